@@ -1,0 +1,42 @@
+"""Names shared by what deploys and what runs: environment variables and metric namespaces.
+
+The constructs set these variables, the services read them; both import the name from here, so that they cannot disagree.
+"""
+
+from enum import StrEnum
+
+
+class Env(StrEnum):
+    """Environment variables set by the constructs and read by Lambdas, control plane and workers."""
+
+    ENVIRONMENT = "OUTPOST_ENVIRONMENT"
+    """Name of the environment: local, dev, staging or prod."""
+    VERSION = "OUTPOST_VERSION"
+    DISPATCHES_TABLE = "OUTPOST_DISPATCHES_TABLE"
+    TENANTS_TABLE = "OUTPOST_TENANTS_TABLE"
+    WORKERS_TABLE = "OUTPOST_WORKERS_TABLE"
+    WORKSPACES_TABLE = "OUTPOST_WORKSPACES_TABLE"
+    ARTIFACTS_BUCKET = "OUTPOST_ARTIFACTS_BUCKET"
+    FILE_SYSTEM_ID = "OUTPOST_FILE_SYSTEM_ID"
+    CLUSTER = "OUTPOST_CLUSTER"
+    AGENTS = "OUTPOST_AGENTS"
+    """JSON object: agent name -> `outpost.domain.agents.AgentSettings` (models, warm, limits, queue URL, task family)."""
+    BROKER_FUNCTION = "OUTPOST_BROKER_FUNCTION"
+    ATTEMPT_ROLE_ARN = "OUTPOST_ATTEMPT_ROLE_ARN"
+    WORKER_SUBNETS = "OUTPOST_WORKER_SUBNETS"
+    """Comma-separated subnet ids, rotated by the planner."""
+    WORKER_SECURITY_GROUP = "OUTPOST_WORKER_SECURITY_GROUP"
+    BOOTSTRAP_KEY_SECRET = "OUTPOST_BOOTSTRAP_KEY_SECRET"  # noqa: S105 - the name of a variable that holds an ARN
+    SIGNING_SECRET = "OUTPOST_SIGNING_SECRET"  # noqa: S105 - the name of a variable that holds an ARN
+    GIT_BASE_URL = "OUTPOST_GIT_BASE_URL"
+    GIT_ALLOWED_HOSTS = "OUTPOST_GIT_ALLOWED_HOSTS"
+    """Comma-separated host names that an https repository URL may name."""
+    # Worker only
+    AGENT = "OUTPOST_AGENT"
+    QUEUE_URL = "OUTPOST_QUEUE_URL"
+    AGENT_LAUNCHER = "OUTPOST_AGENT_LAUNCHER"
+    ISOLATION = "OUTPOST_ISOLATION"
+    BIND_HOST = "OUTPOST_BIND_HOST"
+
+
+METRIC_NAMESPACE = "Outpost"
