@@ -1,6 +1,6 @@
 """Names shared by what deploys and what runs: environment variables and metric namespaces.
 
-The constructs set these variables, the services read them; both import the name from here, so that they cannot disagree.
+The constructs set these variables, the services read them; both import the name from here: they cannot disagree.
 """
 
 from enum import StrEnum
@@ -20,7 +20,7 @@ class Env(StrEnum):
     FILE_SYSTEM_ID = "OUTPOST_FILE_SYSTEM_ID"
     CLUSTER = "OUTPOST_CLUSTER"
     AGENTS = "OUTPOST_AGENTS"
-    """JSON object: agent name -> `outpost.domain.agents.AgentSettings` (models, warm, limits, queue URL, task family)."""
+    """JSON object: agent name -> `outpost.domain.agents.AgentSettings`."""
     BROKER_FUNCTION = "OUTPOST_BROKER_FUNCTION"
     ATTEMPT_ROLE_ARN = "OUTPOST_ATTEMPT_ROLE_ARN"
     WORKER_SUBNETS = "OUTPOST_WORKER_SUBNETS"

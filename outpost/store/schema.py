@@ -1,0 +1,60 @@
+"""The tables: keys, indexes and who reads them. The constructs create exactly these; the store queries exactly these.
+
+Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` (epoch seconds).
+
+| table | items |
+|---|---|
+| dispatches | `DISPATCH#<id>`/`DISPATCH` the row, `DISPATCH#<id>`/`TASK` its text, |
+| | `IDEMPOTENCY#<tenant>#<key>`/`IDEMPOTENCY`, `DAY#<tenant>#<date>`/`DAY` |
+| tenants | `TENANT#<id>`/`TENANT`, `KEY#<sha256>`/`KEY` |
+| workers | `WORKER#<id>`/`WORKER`, `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, |
+| | `LEASE#planner`/`LEASE`, `SWEEP`/`OBSERVATIONS` |
+| workspaces | `WORKSPACE#<tenant>#<id>`/`WORKSPACE` |
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+PARTITION_KEY = "pk"
+SORT_KEY = "sk"
+TTL_ATTRIBUTE = "expires_at"
+ROW = "DISPATCH"
+"""Sort key of the dispatch row: the stream's filter lets only these items reach the planner."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """A global secondary index. Sparse ones hold only the items that carry the hash attribute."""
+
+    name: str
+    hash_key: str
+    range_key: str
+    projection: Literal["ALL", "KEYS_ONLY"] = "ALL"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the store: its name in code and templates, and its indexes."""
+
+    name: str
+    indexes: tuple[Index, ...] = ()
+    stream: bool = False
+
+
+BY_TENANT = Index("by-tenant", "tenant_id", "id")
+"""A tenant's dispatches, newest last: the list."""
+BY_ACTIVE = Index("by-active", "active_shard", "id")
+"""Live dispatches only, in `ACTIVE_SHARDS` partitions: the sweep's cost grows with live rows, never with history."""
+BY_QUEUE = Index("by-queue", "queue", "queue_key", "KEYS_ONLY")
+"""Pending dispatches only: hash is the agent, range `<tenant>#<id>`, so that a claim can step from tenant to tenant."""
+KEYS_BY_TENANT = Index("by-tenant", "tenant_id", "pk")
+"""A tenant's API keys."""
+BY_AGENT = Index("by-agent", "agent", "worker_id")
+"""Live workers only (`agent` is removed when a worker ends): the supply that the planner counts."""
+
+ACTIVE_SHARDS = 8
+
+DISPATCHES = Table("dispatches", (BY_TENANT, BY_ACTIVE, BY_QUEUE), stream=True)
+TENANTS = Table("tenants", (KEYS_BY_TENANT,))
+WORKERS = Table("workers", (BY_AGENT,))
+WORKSPACES = Table("workspaces")
