@@ -1,0 +1,76 @@
+"""Where an attempt's results lie in the artifacts bucket, and the form of its log lines."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from outpost.domain.dispatch import Status, Usage
+from outpost.domain.reasons import Reason
+
+
+class Artifact(StrEnum):
+    """The objects under an attempt's prefix, beside its log chunks."""
+
+    OUTPUT = "output.log"
+    PATCH = "changes.patch"
+    SUMMARY = "summary.json"
+    WORKSPACE = "workspace.tar.zst"
+
+    @property
+    def type(self) -> str:
+        """The artifact's type in the API."""
+        return {"output.log": "output", "changes.patch": "patch", "summary.json": "metadata"}.get(self, "workspace")
+
+
+def attempt_prefix(tenant_id: str, dispatch_id: str, attempt: int) -> str:
+    """Return the key prefix of one attempt, with its final slash."""
+    return f"tenants/{tenant_id}/dispatches/{dispatch_id}/{attempt}/"
+
+
+def chunk_key(prefix: str, number: int) -> str:
+    """Return the key of log chunk `number`, counted from 1; keys sort as numbers do."""
+    return f"{prefix}chunks/{number:06d}.jsonl"
+
+
+class LogSource(StrEnum):
+    """Who printed a log line."""
+
+    AGENT = "agent"
+    EXECUTOR = "executor"
+    SYSTEM = "system"
+
+
+class LogLine(BaseModel):
+    """One line of a dispatch's log; a chunk is these as JSON, one a line."""
+
+    model_config = ConfigDict(frozen=True)
+
+    timestamp: datetime
+    level: str = "info"
+    source: LogSource
+    message: str
+
+
+class Summary(BaseModel):
+    """`summary.json`: what came of an attempt. Written last, so that its presence means that all else is there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dispatch_id: str
+    tenant_id: str
+    attempt: int
+    worker_id: str
+    agent: str
+    model_id: str | None
+    repo: str | None
+    commit_before: str | None = None
+    commit_after: str | None = None
+    outcome: Status
+    reason: Reason
+    exit_code: int | None
+    started_at: datetime | None
+    ended_at: datetime
+    usage: Usage
+    files_changed: int = 0
+    patch_bytes: int = 0

@@ -1,0 +1,129 @@
+"""A dispatch: the row that is the truth about one task, and its immutable text."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from outpost.domain.agents import Agent
+from outpost.domain.reasons import Reason
+
+
+class Status(StrEnum):
+    """The states of a dispatch; the last four are terminal."""
+
+    PENDING = "pending"
+    PROVISIONING = "provisioning"
+    RUNNING = "running"
+    COMPLETING = "completing"
+    SUCCESS = "success"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Say whether nothing can follow this state."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({Status.SUCCESS, Status.FAILED, Status.TIMEOUT, Status.CANCELLED})
+
+Kind = Literal["task", "promote"]
+ContextLevel = Literal["minimal", "standard", "full"]
+WorkspaceMode = Literal["ephemeral", "persistent"]
+InitMode = Literal["full", "minimal", "none"]
+
+MAX_ATTEMPTS = 3
+"""A worker lost is retried until this many attempts were made."""
+
+
+class Lease(BaseModel):
+    """What a worker shows to prove that it still holds a dispatch: its own id and the fencing token of its claim."""
+
+    model_config = ConfigDict(frozen=True)
+
+    worker_id: str
+    token: int
+
+
+class Usage(BaseModel):
+    """What an attempt consumed, as the harness measured it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    duration_seconds: float = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Spec(BaseModel):
+    """What was asked for: fixed at creation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind = "task"
+    agent: Agent
+    model_id: str | None = None
+    repo: str | None = None
+    branch: str | None = None
+    context: ContextLevel = "standard"
+    workspace_mode: WorkspaceMode = "ephemeral"
+    workspace_id: str | None = None
+    workspace_init_mode: InitMode = "full"
+    timeout_seconds: int = 600
+    queue_timeout_seconds: int = 86_400
+    additional_secrets: tuple[str, ...] = ()
+    tags: dict[str, str] = Field(default_factory=dict)
+    retryable: bool = False
+
+
+class Dispatch(BaseModel):
+    """The row. Only `outpost.domain.lifecycle` makes a changed one, only the store writes it, by compare-and-set."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    tenant_id: str
+    created_by: str
+    """Display prefix of the API key that asked."""
+    spec: Spec
+    expires_at: int
+    """Epoch seconds at which the row is deleted; the artifacts expire with it."""
+
+    status: Status = Status.PENDING
+    version: int = 1
+    """Counts the writes; the compare-and-set's expectation."""
+    attempt: int = 0
+    """Claims so far. The number of the current claim is the fencing token: it only grows."""
+    worker_id: str | None = None
+    slot: int | None = None
+    """The tenant's concurrency slot that the dispatch holds from claim to end."""
+
+    created_at: datetime
+    queued_at: datetime
+    """When it last became pending."""
+    provisioning_at: datetime | None = None
+    running_at: datetime | None = None
+    completing_at: datetime | None = None
+    ended_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    cancel_reason: str | None = None
+
+    progress: str | None = None
+    exit_code: int | None = None
+    reason: Reason | None = None
+    usage: Usage | None = None
+
+    @property
+    def lease(self) -> Lease | None:
+        """The live claim, or None when nobody holds the dispatch."""
+        if self.worker_id is None or self.status.terminal:
+            return None
+        return Lease(worker_id=self.worker_id, token=self.attempt)
+
+    @property
+    def queue_deadline(self) -> datetime:
+        """When a pending dispatch gives up waiting."""
+        return self.queued_at + timedelta(seconds=self.spec.queue_timeout_seconds)

@@ -1,0 +1,25 @@
+"""Ids of dispatches and workspaces: ULIDs, which sort by time of creation."""
+
+import re
+from datetime import UTC, datetime
+
+from ulid import ULID
+
+ULID_PATTERN = r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"
+"""Crockford's base 32, 26 characters; the first is at most 7 (128 bits)."""
+
+
+def new_id() -> str:
+    """Return a new ULID."""
+    return str(ULID())
+
+
+def is_id(text: str) -> bool:
+    """Say whether `text` has the form of an id; it need not exist."""
+    return re.fullmatch(ULID_PATTERN, text) is not None
+
+
+def now() -> datetime:
+    """Return the current time in UTC, to the millisecond that rows and answers keep."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,211 @@
+"""The one state machine of a dispatch: pure, exactly the edges of the contract.
+
+    pending -> provisioning -> running -> completing -> success | failed | timeout | cancelled
+
+Worker, sweep and task events race; each applies an event to the row it read and writes the result by compare-and-set.
+Who loses the race reads again, and the machine refuses what is no longer possible.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import singledispatch
+
+from outpost.domain.dispatch import MAX_ATTEMPTS, Dispatch, Lease, Status, Usage
+from outpost.domain.reasons import Reason, ReasonCode
+
+EDGES: dict[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset({Status.PROVISIONING, Status.CANCELLED, Status.FAILED}),
+    Status.PROVISIONING: frozenset({Status.RUNNING, Status.PENDING, Status.CANCELLED, Status.FAILED}),
+    Status.RUNNING: frozenset(
+        {Status.COMPLETING, Status.PENDING, Status.TIMEOUT, Status.CANCELLED, Status.FAILED},
+    ),
+    Status.COMPLETING: frozenset({Status.SUCCESS, Status.FAILED, Status.TIMEOUT}),
+    Status.SUCCESS: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.TIMEOUT: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+
+class TransitionError(Exception):
+    """An event cannot apply to the row as it is now; nothing was changed."""
+
+
+class StaleLeaseError(TransitionError):
+    """The event comes from a worker that no longer holds the dispatch."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker takes a pending dispatch and one of the tenant's slots."""
+
+    worker_id: str
+    slot: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Start:
+    """The agent process started; the time limit counts from here."""
+
+    lease: Lease
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The agent ended; its results are being uploaded."""
+
+    lease: Lease
+    exit_code: int | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome, from the worker that holds the lease or read from its summary after it went."""
+
+    lease: Lease
+    outcome: Status
+    reason: Reason
+    at: datetime
+    exit_code: int | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True)
+class Lose:
+    """The worker that held this lease is gone: it stopped, or its heartbeat did."""
+
+    lease: Lease
+    reason: Reason
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """The client asked for the end."""
+
+    reason: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Expire:
+    """Nobody claimed it within its queue timeout; the reason says why."""
+
+    reason: Reason
+    at: datetime
+
+
+Event = Claim | Start | Finish | Report | Lose | Cancel | Expire
+
+
+def apply(row: Dispatch, event: Event) -> Dispatch:
+    """Return the row that follows from `event`, its version one higher.
+
+    Raises `StaleLeaseError` when the event's lease is not the live one, `TransitionError` when the state forbids it.
+    """
+    if row.status.terminal:
+        raise _refusal(row, event)
+    lease = getattr(event, "lease", None)
+    if lease is not None and lease != row.lease:
+        raise StaleLeaseError(f"{type(event).__name__} shows the lease {lease}, but the live one is {row.lease}")
+    changed = _follow(event, row)
+    asked_only = isinstance(event, Cancel) and changed.status is row.status
+    if not asked_only and changed.status not in EDGES[row.status]:
+        raise _refusal(row, event)
+    return changed.model_copy(update={"version": row.version + 1})
+
+
+def _refusal(row: Dispatch, event: Event) -> TransitionError:
+    return TransitionError(f"{type(event).__name__} is not possible: dispatch {row.id} is {row.status}")
+
+
+@singledispatch
+def _follow(event: object, row: Dispatch) -> Dispatch:
+    raise TypeError(f"{type(event).__name__} is not an event of the lifecycle")
+
+
+@_follow.register
+def _(event: Claim, row: Dispatch) -> Dispatch:
+    return row.model_copy(
+        update={
+            "status": Status.PROVISIONING,
+            "attempt": row.attempt + 1,
+            "worker_id": event.worker_id,
+            "slot": event.slot,
+            "provisioning_at": event.at,
+        },
+    )
+
+
+@_follow.register
+def _(event: Start, row: Dispatch) -> Dispatch:
+    return row.model_copy(update={"status": Status.RUNNING, "running_at": event.at})
+
+
+@_follow.register
+def _(event: Finish, row: Dispatch) -> Dispatch:
+    return row.model_copy(
+        update={"status": Status.COMPLETING, "completing_at": event.at, "exit_code": event.exit_code},
+    )
+
+
+@_follow.register
+def _(event: Report, row: Dispatch) -> Dispatch:
+    if not event.outcome.terminal:
+        raise TransitionError(f"a report names a terminal state, not {event.outcome}")
+    ended = _end(row, event.outcome, event.reason, event.at)
+    exit_code = row.exit_code if event.exit_code is None else event.exit_code
+    return ended.model_copy(update={"exit_code": exit_code, "usage": event.usage})
+
+
+@_follow.register
+def _(event: Lose, row: Dispatch) -> Dispatch:
+    if row.status in (Status.PROVISIONING, Status.RUNNING) and row.cancel_requested_at is not None:
+        return _end(row, Status.CANCELLED, _cancelled(row.cancel_reason), event.at)
+    if _may_retry(row):
+        return row.model_copy(
+            update={
+                "status": Status.PENDING,
+                "queued_at": event.at,
+                "worker_id": None,
+                "slot": None,
+                "provisioning_at": None,
+                "running_at": None,
+                "progress": None,
+            },
+        )
+    return _end(row, Status.FAILED, event.reason, event.at)
+
+
+@_follow.register
+def _(event: Cancel, row: Dispatch) -> Dispatch:
+    if row.status is Status.PENDING:
+        return _end(row, Status.CANCELLED, _cancelled(event.reason), event.at)
+    if row.status is Status.COMPLETING:
+        raise _refusal(row, event)
+    return row.model_copy(update={"cancel_requested_at": event.at, "cancel_reason": event.reason})
+
+
+@_follow.register
+def _(event: Expire, row: Dispatch) -> Dispatch:
+    if row.status is not Status.PENDING:
+        raise _refusal(row, event)
+    return _end(row, Status.FAILED, event.reason, event.at)
+
+
+def _may_retry(row: Dispatch) -> bool:
+    """Before the agent started a retry is free of side effects; later only the client can know."""
+    if row.attempt >= MAX_ATTEMPTS:
+        return False
+    return row.status is Status.PROVISIONING or (row.status is Status.RUNNING and row.spec.retryable)
+
+
+def _end(row: Dispatch, outcome: Status, reason: Reason, at: datetime) -> Dispatch:
+    return row.model_copy(update={"status": outcome, "reason": reason, "ended_at": at, "slot": None})
+
+
+def _cancelled(why: str | None) -> Reason:
+    return Reason.of(ReasonCode.CANCELLED_BY_USER, f"Cancelled: {why}" if why else "Cancelled on request.")

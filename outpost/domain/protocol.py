@@ -1,0 +1,117 @@
+"""What worker and broker say to each other: the payloads of a synchronous Lambda invocation.
+
+Workers outlive deployments, so the broker speaks versions N and N-1; a field is added with a default, never renamed.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from outpost.domain.dispatch import Lease, Spec, Status, Usage
+from outpost.domain.reasons import Reason
+
+VERSION = 1
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class _Request(_Message):
+    protocol: int = VERSION
+
+
+class ClaimRequest(_Request):
+    """A worker asks for work. It may ask often, but is given work once in its life."""
+
+    op: Literal["claim"] = "claim"
+    worker_id: str
+    task_arn: str
+    agent: str
+    revision: int
+    """The task definition's revision, so that workers of an old one can be retired."""
+
+
+class StartedRequest(_Request):
+    """The agent's process runs."""
+
+    op: Literal["started"] = "started"
+    dispatch_id: str
+    lease: Lease
+
+
+class RenewRequest(_Request):
+    """A heartbeat, each 10 s."""
+
+    op: Literal["renew"] = "renew"
+    dispatch_id: str
+    lease: Lease
+    progress: str | None = None
+
+
+class EndedRequest(_Request):
+    """The agent's process ended; uploads follow."""
+
+    op: Literal["ended"] = "ended"
+    dispatch_id: str
+    lease: Lease
+    exit_code: int | None
+
+
+class ReportRequest(_Request):
+    """The attempt's outcome; everything it left is uploaded."""
+
+    op: Literal["report"] = "report"
+    dispatch_id: str
+    lease: Lease
+    outcome: Status
+    reason: Reason
+    exit_code: int | None = None
+    usage: Usage = Field(default_factory=Usage)
+
+
+Request = Annotated[
+    ClaimRequest | StartedRequest | RenewRequest | EndedRequest | ReportRequest,
+    Field(discriminator="op"),
+]
+REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
+
+
+class Credentials(_Message):
+    """Credentials of one attempt: its S3 prefix and the secrets it needs, nothing else."""
+
+    access_key_id: str
+    secret_access_key: str = Field(repr=False)
+    session_token: str = Field(repr=False)
+    expires_at: datetime
+
+
+class Assignment(_Message):
+    """All that a worker needs to run a dispatch."""
+
+    dispatch_id: str
+    tenant_id: str
+    lease: Lease
+    spec: Spec
+    task: str = Field(repr=False)
+    bucket: str
+    prefix: str
+    secrets: dict[str, str] = Field(default_factory=dict)
+    """Name of a variable -> ARN of the secret that holds its value."""
+    credentials: Credentials
+
+
+class ClaimAnswer(_Message):
+    """Work, or how long to wait before asking again; `retire` ends the worker."""
+
+    assignment: Assignment | None = None
+    retire: bool = False
+
+
+class LeaseAnswer(_Message):
+    """What a worker learns when it shows its lease. Not live: stop, and write nothing more."""
+
+    live: bool
+    cancel: bool = False
+    credentials: Credentials | None = None

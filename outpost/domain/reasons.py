@@ -1,0 +1,59 @@
+"""Why a dispatch ended: a code for programs, a message and a remedy for people."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class ReasonCode(StrEnum):
+    """The kinds of end that are told apart."""
+
+    COMPLETED = "COMPLETED"
+    AGENT_EXIT_NONZERO = "AGENT_EXIT_NONZERO"
+    AGENT_START_FAILED = "AGENT_START_FAILED"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
+    CAPACITY_UNAVAILABLE = "CAPACITY_UNAVAILABLE"
+    WORKER_LOST = "WORKER_LOST"
+    TIME_LIMIT = "TIME_LIMIT"
+    NO_PROGRESS = "NO_PROGRESS"
+    CLONE_FAILED = "CLONE_FAILED"
+    UPLOAD_FAILED = "UPLOAD_FAILED"
+    SECRET_IN_OUTPUT = "SECRET_IN_OUTPUT"  # noqa: S105 - the name of a reason
+    SECRET_UNAVAILABLE = "SECRET_UNAVAILABLE"  # noqa: S105 - the name of a reason
+    CANCELLED_BY_USER = "CANCELLED_BY_USER"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+_REMEDIES: dict[ReasonCode, str] = {
+    ReasonCode.COMPLETED: "Nothing to do.",
+    ReasonCode.AGENT_EXIT_NONZERO: "Read the last log lines; correct the task or the repository and dispatch again.",
+    ReasonCode.AGENT_START_FAILED: "Ask the operator to check the agent's image and version.",
+    ReasonCode.OUT_OF_MEMORY: "Give the agent more memory in the environment's configuration, or split the task.",
+    ReasonCode.IMAGE_PULL_FAILED: "Ask the operator to check that the agent's image is in the registry.",
+    ReasonCode.CAPACITY_UNAVAILABLE: "Dispatch again later, or with a longer queueTimeoutSeconds.",
+    ReasonCode.WORKER_LOST: "Dispatch again, with retryable=true where running twice does no harm.",
+    ReasonCode.TIME_LIMIT: "Dispatch again with a larger timeoutSeconds, or split the task.",
+    ReasonCode.NO_PROGRESS: "Read the last log lines; the agent printed nothing for too long.",
+    ReasonCode.CLONE_FAILED: "Check repo and branch, and that the platform may read the repository.",
+    ReasonCode.UPLOAD_FAILED: "Dispatch again; if it recurs, ask the operator to check the artifacts bucket.",
+    ReasonCode.SECRET_IN_OUTPUT: "Remove the secret from the repository or the task; the patch was withheld.",
+    ReasonCode.SECRET_UNAVAILABLE: "Store the named secrets for the tenant, then dispatch again.",
+    ReasonCode.CANCELLED_BY_USER: "Nothing to do.",
+    ReasonCode.INTERNAL_ERROR: "Report the dispatch id to the operator.",
+}
+
+
+class Reason(BaseModel):
+    """Why a dispatch ended, and what to do about it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: ReasonCode
+    message: str
+    remedy: str
+
+    @classmethod
+    def of(cls, code: ReasonCode, message: str) -> "Reason":
+        """Build a reason with the code's standard remedy."""
+        return cls(code=code, message=message, remedy=_REMEDIES[code])

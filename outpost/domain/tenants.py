@@ -1,0 +1,100 @@
+"""Tenants, their tiers, and API keys."""
+
+import hashlib
+import re
+import secrets
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+OPERATOR = "operator"
+"""The tenant whose admin keys manage the others."""
+
+KEY_PATTERN = re.compile(r"otp_[0-9a-f]{64}")
+KEY_PREFIX_LENGTH = 12
+
+TenantStatus = Literal["active", "suspended"]
+KeyStatus = Literal["active", "revoked"]
+
+
+class Scope(StrEnum):
+    """What a key may do; admin implies all."""
+
+    DISPATCH = "dispatch"
+    STATUS = "status"
+    LIST = "list"
+    CANCEL = "cancel"
+    DELETE = "delete"
+    PROMOTE = "promote"
+    ADMIN = "admin"
+
+
+class Limits(BaseModel):
+    """What a tenant may use. Over `concurrent` work is queued; over `daily` it is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrent: int = Field(ge=1)
+    daily: int = Field(ge=1)
+    timeout_seconds: int = Field(ge=30)
+
+
+TIERS: dict[str, Limits] = {
+    "free": Limits(concurrent=1, daily=10, timeout_seconds=300),
+    "starter": Limits(concurrent=3, daily=50, timeout_seconds=600),
+    "pro": Limits(concurrent=10, daily=500, timeout_seconds=1_800),
+    "enterprise": Limits(concurrent=50, daily=10_000, timeout_seconds=86_400),
+}
+
+
+class Tenant(BaseModel):
+    """Who dispatches: the unit of isolation, of quotas and of secrets."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    tier: Literal["free", "starter", "pro", "enterprise"] = "free"
+    status: TenantStatus = "active"
+    overrides: Limits | None = None
+    created_at: datetime
+
+    @property
+    def limits(self) -> Limits:
+        """The tier's limits, or the tenant's own."""
+        return self.overrides or TIERS[self.tier]
+
+
+class ApiKey(BaseModel):
+    """A key as it is stored: never its text, only the text's SHA-256 and a prefix for display."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    prefix: str
+    tenant_id: str
+    name: str
+    scopes: frozenset[Scope]
+    status: KeyStatus = "active"
+    created_at: datetime
+    expires: datetime | None = None
+
+    def usable(self, at: datetime) -> bool:
+        """Say whether the key opens anything at this time."""
+        return self.status == "active" and (self.expires is None or at < self.expires)
+
+    def allows(self, scope: Scope) -> bool:
+        """Say whether the key carries the scope."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+def new_key() -> str:
+    """Return the text of a new API key: `otp_` and 64 hexadecimal digits."""
+    return f"otp_{secrets.token_hex(32)}"
+
+
+def hash_key(text: str) -> str:
+    """Return the SHA-256 under which a key is stored."""
+    return hashlib.sha256(text.encode()).hexdigest()
