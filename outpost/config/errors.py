@@ -1,0 +1,72 @@
+"""What is wrong with a configuration file, said so that it can be put right."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault: the field (dotted), its value, what is allowed there, and what to do."""
+
+    field: str
+    value: Any
+    allowed: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Return the fault in one sentence."""
+        given = "is missing" if self.value is None else f"is {self.value!r}"
+        return f"{self.field} {given}; allowed: {self.allowed}. {self.remedy}"
+
+
+class ConfigError(Exception):
+    """A configuration file cannot be used; the text names file, field, value, allowed values and remedy."""
+
+    def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
+        self.path = path
+        self.problems = tuple(problems)
+        super().__init__("\n".join([f"{path} (environment {path.stem}):", *(f"  - {p}" for p in self.problems)]))
+
+
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """Translate pydantic's errors: the allowed values come from the fields' descriptions."""
+    return [
+        Problem(
+            field=".".join(str(part) for part in fault["loc"]),
+            value=None if fault["type"] == "missing" else fault["input"],
+            allowed=_allowed(model, fault["loc"]),
+            remedy=_REMEDIES.get(fault["type"], fault["msg"]),
+        )
+        for fault in error.errors(include_url=False)
+    ]
+
+
+_REMEDIES = {
+    "missing": "Add it.",
+    "extra_forbidden": "Remove it or correct its name.",
+}
+
+
+def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """Return the description of the deepest field on the way to the fault, or the names that exist there."""
+    here: type[BaseModel] | None = model
+    allowed = ""
+    for part in location:
+        if here is None:
+            break
+        field = here.model_fields.get(str(part))
+        if field is None:
+            return f"one of {', '.join(here.model_fields)}"
+        allowed = field.description or f"a table [{part}]"
+        here = _model_in(field.annotation)
+    return allowed
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for inner in get_args(annotation) if (model := _model_in(inner))), None)

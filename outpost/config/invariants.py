@@ -1,0 +1,124 @@
+"""The rules between the fields of a configuration; each broken one is a `Problem` with its remedy."""
+
+from collections.abc import Iterable
+
+from outpost.config.errors import Problem
+from outpost.config.model import AgentConfig, EnvironmentConfig
+from outpost.domain.agents import CATALOGUE, Agent, Alias
+
+FARGATE_MEMORY: dict[int, range] = {
+    256: range(512, 2048 + 1, 512),
+    512: range(1024, 4096 + 1, 1024),
+    1024: range(2048, 8192 + 1, 1024),
+    2048: range(4096, 16384 + 1, 1024),
+    4096: range(8192, 30720 + 1, 1024),
+    8192: range(16384, 61440 + 1, 4096),
+    16384: range(32768, 122880 + 1, 8192),
+}
+"""CPU units -> the memory sizes (MiB) that Fargate pairs with them."""
+
+
+def broken_invariants(config: EnvironmentConfig) -> list[Problem]:
+    """Return what no single field can tell: the rules between fields that every environment keeps."""
+    return [
+        *_zone_problems(config),
+        *_exposure_problems(config),
+        *_scaling_problems(config),
+        *_fargate_problems("control_plane", config.control_plane.cpu, config.control_plane.memory),
+        *(problem for agent, settings in config.enabled_agents.items() for problem in _agent_problems(agent, settings)),
+    ]
+
+
+def _zone_problems(config: EnvironmentConfig) -> list[Problem]:
+    problems = []
+    if len(set(config.zones)) < 2:
+        problems.append(
+            Problem("zones", list(config.zones), "two or more different zones", "name a second zone of the region")
+        )
+    foreign = [zone for zone in config.zones if not zone.startswith(config.region)]
+    if foreign:
+        problems.append(
+            Problem("zones", foreign, f"zones of {config.region}", "name zones of the environment's region")
+        )
+    if not 16 <= config.network.cidr.prefixlen <= 24:
+        problems.append(
+            Problem("network.cidr", str(config.network.cidr), "a /16 to a /24", "choose a size that a VPC can have")
+        )
+    return problems
+
+
+def _exposure_problems(config: EnvironmentConfig) -> list[Problem]:
+    encrypted = config.tls.certificate_arn is not None
+    problems = []
+    if not encrypted and any(cidr.prefixlen == 0 for cidr in config.ingress.cidrs):
+        problems.append(
+            Problem(
+                "ingress.cidrs",
+                [str(cidr) for cidr in config.ingress.cidrs],
+                "narrower networks while the listener speaks plain HTTP",
+                "set tls.certificate_arn, or name the networks that may connect: API keys must not cross the internet in clear",
+            )
+        )
+    if not encrypted and config.name == "prod":
+        problems.append(
+            Problem(
+                "tls.certificate_arn", None, "the ARN of an ACM certificate", "prod never speaks plain HTTP: set it"
+            )
+        )
+    if config.tls.domain and not encrypted:
+        problems.append(
+            Problem(
+                "tls.domain", config.tls.domain, "left out without a certificate", "set tls.certificate_arn as well"
+            )
+        )
+    return problems
+
+
+def _scaling_problems(config: EnvironmentConfig) -> list[Problem]:
+    size = config.control_plane
+    if size.maximum >= size.minimum:
+        return []
+    return [
+        Problem("control_plane.maximum", size.maximum, f"{size.minimum} or more", "raise it to control_plane.minimum")
+    ]
+
+
+def _fargate_problems(field: str, cpu: int, memory: int) -> list[Problem]:
+    if cpu not in FARGATE_MEMORY:
+        return [Problem(f"{field}.cpu", cpu, _listed(FARGATE_MEMORY), "choose CPU units that Fargate offers")]
+    if memory not in FARGATE_MEMORY[cpu]:
+        sizes = _listed(FARGATE_MEMORY[cpu])
+        return [
+            Problem(f"{field}.memory", memory, sizes, f"choose a memory size that Fargate pairs with {cpu} CPU units")
+        ]
+    return []
+
+
+def _agent_problems(agent: Agent, settings: AgentConfig) -> list[Problem]:
+    entry, field = CATALOGUE[agent], f"agents.{agent}"
+    problems = _fargate_problems(field, settings.cpu or entry.cpu, settings.memory or entry.memory)
+    if settings.warm > settings.limit:
+        problems.append(Problem(f"{field}.warm", settings.warm, f"0 to {settings.limit}", "raise limit or lower warm"))
+    if settings.models and entry.provider is None:
+        problems.append(
+            Problem(
+                f"{field}.models",
+                dict(settings.models),
+                "none: the catalogue names no provider, hence no secret, for this agent",
+                "leave models out, or give the agent a provider in outpost/domain/agents.py",
+            )
+        )
+    if entry.provider is not None and Alias.FLAGSHIP not in settings.models:
+        problems.append(
+            Problem(
+                f"{field}.models",
+                dict(settings.models),
+                "a table with at least flagship",
+                f"name the default model of {agent}, or set enabled = false",
+            )
+        )
+    return problems
+
+
+def _listed(values: Iterable[int]) -> str:
+    return ", ".join(str(value) for value in values)

@@ -1,0 +1,129 @@
+"""The model of `config/<name>.toml`: every field, its bounds, and what is allowed there (the description)."""
+
+from ipaddress import IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from outpost.domain.agents import Agent, Alias
+
+LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653]
+"""The retentions that CloudWatch Logs offers."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkConfig(_Section):
+    """The VPC: its address range and how private subnets reach the internet."""
+
+    cidr: IPv4Network = Field(description="an IPv4 network between /16 and /24, e.g. 10.61.0.0/16")
+    nat: Literal["none", "instance", "gateway"] = Field(
+        description="none (no way out), instance (cheap, one machine a gateway) or gateway (managed)"
+    )
+    nat_count: int = Field(default=1, ge=1, le=6, description="how many NATs; one a zone survives the loss of a zone")
+    endpoints: tuple[str, ...] = Field(
+        default=(), description="interface endpoint services, e.g. ecr.api, ecr.dkr, logs, sqs, secretsmanager"
+    )
+
+
+class IngressConfig(_Section):
+    """Who may reach the load balancer."""
+
+    cidrs: tuple[IPv4Network, ...] = Field(min_length=1, description="IPv4 networks, e.g. 203.0.113.0/24")
+
+
+class TlsConfig(_Section):
+    """HTTPS for the load balancer; without a certificate it speaks plain HTTP."""
+
+    certificate_arn: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]+$",
+        description="ARN of an ACM certificate in the environment's region",
+    )
+    domain: str | None = Field(
+        default=None, pattern=r"^[a-z0-9.-]+$", description="the host name that the certificate is for"
+    )
+
+
+class ControlPlaneConfig(_Section):
+    """Size and scaling of the control plane's service."""
+
+    cpu: int = Field(description="Fargate CPU units: 256, 512, 1024, 2048, 4096, 8192 or 16384")
+    memory: int = Field(description="MiB, a size that Fargate pairs with the CPU")
+    minimum: int = Field(ge=1, le=100, description="fewest tasks, 1 to 100")
+    maximum: int = Field(ge=1, le=100, description="most tasks, from minimum to 100")
+    cpu_target: int = Field(default=60, ge=10, le=90, description="percent of CPU that scaling aims at, 10 to 90")
+    requests_target: int = Field(default=1000, ge=1, description="requests a minute and task that scaling aims at")
+
+
+class AgentConfig(_Section):
+    """One agent of this environment; the catalogue knows the rest."""
+
+    enabled: bool = Field(default=True, description="true or false")
+    cpu: int | None = Field(default=None, description="Fargate CPU units; left out: the catalogue's")
+    memory: int | None = Field(default=None, description="MiB; left out: the catalogue's")
+    models: dict[Alias, str] = Field(
+        default_factory=dict, description="alias (flagship, balanced, fast) -> model id; flagship is the default"
+    )
+    warm: int = Field(default=0, ge=0, le=100, description="idle workers kept ready, 0 to limit")
+    limit: int = Field(default=100, ge=1, le=5000, description="most workers at once, 1 to 5000")
+    spot: bool = Field(default=False, description="true: Fargate Spot first, on-demand as the fallback")
+
+
+class RetentionConfig(_Section):
+    """Days until things expire."""
+
+    logs_days: LogRetentionDays = Field(description="a retention that CloudWatch Logs offers")
+    artifacts_days: int = Field(ge=91, le=3650, description="91 to 3650; artifacts change storage class at 30 and 90")
+    audit_days: int = Field(ge=181, le=3650, description="181 to 3650; trails change storage class at 90 and 180")
+
+
+class GitConfig(_Section):
+    """Where repositories come from."""
+
+    base_url: str = Field(
+        pattern=r"^(https|git)://[^\s/]+$", description="what `owner/name` resolves against, e.g. https://github.com"
+    )
+    allowed_hosts: tuple[str, ...] = Field(min_length=1, description="hosts that a repository URL may name")
+
+
+class ImagesConfig(_Section):
+    """Container image builds."""
+
+    build_args: dict[str, str] = Field(
+        default_factory=dict, description="Dockerfile build arguments, e.g. another base image"
+    )
+
+
+class EnvironmentConfig(_Section):
+    """Everything that differs between environments. Build it with `load`, which also checks the invariants."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9]{1,15}$", description="2 to 16 lower-case letters and digits")
+    account: str = Field(pattern=r"^\d{12}$", description="12 digits, in quotes")
+    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="an AWS region, e.g. us-east-1")
+    zones: tuple[str, ...] = Field(description="two or more availability zones of the region")
+    architecture: Literal["x86_64", "arm64"] = Field(description="of every image and Lambda: x86_64 or arm64")
+    python: Literal["3.11", "3.12", "3.13", "3.14"] = Field(description="Lambda runtime, in quotes")
+    removal: Literal["destroy", "retain"] = Field(
+        description="what becomes of tables, buckets and files when a stack is deleted"
+    )
+    deletion_protection: bool = Field(description="true or false: tables and load balancer refuse to be deleted")
+    alarm_email: str | None = Field(
+        default=None, pattern=r"^[^@\s]+@[^@\s]+$", description="address that alarms are sent to"
+    )
+    container_insights: bool = Field(default=False, description="true or false: paid metrics for each task")
+    network: NetworkConfig
+    ingress: IngressConfig
+    tls: TlsConfig = TlsConfig()
+    control_plane: ControlPlaneConfig
+    retention: RetentionConfig
+    git: GitConfig
+    images: ImagesConfig = ImagesConfig()
+    agents: Annotated[dict[Agent, AgentConfig], Field(min_length=1, description="one table for each agent")]
+
+    @property
+    def enabled_agents(self) -> dict[Agent, AgentConfig]:
+        """The agents to deploy, in the catalogue's order."""
+        return {agent: self.agents[agent] for agent in Agent if agent in self.agents and self.agents[agent].enabled}
