@@ -1,0 +1,86 @@
+"""Reading what attempts left in the artifacts bucket. Only attempts write there, with credentials of their own."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import ClientError
+
+from outpost.domain.artifacts import Artifact, LogLine, Summary, attempt_prefix, chunk_key
+from outpost.domain.dispatch import Dispatch
+from outpost.names import Env
+from outpost.store.database import CLIENT_CONFIG
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An artifact that is there."""
+
+    artifact: Artifact
+    size: int
+
+
+def prefix_of(row: Dispatch) -> str:
+    """Return the prefix of the dispatch's current attempt: once it has ended, the winning one."""
+    return attempt_prefix(row.tenant_id, row.id, row.attempt)
+
+
+class Artifacts:
+    """The artifacts bucket."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    @classmethod
+    def from_environment(cls) -> "Artifacts":
+        """Connect as the environment says."""
+        return cls(boto3.client("s3", config=CLIENT_CONFIG), os.environ[Env.ARTIFACTS_BUCKET])
+
+    def reach(self) -> None:
+        """Ask for the bucket. Raises botocore's errors when it cannot be reached."""
+        self._client.head_bucket(Bucket=self._bucket)
+
+    def listing(self, row: Dispatch) -> list[Stored]:
+        """Return the artifacts of the dispatch's current attempt that are there."""
+        prefix = prefix_of(row)
+        answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+        sizes = {found["Key"].removeprefix(prefix): found["Size"] for found in answer.get("Contents", [])}
+        return [Stored(artifact, sizes[artifact]) for artifact in Artifact if artifact in sizes]
+
+    def presign(self, key: str, seconds: int) -> str:
+        """Return a URL that reads one object for `seconds`, at most as long as our own credentials live."""
+        return self._client.generate_presigned_url(
+            "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=seconds
+        )
+
+    def summary(self, row: Dispatch) -> Summary | None:
+        """Read the summary of the current attempt; it is written last, so its presence means that all else is there."""
+        body = self._read(prefix_of(row) + Artifact.SUMMARY)
+        return Summary.model_validate_json(body) if body is not None else None
+
+    def chunk(self, row: Dispatch, number: int) -> list[LogLine] | None:
+        """Read log chunk `number` of the current attempt, or None when it has not been written."""
+        body = self._read(chunk_key(prefix_of(row), number))
+        return None if body is None else [LogLine.model_validate_json(line) for line in body.splitlines()]
+
+    def chunks(self, row: Dispatch, first: int = 1) -> Iterator[tuple[int, list[LogLine]]]:
+        """Yield the log chunks that are there, from number `first` on."""
+        number = first
+        while (lines := self.chunk(row, number)) is not None:
+            yield number, lines
+            number += 1
+
+    def _read(self, key: str) -> bytes | None:
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            # Without s3:ListBucket a missing object is answered with AccessDenied; our readers have it.
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                return None
+            raise

@@ -1,0 +1,165 @@
+"""The connection to DynamoDB: clients with bounded waits, and transactions whose refusals can be told apart."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import boto3
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from outpost.names import Env
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.client import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+
+CLIENT_CONFIG = Config(
+    connect_timeout=2,
+    read_timeout=10,
+    max_pool_connections=64,
+    retries={"mode": "standard", "total_max_attempts": 4},
+)
+"""A call gives up after seconds, not minutes: whoever waits can be told, and can try again."""
+
+type_serializer = TypeSerializer()
+type_deserializer = TypeDeserializer()
+
+Item = dict[str, Any]
+
+
+class ConflictError(Exception):
+    """A condition did not hold, or another transaction was quicker; nothing was written.
+
+    `codes` has one entry per written item: `None`, `ConditionalCheckFailed`, `TransactionConflict`, ...
+    """
+
+    def __init__(self, codes: Sequence[str | None]) -> None:
+        super().__init__(f"write refused: {list(codes)}")
+        self.codes = list(codes)
+
+
+def to_attributes(item: Item) -> dict[str, "AttributeValueTypeDef"]:
+    """Encode an item for the low-level client; None values are left out."""
+    return {name: type_serializer.serialize(value) for name, value in item.items() if value is not None}
+
+
+def from_attributes(attributes: dict[str, Any]) -> Item:
+    """Decode an item of the low-level client."""
+    return {name: type_deserializer.deserialize(value) for name, value in attributes.items()}
+
+
+def key(pk: str, sk: str) -> dict[str, "AttributeValueTypeDef"]:
+    """Return an item's key, encoded."""
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+@dataclass(frozen=True)
+class Database:
+    """DynamoDB and the physical names of our tables."""
+
+    client: "DynamoDBClient"
+    dispatches: str
+    tenants: str
+    workers: str
+    workspaces: str
+
+    @classmethod
+    def from_environment(cls) -> "Database":
+        """Connect as the environment says. Raises `KeyError` naming a variable that is missing."""
+        return cls(
+            client=boto3.client("dynamodb", config=CLIENT_CONFIG),
+            dispatches=os.environ[Env.DISPATCHES_TABLE],
+            tenants=os.environ[Env.TENANTS_TABLE],
+            workers=os.environ[Env.WORKERS_TABLE],
+            workspaces=os.environ[Env.WORKSPACES_TABLE],
+        )
+
+    def get(self, table: str, pk: str, sk: str, *, consistent: bool = True) -> Item | None:
+        """Read one item, or None."""
+        answer = self.client.get_item(TableName=table, Key=key(pk, sk), ConsistentRead=consistent)
+        return from_attributes(answer["Item"]) if "Item" in answer else None
+
+    def put(self, table: str, item: Item, condition: str | None = None, **values: object) -> None:
+        """Write one item. Raises `ConflictError` when the condition does not hold."""
+        request: dict[str, Any] = {"TableName": table, "Item": to_attributes(item)}
+        if condition:
+            request["ConditionExpression"] = condition
+        if values:
+            request["ExpressionAttributeValues"] = expression_values(values)
+        try:
+            self.client.put_item(**request)
+        except ClientError as error:
+            raise_conflict(error)
+
+    def update(
+        self, table: str, pk: str, sk: str, expression: str, condition: str | None = None, **values: object
+    ) -> Item:
+        """Change one item and return it whole. Raises `ConflictError` when the condition does not hold."""
+        request: dict[str, Any] = {"TableName": table, "Key": key(pk, sk), "UpdateExpression": expression}
+        if condition:
+            request["ConditionExpression"] = condition
+        if values:
+            request["ExpressionAttributeValues"] = expression_values(values)
+        try:
+            answer = self.client.update_item(ReturnValues="ALL_NEW", **request)
+        except ClientError as error:
+            raise_conflict(error)
+        return from_attributes(answer["Attributes"])
+
+    def transact(self, writes: Sequence["TransactWriteItemTypeDef"]) -> None:
+        """Write all or nothing. Raises `ConflictError` with a code per item."""
+        try:
+            self.client.transact_write_items(TransactItems=writes)
+        except ClientError as error:
+            raise_conflict(error)
+
+    def query(
+        self,
+        table: str,
+        condition: str,
+        values: Item,
+        *,
+        index: str | None = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+        page_size: int | None = None,
+    ) -> Iterator[Item]:
+        """Yield the items of a query, at most `limit`, reading `page_size` at a time."""
+        request: dict[str, Any] = {
+            "TableName": table,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": expression_values(values),
+            "ScanIndexForward": not newest_first,
+        }
+        # An index cannot be read consistently; whoever acts on what it says re-reads the row.
+        request |= {"IndexName": index} if index else {"ConsistentRead": True}
+        seen = 0
+        while True:
+            bounds = [n for n in (page_size, limit and limit - seen) if n]
+            request |= {"Limit": min(bounds)} if bounds else {}
+            answer = self.client.query(**request)
+            yield from map(from_attributes, answer["Items"])
+            seen += len(answer["Items"])
+            if "LastEvaluatedKey" not in answer or seen == limit:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def expression_values(values: dict[str, Any]) -> dict[str, "AttributeValueTypeDef"]:
+    """Encode expression values: `{"now": 5}` -> `{":now": {"N": "5"}}`."""
+    return {f":{name}": type_serializer.serialize(value) for name, value in values.items()}
+
+
+def raise_conflict(error: ClientError) -> NoReturn:
+    """Raise `ConflictError` for a refused condition, else the error itself."""
+    code = error.response["Error"]["Code"]
+    if code == "ConditionalCheckFailedException":
+        raise ConflictError(["ConditionalCheckFailed"]) from error
+    if code == "TransactionCanceledException":
+        reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+        codes = [reason.get("Code") for reason in reasons]
+        raise ConflictError([None if code == "None" else code for code in codes]) from error
+    raise error

@@ -1,0 +1,309 @@
+"""Dispatches: created in one transaction, changed only by compare-and-set through the lifecycle, listed by page."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from outpost.domain.agents import Agent
+from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.lifecycle import Event, apply
+from outpost.store.database import ConflictError, Database, Item, expression_values, key, to_attributes
+from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE, BY_QUEUE, BY_TENANT, ROW
+from outpost.store.wakeups import Wakeups
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+MAX_RACES = 10
+"""Lost compare-and-sets before giving up: a row has at most four writers."""
+EXAMINED = 1_000
+"""Rows that one page of a filtered list looks at, at most."""
+FILTERED_PAGE = 250
+"""Rows read at a time when some will not match."""
+IDEMPOTENCY_HOURS = 24
+
+PENDING_LAST = "~"
+"""Sorts after every id, so that a query can step past a tenant's whole queue."""
+
+
+class UnknownDispatchError(LookupError):
+    """There is no dispatch of this id."""
+
+
+class DailyLimitError(Exception):
+    """The tenant has used its dispatches of the day."""
+
+
+class IdempotencyConflictError(Exception):
+    """The idempotency key was used with another body."""
+
+
+class ContentionError(Exception):
+    """The row changed under every try; the caller may try again."""
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """A client's key for a request, and what tells one body from another."""
+
+    key: str
+    body_sha256: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some rows, newest first; `last_id` continues the list, None ends it."""
+
+    rows: list[Dispatch]
+    last_id: str | None
+
+
+class Dispatches:
+    """The dispatches table."""
+
+    def __init__(self, database: Database, wakeups: Wakeups) -> None:
+        self._db = database
+        self._wakeups = wakeups
+
+    def create(self, row: Dispatch, task: str, daily_limit: int, idempotency: Idempotency | None = None) -> Dispatch:
+        """Write row and task, count the day, and wake a worker. Returns an earlier row when the request is a replay.
+
+        Raises `DailyLimitError` and `IdempotencyConflictError`; then nothing is written.
+        """
+        writes = self._creation(row, task, daily_limit, idempotency)
+        for _ in range(MAX_RACES):
+            try:
+                self._db.transact(writes)
+            except ConflictError as refused:
+                if idempotency and (earlier := self._replay(row.tenant_id, idempotency, row.created_at)):
+                    return earlier
+                if refused.codes[2] == "ConditionalCheckFailed":
+                    msg = f"tenant {row.tenant_id} has used its {daily_limit} dispatches of today"
+                    raise DailyLimitError(msg) from refused
+                continue
+            self._wakeups.send(row.spec.agent)
+            return row
+        raise ContentionError(f"tenant {row.tenant_id}: too many dispatches are being created at this moment")
+
+    def _creation(
+        self, row: Dispatch, task: str, daily_limit: int, idempotency: Idempotency | None
+    ) -> list["TransactWriteItemTypeDef"]:
+        table = self._db.dispatches
+        day = f"{row.created_at:%Y-%m-%d}"
+        text = {"pk": f"DISPATCH#{row.id}", "sk": "TASK", "task": task, "expires_at": row.expires_at}
+        writes: list[TransactWriteItemTypeDef] = [
+            {"Put": {"TableName": table, "Item": _encode(row), "ConditionExpression": "attribute_not_exists(pk)"}},
+            {"Put": {"TableName": table, "Item": to_attributes(text)}},
+            {
+                "Update": {
+                    "TableName": table,
+                    "Key": key(f"DAY#{row.tenant_id}#{day}", "DAY"),
+                    "UpdateExpression": "ADD dispatched :one SET expires_at = :expiry",
+                    "ConditionExpression": "attribute_not_exists(dispatched) OR dispatched < :limit",
+                    "ExpressionAttributeValues": expression_values(
+                        {"one": 1, "limit": daily_limit, "expiry": _epoch(row.created_at + timedelta(days=2))},
+                    ),
+                },
+            },
+        ]
+        if idempotency:
+            writes.append(self._remember(row, idempotency))
+        return writes
+
+    def _remember(self, row: Dispatch, idempotency: Idempotency) -> "TransactWriteItemTypeDef":
+        item = {
+            "pk": f"IDEMPOTENCY#{row.tenant_id}#{idempotency.key}",
+            "sk": "IDEMPOTENCY",
+            "dispatch_id": row.id,
+            "body_sha256": idempotency.body_sha256,
+            "expires_at": _epoch(row.created_at + timedelta(hours=IDEMPOTENCY_HOURS)),
+        }
+        return {
+            "Put": {
+                "TableName": self._db.dispatches,
+                "Item": to_attributes(item),
+                # TTL deletes late: an expired item must not block.
+                "ConditionExpression": "attribute_not_exists(pk) OR expires_at < :now",
+                "ExpressionAttributeValues": expression_values({"now": _epoch(row.created_at)}),
+            },
+        }
+
+    def _replay(self, tenant_id: str, idempotency: Idempotency, at: datetime) -> Dispatch | None:
+        item = self._db.get(self._db.dispatches, f"IDEMPOTENCY#{tenant_id}#{idempotency.key}", "IDEMPOTENCY")
+        if item is None or int(item["expires_at"]) < _epoch(at):
+            return None
+        if item["body_sha256"] != idempotency.body_sha256:
+            raise IdempotencyConflictError("Idempotency-Key was used with another body: use a new key")
+        return self.get(item["dispatch_id"])
+
+    def get(self, dispatch_id: str, *, consistent: bool = True) -> Dispatch | None:
+        """Read a row, or None."""
+        item = self._db.get(self._db.dispatches, f"DISPATCH#{dispatch_id}", ROW, consistent=consistent)
+        return _decode(item) if item else None
+
+    def task(self, dispatch_id: str) -> str:
+        """Read the text of a task. Raises `UnknownDispatchError`."""
+        item = self._db.get(self._db.dispatches, f"DISPATCH#{dispatch_id}", "TASK")
+        if item is None:
+            raise UnknownDispatchError(dispatch_id)
+        return str(item["task"])
+
+    def change(self, dispatch_id: str, event: Event) -> Dispatch:
+        """Apply an event to the row, whatever races with it, and free the slot in the same transaction.
+
+        Raises `UnknownDispatchError`, `ContentionError` and what `lifecycle.apply` raises.
+        """
+        for _ in range(MAX_RACES):
+            row = self.get(dispatch_id)
+            if row is None:
+                raise UnknownDispatchError(dispatch_id)
+            changed = apply(row, event)
+            try:
+                self._db.transact(self.replacement(row, changed))
+            except ConflictError:
+                continue
+            if row.slot is not None and changed.slot is None:
+                self._wake_after(changed)
+            return changed
+        raise ContentionError(f"dispatch {dispatch_id} changed under {MAX_RACES} tries of {type(event).__name__}")
+
+    def replacement(self, row: Dispatch, changed: Dispatch) -> list["TransactWriteItemTypeDef"]:
+        """Return the writes that replace `row` by `changed` and free the slot that it gives up."""
+        writes: list[TransactWriteItemTypeDef] = [
+            {
+                "Put": {
+                    "TableName": self._db.dispatches,
+                    "Item": _encode(changed),
+                    "ConditionExpression": "version = :version",
+                    "ExpressionAttributeValues": expression_values({"version": row.version}),
+                },
+            },
+        ]
+        if row.slot is not None and changed.slot is None:
+            writes.append(
+                {
+                    "Update": {
+                        "TableName": self._db.workers,
+                        "Key": key(f"TENANT#{row.tenant_id}", f"SLOT#{row.slot:03d}"),
+                        "UpdateExpression": "REMOVE dispatch_id",
+                        "ConditionExpression": "dispatch_id = :id",
+                        "ExpressionAttributeValues": expression_values({"id": row.id}),
+                    },
+                },
+            )
+        return writes
+
+    def _wake_after(self, changed: Dispatch) -> None:
+        """A slot is free: wake a worker for the tenant's next pending dispatch, whichever agent it needs."""
+        if changed.status is Status.PENDING:
+            self._wakeups.send(changed.spec.agent)
+            return
+        heads = {
+            agent: ids[0] for agent in self._wakeups.agents if (ids := self.queued(agent, changed.tenant_id, limit=1))
+        }
+        if heads:
+            self._wakeups.send(min(heads, key=lambda agent: heads[agent]))
+
+    def queued(self, agent: Agent, tenant_id: str, *, limit: int) -> list[str]:
+        """Return the ids of a tenant's oldest pending dispatches for an agent."""
+        items = self._db.query(
+            self._db.dispatches,
+            "queue = :agent AND begins_with(queue_key, :tenant)",
+            {"agent": agent, "tenant": f"{tenant_id}#"},
+            index=BY_QUEUE.name,
+            limit=limit,
+        )
+        return [item["queue_key"].partition("#")[2] for item in items]
+
+    def queues(self, agent: Agent) -> Iterator[str]:
+        """Yield the tenants with pending dispatches for an agent: one query each, however long their queues."""
+        after = " "
+        while True:
+            items = self._db.query(
+                self._db.dispatches,
+                "queue = :agent AND queue_key > :after",
+                {"agent": agent, "after": after},
+                index=BY_QUEUE.name,
+                limit=1,
+            )
+            item = next(items, None)
+            if item is None:
+                return
+            tenant_id = item["queue_key"].partition("#")[0]
+            yield tenant_id
+            after = f"{tenant_id}#{PENDING_LAST}"
+
+    def active(self) -> Iterator[Dispatch]:
+        """Yield every dispatch that has not ended; its cost does not grow with those that have."""
+        for shard in range(ACTIVE_SHARDS):
+            items = self._db.query(
+                self._db.dispatches,
+                "active_shard = :shard",
+                {"shard": str(shard)},
+                index=BY_ACTIVE.name,
+            )
+            yield from map(_decode, items)
+
+    def page(
+        self,
+        tenant_id: str,
+        *,
+        limit: int,
+        before: str | None = None,
+        matches: Callable[[Dispatch], bool] | None = None,
+    ) -> Page:
+        """Return up to `limit` matching rows older than `before`, newest first.
+
+        At most `EXAMINED` rows are read, so a short page may have a `last_id`.
+        """
+        items = self._db.query(
+            self._db.dispatches,
+            "tenant_id = :tenant" + (" AND id < :before" if before else ""),
+            {"tenant": tenant_id} | ({"before": before} if before else {}),
+            index=BY_TENANT.name,
+            newest_first=True,
+            limit=EXAMINED,
+            page_size=FILTERED_PAGE if matches else limit + 1,
+        )
+        rows: list[Dispatch] = []
+        last: str | None = None
+        examined = 0
+        for row in map(_decode, items):
+            examined += 1
+            if matches is None or matches(row):
+                if len(rows) == limit:
+                    return Page(rows, last)
+                rows.append(row)
+            last = row.id
+        return Page(rows, last if examined == EXAMINED else None)
+
+
+def _encode(row: Dispatch) -> Item:
+    """Return the item of a row: its keys, what conditions and indexes read, and the row itself as a document."""
+    live = None if row.status.terminal else str(zlib.crc32(row.id.encode()) % ACTIVE_SHARDS)
+    pending = row.status is Status.PENDING
+    return to_attributes(
+        {
+            "pk": f"DISPATCH#{row.id}",
+            "sk": ROW,
+            "id": row.id,
+            "tenant_id": row.tenant_id,
+            "status": row.status,
+            "version": row.version,
+            "active_shard": live,
+            "queue": row.spec.agent if pending else None,
+            "queue_key": f"{row.tenant_id}#{row.id}" if pending else None,
+            "expires_at": row.expires_at,
+            "document": row.model_dump_json(exclude_none=True),
+        },
+    )
+
+
+def _decode(item: Item) -> Dispatch:
+    return Dispatch.model_validate_json(item["document"])
+
+
+def _epoch(moment: datetime) -> int:
+    return int(moment.timestamp())

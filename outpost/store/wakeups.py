@@ -1,0 +1,54 @@
+"""Wake-ups: messages that name no dispatch, and only make a worker ask for work sooner than the sweep would."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import TypeAdapter
+
+from outpost.domain.agents import Agent, AgentSettings
+from outpost.names import Env
+from outpost.store.database import CLIENT_CONFIG
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
+
+logger = logging.getLogger(__name__)
+
+_AGENTS = TypeAdapter(dict[Agent, AgentSettings])
+
+
+def agents_from_environment() -> dict[Agent, AgentSettings]:
+    """Return the agents of this environment. Raises `pydantic.ValidationError` when the variable is malformed."""
+    return _AGENTS.validate_json(os.environ[Env.AGENTS])
+
+
+class Wakeups:
+    """The agents' queues."""
+
+    def __init__(self, client: "SQSClient", agents: Mapping[Agent, AgentSettings]) -> None:
+        self._client = client
+        self._agents = agents
+
+    @classmethod
+    def from_environment(cls) -> "Wakeups":
+        """Connect as the environment says."""
+        return cls(boto3.client("sqs", config=CLIENT_CONFIG), agents_from_environment())
+
+    @property
+    def agents(self) -> list[Agent]:
+        """The agents of this environment."""
+        return list(self._agents)
+
+    def send(self, agent: Agent) -> bool:
+        """Wake one worker of `agent`. Returns False when the send failed: then the sweep will wake it."""
+        try:
+            self._client.send_message(QueueUrl=self._agents[agent].queue_url, MessageBody=json.dumps({"wake": agent}))
+        except (BotoCoreError, ClientError):
+            logger.warning("wake-up for %s was not sent; the sweep will send one", agent, exc_info=True)
+            return False
+        return True

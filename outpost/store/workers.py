@@ -1,0 +1,215 @@
+"""Workers, the tenants' slots, and the claim that joins a worker, a slot and a dispatch in one transaction."""
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from outpost.domain.agents import Agent
+from outpost.domain.dispatch import Dispatch, Lease
+from outpost.domain.lifecycle import Claim, TransitionError, apply
+from outpost.store.database import ConflictError, Database, expression_values, key
+from outpost.store.dispatches import Dispatches
+from outpost.store.schema import BY_AGENT
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+KEPT_AFTER_END = timedelta(days=1)
+CANDIDATES = 8
+"""How many of a tenant's oldest dispatches a claim may choose from when others claim at the same time."""
+
+
+class WorkerState(StrEnum):
+    """Starting (RunTask was answered), idle (asked for work, found none), busy (claimed once), ended."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    ENDED = "ended"
+
+
+class Worker(BaseModel):
+    """A worker task. `beat` counts its heartbeats: whoever watches judges by its own clock whether it still grows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    worker_id: str
+    task_arn: str
+    agent: Agent | None = None
+    """None once the worker has ended."""
+    revision: int
+    worker_state: WorkerState
+    launched_at: datetime
+    idle_since: datetime | None = None
+    dispatch_id: str | None = None
+    fencing_token: int | None = None
+    beat: int = 0
+
+
+@dataclass(frozen=True)
+class Slots:
+    """A tenant's concurrency: which slots are taken, and when one was last given out."""
+
+    taken: dict[int, str]
+    last_served: str
+
+    def free(self, limit: int) -> list[int]:
+        """Return the free slots under a limit."""
+        return [number for number in range(limit) if number not in self.taken]
+
+
+class Workers:
+    """The workers table."""
+
+    def __init__(self, database: Database, dispatches: Dispatches) -> None:
+        self._db = database
+        self._dispatches = dispatches
+
+    def get(self, worker_id: str) -> Worker | None:
+        """Read a worker, or None."""
+        item = self._db.get(self._db.workers, f"WORKER#{worker_id}", "WORKER")
+        return Worker.model_validate(item) if item else None
+
+    def alive(self, agent: Agent) -> list[Worker]:
+        """Return the agent's workers that have not ended."""
+        items = self._db.query(self._db.workers, "agent = :agent", {"agent": agent}, index=BY_AGENT.name)
+        return [Worker.model_validate(item) for item in items]
+
+    def launched(self, workers: Iterable[Worker]) -> None:
+        """Write down workers that RunTask started. One that was quicker to write itself down is left as it is."""
+        for worker in workers:
+            item = {"pk": f"WORKER#{worker.worker_id}", "sk": "WORKER"} | worker.model_dump(
+                mode="json", exclude_none=True
+            )
+            try:
+                self._db.put(self._db.workers, item, "attribute_not_exists(pk)")
+            except ConflictError:
+                continue
+
+    def idle(self, worker: Worker) -> Worker:
+        """Write down that a worker asks for work. Raises `ConflictError` when it has ended or has claimed before."""
+        item = self._db.update(
+            self._db.workers,
+            f"WORKER#{worker.worker_id}",
+            "WORKER",
+            "SET worker_id = :id, task_arn = :arn, agent = :agent, revision = :revision, worker_state = :idle, "
+            "launched_at = if_not_exists(launched_at, :now), idle_since = if_not_exists(idle_since, :now)",
+            "attribute_not_exists(dispatch_id) AND (attribute_not_exists(worker_state) OR worker_state <> :ended)",
+            id=worker.worker_id,
+            arn=worker.task_arn,
+            agent=worker.agent,
+            revision=worker.revision,
+            idle=WorkerState.IDLE,
+            ended=WorkerState.ENDED,
+            now=worker.launched_at.isoformat(),
+        )
+        return Worker.model_validate(item)
+
+    def beat(self, lease: Lease) -> None:
+        """Count a heartbeat. Raises `ConflictError` when the worker does not hold this token."""
+        self._db.update(
+            self._db.workers,
+            f"WORKER#{lease.worker_id}",
+            "WORKER",
+            "SET beat = beat + :one",
+            "fencing_token = :held AND worker_state = :busy",
+            one=1,
+            held=lease.token,
+            busy=WorkerState.BUSY,
+        )
+
+    def end(self, worker_id: str, at: datetime) -> None:
+        """Write down that a worker is gone; it leaves the index of the living, and its row after a day."""
+        self._db.update(
+            self._db.workers,
+            f"WORKER#{worker_id}",
+            "WORKER",
+            "SET worker_state = :ended, expires_at = :expiry REMOVE agent",
+            ended=WorkerState.ENDED,
+            expiry=int((at + KEPT_AFTER_END).timestamp()),
+        )
+
+    def slots(self, tenant_id: str) -> Slots:
+        """Read a tenant's slots."""
+        items = list(
+            self._db.query(
+                self._db.workers,
+                "pk = :tenant AND begins_with(sk, :slot)",
+                {"tenant": f"TENANT#{tenant_id}", "slot": "SLOT#"},
+            ),
+        )
+        return Slots(
+            taken={int(i["sk"].removeprefix("SLOT#")): i["dispatch_id"] for i in items if "dispatch_id" in i},
+            last_served=max((i["claimed_at"] for i in items), default=""),
+        )
+
+    def claim(self, worker: Worker, tenant_id: str, limit: int, at: datetime) -> Dispatch | None:
+        """Give the worker one of the tenant's oldest dispatches and a slot, or None when others were quicker.
+
+        One transaction: the row changes, the slot is taken, the worker has claimed for the only time in its life.
+        """
+        if worker.agent is None:
+            return None
+        free = self.slots(tenant_id).free(limit)
+        queued = self._dispatches.queued(worker.agent, tenant_id, limit=CANDIDATES)
+        # The first choice is the oldest dispatch; after a lost race a random one, so that claimants spread.
+        while free and queued:
+            slot, dispatch_id = free.pop(0), queued.pop(0)
+            claimed = self._claim_one(worker, dispatch_id, slot, at)
+            if claimed:
+                return claimed
+            random.shuffle(free)
+            random.shuffle(queued)
+        return None
+
+    def _claim_one(self, worker: Worker, dispatch_id: str, slot: int, at: datetime) -> Dispatch | None:
+        row = self._dispatches.get(dispatch_id)  # consistent: the index may lag
+        if row is None:
+            return None
+        try:
+            changed = apply(row, Claim(worker.worker_id, slot, at))
+            self._db.transact(
+                [
+                    *self._dispatches.replacement(row, changed),
+                    self._take_slot(changed, slot, at),
+                    self._bind(worker, changed),
+                ],
+            )
+        except (TransitionError, ConflictError):
+            return None
+        return changed
+
+    def _take_slot(self, row: Dispatch, slot: int, at: datetime) -> "TransactWriteItemTypeDef":
+        return {
+            "Update": {
+                "TableName": self._db.workers,
+                "Key": key(f"TENANT#{row.tenant_id}", f"SLOT#{slot:03d}"),
+                "UpdateExpression": "SET dispatch_id = :id, claimed_at = :now",
+                "ConditionExpression": "attribute_not_exists(dispatch_id)",
+                "ExpressionAttributeValues": expression_values({"id": row.id, "now": at.isoformat()}),
+            },
+        }
+
+    def _bind(self, worker: Worker, row: Dispatch) -> "TransactWriteItemTypeDef":
+        return {
+            "Update": {
+                "TableName": self._db.workers,
+                "Key": key(f"WORKER#{worker.worker_id}", "WORKER"),
+                "UpdateExpression": "SET worker_state = :busy, dispatch_id = :id, fencing_token = :token, beat = :zero",
+                "ConditionExpression": "worker_state = :idle AND attribute_not_exists(dispatch_id)",
+                "ExpressionAttributeValues": expression_values(
+                    {
+                        "busy": WorkerState.BUSY,
+                        "idle": WorkerState.IDLE,
+                        "id": row.id,
+                        "token": row.attempt,
+                        "zero": 0,
+                    },
+                ),
+            },
+        }
