@@ -1,4 +1,4 @@
-"""Build the functions' code for this machine and every environment in `config/`, so that later no synth needs a network.
+"""Build the functions' code for this machine and every environment in `config/`: then no synth needs a network.
 
 Run by `make setup`, again only when dependencies or environments changed.
 """

@@ -1,0 +1,127 @@
+"""What the API takes and gives, as its clients see it. Fields that a newer service adds are ignored."""
+
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from outpost.domain.dispatch import Status
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class DispatchRequest(_Model):
+    """A task to dispatch. What is left None is left to the service's defaults; the service validates."""
+
+    agent: str
+    task: str
+    model_id: str | None = None
+    repo: str | None = None
+    branch: str | None = None
+    context: str | None = None
+    workspace_mode: str | None = None
+    workspace_id: str | None = None
+    workspace_init_mode: str | None = None
+    timeout_seconds: int | None = None
+    queue_timeout_seconds: int | None = None
+    additional_secrets: list[str] | None = None
+    tags: dict[str, str] | None = None
+    retryable: bool | None = None
+
+
+class Reason(_Model):
+    """Why a dispatch ended, and what to do about it."""
+
+    code: str
+    message: str
+    remedy: str = ""
+
+
+class Usage(_Model):
+    """What the attempt consumed."""
+
+    duration_seconds: float = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class LogLine(_Model):
+    """One line of a dispatch's log."""
+
+    timestamp: datetime
+    level: str = "info"
+    source: str
+    message: str
+
+
+class Dispatch(_Model):
+    """A dispatch as the service shows it."""
+
+    id: str
+    status: Status
+    agent: str
+    model_id: str | None = None
+    repo: str | None = None
+    branch: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+    attempt: int = 0
+    progress: str | None = None
+    queue_position: int | None = None
+    created_at: datetime
+    running_at: datetime | None = None
+    ended_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    exit_code: int | None = None
+    reason: Reason | None = None
+    usage: Usage | None = None
+
+
+class Artifact(_Model):
+    """A file that the winning attempt left; `url` opens it without a key until it expires."""
+
+    name: str
+    type: str
+    size: int
+    url: str
+
+
+class Tenant(_Model):
+    """A tenant: who dispatches."""
+
+    id: str
+    name: str
+    tier: str
+    status: str
+    created_at: datetime
+
+
+class Key(_Model):
+    """An API key as it can be shown again: without its text."""
+
+    id: str
+    prefix: str
+    name: str
+    scopes: list[str]
+    status: str
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+class IssuedKey(Key):
+    """A key just issued; `key` is its text, shown this once."""
+
+    key: str = Field(repr=False)
+
+
+Item = TypeVar("Item")
+
+
+class Page(_Model, Generic[Item]):
+    """Part of a list; `cursor` asks for what follows when `has_more`."""
+
+    items: list[Item]
+    cursor: str | None = None
+    has_more: bool = False
