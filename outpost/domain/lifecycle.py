@@ -53,6 +53,14 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """The agent says how far it is."""
+
+    lease: Lease
+    text: str
+
+
+@dataclass(frozen=True)
 class Finish:
     """The agent ended; its results are being uploaded."""
 
@@ -98,7 +106,7 @@ class Expire:
     at: datetime
 
 
-Event = Claim | Start | Finish | Report | Lose | Cancel | Expire
+Event = Claim | Start | Progress | Finish | Report | Lose | Cancel | Expire
 
 
 def apply(row: Dispatch, event: Event) -> Dispatch:
@@ -112,8 +120,8 @@ def apply(row: Dispatch, event: Event) -> Dispatch:
     if lease is not None and lease != row.lease:
         raise StaleLeaseError(f"{type(event).__name__} shows the lease {lease}, but the live one is {row.lease}")
     changed = _follow(event, row)
-    asked_only = isinstance(event, Cancel) and changed.status is row.status
-    if not asked_only and changed.status not in EDGES[row.status]:
+    noted = isinstance(event, Cancel | Progress) and changed.status is row.status
+    if not noted and changed.status not in EDGES[row.status]:
         raise _refusal(row, event)
     return changed.model_copy(update={"version": row.version + 1})
 
@@ -143,6 +151,11 @@ def _(event: Claim, row: Dispatch) -> Dispatch:
 @_follow.register
 def _(event: Start, row: Dispatch) -> Dispatch:
     return row.model_copy(update={"status": Status.RUNNING, "running_at": event.at})
+
+
+@_follow.register
+def _(event: Progress, row: Dispatch) -> Dispatch:
+    return row.model_copy(update={"progress": event.text})
 
 
 @_follow.register

@@ -47,7 +47,10 @@ class RenewRequest(_Request):
     op: Literal["renew"] = "renew"
     dispatch_id: str
     lease: Lease
-    progress: str | None = None
+    progress: str | None = Field(default=None, max_length=500)
+    """One line for the dispatch's status."""
+    want_credentials: bool = False
+    """The attempt's credentials end soon: issue new ones."""
 
 
 class EndedRequest(_Request):

@@ -109,6 +109,10 @@ class Database:
             raise_conflict(error)
         return from_attributes(answer["Attributes"])
 
+    def delete(self, table: str, pk: str, sk: str) -> None:
+        """Delete one item, if it is there."""
+        self.client.delete_item(TableName=table, Key=key(pk, sk))
+
     def transact(self, writes: Sequence["TransactWriteItemTypeDef"]) -> None:
         """Write all or nothing. Raises `ConflictError` with a code per item."""
         try:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 KEPT_AFTER_END = timedelta(days=1)
-CANDIDATES = 8
-"""How many of a tenant's oldest dispatches a claim may choose from when others claim at the same time."""
 
 
 class WorkerState(StrEnum):
@@ -148,15 +146,11 @@ class Workers:
             last_served=max((i["claimed_at"] for i in items), default=""),
         )
 
-    def claim(self, worker: Worker, tenant_id: str, limit: int, at: datetime) -> Dispatch | None:
-        """Give the worker one of the tenant's oldest dispatches and a slot, or None when others were quicker.
+    def claim(self, worker: Worker, queued: list[str], free: list[int], at: datetime) -> Dispatch | None:
+        """Give the worker one of a tenant's queued dispatches and free slots, or None when others were quicker.
 
         One transaction: the row changes, the slot is taken, the worker has claimed for the only time in its life.
         """
-        if worker.agent is None:
-            return None
-        free = self.slots(tenant_id).free(limit)
-        queued = self._dispatches.queued(worker.agent, tenant_id, limit=CANDIDATES)
         # The first choice is the oldest dispatch; after a lost race a random one, so that claimants spread.
         while free and queued:
             slot, dispatch_id = free.pop(0), queued.pop(0)

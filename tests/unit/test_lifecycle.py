@@ -17,6 +17,7 @@ from outpost.domain.lifecycle import (
     Expire,
     Finish,
     Lose,
+    Progress,
     Report,
     StaleLeaseError,
     Start,
@@ -54,6 +55,7 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Finish, lease=leases, exit_code=st.sampled_from([0, 1, 137, None]), at=moments),
     st.builds(Report, lease=leases, outcome=st.sampled_from(Status), reason=st.just(WHY), at=moments),
     st.builds(Lose, lease=leases, reason=st.just(WHY), at=moments),
+    st.builds(Progress, lease=leases, text=st.just("half way")),
     st.builds(Cancel, reason=st.none(), at=moments),
     st.builds(Expire, reason=st.just(WHY), at=moments),
 )

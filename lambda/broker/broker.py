@@ -1,0 +1,182 @@
+"""The broker: it alone writes for workers. It picks their work, knows their leases, and mints their credentials."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from outpost.domain.agents import CATALOGUE, Agent, AgentSettings
+from outpost.domain.artifacts import attempt_prefix
+from outpost.domain.dispatch import Dispatch, Lease, Status
+from outpost.domain.lifecycle import Event, Finish, Progress, Report, Start, TransitionError
+from outpost.domain.protocol import (
+    Assignment,
+    ClaimAnswer,
+    ClaimRequest,
+    EndedRequest,
+    LeaseAnswer,
+    RenewRequest,
+    ReportRequest,
+    Request,
+    StartedRequest,
+)
+from outpost.store.credentials import AttemptCredentials
+from outpost.store.database import ConflictError
+from outpost.store.dispatches import Dispatches
+from outpost.store.tenants import Tenants
+from outpost.store.workers import Slots, Worker, Workers, WorkerState
+
+CANDIDATES = 8
+"""How many of a tenant's oldest dispatches a claim may choose from when others claim at the same time."""
+LINGER = timedelta(seconds=20)
+"""An idle worker beyond the warm target stays this long: the next task of a burst then starts at once."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A tenant with work for the agent and a free slot."""
+
+    slots: Slots
+    queued: list[str]
+    free: list[int]
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Answers the workers' requests."""
+
+    dispatches: Dispatches
+    workers: Workers
+    tenants: Tenants
+    credentials: AttemptCredentials
+    agents: Mapping[Agent, AgentSettings]
+    now: Callable[[], datetime]
+
+    def answer(self, request: Request) -> ClaimAnswer | LeaseAnswer:
+        """Answer one request. A lease that is no longer live is an answer, not an error."""
+        match request:
+            case ClaimRequest():
+                return self._claim(request)
+            case RenewRequest():
+                return self._renew(request)
+            case StartedRequest():
+                return self._advance(request, Start(request.lease, self.now()), Status.RUNNING)
+            case EndedRequest():
+                return self._advance(request, Finish(request.lease, request.exit_code, self.now()), Status.COMPLETING)
+            case ReportRequest():
+                report = Report(
+                    request.lease, request.outcome, request.reason, self.now(), request.exit_code, request.usage
+                )
+                return self._advance(request, report, request.outcome)
+
+    def _claim(self, request: ClaimRequest) -> ClaimAnswer:
+        try:
+            worker = self.workers.idle(
+                Worker(
+                    worker_id=request.worker_id,
+                    task_arn=request.task_arn,
+                    agent=Agent(request.agent),
+                    revision=request.revision,
+                    worker_state=WorkerState.IDLE,
+                    launched_at=self.now(),
+                ),
+            )
+        except ConflictError:
+            return self._repeat(request.worker_id)
+        for candidate in self._candidates(Agent(request.agent)):
+            row = self.workers.claim(worker, candidate.queued, candidate.free, self.now())
+            if row:
+                return ClaimAnswer(assignment=self._assignment(row))
+        alive = self.workers.alive(Agent(request.agent))
+        return ClaimAnswer(retire=retires(worker, alive, self.agents[Agent(request.agent)].warm, self.now()))
+
+    def _repeat(self, worker_id: str) -> ClaimAnswer:
+        """A worker that has claimed before gets the same work again, if the answer was lost, and never other work."""
+        worker = self.workers.get(worker_id)
+        row = self.dispatches.get(worker.dispatch_id) if worker and worker.dispatch_id else None
+        if (
+            row is None
+            or row.lease is None
+            or row.lease.worker_id != worker_id
+            or row.status is not Status.PROVISIONING
+        ):
+            return ClaimAnswer(retire=True)
+        return ClaimAnswer(assignment=self._assignment(row))
+
+    def _candidates(self, agent: Agent) -> list[Candidate]:
+        """Return the tenants that may be served: least recently served first, then the oldest dispatch."""
+        found = []
+        for tenant_id in self.dispatches.queues(agent):
+            tenant = self.tenants.get(tenant_id)
+            if tenant is None or tenant.status != "active":
+                continue
+            slots = self.workers.slots(tenant_id)
+            free = slots.free(tenant.limits.concurrent)
+            queued = self.dispatches.queued(agent, tenant_id, limit=CANDIDATES) if free else []
+            if queued:
+                found.append(Candidate(slots, queued, free))
+        return sorted(found, key=lambda candidate: (candidate.slots.last_served, candidate.queued[0]))
+
+    def _assignment(self, row: Dispatch) -> Assignment:
+        if row.lease is None:
+            raise ValueError(f"dispatch {row.id} is {row.status}: nobody holds it")
+        secrets = self._secrets(row)
+        return Assignment(
+            dispatch_id=row.id,
+            tenant_id=row.tenant_id,
+            lease=row.lease,
+            spec=row.spec,
+            task=self.dispatches.task(row.id),
+            bucket=self.credentials.bucket,
+            prefix=attempt_prefix(row.tenant_id, row.id, row.attempt),
+            secrets=secrets,
+            credentials=self.credentials.mint(row, secrets.values()),
+        )
+
+    def _secrets(self, row: Dispatch) -> dict[str, str]:
+        arn = self.agents[row.spec.agent].provider_secret_arn
+        return {CATALOGUE[row.spec.agent].token_variables[0]: arn} if arn else {}
+
+    def _renew(self, request: RenewRequest) -> LeaseAnswer:
+        row = self.dispatches.get(request.dispatch_id)
+        if row is None or row.lease != request.lease:
+            return LeaseAnswer(live=False)
+        try:
+            self.workers.beat(request.lease)
+            if request.progress and request.progress != row.progress:
+                row = self.dispatches.change(row.id, Progress(request.lease, request.progress))
+        except (ConflictError, TransitionError):
+            return LeaseAnswer(live=False)
+        return LeaseAnswer(
+            live=True,
+            cancel=row.cancel_requested_at is not None,
+            credentials=self.credentials.mint(row, self._secrets(row).values()) if request.want_credentials else None,
+        )
+
+    def _advance(
+        self, request: StartedRequest | EndedRequest | ReportRequest, event: Event, goal: Status
+    ) -> LeaseAnswer:
+        try:
+            row = self.dispatches.change(request.dispatch_id, event)
+        except TransitionError:
+            # Either the lease is stale, or this is the repetition of a request whose answer was lost.
+            found = self.dispatches.get(request.dispatch_id)
+            if found is None or not _arrived(found, request.lease, goal):
+                return LeaseAnswer(live=False)
+            row = found
+        return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None)
+
+
+def _arrived(row: Dispatch, lease: Lease, goal: Status) -> bool:
+    return row.status is goal and (row.worker_id, row.attempt) == (lease.worker_id, lease.token)
+
+
+def retires(worker: Worker, alive: list[Worker], warm: int, at: datetime) -> bool:
+    """Say whether an idle worker that found nothing leaves: the newest `warm` stay, others linger a little."""
+    idle = sorted(
+        (w for w in alive if w.worker_state is WorkerState.IDLE),
+        key=lambda w: (w.launched_at, w.worker_id),
+        reverse=True,
+    )
+    kept = {w.worker_id for w in idle[:warm]}
+    idle_since = worker.idle_since or at
+    return worker.worker_id not in kept and at - idle_since >= LINGER

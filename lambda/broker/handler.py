@@ -1,0 +1,53 @@
+"""The broker's Lambda: invoked synchronously by workers (`outpost.domain.protocol`)."""
+
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from broker.broker import Broker
+from outpost.domain.ids import now
+from outpost.domain.protocol import REQUEST, ClaimAnswer, LeaseAnswer
+from outpost.store.credentials import AttemptCredentials
+from outpost.store.database import Database
+from outpost.store.dispatches import Dispatches
+from outpost.store.tenants import Tenants
+from outpost.store.wakeups import Wakeups, agents_from_environment
+from outpost.store.workers import Workers
+
+logger = Logger(service="broker")
+
+
+@cache
+def _broker() -> Broker:
+    database = Database.from_environment()
+    dispatches = Dispatches(database, Wakeups.from_environment())
+    return Broker(
+        dispatches=dispatches,
+        workers=Workers(database, dispatches),
+        tenants=Tenants(database),
+        credentials=AttemptCredentials.from_environment(),
+        agents=agents_from_environment(),
+        now=now,
+    )
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request. Raises `pydantic.ValidationError` for a request that is not of the protocol."""
+    request = REQUEST.validate_python(event)
+    answer = _broker().answer(request)
+    # The request may be logged; the answer holds credentials and the task's text.
+    logger.info("answered", extra={"request": request.model_dump(mode="json"), "kind": _kind(answer)})
+    return answer.model_dump(mode="json")
+
+
+def _kind(answer: ClaimAnswer | LeaseAnswer) -> str:
+    match answer:
+        case ClaimAnswer(assignment=None, retire=retire):
+            return "retire" if retire else "wait"
+        case ClaimAnswer(assignment=assignment):
+            return f"assigned {assignment.dispatch_id}" if assignment else "wait"
+        case LeaseAnswer(live=live, cancel=cancel):
+            return ("cancel" if cancel else "live") if live else "stale"

@@ -1,0 +1,139 @@
+"""What the planner must remember between runs: that it runs, what it is about to launch, and what failed to launch."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict
+
+from outpost.domain.agents import Agent
+from outpost.domain.reasons import Reason
+from outpost.store.database import ConflictError, Database
+
+PLANNER_LEASE = timedelta(seconds=30)
+"""No shorter than the planner's Lambda may run, or two would plan at once."""
+INTENT_LIFETIME = timedelta(seconds=180)
+"""A launch counts as supply for this long, whether RunTask's answer was seen or not."""
+_KEPT = timedelta(days=1)
+
+
+class Intent(BaseModel):
+    """A batch that is about to be launched; written before RunTask, whose client token and `startedBy` it names."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch_id: str
+    agent: Agent
+    count: int
+    launched_at: datetime
+
+
+class LaunchFailure(BaseModel):
+    """The agent's latest failure to launch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: Reason
+    failed_at: datetime
+    streak: int
+    """Failures since the last launch that worked."""
+
+
+class Launches:
+    """The planner's items in the workers table."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def acquire(self, owner: str, at: datetime) -> bool:
+        """Become the one planner, or leave a note that the one at work shall look again."""
+        until = (at + PLANNER_LEASE).isoformat()
+        try:
+            self._db.update(
+                self._db.workers,
+                "LEASE#planner",
+                "LEASE",
+                "SET held_by = :me, held_until = :until REMOVE look_again",
+                "attribute_not_exists(held_by) OR held_until < :now",
+                me=owner,
+                until=until,
+                now=at.isoformat(),
+            )
+        except ConflictError:
+            return not self._note_for_holder() and self.acquire(owner, at)
+        return True
+
+    def _note_for_holder(self) -> bool:
+        try:
+            self._db.update(
+                self._db.workers,
+                "LEASE#planner",
+                "LEASE",
+                "SET look_again = :yes",
+                "attribute_exists(held_by)",
+                yes=True,
+            )
+        except ConflictError:
+            return False
+        return True
+
+    def release(self, owner: str) -> bool:
+        """Stop being the planner. Returns False, still holding the lease, when somebody asked to look again."""
+        try:
+            self._db.update(
+                self._db.workers,
+                "LEASE#planner",
+                "LEASE",
+                "REMOVE held_by, held_until",
+                "held_by = :me AND attribute_not_exists(look_again)",
+                me=owner,
+            )
+        except ConflictError:
+            return not self._still_held(owner)
+        return True
+
+    def _still_held(self, owner: str) -> bool:
+        """Clear the note, if the lease is still ours: then the caller goes round once more."""
+        try:
+            self._db.update(self._db.workers, "LEASE#planner", "LEASE", "REMOVE look_again", "held_by = :me", me=owner)
+        except ConflictError:
+            return False
+        return True
+
+    def intend(self, intent: Intent) -> None:
+        """Write an intent down, before RunTask."""
+        item = {
+            "pk": f"INTENT#{intent.agent}",
+            "sk": intent.batch_id,
+            "document": intent.model_dump_json(),
+            "expires_at": int((intent.launched_at + _KEPT).timestamp()),
+        }
+        self._db.put(self._db.workers, item)
+
+    def intents(self, agent: Agent) -> Iterator[Intent]:
+        """Yield the intents whose tasks are not all written down as workers yet."""
+        for item in self._db.query(
+            self._db.workers, "pk = :pk AND sk < :end", {"pk": f"INTENT#{agent}", "end": _FAILURE}
+        ):
+            yield Intent.model_validate_json(item["document"])
+
+    def settle(self, intent: Intent) -> None:
+        """Forget an intent: its tasks are written down as workers, or RunTask refused it."""
+        self._db.delete(self._db.workers, f"INTENT#{intent.agent}", intent.batch_id)
+
+    def failed(self, agent: Agent, failure: LaunchFailure) -> None:
+        """Write down the latest failure to launch."""
+        item = {"pk": f"INTENT#{agent}", "sk": _FAILURE, "document": failure.model_dump_json()}
+        self._db.put(self._db.workers, item | {"expires_at": int((failure.failed_at + _KEPT).timestamp())})
+
+    def failure(self, agent: Agent) -> LaunchFailure | None:
+        """Read the latest failure to launch since a launch last worked, or None."""
+        item = self._db.get(self._db.workers, f"INTENT#{agent}", _FAILURE)
+        return LaunchFailure.model_validate_json(item["document"]) if item else None
+
+    def succeeded(self, agent: Agent) -> None:
+        """Forget earlier failures."""
+        self._db.delete(self._db.workers, f"INTENT#{agent}", _FAILURE)
+
+
+_FAILURE = "~failure"
+"""Sorts after every batch id."""
