@@ -1,10 +1,15 @@
-"""The one exception of the client."""
+"""The one exception of the client, and what becomes one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import httpx
+from pydantic import BaseModel, Field, ValidationError
+
 UNREACHABLE = "UNREACHABLE"
 """Code of an error for which no answer came at all."""
+NOT_OUTPOST = "NOT_OUTPOST"
+"""Code of an error for which an answer came, but not in the API's form: a proxy's page, another service."""
 
 
 @dataclass(frozen=True)
@@ -18,14 +23,44 @@ class Detail:
 class ApiError(Exception):
     """The API refused a request, or gave no answer that could be understood.
 
-    `code` is one of the API's error codes or `UNREACHABLE`; `request_id` finds the request in the service's log.
+    `code` is one of the API's error codes, `UNREACHABLE` or `NOT_OUTPOST`; `request_id` finds the request in the
+    service's log.
     """
 
-    def __init__(
-        self, code: str, message: str, details: Sequence[Detail] = (), request_id: str | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, details: Sequence[Detail] = (), request_id: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.details = tuple(details)
         self.request_id = request_id
+
+
+class _Error(BaseModel):
+    code: str
+    message: str
+    details: list[Detail] = Field(default_factory=list)
+
+
+class _Refusal(BaseModel):
+    error: _Error
+
+
+def refused(answer: httpx.Response) -> ApiError:
+    """Return the error that an answer of 400 and above tells."""
+    request_id = answer.headers.get("X-Request-ID")
+    try:
+        error = _Refusal.model_validate_json(answer.content).error
+    except ValidationError:
+        return not_understood(answer)
+    return ApiError(error.code, error.message, error.details, request_id)
+
+
+def not_understood(answer: httpx.Response) -> ApiError:
+    """Return the error for an answer that is not of the API's form."""
+    what = f"{answer.request.method} {answer.url.copy_with(query=None)} answered {answer.status_code}"
+    return ApiError(NOT_OUTPOST, f"{what} with something that is not Outpost's", (), answer.headers.get("X-Request-ID"))
+
+
+def unreachable(url: str, error: httpx.HTTPError) -> ApiError:
+    """Return the error for a request that got no answer."""
+    return ApiError(UNREACHABLE, f"{url} does not answer: {str(error) or type(error).__name__}")

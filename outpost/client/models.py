@@ -88,6 +88,12 @@ class Artifact(_Model):
     url: str
 
 
+class ArtifactList(_Model):
+    """The artifacts of one dispatch."""
+
+    artifacts: list[Artifact]
+
+
 class Tenant(_Model):
     """A tenant: who dispatches."""
 
@@ -119,9 +125,14 @@ class IssuedKey(Key):
 Item = TypeVar("Item")
 
 
-class Page(_Model, Generic[Item]):
-    """Part of a list; `cursor` asks for what follows when `has_more`."""
+class Pagination(_Model):
+    """Where a list goes on: `cursor` asks for what follows."""
 
-    items: list[Item]
     cursor: str | None = None
     has_more: bool = False
+
+
+class Page(Pagination, Generic[Item]):
+    """Part of a list."""
+
+    items: list[Item]

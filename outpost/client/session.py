@@ -1,0 +1,183 @@
+"""The HTTP session with the API: one method per endpoint."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+
+from outpost.client.errors import not_understood, refused, unreachable
+from outpost.client.models import (
+    Artifact,
+    ArtifactList,
+    Dispatch,
+    DispatchRequest,
+    IssuedKey,
+    Key,
+    LogLine,
+    Page,
+    Pagination,
+    Tenant,
+)
+
+Model = TypeVar("Model", bound=BaseModel)
+Parsed = TypeVar("Parsed")
+Query = Mapping[str, str | int | Sequence[str] | None]
+Body = Mapping[str, object] | None
+
+TIMEOUT = 30.0
+"""Seconds that a request may take."""
+POLL_INTERVAL = 0.5
+"""Seconds between two looks at a dispatch that is being followed."""
+
+
+class _Meta(BaseModel):
+    pagination: Pagination = Pagination()
+
+
+class _Answer(BaseModel):
+    data: JsonValue
+    meta: _Meta
+
+
+_ROWS = TypeAdapter(list[JsonValue])
+
+
+class Client:
+    """A connection to one Outpost with one API key. Every method raises `ApiError` when the API refuses."""
+
+    def __init__(self, url: str, key: str | None = None, *, transport: httpx.BaseTransport | None = None) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT, transport=transport)
+        # Artifacts are opened by the token in their URL; the key must not follow a redirect to another host.
+        self._keyless = httpx.Client(base_url=self.url, timeout=TIMEOUT, transport=transport, follow_redirects=True)
+
+    def __enter__(self) -> Self:
+        """Return itself; the end of the block closes the connections."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close the connections."""
+        self._http.close()
+        self._keyless.close()
+
+    def dispatch(self, request: DispatchRequest, idempotency_key: str | None = None) -> Dispatch:
+        """Hand in a task. The same idempotency key and request within 24 h give the first answer again."""
+        body = request.model_dump(by_alias=True, exclude_none=True)
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._one(Dispatch, "POST", "/dispatch", body, headers)
+
+    def status(self, dispatch_id: str) -> Dispatch:
+        """Return a dispatch as it is now."""
+        return self._one(Dispatch, "GET", f"/dispatch/{dispatch_id}")
+
+    def dispatches(self, filters: Query, cursor: str | None = None, limit: int = 20) -> Page[Dispatch]:
+        """Return a page of dispatches, newest first; filters are status, agent, repo, since, until and tag."""
+        return self._page(Dispatch, "/dispatch", {**filters, "cursor": cursor, "limit": limit})
+
+    def logs(self, dispatch_id: str, cursor: str | None = None, limit: int = 1000) -> Page[LogLine]:
+        """Return a page of a dispatch's log, oldest line first."""
+        return self._page(LogLine, f"/dispatch/{dispatch_id}/logs", {"cursor": cursor, "limit": limit})
+
+    def follow(self, dispatch_id: str, pause: Callable[[float], None] = time.sleep) -> Iterator[Dispatch | LogLine]:
+        """Yield the dispatch at each change of status, and each log line once, until it ended and all is told."""
+        seen, cursor = None, None
+        while True:
+            dispatch = self.status(dispatch_id)
+            if dispatch.status is not seen and not dispatch.status.terminal:
+                yield dispatch
+            seen = dispatch.status
+            more = True
+            while more:
+                page = self.logs(dispatch_id, cursor)
+                yield from page.items
+                cursor, more = page.cursor or cursor, page.has_more
+            if dispatch.status.terminal:
+                yield dispatch
+                return
+            pause(POLL_INTERVAL)
+
+    def cancel(self, dispatch_id: str, reason: str | None = None) -> Dispatch:
+        """Ask for a dispatch's end; a dispatch that ended already is refused with CONFLICT."""
+        return self._one(Dispatch, "DELETE", f"/dispatch/{dispatch_id}", {"reason": reason} if reason else None)
+
+    def artifacts(self, dispatch_id: str) -> list[Artifact]:
+        """Return what the winning attempt left."""
+        return self._one(ArtifactList, "GET", f"/artifacts/{dispatch_id}").artifacts
+
+    def download(self, artifact: Artifact, target: Path) -> None:
+        """Write an artifact to a file, whole or not at all. Raises `ApiError` and `OSError`."""
+        part = target.with_name(f"{target.name}.part")
+        try:
+            with self._keyless.stream("GET", artifact.url) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise refused(answer)
+                with part.open("wb") as file:
+                    file.writelines(answer.iter_bytes())
+        except httpx.HTTPError as error:
+            raise unreachable(self.url, error) from error
+        part.replace(target)
+
+    def create_tenant(self, tenant_id: str, name: str, tier: str) -> Tenant:
+        """Create a tenant (operator)."""
+        return self._one(Tenant, "POST", "/tenants", {"id": tenant_id, "name": name, "tier": tier})
+
+    def tenants(self, cursor: str | None = None) -> Page[Tenant]:
+        """Return a page of tenants (operator)."""
+        return self._page(Tenant, "/tenants", {"cursor": cursor, "limit": 100})
+
+    def set_tenant_active(self, tenant_id: str, *, active: bool) -> Tenant:
+        """Suspend or resume a tenant (operator)."""
+        return self._one(Tenant, "POST", f"/tenants/{tenant_id}/{'resume' if active else 'suspend'}")
+
+    def create_key(self, tenant_id: str, name: str, scopes: Sequence[str]) -> IssuedKey:
+        """Issue a key for a tenant (operator); its text is in the answer and can never be read again."""
+        return self._one(IssuedKey, "POST", f"/tenants/{tenant_id}/keys", {"name": name, "scopes": list(scopes)})
+
+    def keys(self, tenant_id: str, cursor: str | None = None) -> Page[Key]:
+        """Return a page of a tenant's keys (operator)."""
+        return self._page(Key, f"/tenants/{tenant_id}/keys", {"cursor": cursor, "limit": 100})
+
+    def revoke_key(self, key_id: str) -> Key:
+        """Revoke a key (operator): it opens nothing 30 s later."""
+        return self._one(Key, "DELETE", f"/keys/{key_id}")
+
+    def ready(self) -> bool:
+        """Say whether the service answers and reaches what it needs. Never raises `ApiError`."""
+        try:
+            return self._http.get("/health/ready").is_success
+        except httpx.HTTPError:
+            return False
+
+    def _one(
+        self, model: type[Model], method: str, path: str, body: Body = None, headers: Mapping[str, str] | None = None
+    ) -> Model:
+        request = self._http.build_request(method, path, json=body, headers=headers)
+        return self._send(request, lambda answer: model.model_validate(answer.data))
+
+    def _page(self, model: type[Model], path: str, query: Query) -> Page[Model]:
+        parameters = {name: value for name, value in query.items() if value is not None}
+        request = self._http.build_request("GET", path, params=parameters)
+        return self._send(request, lambda answer: _page_of(model, answer))
+
+    def _send(self, request: httpx.Request, parse: Callable[[_Answer], Parsed]) -> Parsed:
+        try:
+            answer = self._http.send(request)
+        except httpx.HTTPError as error:
+            raise unreachable(self.url, error) from error
+        if answer.is_error:
+            raise refused(answer)
+        try:
+            return parse(_Answer.model_validate_json(answer.content))
+        except ValidationError as error:
+            raise not_understood(answer) from error
+
+
+def _page_of(model: type[Model], answer: _Answer) -> Page[Model]:
+    items = [model.model_validate(row) for row in _ROWS.validate_python(answer.data)]
+    return Page(items=items, cursor=answer.meta.pagination.cursor, has_more=answer.meta.pagination.has_more)
