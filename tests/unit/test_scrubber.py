@@ -1,0 +1,109 @@
+"""The scrubber: no secret gets through, ordinary text does."""
+
+import base64
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outpost.domain.scrubber import Scrubber
+
+ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+
+def _key(prefix: str, length: int, alphabet: str = ALNUM) -> st.SearchStrategy[str]:
+    return st.text(alphabet, min_size=length, max_size=length).map(lambda body: prefix + body)
+
+
+KEYS = st.one_of(
+    _key("otp_", 64, "0123456789abcdef"),
+    _key("sk-", 48),
+    _key("sk-", 32, "0123456789abcdef"),
+    _key("sk-proj-", 100, ALNUM + "_-"),
+    _key("sk-svcacct-", 60, ALNUM + "_-"),
+    _key("sk-ant-api03-", 90, ALNUM + "_-"),
+    _key("xai-", 80),
+    _key("AIza", 35, ALNUM + "_-"),
+    *(_key(prefix, 36) for prefix in ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")),
+    _key("github_pat_", 82, ALNUM + "_"),
+    _key("AKIA", 16, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
+    _key("ASIA", 16, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
+    st.tuples(_key("eyJ", 20), _key("eyJ", 40), _key("", 43)).map(".".join),
+)
+AWS_SECRETS = _key("", 40, ALNUM + "/+")
+# A key stands apart from the text around it, as it does in every format that people print.
+AROUND = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=30)
+SEPARATORS = st.sampled_from([" ", '"', "'", "=", ":", ",", "(", "\t", "/", "@"])
+
+
+@given(before=AROUND, separator=SEPARATORS, key=KEYS, end=SEPARATORS, after=AROUND)
+def test_no_key_survives_in_any_surroundings(before: str, separator: str, key: str, end: str, after: str) -> None:
+    assert key not in Scrubber().line(before + separator + key + end + after)
+
+
+@given(
+    before=AROUND,
+    name=st.sampled_from(
+        ["AWS_SECRET_ACCESS_KEY=", 'aws_secret_access_key = "', '"SecretAccessKey": "', "secretKey: '", "SECRET_KEY="],
+    ),
+    secret=AWS_SECRETS,
+)
+def test_no_aws_secret_key_survives_an_assignment(before: str, name: str, secret: str) -> None:
+    assert secret not in Scrubber().line(f"{before} {name}{secret}")
+
+
+@given(before=AROUND, secret=st.text(st.characters(exclude_categories=["Cs"]), min_size=12), after=AROUND)
+def test_no_known_value_survives_plain_or_encoded(before: str, secret: str, after: str) -> None:
+    scrubber = Scrubber({"TOKEN": secret})
+    forms = [secret, base64.b64encode(secret.encode()).decode(), quote(secret, safe="")]
+    for form in (form for form in forms if "\n" not in form):
+        cleaned = scrubber.line(f"{before}{form}{after}")
+        assert "[REDACTED:TOKEN]" in cleaned
+        assert form not in cleaned.replace("[REDACTED:TOKEN]", "")
+
+
+@given(
+    label=st.sampled_from(["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "]),
+    body=st.lists(st.text(ALNUM + "+/", min_size=64, max_size=64), min_size=1, max_size=60),
+    last=st.text(ALNUM + "+/", min_size=1, max_size=63),
+)
+def test_no_line_of_a_private_key_survives_and_the_text_around_it_does(label: str, body: list[str], last: str) -> None:
+    key = [f"-----BEGIN {label}PRIVATE KEY-----", *body, last + "=", f"-----END {label}PRIVATE KEY-----"]
+    cleaned = Scrubber().text("\n".join(["the key:", *key, "was printed"])).split("\n")
+    assert cleaned == ["the key:", *["[REDACTED:private-key]"] * len(key), "was printed"]
+
+
+def test_a_private_key_on_one_line_is_removed() -> None:
+    line = r'{"key": "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----\n", "id": 7}'
+    assert Scrubber().line(line) == r'{"key": "[REDACTED:private-key]\n", "id": 7}'
+
+
+def test_a_private_key_that_breaks_off_does_not_swallow_what_follows() -> None:
+    cleaned = Scrubber().text("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nerror: it broke off here")
+    assert cleaned.endswith("\nerror: it broke off here")
+
+
+def test_a_known_value_of_several_lines_is_removed_line_by_line() -> None:
+    scrubber = Scrubber({"CERT": "first-line\nsecond-line"})
+    assert scrubber.text("a first-line\nb second-line") == "a [REDACTED:CERT]\nb [REDACTED:CERT]"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "task-definition-for-the-fleet and disk-usage-report-of-the-day",
+        "commit 4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+        "see https://github.com/owner/name/issues/12#issuecomment-1",
+        "secret_key: use the secret manager",
+        "the bearer of bad news",
+        "",
+    ],
+)
+def test_ordinary_text_stays_as_it_is(line: str) -> None:
+    assert Scrubber({"FLAG": "true"}).line(line) == line
+
+
+@given(st.text(max_size=200))
+def test_scrubbing_keeps_the_number_of_lines(text: str) -> None:
+    assert Scrubber({"A": "abcdefgh"}).text(text).count("\n") == text.count("\n")
