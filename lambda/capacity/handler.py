@@ -80,6 +80,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     if not planner.launches.acquire(owner, now()):
         logger.info("another planner is at work and will look again")
         return
-    planner.run()
-    while not planner.launches.release(owner):
-        planner.run()
+    done = False
+    while not done:
+        try:
+            planner.run()
+        finally:
+            done = planner.launches.release(owner)

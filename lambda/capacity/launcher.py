@@ -15,7 +15,7 @@ from outpost.domain.diagnosis import launch_refused
 from outpost.domain.ids import new_id, now
 from outpost.names import Env
 from outpost.store.database import CLIENT_CONFIG
-from outpost.store.launches import INTENT_LIFETIME, Intent, LaunchFailure, Launches
+from outpost.store.launches import INTENT_LIFETIME, Intent, Launches
 from outpost.store.workers import Worker, Workers, WorkerState
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Launcher:
         self._workers.launched(_workers(started, agent))
         self._launches.settle(intent)
         if refusal:
-            self._remember(agent, refusal)
+            self._launches.failed(agent, launch_refused(refusal), now())
         elif self._launches.failure(agent):
             self._launches.succeeded(agent)
 
@@ -120,13 +120,6 @@ class Launcher:
             return [], error.response["Error"].get("Message", str(error))
         failures = [failure.get("reason", "unknown") for failure in answer.get("failures", [])]
         return answer["tasks"], failures[0] if failures else None
-
-    def _remember(self, agent: Agent, refusal: str) -> None:
-        earlier = self._launches.failure(agent)
-        failure = LaunchFailure(
-            reason=launch_refused(refusal), failed_at=now(), streak=earlier.streak + 1 if earlier else 1
-        )
-        self._launches.failed(agent, failure)
 
     def reconcile(self, intent: Intent) -> None:
         """Write down the tasks of an intent whose planner died, and forget it once it counts no more."""

@@ -1,7 +1,7 @@
 """The plan: a pure function from demand and supply to launches.
 
-Demand of an agent is its runnable dispatches (pending, and the tenant has a free slot) and its warm target; supply is its
-workers that are starting or idle, and the launches that were intended and are not written down as workers yet.
+Demand of an agent is its runnable dispatches (pending, and the tenant has a free slot) and its warm target; supply is
+its workers that are starting or idle, and the launches that were intended and are not written down as workers yet.
 """
 
 from collections.abc import Mapping, Sequence

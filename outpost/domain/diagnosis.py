@@ -1,6 +1,8 @@
 """Why a task ended without a report: a pure function from what ECS says of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from outpost.domain.reasons import Reason, ReasonCode
 
@@ -17,6 +19,18 @@ class TaskStop:
     stopped_reason: str
     exit_code: int | None
     container_reason: str = ""
+
+    @classmethod
+    def of(cls, task: Mapping[str, Any]) -> "TaskStop":
+        """Read the end of a task from an event's `detail` or from DescribeTasks, whose forms agree."""
+        containers: list[Mapping[str, Any]] = task.get("containers") or [{}]
+        container = containers[0]
+        return cls(
+            stop_code=task.get("stopCode", ""),
+            stopped_reason=task.get("stoppedReason", ""),
+            exit_code=container.get("exitCode"),
+            container_reason=container.get("reason", ""),
+        )
 
     @property
     def started(self) -> bool:

@@ -120,8 +120,10 @@ class Launches:
         """Forget an intent: its tasks are written down as workers, or RunTask refused it."""
         self._db.delete(self._db.workers, f"INTENT#{intent.agent}", intent.batch_id)
 
-    def failed(self, agent: Agent, failure: LaunchFailure) -> None:
-        """Write down the latest failure to launch."""
+    def failed(self, agent: Agent, reason: Reason, at: datetime) -> None:
+        """Write down a failure to launch; failures in a row make the planner pause ever longer."""
+        earlier = self.failure(agent)
+        failure = LaunchFailure(reason=reason, failed_at=at, streak=earlier.streak + 1 if earlier else 1)
         item = {"pk": f"INTENT#{agent}", "sk": _FAILURE, "document": failure.model_dump_json()}
         self._db.put(self._db.workers, item | {"expires_at": int((failure.failed_at + _KEPT).timestamp())})
 

@@ -96,7 +96,8 @@ class Workers:
             f"WORKER#{worker.worker_id}",
             "WORKER",
             "SET worker_id = :id, task_arn = :arn, agent = :agent, revision = :revision, worker_state = :idle, "
-            "launched_at = if_not_exists(launched_at, :now), idle_since = if_not_exists(idle_since, :now)",
+            "launched_at = if_not_exists(launched_at, :now), idle_since = if_not_exists(idle_since, :now), "
+            "beat = if_not_exists(beat, :zero) + :one",
             "attribute_not_exists(dispatch_id) AND (attribute_not_exists(worker_state) OR worker_state <> :ended)",
             id=worker.worker_id,
             arn=worker.task_arn,
@@ -105,6 +106,8 @@ class Workers:
             idle=WorkerState.IDLE,
             ended=WorkerState.ENDED,
             now=worker.launched_at.isoformat(),
+            zero=0,
+            one=1,
         )
         return Worker.model_validate(item)
 

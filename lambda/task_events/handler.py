@@ -1,0 +1,38 @@
+"""ECS says that a task stopped: the worker's row ends, and the dispatch that it held is closed within seconds."""
+
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from outpost.domain.diagnosis import TaskStop, diagnose
+from outpost.domain.ids import now
+from outpost.store.artifacts import Artifacts
+from outpost.store.database import Database
+from outpost.store.departures import Departures
+from outpost.store.dispatches import Dispatches
+from outpost.store.launches import Launches
+from outpost.store.recovery import Recovery
+from outpost.store.wakeups import Wakeups
+from outpost.store.workers import Workers
+
+logger = Logger(service="task_events")
+
+
+@cache
+def _departures() -> Departures:
+    database = Database.from_environment()
+    dispatches = Dispatches(database, Wakeups.from_environment())
+    recovery = Recovery(dispatches, Artifacts.from_environment())
+    return Departures(Workers(database, dispatches), dispatches, recovery, Launches(database))
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Handle one "ECS Task State Change" event. Errors surface: EventBridge tries again, then keeps the event."""
+    task = event["detail"]
+    stop = TaskStop.of(task)
+    worker_id = task["taskArn"].rpartition("/")[2]
+    logger.info("task stopped", extra={"worker": worker_id, "stop": stop, "reason": diagnose(stop).code})
+    _departures().stopped(worker_id, stop, now())

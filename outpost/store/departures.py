@@ -1,0 +1,37 @@
+"""A worker's task stopped: its row ends, and what it held is closed. Told by ECS's event, or found by the sweep."""
+
+from datetime import datetime
+
+from outpost.domain.diagnosis import TaskStop, diagnose
+from outpost.domain.dispatch import Lease
+from outpost.store.dispatches import Dispatches
+from outpost.store.launches import Launches
+from outpost.store.recovery import Recovery
+from outpost.store.workers import Worker, Workers, WorkerState
+
+
+class Departures:
+    """Handles the end of workers."""
+
+    def __init__(self, workers: Workers, dispatches: Dispatches, recovery: Recovery, launches: Launches) -> None:
+        self._workers = workers
+        self._dispatches = dispatches
+        self._recovery = recovery
+        self._launches = launches
+
+    def stopped(self, worker_id: str, stop: TaskStop, at: datetime) -> None:
+        """Close the dispatch that the worker held, and only then end its row: a retry after an error does all again."""
+        worker = self._workers.get(worker_id)
+        if worker is None or worker.worker_state is WorkerState.ENDED:
+            return
+        self._close(worker, stop)
+        if worker.worker_state is WorkerState.STARTING and worker.agent and not stop.started:
+            self._launches.failed(worker.agent, diagnose(stop), at)
+        self._workers.end(worker_id, at)
+
+    def _close(self, worker: Worker, stop: TaskStop) -> None:
+        if worker.dispatch_id is None or worker.fencing_token is None:
+            return
+        row = self._dispatches.get(worker.dispatch_id)
+        if row and row.lease == Lease(worker_id=worker.worker_id, token=worker.fencing_token):
+            self._recovery.close(row, diagnose(stop))

@@ -1,0 +1,96 @@
+"""The emulator, shared by every suite that needs a service of AWS but no deployment."""
+
+import os
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import urllib3
+from urllib3.util import Retry
+
+from outpost.names import Env
+from outpost.store import schema
+from outpost.store.database import Database
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """MiniStack as it is, on loopback: the endpoint URL. For a whole environment see tests/e2e."""
+    port = free_port()
+    folder = tmp_path_factory.mktemp("emulator")
+    environ = os.environ | CREDENTIALS
+    environ |= {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0", "TMPDIR": str(folder)}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environ, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    patience = Retry(total=60, backoff_factor=0.1, backoff_max=0.5)
+    with urllib3.PoolManager(retries=patience) as http:
+        http.request("GET", f"{url}/_ministack/health")
+    yield url
+    process.terminate()
+    process.wait(timeout=20)
+
+
+@pytest.fixture
+def aws(emulator: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Point boto3 of this process at the emulator."""
+    for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": emulator}).items():
+        monkeypatch.setenv(name, value)
+    return emulator
+
+
+@pytest.fixture
+def database(aws: str, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """Tables of the test's own, exactly as the schema says."""
+    dynamodb = boto3.client("dynamodb")
+    suffix = uuid.uuid4().hex[:8]
+    tables = {
+        Env.DISPATCHES_TABLE: schema.DISPATCHES,
+        Env.TENANTS_TABLE: schema.TENANTS,
+        Env.WORKERS_TABLE: schema.WORKERS,
+        Env.WORKSPACES_TABLE: schema.WORKSPACES,
+    }
+    for variable, table in tables.items():
+        name = f"{table.name}-{suffix}"
+        dynamodb.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **table_definition(table))
+        monkeypatch.setenv(variable, name)
+    return Database.from_environment()
+
+
+def table_definition(table: schema.Table) -> dict[str, Any]:
+    """Return CreateTable's arguments for a table of the schema."""
+    attributes = {"pk", "sk"} | {name for index in table.indexes for name in (index.hash_key, index.range_key)}
+    definition: dict[str, Any] = {
+        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in sorted(attributes)],
+        "KeySchema": _keys("pk", "sk"),
+    }
+    if table.indexes:
+        definition["GlobalSecondaryIndexes"] = [
+            {
+                "IndexName": index.name,
+                "KeySchema": _keys(index.hash_key, index.range_key),
+                "Projection": {"ProjectionType": index.projection},
+            }
+            for index in table.indexes
+        ]
+    return definition
+
+
+def _keys(hash_key: str, range_key: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": hash_key, "KeyType": "HASH"},
+        {"AttributeName": range_key, "KeyType": "RANGE"},
+    ]

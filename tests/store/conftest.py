@@ -1,0 +1,77 @@
+"""A store on the emulator, with the shell agent and two tenants."""
+
+import json
+from dataclasses import dataclass
+
+import boto3
+import pytest
+
+from outpost.domain.agents import Agent, AgentSettings
+from outpost.domain.dispatch import Dispatch, Spec
+from outpost.domain.ids import new_id, now
+from outpost.domain.tenants import Limits, Tenant
+from outpost.names import Env
+from outpost.store.database import Database
+from outpost.store.dispatches import Dispatches
+from outpost.store.tenants import Tenants
+from outpost.store.wakeups import Wakeups
+from outpost.store.workers import Worker, Workers, WorkerState
+
+
+@dataclass(frozen=True)
+class Store:
+    """Everything that a test of the store touches."""
+
+    dispatches: Dispatches
+    workers: Workers
+    tenants: Tenants
+    queue_url: str
+    agents: dict[Agent, AgentSettings]
+
+    def dispatch(self, tenant_id: str = "acme", **spec: object) -> Dispatch:
+        """Create a pending dispatch."""
+        row = Dispatch(
+            id=new_id(),
+            tenant_id=tenant_id,
+            created_by="otp_00000000",
+            spec=Spec.model_validate({"agent": Agent.SHELL} | spec),
+            expires_at=int(now().timestamp()) + 3600,
+            created_at=now(),
+            queued_at=now(),
+        )
+        return self.dispatches.create(row, "echo hello", daily_limit=1_000_000)
+
+    def worker(self, worker_id: str | None = None) -> Worker:
+        """Write down an idle worker."""
+        id_ = worker_id or new_id()
+        arn = f"arn:aws:ecs:us-east-1:000000000000:task/outpost/{id_}"
+        return self.workers.idle(
+            Worker(
+                worker_id=id_,
+                task_arn=arn,
+                agent=Agent.SHELL,
+                revision=1,
+                worker_state=WorkerState.IDLE,
+                launched_at=now(),
+            )
+        )
+
+    def messages(self) -> int:
+        """Count the wake-ups in the queue."""
+        attributes = boto3.client("sqs").get_queue_attributes(
+            QueueUrl=self.queue_url, AttributeNames=["ApproximateNumberOfMessages"]
+        )["Attributes"]
+        return int(attributes["ApproximateNumberOfMessages"])
+
+
+@pytest.fixture
+def store(database: Database, monkeypatch: pytest.MonkeyPatch) -> Store:
+    queue_url = boto3.client("sqs").create_queue(QueueName=f"shell-{new_id()}")["QueueUrl"]
+    agents = {Agent.SHELL: AgentSettings(queue_url=queue_url, family="outpost-shell")}
+    monkeypatch.setenv(Env.AGENTS, json.dumps({a: s.model_dump() for a, s in agents.items()}))
+    dispatches = Dispatches(database, Wakeups.from_environment())
+    tenants = Tenants(database)
+    for name, concurrent in (("acme", 3), ("globex", 2)):
+        limits = Limits(concurrent=concurrent, daily=1_000_000, timeout_seconds=600)
+        tenants.add(Tenant(id=name, name=name.title(), overrides=limits, created_at=now()))
+    return Store(dispatches, Workers(database, dispatches), tenants, queue_url, agents)
