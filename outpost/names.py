@@ -40,3 +40,21 @@ class Env(StrEnum):
 
 
 METRIC_NAMESPACE = "Outpost"
+
+
+class Output(StrEnum):
+    """Outputs of the ControlPlane stack: what a client or an operator needs to know of a deployed environment."""
+
+    API_URL = "ApiUrl"
+    BOOTSTRAP_SECRET_ARN = "BootstrapSecretArn"  # noqa: S105 - the name of an output
+    ARTIFACTS_BUCKET = "ArtifactsBucket"
+    CLUSTER = "Cluster"
+    CONTROL_PLANE_SERVICE = "ControlPlaneService"
+    DISPATCHES_TABLE = "DispatchesTable"
+    TENANTS_TABLE = "TenantsTable"
+    WORKERS_TABLE = "WorkersTable"
+
+
+def tenant_secrets_prefix(environment: str) -> str:
+    """Return what the names of tenants' secrets in Secrets Manager begin with: then `<tenant>/<NAME>`."""
+    return f"outpost/{environment}/tenants/"

@@ -1,0 +1,41 @@
+"""The CDK app. `cdk synth` runs it; importing it synthesizes nothing.
+
+Which environments: `-c config=<file>` for one file, `-c environment=<name>` for `config/<name>.toml`, else every file
+in `config/`.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import App
+
+from outpost.bundle import BundleError
+from outpost.config import ConfigError, load
+from stacks.stage import OutpostStage
+
+ROOT = Path(__file__).resolve().parent
+
+
+class OutpostApp(App):
+    """A stage for each environment. Needs no credentials, no git and no network."""
+
+    def __init__(self, *, outdir: str | None = None, context: Mapping[str, Any] | None = None) -> None:
+        super().__init__(outdir=outdir, context=context, analytics_reporting=False)
+        self.stages = [OutpostStage(self, config=load(path)) for path in self._files()]
+
+    def _files(self) -> list[Path]:
+        if config := self.node.try_get_context("config"):
+            return [ROOT / config]
+        if name := self.node.try_get_context("environment"):
+            return [ROOT / "config" / f"{name}.toml"]
+        return sorted((ROOT / "config").glob("*.toml"))
+
+
+if __name__ == "__main__":
+    try:
+        app = OutpostApp()
+    except (ConfigError, BundleError) as error:
+        sys.exit(str(error))
+    app.synth()

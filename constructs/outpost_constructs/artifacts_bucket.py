@@ -1,0 +1,56 @@
+"""The bucket of what dispatches produce."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost_constructs.translation import removal_policy
+
+TENANTS = "tenants/*"
+"""Objects of attempts: `tenants/<tenant>/dispatches/<id>/<attempt>/`."""
+
+
+class ArtifactsBucket(s3.Bucket):
+    """Private, TLS only, encrypted; objects get cheaper with age and expire together with their rows.
+
+    Glacier Instant Retrieval keeps the last stage readable: what the API lists, it can serve.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=True,
+            removal_policy=removal_policy(config),
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="expire-artifacts",
+                    prefix="tenants/",
+                    transitions=[
+                        s3.Transition(
+                            storage_class=s3.StorageClass.INFREQUENT_ACCESS, transition_after=Duration.days(30)
+                        ),
+                        s3.Transition(
+                            storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL,
+                            transition_after=Duration.days(90),
+                        ),
+                    ],
+                    expiration=Duration.days(config.retention.artifacts_days),
+                    noncurrent_version_expiration=Duration.days(7),
+                ),
+                s3.LifecycleRule(id="abort-uploads", abort_incomplete_multipart_upload_after=Duration.days(7)),
+            ],
+        )
+
+    def grant_tenants(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
+        """Allow the given S3 actions on the objects of attempts."""
+        return iam.Grant.add_to_principal(
+            grantee=grantee, actions=list(actions), resource_arns=[self.arn_for_objects(TENANTS)]
+        )

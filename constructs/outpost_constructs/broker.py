@@ -1,0 +1,68 @@
+"""The broker: the only way for a worker to get work, and the credentials of an attempt."""
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import ArnFormat, Duration, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost.names import Env, tenant_secrets_prefix
+from outpost_constructs.artifacts_bucket import ArtifactsBucket
+from outpost_constructs.function import OutpostFunction
+
+
+class Broker(Construct):
+    """The function, and the role that it assumes for each attempt with a session policy naming that attempt only.
+
+    The attempt role is the widest that a session can get: objects of attempts, provider keys, tenants' secrets.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        artifacts: ArtifactsBucket,
+        providers: Sequence[secretsmanager.ISecret],
+        environment: Mapping[str, str],
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.function = OutpostFunction(
+            self,
+            "Function",
+            package="broker",
+            description="Hands out dispatches to workers, takes their reports",
+            timeout=Duration.seconds(10),
+            environment=environment,
+            config=config,
+        )
+        role = self.function.role
+        assert role is not None  # noqa: S101 - given in OutpostFunction; the L2 types it as optional
+        self.attempt_role = iam.Role(
+            self,
+            "AttemptRole",
+            assumed_by=iam.ArnPrincipal(role.role_arn),
+            description="One attempt of a dispatch: narrowed by the session policy that the broker adds",
+            max_session_duration=Duration.hours(1),
+        )
+        self.function.add_environment(Env.ATTEMPT_ROLE_ARN, self.attempt_role.role_arn)
+        iam.Grant.add_to_principal(
+            grantee=self.function, actions=["sts:AssumeRole"], resource_arns=[self.attempt_role.role_arn]
+        )
+        artifacts.grant_tenants(self.attempt_role, "s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload")
+        iam.Grant.add_to_principal(
+            grantee=self.attempt_role,
+            actions=["secretsmanager:GetSecretValue"],
+            resource_arns=[*(secret.secret_arn for secret in providers), self._tenant_secrets(config)],
+        )
+
+    def _tenant_secrets(self, config: EnvironmentConfig) -> str:
+        return Stack.of(self).format_arn(
+            service="secretsmanager",
+            resource="secret",
+            resource_name=f"{tenant_secrets_prefix(config.name)}*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )

@@ -1,0 +1,98 @@
+"""The service that answers the API."""
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost_constructs.image import OutpostImage
+from outpost_constructs.load_balancer import LoadBalancer
+from outpost_constructs.log_group import ExpiringLogGroup
+from outpost_constructs.network import Network
+from outpost_constructs.security_groups import CONTROL_PLANE_PORT
+from outpost_constructs.translation import runtime_platform
+
+
+class ControlPlaneService(Construct):
+    """A Fargate service behind the load balancer: rolls back a deploy that does not come up, scales on CPU and requests."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        cluster: ecs.ICluster,
+        network: Network,
+        security_group: ec2.ISecurityGroup,
+        load_balancer: LoadBalancer,
+        environment: Mapping[str, str],
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.definition = self._definition(environment, config)
+        self.service = ecs.FargateService(
+            self,
+            "Service",
+            cluster=cluster,
+            task_definition=self.definition,
+            desired_count=config.control_plane.minimum,
+            vpc_subnets=ec2.SubnetSelection(subnets=network.private_subnets),
+            security_groups=[security_group],
+            assign_public_ip=False,
+            min_healthy_percent=100,
+            max_healthy_percent=200,
+            circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
+            health_check_grace_period=Duration.seconds(60),
+            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+        )
+        self.target_group = load_balancer.listener.add_targets(
+            "ControlPlane",
+            port=CONTROL_PLANE_PORT,
+            protocol=elbv2.ApplicationProtocol.HTTP,
+            targets=[self.service],
+            deregistration_delay=Duration.seconds(30),
+            health_check=elbv2.HealthCheck(
+                path="/health/live",
+                interval=Duration.seconds(10),
+                timeout=Duration.seconds(5),
+                healthy_threshold_count=2,
+                unhealthy_threshold_count=3,
+            ),
+        )
+        self._scale(config)
+
+    def _definition(self, environment: Mapping[str, str], config: EnvironmentConfig) -> ecs.FargateTaskDefinition:
+        definition = ecs.FargateTaskDefinition(
+            self,
+            "Definition",
+            cpu=config.control_plane.cpu,
+            memory_limit_mib=config.control_plane.memory,
+            runtime_platform=runtime_platform(config),
+        )
+        image = OutpostImage(self, "Image", package="control_plane", config=config)
+        definition.add_container(
+            "control-plane",
+            container_name="control-plane",
+            image=ecs.ContainerImage.from_docker_image_asset(image),
+            port_mappings=[ecs.PortMapping(container_port=CONTROL_PLANE_PORT)],
+            stop_timeout=Duration.seconds(30),
+            readonly_root_filesystem=True,
+            logging=ecs.LogDriver.aws_logs(
+                stream_prefix="control-plane",
+                log_group=ExpiringLogGroup(self, "Logs", config=config, name="control-plane"),
+            ),
+            environment=dict(environment),
+        )
+        return definition
+
+    def _scale(self, config: EnvironmentConfig) -> None:
+        size = config.control_plane
+        scaling = self.service.auto_scale_task_count(min_capacity=size.minimum, max_capacity=size.maximum)
+        scaling.scale_on_cpu_utilization("Cpu", target_utilization_percent=size.cpu_target)
+        scaling.scale_on_request_count(
+            "Requests", requests_per_target=size.requests_target, target_group=self.target_group
+        )

@@ -1,0 +1,61 @@
+"""The dashboard of an environment."""
+
+from collections.abc import Mapping
+
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from outpost_constructs.alarms import MINUTE
+
+
+class Dashboard(Construct):
+    """What an operator looks at first: requests, work waiting, the service, the functions."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        balancer: elbv2.ApplicationLoadBalancer,
+        service: ecs.FargateService,
+        queues: Mapping[str, sqs.IQueue],
+        functions: Mapping[str, lambda_.IFunction],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        codes = elbv2.HttpCodeTarget
+        metrics = balancer.metrics
+        self.dashboard = cloudwatch.Dashboard(self, "Dashboard")
+        self.dashboard.add_widgets(
+            _graph("Requests", metrics.request_count(period=MINUTE)),
+            _graph(
+                "Answers",
+                metrics.http_code_target(codes.TARGET_4XX_COUNT, period=MINUTE, label="4xx"),
+                metrics.http_code_target(codes.TARGET_5XX_COUNT, period=MINUTE, label="5xx"),
+            ),
+            _graph("Response time", metrics.target_response_time(period=MINUTE, statistic="p95", label="p95")),
+        )
+        self.dashboard.add_widgets(
+            _graph(
+                "Wake-ups waiting",
+                *(queue.metric_approximate_number_of_messages_visible(label=name) for name, queue in queues.items()),
+            ),
+            _graph(
+                "Control plane",
+                service.metric_cpu_utilization(period=MINUTE, label="CPU %"),
+                service.metric_memory_utilization(period=MINUTE, label="memory %"),
+            ),
+            _graph("Function errors", *(f.metric_errors(period=MINUTE, label=name) for name, f in functions.items())),
+        )
+        self.dashboard.add_widgets(
+            _graph(
+                "Function duration", *(f.metric_duration(period=MINUTE, label=name) for name, f in functions.items())
+            ),
+        )
+
+
+def _graph(title: str, *metrics: cloudwatch.IMetric) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=list(metrics), width=8, height=6)

@@ -1,0 +1,51 @@
+"""A Lambda function with a role and a log group of its own."""
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from outpost.bundle import build_functions
+from outpost.config import EnvironmentConfig
+from outpost_constructs.log_group import ExpiringLogGroup
+from outpost_constructs.translation import lambda_architecture, lambda_runtime
+
+
+class OutpostFunction(lambda_.Function):
+    """Runs `lambda/<package>/handler.py`. Its role may write its own log, and what others grant it."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        package: str,
+        description: str,
+        timeout: Duration,
+        environment: Mapping[str, str],
+        config: EnvironmentConfig,
+    ) -> None:
+        log_group = ExpiringLogGroup(scope, f"{construct_id}Logs", config=config, name=package.replace("_", "-"))
+        role = iam.Role(
+            scope,
+            f"{construct_id}Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            description=description,
+        )
+        log_group.grant_write(role)
+        super().__init__(
+            scope,
+            construct_id,
+            description=description,
+            runtime=lambda_runtime(config),
+            architecture=lambda_architecture(config),
+            code=lambda_.Code.from_asset(str(build_functions(config.architecture, config.python))),
+            handler=f"{package}.handler.handler",
+            timeout=timeout,
+            memory_size=512,
+            role=role,
+            log_group=log_group,
+            environment=environment,
+        )

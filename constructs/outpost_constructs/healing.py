@@ -1,0 +1,96 @@
+"""What ends a dispatch when its worker does not: ECS's events, fast, and the sweep, sure."""
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda_destinations as destinations
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost_constructs.cluster_access import ClusterAccess
+from outpost_constructs.function import OutpostFunction
+from outpost_constructs.queues import DeadLetterQueue
+
+
+class TaskEvents(Construct):
+    """Closes the dispatch of a task that stopped. An event that fails is retried, then kept in the dead-letter queue."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        cluster: ecs.ICluster,
+        environment: Mapping[str, str],
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.dead_letters = DeadLetterQueue(self, "DeadLetters")
+        self.function = OutpostFunction(
+            self,
+            "Function",
+            package="task_events",
+            description="Closes the dispatch of a worker task that stopped",
+            timeout=Duration.seconds(30),
+            environment=environment,
+            config=config,
+        )
+        self.function.configure_async_invoke(
+            retry_attempts=2,
+            max_event_age=Duration.hours(1),
+            on_failure=destinations.SqsDestination(self.dead_letters),
+        )
+        events.Rule(
+            self,
+            "TaskStopped",
+            event_pattern=events.EventPattern(
+                source=["aws.ecs"],
+                detail_type=["ECS Task State Change"],
+                detail={"clusterArn": [cluster.cluster_arn], "lastStatus": ["STOPPED"]},
+            ),
+            targets=[
+                targets.LambdaFunction(
+                    self.function,
+                    dead_letter_queue=self.dead_letters,
+                    retry_attempts=10,
+                    max_event_age=Duration.hours(1),
+                )
+            ],
+        )
+
+
+class Sweep(Construct):
+    """Starts each minute and looks four times, 15 s apart, for what events and wake-ups missed."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        cluster: ecs.ICluster,
+        environment: Mapping[str, str],
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.function = OutpostFunction(
+            self,
+            "Function",
+            package="sweep",
+            description="Heals lost events and wake-ups, stops orphans, enforces deadlines",
+            timeout=Duration.seconds(75),
+            environment=environment,
+            config=config,
+        )
+        self.function.configure_async_invoke(retry_attempts=0)  # the next minute comes anyway
+        access = ClusterAccess(cluster)
+        access.grant_read(self.function)
+        access.grant_stop(self.function)
+        events.Rule(
+            self,
+            "EachMinute",
+            schedule=events.Schedule.rate(Duration.minutes(1)),
+            targets=[targets.LambdaFunction(self.function, retry_attempts=0)],
+        )

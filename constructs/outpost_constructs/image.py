@@ -1,0 +1,51 @@
+"""Container images, built by `cdk deploy` from this checkout."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from aws_cdk import IgnoreMode
+from aws_cdk import aws_ecr_assets as ecr_assets
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost_constructs.translation import image_platform
+
+ROOT = Path(__file__).resolve().parents[2]
+_CONTEXT = ("pyproject.toml", "uv.lock", "README.md", "outpost/__init__.py", "outpost/names.py")
+_SHARED = ("outpost/domain", "outpost/store")
+
+
+class OutpostImage(ecr_assets.DockerImageAsset):
+    """The image of `container/<package>/Dockerfile`, with the repository as context, for the environment's architecture.
+
+    The context lists what the image may hold, and nothing else: tests, documents, caches and the other image's code
+    change neither the image nor its hash.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        package: str,
+        config: EnvironmentConfig,
+        target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
+    ) -> None:
+        folders = (*_SHARED, f"container/{package}")
+        super().__init__(
+            scope,
+            construct_id,
+            directory=str(ROOT),
+            file=f"container/{package}/Dockerfile",
+            target=target,
+            platform=image_platform(config),
+            build_args={**config.images.build_args, **(build_args or {})},
+            ignore_mode=IgnoreMode.DOCKER,
+            exclude=_everything_but(folders),
+        )
+
+
+def _everything_but(folders: tuple[str, ...]) -> list[str]:
+    kept = [f"!{file}" for file in _CONTEXT] + [f"!{folder}/**" for folder in folders]
+    return ["**", *kept, "**/__pycache__", "**/*.pyc"]

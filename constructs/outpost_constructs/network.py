@@ -1,0 +1,70 @@
+"""The VPC: subnets, the way out, gateway and interface endpoints, flow logs."""
+
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost_constructs.log_group import ExpiringLogGroup
+
+
+class Network(Construct):
+    """Two or more zones with a public and a private subnet each; only the load balancer and NATs are public."""
+
+    vpc: ec2.Vpc
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
+        super().__init__(scope, construct_id)
+        closed = config.network.nat == "none"
+        private = ec2.SubnetType.PRIVATE_ISOLATED if closed else ec2.SubnetType.PRIVATE_WITH_EGRESS
+        self.vpc = ec2.Vpc(
+            self,
+            "Vpc",
+            ip_addresses=ec2.IpAddresses.cidr(str(config.network.cidr)),
+            availability_zones=list(config.zones),
+            nat_gateway_provider=_nat_provider(config),
+            nat_gateways=0 if closed else config.network.nat_count,
+            # Closing it takes a custom resource; nothing uses the group, every resource names its own.
+            restrict_default_security_group=False,
+            subnet_configuration=[
+                ec2.SubnetConfiguration(
+                    name="Public", subnet_type=ec2.SubnetType.PUBLIC, map_public_ip_on_launch=False
+                ),
+                ec2.SubnetConfiguration(name="Private", subnet_type=private),
+            ],
+        )
+        self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+        self.vpc.add_gateway_endpoint("DynamoDb", service=ec2.GatewayVpcEndpointAwsService.DYNAMODB)
+        flow_logs = ExpiringLogGroup(self, "FlowLogs", config=config, name="flow-logs")
+        self.vpc.add_flow_log(
+            "FlowLog",
+            destination=ec2.FlowLogDestination.to_cloud_watch_logs(flow_logs),
+            traffic_type=ec2.FlowLogTrafficType.ALL,
+        )
+
+    @property
+    def private_subnets(self) -> list[ec2.ISubnet]:
+        """The subnets of control plane, workers and file system."""
+        return self.vpc.private_subnets or self.vpc.isolated_subnets
+
+    def add_interface_endpoints(self, services: tuple[str, ...], security_group: ec2.ISecurityGroup) -> None:
+        """Give AWS services an address inside the private subnets."""
+        for service in services:
+            self.vpc.add_interface_endpoint(
+                "".join(part.capitalize() for part in service.replace("-", ".").split(".")),
+                service=ec2.InterfaceVpcEndpointAwsService(service),
+                subnets=ec2.SubnetSelection(subnets=self.private_subnets),
+                security_groups=[security_group],
+                open=False,
+            )
+
+
+def _nat_provider(config: EnvironmentConfig) -> ec2.NatProvider | None:
+    if config.network.nat == "none":
+        return None
+    if config.network.nat == "gateway":
+        return ec2.NatProvider.gateway()
+    return ec2.NatProvider.instance_v2(
+        instance_type=ec2.InstanceType.of(ec2.InstanceClass.T4G, ec2.InstanceSize.NANO),
+        associate_public_ip_address=True,
+        default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,
+    )

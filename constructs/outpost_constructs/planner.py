@@ -1,0 +1,107 @@
+"""The planner: keeps the supply of workers equal to the demand."""
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import Duration
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as sources
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost.names import Env
+from outpost.store import schema
+from outpost_constructs.cluster_access import ClusterAccess
+from outpost_constructs.function import OutpostFunction
+from outpost_constructs.queues import DeadLetterQueue
+from outpost_constructs.store_table import StoreTable
+from outpost_constructs.worker_task import WorkerTask
+
+
+class Planner(Construct):
+    """Runs on changes of dispatch rows (fast) and each minute (sure); launches workers by task definition family."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        dispatches: StoreTable,
+        cluster: ecs.ICluster,
+        tasks: Sequence[WorkerTask],
+        subnets: Sequence[ec2.ISubnet],
+        security_group: ec2.ISecurityGroup,
+        environment: Mapping[str, str],
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.function = OutpostFunction(
+            self,
+            "Function",
+            package="capacity",
+            description="Launches the workers that runnable dispatches and warm pools need",
+            timeout=Duration.seconds(60),
+            environment={
+                **environment,
+                Env.WORKER_SUBNETS: ",".join(subnet.subnet_id for subnet in subnets),
+                Env.WORKER_SECURITY_GROUP: security_group.security_group_id,
+            },
+            config=config,
+        )
+        self.function.configure_async_invoke(retry_attempts=0)  # the next minute comes anyway
+        self.dead_letters = DeadLetterQueue(self, "DeadLetters")
+        self._follow(dispatches)
+        events.Rule(
+            self,
+            "EachMinute",
+            schedule=events.Schedule.rate(Duration.minutes(1)),
+            targets=[targets.LambdaFunction(self.function, retry_attempts=0)],
+        )
+        access = ClusterAccess(cluster)
+        access.grant_launch(self.function, [task.definition for task in tasks])
+        access.grant_read(self.function)
+        iam.Grant.add_to_principal(
+            grantee=self.function,
+            actions=["iam:PassRole"],
+            resource_arns=[role.role_arn for task in tasks for role in task.roles],
+            conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        )
+
+    def _follow(self, dispatches: StoreTable) -> None:
+        """Deliver new and changed dispatch rows; other items of the table, and removals, never start the function."""
+        stream = dispatches.table_stream_arn
+        assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
+        grant = iam.Grant.add_to_principal(
+            grantee=self.function,
+            actions=[
+                "dynamodb:DescribeStream",
+                "dynamodb:GetRecords",
+                "dynamodb:GetShardIterator",
+                "dynamodb:ListStreams",
+            ],
+            resource_arns=[stream],
+        )
+        mapping = self.function.add_event_source_mapping(
+            "Changes",
+            event_source_arn=stream,
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+            batch_size=100,
+            max_batching_window=Duration.seconds(0),
+            bisect_batch_on_error=True,
+            retry_attempts=3,
+            max_record_age=Duration.minutes(5),
+            on_failure=sources.SqsDlq(self.dead_letters),
+            filters=[
+                lambda_.FilterCriteria.filter(
+                    {
+                        "eventName": lambda_.FilterRule.or_("INSERT", "MODIFY"),
+                        "dynamodb": {"Keys": {schema.SORT_KEY: {"S": lambda_.FilterRule.is_equal(schema.ROW)}}},
+                    }
+                )
+            ],
+        )
+        grant.apply_before(mapping)

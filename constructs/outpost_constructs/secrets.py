@@ -1,0 +1,66 @@
+"""The secrets of an environment. Their values are generated, or set by an operator after the first deploy."""
+
+from aws_cdk import SecretValue
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost.domain.agents import CATALOGUE, Agent
+from outpost_constructs.translation import removal_policy
+
+PROVIDER_PLACEHOLDER = "replace-with-the-key-of-the-provider"
+"""What a provider's secret holds until an operator sets it; a later deploy leaves the operator's value alone."""
+
+
+class Secrets(Construct):
+    """The first operator key, the key that signs cursors and links, and one key for each model provider in use."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
+        super().__init__(scope, construct_id)
+        self._config = config
+        self.bootstrap_key = self._generated("BootstrapKey", "First operator key: otp_ + key_hex", "key_hex")
+        self.signing_key = self._generated("SigningKey", "Signs cursors and artifact links", "key_hex")
+        self.providers = {
+            provider: self._provider(provider)
+            for provider in dict.fromkeys(CATALOGUE[agent].provider for agent in config.enabled_agents)
+            if provider is not None
+        }
+
+    def provider_of(self, agent: Agent) -> secretsmanager.Secret | None:
+        """Return the secret with the agent's provider key; None for an agent without a model."""
+        provider = CATALOGUE[agent].provider
+        return None if provider is None else self.providers[provider]
+
+    def _generated(self, construct_id: str, description: str, field: str) -> secretsmanager.Secret:
+        """A JSON object with 64 hexadecimal digits, drawn at deploy time and never part of a template."""
+        return secretsmanager.Secret(
+            self,
+            construct_id,
+            description=description,
+            removal_policy=removal_policy(self._config),
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                secret_string_template="{}",
+                generate_string_key=field,
+                password_length=64,
+                exclude_characters="ghijklmnopqrstuvwxyz",
+                exclude_uppercase=True,
+                exclude_punctuation=True,
+            ),
+        )
+
+    def _provider(self, provider: str) -> secretsmanager.Secret:
+        return secretsmanager.Secret(
+            self,
+            f"Provider{provider.capitalize()}",
+            description=f"API key of {provider}: set it with `aws secretsmanager put-secret-value`",
+            removal_policy=removal_policy(self._config),
+            secret_string_value=SecretValue.unsafe_plain_text(PROVIDER_PLACEHOLDER),
+        )
+
+
+def grant_secret(secret: secretsmanager.ISecret, grantee: iam.IGrantable) -> iam.Grant:
+    """Let the grantee read the secret's value, and nothing about it."""
+    return iam.Grant.add_to_principal(
+        grantee=grantee, actions=["secretsmanager:GetSecretValue"], resource_arns=[secret.secret_arn]
+    )

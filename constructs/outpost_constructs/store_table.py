@@ -1,0 +1,57 @@
+"""A table of the store, as `outpost.store.schema` describes it."""
+
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost.store import schema
+from outpost_constructs.translation import removal_policy
+
+_READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
+_WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem")
+
+
+class StoreTable(dynamodb.Table):
+    """On demand, encrypted, recoverable to any second of 35 days; keys, indexes, TTL and stream from the schema."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, table: schema.Table, config: EnvironmentConfig) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            partition_key=_string(schema.PARTITION_KEY),
+            sort_key=_string(schema.SORT_KEY),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.AWS_MANAGED,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            time_to_live_attribute=schema.TTL_ATTRIBUTE,
+            stream=dynamodb.StreamViewType.NEW_IMAGE if table.stream else None,
+            deletion_protection=config.deletion_protection,
+            removal_policy=removal_policy(config),
+        )
+        self._indexes = [index.name for index in table.indexes]
+        for index in table.indexes:
+            self.add_global_secondary_index(
+                index_name=index.name,
+                partition_key=_string(index.hash_key),
+                sort_key=_string(index.range_key),
+                projection_type=dynamodb.ProjectionType[index.projection],
+            )
+
+    def grant_read(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let the grantee get and query items, by key and by index; scans are for nobody."""
+        indexes = [f"{self.table_arn}/index/{name}" for name in self._indexes]
+        return iam.Grant.add_to_principal(
+            grantee=grantee, actions=list(_READ), resource_arns=[self.table_arn, *indexes]
+        )
+
+    def grant_read_write(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let the grantee read, and write items, alone or in transactions."""
+        self.grant_read(grantee)
+        return iam.Grant.add_to_principal(grantee=grantee, actions=list(_WRITE), resource_arns=[self.table_arn])
+
+
+def _string(name: str) -> dynamodb.Attribute:
+    return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)

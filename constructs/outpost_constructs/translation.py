@@ -1,0 +1,62 @@
+"""The configuration's words in the CDK's vocabulary."""
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+
+from outpost.config import EnvironmentConfig
+
+_RETENTION = {
+    1: logs.RetentionDays.ONE_DAY,
+    3: logs.RetentionDays.THREE_DAYS,
+    5: logs.RetentionDays.FIVE_DAYS,
+    7: logs.RetentionDays.ONE_WEEK,
+    14: logs.RetentionDays.TWO_WEEKS,
+    30: logs.RetentionDays.ONE_MONTH,
+    60: logs.RetentionDays.TWO_MONTHS,
+    90: logs.RetentionDays.THREE_MONTHS,
+    120: logs.RetentionDays.FOUR_MONTHS,
+    150: logs.RetentionDays.FIVE_MONTHS,
+    180: logs.RetentionDays.SIX_MONTHS,
+    365: logs.RetentionDays.ONE_YEAR,
+    400: logs.RetentionDays.THIRTEEN_MONTHS,
+    545: logs.RetentionDays.EIGHTEEN_MONTHS,
+    731: logs.RetentionDays.TWO_YEARS,
+    1096: logs.RetentionDays.THREE_YEARS,
+    1827: logs.RetentionDays.FIVE_YEARS,
+    2192: logs.RetentionDays.SIX_YEARS,
+    3653: logs.RetentionDays.TEN_YEARS,
+}
+
+
+def log_retention(config: EnvironmentConfig) -> logs.RetentionDays:
+    """Return how long log groups keep their events."""
+    return _RETENTION[config.retention.logs_days]
+
+
+def removal_policy(config: EnvironmentConfig) -> RemovalPolicy:
+    """Return what becomes of stateful resources when their stack is deleted."""
+    return {"destroy": RemovalPolicy.DESTROY, "retain": RemovalPolicy.RETAIN}[config.removal]
+
+
+def lambda_architecture(config: EnvironmentConfig) -> lambda_.Architecture:
+    """Return the functions' architecture."""
+    return {"x86_64": lambda_.Architecture.X86_64, "arm64": lambda_.Architecture.ARM_64}[config.architecture]
+
+
+def lambda_runtime(config: EnvironmentConfig) -> lambda_.Runtime:
+    """Return the functions' Python runtime."""
+    return lambda_.Runtime(f"python{config.python}", lambda_.RuntimeFamily.PYTHON)
+
+
+def runtime_platform(config: EnvironmentConfig) -> ecs.RuntimePlatform:
+    """Return the tasks' operating system and architecture."""
+    architecture = {"x86_64": ecs.CpuArchitecture.X86_64, "arm64": ecs.CpuArchitecture.ARM64}[config.architecture]
+    return ecs.RuntimePlatform(operating_system_family=ecs.OperatingSystemFamily.LINUX, cpu_architecture=architecture)
+
+
+def image_platform(config: EnvironmentConfig) -> ecr_assets.Platform:
+    """Return the platform that images are built for, whatever machine builds them."""
+    return {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Platform.LINUX_ARM64}[config.architecture]

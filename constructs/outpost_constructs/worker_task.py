@@ -1,0 +1,113 @@
+"""The task definition of one agent's workers."""
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost.domain.agents import CATALOGUE, Agent
+from outpost.names import Env
+from outpost_constructs.function import OutpostFunction
+from outpost_constructs.image import OutpostImage
+from outpost_constructs.log_group import ExpiringLogGroup
+from outpost_constructs.queues import WakeUpQueue
+from outpost_constructs.translation import runtime_platform
+from outpost_constructs.workspaces import Workspaces
+
+WORKSPACES_PATH = "/mnt/workspaces"
+_DROPPED = (
+    *(ecs.Capability.AUDIT_WRITE, ecs.Capability.CHOWN, ecs.Capability.DAC_OVERRIDE, ecs.Capability.FOWNER),
+    *(ecs.Capability.FSETID, ecs.Capability.MKNOD, ecs.Capability.NET_BIND_SERVICE, ecs.Capability.NET_RAW),
+    *(ecs.Capability.SETFCAP, ecs.Capability.SYS_CHROOT),
+)
+"""Everything that Fargate grants but SETUID, SETGID, SETPCAP and KILL, which the agent's launcher needs."""
+
+
+def worker_family(agent: Agent, config: EnvironmentConfig) -> str:
+    """Return the family that the planner launches; a name, because it takes the latest revision, not a certain one."""
+    return f"outpost-{config.name}-{agent}"
+
+
+class WorkerTask(Construct):
+    """One-shot workers. Their role may wait for wake-ups, ask the broker and mount workspaces; nothing else.
+
+    The credentials of an attempt come from the broker, the family's latest revision is what the planner launches.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        agent: Agent,
+        queue: WakeUpQueue,
+        workspaces: Workspaces,
+        broker: OutpostFunction,
+        environment: Mapping[str, str],
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        entry, settings = CATALOGUE[agent], config.agents[agent]
+        self.definition = ecs.FargateTaskDefinition(
+            self,
+            "Definition",
+            family=worker_family(agent, config),
+            cpu=settings.cpu or entry.cpu,
+            memory_limit_mib=settings.memory or entry.memory,
+            runtime_platform=runtime_platform(config),
+        )
+        image = OutpostImage(self, "Image", package="worker", target=str(agent), config=config)
+        container = self.definition.add_container(
+            "worker",
+            container_name="worker",
+            image=ecs.ContainerImage.from_docker_image_asset(image),
+            stop_timeout=Duration.seconds(120),
+            linux_parameters=_linux_parameters(self),
+            logging=ecs.LogDriver.aws_logs(
+                stream_prefix="worker",
+                log_group=ExpiringLogGroup(self, "Logs", config=config, name=f"workers/{agent}"),
+            ),
+            environment={
+                **environment,
+                Env.AGENT: str(agent),
+                Env.QUEUE_URL: queue.queue.queue_url,
+                Env.BROKER_FUNCTION: broker.function_name,
+            },
+        )
+        self._mount(container, workspaces)
+        queue.grant_receive(self.definition.task_role)
+        iam.Grant.add_to_principal(
+            grantee=self.definition.task_role,
+            actions=["lambda:InvokeFunction"],
+            resource_arns=[broker.function_arn],
+        )
+
+    @property
+    def roles(self) -> list[iam.IRole]:
+        """The roles that whoever launches this task has to pass."""
+        return [self.definition.task_role, self.definition.obtain_execution_role()]
+
+    def _mount(self, container: ecs.ContainerDefinition, workspaces: Workspaces) -> None:
+        self.definition.add_volume(
+            name="workspaces",
+            efs_volume_configuration=ecs.EfsVolumeConfiguration(
+                file_system_id=workspaces.file_system.file_system_id,
+                transit_encryption="ENABLED",
+                authorization_config=ecs.AuthorizationConfig(
+                    access_point_id=workspaces.access_point.access_point_id, iam="ENABLED"
+                ),
+            ),
+        )
+        container.add_mount_points(
+            ecs.MountPoint(source_volume="workspaces", container_path=WORKSPACES_PATH, read_only=False)
+        )
+        workspaces.grant_mount(self.definition.task_role)
+
+
+def _linux_parameters(scope: Construct) -> ecs.LinuxParameters:
+    parameters = ecs.LinuxParameters(scope, "Linux", init_process_enabled=True)
+    parameters.drop_capabilities(*_DROPPED)
+    return parameters

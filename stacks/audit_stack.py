@@ -1,0 +1,17 @@
+"""Audit: the trail, and the buckets that logs of access go to."""
+
+from aws_cdk import Stack
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost_constructs.audit_trail import AccessLogsBucket, AuditTrail
+from stacks.data_stack import DataStack
+
+
+class AuditStack(Stack):
+    """Outlives the work that it records."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, data: DataStack, config: EnvironmentConfig) -> None:
+        super().__init__(scope, construct_id, description=f"Outpost {config.name}: audit")
+        self.access_logs = AccessLogsBucket(self, "AccessLogs", config=config)
+        self.trail = AuditTrail(self, "Trail", artifacts=data.artifacts, access_logs=self.access_logs, config=config)

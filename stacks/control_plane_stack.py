@@ -1,0 +1,81 @@
+"""ControlPlane: the API's service behind its load balancer."""
+
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost.names import Env, Output
+from outpost_constructs.control_plane_service import ControlPlaneService
+from outpost_constructs.load_balancer import LoadBalancer
+from outpost_constructs.secrets import grant_secret
+from stacks.audit_stack import AuditStack
+from stacks.data_stack import DataStack
+from stacks.environment import service_environment
+from stacks.network_stack import NetworkStack
+
+
+class ControlPlaneStack(Stack):
+    """Changes with the code of the API."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        network: NetworkStack,
+        data: DataStack,
+        audit: AuditStack,
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id, description=f"Outpost {config.name}: control plane")
+        self.load_balancer = LoadBalancer(
+            self,
+            "LoadBalancer",
+            vpc=network.network.vpc,
+            security_group=network.security_groups.load_balancer,
+            access_logs=audit.access_logs,
+            config=config,
+        )
+        self.api = ControlPlaneService(
+            self,
+            "Api",
+            cluster=data.cluster,
+            network=network.network,
+            security_group=network.security_groups.control_plane,
+            load_balancer=self.load_balancer,
+            environment={
+                **service_environment(data, config),
+                Env.FILE_SYSTEM_ID: data.workspaces.file_system.file_system_id,
+                Env.BOOTSTRAP_KEY_SECRET: data.secrets.bootstrap_key.secret_arn,
+                Env.SIGNING_SECRET: data.secrets.signing_key.secret_arn,
+            },
+            config=config,
+        )
+        self._grant_data(self.api.definition.task_role, data)
+        self._outputs(data)
+
+    @staticmethod
+    def _grant_data(role: iam.IRole, data: DataStack) -> None:
+        for table in (data.dispatches, data.tenants, data.workspace_rows, data.workers):
+            table.grant_read_write(role)
+        for queue in data.queues.values():
+            queue.grant_send(role)
+        data.artifacts.grant_tenants(role, "s3:GetObject")
+        data.workspaces.grant_describe(role)
+        for secret in (data.secrets.bootstrap_key, data.secrets.signing_key):
+            grant_secret(secret, role)
+
+    def _outputs(self, data: DataStack) -> None:
+        values = {
+            Output.API_URL: self.load_balancer.url,
+            Output.BOOTSTRAP_SECRET_ARN: data.secrets.bootstrap_key.secret_arn,
+            Output.ARTIFACTS_BUCKET: data.artifacts.bucket_name,
+            Output.CLUSTER: data.cluster.cluster_name,
+            Output.CONTROL_PLANE_SERVICE: self.api.service.service_name,
+            Output.DISPATCHES_TABLE: data.dispatches.table_name,
+            Output.TENANTS_TABLE: data.tenants.table_name,
+            Output.WORKERS_TABLE: data.workers.table_name,
+        }
+        for name, value in values.items():
+            CfnOutput(self, name, value=value)

@@ -1,0 +1,59 @@
+"""The environment variables that the functions, the service and the workers share."""
+
+import json
+import tomllib
+from functools import cache
+
+from outpost.config import EnvironmentConfig
+from outpost.domain.agents import AgentSettings
+from outpost.names import Env
+from outpost_constructs.image import ROOT
+from outpost_constructs.worker_task import worker_family
+from stacks.data_stack import DataStack
+
+
+def service_environment(data: DataStack, config: EnvironmentConfig) -> dict[str, str]:
+    """Return what functions and service know: where rows, artifacts, tasks and agents are, which environment, which release."""
+    return {
+        Env.ENVIRONMENT: config.name,
+        Env.VERSION: release(),
+        Env.DISPATCHES_TABLE: data.dispatches.table_name,
+        Env.TENANTS_TABLE: data.tenants.table_name,
+        Env.WORKERS_TABLE: data.workers.table_name,
+        Env.WORKSPACES_TABLE: data.workspace_rows.table_name,
+        Env.ARTIFACTS_BUCKET: data.artifacts.bucket_name,
+        Env.CLUSTER: data.cluster.cluster_name,
+        Env.AGENTS: agents_json(data, config),
+        **git_environment(config),
+    }
+
+
+@cache
+def release() -> str:
+    """Return the version in pyproject.toml, the one place that names it."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+
+
+def git_environment(config: EnvironmentConfig) -> dict[str, str]:
+    """Return where repositories come from."""
+    return {
+        Env.GIT_BASE_URL: config.git.base_url,
+        Env.GIT_ALLOWED_HOSTS: ",".join(config.git.allowed_hosts),
+    }
+
+
+def agents_json(data: DataStack, config: EnvironmentConfig) -> str:
+    """Return the value of `OUTPOST_AGENTS`: the settings of each enabled agent, with what was deployed for it."""
+    settings = {}
+    for agent, configured in config.enabled_agents.items():
+        secret = data.secrets.provider_of(agent)
+        settings[str(agent)] = AgentSettings(
+            models={str(alias): model for alias, model in configured.models.items()},
+            warm=configured.warm,
+            limit=configured.limit,
+            spot=configured.spot,
+            queue_url=data.queues[agent].queue.queue_url,
+            family=worker_family(agent, config),
+            provider_secret_arn=None if secret is None else secret.secret_arn,
+        ).model_dump(mode="json")
+    return json.dumps(settings, sort_keys=True)

@@ -1,0 +1,82 @@
+"""Fleet: workers, and the functions that give them work, launch them and clean up after them."""
+
+from aws_cdk import Stack
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost.names import Env
+from outpost_constructs.broker import Broker
+from outpost_constructs.healing import Sweep, TaskEvents
+from outpost_constructs.planner import Planner
+from outpost_constructs.worker_task import WorkerTask
+from stacks.data_stack import DataStack
+from stacks.environment import git_environment, release, service_environment
+from stacks.network_stack import NetworkStack
+
+
+class FleetStack(Stack):
+    """Changes with the code of workers and functions."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        network: NetworkStack,
+        data: DataStack,
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id, description=f"Outpost {config.name}: fleet")
+        environment = service_environment(data, config)
+        self.broker = Broker(
+            self,
+            "Broker",
+            artifacts=data.artifacts,
+            providers=list(data.secrets.providers.values()),
+            environment=environment,
+            config=config,
+        )
+        self.tasks = [
+            WorkerTask(
+                self,
+                f"Worker{agent.capitalize()}",
+                agent=agent,
+                queue=data.queues[agent],
+                workspaces=data.workspaces,
+                broker=self.broker.function,
+                environment={Env.ENVIRONMENT: config.name, Env.VERSION: release(), **git_environment(config)},
+                config=config,
+            )
+            for agent in config.enabled_agents
+        ]
+        self.planner = Planner(
+            self,
+            "Planner",
+            dispatches=data.dispatches,
+            cluster=data.cluster,
+            tasks=self.tasks,
+            subnets=network.network.private_subnets,
+            security_group=network.security_groups.workers,
+            environment=environment,
+            config=config,
+        )
+        self.task_events = TaskEvents(self, "TaskEvents", cluster=data.cluster, environment=environment, config=config)
+        self.sweep = Sweep(self, "Sweep", cluster=data.cluster, environment=environment, config=config)
+        self._grant_data(data)
+
+    def _grant_data(self, data: DataStack) -> None:
+        functions = {
+            "broker": self.broker.function,
+            "planner": self.planner.function,
+            "task_events": self.task_events.function,
+            "sweep": self.sweep.function,
+        }
+        for function in functions.values():
+            data.dispatches.grant_read_write(function)
+            data.workers.grant_read_write(function)
+            data.tenants.grant_read(function)
+        for name in ("broker", "task_events", "sweep"):
+            for queue in data.queues.values():
+                queue.grant_send(functions[name])
+        for name in ("task_events", "sweep"):
+            data.artifacts.grant_tenants(functions[name], "s3:GetObject")

@@ -1,0 +1,40 @@
+"""One environment: its stacks, in the order in which they stand on each other."""
+
+from aws_cdk import Environment, Stage, Tags
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from stacks.audit_stack import AuditStack
+from stacks.control_plane_stack import ControlPlaneStack
+from stacks.data_stack import DataStack
+from stacks.fleet_stack import FleetStack
+from stacks.network_stack import NetworkStack
+from stacks.observability_stack import ObservabilityStack
+
+
+class OutpostStage(Stage):
+    """`Outpost-<name>`: the same stacks in every environment, from that environment's configuration."""
+
+    def __init__(self, scope: Construct, *, config: EnvironmentConfig) -> None:
+        environment = Environment(account=config.account, region=config.region)
+        super().__init__(scope, f"Outpost-{config.name}", env=environment)
+        # The CDK looks zones up in the account even when they are given; the configuration answers instead.
+        self.node.set_context(f"availability-zones:account={config.account}:region={config.region}", list(config.zones))
+        Tags.of(self).add("outpost:environment", config.name)
+        self.network = NetworkStack(self, "Network", config=config)
+        self.data = DataStack(self, "Data", network=self.network, config=config)
+        self.audit = AuditStack(self, "Audit", data=self.data, config=config)
+        self.fleet = FleetStack(self, "Fleet", network=self.network, data=self.data, config=config)
+        self.control_plane = ControlPlaneStack(
+            self, "ControlPlane", network=self.network, data=self.data, audit=self.audit, config=config
+        )
+        # A service whose workers are not deployed would accept what nobody can run.
+        self.control_plane.add_stack_dependency(self.fleet)
+        self.observability = ObservabilityStack(
+            self,
+            "Observability",
+            data=self.data,
+            fleet=self.fleet,
+            control_plane=self.control_plane,
+            config=config,
+        )
