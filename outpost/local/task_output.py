@@ -1,0 +1,52 @@
+"""The captured output of a task run by the process engine."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+
+class OutputLog:
+    """The output of one task: a file that readers can follow while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._size = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def copy_from(self, source: BinaryIO) -> None:
+        """Write everything `source` gives until its end."""
+        with self._path.open("wb", buffering=0) as file:
+            while chunk := os.read(source.fileno(), 65536):
+                file.write(chunk)
+                with self._changed:
+                    self._size += len(chunk)
+                    self._changed.notify_all()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def read(self) -> bytes:
+        """What was written so far."""
+        return self._path.read_bytes() if self._size else b""
+
+    def follow(self) -> Iterator[bytes]:
+        """Line by line, until the task has ended."""
+        position = 0
+        while self._wait_beyond(position):
+            with self._path.open("rb") as file:
+                file.seek(position)
+                for line in file:
+                    if line.endswith(b"\n") or self._closed:
+                        position += len(line)
+                        yield line
+
+    def _wait_beyond(self, position: int) -> bool:
+        with self._changed:
+            seen = position
+            while self._size <= seen and not self._closed:
+                self._changed.wait()
+            return self._size > position

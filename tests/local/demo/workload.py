@@ -1,0 +1,73 @@
+"""What the demonstration app's tasks run: a small web service, and jobs that end, linger or refuse to end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+def describe() -> dict[str, Any]:
+    """Who this task is: its role session and what its metadata endpoint says."""
+    import boto3
+
+    with urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"] + "/task") as answer:
+        metadata = json.load(answer)
+    return {
+        "caller": boto3.client("sts").get_caller_identity()["Arn"],
+        "task": metadata["TaskARN"],
+        "image": os.environ["DEMO_IMAGE"],
+        "setting": os.environ.get("DEMO_SETTING"),
+        "secret": os.environ.get("DEMO_SECRET"),
+        "home": os.environ["HOME"],
+    }
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers every GET with `describe()`."""
+
+    def do_GET(self) -> None:
+        body = json.dumps(describe()).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def exit_with(code: int) -> None:
+    """End with this code on SIGTERM."""
+
+    def end(*_: object) -> None:
+        print("terminated", flush=True)
+        os._exit(code)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def main() -> int:
+    """Run the command named on the command line."""
+    command, *arguments = sys.argv[1:]
+    print(f"demo {command} started", flush=True)
+    if command == "serve":
+        exit_with(0)
+        ThreadingHTTPServer((os.environ.get("OUTPOST_BIND_HOST", "0.0.0.0"), 8080), Handler).serve_forever()
+    elif command == "exit":
+        print(json.dumps(describe()), flush=True)
+        return int(arguments[0])
+    elif command == "linger":
+        exit_with(int(arguments[0]))
+        time.sleep(600)
+    elif command == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # A child in a session of its own: a signal to the process group would not reach it.
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+        time.sleep(600)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
