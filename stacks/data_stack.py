@@ -1,12 +1,12 @@
 """Data: what must not be lost, and the cluster and queues that it is worked on with."""
 
 from aws_cdk import Stack
-from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.store import schema
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
+from outpost_constructs.cluster import Cluster
 from outpost_constructs.queues import WakeUpQueue
 from outpost_constructs.secrets import Secrets
 from outpost_constructs.store_table import StoreTable
@@ -35,12 +35,4 @@ class DataStack(Stack):
         )
         self.secrets = Secrets(self, "Secrets", config=config)
         self.queues = {agent: WakeUpQueue(self, f"WakeUps{agent.capitalize()}") for agent in config.enabled_agents}
-        self.cluster = ecs.Cluster(
-            self,
-            "Cluster",
-            vpc=network.network.vpc,
-            enable_fargate_capacity_providers=True,
-            container_insights_v2=(
-                ecs.ContainerInsights.ENABLED if config.container_insights else ecs.ContainerInsights.DISABLED
-            ),
-        )
+        self.cluster = Cluster(self, "Cluster", vpc=network.network.vpc, config=config)

@@ -13,7 +13,7 @@ from stacks.data_stack import DataStack
 
 
 def service_environment(data: DataStack, config: EnvironmentConfig) -> dict[str, str]:
-    """Return what functions and service know: where rows, artifacts, tasks and agents are, which environment, which release."""
+    """Return what functions and service know: the release, and where rows, artifacts, tasks and agents are."""
     return {
         Env.ENVIRONMENT: config.name,
         Env.VERSION: release(),

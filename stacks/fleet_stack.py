@@ -52,7 +52,6 @@ class FleetStack(Stack):
         self.planner = Planner(
             self,
             "Planner",
-            dispatches=data.dispatches,
             cluster=data.cluster,
             tasks=self.tasks,
             subnets=network.network.private_subnets,
@@ -60,6 +59,7 @@ class FleetStack(Stack):
             environment=environment,
             config=config,
         )
+        self.planner.follow(data.dispatches)
         self.task_events = TaskEvents(self, "TaskEvents", cluster=data.cluster, environment=environment, config=config)
         self.sweep = Sweep(self, "Sweep", cluster=data.cluster, environment=environment, config=config)
         self._grant_data(data)

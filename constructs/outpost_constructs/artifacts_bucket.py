@@ -6,6 +6,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost_constructs.acknowledge import acknowledge, acknowledge_wildcard, printed
 from outpost_constructs.translation import removal_policy
 
 TENANTS = "tenants/*"
@@ -49,8 +50,15 @@ class ArtifactsBucket(s3.Bucket):
             ],
         )
 
+        acknowledge(self, "S1", "The trail records every read and write of it, with the caller; access logs say less")
+
     def grant_tenants(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
         """Allow the given S3 actions on the objects of attempts."""
+        acknowledge_wildcard(
+            grantee,
+            f"{printed(self, self.bucket_arn)}/{TENANTS}",
+            "Attempts come and go with dispatches: the prefix of all of them is the narrowest fixed name",
+        )
         return iam.Grant.add_to_principal(
             grantee=grantee, actions=list(actions), resource_arns=[self.arn_for_objects(TENANTS)]
         )

@@ -11,7 +11,7 @@ from outpost_constructs.translation import removal_policy
 
 
 class AccessLogsBucket(s3.Bucket):
-    """Takes the access logs of the load balancer and of the trail's bucket. S3 encrypts with its own key: others are refused."""
+    """Takes access logs of the load balancer and of the trail's bucket. Their delivery works with S3's own key only."""
 
     def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
         super().__init__(
@@ -27,7 +27,7 @@ class AccessLogsBucket(s3.Bucket):
 
 
 class AuditTrail(Construct):
-    """Every management call of every region, and every read and write of the artifacts; digests prove it is untouched."""
+    """Management calls of every region, reads and writes of the artifacts; digests prove that it is untouched."""
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import Env, tenant_secrets_prefix
+from outpost_constructs.acknowledge import acknowledge_wildcard
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
 from outpost_constructs.function import OutpostFunction
 
@@ -53,10 +54,16 @@ class Broker(Construct):
             grantee=self.function, actions=["sts:AssumeRole"], resource_arns=[self.attempt_role.role_arn]
         )
         artifacts.grant_tenants(self.attempt_role, "s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload")
+        tenant_secrets = self._tenant_secrets(config)
         iam.Grant.add_to_principal(
             grantee=self.attempt_role,
             actions=["secretsmanager:GetSecretValue"],
-            resource_arns=[*(secret.secret_arn for secret in providers), self._tenant_secrets(config)],
+            resource_arns=[*(secret.secret_arn for secret in providers), tenant_secrets],
+        )
+        acknowledge_wildcard(
+            self.attempt_role,
+            tenant_secrets,
+            "Tenants add secrets at run time: the session policy of an attempt names exact ones",
         )
 
     def _tenant_secrets(self, config: EnvironmentConfig) -> str:

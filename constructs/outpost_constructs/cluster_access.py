@@ -1,10 +1,12 @@
 """What a function may do in the cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
+
+from outpost_constructs.acknowledge import acknowledge_wildcard, printed
 
 
 class ClusterAccess:
@@ -16,33 +18,45 @@ class ClusterAccess:
 
     def grant_launch(self, grantee: iam.IGrantable, definitions: Sequence[ecs.TaskDefinition]) -> None:
         """Allow RunTask of any revision of these families, with tags, in the cluster."""
+        families = [self._arn("task-definition", f"{definition.family}:*") for definition in definitions]
+        for family in families:
+            acknowledge_wildcard(
+                grantee, family, "RunTask names the family and so its latest revision, whichever it is"
+            )
         iam.Grant.add_to_principal(
             grantee=grantee,
             actions=["ecs:RunTask"],
-            resource_arns=[self._arn("task-definition", f"{definition.family}:*") for definition in definitions],
+            resource_arns=families,
             conditions=self._in_cluster,
         )
-        iam.Grant.add_to_principal(
-            grantee=grantee,
-            actions=["ecs:TagResource"],
-            resource_arns=[self._tasks],
-            conditions={"StringEquals": {"ecs:CreateAction": "RunTask"}},
-        )
+        self._grant_on_tasks(grantee, "ecs:TagResource", {"StringEquals": {"ecs:CreateAction": "RunTask"}})
 
     def grant_read(self, grantee: iam.IGrantable) -> None:
         """Allow listing and describing the cluster's tasks; ListTasks knows no resource, only the condition."""
         iam.Grant.add_to_principal(
             grantee=grantee, actions=["ecs:ListTasks"], resource_arns=["*"], conditions=self._in_cluster
         )
-        iam.Grant.add_to_principal(grantee=grantee, actions=["ecs:DescribeTasks"], resource_arns=[self._tasks])
+        acknowledge_wildcard(grantee, "*", "ListTasks knows no resource; the condition names the cluster")
+        self._grant_on_tasks(grantee, "ecs:DescribeTasks")
 
     def grant_stop(self, grantee: iam.IGrantable) -> None:
         """Allow StopTask on the cluster's tasks."""
-        iam.Grant.add_to_principal(grantee=grantee, actions=["ecs:StopTask"], resource_arns=[self._tasks])
+        self._grant_on_tasks(grantee, "ecs:StopTask")
 
-    @property
-    def _tasks(self) -> str:
-        return self._arn("task", f"{self._cluster.cluster_name}/*")
+    def _grant_on_tasks(
+        self, grantee: iam.IGrantable, action: str, conditions: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
+        acknowledge_wildcard(
+            grantee,
+            self._arn("task", f"{printed(self._cluster, self._cluster.cluster_name)}/*"),
+            "Tasks come and go: all tasks of our cluster is the narrowest fixed name",
+        )
+        iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=[action],
+            resource_arns=[self._arn("task", f"{self._cluster.cluster_name}/*")],
+            conditions=conditions,
+        )
 
     def _arn(self, resource: str, name: str) -> str:
         return Stack.of(self._cluster).format_arn(

@@ -14,11 +14,11 @@ from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.network import Network
 from outpost_constructs.security_groups import CONTROL_PLANE_PORT
-from outpost_constructs.translation import runtime_platform
+from outpost_constructs.task_definition import OutpostTaskDefinition
 
 
 class ControlPlaneService(Construct):
-    """A Fargate service behind the load balancer: rolls back a deploy that does not come up, scales on CPU and requests."""
+    """A Fargate service behind the load balancer: rolls back a failing deploy, scales on CPU and requests."""
 
     def __init__(
         self,
@@ -65,13 +65,13 @@ class ControlPlaneService(Construct):
         )
         self._scale(config)
 
-    def _definition(self, environment: Mapping[str, str], config: EnvironmentConfig) -> ecs.FargateTaskDefinition:
-        definition = ecs.FargateTaskDefinition(
+    def _definition(self, environment: Mapping[str, str], config: EnvironmentConfig) -> OutpostTaskDefinition:
+        definition = OutpostTaskDefinition(
             self,
             "Definition",
             cpu=config.control_plane.cpu,
-            memory_limit_mib=config.control_plane.memory,
-            runtime_platform=runtime_platform(config),
+            memory=config.control_plane.memory,
+            config=config,
         )
         image = OutpostImage(self, "Image", package="control_plane", config=config)
         definition.add_container(

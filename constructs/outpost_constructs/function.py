@@ -9,8 +9,11 @@ from constructs import Construct
 
 from outpost.bundle import build_functions
 from outpost.config import EnvironmentConfig
+from outpost_constructs.acknowledge import acknowledge
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.translation import lambda_architecture, lambda_runtime
+
+_LATEST_PYTHON = "3.14"
 
 
 class OutpostFunction(lambda_.Function):
@@ -49,3 +52,5 @@ class OutpostFunction(lambda_.Function):
             log_group=log_group,
             environment=environment,
         )
+        if config.python != _LATEST_PYTHON:
+            acknowledge(self, "L1", "The embedded AWS runs functions in the Python of the machine, which is older")

@@ -12,11 +12,11 @@ from constructs import Construct
 from outpost.config import EnvironmentConfig
 from outpost_constructs.cluster_access import ClusterAccess
 from outpost_constructs.function import OutpostFunction
-from outpost_constructs.queues import DeadLetterQueue
+from outpost_constructs.queues import FailedDeliveries
 
 
 class TaskEvents(Construct):
-    """Closes the dispatch of a task that stopped. An event that fails is retried, then kept in the dead-letter queue."""
+    """Closes the dispatch of a task that stopped. An event that fails is retried, then kept as a dead letter."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class TaskEvents(Construct):
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.dead_letters = DeadLetterQueue(self, "DeadLetters")
+        self.dead_letters = FailedDeliveries(self, "DeadLetters")
         self.function = OutpostFunction(
             self,
             "Function",

@@ -11,12 +11,12 @@ from outpost.config import EnvironmentConfig
 from outpost_constructs.translation import image_platform
 
 ROOT = Path(__file__).resolve().parents[2]
-_CONTEXT = ("pyproject.toml", "uv.lock", "README.md", "outpost/__init__.py", "outpost/names.py")
+_CONTEXT = ("pyproject.toml", "uv.lock", "outpost/__init__.py", "outpost/names.py")
 _SHARED = ("outpost/domain", "outpost/store")
 
 
 class OutpostImage(ecr_assets.DockerImageAsset):
-    """The image of `container/<package>/Dockerfile`, with the repository as context, for the environment's architecture.
+    """The image of `container/<package>/Dockerfile` with the repository as context, for the configured architecture.
 
     The context lists what the image may hold, and nothing else: tests, documents, caches and the other image's code
     change neither the image nor its hash.

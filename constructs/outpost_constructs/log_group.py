@@ -11,8 +11,8 @@ from outpost_constructs.translation import log_retention
 class ExpiringLogGroup(logs.LogGroup):
     """`/outpost/<environment>/<name>`, kept as long as the environment says.
 
-    Its name is an interface: operators look for it. Hence it goes with its stack, or a second deploy could not create it;
-    what must outlive a stack is in the trail's bucket.
+    Its name is an interface: operators look for it. Hence it goes with its stack, or a second deploy could not create
+    it; what must outlive a stack is in the trail's bucket.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig, name: str) -> None:

@@ -4,6 +4,7 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost_constructs.acknowledge import acknowledge
 from outpost_constructs.log_group import ExpiringLogGroup
 
 
@@ -32,6 +33,9 @@ class Network(Construct):
                 ec2.SubnetConfiguration(name="Private", subnet_type=private),
             ],
         )
+        for instance in self.vpc.node.find_all():
+            if isinstance(instance, ec2.CfnInstance):
+                _harden_nat(instance)
         self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         self.vpc.add_gateway_endpoint("DynamoDb", service=ec2.GatewayVpcEndpointAwsService.DYNAMODB)
         flow_logs = ExpiringLogGroup(self, "FlowLogs", config=config, name="flow-logs")
@@ -68,3 +72,13 @@ def _nat_provider(config: EnvironmentConfig) -> ec2.NatProvider | None:
         associate_public_ip_address=True,
         default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,
     )
+
+
+def _harden_nat(instance: ec2.CfnInstance) -> None:
+    instance.block_device_mappings = [
+        ec2.CfnInstance.BlockDeviceMappingProperty(
+            device_name="/dev/xvda", ebs=ec2.CfnInstance.EbsProperty(encrypted=True, volume_type="gp3")
+        )
+    ]
+    acknowledge(instance, "EC28", "It forwards packets; five-minute metrics show whether it is alive")
+    acknowledge(instance, "EC29", "It holds no state: a deploy may replace it at any time")

@@ -17,7 +17,7 @@ from outpost.names import Env
 from outpost.store import schema
 from outpost_constructs.cluster_access import ClusterAccess
 from outpost_constructs.function import OutpostFunction
-from outpost_constructs.queues import DeadLetterQueue
+from outpost_constructs.queues import FailedDeliveries
 from outpost_constructs.store_table import StoreTable
 from outpost_constructs.worker_task import WorkerTask
 
@@ -30,7 +30,6 @@ class Planner(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        dispatches: StoreTable,
         cluster: ecs.ICluster,
         tasks: Sequence[WorkerTask],
         subnets: Sequence[ec2.ISubnet],
@@ -53,8 +52,7 @@ class Planner(Construct):
             config=config,
         )
         self.function.configure_async_invoke(retry_attempts=0)  # the next minute comes anyway
-        self.dead_letters = DeadLetterQueue(self, "DeadLetters")
-        self._follow(dispatches)
+        self.dead_letters = FailedDeliveries(self, "DeadLetters")
         events.Rule(
             self,
             "EachMinute",
@@ -71,7 +69,7 @@ class Planner(Construct):
             conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         )
 
-    def _follow(self, dispatches: StoreTable) -> None:
+    def follow(self, dispatches: StoreTable) -> None:
         """Deliver new and changed dispatch rows; other items of the table, and removals, never start the function."""
         stream = dispatches.table_stream_arn
         assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional

@@ -5,6 +5,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from outpost_constructs.acknowledge import acknowledge
+
 
 class DeadLetterQueue(sqs.Queue):
     """Keeps what could not be delivered for 14 days; an alarm watches it."""
@@ -17,6 +19,14 @@ class DeadLetterQueue(sqs.Queue):
             enforce_ssl=True,
             retention_period=Duration.days(14),
         )
+
+
+class FailedDeliveries(DeadLetterQueue):
+    """Dead letters of a function's event source, which cdk-nag does not recognize as such."""
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        acknowledge(self, "SQS3", "It is itself the dead-letter queue of an event source")
 
 
 class WakeUpQueue(Construct):

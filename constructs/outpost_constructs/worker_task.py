@@ -14,7 +14,7 @@ from outpost_constructs.function import OutpostFunction
 from outpost_constructs.image import OutpostImage
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.queues import WakeUpQueue
-from outpost_constructs.translation import runtime_platform
+from outpost_constructs.task_definition import OutpostTaskDefinition
 from outpost_constructs.workspaces import Workspaces
 
 WORKSPACES_PATH = "/mnt/workspaces"
@@ -51,13 +51,13 @@ class WorkerTask(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         entry, settings = CATALOGUE[agent], config.agents[agent]
-        self.definition = ecs.FargateTaskDefinition(
+        self.definition = OutpostTaskDefinition(
             self,
             "Definition",
             family=worker_family(agent, config),
             cpu=settings.cpu or entry.cpu,
-            memory_limit_mib=settings.memory or entry.memory,
-            runtime_platform=runtime_platform(config),
+            memory=settings.memory or entry.memory,
+            config=config,
         )
         image = OutpostImage(self, "Image", package="worker", target=str(agent), config=config)
         container = self.definition.add_container(

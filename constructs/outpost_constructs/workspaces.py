@@ -66,7 +66,7 @@ class Workspaces(Construct):
 
 
 def _refuse_detours() -> iam.PolicyDocument:
-    """Deny every way in but TLS and an access point; identity policies, which name the access point, do the allowing."""
+    """Deny every way in but TLS and an access point; identity policies, which name ours, do the allowing."""
     return iam.PolicyDocument(
         statements=[
             iam.PolicyStatement(

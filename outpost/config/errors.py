@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -36,7 +36,7 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
     """Translate pydantic's errors: the allowed values come from the fields' descriptions."""
     return [
         Problem(
-            field=".".join(str(part) for part in fault["loc"]),
+            field=".".join(str(part) for part in fault["loc"] if part != "[key]"),
             value=None if fault["type"] == "missing" else fault["input"],
             allowed=_allowed(model, fault["loc"]),
             remedy=_REMEDIES.get(fault["type"], fault["msg"]),
@@ -55,7 +55,8 @@ def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """Return the description of the deepest field on the way to the fault, or the names that exist there."""
     here: type[BaseModel] | None = model
     allowed = ""
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         if here is None:
             break
         field = here.model_fields.get(str(part))
@@ -63,10 +64,12 @@ def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
             return f"one of {', '.join(here.model_fields)}"
         allowed = field.description or f"a table [{part}]"
         here = _model_in(field.annotation)
+        if get_origin(field.annotation) is dict:
+            next(parts, None)  # the key
     return allowed
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for inner in get_args(annotation) if (model := _model_in(inner))), None)

@@ -56,7 +56,7 @@ def _exposure_problems(config: EnvironmentConfig) -> list[Problem]:
                 "ingress.cidrs",
                 [str(cidr) for cidr in config.ingress.cidrs],
                 "narrower networks while the listener speaks plain HTTP",
-                "set tls.certificate_arn, or name the networks that may connect: API keys must not cross the internet in clear",
+                "set tls.certificate_arn, or name your networks: API keys must not cross the internet in clear",
             )
         )
     if not encrypted and config.name == "prod":

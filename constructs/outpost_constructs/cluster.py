@@ -1,0 +1,20 @@
+"""The cluster that control plane and workers run in."""
+
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost_constructs.acknowledge import acknowledge
+
+
+class Cluster(ecs.Cluster):
+    """Fargate and Fargate Spot; Container Insights where the configuration pays for it."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, vpc: ec2.IVpc, config: EnvironmentConfig) -> None:
+        insights = ecs.ContainerInsights.ENABLED if config.container_insights else ecs.ContainerInsights.DISABLED
+        super().__init__(
+            scope, construct_id, vpc=vpc, enable_fargate_capacity_providers=True, container_insights_v2=insights
+        )
+        if not config.container_insights:
+            acknowledge(self, "ECS4", "Metrics for each task cost more than a small environment is worth")

@@ -1,0 +1,37 @@
+"""What the control plane's and the workers' task definitions have in common."""
+
+from aws_cdk import aws_ecs as ecs
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost_constructs.acknowledge import acknowledge, acknowledge_wildcard
+from outpost_constructs.translation import runtime_platform
+
+
+class OutpostTaskDefinition(ecs.FargateTaskDefinition):
+    """A Fargate task of the configured architecture, with a task role and an execution role of its own."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        cpu: int,
+        memory: int,
+        config: EnvironmentConfig,
+        family: str | None = None,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            cpu=cpu,
+            memory_limit_mib=memory,
+            family=family,
+            runtime_platform=runtime_platform(config),
+        )
+        acknowledge(self, "ECS2", "The variables are names of resources; secrets are read at run time, by ARN")
+        acknowledge_wildcard(
+            self.obtain_execution_role(),
+            "*",
+            "ecr:GetAuthorizationToken knows no resource; pulling names the repository",
+        )
