@@ -35,7 +35,7 @@ POLL_INTERVAL = 0.5
 
 
 class _Meta(BaseModel):
-    pagination: Pagination = Pagination()
+    pagination: Pagination | None = None
 
 
 class _Answer(BaseModel):
@@ -82,6 +82,14 @@ class Client:
     def logs(self, dispatch_id: str, cursor: str | None = None, limit: int = 1000) -> Page[LogLine]:
         """Return a page of a dispatch's log, oldest line first."""
         return self._page(LogLine, f"/dispatch/{dispatch_id}/logs", {"cursor": cursor, "limit": limit})
+
+    def log_lines(self, dispatch_id: str) -> Iterator[LogLine]:
+        """Yield every line of a dispatch's log so far, oldest first."""
+        cursor, more = None, True
+        while more:
+            page = self.logs(dispatch_id, cursor)
+            yield from page.items
+            cursor, more = page.cursor, page.has_more
 
     def follow(self, dispatch_id: str, pause: Callable[[float], None] = time.sleep) -> Iterator[Dispatch | LogLine]:
         """Yield the dispatch at each change of status, and each log line once, until it ended and all is told."""
@@ -180,4 +188,5 @@ class Client:
 
 def _page_of(model: type[Model], answer: _Answer) -> Page[Model]:
     items = [model.model_validate(row) for row in _ROWS.validate_python(answer.data)]
-    return Page(items=items, cursor=answer.meta.pagination.cursor, has_more=answer.meta.pagination.has_more)
+    pagination = answer.meta.pagination or Pagination()
+    return Page(items=items, cursor=pagination.cursor, has_more=pagination.has_more)

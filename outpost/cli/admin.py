@@ -1,0 +1,114 @@
+"""The operator's commands: tenants and their keys. They need a key of the operator tenant with the scope admin."""
+
+from typing import Annotated
+
+import typer
+
+from outpost.cli.connection import connect
+from outpost.cli.dispatches import Json
+from outpost.cli.output import err, out, print_json, since, table
+from outpost.domain.tenants import TIERS, Scope
+
+tenants = typer.Typer(help="Create and look after tenants (operator).", no_args_is_help=True)
+keys = typer.Typer(help="Issue and revoke API keys (operator).", no_args_is_help=True)
+
+TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="Id of a tenant")]
+Cursor = Annotated[str | None, typer.Option(help="Go on where the last page ended")]
+WORKING_SCOPES = tuple(scope for scope in Scope if scope is not Scope.ADMIN)
+"""What a key may do unless said otherwise: everything within its tenant."""
+
+
+@tenants.command("create")
+def create_tenant(
+    context: typer.Context,
+    tenant_id: TenantId,
+    name: Annotated[str | None, typer.Option(help="Display name; the id unless given")] = None,
+    tier: Annotated[str, typer.Option(help=", ".join(TIERS))] = "free",
+    as_json: Json = False,
+) -> None:
+    """Create a tenant."""
+    with connect(context) as client:
+        tenant = client.create_tenant(tenant_id, name or tenant_id, tier)
+        print_json(tenant) if as_json else out.print(
+            f"{tenant.id} is there. A key for it: outpost keys create {tenant.id}"
+        )
+
+
+@tenants.command("list")
+def list_tenants(context: typer.Context, cursor: Cursor = None, as_json: Json = False) -> None:
+    """List the tenants."""
+    with connect(context) as client:
+        page = client.tenants(cursor)
+        if as_json:
+            print_json(page)
+            return
+        rows = [(item.id, item.name, item.tier, item.status, since(item.created_at)) for item in page.items]
+        out.print(table("ID", "NAME", "TIER", "STATUS", "CREATED", rows=rows))
+        _tell_of_more(page.cursor, has_more=page.has_more)
+
+
+@tenants.command("suspend")
+def suspend_tenant(context: typer.Context, tenant_id: TenantId, as_json: Json = False) -> None:
+    """Refuse every key of a tenant, within 30 s."""
+    with connect(context) as client:
+        tenant = client.set_tenant_active(tenant_id, active=False)
+        print_json(tenant) if as_json else out.print(f"{tenant.id} is {tenant.status}.")
+
+
+@tenants.command("resume")
+def resume_tenant(context: typer.Context, tenant_id: TenantId, as_json: Json = False) -> None:
+    """Admit a suspended tenant again."""
+    with connect(context) as client:
+        tenant = client.set_tenant_active(tenant_id, active=True)
+        print_json(tenant) if as_json else out.print(f"{tenant.id} is {tenant.status}.")
+
+
+@keys.command("create")
+def create_key(
+    context: typer.Context,
+    tenant_id: TenantId,
+    name: Annotated[str, typer.Option(help="What the key is for")] = "cli",
+    scope: Annotated[list[Scope] | None, typer.Option(help="Repeatable; everything but admin unless given")] = None,
+    as_json: Json = False,
+) -> None:
+    """Issue a key; its text is shown this once."""
+    with connect(context) as client:
+        issued = client.create_key(tenant_id, name, scope or WORKING_SCOPES)
+        if as_json:
+            print_json(issued)
+            return
+        out.print(issued.key)
+        err.print("Keep it: it is not shown again. Commands read it from OUTPOST_API_KEY.")
+
+
+@keys.command("list")
+def list_keys(context: typer.Context, tenant_id: TenantId, cursor: Cursor = None, as_json: Json = False) -> None:
+    """List a tenant's keys."""
+    with connect(context) as client:
+        page = client.keys(tenant_id, cursor)
+        if as_json:
+            print_json(page)
+            return
+        rows = [
+            (item.id, item.prefix, item.name, item.status, " ".join(item.scopes), since(item.created_at))
+            for item in page.items
+        ]
+        out.print(table("ID", "PREFIX", "NAME", "STATUS", "SCOPES", "CREATED", rows=rows))
+        _tell_of_more(page.cursor, has_more=page.has_more)
+
+
+@keys.command("revoke")
+def revoke_key(
+    context: typer.Context,
+    key_id: Annotated[str, typer.Argument(metavar="KEY", help="Id of a key")],
+    as_json: Json = False,
+) -> None:
+    """Revoke a key: it opens nothing 30 s later."""
+    with connect(context) as client:
+        key = client.revoke_key(key_id)
+        print_json(key) if as_json else out.print(f"{key.id} is {key.status}.")
+
+
+def _tell_of_more(cursor: str | None, *, has_more: bool) -> None:
+    if has_more:
+        err.print(f"There are more: --cursor {cursor}")

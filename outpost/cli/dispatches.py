@@ -1,0 +1,188 @@
+"""The commands for dispatches: hand in, look, follow, cancel, fetch what came of it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from outpost.cli.connection import ERROR, connect
+from outpost.cli.output import dispatch_table, err, log_text, out, print_json, show_error, since, status_text, table
+from outpost.cli.watch import EXIT_CODES, watch
+from outpost.client.models import ArtifactList, DispatchRequest, LogLine
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a dispatch")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line")]
+
+
+def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
+    context: typer.Context,
+    *,
+    agent: Annotated[str, typer.Argument(help="claude, codex, gemini, aider, grok, shell")],
+    task: Annotated[str | None, typer.Argument(help="What to do, 10 to 50,000 characters")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-F", help="Read the task from a file; - is standard input")
+    ] = None,
+    repo: Annotated[str | None, typer.Option(help="Repository: owner/name or an https URL")] = None,
+    branch: Annotated[str | None, typer.Option(help="Branch to start from")] = None,
+    model: Annotated[str | None, typer.Option(help="Model id, or flagship, balanced, fast")] = None,
+    timeout: Annotated[int | None, typer.Option(help="Seconds the agent may run")] = None,
+    queue_timeout: Annotated[int | None, typer.Option(help="Seconds the task may wait for a worker")] = None,
+    context_level: Annotated[str | None, typer.Option("--context", help="minimal, standard, full")] = None,
+    workspace_mode: Annotated[str | None, typer.Option(help="ephemeral or persistent")] = None,
+    workspace: Annotated[str | None, typer.Option(help="Id of a persistent workspace")] = None,
+    init_mode: Annotated[str | None, typer.Option("--workspace-init-mode", help="full, minimal, none")] = None,
+    secret: Annotated[list[str] | None, typer.Option(help="Name of a secret of the tenant to give; repeatable")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="KEY:VALUE", help="Tag; repeatable")] = None,
+    retryable: Annotated[bool, typer.Option("--retryable", help="Running twice does no harm")] = False,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key within 24 h dispatches once")] = None,
+    watch_it: Annotated[bool, typer.Option("--watch", "-w", help="Show states and log until it ended")] = False,
+    as_json: Json = False,
+) -> None:
+    """Hand in a task; with --watch, follow it to its end.
+
+    Exit code with --watch: 0 success, 1 failed, 124 timeout, 130 cancelled; 2 when the task was not accepted.
+    """
+    request = DispatchRequest(
+        agent=agent,
+        task=_task_text(task, file),
+        model_id=model,
+        repo=repo,
+        branch=branch,
+        context=context_level,
+        workspace_mode=workspace_mode,
+        workspace_id=workspace,
+        workspace_init_mode=init_mode,
+        timeout_seconds=timeout,
+        queue_timeout_seconds=queue_timeout,
+        additional_secrets=secret,
+        tags=_tags(tag),
+        retryable=retryable or None,
+    )
+    with connect(context) as client:
+        accepted = client.dispatch(request, idempotency_key)
+        if watch_it:
+            err.print(f"Dispatch {accepted.id}")
+            ended = watch(client, accepted.id, as_json=as_json)
+            raise typer.Exit(EXIT_CODES[ended.status])
+        if as_json:
+            print_json(accepted)
+        else:
+            out.print(accepted.id)
+            err.print(f"Accepted. Follow it: outpost logs -f {accepted.id}")
+
+
+def status(context: typer.Context, dispatch_id: Id, as_json: Json = False) -> None:
+    """Show a dispatch."""
+    with connect(context) as client:
+        found = client.status(dispatch_id)
+        print_json(found) if as_json else out.print(dispatch_table(found))
+
+
+def logs(
+    context: typer.Context,
+    dispatch_id: Id,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the dispatch ended")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print a dispatch's log; with -f, lines as they come, and the exit code of `dispatch --watch`."""
+    with connect(context) as client:
+        if follow:
+            ended = watch(client, dispatch_id, as_json=as_json)
+            raise typer.Exit(EXIT_CODES[ended.status])
+        for line in client.log_lines(dispatch_id):
+            _print_line(line, as_json=as_json)
+
+
+def list_(  # noqa: PLR0913 - an option for each filter of GET /dispatch
+    context: typer.Context,
+    *,
+    status_: Annotated[str | None, typer.Option("--status", help="Only this status")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only this agent")] = None,
+    repo: Annotated[str | None, typer.Option(help="Only this repository")] = None,
+    since_: Annotated[str | None, typer.Option("--since", help="Created at or after this time (ISO 8601)")] = None,
+    until: Annotated[str | None, typer.Option(help="Created before this time (ISO 8601)")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="KEY:VALUE", help="With this tag; repeatable, all must fit")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Dispatches on the page")] = 20,
+    cursor: Annotated[str | None, typer.Option(help="Go on where the last page ended")] = None,
+    as_json: Json = False,
+) -> None:
+    """List dispatches, newest first."""
+    filters = {"status": status_, "agent": agent, "repo": repo, "since": since_, "until": until, "tag": tag}
+    with connect(context) as client:
+        page = client.dispatches(filters, cursor, limit)
+        if as_json:
+            print_json(page)
+            return
+        rows = [
+            (found.id, status_text(found.status), found.agent, found.repo or "", since(found.created_at))
+            for found in page.items
+        ]
+        out.print(table("ID", "STATUS", "AGENT", "REPOSITORY", "CREATED", rows=rows))
+        if page.has_more:
+            err.print(f"There are more: --cursor {page.cursor}")
+
+
+def cancel(
+    context: typer.Context,
+    dispatch_id: Id,
+    reason: Annotated[str | None, typer.Option(help="Why, up to 500 characters")] = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel a dispatch: at once while it waits, within seconds while it runs."""
+    with connect(context) as client:
+        found = client.cancel(dispatch_id, reason)
+        if as_json:
+            print_json(found)
+        elif found.status.terminal:
+            out.print(f"{found.id} is cancelled.")
+        else:
+            out.print(f"{found.id} is being cancelled. Follow it: outpost logs -f {found.id}")
+
+
+def artifacts(
+    context: typer.Context,
+    dispatch_id: Id,
+    download: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the files into this folder")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what a dispatch left: output, patch, summary; with --download, fetch it."""
+    with connect(context) as client:
+        found = client.artifacts(dispatch_id)
+        if download:
+            download.mkdir(parents=True, exist_ok=True)
+            for artifact in found:
+                client.download(artifact, download / Path(artifact.name).name)
+                err.print(f"Wrote {download / Path(artifact.name).name}")
+        if as_json:
+            print_json(ArtifactList(artifacts=found))
+        elif not download:
+            rows = [(artifact.name, artifact.type, f"{artifact.size:,}", artifact.url) for artifact in found]
+            out.print(table("NAME", "TYPE", "BYTES", "URL", rows=rows), soft_wrap=True)
+
+
+def _print_line(line: LogLine, *, as_json: bool) -> None:
+    print_json(line) if as_json else out.print(log_text(line), soft_wrap=True)
+
+
+def _task_text(task: str | None, file: Path | None) -> str:
+    """Return the task from the argument, a file or standard input, exactly one of which is given."""
+    if (task is None) == (file is None):
+        raise typer.BadParameter("give the task either as the second argument or with --file (- is standard input)")
+    if file is None:
+        return task or ""
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        show_error(f"The task cannot be read from {file}: {error}")
+        raise typer.Exit(ERROR) from error
+
+
+def _tags(pairs: list[str] | None) -> dict[str, str] | None:
+    split = [pair.partition(":") for pair in pairs or []]
+    for key, colon, _ in split:
+        if not (key and colon):
+            raise typer.BadParameter(f"{key!r} is not KEY:VALUE, for example --tag team:payments")
+    return {key: value for key, _, value in split} or None

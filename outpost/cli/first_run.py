@@ -1,0 +1,172 @@
+"""What `outpost local up` does: start, deploy, issue a key, and run a first task on a sample repository."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.syntax import Syntax
+from rich.text import Text
+
+from outpost.cli.admin import WORKING_SCOPES
+from outpost.cli.connection import LOCAL_PROFILE, Profile, ProfileError, load_profile, save_profile
+from outpost.cli.output import err, out, printable
+from outpost.cli.watch import EXIT_CODES, watch
+from outpost.client import ApiError, Client
+from outpost.client.models import Dispatch, DispatchRequest
+from outpost.local.environment import LocalEnvironment
+from outpost.local.errors import DeployError
+from outpost.names import Output
+
+TENANT = "demo"
+READY_SECONDS = 60.0
+"""How long the service may take to answer once it is deployed."""
+_STACK_DONE = re.compile(r"✅\s+\S+/(\w+)")
+
+TASK = """\
+cat >> temperature.py <<'END'
+
+
+def to_kelvin(celsius: float) -> float:
+    \"\"\"Convert degrees Celsius to kelvin.\"\"\"
+    return celsius - ABSOLUTE_ZERO
+END
+cat > test_kelvin.py <<'END'
+import unittest
+
+from temperature import ABSOLUTE_ZERO, to_kelvin
+
+
+class Kelvin(unittest.TestCase):
+    def test_absolute_zero_is_0_kelvin(self) -> None:
+        self.assertEqual(to_kelvin(ABSOLUTE_ZERO), 0)
+END
+echo "Added to_kelvin; running the tests"
+python3 -m unittest --verbose 2>&1
+"""
+
+
+@contextmanager
+def step(title: str) -> Iterator[Callable[[str], None]]:
+    """Show that a step goes on, and at its end how long it took; what is yielded shows a line of its progress."""
+    begin = time.monotonic()
+    with err.status(f"{title} ...", spinner="dots") as spinner:
+
+        def progress(line: str) -> None:
+            spinner.update(Text(f"{title}: {printable(line.strip())[: err.width - len(title) - 10]}"))
+            if done := _STACK_DONE.search(line):
+                err.print(f"    [dim]{done[1]}[/dim]")
+
+        yield progress
+    err.print(f"[green]✓[/green] {title} [dim]{time.monotonic() - begin:.1f} s[/dim]")
+
+
+def bring_up(environment: LocalEnvironment) -> Profile:
+    """Start and deploy what is not up yet, and return a working connection, which is also saved as the profile.
+
+    Raises `LocalError` and `ApiError`.
+    """
+    with step(f"Embedded AWS on port {environment.settings.port}"):
+        environment.start()
+    with step("Stacks deployed by the CDK") as progress:
+        environment.deploy(progress)
+    url = api_url(environment)
+    with step("Service ready"):
+        _wait_until_ready(url)
+    with step(f"API key of the tenant {TENANT}"):
+        return _working_profile(url) or _new_profile(environment, url)
+
+
+def try_it(environment: LocalEnvironment, profile: Profile) -> int:
+    """Run a first task on the sample repository and show what came of it; return the exit code of its outcome."""
+    repository = environment.git.create_sample_repository()
+    err.print(f"\n[bold]A first task[/bold] for the agent shell (a script) on the repository {repository}:")
+    with Client(profile.url, profile.key) as client:
+        accepted = client.dispatch(
+            DispatchRequest(agent="shell", task=TASK, repo=repository, tags={"made-by": "make-up"})
+        )
+        ended = watch(client, accepted.id)
+        folder = environment.settings.data_dir / "artifacts" / ended.id
+        _fetch(client, ended, folder)
+    _show_results(ended, folder, output(environment, Output.ARTIFACTS_BUCKET))
+    return EXIT_CODES[ended.status]
+
+
+def api_url(environment: LocalEnvironment) -> str:
+    """Return where the API answers: the emulator serves a load balancer under its own port by the balancer's name."""
+    balancer = (urlsplit(output(environment, Output.API_URL)).hostname or "").partition(".")[0].rpartition("-")[0]
+    return f"{environment.settings.endpoint}/_alb/{balancer}"
+
+
+def operator_key(environment: LocalEnvironment) -> str:
+    """Return the first operator key, as the deployment generated it. Raises `LocalError`."""
+    secret = environment.client("secretsmanager").get_secret_value(
+        SecretId=output(environment, Output.BOOTSTRAP_SECRET_ARN)
+    )
+    return f"otp_{json.loads(secret['SecretString'])['key_hex']}"
+
+
+def output(environment: LocalEnvironment, name: Output) -> str:
+    """Return an output of the deployed stacks. Raises `LocalError` before the first deployment."""
+    for outputs in environment.outputs().values():
+        if name in outputs:
+            return outputs[name]
+    raise DeployError(f"no stack has the output {name}: run `make up`")
+
+
+def _wait_until_ready(url: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    with Client(url) as client:
+        while not client.ready():
+            if time.monotonic() > deadline:
+                raise DeployError(
+                    f"{url}/health/ready did not answer 200 for {READY_SECONDS:.0f} s; see: outpost local logs"
+                )
+            time.sleep(0.2)
+
+
+def _working_profile(url: str) -> Profile | None:
+    """Return the saved profile if it is for this service and its key still opens it."""
+    try:
+        profile = load_profile(url)
+        with Client(profile.url, profile.key) as client:
+            client.dispatches({}, limit=1)
+    except (ProfileError, ApiError):
+        return None
+    return profile
+
+
+def _new_profile(environment: LocalEnvironment, url: str) -> Profile:
+    with Client(url, operator_key(environment)) as operator:
+        try:
+            operator.create_tenant(TENANT, "Demonstration", "pro")
+        except ApiError as error:
+            if error.code != "CONFLICT":
+                raise
+        issued = operator.create_key(TENANT, "make up", WORKING_SCOPES)
+    profile = Profile(url=url, key=issued.key)
+    save_profile(profile, LOCAL_PROFILE)
+    return profile
+
+
+def _fetch(client: Client, dispatch: Dispatch, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for artifact in client.artifacts(dispatch.id):
+        client.download(artifact, folder / Path(artifact.name).name)
+
+
+def _show_results(dispatch: Dispatch, folder: Path, bucket: str) -> None:
+    patch = folder / "changes.patch"
+    if patch.exists():
+        err.print("\n[bold]Its patch[/bold]")
+        out.print(Syntax(patch.read_text(errors="replace"), "diff", theme="ansi_dark", background_color="default"))
+    err.print("\n[bold]Its artifacts[/bold]")
+    err.print(f"  {folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}/")
+    err.print(f"  s3://{bucket}/tenants/{TENANT}/dispatches/{dispatch.id}/{dispatch.attempt}/", soft_wrap=True)
+    err.print("\n[bold]Try next[/bold]")
+    err.print("  .venv/bin/outpost dispatch shell 'grep -rn celsius .' --repo outpost/sample --watch")
+    err.print("  .venv/bin/outpost list")
+    err.print(f"  .venv/bin/outpost status {dispatch.id}")

@@ -1,0 +1,121 @@
+"""`outpost local`: a whole Outpost on this machine, on the embedded AWS."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from outpost.cli.connection import ERROR, LOCAL_PROFILE
+from outpost.cli.dispatches import Json
+from outpost.cli.first_run import api_url, bring_up, operator_key, step, try_it
+from outpost.cli.output import err, out, show_error, table
+from outpost.client import ApiError
+from outpost.local import processes
+from outpost.local.environment import DEFAULT_GIT_PORT, DEFAULT_PORT, LocalEnvironment
+from outpost.local.errors import LocalError
+from outpost.local.settings import Engine
+
+app = typer.Typer(help="Run a whole Outpost on this machine, on an embedded AWS.", no_args_is_help=True)
+
+DATA = LOCAL_PROFILE.parent
+
+
+@app.command()
+def up(
+    engine: Annotated[Engine, typer.Option(help="What runs container images; process needs no engine")] = "process",
+    port: Annotated[int, typer.Option(help="Port of the embedded AWS on 127.0.0.1")] = DEFAULT_PORT,
+    git_port: Annotated[int, typer.Option(help="Port of the git server on 127.0.0.1")] = DEFAULT_GIT_PORT,
+) -> None:
+    """Start and deploy everything, then run a first task. Run again, it brings everything up to date."""
+    environment = LocalEnvironment(DATA, port, git_port, engine)
+    with _explained():
+        code = try_it(environment, bring_up(environment))
+    raise typer.Exit(code)
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` started and remove its data; nothing else."""
+    with _explained(), step("Stopped and removed"):
+        _present().remove()
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show what runs."""
+    with _explained():
+        environment = _present()
+        found = environment.status()
+        if as_json:
+            print(json.dumps(asdict(found)))
+            return
+        if not found.running:
+            out.print("Nothing runs. Start it: make up")
+            return
+        rows = [
+            ("embedded AWS", found.endpoint, f"process {found.server_pid}"),
+            ("git server", found.git_url, "runs" if found.git_running else "does not run: make up"),
+            ("API", api_url(environment) if found.deployed else "", "" if found.deployed else "not deployed: make up"),
+            *(("task", task, family) for task, family in found.tasks.items()),
+        ]
+        out.print(table("PART", "WHERE", "STATE", rows=rows))
+
+
+@app.command()
+def logs(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines")] = 50,
+) -> None:
+    """Print the log of the embedded AWS; those of tasks lie beside it."""
+    log = _present().settings.server_log
+    if not log.exists():
+        show_error(f"There is no {log}: nothing was started yet. Start it: make up")
+        raise typer.Exit(ERROR)
+    err.print(f"[dim]{log}[/dim]", soft_wrap=True)
+    for line in _tail(log, lines, follow=follow):
+        print(line, end="")
+
+
+@app.command("operator-key")
+def print_operator_key() -> None:
+    """Print the operator's key, for `keys` and `tenants`: OUTPOST_API_KEY=$(outpost local operator-key)."""
+    with _explained():
+        environment = _present()
+        if not environment.status().deployed:
+            raise LocalError("nothing is deployed; start it: make up")
+        print(operator_key(environment))
+
+
+def _present() -> LocalEnvironment:
+    """Return the environment of this checkout, on the ports on which it runs."""
+    server, git = (processes.find(name, DATA) for name in ("server", "git"))
+    return LocalEnvironment(DATA, server.port if server else DEFAULT_PORT, git.port if git else DEFAULT_GIT_PORT)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """End the command with what went wrong and what to do about it."""
+    try:
+        yield
+    except LocalError as error:
+        show_error(str(error))
+        raise typer.Exit(ERROR) from error
+    except ApiError as error:
+        show_error(error.message, code=error.code, details=error.details, request_id=error.request_id)
+        show_error("The service's log tells more: outpost local logs")
+        raise typer.Exit(ERROR) from error
+
+
+def _tail(log: Path, lines: int, *, follow: bool) -> Iterator[str]:
+    with log.open(encoding="utf-8", errors="replace") as file:
+        yield from file.readlines()[-lines:]
+        while follow:
+            if line := file.readline():
+                yield line
+            else:
+                time.sleep(0.3)

@@ -1,0 +1,121 @@
+"""How the commands print: results on standard output, everything else on standard error."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from outpost.client.errors import Detail
+from outpost.client.models import Dispatch, LogLine
+from outpost.domain.dispatch import Status
+
+STYLES = {
+    Status.PENDING: "yellow",
+    Status.PROVISIONING: "cyan",
+    Status.RUNNING: "blue",
+    Status.COMPLETING: "blue",
+    Status.SUCCESS: "bold green",
+    Status.FAILED: "bold red",
+    Status.TIMEOUT: "bold red",
+    Status.CANCELLED: "magenta",
+}
+_SOURCE_STYLES = {"agent": "green", "executor": "cyan", "system": "yellow"}
+
+# Agents are hostile: no escape sequence of theirs, and no character that reverses what follows, reaches a terminal.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def printable(text: str) -> str:
+    """Return one line without what would control the terminal."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def print_json(value: BaseModel) -> None:
+    """Print a model as one line of JSON, its fields named as in the API."""
+    print(value.model_dump_json(by_alias=True))
+
+
+def show_error(
+    message: str, *, code: str | None = None, details: Sequence[Detail] = (), request_id: str | None = None
+) -> None:
+    """Print an error: what was refused, which fields, and the id that finds it in the service's log."""
+    err.print(Text(f"{code}: {message}" if code else message, style="red" if code else ""))
+    for detail in details:
+        err.print(Text(f"  {detail.field}: {detail.message}"))
+    if request_id:
+        err.print(Text(f"  request {request_id}", style="dim"))
+
+
+def status_text(status: Status) -> Text:
+    """Return a status in its colour."""
+    return Text(status, style=STYLES[status])
+
+
+def log_text(line: LogLine) -> Text:
+    """Return a log line as it is shown: local time, source, message."""
+    time = line.timestamp.astimezone().strftime("%H:%M:%S")
+    style = "red" if line.level == "error" else ""
+    return Text.assemble(
+        (time, "dim"),
+        "  ",
+        (f"{line.source:<8}", _SOURCE_STYLES.get(line.source, "")),
+        "  ",
+        (printable(line.message), style),
+    )
+
+
+def table(*columns: str, rows: Iterable[Sequence[str | Text]]) -> Table:
+    """Return a plain table."""
+    result = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        result.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return result
+
+
+def dispatch_table(dispatch: Dispatch) -> Table:
+    """Return everything worth knowing about one dispatch."""
+    place = " @ ".join(part for part in (dispatch.repo, dispatch.branch) if part)
+    reason = dispatch.reason
+    facts: dict[str, str | Text | None] = {
+        "dispatch": dispatch.id,
+        "status": status_text(dispatch.status),
+        "agent": " ".join(part for part in (dispatch.agent, dispatch.model_id) if part),
+        "repository": place,
+        "tags": " ".join(f"{key}:{value}" for key, value in dispatch.tags.items()),
+        "created": since(dispatch.created_at),
+        "took": duration(dispatch),
+        "attempt": str(dispatch.attempt) if dispatch.attempt > 1 else None,
+        "in queue": None if dispatch.queue_position is None else f"position {dispatch.queue_position}",
+        "progress": dispatch.progress and printable(dispatch.progress),
+        "exit code": None if dispatch.exit_code is None else str(dispatch.exit_code),
+        "reason": f"{reason.code}: {printable(reason.message)}" if reason else None,
+        "remedy": reason.remedy if reason and dispatch.status is not Status.SUCCESS else None,
+    }
+    result = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        if value:
+            result.add_row(Text(name, style="dim"), Text(value) if isinstance(value, str) else value)
+    return result
+
+
+def since(moment: datetime) -> str:
+    """Return a time with how long ago it was."""
+    seconds = int((datetime.now(UTC) - moment).total_seconds())
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{moment.astimezone():%Y-%m-%d %H:%M} ({seconds // length} {unit} ago)"
+    return f"{moment.astimezone():%Y-%m-%d %H:%M} (now)"
+
+
+def duration(dispatch: Dispatch) -> str | None:
+    """Return how long the agent ran, or None before its end."""
+    if dispatch.running_at is None or dispatch.ended_at is None:
+        return None
+    return f"{(dispatch.ended_at - dispatch.running_at).total_seconds():.1f} s"

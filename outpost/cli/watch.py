@@ -1,0 +1,44 @@
+"""Following a dispatch to its end: states and log lines as they come."""
+
+import json
+
+from rich.text import Text
+
+from outpost.cli.output import err, log_text, out, printable, status_text
+from outpost.client import Client
+from outpost.client.models import Dispatch, LogLine
+from outpost.domain.dispatch import Status
+
+EXIT_CODES = {Status.SUCCESS: 0, Status.FAILED: 1, Status.TIMEOUT: 124, Status.CANCELLED: 130}
+"""Exit code of a command that followed a dispatch to its end."""
+
+
+def watch(client: Client, dispatch_id: str, *, as_json: bool = False) -> Dispatch:
+    """Print a dispatch's states and log lines until it ended, and return it as it ended.
+
+    With `as_json` each is one line `{"type": "dispatch" or "log", "data": ...}` on standard output.
+    """
+    with err.status("", spinner="dots") as spinner:
+        for event in client.follow(dispatch_id):
+            if as_json:
+                kind = "log" if isinstance(event, LogLine) else "dispatch"
+                print(json.dumps({"type": kind, "data": event.model_dump(mode="json", by_alias=True)}))
+            elif isinstance(event, LogLine):
+                out.print(log_text(event), soft_wrap=True)
+            else:
+                _show_state(event)
+            if isinstance(event, Dispatch):
+                spinner.update(f"{event.status} (Ctrl-C leaves it running)")
+                last = event
+    return last
+
+
+def _show_state(dispatch: Dispatch) -> None:
+    line = Text("● ", style="dim") + status_text(dispatch.status)
+    if dispatch.queue_position:
+        line.append(f"  position {dispatch.queue_position} in the queue", style="dim")
+    if dispatch.status.terminal and dispatch.reason:
+        line.append(f"  {dispatch.reason.code}: {printable(dispatch.reason.message)}", style="dim")
+        if dispatch.status is not Status.SUCCESS:
+            line.append(f" {dispatch.reason.remedy}")
+    err.print(line)
