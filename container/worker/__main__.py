@@ -1,0 +1,94 @@
+"""The worker: waits for one dispatch, runs it, reports, exits."""
+
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from types import FrameType
+
+import boto3
+import structlog
+from botocore.config import Config
+
+from outpost.domain.protocol import ClaimRequest
+from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED, Attempt
+from worker.broker import Broker, BrokerError
+from worker.claim import WakeUps, wait_for_work
+from worker.isolation import Isolation, Launcher, NoIsolation, adopt_orphans
+from worker.settings import Settings, SettingsError, read_identity, read_settings
+from worker.stop import Cause, StopSignal
+
+_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 8}, connect_timeout=10, read_timeout=60)
+
+_log = structlog.get_logger()
+
+
+def main() -> int:
+    """Run to the end of one dispatch, and return the exit code."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+    os.umask(0o022)
+    adopt_orphans()
+    try:
+        settings = read_settings(os.environ)
+        isolation = _isolation(settings)
+        identity = read_identity(settings.metadata_url)
+    except SettingsError as error:
+        _log.error("the worker cannot start", error=str(error))
+        return EXIT_BROKEN
+    structlog.contextvars.bind_contextvars(worker_id=identity.worker_id)
+    request = ClaimRequest(
+        worker_id=identity.worker_id,
+        task_arn=identity.task_arn,
+        agent=settings.agent,
+        revision=identity.revision,
+    )
+    try:
+        return _serve(settings, isolation, request)
+    except BrokerError as error:
+        _log.error("the broker gives no answer", error=str(error))
+        return EXIT_BROKEN
+
+
+def _isolation(settings: Settings) -> Isolation:
+    """Return how agents are kept apart, tried out. Raises `SettingsError`."""
+    if settings.launcher is None:
+        return NoIsolation()
+    isolation = Launcher(settings.launcher)
+    done = subprocess.run(isolation.command(["true"]), env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=False)
+    if done.returncode != 0:
+        told = done.stderr.decode("utf-8", "replace").strip()
+        raise SettingsError(f"{settings.launcher} cannot become the agent's user ({told}): check its file capabilities")
+    return isolation
+
+
+def _serve(settings: Settings, isolation: Isolation, request: ClaimRequest) -> int:
+    stop = StopSignal()
+    wake_ups = WakeUps(boto3.client("sqs", config=_RETRIES), settings.queue_url)
+    signal.signal(signal.SIGTERM, partial(_on_sigterm, stop, wake_ups))
+    broker = Broker(boto3.client("lambda", config=_RETRIES), settings.broker_function)
+    assignment = wait_for_work(broker, wake_ups, request, stop)
+    if assignment is None:
+        _log.info("no work for this worker")
+        return EXIT_DONE
+    if stop.cause is not None:
+        return EXIT_TERMINATED
+    structlog.contextvars.bind_contextvars(dispatch_id=assignment.dispatch_id, attempt=assignment.lease.token)
+    return Attempt(assignment, settings, broker, isolation, stop).run()
+
+
+def _on_sigterm(stop: StopSignal, wake_ups: WakeUps, _number: int, _frame: FrameType | None) -> None:
+    stop.request(Cause.TERMINATED)
+    wake_ups.interrupt()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Runs the agent under its time limit and takes its output; nothing of it is left when this returns."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from worker.isolation import Isolation, end_all, reap_orphans
+from worker.lines import LineSplitter
+from worker.stop import Cause, StopSignal
+
+GRACE_SECONDS = 10.0
+"""Between the request to end and the end by force."""
+MAX_OUTPUT_BYTES = 64 * 1024 * 1024
+"""Output beyond this is read, so that the agent goes on, and dropped."""
+
+_POLL_SECONDS = 0.05
+_MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
+
+
+@dataclass(frozen=True)
+class AgentCommand:
+    """What to execute. The environment is complete: nothing is inherited."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    directory: Path
+    time_limit: float
+    """Seconds."""
+
+
+@dataclass(frozen=True)
+class AgentEnd:
+    """How the agent ended."""
+
+    exit_code: int
+    """As a shell reports it: 128 + n when signal n ended it."""
+    duration_seconds: float
+    timed_out: bool = False
+    stopped: Cause | None = None
+    out_of_memory: bool = False
+
+
+def run_agent(
+    command: AgentCommand, isolation: Isolation, stop: StopSignal, on_line: Callable[[str], None]
+) -> AgentEnd:
+    """Run the agent to its end, its time limit, or the request to stop. Raises `OSError` when it cannot start."""
+    kills_before = _out_of_memory_kills()
+    started = time.monotonic()
+    process = subprocess.Popen(
+        isolation.agent_command(command.argv),
+        env=dict(command.environment),
+        cwd=command.directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+    reader = threading.Thread(target=_read, args=(process.stdout, on_line), name="agent-output", daemon=True)
+    reader.start()
+    ended_alone = _watch(process, stop, started + command.time_limit)
+    stopped = None if ended_alone else stop.cause
+    if not ended_alone:
+        _ask_to_end(process, isolation, stop)
+    end_all(isolation, keep=process.pid)
+    exit_code = process.wait()
+    duration = time.monotonic() - started
+    reader.join(GRACE_SECONDS)
+    return AgentEnd(
+        exit_code=exit_code if exit_code >= 0 else 128 - exit_code,
+        duration_seconds=round(duration, 3),
+        timed_out=not ended_alone and stopped is None,
+        stopped=stopped,
+        out_of_memory=_out_of_memory_kills() > kills_before,
+    )
+
+
+def _watch(process: subprocess.Popen[bytes], stop: StopSignal, deadline: float) -> bool:
+    """Wait for the end; say whether the agent ended by itself."""
+    while process.poll() is None:
+        reap_orphans(keep=process.pid)
+        if stop.cause is not None or time.monotonic() >= deadline:
+            return False
+        stop.wait(_POLL_SECONDS)
+    return True
+
+
+def _ask_to_end(process: subprocess.Popen[bytes], isolation: Isolation, stop: StopSignal) -> None:
+    """Send SIGTERM and give the agent its grace, unless the lease is lost: then every second may do harm."""
+    isolation.signal(signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while process.poll() is None and time.monotonic() < deadline and stop.cause is not Cause.LOST:
+        reap_orphans(keep=process.pid)
+        time.sleep(_POLL_SECONDS)
+
+
+def _read(stream: IO[bytes], on_line: Callable[[str], None]) -> None:
+    """Hand on the agent's lines until its last process closed the stream."""
+    splitter = LineSplitter()
+    taken = 0
+    while data := os.read(stream.fileno(), 65536):
+        if taken > MAX_OUTPUT_BYTES:
+            continue
+        taken += len(data)
+        for line in splitter.feed(data):
+            on_line(line)
+        if taken > MAX_OUTPUT_BYTES:
+            on_line(f"[output cut here: the agent printed more than {MAX_OUTPUT_BYTES // 2**20} MB]")
+    for line in splitter.finish():
+        on_line(line)
+    stream.close()
+
+
+def _out_of_memory_kills() -> int:
+    """Return how many processes of this container the kernel has killed for want of memory."""
+    for file in _MEMORY_EVENTS:
+        if file.exists():
+            counts = dict(line.split() for line in file.read_text().splitlines() if line.strip())
+            return int(counts.get("oom_kill", 0))
+    return 0

@@ -1,0 +1,236 @@
+"""One attempt at a dispatch, from the assignment to the report.
+
+    secrets, clone -> `started` -> the agent -> `ended` -> patch, log, summary -> `report`
+
+Cancelled, timed out or never started, the report follows from where the run stands, without `ended`. On SIGTERM the
+agent is stopped and what there is becomes the last checkpoint: log and patch, but neither summary nor report, because
+the outcome is not ours to say. The end of this task then closes the dispatch as WORKER_LOST, or gives it back.
+"""
+
+import subprocess
+from collections.abc import Mapping
+from datetime import datetime
+
+import structlog
+
+from outpost.domain.artifacts import Artifact, LogSource, Summary
+from outpost.domain.dispatch import Usage
+from outpost.domain.ids import now
+from outpost.domain.protocol import Assignment
+from outpost.domain.reasons import ReasonCode
+from outpost.domain.scrubber import Scrubber
+from worker.adapters import ADAPTERS
+from worker.agent_process import AgentCommand, AgentEnd, run_agent
+from worker.broker import Broker, BrokerError
+from worker.collect import CollectError, Collector, Patch
+from worker.isolation import Isolation, IsolationError, end_all
+from worker.lease import Lease
+from worker.logs import RunLog
+from worker.outcome import Outcome, cancelled, failed, judge, without_results
+from worker.settings import Settings
+from worker.stop import Cause, Stopped, StopSignal
+from worker.store import AttemptStore, SecretError, UploadError
+from worker.workspace import CloneError, Workspace
+
+EXIT_DONE = 0
+EXIT_BROKEN = 1
+EXIT_LOST = 75
+EXIT_TERMINATED = 143
+
+_log = structlog.get_logger()
+
+
+class Attempt:
+    """Runs one assignment. `run` is called once."""
+
+    def __init__(
+        self, assignment: Assignment, settings: Settings, broker: Broker, isolation: Isolation, stop: StopSignal
+    ) -> None:
+        self._assignment = assignment
+        self._settings = settings
+        self._isolation = isolation
+        self._stop = stop
+        self._store = AttemptStore(assignment)
+        self._lease = Lease(broker, assignment, stop, self._store.use)
+        self._store.check = self._lease.check
+        self._workspace = Workspace(settings, isolation)
+        self._log = RunLog(self._store, self._workspace.root / "output.log")
+        self._known = {"attempt-credentials": assignment.credentials.secret_access_key}
+        self._secrets: Mapping[str, str] = {}
+        self._started_at: datetime | None = None
+        self._end: AgentEnd | None = None
+        self._patch: Patch | None = None
+
+    def run(self) -> int:
+        """Do it all, and return the worker's exit code."""
+        try:
+            with self._lease:
+                outcome = self._work()
+                outcome = self._leave_results(outcome)
+                self._report(outcome)
+        except Stopped as stopped:
+            _log.info("stopped", cause=stopped.cause.value)
+            return EXIT_LOST if stopped.cause is Cause.LOST else EXIT_TERMINATED
+        except BrokerError as error:
+            _log.error("the outcome could not be reported; the sweep will close the dispatch", error=str(error))
+            return EXIT_BROKEN
+        except Exception as error:  # noqa: BLE001 - whatever broke, the client is told, and told now
+            _log.exception("the harness failed")
+            return self._report_failure(error)
+        finally:
+            self._clear_away()
+        return EXIT_DONE
+
+    def _work(self) -> Outcome:
+        """Run the agent. Raises `Stopped` when nothing may or should be reported."""
+        try:
+            self._prepare()
+            self._lease.started()
+        except CloneError as error:
+            return failed(ReasonCode.CLONE_FAILED, f"The repository could not be cloned: {error}")
+        except SecretError as error:
+            return failed(ReasonCode.SECRET_UNAVAILABLE, f"{error}.")
+        except Stopped as stopped:
+            if stopped.cause is Cause.CANCELLED:
+                return cancelled()
+            raise
+        return self._run_agent()
+
+    def _prepare(self) -> None:
+        spec = self._assignment.spec
+        self._secrets = self._store.read_secrets(self._assignment.secrets)
+        self._known |= self._secrets
+        self._log.know_secrets(self._known)
+        self._tell(f"cloning {spec.repo}" if spec.repo else "preparing an empty repository")
+        self._workspace.prepare(spec, self._assignment.task, self._stop)
+        self._tell(f"workspace ready at {self._workspace.commit_before or 'no commit'}")
+
+    def _run_agent(self) -> Outcome:
+        spec = self._assignment.spec
+        invocation = ADAPTERS[spec.agent].invocation(self._workspace.task_file, spec)
+        command = AgentCommand(
+            argv=invocation.argv,
+            environment={**self._agent_environment(), **invocation.environment, **self._secrets},
+            directory=self._workspace.path,
+            time_limit=spec.timeout_seconds,
+        )
+        self._started_at = now()
+        self._tell("agent started")
+        try:
+            self._end = run_agent(
+                command, self._isolation, self._stop, lambda line: self._log.write(LogSource.AGENT, line)
+            )
+        except OSError as error:
+            return failed(ReasonCode.AGENT_START_FAILED, f"The agent could not be started: {error.strerror}.")
+        self._tell(f"agent exited {self._end.exit_code}")
+        if self._end.stopped is Cause.LOST:
+            raise Stopped(Cause.LOST)
+        if self._end.stopped is None and not self._end.timed_out:
+            self._lease.ended(self._end.exit_code)
+        return judge(self._end, spec.timeout_seconds)
+
+    def _agent_environment(self) -> dict[str, str]:
+        """All that every agent gets: nothing of ours is inherited."""
+        return {
+            "PATH": self._settings.agent_path,
+            "HOME": str(self._workspace.home),
+            "TMPDIR": str(self._workspace.scratch),
+            "USER": "agent",
+            "LANG": "C.UTF-8",
+            "TERM": "dumb",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_AUTHOR_NAME": "Outpost agent",
+            "GIT_AUTHOR_EMAIL": "agent@outpost.invalid",
+            "GIT_COMMITTER_NAME": "Outpost agent",
+            "GIT_COMMITTER_EMAIL": "agent@outpost.invalid",
+        }
+
+    def _leave_results(self, outcome: Outcome) -> Outcome:
+        """Store patch, log and summary, in this order. Raises `Stopped` after the checkpoint of a terminated run."""
+        terminated = self._end is not None and self._end.stopped is Cause.TERMINATED
+        self._lease.check()
+        if self._end is not None:
+            outcome = self._collect(outcome, seconds=45 if terminated else 600)
+        try:
+            self._upload(seconds=20 if terminated else 120)
+            if terminated:
+                raise Stopped(Cause.TERMINATED)
+            self._store.put_summary(self._summary(outcome))
+        except UploadError as error:
+            self._log.abandon()
+            return without_results(outcome, ReasonCode.UPLOAD_FAILED, str(error))
+        return outcome
+
+    def _collect(self, outcome: Outcome, seconds: float) -> Outcome:
+        """Read the patch; a run without its patch is no success."""
+        try:
+            patch = Collector(self._workspace, Scrubber(self._known), seconds).collect()
+        except CollectError as error:
+            self._tell(f"the patch could not be collected: {error}", "error")
+            return without_results(outcome, ReasonCode.INTERNAL_ERROR, f"The patch could not be collected: {error}")
+        self._patch = patch
+        self._tell(f"{patch.files_changed} files changed")
+        if not patch.withheld:
+            return outcome
+        self._tell("the patch holds a secret and was withheld", "error")
+        message = "The patch holds a secret in a binary file or a file name."
+        return without_results(outcome, ReasonCode.SECRET_IN_OUTPUT, message)
+
+    def _upload(self, seconds: float) -> None:
+        self._log.close(seconds)
+        if self._end is not None:
+            self._store.put_file(Artifact.OUTPUT, self._workspace.root / "output.log")
+        if self._patch is not None and not self._patch.withheld:
+            self._store.put_file(Artifact.PATCH, self._patch.file)
+
+    def _summary(self, outcome: Outcome) -> Summary:
+        assignment, patch = self._assignment, self._patch
+        clean = Scrubber(self._known).text(outcome.reason.message)
+        return Summary(
+            dispatch_id=assignment.dispatch_id,
+            tenant_id=assignment.tenant_id,
+            attempt=assignment.lease.token,
+            worker_id=assignment.lease.worker_id,
+            agent=assignment.spec.agent,
+            model_id=assignment.spec.model_id,
+            repo=assignment.spec.repo,
+            commit_before=self._workspace.commit_before,
+            commit_after=patch.commit_after if patch else None,
+            outcome=outcome.status,
+            reason=outcome.reason.model_copy(update={"message": clean}),
+            exit_code=outcome.exit_code,
+            started_at=self._started_at,
+            ended_at=now(),
+            usage=self._usage(),
+            files_changed=patch.files_changed if patch else 0,
+            patch_bytes=patch.file.stat().st_size if patch and not patch.withheld else 0,
+        )
+
+    def _usage(self) -> Usage:
+        return Usage(duration_seconds=self._end.duration_seconds if self._end else 0)
+
+    def _report(self, outcome: Outcome) -> None:
+        clean = Scrubber(self._known).text(outcome.reason.message)
+        reason = outcome.reason.model_copy(update={"message": clean})
+        self._lease.report(outcome.status, reason, outcome.exit_code, self._usage())
+
+    def _report_failure(self, error: Exception) -> int:
+        """Tell the client that it was not the task's fault; the details are in the worker's own log."""
+        try:
+            self._report(failed(ReasonCode.INTERNAL_ERROR, f"The harness failed: {type(error).__name__}."))
+        except BrokerError as unreported:
+            _log.error("the failure could not be reported either", error=str(unreported))
+        return EXIT_BROKEN
+
+    def _tell(self, message: str, level: str = "info") -> None:
+        """Put an event of the harness into the log and the progress."""
+        self._lease.progress = message
+        self._log.write(LogSource.EXECUTOR, message, level)
+
+    def _clear_away(self) -> None:
+        self._log.abandon()
+        try:
+            end_all(self._isolation, keep=0)
+            self._workspace.remove()
+        except (IsolationError, subprocess.SubprocessError, OSError) as error:
+            _log.warning("the workspace was not removed; it goes with the container", error=str(error))

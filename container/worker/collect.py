@@ -1,0 +1,138 @@
+"""Collects what the agent changed, as one patch against the commit that it began with.
+
+Runs when nothing of the agent lives any more. git works on the agent's files with the agent's rights, but with the
+harness's git directory, which the agent could not write, and an index and an object store made for this one call.
+"""
+
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from outpost.domain.scrubber import Scrubber
+from worker.git import git
+from worker.patch import PatchScrubber, holds_secret, pieces_of
+from worker.workspace import Workspace
+
+_DIFF = (
+    "diff",
+    "--cached",
+    "--binary",
+    "--full-index",
+    "--find-renames",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+)
+
+_log = structlog.get_logger()
+
+
+class CollectError(Exception):
+    """The changes could not be read; the text is git's last line."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What the agent changed."""
+
+    file: Path
+    files_changed: int
+    withheld: bool
+    """The patch holds a secret that cannot be taken out; `file` is not to be stored."""
+    commit_after: str | None
+
+
+class Collector:
+    """One collection; `seconds` bound all of it."""
+
+    def __init__(self, workspace: Workspace, scrubber: Scrubber, seconds: float) -> None:
+        self._workspace = workspace
+        self._scrubber = scrubber
+        self._deadline = time.monotonic() + seconds
+        self._scratch = scratch = workspace.root / "collect"
+        self._variables = {
+            "GIT_DIR": workspace.git_dir,
+            "GIT_WORK_TREE": workspace.path,
+            "GIT_INDEX_FILE": scratch / "index",
+            "GIT_OBJECT_DIRECTORY": scratch / "objects",
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": workspace.git_dir / "objects",
+        }
+
+    def collect(self) -> Patch:
+        """Write the patch without secrets. Raises `CollectError`."""
+        try:
+            self._workspace.make_folders(self._scratch, self._scratch / "objects")
+            self._stage()
+            return self._write()
+        except subprocess.CalledProcessError as error:
+            lines = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines() or ["no error was printed"]
+            raise CollectError(f"{error.cmd[0]} ended with {error.returncode}: {lines[-1]}") from error
+
+    def _stage(self) -> None:
+        """Put all files into the index, those of repositories that the agent made inside included."""
+        workspace = self._workspace
+        if not workspace.path.is_dir() or workspace.path.is_symlink():
+            raise CollectError("the workspace folder was removed or replaced")
+        nested = [
+            "find",
+            str(workspace.path),
+            "-mindepth",
+            "2",
+            "-name",
+            ".git",
+            "-prune",
+            "-exec",
+            "rm",
+            "-rf",
+            "{}",
+            "+",
+        ]
+        self._run(nested)
+        if workspace.commit_before is not None:
+            self._run(git("read-tree", workspace.commit_before))
+        try:
+            self._run(git("add", "--all", "--", str(workspace.path)))
+        except subprocess.CalledProcessError as error:
+            _log.info(
+                "some files are not readable; making them so", error=error.stderr.decode("utf-8", "replace")[-300:]
+            )
+            self._run(["chmod", "-R", "u+rwX", str(workspace.path)])
+            self._run(git("add", "--all", "--", str(workspace.path)))
+
+    def _write(self) -> Patch:
+        target = self._workspace.root / "changes.patch"
+        patch = PatchScrubber(self._scrubber)
+        base = self._workspace.commit_before or self._empty_tree()
+        diff = self._workspace.stream_as_agent(git(*_DIFF, base), timeout=self._left(), **self._variables)
+        with target.open("wb") as file:
+            file.writelines(patch.scrub(pieces_of(diff)))
+        blobs = (blob for blob in patch.binary_blobs if blob.strip("0"))
+        withheld = patch.secret_in_header or any(self._blob_holds_secret(blob) for blob in blobs)
+        return Patch(target, patch.files, withheld, self._commit_after())
+
+    def _blob_holds_secret(self, blob: str) -> bool:
+        self._scrubber.restart()
+        content = self._workspace.stream_as_agent(
+            git("cat-file", "blob", blob), timeout=self._left(), **self._variables
+        )
+        return holds_secret(content, self._scrubber)
+
+    def _empty_tree(self) -> str:
+        return self._run(git("hash-object", "-t", "tree", "/dev/null")).decode().strip()
+
+    def _commit_after(self) -> str | None:
+        """Return the agent's own HEAD; None when it has none that git can read."""
+        head = git("-C", str(self._workspace.path), "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        try:
+            return self._workspace.as_agent(head, timeout=10).decode("ascii").strip()
+        except (subprocess.CalledProcessError, UnicodeDecodeError):
+            return None
+
+    def _run(self, argv: list[str]) -> bytes:
+        return self._workspace.as_agent(argv, timeout=self._left(), **self._variables)
+
+    def _left(self) -> float:
+        return max(1.0, self._deadline - time.monotonic())

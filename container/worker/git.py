@@ -1,0 +1,51 @@
+"""How git is called: nothing of the machine's or the user's configuration counts, and no hook or helper runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+# The configuration of every call. Filters, diff drivers and credential helpers exist only by configuration: none is.
+SAFE_CONFIG = (
+    "core.hooksPath=/dev/null",
+    "core.attributesFile=/dev/null",
+    "core.excludesFile=/dev/null",
+    "core.fsmonitor=false",
+    "core.autocrlf=false",
+    "core.symlinks=true",
+    "core.fileMode=true",
+    "core.quotePath=true",
+    "advice.detachedHead=false",
+    "credential.helper=",
+    "protocol.ext.allow=never",
+    "gc.auto=0",
+)
+
+RAW_CONTENT = "* !text !eol !crlf !ident !filter !working-tree-encoding !diff\n"
+"""For `info/attributes`, which outranks the repository's own: files are checked out and compared byte by byte."""
+
+
+def git(*arguments: str) -> list[str]:
+    """Return the argv of a git call."""
+    return ["git", *(word for setting in SAFE_CONFIG for word in ("-c", setting)), *arguments]
+
+
+def git_environment(path: str, **variables: str | Path) -> Mapping[str, str]:
+    """Return the whole environment of a git call; `variables` are git's own, such as GIT_DIR."""
+    return {
+        "PATH": path,
+        "HOME": "/nonexistent",
+        "LC_ALL": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "/bin/false",
+        "GIT_SSH_COMMAND": "/bin/false",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        **{name: str(value) for name, value in variables.items()},
+    }
+
+
+def allowed_protocols(base_url: str) -> str:
+    """Return git's protocol allow-list: https, and the plain git protocol where the platform's own server speaks it."""
+    return "https:git" if base_url.startswith("git://") else "https"

@@ -1,0 +1,177 @@
+"""Who the agent's processes are: a uid of their own behind the launcher, or, on a laptop, our own descendants.
+
+Everything that touches what the agent wrote runs through here as well, so the harness's uid never opens a file of the
+agent's: a symbolic link leads nowhere that the agent could not go itself.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+AGENT_UID = 10002
+AGENT_PROCESSES = 2048
+"""Processes and threads that the agent may have; the harness keeps room to run the one that kills them."""
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class IsolationError(Exception):
+    """The agent's processes could not be ended."""
+
+
+class Isolation(Protocol):
+    """How to run something as the agent, and how to find and signal all that runs as the agent."""
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """Return the argv that runs `argv` as the agent."""
+
+    def agent_command(self, argv: Sequence[str]) -> list[str]:
+        """Return the argv that runs the agent itself: as `command`, and within limits."""
+
+    def processes(self) -> list[int]:
+        """Return the ids of the agent's live processes."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all of the agent's processes."""
+
+
+class Launcher:
+    """The agent has a uid of its own; only the launcher, by its file capabilities, can become it."""
+
+    def __init__(self, path: Path) -> None:
+        self._prefix = [
+            str(path),
+            f"--reuid={AGENT_UID}",
+            f"--regid={AGENT_UID}",
+            "--clear-groups",
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+            "--ambient-caps=-all",
+            "--no-new-privs",
+            "--",
+        ]
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """Run as the agent's uid, with no way back."""
+        return [*self._prefix, *argv]
+
+    def agent_command(self, argv: Sequence[str]) -> list[str]:
+        """As `command`; out of memory the kernel takes the agent first, and a fork bomb meets a limit."""
+        limits = ["choom", "-n", "1000", "--", "prlimit", f"--nproc={AGENT_PROCESSES}", "--core=0", "--"]
+        return [*self._prefix, *limits, *argv]
+
+    def processes(self) -> list[int]:
+        """Every live process of the agent's uid."""
+        return [pid for pid, _, uid in _live_processes() if uid == AGENT_UID]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Let a process of the agent's uid signal all others of that uid; nobody else may."""
+        kill = f"kill -{number.name.removeprefix('SIG')} -1"
+        subprocess.run(self.command(["bash", "-c", kill]), env={}, check=False, stderr=subprocess.DEVNULL)
+
+
+class NoIsolation:
+    """The agent has our uid: its processes are our descendants; `adopt_orphans` keeps them so."""
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """Run it as it is."""
+        return list(argv)
+
+    def agent_command(self, argv: Sequence[str]) -> list[str]:
+        """Run it as it is."""
+        return list(argv)
+
+    def processes(self) -> list[int]:
+        """Every live process below this one."""
+        table = list(_live_processes())
+        found: list[int] = []
+        parents = {os.getpid()}
+        while parents:
+            parents = {pid for pid, parent, _ in table if parent in parents}
+            found += parents
+        return found
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal them one by one; who forks meanwhile is met at the next call."""
+        for pid in self.processes():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+
+
+def adopt_orphans() -> None:
+    """Make processes whose parent ended children of this one, so that none is out of sight."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap_orphans(keep: int) -> None:
+    """Collect ended children that we adopted; `keep` is the one whose exit code somebody waits for."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid == keep:
+            return
+        os.waitpid(ended.si_pid, 0)
+
+
+def end_all(isolation: Isolation, keep: int, timeout: float = 10.0) -> None:
+    """Kill every process of the agent until none is left. Raises `IsolationError` when one outlives `timeout`."""
+    deadline = time.monotonic() + timeout
+    while left := isolation.processes():
+        if time.monotonic() > deadline:
+            raise IsolationError(f"{len(left)} processes of the agent cannot be killed")
+        isolation.signal(signal.SIGKILL)
+        reap_orphans(keep)
+        time.sleep(0.01)
+
+
+def stream_as_agent(
+    isolation: Isolation, argv: Sequence[str], *, environment: Mapping[str, str], timeout: float
+) -> Iterator[bytes]:
+    """Run a trusted program on the agent's files and yield what it prints.
+
+    It is ended after `timeout` seconds, by a program of its own uid: ours may not. Raises
+    `subprocess.CalledProcessError`, with the program's errors.
+    """
+    limited = isolation.command(["timeout", "--signal=KILL", f"{timeout:.0f}", *argv])
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            limited, env=dict(environment), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
+        ) as process,
+    ):
+        assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+        while chunk := os.read(process.stdout.fileno(), 65536):
+            yield chunk
+        if process.wait() != 0:
+            errors.seek(0)
+            raise subprocess.CalledProcessError(process.returncode, argv, stderr=errors.read())
+
+
+def run_as_agent(isolation: Isolation, argv: Sequence[str], *, environment: Mapping[str, str], timeout: float) -> bytes:
+    """As `stream_as_agent`, for programs that print little; returns all of it."""
+    return b"".join(stream_as_agent(isolation, argv, environment=environment, timeout=timeout))
+
+
+def _live_processes() -> Iterator[tuple[int, int, int]]:
+    """Yield (process, parent, uid) of all that run; what has ended and waits to be collected does not run."""
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        try:
+            lines = Path(entry.path, "status").read_text(errors="replace").splitlines()
+        except OSError:
+            continue  # it ended meanwhile
+        fields = dict(line.split(":", 1) for line in lines)
+        # The owner of the folder in /proc would not do: it is root for a program that its user may not read.
+        if fields["State"].split()[0] not in "ZX":
+            yield int(entry.name), int(fields["PPid"]), int(fields["Uid"].split()[0])

@@ -1,0 +1,121 @@
+"""The lease of one attempt: shown to the broker each 10 s, and with every step of the run."""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import structlog
+
+from outpost.domain.dispatch import Status, Usage
+from outpost.domain.protocol import (
+    Assignment,
+    Credentials,
+    EndedRequest,
+    RenewRequest,
+    ReportRequest,
+    StartedRequest,
+)
+from outpost.domain.reasons import Reason
+from worker.broker import Broker, BrokerError, LeaseRequest
+from worker.stop import Cause, Stopped, StopSignal
+
+HEARTBEAT_SECONDS = 10.0
+TRUSTED_SECONDS = 25.0
+"""How long an answer stands: less than the 30 s after which others may call this worker lost."""
+
+_log = structlog.get_logger()
+
+
+class Lease:
+    """Keeps the lease alive on a thread of its own, and stops the run when it is lost or cancelled."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        assignment: Assignment,
+        stop: StopSignal,
+        on_credentials: Callable[[Credentials], None],
+    ) -> None:
+        self._broker = broker
+        self._dispatch_id = assignment.dispatch_id
+        self._lease = assignment.lease
+        self._stop = stop
+        self._on_credentials = on_credentials
+        self._confirmed = time.monotonic()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._beat_until_closed, name="heartbeat", daemon=True)
+        self.progress: str | None = None
+        """What the run is doing, for people; sent with each heartbeat."""
+
+    def __enter__(self) -> "Lease":
+        """Start the heartbeat."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the heartbeat."""
+        self._closed.set()
+
+    def started(self) -> None:
+        """The agent starts now. Raises `Stopped` when the run must end instead, `BrokerError`."""
+        self._show(StartedRequest(dispatch_id=self._dispatch_id, lease=self._lease))
+        self._stop.check()
+
+    def ended(self, exit_code: int) -> None:
+        """The agent ended by itself. Raises `Stopped` when the lease is lost, `BrokerError`."""
+        self._show(EndedRequest(dispatch_id=self._dispatch_id, lease=self._lease, exit_code=exit_code))
+        self.check()
+
+    def report(self, outcome: Status, reason: Reason, exit_code: int | None, usage: Usage) -> None:
+        """Tell the outcome; nothing follows. Raises `BrokerError`."""
+        request = ReportRequest(
+            dispatch_id=self._dispatch_id,
+            lease=self._lease,
+            outcome=outcome,
+            reason=reason,
+            exit_code=exit_code,
+            usage=usage,
+        )
+        self._closed.set()
+        with self._lock:
+            answer = self._broker.show_lease(request)
+        _log.info("reported", outcome=outcome, reason=reason.code, accepted=answer.live)
+
+    def check(self) -> None:
+        """Raise `Stopped` unless this worker may write, asking the broker when its last answer is old.
+
+        After a pause of the whole process the last answer is old: then the broker is asked before anything is written.
+        """
+        if time.monotonic() - self._confirmed > TRUSTED_SECONDS:
+            self._renew()
+        if self._stop.cause is Cause.LOST:
+            raise Stopped(Cause.LOST)
+
+    def _beat_until_closed(self) -> None:
+        while not self._closed.wait(HEARTBEAT_SECONDS):
+            try:
+                self._renew()
+            except BrokerError as error:
+                _log.warning("heartbeat failed; the next follows", error=str(error))
+
+    def _renew(self) -> None:
+        self._show(RenewRequest(dispatch_id=self._dispatch_id, lease=self._lease, progress=self.progress))
+
+    def _show(self, request: LeaseRequest) -> None:
+        with self._lock:
+            if self._closed.is_set():
+                return
+            asked_at = time.monotonic()
+            answer = self._broker.show_lease(request)
+            if not answer.live:
+                self._stop.request(Cause.LOST)
+                return
+            self._confirmed = asked_at
+            if answer.cancel:
+                self._stop.request(Cause.CANCELLED)
+            if answer.credentials is not None:
+                self._on_credentials(answer.credentials)

@@ -1,0 +1,57 @@
+"""Bytes of a terminal program to clean lines of text: bounded, printable, valid."""
+
+import re
+from collections.abc import Iterator
+
+MAX_LINE_BYTES = 16 * 1024
+
+_LOOK_BACK = 4 * 1024
+# ANSI sequences (colours, titles) whole, then what is left of control characters and of bidirectional overrides.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# A key never contains one of these, so a cut behind one never halves a key.
+_CUT = re.compile(rb"[^A-Za-z0-9+/=._\x80-\xff-]")
+
+
+def cut_position(data: bytes, limit: int) -> int:
+    """Return where to cut `data` at `limit` or a little before: not inside a key, and never inside a character."""
+    start = max(0, limit - _LOOK_BACK)
+    if match := _CUT.search(data[start:limit][::-1]):
+        return limit - match.start()
+    while limit > 1 and data[limit] & 0xC0 == 0x80:
+        limit -= 1
+    return limit
+
+
+class LineSplitter:
+    """Splits a stream of bytes into lines of at most 16 KB; longer ones are cut."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """Yield the lines that `data` completes."""
+        *complete, self._rest = (self._rest + data).split(b"\n")
+        for line in complete:
+            yield from _clean(line)
+        while len(self._rest) > MAX_LINE_BYTES:
+            position = cut_position(self._rest, MAX_LINE_BYTES)
+            piece, self._rest = self._rest[:position], self._rest[position:]
+            yield from _clean(piece)
+
+    def finish(self) -> Iterator[str]:
+        """Yield what is left at the end of the stream."""
+        if self._rest:
+            yield from _clean(self._rest)
+        self._rest = b""
+
+
+def _clean(line: bytes) -> Iterator[str]:
+    while len(line) > MAX_LINE_BYTES:
+        position = cut_position(line, MAX_LINE_BYTES)
+        yield from _clean(line[:position])
+        line = line[position:]
+    # A progress bar rewrites its line by carriage returns: each state is a line.
+    for part in line.rstrip(b"\r").split(b"\r"):
+        text = part.decode("utf-8", errors="replace")
+        yield _CONTROLS.sub("", _ESCAPES.sub("", text))

@@ -1,0 +1,115 @@
+"""The log of a run: scrubbed lines, in numbered chunks that appear while it runs, and as one file at its end."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from outpost.domain.artifacts import LogLine, LogSource
+from outpost.domain.ids import now
+from outpost.domain.scrubber import Scrubber
+from worker.broker import BrokerError
+from worker.stop import Stopped
+from worker.store import AttemptStore, UploadError
+
+CHUNK_SECONDS = 2.0
+CHUNK_BYTES = 64 * 1024
+BACKLOG_BYTES = 8 * 1024 * 1024
+"""More than this unsent makes the agent wait for its output to be taken."""
+
+_log = structlog.get_logger()
+
+
+class RunLog:
+    """Takes lines from any thread; sends them on a thread of its own. The agent's lines are kept in a file as well."""
+
+    def __init__(self, store: AttemptStore, output: Path) -> None:
+        self._store = store
+        self._scrubbers = {source: Scrubber() for source in LogSource}
+        self._output = output.open("w", encoding="utf-8")
+        self._unsent: deque[bytes] = deque()
+        self._unsent_bytes = 0
+        self._sent_chunks = 0
+        self._closing = False
+        self._abandoned = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._send_until_closed, name="log-chunks", daemon=True)
+        self._thread.start()
+
+    def know_secrets(self, known: Mapping[str, str]) -> None:
+        """Remove these values too from what follows."""
+        self._scrubbers = {source: Scrubber(known) for source in LogSource}
+
+    def write(self, source: LogSource, message: str, level: str = "info") -> None:
+        """Add a line, without its secrets. Lines of the agent wait while too much is unsent."""
+        clean = self._scrubbers[source].line(message)
+        line = LogLine(timestamp=now(), level=level, source=source, message=clean)
+        encoded = line.model_dump_json().encode() + b"\n"
+        if source is LogSource.AGENT:
+            self._output.write(clean + "\n")
+        with self._changed:
+            if source is LogSource.AGENT:
+                self._changed.wait_for(lambda: self._unsent_bytes < BACKLOG_BYTES or self._abandoned)
+            self._unsent.append(encoded)
+            self._unsent_bytes += len(encoded)
+            self._changed.notify_all()
+
+    def close(self, timeout: float) -> None:
+        """Send the rest. Raises `UploadError` when that takes longer than `timeout` seconds."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout)
+        self._output.close()
+        if self._thread.is_alive() or self._unsent:
+            self.abandon()
+            raise UploadError(f"the log's last {self._unsent_bytes} bytes were not stored within {timeout:.0f} s")
+
+    def abandon(self) -> None:
+        """Send nothing more; lines are dropped from now on."""
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify_all()
+
+    def _send_until_closed(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._unsent or self._closing or self._abandoned)
+                self._changed.wait_for(self._is_due, timeout=CHUNK_SECONDS)
+                if self._abandoned or not self._unsent:
+                    return
+                chunk = self._take_chunk()
+            if not self._send(b"".join(chunk)):
+                return
+            with self._changed:
+                self._unsent_bytes -= sum(map(len, chunk))
+                self._changed.notify_all()
+
+    def _is_due(self) -> bool:
+        return self._unsent_bytes >= CHUNK_BYTES or self._closing or self._abandoned
+
+    def _take_chunk(self) -> list[bytes]:
+        chunk: list[bytes] = []
+        size = 0
+        while self._unsent and size < CHUNK_BYTES:
+            chunk.append(self._unsent.popleft())
+            size += len(chunk[-1])
+        return chunk
+
+    def _send(self, body: bytes) -> bool:
+        """Store the next chunk, trying until it is stored or nothing may be sent any more."""
+        while not self._abandoned:
+            try:
+                self._store.put_chunk(self._sent_chunks + 1, body)
+            except Stopped:
+                self.abandon()
+            except (UploadError, BrokerError) as error:
+                _log.warning("log chunk not stored; trying again", error=str(error))
+                time.sleep(CHUNK_SECONDS)
+            else:
+                self._sent_chunks += 1
+                return True
+        return False

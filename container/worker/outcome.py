@@ -1,0 +1,48 @@
+"""What an ended run means: pure decisions."""
+
+from dataclasses import dataclass, replace
+
+from outpost.domain.dispatch import Status
+from outpost.domain.reasons import Reason, ReasonCode
+from worker.agent_process import AgentEnd
+from worker.stop import Cause
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a dispatch ends."""
+
+    status: Status
+    reason: Reason
+    exit_code: int | None = None
+
+
+def failed(code: ReasonCode, message: str, exit_code: int | None = None) -> Outcome:
+    """Return a failure with the code's standard remedy."""
+    return Outcome(Status.FAILED, Reason.of(code, message), exit_code)
+
+
+def cancelled() -> Outcome:
+    """Return the end that a client asked for."""
+    return Outcome(Status.CANCELLED, Reason.of(ReasonCode.CANCELLED_BY_USER, "Cancelled on request."))
+
+
+def judge(end: AgentEnd, time_limit: float) -> Outcome:
+    """Return what the agent's end means. The exit code counts before any other sign, and 0 is a success."""
+    if end.stopped is Cause.CANCELLED:
+        return replace(cancelled(), exit_code=end.exit_code)
+    if end.timed_out:
+        message = f"The agent ran longer than its limit of {time_limit:.0f} s and was stopped."
+        return Outcome(Status.TIMEOUT, Reason.of(ReasonCode.TIME_LIMIT, message), end.exit_code)
+    if end.exit_code == 0:
+        return Outcome(Status.SUCCESS, Reason.of(ReasonCode.COMPLETED, "The agent ended with exit code 0."), 0)
+    if end.exit_code == 137 and end.out_of_memory:
+        return failed(ReasonCode.OUT_OF_MEMORY, "The agent was killed for want of memory.", end.exit_code)
+    return failed(ReasonCode.AGENT_EXIT_NONZERO, f"The agent ended with exit code {end.exit_code}.", end.exit_code)
+
+
+def without_results(outcome: Outcome, code: ReasonCode, message: str) -> Outcome:
+    """Return the outcome of a run whose results are missing: no success, but an earlier reason stays."""
+    if outcome.status is not Status.SUCCESS:
+        return outcome
+    return failed(code, message, outcome.exit_code)

@@ -1,0 +1,95 @@
+"""What a worker is told: its variables, and its own identity from the ECS metadata endpoint."""
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+from outpost.domain.agents import Agent
+from outpost.names import Env
+
+METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
+_METADATA_TIMEOUT = 5.0
+
+
+class SettingsError(Exception):
+    """The worker cannot start; the text names the variable and the remedy."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The ECS task that this worker is."""
+
+    task_arn: str
+    revision: int
+
+    @property
+    def worker_id(self) -> str:
+        """The ECS task's id."""
+        return self.task_arn.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a worker reads from its environment."""
+
+    agent: Agent
+    queue_url: str
+    broker_function: str
+    git_base_url: str
+    git_allowed_hosts: frozenset[str]
+    launcher: Path | None
+    """Runs the agent as a uid of its own; None only where isolation is switched off explicitly."""
+    agent_path: str
+    """The agent's PATH."""
+    metadata_url: str
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Validate the environment. Raises `SettingsError`."""
+    agent = _required(environment, Env.AGENT)
+    if agent not in list(Agent):
+        raise SettingsError(f"{Env.AGENT} is {agent!r}: set it to one of {', '.join(Agent)}")
+    hosts = environment.get(Env.GIT_ALLOWED_HOSTS, "")
+    return Settings(
+        agent=Agent(agent),
+        queue_url=_required(environment, Env.QUEUE_URL),
+        broker_function=_required(environment, Env.BROKER_FUNCTION),
+        git_base_url=_required(environment, Env.GIT_BASE_URL),
+        git_allowed_hosts=frozenset(host.strip() for host in hosts.split(",") if host.strip()),
+        launcher=_launcher(environment),
+        agent_path=environment.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        metadata_url=_required(environment, METADATA_VARIABLE),
+    )
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise SettingsError(f"{name} is not set: the task definition must set it")
+    return value
+
+
+def _launcher(environment: Mapping[str, str]) -> Path | None:
+    """Isolation is on unless it is switched off in so many words; neither is an error, never a default."""
+    isolation = environment.get(Env.ISOLATION, "")
+    if isolation == "none":
+        return None
+    if isolation:
+        raise SettingsError(f"{Env.ISOLATION} is {isolation!r}: leave it out, or set it to 'none' on a laptop")
+    launcher = Path(_required(environment, Env.AGENT_LAUNCHER))
+    if not launcher.is_file():
+        raise SettingsError(f"{Env.AGENT_LAUNCHER} names {launcher}, which does not exist: rebuild the image")
+    return launcher
+
+
+def read_identity(metadata_url: str) -> Identity:
+    """Ask ECS who we are. Raises `SettingsError` when the endpoint does not answer as ECS does."""
+    try:
+        with urllib.request.urlopen(f"{metadata_url}/task", timeout=_METADATA_TIMEOUT) as answer:  # noqa: S310 - ECS's
+            task = json.load(answer)
+        return Identity(task_arn=task["TaskARN"], revision=int(task["Revision"]))
+    except (URLError, OSError, KeyError, ValueError) as error:
+        raise SettingsError(f"{METADATA_VARIABLE} ({metadata_url}) tells no task: {error!r}") from error

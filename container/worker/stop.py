@@ -1,0 +1,52 @@
+"""The one way in which anything outside the run ends it: heartbeat and signals set it, the run looks at it."""
+
+import threading
+from enum import Enum
+
+
+class Cause(Enum):
+    """Why a run must stop before its end."""
+
+    CANCELLED = "cancelled"
+    TERMINATED = "terminated"
+    """SIGTERM: Spot interruption, StopTask, drain."""
+    LOST = "lost"
+    """The lease is not live any more: nothing may be written."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to end
+    """The run was asked to stop."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.value)
+        self.cause = cause
+
+
+class StopSignal:
+    """A flag with a cause. The first cause stays, except that a lost lease outranks all others."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.RLock()  # a signal handler may interrupt the thread that holds it
+        self._cause: Cause | None = None
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why to stop, or None."""
+        return self._cause
+
+    def request(self, cause: Cause) -> None:
+        """Ask the run to stop."""
+        with self._lock:
+            if self._cause is None or cause is Cause.LOST:
+                self._cause = cause
+        self._event.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most `seconds`; say whether the run must stop."""
+        return self._event.wait(seconds)
+
+    def check(self) -> None:
+        """Raise `Stopped` when the run must stop."""
+        if self._cause is not None:
+            raise Stopped(self._cause)

@@ -1,0 +1,80 @@
+"""Where an attempt's results go: its own prefix of the artifacts bucket, with its own credentials, each key once."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from outpost.domain.artifacts import Artifact, Summary, chunk_key
+from outpost.domain.protocol import Assignment, Credentials
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=10, read_timeout=60)
+
+
+class UploadError(Exception):
+    """A result could not be stored."""
+
+
+class SecretError(Exception):
+    """A secret that the task names could not be read."""
+
+
+class AttemptStore:
+    """Writes under the attempt's prefix and reads its secrets; `check` runs before each write and may forbid it."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._bucket = assignment.bucket
+        self._prefix = assignment.prefix
+        self.check: Callable[[], None] = lambda: None
+        self.use(assignment.credentials)
+
+    def use(self, credentials: Credentials) -> None:
+        """Take new credentials over; requests under way finish with the old ones."""
+        self._session = boto3.Session(
+            aws_access_key_id=credentials.access_key_id,
+            aws_secret_access_key=credentials.secret_access_key,
+            aws_session_token=credentials.session_token,
+        )
+        self._s3: S3Client = self._session.client("s3", config=_RETRIES)
+
+    def read_secrets(self, arns: Mapping[str, str]) -> dict[str, str]:
+        """Return variable -> value. Raises `SecretError` naming the variable."""
+        client = self._session.client("secretsmanager", config=_RETRIES) if arns else None
+        values: dict[str, str] = {}
+        for name, arn in arns.items():
+            assert client is not None  # noqa: S101 - there are secrets to read
+            try:
+                values[name] = client.get_secret_value(SecretId=arn)["SecretString"]
+            except (BotoCoreError, ClientError, KeyError) as error:
+                raise SecretError(f"the secret {name} cannot be read ({type(error).__name__})") from error
+        return values
+
+    def put_chunk(self, number: int, body: bytes) -> None:
+        """Store log chunk `number`. Raises `UploadError`, and what `check` raises."""
+        self._put(chunk_key(self._prefix, number), body, "application/x-ndjson")
+
+    def put_file(self, artifact: Artifact, file: Path) -> None:
+        """Store a file. Raises `UploadError`, and what `check` raises."""
+        with file.open("rb") as body:
+            self._put(self._prefix + artifact, body, "text/plain; charset=utf-8")
+
+    def put_summary(self, summary: Summary) -> None:
+        """Store the summary, which says that all else is stored. Raises `UploadError`, and what `check` raises."""
+        self._put(self._prefix + Artifact.SUMMARY, summary.model_dump_json(indent=2).encode(), "application/json")
+
+    def _put(self, key: str, body: bytes | IO[bytes], content_type: str) -> None:
+        self.check()
+        try:
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
+        except ClientError as error:
+            # Only this attempt writes here: the key exists because the answer to our own earlier try was lost.
+            if error.response.get("Error", {}).get("Code") != "PreconditionFailed":
+                raise UploadError(f"{key.removeprefix(self._prefix)} was not stored: {error}") from error
+        except BotoCoreError as error:
+            raise UploadError(f"{key.removeprefix(self._prefix)} was not stored: {error}") from error

@@ -1,0 +1,149 @@
+"""The agent's workspace: the repository at a known commit, in files that belong to the agent.
+
+The harness keeps its own git directory, which the agent can read and not write: what changed is told by comparing with
+that one, so an agent may delete or poison its own `.git`. The agent gets a copy, and checks it out itself: whatever a
+hostile repository does to git, it does with the agent's rights.
+"""
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from outpost.domain.dispatch import Spec
+from outpost.domain.repository import check_branch, check_repo, clone_url
+from worker.git import RAW_CONTENT, allowed_protocols, git, git_environment
+from worker.isolation import Isolation, run_as_agent, stream_as_agent
+from worker.settings import Settings
+from worker.stop import StopSignal
+
+CLONE_SECONDS = 900.0
+CHECKOUT_SECONDS = 300.0
+
+
+class CloneError(Exception):
+    """The repository could not be brought here; the text is git's last line."""
+
+
+class Workspace:
+    """Folders of one run below a temporary root, and the repository they began with."""
+
+    def __init__(self, settings: Settings, isolation: Isolation) -> None:
+        self._settings = settings
+        self._isolation = isolation
+        self.root = Path(tempfile.mkdtemp(prefix="outpost-"))
+        self.path = self.root / "workspace"
+        self.home = self.root / "home"
+        self.scratch = self.root / "tmp"
+        self.git_dir = self.root / "repository" / ".git"
+        self.task_file = self.root / "task"
+        self.commit_before: str | None = None
+        self.make_folders(self.path, self.home, self.scratch)
+
+    def make_folders(self, *folders: Path) -> None:
+        """Let the agent make folders in the root itself: they are its own, yet it cannot replace them afterwards."""
+        self.root.chmod(0o777)
+        self.as_agent(["mkdir", "-m", "0755", *map(str, folders)], timeout=10)
+        self.root.chmod(0o755)
+
+    def as_agent(self, argv: Sequence[str], *, timeout: float, **variables: str | Path) -> bytes:
+        """Run a program on the agent's files; `variables` are git's. Raises `subprocess.CalledProcessError`."""
+        return run_as_agent(self._isolation, argv, environment=self.environment(**variables), timeout=timeout)
+
+    def stream_as_agent(self, argv: Sequence[str], *, timeout: float, **variables: str | Path) -> Iterator[bytes]:
+        """As `as_agent`, in chunks."""
+        return stream_as_agent(self._isolation, argv, environment=self.environment(**variables), timeout=timeout)
+
+    def prepare(self, spec: Spec, task: str, stop: StopSignal) -> None:
+        """Lay out repository and task. Raises `CloneError`, `Stopped`, and `subprocess.CalledProcessError`."""
+        self.task_file.write_text(task, encoding="utf-8")
+        self.task_file.chmod(0o644)
+        if spec.repo is None or spec.workspace_init_mode == "none":
+            self._git_here("init", "--quiet", "--template=", "--initial-branch=main", str(self.git_dir.parent))
+        else:
+            self._clone(spec, stop)
+        (self.git_dir / "info").mkdir(exist_ok=True)
+        (self.git_dir / "info" / "attributes").write_text(RAW_CONTENT)
+        self.commit_before = self._head()
+        self._check_out()
+
+    def _clone(self, spec: Spec, stop: StopSignal) -> None:
+        arguments = ["clone", "--quiet", "--no-checkout", "--no-recurse-submodules", "--template="]
+        try:
+            repo = check_repo(spec.repo or "", self._settings.git_allowed_hosts)
+            if spec.branch is not None:
+                arguments.append(f"--branch={check_branch(spec.branch)}")
+        except ValueError as error:
+            raise CloneError(str(error)) from error
+        if spec.workspace_init_mode == "minimal":
+            arguments += ["--depth=1", "--no-tags"]
+        url = clone_url(repo, self._settings.git_base_url)
+        errors = self.root / "clone.log"
+        with errors.open("wb") as stream:
+            process = subprocess.Popen(
+                git(*arguments, "--", url, str(self.git_dir.parent)),
+                env=self.environment(GIT_ALLOW_PROTOCOL=allowed_protocols(self._settings.git_base_url)),
+                cwd=self.root,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stream,
+                start_new_session=True,
+            )
+            _finish(process, stop)
+        if process.returncode != 0:
+            raise CloneError(_last_line(errors.read_bytes()))
+
+    def _head(self) -> str | None:
+        """Return the commit of the checked-out branch; None in a repository without commits."""
+        done = subprocess.run(
+            git("rev-parse", "--verify", "--quiet", "HEAD^{commit}"),
+            env=self.environment(GIT_DIR=self.git_dir),
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        return done.stdout.decode().strip() or None
+
+    def _check_out(self) -> None:
+        """Give the agent its own copy of the git directory and, from it, the files."""
+        copy = ["cp", "-R", "--", str(self.git_dir), str(self.path / ".git")]
+        self.as_agent(copy, timeout=CHECKOUT_SECONDS)
+        if self.commit_before is not None:
+            self.as_agent(git("-C", str(self.path), "reset", "--quiet", "--hard"), timeout=CHECKOUT_SECONDS)
+
+    def _git_here(self, *arguments: str) -> None:
+        subprocess.run(git(*arguments), env=self.environment(), cwd=self.root, timeout=30, check=True)
+
+    def environment(self, **variables: str | Path) -> dict[str, str]:
+        """Return the environment of a helper program; `variables` are git's."""
+        return dict(git_environment(self._settings.agent_path, **variables))
+
+    def remove(self) -> None:
+        """Delete everything, the agent's part as the agent. What cannot be deleted goes with the container."""
+        insides = [str(folder) for folder in self.root.iterdir()]
+        for command in (self._isolation.command(["rm", "-rf", "--", *insides]), ["rm", "-rf", "--", str(self.root)]):
+            subprocess.run(command, env=self.environment(), check=False, stderr=subprocess.DEVNULL)
+
+
+def _finish(process: subprocess.Popen[bytes], stop: StopSignal) -> None:
+    """Wait for git, or end it with its helpers. Raises `CloneError`, `Stopped`."""
+    deadline = time.monotonic() + CLONE_SECONDS
+    try:
+        while process.poll() is None:
+            stop.check()
+            if time.monotonic() > deadline:
+                raise CloneError(f"the clone took longer than {CLONE_SECONDS:.0f} s")
+            stop.wait(0.02)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _last_line(output: bytes) -> str:
+    lines = [line.strip() for line in output.decode("utf-8", errors="replace").splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith(("fatal:", "remote:", "error:"))] or lines
+    return told[-1][:500] if told else "git gave no reason"
