@@ -17,7 +17,12 @@ from outpost.names import Env
 from outpost.store import schema
 from outpost.store.database import Database
 
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
 def free_port() -> int:
@@ -49,6 +54,7 @@ def aws(emulator: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Point boto3 of this process at the emulator."""
     for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": emulator}).items():
         monkeypatch.setenv(name, value)
+    boto3.setup_default_session()
     return emulator
 
 

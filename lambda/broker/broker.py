@@ -74,7 +74,7 @@ class Broker:
                 Worker(
                     worker_id=request.worker_id,
                     task_arn=request.task_arn,
-                    agent=Agent(request.agent),
+                    live_agent=Agent(request.agent),
                     revision=request.revision,
                     worker_state=WorkerState.IDLE,
                     launched_at=self.now(),

@@ -137,7 +137,7 @@ def _workers(tasks: Sequence[Any], agent: Agent) -> list[Worker]:
         Worker(
             worker_id=task["taskArn"].rpartition("/")[2],
             task_arn=task["taskArn"],
-            agent=agent,
+            live_agent=agent,
             revision=int(task["taskDefinitionArn"].rpartition(":")[2]),
             worker_state=WorkerState.STARTING,
             launched_at=now(),

@@ -136,7 +136,7 @@ class Sweep:
                 row.status is Status.PENDING and row.spec.agent is agent and at - row.queued_at > SETTLING
                 for row in rows
             )
-            idle = sum(worker.agent is agent and worker.worker_state is WorkerState.IDLE for worker in workers)
+            idle = sum(worker.live_agent is agent and worker.worker_state is WorkerState.IDLE for worker in workers)
             for _ in range(min(waiting, idle)):
                 self.wakeups.send(agent)
 

@@ -25,8 +25,8 @@ class Departures:
         if worker is None or worker.worker_state is WorkerState.ENDED:
             return
         self._close(worker, stop)
-        if worker.worker_state is WorkerState.STARTING and worker.agent and not stop.started:
-            self._launches.failed(worker.agent, diagnose(stop), at)
+        if worker.worker_state is WorkerState.STARTING and worker.live_agent and not stop.started:
+            self._launches.failed(worker.live_agent, diagnose(stop), at)
         self._workers.end(worker_id, at)
 
     def _close(self, worker: Worker, stop: TaskStop) -> None:

@@ -49,8 +49,8 @@ BY_QUEUE = Index("by-queue", "queue", "queue_key", "KEYS_ONLY")
 """Pending dispatches only: hash is the agent, range `<tenant>#<id>`, so that a claim can step from tenant to tenant."""
 KEYS_BY_TENANT = Index("by-tenant", "tenant_id", "pk")
 """A tenant's API keys."""
-BY_AGENT = Index("by-agent", "agent", "worker_id")
-"""Live workers only (`agent` is removed when a worker ends): the supply that the planner counts."""
+BY_AGENT = Index("by-agent", "live_agent", "worker_id")
+"""Live workers only (`live_agent` is removed when a worker ends): the supply that the planner counts."""
 
 ACTIVE_SHARDS = 8
 

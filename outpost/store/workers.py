@@ -38,8 +38,8 @@ class Worker(BaseModel):
 
     worker_id: str
     task_arn: str
-    agent: Agent | None = None
-    """None once the worker has ended."""
+    live_agent: Agent | None = None
+    """The agent that it runs; None once the worker has ended."""
     revision: int
     worker_state: WorkerState
     launched_at: datetime
@@ -75,15 +75,13 @@ class Workers:
 
     def alive(self, agent: Agent) -> list[Worker]:
         """Return the agent's workers that have not ended."""
-        items = self._db.query(self._db.workers, "agent = :agent", {"agent": agent}, index=BY_AGENT.name)
+        items = self._db.query(self._db.workers, "live_agent = :agent", {"agent": agent}, index=BY_AGENT.name)
         return [Worker.model_validate(item) for item in items]
 
     def launched(self, workers: Iterable[Worker]) -> None:
         """Write down workers that RunTask started. One that was quicker to write itself down is left as it is."""
         for worker in workers:
-            item = {"pk": f"WORKER#{worker.worker_id}", "sk": "WORKER"} | worker.model_dump(
-                mode="json", exclude_none=True
-            )
+            item = {"pk": f"WORKER#{worker.worker_id}", "sk": "WORKER"} | worker.model_dump(mode="json")
             try:
                 self._db.put(self._db.workers, item, "attribute_not_exists(pk)")
             except ConflictError:
@@ -95,13 +93,13 @@ class Workers:
             self._db.workers,
             f"WORKER#{worker.worker_id}",
             "WORKER",
-            "SET worker_id = :id, task_arn = :arn, agent = :agent, revision = :revision, worker_state = :idle, "
+            "SET worker_id = :id, task_arn = :arn, live_agent = :agent, revision = :revision, worker_state = :idle, "
             "launched_at = if_not_exists(launched_at, :now), idle_since = if_not_exists(idle_since, :now), "
             "beat = if_not_exists(beat, :zero) + :one",
             "attribute_not_exists(dispatch_id) AND (attribute_not_exists(worker_state) OR worker_state <> :ended)",
             id=worker.worker_id,
             arn=worker.task_arn,
-            agent=worker.agent,
+            agent=worker.live_agent,
             revision=worker.revision,
             idle=WorkerState.IDLE,
             ended=WorkerState.ENDED,
@@ -130,7 +128,7 @@ class Workers:
             self._db.workers,
             f"WORKER#{worker_id}",
             "WORKER",
-            "SET worker_state = :ended, expires_at = :expiry REMOVE agent",
+            "SET worker_state = :ended, expires_at = :expiry REMOVE live_agent",
             ended=WorkerState.ENDED,
             expiry=int((at + KEPT_AFTER_END).timestamp()),
         )

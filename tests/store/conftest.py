@@ -49,7 +49,7 @@ class Store:
             Worker(
                 worker_id=id_,
                 task_arn=arn,
-                agent=Agent.SHELL,
+                live_agent=Agent.SHELL,
                 revision=1,
                 worker_state=WorkerState.IDLE,
                 launched_at=now(),

@@ -1,0 +1,109 @@
+"""A dispatch is claimed by one worker, a worker claims once, and a tenant never holds more slots than it has."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from outpost.domain.dispatch import Dispatch, Lease, Status
+from outpost.domain.ids import now
+from outpost.domain.lifecycle import Finish, Lose, Report, Start
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.store.database import ConflictError
+from outpost.store.workers import Worker
+
+Store = Any
+LOST = Reason.of(ReasonCode.WORKER_LOST, "gone")
+DONE = Reason.of(ReasonCode.COMPLETED, "ok")
+
+
+def claim(store: Store, worker: Worker | None = None, tenant_id: str = "acme", limit: int = 3) -> Dispatch | None:
+    worker = worker or store.worker()
+    queued = store.dispatches.queued("shell", tenant_id, limit=8)
+    result: Dispatch | None = store.workers.claim(worker, queued, store.workers.slots(tenant_id).free(limit), now())
+    return result
+
+
+def test_a_claim_takes_row_slot_and_worker_together(store: Store) -> None:
+    row = store.dispatch()
+    worker = store.worker()
+    claimed = claim(store, worker)
+    assert claimed is not None
+    assert (claimed.id, claimed.status, claimed.attempt) == (row.id, Status.PROVISIONING, 1)
+    assert store.workers.slots("acme").taken == {claimed.slot: row.id}
+    assert store.workers.get(worker.worker_id).dispatch_id == row.id
+
+
+def test_the_oldest_dispatch_goes_first(store: Store) -> None:
+    ids = [store.dispatch().id for _ in range(3)]
+    taken = [claimed.id for _ in range(3) if (claimed := claim(store))]
+    assert taken == ids
+
+
+def test_a_worker_claims_once_in_its_life(store: Store) -> None:
+    store.dispatch()
+    store.dispatch()
+    worker = store.worker()
+    assert claim(store, worker) is not None
+    assert claim(store, worker) is None
+    with pytest.raises(ConflictError):
+        store.worker(worker.worker_id)
+
+
+def test_many_claimants_take_each_dispatch_once_and_no_more_than_the_slots(store: Store) -> None:
+    for _ in range(20):
+        store.dispatch()
+    with ThreadPoolExecutor(16) as pool:
+        claimed = [row for row in pool.map(lambda _: claim(store), range(40)) if row]
+    assert max(Counter(row.id for row in claimed).values()) == 1
+    assert len(store.workers.slots("acme").taken) == len(claimed) <= 3
+
+
+def test_the_end_frees_the_slot_in_the_same_transaction_and_wakes_the_next(store: Store) -> None:
+    store.dispatch()
+    store.dispatch()
+    row = claim(store, limit=1)
+    assert row is not None
+    assert row.lease is not None
+    assert claim(store, limit=1) is None
+    sent = store.messages()
+    for event in (Start(row.lease, now()), Finish(row.lease, 0, now()), Report(row.lease, Status.SUCCESS, DONE, now())):
+        store.dispatches.change(row.id, event)
+    assert store.workers.slots("acme").taken == {}
+    assert store.messages() == sent + 1
+    assert claim(store, limit=1) is not None
+
+
+def test_a_retried_dispatch_gets_a_new_token_and_the_old_one_changes_nothing(store: Store) -> None:
+    row = store.dispatch()
+    first = claim(store)
+    assert first is not None
+    assert first.lease is not None
+    store.dispatches.change(row.id, Lose(first.lease, LOST, now()))
+    second = claim(store)
+    assert second is not None
+    assert second.lease is not None
+    assert second.lease.token > first.lease.token
+    with pytest.raises(Exception, match="live one is"):
+        store.dispatches.change(row.id, Start(first.lease, now()))
+
+
+def test_a_heartbeat_counts_only_for_the_token_that_is_held(store: Store) -> None:
+    store.dispatch()
+    row = claim(store)
+    assert row is not None
+    assert row.lease is not None
+    store.workers.beat(row.lease)
+    assert store.workers.get(row.lease.worker_id).beat == 1
+    with pytest.raises(ConflictError):
+        store.workers.beat(Lease(worker_id=row.lease.worker_id, token=row.lease.token + 1))
+
+
+def test_an_ended_worker_leaves_the_living_and_cannot_come_back(store: Store) -> None:
+    worker = store.worker()
+    assert [w.worker_id for w in store.workers.alive("shell")] == [worker.worker_id]
+    store.workers.end(worker.worker_id, now())
+    assert store.workers.alive("shell") == []
+    with pytest.raises(ConflictError):
+        store.worker(worker.worker_id)

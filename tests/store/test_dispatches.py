@@ -1,0 +1,128 @@
+"""Dispatches are created whole or not at all, changed only by who read them last, and listed without loss."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from outpost.domain.dispatch import Dispatch, Spec, Status
+from outpost.domain.ids import new_id, now
+from outpost.domain.lifecycle import Cancel, Claim, TransitionError
+from outpost.store.dispatches import DailyLimitError, Idempotency, IdempotencyConflictError
+
+Store = Any
+
+
+def fresh(tenant_id: str = "acme") -> Dispatch:
+    return Dispatch(
+        id=new_id(),
+        tenant_id=tenant_id,
+        created_by="otp_00000000",
+        spec=Spec.model_validate({"agent": "shell", "tags": {"team": "blue"}}),
+        expires_at=int(now().timestamp()) + 3600,
+        created_at=now(),
+        queued_at=now(),
+    )
+
+
+def test_a_created_dispatch_is_read_back_as_it_was_with_its_text(store: Store) -> None:
+    row = store.dispatches.create(fresh(), "x" * 50_000, daily_limit=5)
+    assert store.dispatches.get(row.id) == row
+    assert store.dispatches.task(row.id) == "x" * 50_000
+    assert store.messages() == 1
+
+
+def test_the_row_stays_small_while_the_text_is_large(store: Store) -> None:
+    row = fresh()
+    assert len(row.model_dump_json(exclude_none=True)) < 4_096
+
+
+def test_the_daily_limit_refuses_and_leaves_nothing_behind(store: Store) -> None:
+    store.dispatches.create(fresh(), "one", daily_limit=1)
+    refused = fresh()
+    with pytest.raises(DailyLimitError):
+        store.dispatches.create(refused, "two", daily_limit=1)
+    assert store.dispatches.get(refused.id) is None
+    assert len(store.dispatches.page("acme", limit=10).rows) == 1
+
+
+def test_fifty_identical_requests_at_once_make_one_dispatch(store: Store) -> None:
+    idempotency = Idempotency("once", "a" * 64)
+    with ThreadPoolExecutor(16) as pool:
+        rows = list(
+            pool.map(lambda _: store.dispatches.create(fresh(), "same", 1_000, idempotency), range(50)),
+        )
+    assert len({row.id for row in rows}) == 1
+    assert len(store.dispatches.page("acme", limit=100).rows) == 1
+
+
+def test_an_idempotency_key_with_another_body_is_refused(store: Store) -> None:
+    store.dispatches.create(fresh(), "same", 10, Idempotency("k", "a" * 64))
+    with pytest.raises(IdempotencyConflictError, match="use a new key"):
+        store.dispatches.create(fresh(), "other", 10, Idempotency("k", "b" * 64))
+
+
+def test_an_idempotency_key_is_forgotten_after_a_day(store: Store) -> None:
+    first = store.dispatches.create(fresh(), "same", 10, Idempotency("k", "a" * 64))
+    later = fresh().model_copy(update={"created_at": now() + timedelta(hours=25)})
+    assert store.dispatches.create(later, "other", 10, Idempotency("k", "b" * 64)).id != first.id
+
+
+def test_a_lost_race_reads_again_and_applies_to_what_is_there(store: Store) -> None:
+    row = store.dispatch()
+    with ThreadPoolExecutor(8) as pool:
+        refused = list(pool.map(lambda n: _claim_is_refused(store, row.id, n), range(8)))
+    assert refused.count(False) == 1
+    assert store.dispatches.get(row.id).attempt == 1
+
+
+def _claim_is_refused(store: Store, dispatch_id: str, number: int) -> bool:
+    try:
+        store.dispatches.change(dispatch_id, Claim(f"w{number}", number, now()))
+    except TransitionError:
+        return True
+    return False
+
+
+def test_only_live_dispatches_are_active_and_only_pending_ones_queued(store: Store) -> None:
+    ended, waiting = store.dispatch(), store.dispatch()
+    store.dispatches.change(ended.id, Cancel(None, now()))
+    assert [row.id for row in store.dispatches.active()] == [waiting.id]
+    assert store.dispatches.queued("shell", "acme", limit=10) == [waiting.id]
+
+
+def test_tenants_with_work_are_found_however_long_a_queue_is(store: Store) -> None:
+    for _ in range(5):
+        store.dispatch("acme")
+    store.dispatch("globex")
+    assert list(store.dispatches.queues("shell")) == ["acme", "globex"]
+
+
+def test_pages_lose_and_double_nothing_while_rows_are_added(store: Store) -> None:
+    before = [store.dispatch().id for _ in range(7)]
+    seen, last = [], None
+    while True:
+        page = store.dispatches.page("acme", limit=3, before=last)
+        seen += [row.id for row in page.rows]
+        store.dispatch()
+        last = page.last_id
+        if last is None:
+            break
+    assert seen == sorted(before, reverse=True)
+
+
+def test_a_filtered_page_goes_on_where_the_last_match_was(store: Store) -> None:
+    ids = [store.dispatch().id for _ in range(6)]
+    for id_ in ids[::2]:
+        store.dispatches.change(id_, Cancel(None, now()))
+    cancelled = lambda row: row.status is Status.CANCELLED  # noqa: E731
+    first = store.dispatches.page("acme", limit=2, matches=cancelled)
+    rest = store.dispatches.page("acme", limit=2, before=first.last_id, matches=cancelled)
+    assert [row.id for row in first.rows + rest.rows] == ids[::2][::-1]
+    assert rest.last_id is None
+
+
+def test_tenants_see_only_their_own_dispatches(store: Store) -> None:
+    store.dispatch("acme")
+    assert store.dispatches.page("globex", limit=10).rows == []
