@@ -1,0 +1,186 @@
+"""The broker serves tenants fairly, answers repetitions alike, and gives an attempt exactly its own credentials."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from broker.broker import LINGER, Broker, retires
+from outpost.domain.dispatch import Lease, Status
+from outpost.domain.ids import new_id, now
+from outpost.domain.lifecycle import Cancel, Lose
+from outpost.domain.protocol import (
+    Assignment,
+    ClaimAnswer,
+    ClaimRequest,
+    EndedRequest,
+    LeaseAnswer,
+    RenewRequest,
+    ReportRequest,
+    StartedRequest,
+)
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.store.credentials import AttemptCredentials, session_policy
+from outpost.store.workers import WorkerState
+
+Store = Any
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+}
+
+
+@pytest.fixture
+def broker(store: Store) -> Iterator[Broker]:
+    iam = boto3.client("iam")
+    name = f"attempt-{new_id()}"
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    credentials = AttemptCredentials(boto3.client("sts"), arn, "artifacts")
+    yield Broker(store.dispatches, store.workers, store.tenants, credentials, store.agents, now)
+    iam.delete_role(RoleName=name)
+
+
+def ask(broker: Broker, worker_id: str | None = None) -> ClaimAnswer:
+    id_ = worker_id or new_id()
+    arn = f"arn:aws:ecs:us-east-1:000000000000:task/outpost/{id_}"
+    answer = broker.answer(ClaimRequest(worker_id=id_, task_arn=arn, agent="shell", revision=1))
+    assert isinstance(answer, ClaimAnswer)
+    return answer
+
+
+def assigned(broker: Broker, worker_id: str | None = None) -> Assignment:
+    assignment = ask(broker, worker_id).assignment
+    assert assignment is not None
+    return assignment
+
+
+def lease_answer(broker: Broker, request: Any) -> LeaseAnswer:  # noqa: ANN401 - any request that shows a lease
+    answer = broker.answer(request)
+    assert isinstance(answer, LeaseAnswer)
+    return answer
+
+
+def test_a_worker_gets_task_token_prefix_and_credentials(store: Store, broker: Broker) -> None:
+    row = store.dispatch()
+    assignment = assigned(broker, "w1")
+    assert assignment.dispatch_id == row.id
+    assert assignment.lease == Lease(worker_id="w1", token=1)
+    assert assignment.task == "echo hello"
+    assert assignment.prefix == f"tenants/acme/dispatches/{row.id}/1/"
+    assert now() < assignment.credentials.expires_at <= now() + timedelta(hours=1)
+
+
+def test_nothing_to_do_is_an_answer(broker: Broker) -> None:
+    assert ask(broker) == ClaimAnswer()
+
+
+def test_a_lost_answer_is_given_again_and_a_second_task_never(store: Store, broker: Broker) -> None:
+    store.dispatch()
+    store.dispatch()
+    first = assigned(broker, "w1")
+    assert assigned(broker, "w1").dispatch_id == first.dispatch_id
+    lease_answer(broker, StartedRequest(dispatch_id=first.dispatch_id, lease=first.lease))
+    assert ask(broker, "w1") == ClaimAnswer(retire=True)
+
+
+def test_one_tenants_long_queue_does_not_delay_anothers_first_task(store: Store, broker: Broker) -> None:
+    for _ in range(20):
+        store.dispatch("acme")
+    first = assigned(broker)
+    late = store.dispatch("globex")
+    assert first.tenant_id == "acme"
+    assert assigned(broker).dispatch_id == late.id
+
+
+def test_a_suspended_tenants_work_waits(store: Store, broker: Broker) -> None:
+    store.dispatch()
+    tenant = store.tenants.get("acme")
+    store.tenants.replace(tenant.model_copy(update={"status": "suspended"}))
+    assert ask(broker).assignment is None
+    store.tenants.replace(tenant)
+    assert ask(broker).assignment is not None
+
+
+def test_a_tenant_never_gets_more_than_its_slots(store: Store, broker: Broker) -> None:
+    for _ in range(5):
+        store.dispatch("globex")
+    assert [ask(broker).assignment is not None for _ in range(4)] == [True, True, False, False]
+
+
+def test_an_attempt_runs_from_claim_to_success(store: Store, broker: Broker) -> None:
+    store.dispatch()
+    got = assigned(broker)
+    done = Reason.of(ReasonCode.COMPLETED, "ok")
+    requests = [
+        StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease),
+        RenewRequest(dispatch_id=got.dispatch_id, lease=got.lease, progress="half way"),
+        EndedRequest(dispatch_id=got.dispatch_id, lease=got.lease, exit_code=0),
+        ReportRequest(dispatch_id=got.dispatch_id, lease=got.lease, outcome=Status.SUCCESS, reason=done),
+    ]
+    assert [lease_answer(broker, request).live for request in requests] == [True] * 4
+    row = store.dispatches.get(got.dispatch_id)
+    assert (row.status, row.exit_code, row.reason.code) == (Status.SUCCESS, 0, ReasonCode.COMPLETED)
+    assert row.progress == "half way"
+
+
+def test_a_request_whose_answer_was_lost_may_be_repeated(store: Store, broker: Broker) -> None:
+    store.dispatch()
+    got = assigned(broker)
+    started = StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease)
+    assert lease_answer(broker, started).live
+    assert lease_answer(broker, started).live
+
+
+def test_a_worker_that_lost_its_lease_is_told_so_and_changes_nothing(store: Store, broker: Broker) -> None:
+    store.dispatch()
+    got = assigned(broker)
+    lost = Reason.of(ReasonCode.WORKER_LOST, "gone")
+    store.dispatches.change(got.dispatch_id, Lose(got.lease, lost, now()))
+    before = store.dispatches.get(got.dispatch_id)
+    done = Reason.of(ReasonCode.COMPLETED, "ok")
+    for request in (
+        StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease),
+        RenewRequest(dispatch_id=got.dispatch_id, lease=got.lease, want_credentials=True),
+        EndedRequest(dispatch_id=got.dispatch_id, lease=got.lease, exit_code=0),
+        ReportRequest(dispatch_id=got.dispatch_id, lease=got.lease, outcome=Status.SUCCESS, reason=done),
+    ):
+        assert lease_answer(broker, request) == LeaseAnswer(live=False)
+    assert store.dispatches.get(got.dispatch_id) == before
+
+
+def test_a_cancel_reaches_the_worker_with_its_next_heartbeat(store: Store, broker: Broker) -> None:
+    store.dispatch()
+    got = assigned(broker)
+    lease_answer(broker, StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease))
+    store.dispatches.change(got.dispatch_id, Cancel("enough", now()))
+    assert lease_answer(broker, RenewRequest(dispatch_id=got.dispatch_id, lease=got.lease)).cancel
+
+
+def test_credentials_are_renewed_on_request_only(store: Store, broker: Broker) -> None:
+    store.dispatch()
+    got = assigned(broker)
+    renew = RenewRequest(dispatch_id=got.dispatch_id, lease=got.lease)
+    assert lease_answer(broker, renew).credentials is None
+    wanted = lease_answer(broker, renew.model_copy(update={"want_credentials": True})).credentials
+    assert wanted is not None
+    assert wanted.access_key_id != got.credentials.access_key_id
+
+
+def test_a_session_policy_names_the_attempts_prefix_and_secrets_and_nothing_else(store: Store) -> None:
+    row = store.dispatch().model_copy(update={"attempt": 2})
+    policy = json.dumps(session_policy("bucket", row, ["arn:secret"]))
+    assert f"arn:aws:s3:::bucket/tenants/acme/dispatches/{row.id}/2/*" in policy
+    assert '"secretsmanager:GetSecretValue", "Resource": ["arn:secret"]' in policy
+    assert "secretsmanager" not in json.dumps(session_policy("bucket", row, []))
+
+
+def test_idle_workers_beyond_the_warm_target_leave_after_a_little(store: Store) -> None:
+    old = store.worker().model_copy(update={"worker_state": WorkerState.IDLE, "idle_since": now() - LINGER})
+    young = old.model_copy(update={"worker_id": "young", "launched_at": now(), "idle_since": now()})
+    assert retires(old, [old, young], 0, now())
+    assert not retires(young, [old, young], 0, now())
+    assert not retires(old, [old, young], 2, now())
+    assert retires(old, [old, young], 1, now())
