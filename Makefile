@@ -22,7 +22,7 @@ export CDK_DISABLE_CLI_TELEMETRY := true
 export UV_SYSTEM_CERTS := true
 export NODE_USE_SYSTEM_CA := 1
 
-CDK = cdk --no-lookups --context environment=$(ENV)
+CDK = $(if $(wildcard config/$(ENV).toml),,$(error ENV=$(ENV) has no config/$(ENV).toml))cdk --no-lookups --context environment=$(ENV)
 READY = .venv/.ready .tools/bin/.ready node_modules/.ready build/.ready
 
 .PHONY: help

@@ -56,7 +56,7 @@ def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
         timeout_seconds=timeout,
         queue_timeout_seconds=queue_timeout,
         additional_secrets=secret,
-        tags=_tags(tag),
+        tags=parse_tags(tag),
         retryable=retryable or None,
     )
     with connect(context) as client:
@@ -180,7 +180,8 @@ def _task_text(task: str | None, file: Path | None) -> str:
         raise typer.Exit(ERROR) from error
 
 
-def _tags(pairs: list[str] | None) -> dict[str, str] | None:
+def parse_tags(pairs: list[str] | None) -> dict[str, str] | None:
+    """Return the tags of `KEY:VALUE` options. Raises `typer.BadParameter`."""
     split = [pair.partition(":") for pair in pairs or []]
     for key, colon, _ in split:
         if not (key and colon):

@@ -46,9 +46,9 @@ def show_error(
     message: str, *, code: str | None = None, details: Sequence[Detail] = (), request_id: str | None = None
 ) -> None:
     """Print an error: what was refused, which fields, and the id that finds it in the service's log."""
-    err.print(Text(f"{code}: {message}" if code else message, style="red" if code else ""))
+    err.print(Text(f"{code}: {message}" if code else message, style="red" if code else ""), soft_wrap=True)
     for detail in details:
-        err.print(Text(f"  {detail.field}: {detail.message}"))
+        err.print(Text(f"  {detail.field}: {detail.message}"), soft_wrap=True)
     if request_id:
         err.print(Text(f"  request {request_id}", style="dim"))
 

@@ -1,0 +1,81 @@
+"""Make a release: `python tools/release.py 1.2.3` sets the version, dates the CHANGELOG section, commits and tags.
+
+The version in pyproject.toml is the only one: `/health`, `outpost version` and the image labels read it from there.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = ("pyproject.toml", "uv.lock", "CHANGELOG.md")
+UNRELEASED = "## Unreleased\n"
+
+
+class ReleaseError(Exception):
+    """The release cannot be made; nothing was changed. The text says what to do."""
+
+
+def dated(changelog: str, version: str, day: str) -> str:
+    """Return the changelog with what is unreleased under the version's heading. Raises `ReleaseError`."""
+    before, heading, after = changelog.partition(UNRELEASED)
+    notes = re.split(r"^## ", after, maxsplit=1, flags=re.MULTILINE)[0]
+    if not heading or not notes.strip():
+        raise ReleaseError("CHANGELOG.md says nothing under `## Unreleased`: write what this release brings")
+    return f"{before}{heading}\n## {version} - {day}\n{after}"
+
+
+def check(version: str, current: str, status: str) -> None:
+    """Raise `ReleaseError` unless the version is a later one and the checkout is clean."""
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        raise ReleaseError(f"VERSION={version!r} is not of the form x.y.z: make release VERSION={current}")
+    if _parts(version) <= _parts(current):
+        raise ReleaseError(f"VERSION={version} is not later than {current}")
+    if status:
+        raise ReleaseError(f"the checkout has changes; commit them first:\n{status}")
+
+
+def release(version: str, root: Path) -> None:
+    """Make the release in a checkout. Raises `ReleaseError`, and `CalledProcessError` when git or uv fails."""
+    current = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    check(version, current, _run("git", "status", "--porcelain", root=root))
+    changelog = root / "CHANGELOG.md"
+    text = dated(changelog.read_text(encoding="utf-8"), version, f"{datetime.now(UTC):%Y-%m-%d}")
+    _run("uv", "version", version, "--no-sync", root=root)
+    changelog.write_text(text, encoding="utf-8")
+    _run("git", "commit", "--quiet", "--message", f"Release {version}", "--", *FILES, root=root)
+    _run("git", "tag", "--annotate", f"v{version}", "--message", f"Outpost {version}", root=root)
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _run(program: str, *arguments: str, root: Path) -> str:
+    executable = shutil.which(program)
+    if executable is None:
+        raise ReleaseError(f"{program} was not found: run `make setup`")
+    done = subprocess.run([executable, *arguments], cwd=root, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+def main() -> None:
+    """Release the version given as the only argument."""
+    version = sys.argv[1] if len(sys.argv) > 1 else ""
+    try:
+        release(version, ROOT)
+    except ReleaseError as error:
+        sys.exit(str(error))
+    except subprocess.CalledProcessError as error:
+        sys.exit(
+            f"{error.cmd[0]} failed with exit code {error.returncode}; undo with: git checkout -- {' '.join(FILES)}"
+        )
+    print(f"Released {version}. Publish it: git push --follow-tags")
+
+
+if __name__ == "__main__":
+    main()
