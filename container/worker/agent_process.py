@@ -45,6 +45,11 @@ class AgentEnd:
     stopped: Cause | None = None
     out_of_memory: bool = False
 
+    @property
+    def by_itself(self) -> bool:
+        """Whether nothing stopped it."""
+        return self.stopped is None and not self.timed_out
+
 
 def run_agent(
     command: AgentCommand, isolation: Isolation, stop: StopSignal, on_line: Callable[[str], None]

@@ -108,9 +108,11 @@ class Attempt:
     def _run_agent(self) -> Outcome:
         spec = self._assignment.spec
         invocation = ADAPTERS[spec.agent].invocation(self._workspace.task_file, spec)
+        # The other secrets, such as a provider's key, stay with the harness.
+        secrets = {name: value for name, value in self._secrets.items() if name in spec.additional_secrets}
         command = AgentCommand(
             argv=invocation.argv,
-            environment={**self._agent_environment(), **invocation.environment, **self._secrets},
+            environment={**self._agent_environment(), **invocation.environment, **secrets},
             directory=self._workspace.path,
             time_limit=spec.timeout_seconds,
         )
@@ -125,7 +127,7 @@ class Attempt:
         self._tell(f"agent exited {self._end.exit_code}")
         if self._end.stopped is Cause.LOST:
             raise Stopped(Cause.LOST)
-        if self._end.stopped is None and not self._end.timed_out:
+        if self._end.by_itself:
             self._lease.ended(self._end.exit_code)
         return judge(self._end, spec.timeout_seconds)
 
@@ -147,10 +149,11 @@ class Attempt:
 
     def _leave_results(self, outcome: Outcome) -> Outcome:
         """Store patch, log and summary, in this order. Raises `Stopped` after the checkpoint of a terminated run."""
-        terminated = self._end is not None and self._end.stopped is Cause.TERMINATED
         self._lease.check()
+        terminated = self._end is not None and self._end.stopped is Cause.TERMINATED
         if self._end is not None:
-            outcome = self._collect(outcome, seconds=45 if terminated else 600)
+            # Others wait for an agent that was stopped: ECS 120 s, the sweep 120 s after the time limit.
+            outcome = self._collect(outcome, seconds=600 if self._end.by_itself else 45)
         try:
             self._upload(seconds=20 if terminated else 120)
             if terminated:

@@ -3,11 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from types import TracebackType
 
 import structlog
 
 from outpost.domain.dispatch import Status, Usage
+from outpost.domain.ids import now
 from outpost.domain.protocol import (
     Assignment,
     Credentials,
@@ -21,6 +23,8 @@ from worker.broker import Broker, BrokerError, LeaseRequest
 from worker.stop import Cause, Stopped, StopSignal
 
 HEARTBEAT_SECONDS = 10.0
+RENEW_CREDENTIALS_BEFORE = timedelta(minutes=15)
+PROGRESS_LENGTH = 500
 TRUSTED_SECONDS = 25.0
 """How long an answer stands: less than the 30 s after which others may call this worker lost."""
 
@@ -42,6 +46,7 @@ class Lease:
         self._lease = assignment.lease
         self._stop = stop
         self._on_credentials = on_credentials
+        self._credentials_end = assignment.credentials.expires_at
         self._confirmed = time.monotonic()
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -103,7 +108,14 @@ class Lease:
                 _log.warning("heartbeat failed; the next follows", error=str(error))
 
     def _renew(self) -> None:
-        self._show(RenewRequest(dispatch_id=self._dispatch_id, lease=self._lease, progress=self.progress))
+        self._show(
+            RenewRequest(
+                dispatch_id=self._dispatch_id,
+                lease=self._lease,
+                progress=self.progress[:PROGRESS_LENGTH] if self.progress else None,
+                want_credentials=self._credentials_end - now() < RENEW_CREDENTIALS_BEFORE,
+            ),
+        )
 
     def _show(self, request: LeaseRequest) -> None:
         with self._lock:
@@ -119,3 +131,4 @@ class Lease:
                 self._stop.request(Cause.CANCELLED)
             if answer.credentials is not None:
                 self._on_credentials(answer.credentials)
+                self._credentials_end = answer.credentials.expires_at

@@ -20,7 +20,7 @@ from worker.isolation import Isolation, run_as_agent, stream_as_agent
 from worker.settings import Settings
 from worker.stop import StopSignal
 
-CLONE_SECONDS = 900.0
+CLONE_SECONDS = 600.0
 CHECKOUT_SECONDS = 300.0
 
 

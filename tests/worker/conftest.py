@@ -1,0 +1,263 @@
+"""A worker as ECS runs it: `python -m worker`, with the real broker function, S3 and SQS on the emulator, real git."""
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import boto3
+import pytest
+
+from outpost.domain.agents import Agent, AgentSettings
+from outpost.domain.artifacts import Artifact, LogLine, Summary
+from outpost.domain.dispatch import Dispatch, Spec, Status
+from outpost.domain.ids import new_id, now
+from outpost.domain.tenants import Limits, Tenant
+from outpost.names import Env
+from outpost.store.artifacts import Artifacts, prefix_of
+from outpost.store.database import Database
+from outpost.store.dispatches import Dispatches
+from outpost.store.tenants import Tenants
+from outpost.store.wakeups import Wakeups
+
+PATIENCE_SECONDS = 60.0
+BROKER_VARIABLES = (
+    Env.DISPATCHES_TABLE,
+    Env.TENANTS_TABLE,
+    Env.WORKERS_TABLE,
+    Env.WORKSPACES_TABLE,
+    Env.AGENTS,
+    Env.ARTIFACTS_BUCKET,
+    Env.ATTEMPT_ROLE_ARN,
+)
+
+
+@dataclass(frozen=True)
+class GitServer:
+    """A git daemon on loopback, and the folder that it serves."""
+
+    url: str
+    folder: Path
+
+    def create(self, name: str, files: Mapping[str, bytes], branch: str = "main") -> str:
+        """Create `owner/<name>` with one commit of `files`; returns the repository's name."""
+        path = self.folder / "owner" / name
+        path.mkdir(parents=True)
+        self.git(name, "init", "--quiet", f"--initial-branch={branch}")
+        for file, content in files.items():
+            (path / file).parent.mkdir(parents=True, exist_ok=True)
+            (path / file).write_bytes(content)
+        self.git(name, "add", "--all")
+        self.git(name, "commit", "--quiet", "--message", "begin")
+        return f"owner/{name}"
+
+    def git(self, name: str, *arguments: str) -> str:
+        """Run git in a repository."""
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+        command = ["git", "-C", str(self.folder / "owner" / name), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def git_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    folder = tmp_path_factory.mktemp("repositories")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["git", "daemon", "--listen=127.0.0.1", f"--port={port}", f"--base-path={folder}", "--export-all"]
+    daemon = subprocess.Popen([*command, "--reuseaddr", str(folder)], stderr=subprocess.DEVNULL, start_new_session=True)
+    eventually(lambda: _listens(port))
+    yield GitServer(f"git://127.0.0.1:{port}", folder)
+    os.killpg(daemon.pid, signal.SIGTERM)
+    daemon.wait(timeout=10)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class _Metadata(BaseHTTPRequestHandler):
+    """The ECS task metadata endpoint: `/v4/<task id>/task`."""
+
+    def do_GET(self) -> None:
+        task_id = self.path.split("/")[2]
+        arn = f"arn:aws:ecs:us-east-1:000000000000:task/outpost/{task_id}"
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"TaskARN": arn, "Revision": "1"}).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output quiet."""
+
+
+@pytest.fixture(scope="session")
+def metadata_url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Metadata)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v4"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Everything around a worker, and what a test does with it."""
+
+    dispatches: Dispatches
+    artifacts: Artifacts
+    queue_url: str
+    bucket: str
+    environment: Mapping[str, str]
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def dispatch(self, task: str, **spec: object) -> Dispatch:
+        """Create a pending dispatch, as the API does."""
+        row = Dispatch(
+            id=new_id(),
+            tenant_id="acme",
+            created_by="otp_00000000",
+            spec=Spec.model_validate({"agent": Agent.SHELL, "timeout_seconds": 60} | spec),
+            expires_at=int(now().timestamp()) + 3600,
+            created_at=now(),
+            queued_at=now(),
+        )
+        return self.dispatches.create(row, task, daily_limit=1_000)
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """Start a worker and return at once."""
+        task_id = new_id()
+        environment = dict(self.environment)
+        environment["ECS_CONTAINER_METADATA_URI_V4"] += f"/{task_id}"
+        worker = subprocess.Popen([sys.executable, "-m", "worker"], env=environment, stdout=subprocess.PIPE)
+        self.workers.append(worker)
+        return worker
+
+    def finish(self, worker: subprocess.Popen[bytes]) -> int:
+        """Wait for a worker; shows what it logged, and returns its exit code."""
+        output, _ = worker.communicate(timeout=PATIENCE_SECONDS)
+        print(output.decode())
+        return worker.returncode
+
+    def run(self, task: str, **spec: object) -> Dispatch:
+        """Run a dispatch to its end and return its row."""
+        row = self.dispatch(task, **spec)
+        assert self.finish(self.start_worker()) == 0
+        return self.row(row)
+
+    def row(self, row: Dispatch) -> Dispatch:
+        """Read the row again."""
+        found = self.dispatches.get(row.id)
+        assert found is not None
+        return found
+
+    def wait_for(self, row: Dispatch, text: str) -> None:
+        """Wait until a line with `text` is in the dispatch's stored log."""
+        eventually(lambda: any(text in line for line in self.messages(self.row(row))))
+
+    def log(self, row: Dispatch) -> list[LogLine]:
+        """Read all stored log lines."""
+        return [line for _, lines in self.artifacts.chunks(row) for line in lines]
+
+    def messages(self, row: Dispatch) -> list[str]:
+        """Read the text of all stored log lines."""
+        return [line.message for line in self.log(row)]
+
+    def keys(self, row: Dispatch) -> set[str]:
+        """Return the names of everything stored under the attempt's prefix."""
+        prefix = prefix_of(row)
+        found = boto3.client("s3").list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
+        return {item["Key"].removeprefix(prefix) for item in found}
+
+    def read(self, row: Dispatch, artifact: Artifact) -> bytes:
+        """Read an artifact of the attempt."""
+        return boto3.client("s3").get_object(Bucket=self.bucket, Key=prefix_of(row) + artifact)["Body"].read()
+
+    def summary(self, row: Dispatch) -> Summary:
+        """Read the attempt's summary."""
+        summary = self.artifacts.summary(row)
+        assert summary is not None
+        return summary
+
+
+@pytest.fixture
+def platform(
+    database: Database, git_server: GitServer, metadata_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Platform]:
+    suffix = new_id().lower()
+    queue_url = boto3.client("sqs").create_queue(QueueName=f"shell-{suffix}")["QueueUrl"]
+    bucket = f"artifacts-{suffix}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}]}
+    role = boto3.client("iam").create_role(RoleName=f"attempt-{suffix}", AssumeRolePolicyDocument=json.dumps(trust))
+    agents = {Agent.SHELL: AgentSettings(queue_url=queue_url, family="outpost-shell").model_dump()}
+    monkeypatch.setenv(Env.AGENTS, json.dumps(agents))
+    monkeypatch.setenv(Env.ARTIFACTS_BUCKET, bucket)
+    monkeypatch.setenv(Env.ATTEMPT_ROLE_ARN, role["Role"]["Arn"])
+    limits = Limits(concurrent=5, daily=1_000, timeout_seconds=600)
+    Tenants(database).add(Tenant(id="acme", name="Acme", overrides=limits, created_at=now()))
+    (tmp_path / "tmp").mkdir()
+    platform = Platform(
+        dispatches=Dispatches(database, Wakeups.from_environment()),
+        artifacts=Artifacts.from_environment(),
+        queue_url=queue_url,
+        bucket=bucket,
+        environment={
+            **{name: os.environ[name] for name in os.environ if name.startswith("AWS_")},
+            "PATH": os.environ["PATH"],
+            "TMPDIR": str(tmp_path / "tmp"),
+            "ECS_CONTAINER_METADATA_URI_V4": metadata_url,
+            Env.AGENT: "shell",
+            Env.QUEUE_URL: queue_url,
+            Env.BROKER_FUNCTION: _create_broker(f"broker-{suffix}"),
+            Env.GIT_BASE_URL: git_server.url,
+            Env.GIT_ALLOWED_HOSTS: "github.com",
+            Env.ISOLATION: "none",
+        },
+    )
+    yield platform
+    for worker in platform.workers:
+        if worker.poll() is None:
+            worker.kill()
+        worker.communicate(timeout=10)
+
+
+def _create_broker(name: str) -> str:
+    """Create the real broker function; the emulator's Python has its packages."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("entry.py", "from broker.handler import handler\n")
+    boto3.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Role="arn:aws:iam::000000000000:role/broker",
+        Handler="entry.handler",
+        Timeout=30,
+        Code={"ZipFile": code.getvalue()},
+        Environment={"Variables": {variable: os.environ[variable] for variable in BROKER_VARIABLES}},
+    )
+    return name
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that another process brings about."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"this did not happen within {PATIENCE_SECONDS:.0f} s"
+        time.sleep(0.05)
+
+
+def is_ended(row: Dispatch, status: Status) -> bool:
+    return row.status is status and row.ended_at is not None
