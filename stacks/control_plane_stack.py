@@ -61,7 +61,7 @@ class ControlPlaneStack(Stack):
             table.grant_read_write(role)
         for queue in data.queues.values():
             queue.grant_send(role)
-        data.artifacts.grant_tenants(role, "s3:GetObject")
+        data.artifacts.grant_read(role)
         data.workspaces.grant_describe(role)
         for secret in (data.secrets.bootstrap_key, data.secrets.signing_key):
             grant_secret(secret, role)

@@ -74,9 +74,10 @@ class FleetStack(Stack):
         for function in functions.values():
             data.dispatches.grant_read_write(function)
             data.workers.grant_read_write(function)
-            data.tenants.grant_read(function)
+        for name in ("broker", "planner"):
+            data.tenants.grant_read(functions[name])
         for name in ("broker", "task_events", "sweep"):
             for queue in data.queues.values():
                 queue.grant_send(functions[name])
         for name in ("task_events", "sweep"):
-            data.artifacts.grant_tenants(functions[name], "s3:GetObject")
+            data.artifacts.grant_read(functions[name])

@@ -62,3 +62,8 @@ class ArtifactsBucket(s3.Bucket):
         return iam.Grant.add_to_principal(
             grantee=grantee, actions=list(actions), resource_arns=[self.arn_for_objects(TENANTS)]
         )
+
+    def grant_read(self, grantee: iam.IGrantable) -> None:
+        """Allow reading what attempts left. Without ListBucket S3 answers 403, not 404, for an object that is missing."""
+        self.grant_tenants(grantee, "s3:GetObject")
+        iam.Grant.add_to_principal(grantee=grantee, actions=["s3:ListBucket"], resource_arns=[self.bucket_arn])

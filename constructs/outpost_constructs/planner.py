@@ -43,7 +43,7 @@ class Planner(Construct):
             "Function",
             package="capacity",
             description="Launches the workers that runnable dispatches and warm pools need",
-            timeout=Duration.seconds(60),
+            timeout=Duration.seconds(30),  # no longer than the planner holds its lease
             environment={
                 **environment,
                 Env.WORKER_SUBNETS: ",".join(subnet.subnet_id for subnet in subnets),
