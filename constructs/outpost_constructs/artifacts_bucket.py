@@ -64,6 +64,6 @@ class ArtifactsBucket(s3.Bucket):
         )
 
     def grant_read(self, grantee: iam.IGrantable) -> None:
-        """Allow reading what attempts left. Without ListBucket S3 answers 403, not 404, for an object that is missing."""
+        """Allow reading what attempts left; without ListBucket a missing object would be answered 403, not 404."""
         self.grant_tenants(grantee, "s3:GetObject")
         iam.Grant.add_to_principal(grantee=grantee, actions=["s3:ListBucket"], resource_arns=[self.bucket_arn])
