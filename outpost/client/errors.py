@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 UNREACHABLE = "UNREACHABLE"
 """Code of an error for which no answer came at all."""
+UNAVAILABLE = "SERVICE_UNAVAILABLE"
+"""Code of an error that passes, also when it was a load balancer that said so."""
+TRANSIENT = frozenset({UNREACHABLE, UNAVAILABLE, "RATE_LIMIT_EXCEEDED"})
+"""Codes of errors after which the same request may succeed."""
 NOT_OUTPOST = "NOT_OUTPOST"
 """Code of an error for which an answer came, but not in the API's form: a proxy's page, another service."""
 
@@ -24,21 +28,29 @@ class ApiError(Exception):
     """The API refused a request, or gave no answer that could be understood.
 
     `code` is one of the API's error codes, `UNREACHABLE` or `NOT_OUTPOST`; `request_id` finds the request in the
-    service's log.
+    service's log; `retry_after` is the number of seconds after which the service asks to try again.
     """
 
-    def __init__(self, code: str, message: str, details: Sequence[Detail] = (), request_id: str | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        details: Sequence[Detail] = (),
+        request_id: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.details = tuple(details)
         self.request_id = request_id
+        self.retry_after = retry_after
 
 
 class _Error(BaseModel):
     code: str
     message: str
-    details: list[Detail] = Field(default_factory=list)
+    details: list[Detail] | None = None
 
 
 class _Refusal(BaseModel):
@@ -47,18 +59,22 @@ class _Refusal(BaseModel):
 
 def refused(answer: httpx.Response) -> ApiError:
     """Return the error that an answer of 400 and above tells."""
-    request_id = answer.headers.get("X-Request-ID")
     try:
         error = _Refusal.model_validate_json(answer.content).error
     except ValidationError:
         return not_understood(answer)
-    return ApiError(error.code, error.message, error.details, request_id)
+    wait = answer.headers.get("Retry-After", "")
+    retry_after = int(wait) if wait.isdecimal() else None
+    return ApiError(error.code, error.message, error.details or (), answer.headers.get("X-Request-ID"), retry_after)
 
 
 def not_understood(answer: httpx.Response) -> ApiError:
     """Return the error for an answer that is not of the API's form."""
     what = f"{answer.request.method} {answer.url.copy_with(query=None)} answered {answer.status_code}"
-    return ApiError(NOT_OUTPOST, f"{what} with something that is not Outpost's", (), answer.headers.get("X-Request-ID"))
+    request_id = answer.headers.get("X-Request-ID")
+    if answer.status_code in (502, 503, 504):
+        return ApiError(UNAVAILABLE, f"{what}: no replica of the service is ready", (), request_id)
+    return ApiError(NOT_OUTPOST, f"{what} with something that is not Outpost's", (), request_id)
 
 
 def unreachable(url: str, error: httpx.HTTPError) -> ApiError:

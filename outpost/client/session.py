@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -9,7 +10,7 @@ from typing import Self, TypeVar
 import httpx
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
-from outpost.client.errors import not_understood, refused, unreachable
+from outpost.client.errors import TRANSIENT, ApiError, not_understood, refused, unreachable
 from outpost.client.models import (
     Artifact,
     ArtifactList,
@@ -30,8 +31,10 @@ Body = Mapping[str, object] | None
 
 TIMEOUT = 30.0
 """Seconds that a request may take."""
-POLL_INTERVAL = 0.5
+FIRST_WAIT, LONGEST_WAIT = 0.5, 2.0
 """Seconds between two looks at a dispatch that is being followed."""
+PATIENCE = 30
+"""How often in a row a refusal that passes is sat out."""
 
 
 class _Meta(BaseModel):
@@ -92,22 +95,26 @@ class Client:
             cursor, more = page.cursor, page.has_more
 
     def follow(self, dispatch_id: str, pause: Callable[[float], None] = time.sleep) -> Iterator[Dispatch | LogLine]:
-        """Yield the dispatch at each change of status, and each log line once, until it ended and all is told."""
-        seen, cursor = None, None
+        """Yield the dispatch at each change of status, and each log line once, until it ended and all is told.
+
+        Looks twice a second at first, later each 2 s; sits out refusals that pass, such as a service that restarts.
+        """
+        seen, cursor, wait = None, None, FIRST_WAIT
         while True:
-            dispatch = self.status(dispatch_id)
+            dispatch = _patiently(partial(self.status, dispatch_id), pause)
             if dispatch.status is not seen and not dispatch.status.terminal:
                 yield dispatch
             seen = dispatch.status
             more = True
             while more:
-                page = self.logs(dispatch_id, cursor)
+                page = _patiently(partial(self.logs, dispatch_id, cursor), pause)
                 yield from page.items
-                cursor, more = page.cursor or cursor, page.has_more
+                cursor, more = page.cursor, page.has_more
             if dispatch.status.terminal:
                 yield dispatch
                 return
-            pause(POLL_INTERVAL)
+            pause(wait)
+            wait = min(wait * 1.3, LONGEST_WAIT)
 
     def cancel(self, dispatch_id: str, reason: str | None = None) -> Dispatch:
         """Ask for a dispatch's end; a dispatch that ended already is refused with CONFLICT."""
@@ -184,6 +191,17 @@ class Client:
             return parse(_Answer.model_validate_json(answer.content))
         except ValidationError as error:
             raise not_understood(answer) from error
+
+
+def _patiently(ask: Callable[[], Parsed], pause: Callable[[float], None]) -> Parsed:
+    for _ in range(PATIENCE):
+        try:
+            return ask()
+        except ApiError as error:
+            if error.code not in TRANSIENT:
+                raise
+            pause(error.retry_after or LONGEST_WAIT)
+    return ask()
 
 
 def _page_of(model: type[Model], answer: _Answer) -> Page[Model]:

@@ -43,7 +43,7 @@ def test_a_refusal_becomes_the_error_with_everything_the_api_said() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        httpx.Response(502, text="<html>Bad gateway</html>"),
+        httpx.Response(404, text="<html>No such page</html>"),
         httpx.Response(200, text="<html>Hello</html>"),
         httpx.Response(200, json={"data": {"id": 1}, "meta": {}}),
     ],
