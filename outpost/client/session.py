@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
@@ -122,7 +123,8 @@ class Client:
 
     def artifacts(self, dispatch_id: str) -> list[Artifact]:
         """Return what the winning attempt left."""
-        return self._one(ArtifactList, "GET", f"/artifacts/{dispatch_id}").artifacts
+        listed = self._one(ArtifactList, "GET", f"/artifacts/{dispatch_id}").artifacts
+        return [artifact.model_copy(update={"url": self._reachable(artifact.url)}) for artifact in listed]
 
     def download(self, artifact: Artifact, target: Path) -> None:
         """Write an artifact to a file, whole or not at all. Raises `ApiError` and `OSError`."""
@@ -168,6 +170,11 @@ class Client:
             return self._http.get("/health/ready").is_success
         except httpx.HTTPError:
             return False
+
+    def _reachable(self, url: str) -> str:
+        """Return one of the service's own URLs by the name under which we reach it, which may not be its own."""
+        parts = urlsplit(url)
+        return f"{self.url}{parts.path}?{parts.query}"
 
     def _one(
         self, model: type[Model], method: str, path: str, body: Body = None, headers: Mapping[str, str] | None = None
