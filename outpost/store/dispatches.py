@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.ids import lowest_id
 from outpost.domain.lifecycle import Event, apply
 from outpost.store.database import ConflictError, Database, Item, expression_values, key, to_attributes
 from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE, BY_QUEUE, BY_TENANT, ROW
@@ -24,8 +25,8 @@ FILTERED_PAGE = 250
 """Rows read at a time when some will not match."""
 IDEMPOTENCY_HOURS = 24
 
-PENDING_LAST = "~"
-"""Sorts after every id, so that a query can step past a tenant's whole queue."""
+_BEFORE_IDS, _AFTER_IDS = "0", "~"
+"""Sort before and after every id."""
 
 
 class UnknownDispatchError(LookupError):
@@ -217,6 +218,28 @@ class Dispatches:
         )
         return [item["queue_key"].partition("#")[2] for item in items]
 
+    def position(self, row: Dispatch, at_most: int) -> int:
+        """Return a pending row's place among its tenant's for the same agent, from 1, counting to `at_most`."""
+        # The index may lag behind the row: whoever is not in it yet is at least the first.
+        return max(1, self._count_queued(row.spec.agent, row.tenant_id, row.id, at_most))
+
+    def pending(self, agent: Agent, tenant_id: str, at_most: int) -> int:
+        """Count a tenant's pending dispatches for an agent, up to `at_most`."""
+        return self._count_queued(agent, tenant_id, _AFTER_IDS, at_most)
+
+    def _count_queued(self, agent: Agent, tenant_id: str, last_id: str, at_most: int) -> int:
+        answer = self._db.client.query(
+            TableName=self._db.dispatches,
+            IndexName=BY_QUEUE.name,
+            KeyConditionExpression="queue = :agent AND queue_key BETWEEN :first AND :last",
+            ExpressionAttributeValues=expression_values(
+                {"agent": agent, "first": f"{tenant_id}#", "last": f"{tenant_id}#{last_id}"}
+            ),
+            Select="COUNT",
+            Limit=at_most,
+        )
+        return answer["Count"]
+
     def queues(self, agent: Agent) -> Iterator[str]:
         """Yield the tenants with pending dispatches for an agent: one query each, however long their queues."""
         after = " "
@@ -233,7 +256,7 @@ class Dispatches:
                 return
             tenant_id = item["queue_key"].partition("#")[0]
             yield tenant_id
-            after = f"{tenant_id}#{PENDING_LAST}"
+            after = f"{tenant_id}#{_AFTER_IDS}"
 
     def active(self) -> Iterator[Dispatch]:
         """Yield every dispatch that has not ended; its cost does not grow with those that have."""
@@ -252,26 +275,35 @@ class Dispatches:
         *,
         limit: int,
         before: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         matches: Callable[[Dispatch], bool] | None = None,
     ) -> Page:
-        """Return up to `limit` matching rows older than `before`, newest first.
+        """Return up to `limit` matching rows with ids below `before`, created in [since, until), newest first.
 
         At most `EXAMINED` rows are read, so a short page may have a `last_id`.
         """
+        oldest = lowest_id(since) if since else _BEFORE_IDS
+        newest = min(before or _AFTER_IDS, lowest_id(until) if until else _AFTER_IDS)
+        if oldest > newest:
+            return Page([], None)
         items = self._db.query(
             self._db.dispatches,
-            "tenant_id = :tenant" + (" AND id < :before" if before else ""),
-            {"tenant": tenant_id} | ({"before": before} if before else {}),
+            "tenant_id = :tenant AND id BETWEEN :oldest AND :newest",
+            {"tenant": tenant_id, "oldest": oldest, "newest": newest},
             index=BY_TENANT.name,
             newest_first=True,
             limit=EXAMINED,
-            page_size=FILTERED_PAGE if matches else limit + 1,
+            # BETWEEN includes `newest` itself, and one row more tells whether a page follows.
+            page_size=FILTERED_PAGE if matches else limit + 2,
         )
         rows: list[Dispatch] = []
         last: str | None = None
         examined = 0
         for row in map(_decode, items):
             examined += 1
+            if row.id == newest:
+                continue
             if matches is None or matches(row):
                 if len(rows) == limit:
                     return Page(rows, last)

@@ -40,10 +40,14 @@ class Tenants:
             self._db.tenants, f"TENANT#{tenant.id}", "TENANT", "SET document = :doc", doc=tenant.model_dump_json()
         )
 
-    def all(self) -> Iterator[Tenant]:
-        """Yield all tenants, by id."""
+    def all(self, after: str | None = None) -> Iterator[Tenant]:
+        """Yield all tenants, by id; those after one when it is named."""
         for item in self._db.query(
-            self._db.tenants, "tenant_id = :all", {"all": _ALL}, index=KEYS_BY_TENANT.name, page_size=100
+            self._db.tenants,
+            "tenant_id = :all AND pk > :after",
+            {"all": _ALL, "after": f"TENANT#{after or ''}"},
+            index=KEYS_BY_TENANT.name,
+            page_size=100,
         ):
             yield Tenant.model_validate_json(item["document"])
 
