@@ -31,6 +31,8 @@ class Env(StrEnum):
     GIT_BASE_URL = "OUTPOST_GIT_BASE_URL"
     GIT_ALLOWED_HOSTS = "OUTPOST_GIT_ALLOWED_HOSTS"
     """Comma-separated host names that an https repository URL may name."""
+    RETENTION_DAYS = "OUTPOST_RETENTION_DAYS"
+    """Days that rows and artifacts are kept; the bucket's lifecycle rule says the same."""
     # Worker only
     AGENT = "OUTPOST_AGENT"
     QUEUE_URL = "OUTPOST_QUEUE_URL"

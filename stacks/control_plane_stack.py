@@ -49,6 +49,7 @@ class ControlPlaneStack(Stack):
                 Env.FILE_SYSTEM_ID: data.workspaces.file_system.file_system_id,
                 Env.BOOTSTRAP_KEY_SECRET: data.secrets.bootstrap_key.secret_arn,
                 Env.SIGNING_SECRET: data.secrets.signing_key.secret_arn,
+                Env.RETENTION_DAYS: str(config.retention.artifacts_days),
             },
             config=config,
         )

@@ -1,0 +1,103 @@
+"""From a request to a row: what the environment offers and the tenant may use decides. Pure."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from control_plane.auth import Principal
+from control_plane.errors import invalid
+from control_plane.schemas.dispatches import DEFAULT_TIMEOUT_SECONDS, DispatchRequest
+from outpost.domain.agents import Agent, AgentSettings
+from outpost.domain.dispatch import Dispatch, Spec
+from outpost.domain.ids import new_id
+from outpost.domain.repository import check_branch, check_repo
+
+Refusal = tuple[str, str]
+"""A field as the client names it, and why it is refused."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What an environment admits."""
+
+    agents: Mapping[Agent, AgentSettings]
+    git_hosts: frozenset[str]
+    retention: timedelta
+    """How long rows and artifacts are kept."""
+
+
+def admit(request: DispatchRequest, caller: Principal, policy: Policy, at: datetime) -> Dispatch:
+    """Return the row of a new dispatch. Raises `ApiError` naming every field that cannot be had here."""
+    longest = caller.tenant.limits.timeout_seconds
+    refusals = [*_agent(request, policy), *_source(request, policy), *_limits(request, longest), *_not_yet(request)]
+    if refusals:
+        raise invalid(*refusals)
+    asked = request.model_dump(exclude={"task", "model_id", "timeout_seconds"})
+    spec = Spec.model_validate(
+        {
+            **asked,
+            "model_id": policy.agents[request.agent].resolve_model(request.model_id),
+            "timeout_seconds": request.timeout_seconds or min(DEFAULT_TIMEOUT_SECONDS, longest),
+        },
+    )
+    return Dispatch(
+        id=new_id(),
+        tenant_id=caller.tenant.id,
+        created_by=caller.key.prefix,
+        spec=spec,
+        created_at=at,
+        queued_at=at,
+        expires_at=int((at + policy.retention).timestamp()),
+    )
+
+
+def fingerprint(request: DispatchRequest) -> str:
+    """Return what tells one request from another, whatever the order and spelling of its JSON."""
+    body = json.dumps(request.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _agent(request: DispatchRequest, policy: Policy) -> Iterator[Refusal]:
+    settings = policy.agents.get(request.agent)
+    if settings is None:
+        enabled = ", ".join(sorted(policy.agents)) or "none"
+        yield "agent", f"{request.agent!s} is not enabled here; enabled: {enabled}"
+        return
+    try:
+        settings.resolve_model(request.model_id)
+    except ValueError as error:
+        yield "modelId", str(error)
+
+
+def _source(request: DispatchRequest, policy: Policy) -> Iterator[Refusal]:
+    if request.repo is not None:
+        try:
+            check_repo(request.repo, policy.git_hosts)
+        except ValueError as error:
+            yield "repo", str(error)
+    if request.branch is None:
+        return
+    if request.repo is None:
+        yield "branch", "needs a repo: give both or neither"
+    try:
+        check_branch(request.branch)
+    except ValueError as error:
+        yield "branch", str(error)
+
+
+def _limits(request: DispatchRequest, longest: int) -> Iterator[Refusal]:
+    if (request.timeout_seconds or 0) > longest:
+        yield "timeoutSeconds", f"{request.timeout_seconds} is over the tenant's cap of {longest} seconds: ask for less"
+
+
+def _not_yet(request: DispatchRequest) -> Iterator[Refusal]:
+    """Refuse what this version cannot do, rather than accept and forget it."""
+    if request.workspace_mode == "persistent":
+        yield "workspaceMode", "persistent workspaces are not available yet: use ephemeral"
+    if request.workspace_id is not None:
+        yield "workspaceId", "names a persistent workspace, and those are not available yet: leave it out"
+    if request.additional_secrets:
+        unknown = ", ".join(request.additional_secrets)
+        yield "additionalSecrets", f"the tenant has no secret named {unknown}: leave it out"

@@ -1,0 +1,48 @@
+"""The service as an ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from control_plane import refusals
+from control_plane.boundary import Boundary
+from control_plane.openapi import PROTECTED, errors
+from control_plane.routes import artifacts, dispatches, health, keys, logs, tenants
+from control_plane.services import Services
+
+THREADS = 32
+"""Blocking AWS calls at once, one thread each. botocore's pool holds twice as many connections."""
+
+DESCRIPTION = """Dispatches coding tasks to AI agents, each in a container of its own, and keeps what they produce.
+
+Every answer is an envelope: `success`, then `data` or `error`, and `meta`. Send your API key as `X-API-Key` or as
+`Authorization: Bearer`. Times are ISO 8601 in UTC."""
+
+
+def create_app(services: Services) -> FastAPI:
+    """Build the application on the services given."""
+    app = FastAPI(
+        title="Outpost",
+        version=services.version,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.services = services
+    app.add_middleware(Boundary)
+    refusals.install(app)
+    for public in (health.router, artifacts.links):
+        app.include_router(public, responses=errors())
+    for protected in (dispatches, logs, artifacts, tenants, keys):
+        app.include_router(protected.router, responses=PROTECTED)
+    app.include_router(health.fleet_router, responses=PROTECTED)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield

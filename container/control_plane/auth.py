@@ -1,0 +1,150 @@
+"""Who calls (authentication: 401), and what they may do (authorisation: 403)."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from cachetools import TTLCache
+from fastapi import Request, Response, Security
+from fastapi.routing import APIRoute
+from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+
+from control_plane.errors import ApiError, ErrorCode
+from outpost.domain.ids import now
+from outpost.domain.tenants import KEY_PATTERN, OPERATOR, ApiKey, Scope, Tenant, hash_key
+from outpost.store.tenants import Tenants
+
+CACHE_SECONDS = 25
+"""A suspension or revocation takes effect within 30 s on every replica: the look-up itself takes some of them."""
+CACHE_ENTRIES = 10_000
+
+
+@dataclass(frozen=True)
+class Principal:
+    """An authenticated caller."""
+
+    tenant: Tenant
+    key: ApiKey
+
+
+class Authenticator:
+    """Finds the principal of a request.
+
+    Look-ups are cached. Unknown keys have a cache of their own, so that a flood of them evicts nobody. The caches are
+    touched on the event loop only.
+    """
+
+    def __init__(self, tenants: Tenants) -> None:
+        self._tenants = tenants
+        self._known: TTLCache[str, Principal] = TTLCache(CACHE_ENTRIES, CACHE_SECONDS)
+        self._unknown: TTLCache[str, bool] = TTLCache(CACHE_ENTRIES, CACHE_SECONDS)
+        self._active: TTLCache[str, bool] = TTLCache(CACHE_ENTRIES, CACHE_SECONDS)
+
+    async def authenticate(self, headers: Headers) -> Principal:
+        """Return whoever holds the request's key. Raises `ApiError`: 401, or 403 for a suspended tenant."""
+        principal = await self._find(hash_key(_credential(headers)))
+        if principal is None or not principal.key.usable(now()):
+            raise _unauthenticated("The API key is unknown, revoked or expired: ask the operator for another.")
+        if principal.tenant.status != "active":
+            raise suspended(principal.tenant.id)
+        return principal
+
+    async def is_active(self, tenant_id: str) -> bool:
+        """Say whether a tenant exists and is active; as fresh as a key's look-up."""
+        active = self._active.get(tenant_id)
+        if active is None:
+            tenant = await run_in_threadpool(self._tenants.get, tenant_id)
+            active = self._active[tenant_id] = tenant is not None and tenant.status == "active"
+        return active
+
+    def forget(self) -> None:
+        """Drop what is cached, after a change made here: this replica then enforces it at once."""
+        for cache in (self._known, self._unknown, self._active):
+            cache.clear()
+
+    async def _find(self, sha256: str) -> Principal | None:
+        known = self._known.get(sha256)
+        if known is not None or sha256 in self._unknown:
+            return known
+        found = await run_in_threadpool(self._read, sha256)
+        if found is None:
+            self._unknown[sha256] = True
+        else:
+            self._known[sha256] = found
+        return found
+
+    def _read(self, sha256: str) -> Principal | None:
+        key = self._tenants.find_key(sha256)
+        tenant = self._tenants.get(key.tenant_id) if key else None
+        return Principal(tenant, key) if tenant and key else None
+
+
+def _credential(headers: Headers) -> str:
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    text = headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
+    if not text:
+        raise _unauthenticated("An API key is needed: send it as X-API-Key, or as Authorization: Bearer.")
+    if KEY_PATTERN.fullmatch(text) is None:
+        raise _unauthenticated("The API key is malformed: it is otp_ and 64 hexadecimal digits.")
+    return text
+
+
+def _unauthenticated(message: str) -> ApiError:
+    return ApiError(ErrorCode.AUTHENTICATION_ERROR, message, headers={"WWW-Authenticate": "Bearer"})
+
+
+def suspended(tenant_id: str) -> ApiError:
+    """Return the refusal of anything done in the name of a suspended tenant."""
+    return ApiError(ErrorCode.AUTHORIZATION_ERROR, f"Tenant {tenant_id} is suspended: ask the operator.")
+
+
+class AuthenticatedRoute(APIRoute):
+    """A route that authenticates before anything of the request's body is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler behind the authentication."""
+        handle = super().get_route_handler()
+
+        async def authenticated(request: Request) -> Response:
+            authenticator: Authenticator = request.app.state.services.authenticator
+            request.state.principal = await authenticator.authenticate(request.headers)
+            return await handle(request)
+
+        return authenticated
+
+
+_api_key = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False)
+_bearer = HTTPBearer(scheme_name="Bearer", auto_error=False)
+
+
+async def authorised(
+    request: Request,
+    needed: SecurityScopes,
+    _key: Annotated[str | None, Security(_api_key)],
+    _token: Annotated[object, Security(_bearer)],
+) -> Principal:
+    """Return the principal when its key carries every scope that the route needs.
+
+    The two schemes are named for the OpenAPI document; their values were read by the authentication.
+    """
+    principal: Principal = request.state.principal
+    for scope in needed.scopes:
+        if not principal.key.allows(Scope(scope)):
+            raise ApiError(ErrorCode.AUTHORIZATION_ERROR, f"The API key lacks the scope {scope!r}.")
+    return principal
+
+
+async def operating(principal: Annotated[Principal, Security(authorised, scopes=[Scope.ADMIN])]) -> Principal:
+    """Return the principal when it administers the platform: an admin key of the operator tenant."""
+    if principal.tenant.id != OPERATOR:
+        raise ApiError(ErrorCode.AUTHORIZATION_ERROR, "Only an admin key of the operator tenant may do this.")
+    return principal
+
+
+MayDispatch = Annotated[Principal, Security(authorised, scopes=[Scope.DISPATCH])]
+MayRead = Annotated[Principal, Security(authorised, scopes=[Scope.STATUS])]
+MayList = Annotated[Principal, Security(authorised, scopes=[Scope.LIST])]
+MayCancel = Annotated[Principal, Security(authorised, scopes=[Scope.CANCEL])]
+Operator = Annotated[Principal, Security(operating)]

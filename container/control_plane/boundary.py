@@ -1,0 +1,114 @@
+"""The outermost layer of the service: request id, body limit, one log line a request, and an answer for any error."""
+
+import re
+import time
+from dataclasses import dataclass
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from control_plane.errors import ApiError, ErrorCode
+from control_plane.refusals import answer
+from outpost.domain.ids import new_id
+
+logger = structlog.get_logger()
+
+MAX_BODY_BYTES = 256 * 1024
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+"""A client's own request id is taken over when it is this: nothing that could break a log line or a header."""
+QUIET_ROUTES = frozenset({"/health/live"})
+"""The load balancer asks every few seconds; a line each would bury the rest."""
+
+
+@dataclass
+class _Exchange:
+    """One request and what became of it."""
+
+    scope: Scope
+    request_id: str
+    started: float
+    status: int | None = None
+
+    def log(self) -> None:
+        state = self.scope["state"]
+        route = getattr(self.scope.get("route"), "path", None)
+        if route in QUIET_ROUTES:
+            return
+        caller = state.get("principal")
+        logger.info(
+            "request",
+            request_id=self.request_id,
+            method=self.scope["method"],
+            route=route,
+            status=self.status,
+            ms=round((time.perf_counter() - self.started) * 1000, 1),
+            tenant=caller.tenant.id if caller else None,
+            key=caller.key.prefix if caller else None,
+        )
+
+
+class Boundary:
+    """ASGI middleware around everything else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        offered = Headers(scope=scope).get("x-request-id", "")
+        exchange = _Exchange(scope, offered if REQUEST_ID.fullmatch(offered) else new_id(), started=time.perf_counter())
+        scope.setdefault("state", {})["request_id"] = exchange.request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = exchange.request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            try:
+                await self._serve(scope, receive, send_with_id)
+            except Exception:
+                logger.exception("unexpected error", route=getattr(scope.get("route"), "path", None))
+                if exchange.status is not None:
+                    raise  # half an answer is out: only closing the connection is honest
+                await _refuse(_unexpected(exchange.request_id), scope, receive, send_with_id)
+            finally:
+                exchange.log()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = Headers(scope=scope).get("content-length", "0")
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            await _refuse(_too_large(), scope, receive, send)
+            return
+        seen = 0
+
+        async def receive_limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > MAX_BODY_BYTES:
+                raise _too_large()
+            return message
+
+        await self._app(scope, receive_limited, send)
+
+
+async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
+    await answer(Request(scope), error)(scope, receive, send)
+
+
+def _too_large() -> ApiError:
+    return ApiError(
+        ErrorCode.PAYLOAD_TOO_LARGE, f"The request's body is larger than {MAX_BODY_BYTES} bytes: shorten it."
+    )
+
+
+def _unexpected(request_id: str) -> ApiError:
+    message = f"An unexpected error occurred. Report the request id {request_id} to the operator."
+    return ApiError(ErrorCode.INTERNAL_ERROR, message)

@@ -1,0 +1,85 @@
+"""The form of every answer: `data` or `error`, and `meta`."""
+
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from starlette.requests import Request
+
+from outpost.domain.ids import now
+
+Data = TypeVar("Data")
+
+
+def _absent(value: object) -> bool:
+    return value is None
+
+
+class View(BaseModel):
+    """Something that the API shows: snake_case in code, camelCase outside."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True)
+
+
+class Body(BaseModel):
+    """Something that the API takes: unknown fields are refused, because what has no effect must not be accepted."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+
+class Pagination(View):
+    """Where a list goes on."""
+
+    cursor: str | None = Field(description="Give it back as `cursor` to continue the list; opaque, signed.")
+    has_more: bool = Field(description="Whether another page can be read now.")
+    limit: int = Field(description="The page size that was applied.")
+
+
+class Meta(View):
+    """What is true of the answer rather than of its data."""
+
+    request_id: str = Field(description="Finds the request in the service's log; equals the header `X-Request-ID`.")
+    timestamp: datetime = Field(description="When the answer was made, UTC.")
+    pagination: Pagination | None = Field(default=None, exclude_if=_absent, description="Present for lists.")
+
+
+class Success(View, Generic[Data]):
+    """An answer with data."""
+
+    success: Literal[True] = True
+    data: Data
+    meta: Meta
+
+
+class Detail(View):
+    """One field that was refused, and why."""
+
+    field: str = Field(description="The field, query parameter or header as the client names it.")
+    message: str = Field(description="What is wrong, and what would be right.")
+
+
+class Problem(View):
+    """What was refused."""
+
+    code: str = Field(description="For programs.", examples=["VALIDATION_ERROR"])
+    message: str = Field(description="For people: what is wrong and what to do about it.")
+    details: list[Detail] | None = Field(default=None, exclude_if=_absent, description="The refused fields.")
+
+
+class Failure(View):
+    """An answer without data."""
+
+    success: Literal[False] = False
+    error: Problem
+    meta: Meta
+
+
+def success(request: Request, data: Data, pagination: Pagination | None = None) -> Success[Data]:
+    """Wrap data in the envelope."""
+    return Success(data=data, meta=meta(request, pagination))
+
+
+def meta(request: Request, pagination: Pagination | None = None) -> Meta:
+    """Describe the answer to a request."""
+    return Meta(request_id=request.state.request_id, timestamp=now(), pagination=pagination)

@@ -1,0 +1,109 @@
+"""What the API refuses, and how: every error has a code, a message that names the remedy, and details by field."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from http import HTTPStatus
+
+from botocore.exceptions import ClientError
+from starlette.exceptions import HTTPException
+
+from control_plane.envelope import Detail
+
+
+class ErrorCode(StrEnum):
+    """The kinds of refusal that a program can tell apart."""
+
+    VALIDATION_ERROR = "VALIDATION_ERROR"
+    AUTHENTICATION_ERROR = "AUTHENTICATION_ERROR"
+    AUTHORIZATION_ERROR = "AUTHORIZATION_ERROR"
+    NOT_FOUND = "NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    CONFLICT = "CONFLICT"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+
+
+STATUS: dict[ErrorCode, HTTPStatus] = {
+    ErrorCode.VALIDATION_ERROR: HTTPStatus.BAD_REQUEST,
+    ErrorCode.AUTHENTICATION_ERROR: HTTPStatus.UNAUTHORIZED,
+    ErrorCode.AUTHORIZATION_ERROR: HTTPStatus.FORBIDDEN,
+    ErrorCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ErrorCode.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
+    ErrorCode.CONFLICT: HTTPStatus.CONFLICT,
+    ErrorCode.PAYLOAD_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ErrorCode.RATE_LIMIT_EXCEEDED: HTTPStatus.TOO_MANY_REQUESTS,
+    ErrorCode.INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
+    ErrorCode.SERVICE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+CODES = {status: code for code, status in STATUS.items()}
+
+RETRY_SECONDS = 2
+"""When to come back after a 503: AWS throttles in windows of a second."""
+
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "ServiceUnavailable",
+        "SlowDown",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    },
+)
+
+
+class ApiError(HTTPException):
+    """A refusal in the API's form, whichever way it is served."""
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        details: Sequence[Detail] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(STATUS[code], message, headers)
+        self.code = code
+        self.message = message
+        self.details = list(details)
+
+
+def invalid(*details: tuple[str, str]) -> ApiError:
+    """Return the refusal of a request's fields, each with what is wrong and the remedy."""
+    first = details[0]
+    return ApiError(
+        ErrorCode.VALIDATION_ERROR,
+        f"{first[0]}: {first[1]}" if len(details) == 1 else f"{len(details)} fields were refused",
+        [Detail(field=field, message=message) for field, message in details],
+    )
+
+
+def not_found(what: str) -> ApiError:
+    """Return the one answer for what does not exist and what belongs to somebody else."""
+    return ApiError(ErrorCode.NOT_FOUND, f"There is no {what} of this id.")
+
+
+def unavailable(message: str) -> ApiError:
+    """Return the refusal of a request that may succeed in a moment."""
+    return ApiError(ErrorCode.SERVICE_UNAVAILABLE, message, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def daily_limit(message: str, at: datetime) -> ApiError:
+    """Return the refusal of a dispatch over the tenant's day, which ends at midnight UTC."""
+    midnight = (at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    wait = max(1, int((midnight - at).total_seconds()))
+    return ApiError(
+        ErrorCode.RATE_LIMIT_EXCEEDED,
+        f"{message}: dispatch again after midnight UTC, or ask the operator for a larger tier",
+        headers={"Retry-After": str(wait)},
+    )
+
+
+def throttled(error: ClientError) -> bool:
+    """Say whether AWS refused a call only for the moment."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.response["Error"]["Code"] in _THROTTLED

@@ -1,0 +1,101 @@
+"""Reading an attempt's log from its numbered chunks, which never change once written."""
+
+from dataclasses import dataclass
+from threading import Lock
+
+from cachetools import LRUCache
+
+from outpost.domain.artifacts import LogLine
+from outpost.domain.dispatch import Dispatch
+from outpost.store.artifacts import Artifacts
+
+CHUNKS_A_PAGE = 100
+"""Chunks that one request reads at most; a page may be short and yet have more."""
+CACHED_COUNTS = 100_000
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a dispatch's log: the next line to read."""
+
+    attempt: int
+    chunk: int = 1
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """Some lines, and where the log goes on."""
+
+    lines: list[LogLine]
+    next: Position
+    has_more: bool
+    """Whether another page can be read now; a live dispatch may print more later, at `next`."""
+
+
+class LogReader:
+    """Reads pages of logs."""
+
+    def __init__(self, artifacts: Artifacts) -> None:
+        self._artifacts = artifacts
+        self._counts: LRUCache[tuple[str, int, int], int] = LRUCache(CACHED_COUNTS)
+        self._lock = Lock()
+
+    def page(self, row: Dispatch, start: Position | None, limit: int) -> LogPage:
+        """Return up to `limit` lines from `start` on; by default from the beginning of the current attempt.
+
+        A position in an earlier attempt reads that attempt to its end and goes on with the next one.
+        """
+        at = start or Position(row.attempt)
+        lines: list[LogLine] = []
+        for _ in range(CHUNKS_A_PAGE):
+            chunk = self._chunk(row, at.attempt, at.chunk)
+            if chunk is None:
+                if at.attempt >= row.attempt:
+                    return LogPage(lines, at, has_more=False)
+                at = Position(at.attempt + 1)
+                continue
+            taken = chunk[at.line : at.line + limit - len(lines)]
+            lines += taken
+            end = at.line + len(taken)
+            at = Position(at.attempt, at.chunk + 1) if end >= len(chunk) else Position(at.attempt, at.chunk, end)
+            if len(lines) == limit:
+                break
+        return LogPage(lines, at, has_more=True)
+
+    def page_at(self, row: Dispatch, offset: int, limit: int) -> tuple[LogPage, int]:
+        """Return up to `limit` lines after the first `offset` of the current attempt, and the offset of the next line.
+
+        An offset too far to reach in one request gives no lines, the same offset and `has_more`: asking again gets
+        further, because the lengths of chunks that were passed are remembered.
+        """
+        at, passed, read = Position(row.attempt), 0, 0
+        while passed < offset:
+            length, known = self._length(row, at)
+            if length is None:
+                return LogPage([], at, has_more=False), passed
+            if passed + length > offset:
+                at = Position(at.attempt, at.chunk, offset - passed)
+                break
+            at, passed, read = Position(at.attempt, at.chunk + 1), passed + length, read + (not known)
+            if read == CHUNKS_A_PAGE:
+                return LogPage([], at, has_more=True), offset
+        page = self.page(row, at, limit)
+        return page, offset + len(page.lines)
+
+    def _length(self, row: Dispatch, at: Position) -> tuple[int | None, bool]:
+        with self._lock:
+            known = self._counts.get((row.id, at.attempt, at.chunk))
+        if known is not None:
+            return known, True
+        chunk = self._chunk(row, at.attempt, at.chunk)
+        return (None if chunk is None else len(chunk)), False
+
+    def _chunk(self, row: Dispatch, attempt: int, number: int) -> list[LogLine] | None:
+        if attempt == 0:
+            return None
+        chunk = self._artifacts.chunk(row.model_copy(update={"attempt": attempt}), number)
+        if chunk is not None:
+            with self._lock:
+                self._counts[row.id, attempt, number] = len(chunk)
+        return chunk

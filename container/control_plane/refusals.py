@@ -1,0 +1,97 @@
+"""Exceptions on their way out: each becomes an answer in the API's form."""
+
+from http import HTTPStatus
+
+import structlog
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as AwsConnectionError
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from control_plane.envelope import Failure, Problem, meta
+from control_plane.errors import CODES, ApiError, ErrorCode, daily_limit, invalid, throttled, unavailable
+from outpost.domain.ids import now
+from outpost.domain.lifecycle import TransitionError
+from outpost.store.database import ConflictError
+from outpost.store.dispatches import ContentionError, DailyLimitError, IdempotencyConflictError
+from outpost.store.tenants import ExistsError
+
+logger = structlog.get_logger()
+
+
+def answer(request: Request, error: ApiError) -> Response:
+    """Return the answer that tells an error."""
+    problem = Problem(code=error.code, message=error.message, details=error.details or None)
+    failure = Failure(error=problem, meta=meta(request))
+    return Response(
+        failure.model_dump_json(by_alias=True),
+        error.status_code,
+        dict(error.headers or {}),
+        media_type="application/json",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Give every exception that a route may raise its answer; the boundary answers all others with a 500."""
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    for conflict in (IdempotencyConflictError, TransitionError, ExistsError):
+        app.add_exception_handler(conflict, _conflict)
+    app.add_exception_handler(DailyLimitError, _daily_limit)
+    for contended in (ConflictError, ContentionError):
+        app.add_exception_handler(contended, _contended)
+    app.add_exception_handler(ClientError, _aws)
+    for unreachable in (AwsConnectionError, HTTPClientError):
+        app.add_exception_handler(unreachable, _aws)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    if isinstance(error, ApiError):
+        return answer(request, error)
+    status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.BAD_REQUEST
+    message = {
+        HTTPStatus.NOT_FOUND: "There is no such route: see /docs.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible here: see the header Allow.",
+        HTTPStatus.BAD_REQUEST: "The body could not be read: send JSON in UTF-8.",
+    }.get(status, status.phrase)
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return answer(request, ApiError(CODES.get(status, ErrorCode.VALIDATION_ERROR), message, headers=headers))
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    return answer(request, invalid(*(_detail(found) for found in error.errors())))
+
+
+def _detail(found: dict[str, object]) -> tuple[str, str]:
+    place = found["loc"]
+    where, *path = place if isinstance(place, tuple) else (place,)
+    if found["type"] == "json_invalid":
+        return "body", f"is not JSON (from character {path[0]} on)"
+    if found["type"] == "extra_forbidden":
+        return ".".join(map(str, path)), "is not known here: remove it, or see /docs for the right name"
+    message = str(found["msg"]).removeprefix("Value error, ")
+    return ".".join(map(str, path)) or str(where), message
+
+
+async def _conflict(request: Request, error: Exception) -> Response:
+    return answer(request, ApiError(ErrorCode.CONFLICT, str(error)))
+
+
+async def _daily_limit(request: Request, error: Exception) -> Response:
+    return answer(request, daily_limit(str(error), now()))
+
+
+async def _contended(request: Request, error: Exception) -> Response:
+    logger.warning("contended", error=str(error))
+    return answer(request, unavailable("Too many writes to the same thing at this moment: try again."))
+
+
+async def _aws(request: Request, error: Exception) -> Response:
+    if isinstance(error, ClientError) and not throttled(error):
+        raise error
+    logger.warning("AWS is not available", error=type(error).__name__, exc_info=error)
+    return answer(request, unavailable("A service that this one needs does not answer: try again."))

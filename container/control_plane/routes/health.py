@@ -1,0 +1,94 @@
+"""/health: for the load balancer, for operators, for tenants."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from control_plane.auth import AuthenticatedRoute, MayRead
+from control_plane.envelope import Success, success
+from control_plane.errors import unavailable
+from control_plane.openapi import errors
+from control_plane.routes.access import Injected
+from control_plane.schemas.health import AgentFleetView, CheckView, FleetView, HealthView, LiveView
+from control_plane.services import Services
+from outpost.domain.agents import Agent
+from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.ids import now
+from outpost.domain.tenants import Tenant
+from outpost.store.dispatches import EXAMINED
+
+router = APIRouter(tags=["health"])
+fleet_router = APIRouter(route_class=AuthenticatedRoute, tags=["health"])
+
+NEEDED = ("dynamodb", "s3", "efs")
+"""Without these no request can be served well; a worker pool in trouble only makes dispatches wait."""
+
+
+@router.get("/health/live", summary="Does the process answer?")
+async def live(request: Request) -> Success[LiveView]:
+    """Answer. Nothing else is touched, so that trouble elsewhere never restarts this service."""
+    return success(request, LiveView())
+
+
+@router.get("/health/ready", summary="Can it serve?", responses=errors(503))
+async def ready(request: Request, services: Injected) -> Success[dict[str, CheckView]]:
+    """Say whether tables, bucket and file system are reached; looked at every ten seconds at most."""
+    checks = await services.probes.checks()
+    failed = [f"{name} {checks[name].message}" for name in NEEDED if checks[name].status == "fail"]
+    if failed:
+        raise unavailable(f"Not ready: {'; '.join(failed)}.")
+    return success(request, {name: checks[name] for name in NEEDED})
+
+
+@router.get("/health", summary="How is the service?")
+async def health(request: Request, services: Injected) -> Success[HealthView]:
+    """Show the service's version and its checks. Always 200: the status is in the answer."""
+    checks = await services.probes.checks()
+    failed = {name for name, check in checks.items() if check.status == "fail"}
+    status = "unhealthy" if failed.intersection(NEEDED) else "degraded" if failed else "healthy"
+    view = HealthView.model_validate(
+        {
+            "status": status,
+            "version": services.version,
+            "uptime": int(time.monotonic() - services.started),
+            "checks": checks,
+        },
+        by_name=True,
+    )
+    return success(request, view)
+
+
+@fleet_router.get("/health/fleet", summary="How do my dispatches fare?", responses=errors())
+async def fleet(caller: MayRead, services: Injected, request: Request) -> Success[FleetView]:
+    """Show the tenant's own figures: what waits, what runs, and how the last hour went. Nothing of other tenants."""
+    return success(request, await run_in_threadpool(_fleet, services, caller.tenant))
+
+
+def _fleet(services: Services, tenant: Tenant) -> FleetView:
+    page = services.dispatches.page(tenant.id, limit=EXAMINED, since=now() - timedelta(hours=1))
+    slots = services.workers.slots(tenant.id)
+    return FleetView(
+        agents={agent: _agent(services, tenant, agent, page.rows) for agent in Agent},
+        slots_used=len(slots.taken),
+        slots=tenant.limits.concurrent,
+        last_hour=dict(Counter(row.status for row in page.rows)),
+        complete=page.last_id is None,
+    )
+
+
+def _agent(services: Services, tenant: Tenant, agent: Agent, rows: Iterable[Dispatch]) -> AgentFleetView:
+    settings = services.policy.agents.get(agent)
+    ended = [row for row in rows if row.spec.agent is agent and row.status.terminal]
+    times = [(row.ended_at - row.running_at).total_seconds() for row in ended if row.ended_at and row.running_at]
+    successes = sum(row.status is Status.SUCCESS for row in ended)
+    return AgentFleetView(
+        available=settings is not None,
+        model_id=settings.resolve_model(None) if settings else None,
+        pending=services.dispatches.pending(agent, tenant.id, EXAMINED) if settings else 0,
+        success_rate=round(successes / len(ended), 4) if ended else None,
+        mean_duration_seconds=round(sum(times) / len(times), 3) if times else None,
+    )

@@ -1,0 +1,84 @@
+"""/tenants/{id}/keys and /keys/{id}: the operator's administration of API keys."""
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from control_plane.auth import AuthenticatedRoute, Operator
+from control_plane.envelope import Pagination, Success, success
+from control_plane.errors import invalid, not_found
+from control_plane.openapi import TenantId, errors
+from control_plane.routes.access import Injected, open_cursor
+from control_plane.routes.tenants import existing
+from control_plane.schemas.tenants import IssuedKeyView, KeyRequest, KeyView, PageQuery
+from outpost.domain.ids import now
+from outpost.domain.tenants import KEY_PREFIX_LENGTH, ApiKey, hash_key, new_key
+
+router = APIRouter(route_class=AuthenticatedRoute, tags=["tenants"])
+
+_KEY_ID = re.compile(r"[0-9a-f]{64}")
+
+
+@router.post("/tenants/{tenant_id}/keys", status_code=201, summary="Issue a key", responses=errors(400, 404, 413))
+async def issue(
+    tenant_id: TenantId, body: KeyRequest, _: Operator, services: Injected, request: Request, response: Response
+) -> Success[IssuedKeyView]:
+    """Issue an API key. Its text is in this answer only: it is not stored and cannot be shown again."""
+    at = now()
+    if body.expires_at is not None and body.expires_at <= at:
+        raise invalid(("expiresAt", "is in the past: give a time to come, or leave it out"))
+    await existing(services, tenant_id)
+    text = new_key()
+    key = ApiKey(
+        sha256=hash_key(text),
+        prefix=text[:KEY_PREFIX_LENGTH],
+        tenant_id=tenant_id,
+        name=body.name,
+        scopes=body.scopes,
+        created_at=at,
+        expires=body.expires_at,
+    )
+    await run_in_threadpool(services.tenants.add_key, key)
+    response.headers["Cache-Control"] = "no-store"
+    return success(request, IssuedKeyView.of(key, at, text))
+
+
+@router.get("/tenants/{tenant_id}/keys", summary="List a tenant's keys", responses=errors(400, 404))
+async def list_(
+    tenant_id: TenantId, query: Annotated[PageQuery, Query()], _: Operator, services: Injected, request: Request
+) -> Success[list[KeyView]]:
+    """List a tenant's keys, newest first, with those that have ended."""
+    await existing(services, tenant_id)
+    context = (tenant_id,)
+    cursor = open_cursor(services, "keys", context, query.cursor)
+    keys = await run_in_threadpool(services.tenants.keys, tenant_id)
+    keys.sort(key=_order, reverse=True)
+    after = (str(cursor["created"]), str(cursor["id"])) if cursor else None
+    found = [key for key in keys if after is None or _order(key) < after]
+    shown = found[: query.limit]
+    more = None
+    if len(found) > len(shown):
+        created, sha256 = _order(shown[-1])
+        more = services.signer.seal("keys", context, {"created": created, "id": sha256})
+    pagination = Pagination(cursor=more, has_more=more is not None, limit=query.limit)
+    return success(request, [KeyView.of(key, now()) for key in shown], pagination)
+
+
+@router.delete("/keys/{key_id}", summary="Revoke a key", responses=errors(404))
+async def revoke(
+    key_id: Annotated[str, Path(description="`id` of the key.")], _: Operator, services: Injected, request: Request
+) -> Success[KeyView]:
+    """Revoke a key for good: within 30 seconds it opens nothing. Revoking it again changes nothing."""
+    key = await run_in_threadpool(services.tenants.find_key, key_id) if _KEY_ID.fullmatch(key_id) else None
+    if key is None:
+        raise not_found("key")
+    if key.status == "active":
+        key = await run_in_threadpool(services.tenants.revoke_key, key, now())
+        services.authenticator.forget()
+    return success(request, KeyView.of(key, now()))
+
+
+def _order(key: ApiKey) -> tuple[str, str]:
+    return key.created_at.isoformat(timespec="milliseconds"), key.sha256

@@ -1,0 +1,76 @@
+"""/tenants: the operator's administration of tenants."""
+
+from itertools import islice
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
+
+from control_plane.auth import AuthenticatedRoute, Operator
+from control_plane.envelope import Pagination, Success, success
+from control_plane.errors import ApiError, ErrorCode, not_found
+from control_plane.openapi import TenantId, errors
+from control_plane.routes.access import Injected, open_cursor
+from control_plane.schemas.tenants import PageQuery, TenantRequest, TenantView
+from control_plane.services import Services
+from outpost.domain.ids import now
+from outpost.domain.tenants import OPERATOR, Tenant, TenantStatus
+
+router = APIRouter(route_class=AuthenticatedRoute, tags=["tenants"])
+
+
+@router.post("/tenants", status_code=201, summary="Create a tenant", responses=errors(400, 409, 413))
+async def create(body: TenantRequest, _: Operator, services: Injected, request: Request) -> Success[TenantView]:
+    """Create a tenant; it is active at once."""
+    tenant = Tenant(id=body.id, name=body.name, tier=body.tier, overrides=body.overrides, created_at=now())
+    await run_in_threadpool(services.tenants.add, tenant)
+    return success(request, TenantView.of(tenant))
+
+
+@router.get("/tenants", summary="List tenants", responses=errors(400))
+async def list_(
+    query: Annotated[PageQuery, Query()], _: Operator, services: Injected, request: Request
+) -> Success[list[TenantView]]:
+    """List all tenants, by id."""
+    cursor = open_cursor(services, "tenants", (), query.cursor)
+    after = str(cursor["after"]) if cursor else None
+    found = await run_in_threadpool(lambda: list(islice(services.tenants.all(after), query.limit + 1)))
+    shown = found[: query.limit]
+    more = services.signer.seal("tenants", (), {"after": shown[-1].id}) if len(found) > len(shown) else None
+    pagination = Pagination(cursor=more, has_more=more is not None, limit=query.limit)
+    return success(request, [TenantView.of(tenant) for tenant in shown], pagination)
+
+
+@router.get("/tenants/{tenant_id}", summary="Look at a tenant", responses=errors(404))
+async def get(tenant_id: TenantId, _: Operator, services: Injected, request: Request) -> Success[TenantView]:
+    """Show a tenant."""
+    return success(request, TenantView.of(await existing(services, tenant_id)))
+
+
+@router.post("/tenants/{tenant_id}/suspend", summary="Suspend a tenant", responses=errors(404, 409))
+async def suspend(tenant_id: TenantId, _: Operator, services: Injected, request: Request) -> Success[TenantView]:
+    """Suspend a tenant: within 30 seconds its keys and links open nothing. What runs already runs on."""
+    if tenant_id == OPERATOR:
+        raise ApiError(ErrorCode.CONFLICT, "The operator tenant cannot be suspended: nobody could resume it.")
+    return success(request, TenantView.of(await _set_status(services, tenant_id, "suspended")))
+
+
+@router.post("/tenants/{tenant_id}/resume", summary="Resume a tenant", responses=errors(404))
+async def resume(tenant_id: TenantId, _: Operator, services: Injected, request: Request) -> Success[TenantView]:
+    """Let a suspended tenant's keys work again, within 30 seconds."""
+    return success(request, TenantView.of(await _set_status(services, tenant_id, "active")))
+
+
+async def existing(services: Services, tenant_id: str) -> Tenant:
+    """Read a tenant. Raises a 404."""
+    tenant = await run_in_threadpool(services.tenants.get, tenant_id)
+    if tenant is None:
+        raise not_found("tenant")
+    return tenant
+
+
+async def _set_status(services: Services, tenant_id: str, status: TenantStatus) -> Tenant:
+    tenant = (await existing(services, tenant_id)).model_copy(update={"status": status})
+    await run_in_threadpool(services.tenants.replace, tenant)
+    services.authenticator.forget()
+    return tenant

@@ -1,0 +1,38 @@
+"""Artifacts as the API shows them."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from control_plane.envelope import Body, View
+
+
+class ArtifactQuery(Body):
+    """How the links are made."""
+
+    expires_in: int = Field(default=3_600, ge=60, le=86_400, description="How long the links work, in seconds.")
+
+
+class LinkQuery(Body):
+    """What opens an artifact without an API key."""
+
+    token: str = Field(description="From the artifact's `url`.", max_length=2_048)
+
+
+class ArtifactView(View):
+    """A file that the winning attempt left."""
+
+    name: str = Field(description="File name.", examples=["changes.patch"])
+    type: Literal["output", "logs", "patch", "workspace", "metadata"] = Field(description="What it is.")
+    size: int = Field(description="Size in bytes.")
+    url: str = Field(description="Opens the file without an API key until `expiresAt`; redirects to storage.")
+    expires_at: datetime = Field(description="When the link ends.")
+
+
+class ArtifactList(View):
+    """What a dispatch left: while it is live, what its current attempt has uploaded so far."""
+
+    dispatch_id: str = Field(description="The dispatch.")
+    attempt: int = Field(description="The attempt that these are of.")
+    artifacts: list[ArtifactView] = Field(description="The files that are there.")

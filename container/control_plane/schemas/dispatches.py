@@ -1,0 +1,209 @@
+"""What POST /dispatch takes and what every dispatch route shows."""
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from control_plane.envelope import Body, View
+from control_plane.schemas.logs import InlineLogs
+from outpost.domain.agents import Agent
+from outpost.domain.dispatch import ContextLevel, Dispatch, InitMode, Kind, Status, WorkspaceMode
+from outpost.domain.ids import ULID_PATTERN
+from outpost.domain.reasons import ReasonCode
+from outpost.domain.repository import MAX_BRANCH_LENGTH, MAX_REPO_LENGTH
+
+DEFAULT_TIMEOUT_SECONDS = 600
+
+TagKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+TagValue = Annotated[str, StringConstraints(max_length=256)]
+SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=128)]
+
+
+class DispatchRequest(Body):
+    """A task for an agent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "agent": "shell",
+                    "task": "set -e\necho 'Hello' >> GREETING.md",
+                    "repo": "acme/website",
+                    "branch": "main",
+                    "timeoutSeconds": 300,
+                    "tags": {"team": "web"},
+                },
+            ],
+        },
+    )
+
+    agent: Agent = Field(description="Who does the task. Not every environment enables every agent.")
+    task: str = Field(min_length=10, max_length=50_000, description="What to do, in words (for `shell`: a script).")
+    model_id: str | None = Field(
+        default=None,
+        max_length=128,
+        description="Model id, or `flagship`, `balanced`, `fast`. Default: the agent's flagship.",
+    )
+    repo: str | None = Field(
+        default=None,
+        max_length=MAX_REPO_LENGTH,
+        description="Repository to clone: `owner/name`, or an https git URL on an allowed host.",
+        examples=["acme/website"],
+    )
+    branch: str | None = Field(
+        default=None,
+        max_length=MAX_BRANCH_LENGTH,
+        description="Branch to start from; needs `repo`. Default: the repository's own.",
+    )
+    context: ContextLevel = Field(default="standard", description="How much context the agent is given.")
+    workspace_mode: WorkspaceMode = Field(
+        default="ephemeral",
+        description="`ephemeral`: gone with the run. `persistent` is not available yet and is refused.",
+    )
+    workspace_id: str | None = Field(
+        default=None, pattern=ULID_PATTERN, description="The workspace, when `workspaceMode` is `persistent`."
+    )
+    workspace_init_mode: InitMode = Field(
+        default="full", description="How much of the repository to fetch: all, the newest commit only, or nothing."
+    )
+    timeout_seconds: StrictInt | None = Field(
+        default=None,
+        ge=30,
+        le=86_400,
+        description="Time limit of the agent's run, at most the tier's. Default: 600, or the tier's if that is less.",
+    )
+    queue_timeout_seconds: StrictInt = Field(
+        default=86_400, ge=60, le=86_400, description="How long to wait for a worker before giving up."
+    )
+    additional_secrets: list[SecretName] = Field(
+        default_factory=list, max_length=20, description="Names of the tenant's secrets that the agent may read."
+    )
+    tags: dict[TagKey, TagValue] = Field(
+        default_factory=dict, max_length=20, description="Labels to find the dispatch by: at most 20 pairs."
+    )
+    retryable: StrictBool = Field(
+        default=False, description="Whether the task may run again when its worker is lost in mid-run."
+    )
+
+
+class CancelRequest(Body):
+    """Why a dispatch is cancelled."""
+
+    reason: str | None = Field(default=None, max_length=500, description="Shown in the dispatch's reason.")
+
+
+class ListQuery(Body):
+    """The filters of the list, all of which must match."""
+
+    status: Status | None = Field(default=None, description="Only dispatches in this state.")
+    agent: Agent | None = Field(default=None, description="Only dispatches for this agent.")
+    repo: str | None = Field(default=None, max_length=MAX_REPO_LENGTH, description="Only dispatches on this `repo`.")
+    since: AwareDatetime | None = Field(default=None, description="Only dispatches created at this time or later.")
+    until: AwareDatetime | None = Field(default=None, description="Only dispatches created before this time.")
+    tag: list[str] = Field(
+        default_factory=list,
+        max_length=20,
+        description="Only dispatches with this tag, as `key:value`; given more than once, all must match.",
+    )
+    limit: int = Field(default=20, ge=1, le=100, description="Most dispatches on a page.")
+    cursor: str | None = Field(default=None, description="`meta.pagination.cursor` of the page before.")
+
+    def matches(self, row: Dispatch) -> bool:
+        """Say whether a dispatch passes the filters that the query itself cannot apply."""
+        tags = {f"{key}:{value}" for key, value in row.spec.tags.items()}
+        return (
+            self.status in (None, row.status)
+            and self.agent in (None, row.spec.agent)
+            and self.repo in (None, row.spec.repo)
+            and tags.issuperset(self.tag)
+        )
+
+    @property
+    def selective(self) -> bool:
+        """Say whether rows have to be looked at one by one."""
+        return bool(self.status or self.agent or self.repo or self.tag)
+
+
+class StatusQuery(Body):
+    """Whether to show log lines with the status."""
+
+    log_limit: int = Field(default=0, ge=0, le=1_000, description="Most log lines to show; 0 shows none.")
+    log_offset: int = Field(default=0, ge=0, description="How many lines of the current attempt's log to skip.")
+
+
+class ReasonView(View):
+    """Why a dispatch ended."""
+
+    code: ReasonCode = Field(description="For programs.")
+    message: str = Field(description="What happened.")
+    remedy: str = Field(description="What to do about it.")
+
+
+class UsageView(View):
+    """What the last attempt consumed."""
+
+    duration_seconds: float = Field(description="Run time of the agent.")
+    input_tokens: int = Field(description="Tokens that the model read.")
+    output_tokens: int = Field(description="Tokens that the model wrote.")
+
+
+class DispatchView(View):
+    """A dispatch. The task's text is not shown again."""
+
+    id: str = Field(description="ULID.")
+    kind: Kind = Field(description="`task`, or `promote` for the publication of a result.")
+    status: Status = Field(description="Where it is; `success`, `failed`, `timeout` and `cancelled` are final.")
+    agent: Agent = Field(description="Who does the task.")
+    model_id: str | None = Field(description="The model, resolved; null for an agent without one.")
+    repo: str | None = Field(description="The repository that is cloned.")
+    branch: str | None = Field(description="The branch to start from.")
+    context: ContextLevel = Field(description="How much context the agent is given.")
+    workspace_mode: WorkspaceMode = Field(description="Whether the workspace outlives the run.")
+    workspace_id: str | None = Field(description="The persistent workspace.")
+    workspace_init_mode: InitMode = Field(description="How much of the repository is fetched.")
+    timeout_seconds: int = Field(description="Time limit of the agent's run.")
+    queue_timeout_seconds: int = Field(description="How long it waits for a worker.")
+    additional_secrets: list[str] = Field(description="Names of the secrets that the agent may read.")
+    tags: dict[str, str] = Field(description="Labels.")
+    retryable: bool = Field(description="Whether it may run again when its worker is lost in mid-run.")
+    created_by: str = Field(description="Display prefix of the API key that dispatched it.")
+    attempt: int = Field(description="How often a worker has claimed it.")
+    progress: str | None = Field(description="What the agent last said about how far it is.")
+    exit_code: int | None = Field(description="Exit code of the agent's process.")
+    reason: ReasonView | None = Field(description="Why it ended; null while it is live.")
+    usage: UsageView | None = Field(description="What it consumed; null until the worker has reported.")
+    cancel_requested_at: datetime | None = Field(description="When cancelling was asked for.")
+    cancel_reason: str | None = Field(description="Why it is being cancelled.")
+    created_at: datetime = Field(description="When it was accepted.")
+    queued_at: datetime = Field(description="When it last became pending.")
+    provisioning_at: datetime | None = Field(description="When a worker claimed it.")
+    running_at: datetime | None = Field(description="When the agent started; the time limit counts from here.")
+    completing_at: datetime | None = Field(description="When the agent ended and the upload began.")
+    ended_at: datetime | None = Field(description="When it became final.")
+    expires_at: datetime = Field(description="When the dispatch and its artifacts are deleted.")
+
+    @classmethod
+    def of(cls, row: Dispatch, **more: object) -> Self:
+        """Show a row as it is; what the view does not name stays inside."""
+        return cls.model_validate({**row.spec.model_dump(), **row.model_dump(), **more}, by_name=True)
+
+    @classmethod
+    def as_created(cls, row: Dispatch) -> Self:
+        """Show a row as it was when it was created, however far it is now: a replay repeats the first answer."""
+        fixed = {"id", "tenant_id", "created_by", "spec", "expires_at", "created_at"}
+        return cls.of(Dispatch.model_validate({**row.model_dump(include=fixed), "queued_at": row.created_at}))
+
+
+class StatusView(DispatchView):
+    """A dispatch, with what only the single look-up tells."""
+
+    queue_position: int | None = Field(
+        description="Place in the tenant's queue for the agent, from 1; null beyond 100, or when not pending."
+    )
+    logs: InlineLogs | None = Field(description="Log lines, when `logLimit` asks for some.")
+
+
+ALIASES = {name: to_camel(name) for name in DispatchRequest.model_fields}
+"""A request's field as code names it -> as the client does."""

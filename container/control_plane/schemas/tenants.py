@@ -1,0 +1,115 @@
+"""Tenants and keys as the operator sees them."""
+
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import AwareDatetime, Field, StrictInt
+
+from control_plane.envelope import Body, View
+from outpost.domain.tenants import TIERS, ApiKey, KeyStatus, Limits, Scope, Tenant, TenantStatus
+
+Tier = Literal["free", "starter", "pro", "enterprise"]
+
+
+class LimitsRequest(Body):
+    """Limits of a tenant's own; what is left out is the tier's."""
+
+    concurrent: StrictInt | None = Field(default=None, ge=1, le=1_000, description="Dispatches that run at once.")
+    daily: StrictInt | None = Field(default=None, ge=1, description="Dispatches a day (UTC).")
+    timeout_seconds: StrictInt | None = Field(default=None, ge=30, le=86_400, description="Longest time limit.")
+
+
+class TenantRequest(Body):
+    """A new tenant."""
+
+    id: str = Field(
+        pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$",
+        description="3 to 40 lower-case letters, digits and dashes. Cannot be changed.",
+        examples=["acme"],
+    )
+    name: str = Field(min_length=1, max_length=100, description="For people.", examples=["Acme Inc."])
+    tier: Tier = Field(default="free", description="Sets the limits.")
+    limits: LimitsRequest | None = Field(default=None, description="Limits that differ from the tier's.")
+
+    @property
+    def overrides(self) -> Limits | None:
+        """The limits of the tenant's own, filled up from the tier."""
+        if self.limits is None:
+            return None
+        own = self.limits.model_dump(exclude_none=True)
+        return TIERS[self.tier].model_copy(update=own)
+
+
+class LimitsView(View):
+    """What a tenant may use."""
+
+    concurrent: int = Field(description="Dispatches that run at once; more wait.")
+    daily: int = Field(description="Dispatches a day (UTC); more are refused.")
+    timeout_seconds: int = Field(description="Longest time limit of a dispatch.")
+
+
+class TenantView(View):
+    """A tenant."""
+
+    id: str = Field(description="Identifies the tenant.")
+    name: str = Field(description="For people.")
+    tier: Tier = Field(description="Sets the limits.")
+    status: TenantStatus = Field(description="A suspended tenant's keys open nothing.")
+    limits: LimitsView = Field(description="The limits that apply.")
+    created_at: datetime = Field(description="When it was created.")
+
+    @classmethod
+    def of(cls, tenant: Tenant) -> Self:
+        """Show a tenant."""
+        limits = tenant.limits.model_dump()
+        return cls.model_validate({**tenant.model_dump(), "limits": limits}, by_name=True)
+
+
+class PageQuery(Body):
+    """Which part of a list to read."""
+
+    limit: int = Field(default=20, ge=1, le=100, description="Most entries on a page.")
+    cursor: str | None = Field(default=None, description="`meta.pagination.cursor` of the page before.")
+
+
+class KeyRequest(Body):
+    """A new API key."""
+
+    name: str = Field(min_length=1, max_length=100, description="What it is for.", examples=["ci"])
+    scopes: frozenset[Scope] = Field(min_length=1, description="What it may do; `admin` implies all.")
+    expires_at: AwareDatetime | None = Field(default=None, description="When it ends by itself.")
+
+
+class KeyView(View):
+    """An API key, without its text."""
+
+    id: str = Field(description="Names the key to revoke it. It is the SHA-256 of the key's text and opens nothing.")
+    prefix: str = Field(description="The first 12 characters of the key's text, to recognise it by.")
+    tenant_id: str = Field(description="Whose key it is.")
+    name: str = Field(description="What it is for.")
+    scopes: list[Scope] = Field(description="What it may do.")
+    status: KeyStatus | Literal["expired"] = Field(description="Only an active key opens anything.")
+    created_at: datetime = Field(description="When it was issued.")
+    expires_at: datetime | None = Field(description="When it ends, or was revoked.")
+
+    @classmethod
+    def of(cls, key: ApiKey, at: datetime, text: str | None = None) -> Self:
+        """Show a key as it is at a time; its text only when it has just been issued."""
+        expired = key.status == "active" and not key.usable(at)
+        return cls.model_validate(
+            {
+                **key.model_dump(exclude={"scopes"}),
+                "id": key.sha256,
+                "scopes": sorted(key.scopes),
+                "status": "expired" if expired else key.status,
+                "expires_at": key.expires,
+                "key": text,
+            },
+            by_name=True,
+        )
+
+
+class IssuedKeyView(KeyView):
+    """An API key that was just issued."""
+
+    key: str = Field(description="The key's text: shown this once, stored nowhere.", repr=False)

@@ -1,0 +1,98 @@
+"""What the routes work with, connected as the environment says."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import boto3
+
+from control_plane.admission import Policy
+from control_plane.auth import Authenticator
+from control_plane.log_reader import LogReader
+from control_plane.probes import Probe, Probes
+from control_plane.signing import Signer
+from outpost.names import Env
+from outpost.store.artifacts import Artifacts
+from outpost.store.database import CLIENT_CONFIG, Database
+from outpost.store.dispatches import Dispatches
+from outpost.store.tenants import Tenants
+from outpost.store.wakeups import Wakeups, agents_from_environment
+from outpost.store.workers import Workers
+
+if TYPE_CHECKING:
+    from types_boto3_efs.client import EFSClient
+
+DEFAULT_RETENTION_DAYS = 180
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that a request may need."""
+
+    version: str
+    policy: Policy
+    dispatches: Dispatches
+    tenants: Tenants
+    workers: Workers
+    artifacts: Artifacts
+    signer: Signer
+    authenticator: Authenticator
+    logs: LogReader
+    probes: Probes
+    started: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def from_environment(cls, signing_secret: str) -> "Services":
+        """Connect everything. Raises `KeyError` naming a variable that is missing."""
+        database = Database.from_environment()
+        dispatches = Dispatches(database, Wakeups.from_environment())
+        tenants = Tenants(database)
+        artifacts = Artifacts.from_environment()
+        return cls(
+            version=os.environ.get(Env.VERSION) or version("outpost"),
+            policy=_policy(),
+            dispatches=dispatches,
+            tenants=tenants,
+            workers=Workers(database, dispatches),
+            artifacts=artifacts,
+            signer=Signer(signing_secret),
+            authenticator=Authenticator(tenants),
+            logs=LogReader(artifacts),
+            probes=Probes(_probes(database, artifacts)),
+        )
+
+
+def _policy() -> Policy:
+    hosts = os.environ.get(Env.GIT_ALLOWED_HOSTS, "")
+    days = int(os.environ.get(Env.RETENTION_DAYS, DEFAULT_RETENTION_DAYS))
+    return Policy(
+        agents=agents_from_environment(),
+        git_hosts=frozenset(filter(None, hosts.split(","))),
+        retention=timedelta(days=days),
+    )
+
+
+def _probes(database: Database, artifacts: Artifacts) -> dict[str, Probe]:
+    efs: EFSClient = boto3.client("efs", config=CLIENT_CONFIG)
+    file_system = os.environ[Env.FILE_SYSTEM_ID]
+
+    def reach_database() -> str:
+        database.get(database.dispatches, "PROBE", "PROBE")
+        return "dispatches table answers"
+
+    def reach_workers() -> str:
+        lease = database.get(database.workers, "LEASE#planner", "LEASE")
+        return "planner has run" if lease else "workers table answers; planner has not run yet"
+
+    def reach_bucket() -> str:
+        artifacts.reach()
+        return "artifacts bucket answers"
+
+    def reach_files() -> str:
+        found = efs.describe_file_systems(FileSystemId=file_system)["FileSystems"]
+        return f"file system is {found[0]['LifeCycleState']}"
+
+    return {"dynamodb": reach_database, "s3": reach_bucket, "efs": reach_files, "worker-pool": reach_workers}
