@@ -1,7 +1,7 @@
 """One instance of the embedded AWS with its git server and its deployment: what `outpost local` and the tests drive.
 
-The cloud's state lives in the server's memory. After `kill -9` of everything (or a reboot) `start` clears what was left,
-begins with an empty account, and `deploy` fills it again; repositories and logs in the data folder stay.
+The cloud's state lives in the server's memory. After `kill -9` of everything (or a reboot) `start` clears what was
+left, begins with an empty account, and `deploy` fills it again; repositories and logs in the data folder stay.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Runs container images as plain local processes, behind the small part of docker-py that MiniStack's ECS uses (gap 3).
 
 An image is run from the checkout: its Dockerfile says what, the checkout's own Python and source folders say with what.
-Each task has a home folder that is removed when it ends, a loopback address of its own (so that many tasks can listen on
-the same port and the load balancer finds each) and an init process that leaves nothing behind. It isolates nothing:
+Each task has a home folder that is removed when it ends, a loopback address of its own (so that many tasks can listen
+on the same port and the load balancer finds each) and an init process that leaves nothing behind. It isolates nothing:
 same user, same file system, same network as the developer's shell. Linux only (child subreaper, 127.0.0.0/8).
 """
 
@@ -10,7 +10,7 @@ import itertools
 import threading
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from docker.errors import ImageNotFound, NotFound
 
@@ -29,7 +29,7 @@ class _SelfContainer:
 
     id = SELF_NAME
     status = "running"
-    attrs = {"NetworkSettings": {"Networks": {NETWORK: {"IPAddress": "127.0.0.1"}}}}
+    attrs: ClassVar[dict[str, Any]] = {"NetworkSettings": {"Networks": {NETWORK: {"IPAddress": "127.0.0.1"}}}}
 
 
 class _Images:

@@ -7,7 +7,6 @@ process ids are reused, and a record may be older than the last reboot.
 import json
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,20 +32,23 @@ class Record:
 
 def start(
     name: str, argv: Sequence[str], *, data_dir: Path, port: int, log: Path, env: Mapping[str, str], detail: str = ""
-) -> "subprocess.Popen[bytes]":
+) -> psutil.Process:
     """Start a process that outlives this one, with its output in `log`, and record it as `name`."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            argv,
-            env={**env, INSTANCE_MARKER: str(data_dir)},
-            cwd=data_dir,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    record = Record(process.pid, psutil.Process(process.pid).create_time(), port, detail)
+    create = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    pid = os.posix_spawnp(
+        argv[0],
+        list(argv),
+        {**env, INSTANCE_MARKER: str(data_dir)},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), create, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    process = psutil.Process(pid)
+    record = Record(pid, process.create_time(), port, detail)
     _record_path(data_dir, name).write_text(json.dumps(asdict(record)))
     return process
 
@@ -59,7 +61,7 @@ def find(name: str, data_dir: Path) -> Record | None:
     except (FileNotFoundError, ValueError, TypeError, psutil.NoSuchProcess):
         return None
     same = abs(process.create_time() - record.started) < 1
-    return record if same and _is_marked(process, data_dir) and process.status() != psutil.STATUS_ZOMBIE else None
+    return record if same and _is_marked(process, data_dir) and _alive(process) else None
 
 
 def end(name: str, data_dir: Path) -> None:
@@ -85,10 +87,10 @@ def marked(data_dir: Path, variable: str, value: str) -> Iterable[psutil.Process
             yield process
 
 
-def wait_for_port(port: int, process: "subprocess.Popen[bytes]", seconds: float = 30.0) -> bool:
+def wait_for_port(port: int, process: psutil.Process, seconds: float = 30.0) -> bool:
     """Wait until something accepts connections on 127.0.0.1; False when the process ended or the time is over."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and _alive(process):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return True
@@ -108,6 +110,10 @@ def check_port_free(port: int, option: str) -> None:
 
 def _record_path(data_dir: Path, name: str) -> Path:
     return data_dir / f"{name}.process.json"
+
+
+def _alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def _is_marked(process: psutil.Process, data_dir: Path) -> bool:

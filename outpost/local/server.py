@@ -1,8 +1,8 @@
 """The embedded AWS: `python -m outpost.local.server --data-dir FOLDER --port PORT [--engine process|docker|podman]`.
 
 MiniStack in this process, with our extensions, on 127.0.0.1 only, IAM enforced, API calls recorded by CloudTrail. The
-state lives in memory: a restarted server is an empty account. SIGTERM and SIGINT end it together with every task process
-and Lambda worker it started.
+state lives in memory: a restarted server is an empty account. SIGTERM and SIGINT end it together with every task
+process and Lambda worker it started.
 """
 
 import argparse
@@ -12,11 +12,13 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from outpost.local.settings import ACCOUNT, REGION, ROOT_KEY, Engine, Settings
 
 if TYPE_CHECKING:
+    from hypercorn.typing import ASGIFramework
+
     from outpost.local.process_engine import ProcessEngine
 
 _STOP_SECONDS = 5.0
@@ -83,7 +85,7 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(wrap(app.app), config, shutdown_trigger=stop.wait)
+    await serve(cast("ASGIFramework", wrap(app.app)), config, shutdown_trigger=stop.wait)
     await asyncio.to_thread(_stop_children, engine)
 
 

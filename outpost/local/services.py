@@ -45,7 +45,7 @@ def _completed(service: dict[str, Any]) -> bool:
 
 
 def _check(ecs: Any, service: dict[str, Any], *, expired: bool) -> None:
-    failed = any(d.get("rolloutState") == "FAILED" for d in service["deployments"])
+    failed = service["deployments"][0]["rolloutState"] == "FAILED"  # the newest is first
     if failed or expired:
         reasons = "\n".join(_stop_reasons(ecs, service)) or "no task stopped"
         state = "failed" if failed else "did not become steady in time"

@@ -21,14 +21,14 @@ PR_SET_CHILD_SUBREAPER = 36
 def descendants(root: int) -> list[int]:
     """Every process below `root`, read from /proc."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             try:
-                stat = Path("/proc", entry, "stat").read_text()
+                stat = (entry / "stat").read_text()
             except OSError:
                 continue  # it ended meanwhile
             parent = int(stat.rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry))
+            children.setdefault(parent, []).append(int(entry.name))
     found: list[int] = []
     queue = [root]
     while queue:

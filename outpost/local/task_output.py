@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 
 class OutputLog:
@@ -17,7 +17,7 @@ class OutputLog:
         self._closed = False
         self._changed = threading.Condition()
 
-    def copy_from(self, source: BinaryIO) -> None:
+    def copy_from(self, source: IO[bytes]) -> None:
         """Write everything `source` gives until its end."""
         with self._path.open("wb", buffering=0) as file:
             while chunk := os.read(source.fileno(), 65536):

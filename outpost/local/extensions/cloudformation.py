@@ -1,8 +1,8 @@
 """How a CloudFormation resource type is added to MiniStack (gap 1).
 
-MiniStack refuses a template that names a type it has no handler for. The services behind the types we need mostly exist,
-so each handler calls the service's own function in process. A handler runs on the server's event loop: a call back over
-HTTP would wait for itself.
+MiniStack refuses a template that names a type it has no handler for. The services behind the types we need mostly
+exist, so each handler calls the service's own function in process. A handler runs on the server's event loop: a call
+back over HTTP would wait for itself.
 """
 
 import json

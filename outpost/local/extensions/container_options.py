@@ -1,7 +1,7 @@
 """Containers run with the options of their definition (gap 7).
 
-MiniStack passes an engine the environment, added capabilities, network, volumes and platform only, so that isolation and
-memory limits would be the engine's defaults.
+MiniStack passes an engine the environment, added capabilities, network, volumes and platform only, so that isolation
+and memory limits would be the engine's defaults.
 """
 
 from typing import Any

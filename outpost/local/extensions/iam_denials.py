@@ -1,4 +1,4 @@
-"""Every refused call is written to the server's log: CloudTrail, where AWS shows them, records only calls that succeed."""
+"""Every refused call is in the server's log: CloudTrail, where AWS shows them, records only what succeeds here."""
 
 import logging
 from typing import Any

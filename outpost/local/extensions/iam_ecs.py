@@ -1,9 +1,9 @@
 """IAM asks for ECS calls what AWS asks (gap 6).
 
-MiniStack authorises every ECS call that names a cluster on the cluster's ARN, never fills `ecs:cluster`, and starts tasks
-with any role. On AWS, RunTask is authorised on the task definition, the task calls on the task, the service calls on the
-service; `ecs:cluster` is a condition key of most; a role goes into a task only with iam:PassRole, tags only with
-ecs:TagResource.
+MiniStack authorises every ECS call that names a cluster on the cluster's ARN, never fills `ecs:cluster`, and starts
+tasks with any role. On AWS, RunTask is authorised on the task definition, the task calls on the task, the service
+calls on the service; `ecs:cluster` is a condition key of most; a role goes into a task only with iam:PassRole, tags
+only with ecs:TagResource.
 """
 
 import json

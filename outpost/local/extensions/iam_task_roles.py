@@ -1,7 +1,7 @@
 """A task acts as its task role (gap 6): MiniStack's credential endpoint hands out keys that nothing knows.
 
-Each container gets a credentials URI of its own, as on ECS. The endpoint registers a session of the real task role, which
-IAM then enforces; botocore asks again before it expires.
+Each container gets a credentials URI of its own, as on ECS. The endpoint registers a session of the real task role,
+which IAM then enforces; botocore asks again before it expires.
 """
 
 import json
@@ -41,7 +41,7 @@ class TaskCredentials:
     """The credential endpoint of every running container."""
 
     def __init__(self, *, in_environment: bool) -> None:
-        """`in_environment`: give the keys as variables, because SDKs refuse plain HTTP to an engine's bridge address."""
+        """`in_environment`: keys as variables, because SDKs refuse plain HTTP to an engine's bridge address."""
         self._in_environment = in_environment
         self._grants: dict[str, _Grant] = {}
 
@@ -107,8 +107,8 @@ def _check_trust(role_arn: str) -> None:
         if statement.get("Effect") == "Allow" and trusted:
             return
     raise TaskRoleError(
-        f"ECS was unable to assume the role '{role_arn}' that was provided for this task. Verify that the role exists and "
-        "that its trust policy allows ecs-tasks.amazonaws.com"
+        f"ECS was unable to assume the role '{role_arn}' that was provided for this task. Verify that the role exists "
+        "and that its trust policy allows ecs-tasks.amazonaws.com"
     )
 
 

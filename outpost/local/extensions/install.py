@@ -16,7 +16,9 @@ from outpost.local.extensions import (
     network_types,
     operations_types,
     scaling_types,
+    secret_references,
     send_command,
+    service_deployments,
     task_definitions,
     task_lifecycle,
 )
@@ -28,9 +30,18 @@ from outpost.local.settings import Settings
 
 def install_extensions(settings: Settings) -> tuple[ProcessEngine | None, Callable[[AsgiApp], AsgiApp]]:
     """Install all; answers the process engine (None with a container engine) and the wrapper for MiniStack's app."""
-    for module in (network_types, operations_types, scaling_types, task_definitions):
+    for module in (network_types, operations_types, scaling_types, secret_references, task_definitions):
         module.install()
-    for module in (iam_denials, iam_transport, iam_ecr, iam_ecs, iam_sts, lambda_workers, send_command):
+    for module in (
+        iam_denials,
+        iam_transport,
+        iam_ecr,
+        iam_ecs,
+        iam_sts,
+        lambda_workers,
+        send_command,
+        service_deployments,
+    ):
         module.install()
     container_options.install(settings.engine)
     events = TaskEvents()

@@ -1,7 +1,8 @@
 """A secret's Ref is its ARN (extends gap 1).
 
-MiniStack answers the secret's name, so a policy that names `!Ref Secret`, as every grant of the CDK does, admits nothing
-under enforced IAM. Its own handlers keep working with names: the ARN stands only where CloudFormation sees it.
+MiniStack answers the secret's name, so a policy that names `!Ref Secret`, as every grant of the CDK does, admits
+nothing under enforced IAM. Its own handlers keep working with names: the ARN stands only where CloudFormation sees
+it.
 """
 
 from ministack.services.cloudformation import provisioners

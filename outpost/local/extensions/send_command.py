@@ -1,7 +1,7 @@
 """CloudTrail hides what SendCommand ran (gap 9): MiniStack records its parameters in clear.
 
-AWS writes HIDDEN_DUE_TO_SECURITY_REASONS in their place. Code that reads commands out of the trail works here otherwise,
-and never on AWS.
+AWS writes HIDDEN_DUE_TO_SECURITY_REASONS in their place. Code that reads commands out of the trail works here
+otherwise, and never on AWS.
 """
 
 from typing import Any

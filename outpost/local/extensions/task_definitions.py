@@ -12,7 +12,7 @@ from ministack.services.cloudformation import provisioners
 
 from outpost.local.extensions.cloudformation import Created, Properties, camel_case
 
-_TASK_MEMBERS = {"RuntimePlatform": "runtimePlatform", "EphemeralStorage": "ephemeralStorage", "Volumes": "volumes"}
+_TASK_MEMBERS = {"RuntimePlatform": "runtimePlatform", "EphemeralStorage": "ephemeralStorage"}
 
 
 def install() -> None:
@@ -25,6 +25,7 @@ def install() -> None:
         for member, name in _TASK_MEMBERS.items():
             if member in props:
                 record[name] = camel_case(props[member])
+        record["volumes"] = [_volume(volume) for volume in props.get("Volumes", [])]
         return arn, attributes
 
     provisioners._normalize_container_defs = container_definitions
@@ -45,4 +46,17 @@ def _container_definition(definition: Properties) -> dict[str, Any]:
     logging = definition.get("LogConfiguration")
     if logging and "Options" in logging:
         converted["logConfiguration"]["options"] = logging["Options"]
+    return converted
+
+
+def _volume(volume: Properties) -> dict[str, Any]:
+    """A volume with the API's spelling, which for EFS is not the template's with another first letter."""
+    converted: dict[str, Any] = camel_case(volume)
+    efs = converted.pop("eFSVolumeConfiguration", None) or converted.pop("efsVolumeConfiguration", None)
+    if efs:
+        efs["fileSystemId"] = efs.pop("filesystemId")
+        authorization = efs.get("authorizationConfig", {})
+        if "iAM" in authorization:
+            authorization["iam"] = authorization.pop("iAM")
+        converted["efsVolumeConfiguration"] = efs
     return converted

@@ -1,7 +1,7 @@
 """ECS publishes "ECS Task State Change" events (gap 2): MiniStack emits none.
 
-The functions through which MiniStack moves a task are wrapped: whenever one has changed a task, an event with the task's
-fields at that moment goes to the default bus. One thread publishes, in the order of the changes.
+The functions through which MiniStack moves a task are wrapped: whenever one has changed a task, an event with the
+task's fields at that moment goes to the default bus. One thread publishes, in the order of the changes.
 """
 
 import copy

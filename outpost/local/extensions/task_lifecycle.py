@@ -1,8 +1,8 @@
 """RunTask and StopTask behave as ECS documents them (extends gap 3).
 
-MiniStack's StopTask reports STOPPED with exit code 0 before the container even got SIGTERM, and ignores stopTimeout; its
-RunTask ignores clientToken and the limits on count and overrides. What a worker does on SIGTERM, the exit code 137 of a
-killed one, and the retry of a launch would all be tested against something that does not exist.
+MiniStack's StopTask reports STOPPED with exit code 0 before the container even got SIGTERM, and ignores stopTimeout;
+its RunTask ignores clientToken and the limits on count and overrides. What a worker does on SIGTERM, the exit code 137
+of a killed one, and the retry of a launch would all be tested against something that does not exist.
 """
 
 import json
@@ -44,7 +44,8 @@ class _IdempotentRunTask:
     def __call__(self, data: Request) -> Response:
         refused = _limit_error(data)
         if refused:
-            return error_response_json("InvalidParameterException", refused, 400)
+            return _error("InvalidParameterException", refused)
+        data = {"group": f"family:{_family(data)}", **data}
         token = data.get("clientToken")
         if not token:
             return self._run_task(data)
@@ -58,10 +59,17 @@ class _IdempotentRunTask:
                 self._answers[key] = (request, answer)
             first_request, answer = self._answers[key]
         if first_request != request:
-            return error_response_json(
-                "ConflictException", "The provided clientToken is already in use with a different request.", 400
-            )
+            return _error("ConflictException", "The clientToken is already in use with a different request.")
         return answer
+
+
+def _error(code: str, message: str) -> Response:
+    response: Response = error_response_json(code, message, 400)
+    return response
+
+
+def _family(data: Request) -> str:
+    return str(data.get("taskDefinition", "")).rpartition("/")[2].partition(":")[0]
 
 
 def _limit_error(data: Request) -> str | None:
@@ -79,12 +87,14 @@ def _stopper(stop_code: str, on_change: Callable[[Task], None]) -> Callable[[Req
         cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
         task = ecs._resolve_task(data.get("task", ""), cluster) if cluster else None
         if task is None:
-            return error_response_json("InvalidParameterException", "The referenced task was not found.", 400)
-        if _begin_stop(task, data.get("reason", "Task stopped by user"), stop_code):
+            return _error("InvalidParameterException", "The referenced task was not found.")
+        begun = _begin_stop(task, data.get("reason", "Task stopped by user"), stop_code)
+        response: Response = json_response({"task": ecs._sanitize(task)})
+        if begun:
             on_change(task)
             account, region = get_account_id(), get_region()
             spawn_background(lambda: _finish_stop(task, account, region, on_change), thread_name="ecs-stop-task")
-        return json_response({"task": ecs._sanitize(task)})
+        return response
 
     return stop
 

@@ -99,7 +99,9 @@ class Demo(cdk.Stack):
         return table
 
     def _image(self, target: str) -> ecs.ContainerImage:
-        return ecs.ContainerImage.from_asset(str(HERE), target=target, exclude=["functions", "app.py"])
+        return ecs.ContainerImage.from_asset(
+            str(HERE), target=target, exclude=["functions", "app.py", "**/__pycache__"]
+        )
 
     def _task_definition(self, name: str, command: list[str] | None = None) -> ecs.FargateTaskDefinition:
         definition = ecs.FargateTaskDefinition(self, name)

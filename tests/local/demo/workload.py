@@ -10,12 +10,12 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import boto3
+
 
 def describe() -> dict[str, Any]:
     """Who this task is: its role session and what its metadata endpoint says."""
-    import boto3
-
-    with urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"] + "/task") as answer:
+    with urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"] + "/task") as answer:  # noqa: S310
         metadata = json.load(answer)
     return {
         "caller": boto3.client("sts").get_caller_identity()["Arn"],
@@ -54,17 +54,19 @@ def main() -> int:
     print(f"demo {command} started", flush=True)
     if command == "serve":
         exit_with(0)
-        ThreadingHTTPServer((os.environ.get("OUTPOST_BIND_HOST", "0.0.0.0"), 8080), Handler).serve_forever()
+        host = os.environ.get("OUTPOST_BIND_HOST", "0.0.0.0")  # noqa: S104 - in a container of its own
+        ThreadingHTTPServer((host, 8080), Handler).serve_forever()
     elif command == "exit":
-        print(json.dumps(describe()), flush=True)
         return int(arguments[0])
+    elif command == "identify":
+        print(json.dumps(describe()), flush=True)
     elif command == "linger":
         exit_with(int(arguments[0]))
         time.sleep(600)
     elif command == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         # A child in a session of its own: a signal to the process group would not reach it.
-        subprocess.Popen(["sleep", "600"], start_new_session=True)
+        subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
         time.sleep(600)
     return 0
 

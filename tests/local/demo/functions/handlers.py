@@ -12,13 +12,12 @@ def launch(event: dict[str, Any], _context: object) -> list[str]:
     started = []
     for record in event["Records"]:
         row = record["dynamodb"]["NewImage"]
-        override = {"name": "job", "command": ["exit", row["exit_code"]["S"]]}
         answer = ecs.run_task(
             cluster=os.environ["CLUSTER"],
             taskDefinition=os.environ["FAMILY"],
             launchType="FARGATE",
             networkConfiguration={"awsvpcConfiguration": {"subnets": os.environ["SUBNETS"].split(",")}},
-            overrides={"containerOverrides": [override]},
+            overrides={"containerOverrides": [{"name": "job", "command": ["exit", row["exit_code"]["S"]]}]},
             startedBy=row["pk"]["S"],
         )
         started += [task["taskArn"] for task in answer["tasks"]]

@@ -1,0 +1,57 @@
+"""Running instances of the embedded AWS for the tests, each with a temporary data folder and free ports."""
+
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from outpost.local.cdk import CdkApp
+from outpost.local.environment import LocalEnvironment
+
+DEMO = Path(__file__).parent / "demo"
+DEMO_IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/assets:demo-job"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(open_socket.getsockname()[1]) for open_socket in sockets]
+    for open_socket in sockets:
+        open_socket.close()
+    return ports
+
+
+def new_environment(data_dir: Path) -> LocalEnvironment:
+    """An instance that is not started yet; its app is the demonstration app."""
+    port, git_port = free_ports(2)
+    app = CdkApp(stacks="*", command=f"{sys.executable} {DEMO / 'app.py'}")
+    return LocalEnvironment(data_dir, port, git_port, app=app)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[LocalEnvironment]:
+    """An instance of the test's own, not started."""
+    local = new_environment(tmp_path / "aws")
+    yield local
+    local.stop()
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEnvironment]:
+    """A running, empty account shared by the tests; the demonstration's image can be run."""
+    local = new_environment(tmp_path_factory.mktemp("shared") / "aws")
+    write_image_asset(local.settings.cdk_out)
+    local.start()
+    yield local
+    local.stop()
+
+
+def write_image_asset(cdk_out: Path) -> None:
+    """What the CDK CLI leaves for an image asset, of the demonstration's job."""
+    source = {"directory": str(DEMO), "dockerFile": "Dockerfile", "dockerBuildTarget": "job"}
+    cdk_out.mkdir(parents=True)
+    manifest = {"version": "48.0.0", "files": {}, "dockerImages": {"demo-job": {"source": source, "destinations": {}}}}
+    (cdk_out / "Demo.assets.json").write_text(json.dumps(manifest))

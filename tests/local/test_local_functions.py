@@ -1,0 +1,69 @@
+"""Lambda on the embedded AWS: a few shared processes, each acting as the function's role."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from botocore.config import Config
+
+from outpost.local.environment import LocalEnvironment
+from tests.local.accounts import allow, create_role
+from tests.local.eventually import eventually
+
+SOURCE = """
+import os, sys, time
+import boto3
+
+def handler(event, context):
+    time.sleep(event.get("seconds", 0))
+    caller = boto3.client("sts").get_caller_identity()["Arn"]
+    return {"pid": os.getpid(), "executable": sys.executable, "caller": caller}
+"""
+
+Invoke = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@pytest.fixture
+def invoke(aws: LocalEnvironment) -> Invoke:
+    """A new function; calling it invokes it once, without retries."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("module.py", SOURCE)
+    name = f"function-{uuid4().hex[:12]}"
+    role = create_role(aws, allow("logs:*"), service="lambda.amazonaws.com")
+    aws.client("lambda").create_function(
+        FunctionName=name,
+        Role=role,
+        Runtime="python3.12",
+        Handler="module.handler",
+        Timeout=30,
+        Code={"ZipFile": buffer.getvalue()},
+    )
+    once = Config(retries={"total_max_attempts": 1}, read_timeout=60, max_pool_connections=20)
+    client = aws.session().client("lambda", endpoint_url=aws.settings.endpoint, config=once)
+
+    def call(event: dict[str, Any]) -> dict[str, Any]:
+        answer = client.invoke(FunctionName=name, Payload=json.dumps(event).encode())
+        result: dict[str, Any] = json.loads(answer["Payload"].read())
+        return {**result, "role": role}
+
+    return call
+
+
+def test_twenty_calls_at_once_share_four_processes_and_all_succeed(invoke: Invoke) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(invoke, [{"seconds": 0.05}] * 20))
+    assert len(answers) == 20
+    assert len({answer["pid"] for answer in answers}) <= 4
+
+
+def test_a_function_acts_as_its_role_in_the_checkouts_python(aws: LocalEnvironment, invoke: Invoke) -> None:
+    answer = eventually(lambda: invoke({}))
+    assert f":assumed-role/{answer['role'].rpartition('/')[2]}/" in answer["caller"]
+    assert answer["executable"].endswith(".venv/bin/python")
+    assert aws.status().running
