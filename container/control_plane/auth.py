@@ -132,7 +132,7 @@ async def authorised(
     principal: Principal = request.state.principal
     for scope in needed.scopes:
         if not principal.key.allows(Scope(scope)):
-            raise ApiError(ErrorCode.AUTHORIZATION_ERROR, f"The API key lacks the scope {scope!r}.")
+            raise ApiError(ErrorCode.AUTHORIZATION_ERROR, f"The API key lacks the scope {scope!s}.")
     return principal
 
 

@@ -66,7 +66,7 @@ class ApiError(HTTPException):
         details: Sequence[Detail] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(STATUS[code], message, headers)
+        super().__init__(int(STATUS[code]), message, headers)
         self.code = code
         self.message = message
         self.details = list(details)
