@@ -60,7 +60,11 @@ def step(title: str) -> Iterator[Callable[[str], None]]:
             if done := _STACK_DONE.search(line):
                 err.print(f"    [dim]{done[1]}[/dim]")
 
-        yield progress
+        try:
+            yield progress
+        except Exception:
+            err.print(f"[red]✗[/red] {title}")
+            raise
     err.print(f"[green]✓[/green] {title} [dim]{time.monotonic() - begin:.1f} s[/dim]")
 
 

@@ -1,0 +1,80 @@
+"""README, CONTRIBUTING and the architecture page name only what exists; `make help` and `--help` name everything."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from outpost.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md")
+TARGETS = set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def output_of(*command: str) -> str:
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def code_of(page: str) -> list[str]:
+    """Return what is set as code: the commands of console blocks, line by line, and everything between backticks."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [*"".join(blocks).splitlines(), *re.findall(r"`([^`\n]+)`", prose)]
+
+
+def commands() -> Iterator[tuple[str, object]]:
+    """Yield every command with its words, groups included."""
+    pending: list[tuple[str, object]] = [("outpost", typer.main.get_command(app))]
+    while pending:
+        words, command = pending.pop()
+        yield words, command
+        pending += [(f"{words} {name}", sub) for name, sub in getattr(command, "commands", {}).items()]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_named_exists(page: str) -> None:
+    named = {target for code in code_of(page) for target in re.findall(r"^(?:\$ )?make ([a-z-]+)", code)}
+    assert named <= TARGETS
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_named_exists(page: str) -> None:
+    named = {words for code in code_of(page) for words in re.findall(r"^(?:\$ )?(?:\S+/)?(outpost(?: [a-z-]+)+)", code)}
+    known = {words for words, _ in commands()}
+    unknown = {words for words in named if not any(re.match(rf"{command}\b", words) for command in known - {"outpost"})}
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_path_named_exists(page: str) -> None:
+    at_top = {path.partition("/")[0] for path in output_of("git", "ls-files").splitlines()}
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    paths = [code for code in code_of(page) if re.fullmatch(r"[\w./-]+", code) and code.partition("/")[0] in at_top]
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    missing += [link for link in links if not (ROOT / page).parent.joinpath(link).exists()]
+    assert missing == []
+
+
+def test_every_folder_is_on_the_map() -> None:
+    folders = {path.partition("/")[0] for path in output_of("git", "ls-files").splitlines() if "/" in path}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {folder for folder in folders if not folder.startswith(".") and f"`{folder}/" not in readme} == set()
+
+
+def test_make_alone_lists_every_target() -> None:
+    assert set(re.findall(r"^  ([a-z-]+) ", output_of("make"), re.MULTILINE)) == TARGETS
+
+
+@pytest.mark.parametrize(("words", "command"), [pytest.param(*entry, id=entry[0]) for entry in commands()])
+def test_every_command_and_option_says_what_it_does(words: str, command: object) -> None:
+    assert CliRunner().invoke(app, [*words.split()[1:], "--help"]).exit_code == 0
+    assert getattr(command, "help", None)
+    assert [
+        parameter.name for parameter in getattr(command, "params", []) if not getattr(parameter, "help", None)
+    ] == []
