@@ -59,7 +59,11 @@ class LocalEnvironment:
     ) -> None:
         self.settings = Settings(data_dir.resolve(), port, engine)
         self.git = GitServer(self.settings.data_dir, git_port)
-        self._cdk = Cdk(self.settings, self.environ(), app or CdkApp())
+        self.app = app or CdkApp()
+
+    @property
+    def _cdk(self) -> Cdk:
+        return Cdk(self.settings, self.environ(), self.app)
 
     def start(self) -> None:
         """Start the embedded AWS and the git server unless they run.
@@ -142,11 +146,10 @@ class LocalEnvironment:
 
     def task_processes(self, task_id: str) -> list[psutil.Process]:
         """The processes of a running task, its init process first; empty with a container engine or after its end."""
-        for init in processes.marked(self.settings.data_dir, TASK_MARKER, task_id):
-            parents = {parent.pid for parent in init.parents()}
-            if not any(p.pid in parents for p in processes.marked(self.settings.data_dir, TASK_MARKER, task_id)):
-                return [init, *init.children(recursive=True)]
-        return []
+        found = {process.pid: process for process in processes.marked(self.settings.data_dir, TASK_MARKER, task_id)}
+        # Its children inherit the marker: the init process is the one whose parent has none.
+        init = next((process for process in found.values() if process.ppid() not in found), None)
+        return [init, *init.children(recursive=True)] if init else []
 
     def _server_runs(self) -> bool:
         record = processes.find(_SERVER, self.settings.data_dir)

@@ -2,18 +2,23 @@
 
 import json
 
+import pytest
+
 from outpost.local.environment import LocalEnvironment
 
 
 def test_the_trail_hides_what_send_command_ran(aws: LocalEnvironment) -> None:
-    instance = aws.client("ec2").run_instances(ImageId="ami-1", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
-    aws.client("ssm").send_command(
-        InstanceIds=[instance], DocumentName="AWS-RunShellScript", Parameters={"commands": ["echo hush"]}
-    )
+    ssm = aws.client("ssm")
+    with pytest.raises(ssm.exceptions.InvalidInstanceId):  # refused calls are recorded as well
+        ssm.send_command(
+            InstanceIds=["i-00000000000000000"],
+            DocumentName="AWS-RunShellScript",
+            Parameters={"commands": ["echo hush"]},
+        )
     events = aws.client("cloudtrail").lookup_events(
         LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "SendCommand"}]
     )["Events"]
-    detail = json.loads(events[0]["CloudTrailEvent"])
     assert "hush" not in events[0]["CloudTrailEvent"]
+    detail = json.loads(events[0]["CloudTrailEvent"])
     assert detail["requestParameters"]["Parameters"] == "HIDDEN_DUE_TO_SECURITY_REASONS"
-    assert detail["requestParameters"]["InstanceIds"] == [instance]
+    assert detail["requestParameters"]["DocumentName"] == "AWS-RunShellScript"

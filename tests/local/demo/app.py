@@ -1,9 +1,9 @@
 """A small CDK app with everything `outpost.local` adds to MiniStack: the gap-1 types, tasks, events and roles."""
 
+import sys
 from pathlib import Path
 
 import aws_cdk as cdk
-from aws_cdk import aws_applicationautoscaling as scaling
 from aws_cdk import aws_backup as backup
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_cloudtrail as cloudtrail
@@ -23,6 +23,8 @@ from aws_cdk import aws_wafv2 as waf
 from constructs import Construct
 
 HERE = Path(__file__).parent
+SETTING = sys.argv[1] if len(sys.argv) > 1 else "first"
+"""Something to change between two deployments."""
 ENVIRONMENT = cdk.Environment(account="000000000000", region="us-east-1")
 
 
@@ -39,7 +41,7 @@ class Operations(cdk.Stack):
             budget={
                 "budgetType": "COST",
                 "timeUnit": "MONTHLY",
-                "budgetLimit": {"amount": self.node.try_get_context("budget") or 50, "unit": "USD"},
+                "budgetLimit": {"amount": 50 if SETTING == "first" else 60, "unit": "USD"},
             },
         )
         plan = backup.BackupPlan.daily35_day_retention(self, "Backup")
@@ -110,7 +112,7 @@ class Demo(cdk.Stack):
             image=self._image(name.lower()),
             command=command,
             port_mappings=[ecs.PortMapping(container_port=8080)],
-            environment={"DEMO_SETTING": self.node.try_get_context("setting") or "first"},
+            environment={"DEMO_SETTING": SETTING},
             stop_timeout=cdk.Duration.seconds(2),
             logging=ecs.LogDrivers.aws_logs(
                 stream_prefix="demo",
@@ -134,7 +136,6 @@ class Demo(cdk.Stack):
         listener.add_targets("Web", port=8080, protocol=elb.ApplicationProtocol.HTTP, targets=[self.service])
         capacity = self.service.auto_scale_task_count(max_capacity=4)
         capacity.scale_on_cpu_utilization("Cpu", target_utilization_percent=60)
-        assert scaling.ServiceNamespace.ECS
         cdk.CfnOutput(self, "Dns", value=self.balancer.load_balancer_dns_name)
 
     def _add_job(self) -> None:

@@ -1,0 +1,111 @@
+"""The demonstration app, deployed by the real CDK CLI: created, left alone, changed and destroyed."""
+
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from outpost.local.cdk import CdkApp
+from outpost.local.environment import LocalEnvironment
+from outpost.local.errors import DeployError
+from tests.local.conftest import new_environment
+from tests.local.eventually import eventually
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEnvironment]:
+    """An instance with the demonstration app."""
+    local = new_environment(tmp_path_factory.mktemp("deployed") / "aws")
+    local.start()
+    local.deploy(lambda _line: None)
+    yield local
+    local.stop()
+
+
+def outputs(local: LocalEnvironment) -> dict[str, str]:
+    return local.outputs()["Demo"]
+
+
+def ask_service(local: LocalEnvironment) -> dict[str, Any]:
+    url, headers = local.load_balancer_url(outputs(local)["Dns"])
+    with urllib.request.urlopen(urllib.request.Request(url + "/", headers=headers)) as answer:  # noqa: S310
+        said: dict[str, Any] = json.load(answer)
+    return said
+
+
+def test_the_load_balancer_reaches_both_tasks_of_the_service(deployed: LocalEnvironment) -> None:
+    tasks = {ask_service(deployed)["task"] for _ in range(30)}
+    assert len(tasks) == 2
+
+
+def test_a_row_starts_a_task_whose_end_is_delivered_to_a_function(deployed: LocalEnvironment) -> None:
+    dynamodb = deployed.client("dynamodb")
+    row = {"pk": {"S": "request-1"}, "exit_code": {"S": "7"}}
+    dynamodb.put_item(TableName=outputs(deployed)["RequestsTable"], Item=row)
+
+    def stopped() -> dict[str, Any] | None:
+        items = dynamodb.scan(TableName=outputs(deployed)["StoppedTable"])["Items"]
+        return next((item for item in items if item["started_by"]["S"] == "request-1"), None)
+
+    item = eventually(stopped)
+    assert item["exit_code"]["N"] == "7"
+    assert item["stop_code"]["S"] == "EssentialContainerExited"
+    assert item["cluster"]["S"].endswith(outputs(deployed)["ClusterName"])
+
+
+def test_a_second_deployment_changes_nothing(deployed: LocalEnvironment) -> None:
+    lines: list[str] = []
+    deployed.deploy(lines.append)
+    text = "\n".join(lines)
+    assert len(re.findall(r"\(no changes\)", text)) == 2
+    assert "Bootstrapping" not in text
+
+
+def test_a_killed_task_of_the_service_is_replaced(deployed: LocalEnvironment) -> None:
+    said = ask_service(deployed)
+    task_id = said["task"].rpartition("/")[2]
+    deployed.task_processes(task_id)[1].kill()
+
+    def replaced() -> bool:
+        try:
+            answers = {ask_service(deployed)["task"] for _ in range(10)}
+        except OSError:  # the load balancer still knows the ended task, or the new one does not listen yet
+            return False
+        return len(answers) == 2 and said["task"] not in answers
+
+    eventually(replaced)
+
+
+def test_a_cli_failure_carries_what_the_cli_said(deployed: LocalEnvironment) -> None:
+    working = deployed.app
+    deployed.app = CdkApp(stacks="*", command="/bin/no-such-app")
+    try:
+        with pytest.raises(DeployError, match="no-such-app"):
+            deployed.deploy(lambda _line: None)
+    finally:
+        deployed.app = working
+
+
+def test_a_changed_app_is_rolled_out_and_a_destroyed_one_leaves_nothing(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    local = new_environment(tmp_path_factory.mktemp("changed") / "aws")
+    try:
+        local.start()
+        local.deploy(lambda _line: None)
+        assert ask_service(local)["setting"] == "first"
+        local.app = CdkApp(stacks="*", command=f"{local.app.command} second")
+        local.deploy(lambda _line: None)
+        assert {ask_service(local)["setting"] for _ in range(10)} == {"second"}
+        local.destroy(lambda _line: None)
+        assert not local.client("ecs").list_clusters()["clusterArns"]
+        eventually(lambda: not local.status().tasks)
+        ec2 = local.client("ec2")
+        assert not ec2.describe_addresses()["Addresses"]
+        assert not [x for x in ec2.describe_nat_gateways()["NatGateways"] if x["State"] != "deleted"]
+        assert not local.client("cloudtrail").list_trails()["Trails"]
+    finally:
+        local.stop()

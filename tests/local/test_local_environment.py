@@ -1,0 +1,188 @@
+"""An instance of the embedded AWS: started, found again, ended and recovered, and nobody else's processes touched."""
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from outpost.local import processes
+from outpost.local.environment import LocalEnvironment
+from outpost.local.errors import LocalError, PortInUseError, ProcessDiedError
+from outpost.local.git_server import SAMPLE_REPOSITORY
+from outpost.local.settings import INSTANCE_MARKER
+from tests.local.accounts import describe_task, register_job, run_job
+from tests.local.conftest import DEMO_IMAGE, free_ports, write_image_asset
+from tests.local.eventually import eventually
+
+
+def git(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["git", *arguments], cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S607
+
+
+def listeners(port: int) -> set[str]:
+    return {
+        connection.laddr.ip
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+    }
+
+
+def test_starting_twice_keeps_the_first_server(environment: LocalEnvironment) -> None:
+    environment.start()
+    first = environment.status()
+    environment.start()
+    assert environment.status().server_pid == first.server_pid
+    assert first.running
+    assert first.git_running
+
+
+def test_everything_listens_on_loopback_only(environment: LocalEnvironment) -> None:
+    environment.start()
+    git_port = int(environment.git.url.rpartition(":")[2])
+    assert listeners(environment.settings.port) == {"127.0.0.1"}
+    assert listeners(git_port) == {"127.0.0.1"}
+
+
+def test_iam_is_enforced_and_a_wrong_key_admits_nobody(environment: LocalEnvironment) -> None:
+    environment.start()
+    stranger = environment.session().client(
+        "s3",
+        endpoint_url=environment.settings.endpoint,
+        aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
+        aws_secret_access_key="wrong",
+    )
+    with pytest.raises(stranger.exceptions.ClientError, match="InvalidAccessKeyId"):
+        stranger.list_buckets()
+
+
+def test_stopping_ends_every_process_and_may_be_repeated(environment: LocalEnvironment) -> None:
+    write_image_asset(environment.settings.cdk_out)
+    environment.start()
+    arn = run_job(environment, register_job(environment, DEMO_IMAGE, stopTimeout=2), "stubborn")
+    task_id = arn.rpartition("/")[2]
+    eventually(lambda: len(environment.task_processes(task_id)) > 2)
+    mine = [*environment.task_processes(task_id), psutil.Process(environment.status().server_pid)]
+    environment.stop()
+    environment.stop()
+    assert not [process for process in mine if process.is_running()]
+    assert not environment.status().running
+    assert listeners(environment.settings.port) == set()
+
+
+def test_removing_deletes_the_data_folder_but_never_somebody_elses(
+    environment: LocalEnvironment, tmp_path: Path
+) -> None:
+    environment.start()
+    environment.remove()
+    assert not environment.settings.data_dir.exists()
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").touch()
+    with pytest.raises(LocalError, match="left alone"):
+        LocalEnvironment(tmp_path / "precious").remove()
+    assert (tmp_path / "precious" / "file").exists()
+
+
+def test_a_port_in_use_is_named_with_the_option_that_changes_it(environment: LocalEnvironment) -> None:
+    port = environment.settings.port
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(PortInUseError, match=f"port {port} .*--port"):
+        environment.start()
+
+
+def test_a_git_port_in_use_is_named_with_its_option(environment: LocalEnvironment) -> None:
+    git_port = int(environment.git.url.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", git_port)), pytest.raises(PortInUseError, match="--git-port"):
+        environment.start()
+
+
+def test_another_port_for_a_running_instance_is_refused(environment: LocalEnvironment) -> None:
+    environment.start()
+    other = LocalEnvironment(environment.settings.data_dir, *free_ports(2))
+    with pytest.raises(LocalError, match="outpost local down"):
+        other.start()
+
+
+def test_a_server_that_dies_at_once_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = processes.start(
+        "server", ["/bin/sh", "-c", "echo broken; exit 3"], data_dir=tmp_path, port=1, log=log, env={}
+    )
+    assert not processes.wait_for_port(free_ports(1)[0], process)
+    assert "broken" in str(ProcessDiedError("embedded AWS", log))
+
+
+def test_after_killing_everything_a_new_start_works(environment: LocalEnvironment) -> None:
+    write_image_asset(environment.settings.cdk_out)
+    environment.start()
+    arn = run_job(environment, register_job(environment, DEMO_IMAGE), "stubborn")
+    task_id = arn.rpartition("/")[2]
+    eventually(lambda: len(environment.task_processes(task_id)) > 2)
+    everything = [process for process in psutil.process_iter() if is_marked(process, environment)]
+    for process in everything:
+        process.kill()
+    psutil.wait_procs(everything, timeout=5)
+    assert not environment.status().running
+    environment.start()
+    assert environment.status().running
+    assert not environment.task_processes(task_id)
+
+
+def test_tasks_end_when_the_server_is_killed(environment: LocalEnvironment) -> None:
+    write_image_asset(environment.settings.cdk_out)
+    environment.start()
+    arn = run_job(environment, register_job(environment, DEMO_IMAGE), "stubborn")
+    eventually(lambda: len(environment.task_processes(arn.rpartition("/")[2])) > 2)
+    tasks = environment.task_processes(arn.rpartition("/")[2])
+    psutil.Process(environment.status().server_pid).kill()
+    assert not psutil.wait_procs(tasks, timeout=10)[1]
+
+
+def test_a_record_with_a_reused_process_id_harms_nobody(environment: LocalEnvironment) -> None:
+    data_dir = environment.settings.data_dir
+    data_dir.mkdir(parents=True)
+    me = psutil.Process()
+    record = {"pid": me.pid, "started": me.create_time(), "port": environment.settings.port, "detail": "process"}
+    (data_dir / "server.process.json").write_text(json.dumps(record))
+    environment.stop()
+    assert os.getpid() == me.pid  # it would have been ended
+    environment.start()
+    assert environment.status().server_pid != me.pid
+
+
+def test_the_sample_repository_is_cloned_over_git_and_cannot_be_pushed_to(
+    environment: LocalEnvironment, tmp_path: Path
+) -> None:
+    environment.start()
+    assert environment.git.create_sample_repository() == SAMPLE_REPOSITORY
+    assert environment.git.create_sample_repository() == SAMPLE_REPOSITORY
+    url = f"{environment.git.url}/{SAMPLE_REPOSITORY}"
+    cloned = git("clone", "--branch", "main", url, "work", cwd=tmp_path)
+    assert cloned.returncode == 0, cloned.stderr
+    tests = subprocess.run(
+        ["python3", "-m", "unittest"],  # noqa: S607
+        cwd=tmp_path / "work",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Ran 2 tests" in tests.stderr
+    assert tests.returncode == 0
+    assert "denied" in git("push", url, "HEAD:refs/heads/other", cwd=tmp_path / "work").stderr
+
+
+def test_the_status_shows_running_tasks_by_family(aws: LocalEnvironment) -> None:
+    family = register_job(aws, DEMO_IMAGE, stopTimeout=2)
+    arn = run_job(aws, family, "linger", "0")
+    eventually(lambda: describe_task(aws, arn)["lastStatus"] == "RUNNING")
+    assert aws.status().tasks[arn.rpartition("/")[2]] == family
+    aws.client("ecs").stop_task(task=arn)
+
+
+def is_marked(process: psutil.Process, environment: LocalEnvironment) -> bool:
+    try:
+        return process.environ().get(INSTANCE_MARKER) == str(environment.settings.data_dir)
+    except psutil.Error:
+        return False
