@@ -4,6 +4,7 @@ Which environments: `-c config=<file>` for one file, `-c environment=<name>` for
 in `config/`.
 """
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +20,14 @@ ROOT = Path(__file__).resolve().parent
 
 
 class OutpostApp(App):
-    """A stage for each environment. Needs no credentials, no git and no network."""
+    """A stage for each environment. Needs no credentials, no git and no network.
+
+    The feature flags come from cdk.json however the app is started: the CDK itself reads that file only in its CLI.
+    """
 
     def __init__(self, *, outdir: str | None = None, context: Mapping[str, Any] | None = None) -> None:
-        super().__init__(outdir=outdir, context=context, analytics_reporting=False)
+        flags = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+        super().__init__(outdir=outdir, context={**flags, **(context or {})}, analytics_reporting=False)
         self.stages = [OutpostStage(self, config=load(path)) for path in self._files()]
 
     def _files(self) -> list[Path]:

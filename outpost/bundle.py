@@ -2,14 +2,13 @@
 
 Built at synth without Docker, and reproducible to the byte. The dependencies are installed once by uv and kept under
 `build/` (keyed by what was locked, architecture and Python version), so only the first build needs the network.
-`python -m outpost.bundle <architecture> <python>` fills that cache. boto3 is left out: the Lambda runtime has it.
+`make setup` fills that cache. boto3 is left out: the Lambda runtime has it.
 """
 
 import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,13 +123,3 @@ def _uv(*arguments: str) -> str:
             "check the network, then run `make setup` again."
         )
     return done.stdout
-
-
-def main() -> None:
-    """Fill the cache for the architecture and Python version given as arguments, and print the folder."""
-    _, architecture, python = sys.argv
-    print(build_functions(architecture, python))
-
-
-if __name__ == "__main__":
-    main()

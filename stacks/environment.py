@@ -1,13 +1,11 @@
 """The environment variables that the functions, the service and the workers share."""
 
 import json
-import tomllib
-from functools import cache
 
 from outpost.config import EnvironmentConfig
 from outpost.domain.agents import AgentSettings
 from outpost.names import Env
-from outpost_constructs.image import ROOT
+from outpost_constructs.release import release
 from outpost_constructs.worker_task import worker_family
 from stacks.data_stack import DataStack
 
@@ -26,12 +24,6 @@ def service_environment(data: DataStack, config: EnvironmentConfig) -> dict[str,
         Env.AGENTS: agents_json(data, config),
         **git_environment(config),
     }
-
-
-@cache
-def release() -> str:
-    """Return the version in pyproject.toml, the one place that names it."""
-    return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
 def git_environment(config: EnvironmentConfig) -> dict[str, str]:

@@ -8,9 +8,10 @@ from outpost.names import Env
 from outpost_constructs.broker import Broker
 from outpost_constructs.healing import Sweep, TaskEvents
 from outpost_constructs.planner import Planner
+from outpost_constructs.release import release
 from outpost_constructs.worker_task import WorkerTask
 from stacks.data_stack import DataStack
-from stacks.environment import git_environment, release, service_environment
+from stacks.environment import git_environment, service_environment
 from stacks.network_stack import NetworkStack
 
 

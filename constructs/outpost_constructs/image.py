@@ -1,16 +1,13 @@
 """Container images, built by `cdk deploy` from this checkout."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
 from aws_cdk import IgnoreMode
 from aws_cdk import aws_ecr_assets as ecr_assets
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost_constructs.release import ROOT, release
 from outpost_constructs.translation import image_platform
 
-ROOT = Path(__file__).resolve().parents[2]
 _CONTEXT = ("pyproject.toml", "uv.lock", "outpost/__init__.py", "outpost/names.py")
 _SHARED = ("outpost/domain", "outpost/store")
 
@@ -30,7 +27,6 @@ class OutpostImage(ecr_assets.DockerImageAsset):
         package: str,
         config: EnvironmentConfig,
         target: str | None = None,
-        build_args: Mapping[str, str] | None = None,
     ) -> None:
         folders = (*_SHARED, f"container/{package}")
         super().__init__(
@@ -40,7 +36,7 @@ class OutpostImage(ecr_assets.DockerImageAsset):
             file=f"container/{package}/Dockerfile",
             target=target,
             platform=image_platform(config),
-            build_args={**config.images.build_args, **(build_args or {})},
+            build_args={"VERSION": release(), **config.images.build_args},
             ignore_mode=IgnoreMode.DOCKER,
             exclude=_everything_but(folders),
         )

@@ -1,5 +1,7 @@
 """The secrets of an environment. Their values are generated, or set by an operator after the first deploy."""
 
+import string
+
 from aws_cdk import SecretValue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -10,6 +12,7 @@ from outpost.domain.agents import CATALOGUE, Agent
 from outpost_constructs.acknowledge import acknowledge
 from outpost_constructs.translation import removal_policy
 
+_NOT_HEXADECIMAL = sorted({*string.ascii_letters, *string.punctuation} - {*string.hexdigits.lower()})
 PROVIDER_PLACEHOLDER = "replace-with-the-key-of-the-provider"
 """What a provider's secret holds until an operator sets it; a later deploy leaves the operator's value alone."""
 
@@ -44,7 +47,7 @@ class Secrets(Construct):
                 secret_string_template="{}",  # noqa: S106 - an empty JSON object
                 generate_string_key=field,
                 password_length=64,
-                exclude_characters="ghijklmnopqrstuvwxyz",
+                exclude_characters="".join(_NOT_HEXADECIMAL),
                 exclude_uppercase=True,
                 exclude_punctuation=True,
             ),

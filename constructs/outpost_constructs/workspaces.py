@@ -37,6 +37,9 @@ class Workspaces(Construct):
             lifecycle_policy=efs.LifecyclePolicy.AFTER_30_DAYS,
             out_of_infrequent_access_policy=efs.OutOfInfrequentAccessPolicy.AFTER_1_ACCESS,
             enable_automatic_backups=True,
+            # Without this the CDK adds a statement that lets anybody write. A policy without an Allow admits nobody
+            # but roles whose own policies do: no anonymous client.
+            allow_anonymous_access=True,
             file_system_policy=_refuse_detours(),
             removal_policy=removal_policy(config),
         )

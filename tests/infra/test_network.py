@@ -1,0 +1,104 @@
+"""Who can reach whom."""
+
+import re
+
+from tests.infra.assembly import Assembly, Resource
+
+
+def rules(assembly: Assembly, environment: str, direction: str) -> set[tuple[str, str, str, int]]:
+    """Each rule as (group, ingress/egress, peer, port), by the names that the groups have in the code."""
+    found = set()
+    groups = {place.split("/")[1]: group for place, group in assembly.of_type("AWS::EC2::SecurityGroup", environment)}
+    for logical_id, group in groups.items():
+        for rule in group["Properties"].get(f"SecurityGroup{direction}", []):
+            found.add((_name(logical_id), direction, rule.get("CidrIp"), rule["FromPort"]))
+    for _, rule in assembly.of_type(f"AWS::EC2::SecurityGroup{direction}", environment):
+        properties = rule["Properties"]
+        peer = properties["SourceSecurityGroupId" if direction == "Ingress" else "DestinationSecurityGroupId"]
+        own, other = (value["Fn::GetAtt"][0] for value in (properties["GroupId"], peer))
+        found.add((_name(own), direction, _name(other), properties["FromPort"]))
+    return found
+
+
+def _name(logical_id: str) -> str:
+    return re.sub(r"^SecurityGroups|[0-9A-F]{8}$", "", logical_id)
+
+
+def test_connections_are_exactly_the_intended_ones(assembly: Assembly) -> None:
+    assert rules(assembly, "local", "Ingress") == {
+        ("LoadBalancer", "Ingress", "127.0.0.0/8", 80),
+        ("ControlPlane", "Ingress", "LoadBalancer", 8080),
+        ("FileSystem", "Ingress", "Workers", 2049),
+        ("Endpoints", "Ingress", "ControlPlane", 443),
+        ("Endpoints", "Ingress", "Workers", 443),
+    }
+    assert rules(assembly, "local", "Egress") == {
+        ("LoadBalancer", "Egress", "ControlPlane", 8080),
+        ("ControlPlane", "Egress", "0.0.0.0/0", 443),
+        ("ControlPlane", "Egress", "Endpoints", 443),
+        ("Workers", "Egress", "0.0.0.0/0", 443),
+        ("Workers", "Egress", "FileSystem", 2049),
+        ("Workers", "Egress", "Endpoints", 443),
+        # What the CDK writes for a group without a rule: it admits nothing.
+        ("FileSystem", "Egress", "255.255.255.255/32", 252),
+        ("Endpoints", "Egress", "255.255.255.255/32", 252),
+    }
+
+
+def test_every_rule_says_what_it_is_for(assembly: Assembly, environment: str) -> None:
+    descriptions = [
+        rule.get("Description")
+        for kind in ("AWS::EC2::SecurityGroupIngress", "AWS::EC2::SecurityGroupEgress")
+        for _, resource in assembly.of_type(kind, environment)
+        for rule in (resource["Properties"],)
+    ]
+    for _, group in assembly.of_type("AWS::EC2::SecurityGroup", environment):
+        inline: list[Resource] = group["Properties"].get("SecurityGroupIngress", [])
+        descriptions += [rule.get("Description") for rule in inline]
+
+    assert descriptions
+    assert all(descriptions)
+
+
+def test_only_nats_get_public_addresses(assembly: Assembly, environment: str) -> None:
+    subnets = [subnet["Properties"] for _, subnet in assembly.of_type("AWS::EC2::Subnet", environment)]
+    services = [service["Properties"] for _, service in assembly.of_type("AWS::ECS::Service", environment)]
+
+    assert len(subnets) == 4
+    assert not any(subnet["MapPublicIpOnLaunch"] for subnet in subnets)
+    assert [service["NetworkConfiguration"]["AwsvpcConfiguration"]["AssignPublicIp"] for service in services] == [
+        "DISABLED"
+    ]
+
+
+def test_subnets_lie_in_two_zones(assembly: Assembly, environment: str) -> None:
+    zones = {
+        subnet["Properties"]["AvailabilityZone"] for _, subnet in assembly.of_type("AWS::EC2::Subnet", environment)
+    }
+
+    assert len(zones) >= 2
+
+
+def test_the_network_logs_all_its_flows(assembly: Assembly, environment: str) -> None:
+    (flow_log,) = (resource["Properties"] for _, resource in assembly.of_type("AWS::EC2::FlowLog", environment))
+
+    assert flow_log["TrafficType"] == "ALL"
+    assert flow_log["LogDestinationType"] == "cloud-watch-logs"
+
+
+def test_s3_and_dynamodb_are_reached_without_leaving_the_network(assembly: Assembly, environment: str) -> None:
+    endpoints = [endpoint["Properties"] for _, endpoint in assembly.of_type("AWS::EC2::VPCEndpoint", environment)]
+    gateways = {str(e["ServiceName"]) for e in endpoints if e["VpcEndpointType"] == "Gateway"}
+
+    assert any("s3" in name for name in gateways)
+    assert any("dynamodb" in name for name in gateways)
+
+
+def test_the_load_balancer_is_hardened(assembly: Assembly, environment: str) -> None:
+    (balancer,) = (
+        b["Properties"] for _, b in assembly.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer", environment)
+    )
+    attributes = {attribute["Key"]: attribute["Value"] for attribute in balancer["LoadBalancerAttributes"]}
+
+    assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    assert attributes["access_logs.s3.enabled"] == "true"

@@ -1,0 +1,127 @@
+"""What each role may do, and nothing else."""
+
+import json
+from collections.abc import Iterator
+
+from tests.infra.assembly import Assembly, Resource
+
+WITHOUT_RESOURCES = {"ecr:GetAuthorizationToken", "ecs:ListTasks"}
+"""Actions that know no resource; the second is bound to the cluster by a condition."""
+
+
+def statements(assembly: Assembly, environment: str, role: str) -> Iterator[Resource]:
+    """The statements of the role whose logical id begins so."""
+    for _, policy in assembly.of_type("AWS::IAM::Policy", environment):
+        properties = policy["Properties"]
+        if any(reference.get("Ref", "").startswith(role) for reference in properties["Roles"]):
+            yield from properties["PolicyDocument"]["Statement"]
+
+
+def actions(assembly: Assembly, environment: str, role: str) -> set[str]:
+    return {action for statement in statements(assembly, environment, role) for action in _listed(statement["Action"])}
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def test_a_worker_can_only_wait_ask_the_broker_and_mount_files(assembly: Assembly, environment: str) -> None:
+    assert actions(assembly, environment, "WorkerShellDefinitionTaskRole") == {
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "lambda:InvokeFunction",
+        "elasticfilesystem:ClientMount",
+        "elasticfilesystem:ClientWrite",
+    }
+
+
+def test_an_attempt_can_at_most_touch_objects_of_attempts_and_read_secrets(
+    assembly: Assembly, environment: str
+) -> None:
+    role = "BrokerAttemptRole"
+
+    assert actions(assembly, environment, role) == {
+        "s3:PutObject",
+        "s3:GetObject",
+        "s3:AbortMultipartUpload",
+        "secretsmanager:GetSecretValue",
+    }
+    assert all("/tenants/*" in json.dumps(s["Resource"]) for s in statements(assembly, environment, role))
+
+
+def test_only_the_broker_can_assume_the_role_of_an_attempt(assembly: Assembly, environment: str) -> None:
+    (role,) = (r for place, r in assembly.of_type("AWS::IAM::Role", environment) if "/BrokerAttemptRole" in place)
+    (trust,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assuming = {
+        reference["Ref"][:-8]
+        for _, policy in assembly.of_type("AWS::IAM::Policy", environment)
+        if any(
+            "sts:AssumeRole" in _listed(statement["Action"])
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        )
+        for reference in policy["Properties"]["Roles"]
+    }
+
+    assert trust["Principal"]["AWS"]["Fn::GetAtt"][0].startswith("BrokerFunctionRole")
+    assert assuming == {"BrokerFunctionRole"}
+
+
+def test_only_the_planner_launches_and_passes_only_worker_roles_to_ecs(assembly: Assembly, environment: str) -> None:
+    passing = [
+        (policy["Properties"]["Roles"][0]["Ref"], statement)
+        for _, policy in assembly.of_type("AWS::IAM::Policy", environment)
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if {"iam:PassRole", "ecs:RunTask"} & set(_listed(statement["Action"]))
+    ]
+
+    assert {role[:-8] for role, _ in passing} == {"PlannerFunctionRole"}
+    (pass_role,) = (statement for _, statement in passing if statement["Action"] == "iam:PassRole")
+    (run_task,) = (statement for _, statement in passing if statement["Action"] == "ecs:RunTask")
+    assert pass_role["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+    assert all(role["Fn::GetAtt"][0].startswith("Worker") for role in pass_role["Resource"])
+    assert list(run_task["Condition"]) == ["ArnEquals"]
+    assert f"task-definition/outpost-{environment}-shell:*" in json.dumps(run_task["Resource"])
+
+
+def test_only_the_sweep_stops_tasks(assembly: Assembly, environment: str) -> None:
+    stopping = {
+        policy["Properties"]["Roles"][0]["Ref"][:-8]
+        for _, policy in assembly.of_type("AWS::IAM::Policy", environment)
+        if "ecs:StopTask" in json.dumps(policy)
+    }
+
+    assert stopping == {"SweepFunctionRole"}
+
+
+def test_the_control_plane_starts_nothing_and_writes_no_artifact(assembly: Assembly, environment: str) -> None:
+    allowed = actions(assembly, environment, "ApiDefinitionTaskRole")
+
+    assert not {action for action in allowed if action.startswith(("ecs:", "iam:", "sts:", "lambda:"))}
+    assert {action for action in allowed if action.startswith("s3:")} == {"s3:GetObject", "s3:ListBucket"}
+    assert {action for action in allowed if action.startswith("sqs:")} == {"sqs:SendMessage"}
+
+
+def test_no_action_is_a_wildcard_and_no_resource_but_for_a_few_actions(assembly: Assembly, environment: str) -> None:
+    for place, policy in assembly.of_type("AWS::IAM::Policy", environment):
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            assert not [action for action in _listed(statement["Action"]) if "*" in action], place
+            if statement["Resource"] == "*":
+                assert set(_listed(statement["Action"])) <= WITHOUT_RESOURCES, place
+
+
+def test_no_role_has_a_managed_policy(assembly: Assembly, environment: str) -> None:
+    ours = [
+        (place, role["Properties"]["ManagedPolicyArns"])
+        for place, role in assembly.of_type("AWS::IAM::Role", environment)
+        if "ManagedPolicyArns" in role["Properties"]
+    ]
+
+    assert ours == []
+
+
+def test_every_function_and_task_has_a_role_of_its_own(assembly: Assembly, environment: str) -> None:
+    roles = [json.dumps(f["Properties"]["Role"]) for _, f in assembly.of_type("AWS::Lambda::Function", environment)]
+    for _, task in assembly.of_type("AWS::ECS::TaskDefinition", environment):
+        roles += [json.dumps(task["Properties"][name]) for name in ("TaskRoleArn", "ExecutionRoleArn")]
+
+    assert len(roles) == len(set(roles))

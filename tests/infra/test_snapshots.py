@@ -1,0 +1,55 @@
+"""The templates as they are: a change shows as a change of CloudFormation, to be read as one."""
+
+import json
+import re
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+from outpost.config import load
+from tests.infra.assembly import Assembly, Resource
+from tests.infra.conftest import ROOT
+
+STACKS = ("Network", "Data", "Audit", "Fleet", "ControlPlane", "Observability")
+RELEASE = re.compile(r'("OUTPOST_VERSION"(?:, "Value")?: )"[^"]+"')
+HASH = re.compile(r"\b[0-9a-f]{64}\b")
+STATEFUL = (
+    "AWS::DynamoDB::Table",
+    "AWS::EC2::VPC",
+    "AWS::ECS::Cluster",
+    "AWS::EFS::AccessPoint",
+    "AWS::EFS::FileSystem",
+    "AWS::ElasticLoadBalancingV2::LoadBalancer",
+    "AWS::S3::Bucket",
+    "AWS::SecretsManager::Secret",
+)
+
+
+def masked(template: Resource) -> object:
+    """Hide what changes with every change of code, and what the CDK adds to every template."""
+    ours = {key: value for key, value in template.items() if key != "Rules"}
+    ours["Parameters"] = {key: value for key, value in ours["Parameters"].items() if key != "BootstrapVersion"}
+    return json.loads(RELEASE.sub(r'\1"<release>"', HASH.sub("<asset>", json.dumps(ours))))
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_templates_change_only_on_purpose(
+    assembly: Assembly, environment: str, stack: str, snapshot: SnapshotAssertion
+) -> None:
+    template = masked(assembly.templates[f"Outpost-{environment}-{stack}"])
+
+    assert template == snapshot.use_extension(JSONSnapshotExtension)
+
+
+def test_there_are_exactly_the_stacks_of_the_design(assembly: Assembly) -> None:
+    environments = [load(path).name for path in (ROOT / "config").glob("*.toml")]
+
+    assert set(assembly.templates) == {f"Outpost-{name}-{stack}" for name in environments for stack in STACKS}
+
+
+def test_what_holds_state_keeps_its_logical_id(assembly: Assembly, snapshot: SnapshotAssertion) -> None:
+    """A changed id replaces the resource, and its data with it."""
+    pinned = {kind: sorted(place for place, _ in assembly.of_type(kind)) for kind in STATEFUL}
+
+    assert pinned == snapshot.use_extension(JSONSnapshotExtension)

@@ -1,0 +1,165 @@
+"""How functions, workers and the service run."""
+
+import json
+
+import pytest
+
+from outpost.names import Env
+from tests.infra.assembly import Assembly, Resource
+
+ARCHITECTURES = {"local": ("x86_64", "X86_64"), "dev": ("arm64", "ARM64")}
+
+
+def test_functions_and_tasks_are_of_the_configured_architecture(assembly: Assembly, environment: str) -> None:
+    of_functions, of_tasks = ARCHITECTURES[environment]
+    functions = [f["Properties"] for _, f in assembly.of_type("AWS::Lambda::Function", environment)]
+    tasks = [t["Properties"] for _, t in assembly.of_type("AWS::ECS::TaskDefinition", environment)]
+
+    assert {tuple(function["Architectures"]) for function in functions} == {(of_functions,)}
+    assert {task["RuntimePlatform"]["CpuArchitecture"] for task in tasks} == {of_tasks}
+
+
+def test_images_are_built_for_the_configured_architecture(assembly: Assembly, environment: str) -> None:
+    platforms = {
+        image["source"]["platform"]
+        for file in assembly.folder.glob(f"assembly-Outpost-{environment}/*.assets.json")
+        for image in json.loads(file.read_text())["dockerImages"].values()
+    }
+
+    assert platforms == {{"x86_64": "linux/amd64", "arm64": "linux/arm64"}[ARCHITECTURES[environment][0]]}
+
+
+def test_only_our_functions_are_deployed(assembly: Assembly, environment: str) -> None:
+    """Functions that the CDK brings along, for custom resources, do not run on the embedded AWS."""
+    handlers = sorted(f["Properties"]["Handler"] for _, f in assembly.of_type("AWS::Lambda::Function", environment))
+
+    assert handlers == [f"{name}.handler.handler" for name in ("broker", "capacity", "sweep", "task_events")]
+
+
+def test_a_bad_deploy_of_the_service_rolls_back(assembly: Assembly, environment: str) -> None:
+    (service,) = (s["Properties"] for _, s in assembly.of_type("AWS::ECS::Service", environment))
+    deployment = service["DeploymentConfiguration"]
+
+    assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
+    assert deployment["MinimumHealthyPercent"] == 100
+
+
+def test_the_service_scales_on_cpu_and_requests(assembly: Assembly, environment: str) -> None:
+    metrics = {
+        policy["Properties"]["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"][
+            "PredefinedMetricType"
+        ]
+        for _, policy in assembly.of_type("AWS::ApplicationAutoScaling::ScalingPolicy", environment)
+    }
+
+    assert metrics == {"ECSServiceAverageCPUUtilization", "ALBRequestCountPerTarget"}
+
+
+def test_liveness_is_what_the_load_balancer_checks(assembly: Assembly, environment: str) -> None:
+    (group,) = (g["Properties"] for _, g in assembly.of_type("AWS::ElasticLoadBalancingV2::TargetGroup", environment))
+
+    assert group["HealthCheckPath"] == "/health/live"
+
+
+def test_containers_are_unprivileged_and_workers_get_time_to_stop(assembly: Assembly, environment: str) -> None:
+    containers = _containers(assembly, environment)
+
+    assert set(containers) == {"worker", "control-plane"}
+    assert not any(container.get("Privileged") for container in containers.values())
+    assert containers["worker"]["StopTimeout"] == 120
+    assert containers["control-plane"]["ReadonlyRootFilesystem"] is True
+
+
+def test_workers_drop_named_capabilities_and_keep_what_the_launcher_needs(assembly: Assembly, environment: str) -> None:
+    dropped = set(_containers(assembly, environment)["worker"]["LinuxParameters"]["Capabilities"]["Drop"])
+
+    assert {"NET_RAW", "MKNOD", "SYS_CHROOT", "DAC_OVERRIDE"} <= dropped
+    assert not dropped & {"ALL", "SETUID", "SETGID", "SETPCAP", "KILL"}
+
+
+def test_workers_mount_files_with_iam_over_tls(assembly: Assembly, environment: str) -> None:
+    (volume,) = (
+        volume["EFSVolumeConfiguration"]
+        for _, task in assembly.of_type("AWS::ECS::TaskDefinition", environment)
+        for volume in task["Properties"].get("Volumes", [])
+    )
+
+    assert volume["TransitEncryption"] == "ENABLED"
+    assert volume["AuthorizationConfig"]["IAM"] == "ENABLED"
+    assert "AccessPointId" in volume["AuthorizationConfig"]
+
+
+@pytest.mark.parametrize(
+    ("container", "needed"),
+    [
+        ("worker", {Env.ENVIRONMENT, Env.VERSION, Env.AGENT, Env.QUEUE_URL, Env.BROKER_FUNCTION, Env.GIT_BASE_URL}),
+        ("control-plane", {Env.AGENTS, Env.BOOTSTRAP_KEY_SECRET, Env.SIGNING_SECRET, Env.FILE_SYSTEM_ID, Env.CLUSTER}),
+    ],
+)
+def test_containers_get_the_variables_that_their_code_reads(
+    assembly: Assembly, environment: str, container: str, needed: set[Env]
+) -> None:
+    given = {variable["Name"] for variable in _containers(assembly, environment)[container]["Environment"]}
+
+    assert needed <= given
+    assert given <= set(Env)
+
+
+def test_functions_get_the_variables_that_their_code_reads(assembly: Assembly, environment: str) -> None:
+    common = {Env.DISPATCHES_TABLE, Env.TENANTS_TABLE, Env.WORKERS_TABLE, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.CLUSTER}
+    own = {"broker": {Env.ATTEMPT_ROLE_ARN}, "capacity": {Env.WORKER_SUBNETS, Env.WORKER_SECURITY_GROUP}}
+    for _, function in assembly.of_type("AWS::Lambda::Function", environment):
+        given = set(function["Properties"]["Environment"]["Variables"])
+        name = function["Properties"]["Handler"].split(".")[0]
+        assert common | own.get(name, set()) <= given <= set(Env), name
+
+
+def test_changed_dispatch_rows_reach_the_planner_and_failures_are_kept(assembly: Assembly, environment: str) -> None:
+    (mapping,) = (m["Properties"] for _, m in assembly.of_type("AWS::Lambda::EventSourceMapping", environment))
+    (pattern,) = (json.loads(f["Pattern"]) for f in mapping["FilterCriteria"]["Filters"])
+
+    assert pattern == {
+        "eventName": ["INSERT", "MODIFY"],
+        "dynamodb": {"Keys": {"sk": {"S": ["DISPATCH"]}}},
+    }
+    assert mapping["MaximumBatchingWindowInSeconds"] == 0
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["MaximumRetryAttempts"] >= 0
+    assert "OnFailure" in mapping["DestinationConfig"]
+
+
+def test_stopped_tasks_of_our_cluster_reach_their_function_or_a_dead_letter_queue(
+    assembly: Assembly, environment: str
+) -> None:
+    (rule,) = (r for r in _rules(assembly, environment) if "EventPattern" in r)
+    (target,) = rule["Targets"]
+
+    assert rule["EventPattern"]["detail"]["lastStatus"] == ["STOPPED"]
+    assert "Cluster" in json.dumps(rule["EventPattern"]["detail"]["clusterArn"])
+    assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
+    assert "DeadLetterConfig" in target
+
+
+def test_planner_and_sweep_run_each_minute(assembly: Assembly, environment: str) -> None:
+    schedules = [rule["ScheduleExpression"] for rule in _rules(assembly, environment) if "ScheduleExpression" in rule]
+
+    assert schedules == ["rate(1 minute)", "rate(1 minute)"]
+
+
+def test_every_alarm_reaches_the_topic(assembly: Assembly, environment: str) -> None:
+    alarms = [alarm["Properties"] for _, alarm in assembly.of_type("AWS::CloudWatch::Alarm", environment)]
+
+    assert len(alarms) >= 8
+    assert all(alarm["AlarmActions"] and alarm["AlarmDescription"] for alarm in alarms)
+
+
+def _rules(assembly: Assembly, environment: str) -> list[Resource]:
+    return [rule["Properties"] for _, rule in assembly.of_type("AWS::Events::Rule", environment)]
+
+
+def _containers(assembly: Assembly, environment: str) -> dict[str, Resource]:
+    return {
+        container["Name"]: container
+        for _, task in assembly.of_type("AWS::ECS::TaskDefinition", environment)
+        for container in task["Properties"]["ContainerDefinitions"]
+    }
