@@ -62,7 +62,7 @@ class ControlPlaneStack(Stack):
             table.grant_read_write(role)
         for queue in data.queues.values():
             queue.grant_send(role)
-        data.artifacts.grant_read(role)
+        data.artifacts.grant_read_tenants(role)
         data.workspaces.grant_describe(role)
         for secret in (data.secrets.bootstrap_key, data.secrets.signing_key):
             grant_secret(secret, role)

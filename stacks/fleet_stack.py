@@ -81,4 +81,4 @@ class FleetStack(Stack):
             for queue in data.queues.values():
                 queue.grant_send(functions[name])
         for name in ("task_events", "sweep"):
-            data.artifacts.grant_read(functions[name])
+            data.artifacts.grant_read_tenants(functions[name])

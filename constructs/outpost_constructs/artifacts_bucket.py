@@ -63,7 +63,7 @@ class ArtifactsBucket(s3.Bucket):
             grantee=grantee, actions=list(actions), resource_arns=[self.arn_for_objects(TENANTS)]
         )
 
-    def grant_read(self, grantee: iam.IGrantable) -> None:
+    def grant_read_tenants(self, grantee: iam.IGrantable) -> None:
         """Allow reading what attempts left; without ListBucket a missing object would be answered 403, not 404."""
         self.grant_tenants(grantee, "s3:GetObject")
         iam.Grant.add_to_principal(grantee=grantee, actions=["s3:ListBucket"], resource_arns=[self.bucket_arn])
