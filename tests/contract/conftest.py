@@ -1,0 +1,114 @@
+"""The real service on a real socket, on tables, bucket, queue and file system of the emulator.
+
+One service for the whole session; a test that must see nothing of others has a tenant of its own.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator
+
+import boto3
+import httpx
+import pytest
+
+from control_plane.services import Services
+from outpost.domain.ids import new_id, now
+from outpost.domain.tenants import OPERATOR, Scope, Tenant, new_key
+from outpost.names import Env
+from outpost.store import schema
+from tests.conftest import CREDENTIALS, table_definition
+from tests.contract.running import MODELS, Api, Calls, serve
+
+TABLES = {
+    Env.DISPATCHES_TABLE: schema.DISPATCHES,
+    Env.TENANTS_TABLE: schema.TENANTS,
+    Env.WORKERS_TABLE: schema.WORKERS,
+    Env.WORKSPACES_TABLE: schema.WORKSPACES,
+}
+
+
+@pytest.fixture(scope="session")
+def deployed(emulator: str) -> dict[str, str]:
+    """What a deployment tells the service: the environment variables, and what they name exists."""
+    aws = CREDENTIALS | {"AWS_ENDPOINT_URL": emulator}
+    name = f"outpost-{uuid.uuid4().hex[:12]}"
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in aws.items():
+            patch.setenv(variable, value)
+        boto3.setup_default_session()
+        for table in TABLES.values():
+            definition = table_definition(table)
+            boto3.client("dynamodb").create_table(
+                TableName=f"{name}-{table.name}", BillingMode="PAY_PER_REQUEST", **definition
+            )
+        boto3.client("s3").create_bucket(Bucket=name)
+        queue_url = boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+        secrets = boto3.client("secretsmanager")
+        key = json.dumps({"key_hex": new_key().removeprefix("otp_")})
+        agents = {
+            "shell": {"queue_url": queue_url, "family": "shell"},
+            "claude": {"queue_url": queue_url, "family": "claude", "models": MODELS},
+        }
+        return aws | {
+            **{variable.value: f"{name}-{table.name}" for variable, table in TABLES.items()},
+            Env.ARTIFACTS_BUCKET.value: name,
+            Env.FILE_SYSTEM_ID.value: boto3.client("efs").create_file_system(CreationToken=name)["FileSystemId"],
+            Env.AGENTS.value: json.dumps(agents),
+            Env.GIT_ALLOWED_HOSTS.value: "github.com",
+            Env.VERSION.value: "9.8.7",
+            Env.RETENTION_DAYS.value: "180",
+            Env.SIGNING_SECRET.value: secrets.create_secret(Name=f"{name}-signing", SecretString=new_id())["ARN"],
+            Env.BOOTSTRAP_KEY_SECRET.value: secrets.create_secret(Name=f"{name}-key", SecretString=key)["ARN"],
+        }
+
+
+@pytest.fixture
+def environment(deployed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """This process as the deployment would start it."""
+    for variable, value in deployed.items():
+        monkeypatch.setenv(variable, value)
+    boto3.setup_default_session()
+    return deployed
+
+
+@pytest.fixture(scope="session")
+def api(deployed: dict[str, str]) -> Iterator[Api]:
+    """The service in a thread of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in deployed.items():
+            patch.setenv(variable, value)
+        boto3.setup_default_session()
+        services, s3 = Services.from_environment("a secret of the session"), boto3.client("s3")
+    database, calls = services.tenants._db, Calls()
+    for client in (database.client, services.artifacts._client, services.dispatches._wakeups._client):
+        calls.watch(client)
+    services.tenants.add(Tenant(id=OPERATOR, name="Operator", tier="enterprise", created_at=now()))
+    with serve(services) as (url, calls.loop_thread):
+        yield Api(url, services, database, deployed[Env.ARTIFACTS_BUCKET], s3, calls)
+
+
+@pytest.fixture
+def tenant(api: Api) -> Tenant:
+    """A tenant that may do much."""
+    return api.tenant()
+
+
+@pytest.fixture
+def client(api: Api, tenant: Tenant) -> Iterator[httpx.Client]:
+    """A client with a key of the tenant."""
+    with api.client(api.key(tenant)) as client:
+        yield client
+
+
+@pytest.fixture
+def stranger(api: Api) -> Iterator[httpx.Client]:
+    """A client with a key of another tenant."""
+    with api.client(api.key(api.tenant())) as client:
+        yield client
+
+
+@pytest.fixture
+def operator(api: Api) -> Iterator[httpx.Client]:
+    """A client with an admin key of the operator tenant."""
+    with api.client(api.key(OPERATOR, Scope.ADMIN)) as client:
+        yield client

@@ -1,0 +1,145 @@
+"""A running service, and what a test needs to see behind it."""
+
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import uvicorn
+
+from control_plane.app import create_app
+from control_plane.services import Services
+from outpost.domain.artifacts import LogLine, attempt_prefix, chunk_key
+from outpost.domain.dispatch import Dispatch
+from outpost.domain.ids import now
+from outpost.domain.lifecycle import Claim, Event
+from outpost.domain.tenants import KEY_PREFIX_LENGTH, ApiKey, Limits, Scope, Tenant, hash_key, new_key
+from outpost.store.database import Database
+
+MODELS = {"flagship": "claude-opus-4-5-20251101", "balanced": "claude-sonnet-4-5", "fast": "claude-haiku-4-5"}
+TASK = {"agent": "shell", "task": "echo hello, world"}
+
+
+@contextmanager
+def serve(services: Services) -> Iterator[tuple[str, int | None]]:
+    """Run the service in a thread of its own: its URL, and the thread of its event loop."""
+    config = uvicorn.Config(
+        create_app(services), port=0, log_config=None, access_log=False, ws="none", loop="uvloop", http="httptools"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="service")
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started and thread.is_alive() and time.monotonic() < deadline:
+        thread.join(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", thread.ident
+    server.should_exit = True
+    thread.join(20)
+
+
+@dataclass
+class Calls:
+    """The AWS calls that a service made, by operation, and those it made on the event loop."""
+
+    made: Counter[str] = field(default_factory=Counter)
+    on_loop: list[str] = field(default_factory=list)
+    loop_thread: int | None = None
+
+    def watch(self, client: Any) -> None:
+        client.meta.events.register("before-send", self._note)
+
+    def _note(self, event_name: str, **_: object) -> None:
+        operation = event_name.removeprefix("before-send.")
+        self.made[operation] += 1
+        if threading.get_ident() == self.loop_thread:
+            self.on_loop.append(operation)
+
+
+@dataclass(frozen=True)
+class Api:
+    """A running service, and what a test needs to see behind it."""
+
+    url: str
+    services: Services
+    database: Database
+    bucket: str
+    s3: Any
+    calls: Calls
+
+    def tenant(self, limits: Limits | None = None, **fields: object) -> Tenant:
+        """Create a tenant, with limits that do not get into a test's way."""
+        roomy = Limits(concurrent=50, daily=10_000, timeout_seconds=1_800)
+        tenant = Tenant.model_validate(
+            {"id": f"t-{uuid.uuid4().hex[:12]}", "name": "Test", "created_at": now(), "overrides": limits or roomy}
+            | fields
+        )
+        self.services.tenants.add(tenant)
+        return tenant
+
+    def key(self, tenant: Tenant | str, *scopes: Scope, **fields: object) -> str:
+        """Issue a key; with every scope of a tenant's own when none is named."""
+        text = new_key()
+        key = {
+            "sha256": hash_key(text),
+            "prefix": text[:KEY_PREFIX_LENGTH],
+            "tenant_id": tenant if isinstance(tenant, str) else tenant.id,
+            "name": "test",
+            "scopes": scopes or (Scope.DISPATCH, Scope.STATUS, Scope.LIST, Scope.CANCEL),
+            "created_at": now(),
+        }
+        self.services.tenants.add_key(ApiKey.model_validate(key | fields))
+        return text
+
+    def client(self, key: str | None = None) -> httpx.Client:
+        """Return a client of the service."""
+        return httpx.Client(base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=30)
+
+    def row(self, dispatch_id: str) -> Dispatch:
+        """Read a row behind the API's back."""
+        row = self.services.dispatches.get(dispatch_id)
+        assert row is not None
+        return row
+
+    def advance(self, dispatch_id: str, *events: Event) -> Dispatch:
+        """Let things happen to a dispatch."""
+        row = self.row(dispatch_id)
+        for event in events:
+            row = self.services.dispatches.change(dispatch_id, event)
+        return row
+
+    def claim(self, dispatch_id: str, worker_id: str = "worker-1") -> Dispatch:
+        """Let a worker claim a dispatch. (Its slot is not taken: that is the broker's transaction.)"""
+        row = self.advance(dispatch_id, Claim(worker_id, 0, now()))
+        key = {"pk": {"S": f"TENANT#{row.tenant_id}"}, "sk": {"S": "SLOT#000"}}
+        item = key | {"dispatch_id": {"S": dispatch_id}, "claimed_at": {"S": now().isoformat()}}
+        self.database.client.put_item(TableName=self.database.workers, Item=item)
+        return row
+
+    def chunk(self, row: Dispatch, number: int, *messages: str, attempt: int | None = None) -> None:
+        """Write a log chunk as a worker does."""
+        lines = [LogLine(timestamp=now(), source="agent", message=message) for message in messages]
+        key = chunk_key(attempt_prefix(row.tenant_id, row.id, attempt or row.attempt), number)
+        self.store_object(key, "".join(f"{line.model_dump_json()}\n" for line in lines))
+
+    def store_object(self, key: str, body: str) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body.encode())
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Check the form of an error and return its `error`."""
+    body = answer.json()
+    assert (answer.status_code, body["success"], body["error"]["code"]) == (status, False, code), answer.text
+    assert body["meta"]["requestId"] == answer.headers["X-Request-ID"]
+    assert body["meta"]["timestamp"].endswith("Z")
+    assert set(body) == {"success", "error", "meta"}
+    return dict(body["error"])
+
+
+def fields(error: dict[str, Any]) -> set[str]:
+    """Return the fields that an error names."""
+    return {detail["field"] for detail in error["details"]}

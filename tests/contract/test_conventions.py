@@ -1,0 +1,170 @@
+"""What holds for every answer of the API, whatever was asked."""
+
+import json
+import httpx
+import pytest
+
+from outpost.domain.ids import is_id, new_id
+from tests.contract.running import TASK, Api, fields, refused
+
+
+def test_every_answer_has_a_request_id(client: httpx.Client) -> None:
+    answer = client.get("/dispatch")
+    assert is_id(answer.headers["X-Request-ID"])
+    assert answer.json()["meta"]["requestId"] == answer.headers["X-Request-ID"]
+    assert answer.json()["success"] is True
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+def test_documents_have_a_request_id_too(api: Api, path: str) -> None:
+    with api.client() as client:
+        answer = client.get(path)
+    assert answer.status_code == 200
+    assert is_id(answer.headers["X-Request-ID"])
+
+
+@pytest.mark.parametrize("offered", ["a", "trace:1/2.3_4-5=@+", "x" * 128])
+def test_a_clients_own_safe_request_id_is_taken_over(client: httpx.Client, offered: str) -> None:
+    assert client.get("/health/live", headers={"X-Request-ID": offered}).headers["X-Request-ID"] == offered
+
+
+@pytest.mark.parametrize("offered", ["x" * 129, "two words", 'quote"', ""])
+def test_an_unsafe_request_id_is_replaced(client: httpx.Client, offered: str) -> None:
+    assert is_id(client.get("/health/live", headers={"X-Request-ID": offered}).headers["X-Request-ID"])
+
+
+def test_an_unknown_route_is_told_in_the_envelope(client: httpx.Client) -> None:
+    refused(client.get("/no/such/route"), 404, "NOT_FOUND")
+
+
+def test_a_method_that_is_not_possible_names_those_that_are(client: httpx.Client) -> None:
+    answer = client.put("/dispatch", json=TASK)
+    refused(answer, 405, "METHOD_NOT_ALLOWED")
+    assert answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("body", ["{", "nonsense", '{"agent": "shell",}', "[" * 100_000, '"\\ud800', ""])
+def test_malformed_json_is_a_validation_error(client: httpx.Client, body: str) -> None:
+    answer = client.post("/dispatch", content=body, headers={"Content-Type": "application/json"})
+    refused(answer, 400, "VALIDATION_ERROR")
+
+
+def test_a_body_that_is_not_utf_8_is_a_validation_error(client: httpx.Client) -> None:
+    answer = client.post("/dispatch", content=b'{"a": "\xff\xfe"}', headers={"Content-Type": "application/json"})
+    refused(answer, 400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize("body", [[], 1, "text", None, [TASK]])
+def test_json_that_is_no_object_is_a_validation_error(client: httpx.Client, body: object) -> None:
+    answer = client.post("/dispatch", content=json.dumps(body), headers={"Content-Type": "application/json"})
+    refused(answer, 400, "VALIDATION_ERROR")
+
+
+def test_a_body_of_another_media_type_is_a_validation_error(client: httpx.Client) -> None:
+    answer = client.post("/dispatch", content=json.dumps(TASK), headers={"Content-Type": "text/plain"})
+    refused(answer, 400, "VALIDATION_ERROR")
+
+
+def test_a_lone_surrogate_in_the_task_is_a_validation_error(client: httpx.Client) -> None:
+    body = '{"agent": "shell", "task": "echo \\ud800 echo"}'
+    answer = client.post("/dispatch", content=body, headers={"Content-Type": "application/json"})
+    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"task"}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_oversize_body_is_refused_before_it_is_parsed(client: httpx.Client, chunked: bool) -> None:
+    body = b"{" + b" " * (256 * 1024)
+    content = iter([body[:100_000], body[100_000:]]) if chunked else body
+    answer = client.post("/dispatch", content=content, headers={"Content-Type": "application/json"})
+    refused(answer, 413, "PAYLOAD_TOO_LARGE")
+
+
+def test_every_refused_field_is_named_as_the_client_spells_it(client: httpx.Client) -> None:
+    body = {"agent": "nobody", "task": "short", "timeoutSeconds": -5, "tags": {"a": 1}, "modelID": "x"}
+    error = refused(client.post("/dispatch", json=body), 400, "VALIDATION_ERROR")
+    assert fields(error) == {"agent", "task", "timeoutSeconds", "tags.a", "modelID"}
+    assert all(detail["message"] for detail in error["details"])
+
+
+def test_snake_case_spellings_are_unknown_fields(client: httpx.Client) -> None:
+    error = refused(client.post("/dispatch", json=TASK | {"timeout_seconds": 60}), 400, "VALIDATION_ERROR")
+    assert fields(error) == {"timeout_seconds"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/dispatch?agnt=shell", "/dispatch?limit=0", "/dispatch?limit=101", "/dispatch?limit=x"]
+)
+def test_bad_query_parameters_are_named(client: httpx.Client, path: str) -> None:
+    error = refused(client.get(path), 400, "VALIDATION_ERROR")
+    assert fields(error) == {path.partition("?")[2].partition("=")[0]}
+
+
+def test_bad_input_is_never_repeated_in_the_error(client: httpx.Client) -> None:
+    answer = client.post("/dispatch", json={"agent": "shell", "task": 7, "token": "sk-very-secret"})
+    assert "sk-very-secret" not in answer.text
+
+
+def test_an_unexpected_error_is_told_without_its_cause(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the database password is hunter2")
+
+    monkeypatch.setattr(type(api.services.dispatches), "page", broken)
+    with api.client(api.key(api.tenant())) as client:
+        answer = client.get("/dispatch", headers={"X-Request-ID": "abc"})
+    error = refused(answer, 500, "INTERNAL_ERROR")
+    assert "abc" in error["message"]
+    assert "hunter2" not in answer.text
+
+
+def test_the_document_describes_every_route_and_every_field(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], (method, path)
+            assert operation["description"], (method, path)
+            assert "422" not in operation["responses"], (method, path)
+            for parameter in operation.get("parameters", []):
+                assert parameter["description"], (method, path, parameter["name"])
+    for name, schema in document["components"]["schemas"].items():
+        for field, definition in schema.get("properties", {}).items():
+            if field not in ("success", "data", "meta", "error"):
+                assert "description" in definition or "const" in definition, (name, field)
+
+
+def test_the_document_names_the_scope_of_every_protected_route(client: httpx.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    scopes = {
+        f"{method.upper()} {path}": operation.get("security", [{"ApiKey": None}])[0]["ApiKey"]
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    }
+    assert scopes == {
+        "POST /dispatch": ["dispatch"],
+        "GET /dispatch": ["list"],
+        "GET /dispatch/{dispatch_id}": ["status"],
+        "DELETE /dispatch/{dispatch_id}": ["cancel"],
+        "GET /dispatch/{dispatch_id}/logs": ["status"],
+        "GET /artifacts/{dispatch_id}": ["status"],
+        "GET /artifacts/{dispatch_id}/{name}": None,
+        "GET /health/live": None,
+        "GET /health/ready": None,
+        "GET /health": None,
+        "GET /health/fleet": ["status"],
+        "POST /tenants": ["admin"],
+        "GET /tenants": ["admin"],
+        "GET /tenants/{tenant_id}": ["admin"],
+        "POST /tenants/{tenant_id}/suspend": ["admin"],
+        "POST /tenants/{tenant_id}/resume": ["admin"],
+        "POST /tenants/{tenant_id}/keys": ["admin"],
+        "GET /tenants/{tenant_id}/keys": ["admin"],
+        "DELETE /keys/{key_id}": ["admin"],
+    }
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_unauthenticated_request_is_refused_before_its_body_is_looked_at(api: Api, method: str) -> None:
+    with api.client() as client:
+        path = "/dispatch" if method == "POST" else f"/dispatch/{new_id()}"
+        answer = client.request(method, path, content="{", headers={"Content-Type": "application/json"})
+    refused(answer, 401, "AUTHENTICATION_ERROR")
