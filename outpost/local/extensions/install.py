@@ -8,8 +8,8 @@ from ministack.services import ecs
 from outpost.local.extensions import (
     container_options,
     iam_denials,
-    iam_ecr,
     iam_ecs,
+    iam_resources,
     iam_sts,
     iam_transport,
     lambda_workers,
@@ -35,7 +35,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | None, Callab
     for module in (
         iam_denials,
         iam_transport,
-        iam_ecr,
+        iam_resources,
         iam_ecs,
         iam_sts,
         lambda_workers,

@@ -1,0 +1,34 @@
+"""IAM knows which resource a request names where MiniStack authorises it on `*` (gap 6).
+
+The CDK CLI, publishing with its own narrow role, asks ECR for one repository; the control plane asks EFS for its own
+file system. Real AWS authorises both on that resource.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ministack.core import iam_actions
+
+from outpost.local.settings import ACCOUNT, REGION
+
+
+def install() -> None:
+    """Name the resource where MiniStack names none."""
+    extract = iam_actions.extract_resource_arn
+
+    def extract_named(
+        service: str, method: str, path: str, headers: Any, body: bytes, query: Mapping[str, Any], *rest: Any
+    ) -> str:
+        resource: str = extract(service, method, path, headers, body, query, *rest)
+        return _named(service, body, query) or resource if resource == "*" else resource
+
+    iam_actions.extract_resource_arn = extract_named
+
+
+def _named(service: str, body: bytes, query: Mapping[str, Any]) -> str | None:
+    if service == "ecr" and (names := json.loads(body or b"{}").get("repositoryNames")):
+        return f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{names[0]}"
+    if service == "elasticfilesystem" and (ids := query.get("FileSystemId")):
+        return f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:file-system/{ids if isinstance(ids, str) else ids[0]}"
+    return None
