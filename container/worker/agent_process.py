@@ -116,6 +116,8 @@ def _read(stream: IO[bytes], on_line: Callable[[str], None]) -> None:
         for line in splitter.feed(data):
             on_line(line)
         if taken > MAX_OUTPUT_BYTES:
+            for line in splitter.finish():
+                on_line(line)
             on_line(f"[output cut here: the agent printed more than {MAX_OUTPUT_BYTES // 2**20} MB]")
     for line in splitter.finish():
         on_line(line)

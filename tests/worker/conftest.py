@@ -20,7 +20,7 @@ import pytest
 
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.artifacts import Artifact, LogLine, Summary
-from outpost.domain.dispatch import Dispatch, Spec, Status
+from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.tenants import Limits, Tenant
 from outpost.names import Env
@@ -121,7 +121,8 @@ class Platform:
     queue_url: str
     bucket: str
     environment: Mapping[str, str]
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    """Worker id -> its process."""
 
     def dispatch(self, task: str, **spec: object) -> Dispatch:
         """Create a pending dispatch, as the API does."""
@@ -136,13 +137,13 @@ class Platform:
         )
         return self.dispatches.create(row, task, daily_limit=1_000)
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        """Start a worker and return at once."""
-        task_id = new_id()
-        environment = dict(self.environment)
-        environment["ECS_CONTAINER_METADATA_URI_V4"] += f"/{task_id}"
+    def start_worker(self, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start a worker, with other variables if given, and return at once."""
+        worker_id = new_id()
+        environment = {**self.environment, **(variables or {})}
+        environment["ECS_CONTAINER_METADATA_URI_V4"] += f"/{worker_id}"
         worker = subprocess.Popen([sys.executable, "-m", "worker"], env=environment, stdout=subprocess.PIPE)
-        self.workers.append(worker)
+        self.workers[worker_id] = worker
         return worker
 
     def finish(self, worker: subprocess.Popen[bytes]) -> int:
@@ -228,7 +229,7 @@ def platform(
         },
     )
     yield platform
-    for worker in platform.workers:
+    for worker in platform.workers.values():
         if worker.poll() is None:
             worker.kill()
         worker.communicate(timeout=10)
@@ -257,7 +258,3 @@ def eventually(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"this did not happen within {PATIENCE_SECONDS:.0f} s"
         time.sleep(0.05)
-
-
-def is_ended(row: Dispatch, status: Status) -> bool:
-    return row.status is status and row.ended_at is not None

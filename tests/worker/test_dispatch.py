@@ -1,11 +1,20 @@
-"""A worker runs a dispatch: what comes back is what the agent did."""
+"""A worker runs a dispatch: what comes back is what the agent did, and why it ended."""
 
+import subprocess
 from pathlib import Path
+
+import boto3
+import pytest
 
 from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.dispatch import Status
 from outpost.domain.reasons import ReasonCode
 from tests.worker.conftest import GitServer, Platform
+
+ENVIRONMENT_OF_AN_AGENT = {
+    *("PATH", "HOME", "TMPDIR", "USER", "LANG", "TERM", "GIT_TERMINAL_PROMPT"),
+    *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
+}
 
 
 def test_a_task_comes_back_with_its_patch_log_and_summary(platform: Platform, git_server: GitServer) -> None:
@@ -18,11 +27,129 @@ def test_a_task_comes_back_with_its_patch_log_and_summary(platform: Platform, gi
     assert b"+more" in platform.read(row, Artifact.PATCH)
     assert platform.read(row, Artifact.OUTPUT) == b"working\n"
     assert [line.message for line in platform.log(row) if line.source is LogSource.AGENT] == ["working"]
+    assert f"cloning {repo}" in [line.message for line in platform.log(row) if line.source is LogSource.EXECUTOR]
     summary = platform.summary(row)
     assert (summary.outcome, summary.attempt, summary.files_changed) == (Status.SUCCESS, 1, 1)
     assert summary.commit_before == git_server.git("simple", "rev-parse", "HEAD")
+    assert row.usage is not None
+    assert summary.usage == row.usage
+
+
+def test_a_branch_is_checked_out(platform: Platform, git_server: GitServer) -> None:
+    repo = git_server.create("branches", {"file": b"on main\n"})
+    git_server.git("branches", "switch", "--quiet", "--create", "feature/x")
+    (git_server.folder / repo / "file").write_text("on the branch\n")
+    git_server.git("branches", "commit", "--quiet", "--all", "--message", "second")
+    git_server.git("branches", "switch", "--quiet", "main")
+    row = platform.run(
+        "cat file; git log --oneline | wc -l", repo=repo, branch="feature/x", workspace_init_mode="minimal"
+    )
+    assert platform.read(row, Artifact.OUTPUT) == b"on the branch\n1\n"
+
+
+def test_init_mode_none_begins_with_an_empty_repository(platform: Platform, git_server: GitServer) -> None:
+    repo = git_server.create("unused", {"file": b"x\n"})
+    row = platform.run("ls; git status --short; echo made > new", repo=repo, workspace_init_mode="none")
+    assert platform.read(row, Artifact.OUTPUT) == b""
+    assert b"+++ b/new\n" in platform.read(row, Artifact.PATCH)
+    assert platform.summary(row).commit_before is None
+
+
+def test_a_nonzero_exit_is_a_failure_and_keeps_its_patch(platform: Platform) -> None:
+    row = platform.run("echo half > done; exit 7")
+    assert (row.status, row.exit_code) == (Status.FAILED, 7)
+    assert row.reason is not None
+    assert row.reason.code is ReasonCode.AGENT_EXIT_NONZERO
+    assert b"+half" in platform.read(row, Artifact.PATCH)
+    assert platform.summary(row).outcome is Status.FAILED
+
+
+def test_a_task_of_50000_characters_runs_whole(platform: Platform) -> None:
+    end = "echo the end"
+    row = platform.run("#" * (50_000 - len(end) - 1) + "\n" + end)
+    assert platform.read(row, Artifact.OUTPUT) == b"the end\n"
+
+
+@pytest.mark.parametrize(("repo", "branch"), [("owner/missing", None), ("owner/present", "no-such-branch")])
+def test_what_cannot_be_cloned_fails_with_gits_reason(
+    platform: Platform, git_server: GitServer, repo: str, branch: str | None
+) -> None:
+    if repo == "owner/present":
+        git_server.create("present", {"file": b"x\n"})
+    row = platform.run("echo never", repo=repo, branch=branch)
+    assert row.status is Status.FAILED
+    assert row.reason is not None
+    assert row.reason.code is ReasonCode.CLONE_FAILED
+    assert "fatal: " in row.reason.message
+    assert row.running_at is None
+    assert platform.summary(row).reason == row.reason
+    assert "echo never" not in platform.messages(row)
+
+
+def test_the_agent_inherits_nothing_from_the_harness(platform: Platform) -> None:
+    row = platform.run("compgen -e; cat; pwd; echo $HOME")
+    *names, directory, home = platform.read(row, Artifact.OUTPUT).decode().splitlines()
+    assert set(names) - {"PWD", "SHLVL", "OLDPWD", "_"} == ENVIRONMENT_OF_AN_AGENT
+    assert (Path(directory).name, Path(home).name) == ("workspace", "home")
+
+
+def test_secrets_printed_by_the_agent_are_stored_nowhere(platform: Platform, git_server: GitServer) -> None:
+    key = "sk-ant-api03-" + "Zx9" * 12
+    pem = [
+        "-----BEGIN PRIVATE KEY-----",
+        "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQ",
+        "-----END PRIVATE KEY-----",
+    ]
+    script = (
+        f"echo 'key {key}'; echo 'key={key}' > config; printf '%s\\n' '{pem[0]}' '{pem[1]}' '{pem[2]}' | tee key.pem"
+    )
+    row = platform.run(script)
+    assert row.status is Status.SUCCESS
+    assert platform.read(row, Artifact.OUTPUT).splitlines()[0] == b"key [REDACTED:anthropic-key]"
+    s3 = boto3.client("s3")
+    for stored in s3.list_objects_v2(Bucket=platform.bucket)["Contents"]:
+        content = s3.get_object(Bucket=platform.bucket, Key=stored["Key"])["Body"].read()
+        assert key.encode() not in content
+        assert pem[1].encode() not in content
+    assert b"+key=[REDACTED:anthropic-key]" in platform.read(row, Artifact.PATCH)
+
+
+def test_a_secret_in_a_binary_file_withholds_the_patch(platform: Platform) -> None:
+    row = platform.run("printf '\\0\\1\\2 ghp_%s' $(printf 'a%.0s' {1..36}) > blob")
+    assert row.status is Status.FAILED
+    assert row.reason is not None
+    assert row.reason.code is ReasonCode.SECRET_IN_OUTPUT
+    assert platform.keys(row) == {"output.log", "summary.json"} | {k for k in platform.keys(row) if "chunks/" in k}
+
+
+def test_output_that_is_not_text_is_cleaned(platform: Platform) -> None:
+    row = platform.run(r"printf 'bad \xff\xfe byte\n\033[31mred\033[0m\a\n\0zero\nno end'")
+    assert platform.read(row, Artifact.OUTPUT).decode() == "bad \ufffd\ufffd byte\nred\nzero\nno end\n"
+
+
+def test_endless_output_is_bounded_and_the_agent_goes_on(platform: Platform) -> None:
+    row = platform.run("head -c 70000000 /dev/zero | tr '\\0' 'x' | fold -w 8000; echo reached > marker")
+    assert row.status is Status.SUCCESS
+    output = platform.read(row, Artifact.OUTPUT)
+    assert len(output) < 66 * 1024 * 1024
+    assert output.splitlines()[-1].startswith(b"[output cut here")
+    assert b"+reached" in platform.read(row, Artifact.PATCH)
 
 
 def test_nothing_stays_on_disk_after_a_run(platform: Platform, tmp_path: Path) -> None:
     platform.run("touch a-file")
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_woken_worker_takes_the_work_and_the_wake_up(platform: Platform) -> None:
+    worker = platform.start_worker()
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(timeout=3)  # it found nothing, and waits
+    row = platform.dispatch("echo woken")
+    assert platform.finish(worker) == 0
+    assert platform.row(row).status is Status.SUCCESS
+    attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=platform.queue_url, AttributeNames=["All"])[
+        "Attributes"
+    ]
+    assert attributes["ApproximateNumberOfMessages"] == "0"
+    assert attributes["ApproximateNumberOfMessagesNotVisible"] == "0"
