@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from outpost.domain.artifacts import Artifact, LogLine, Summary, attempt_prefix, chunk_key
@@ -40,7 +41,9 @@ class Artifacts:
     @classmethod
     def from_environment(cls) -> "Artifacts":
         """Connect as the environment says."""
-        return cls(boto3.client("s3", config=CLIENT_CONFIG), os.environ[Env.ARTIFACTS_BUCKET])
+        # Version 4 signatures, also in us-east-1: S3 takes no others for objects under a KMS key.
+        config = CLIENT_CONFIG.merge(Config(signature_version="s3v4"))
+        return cls(boto3.client("s3", config=config), os.environ[Env.ARTIFACTS_BUCKET])
 
     def reach(self) -> None:
         """Ask for the bucket. Raises botocore's errors when it cannot be reached."""
@@ -54,10 +57,10 @@ class Artifacts:
         return [Stored(artifact, sizes[artifact]) for artifact in Artifact if artifact in sizes]
 
     def presign(self, key: str, seconds: int) -> str:
-        """Return a URL that reads one object for `seconds`, at most as long as our own credentials live."""
-        return self._client.generate_presigned_url(
-            "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=seconds
-        )
+        """Return a URL that downloads one object for `seconds`, at most as long as our own credentials live."""
+        # An attachment: what an agent wrote is never shown as a page of the storage's host.
+        parameters = {"Bucket": self._bucket, "Key": key, "ResponseContentDisposition": "attachment"}
+        return self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
 
     def summary(self, row: Dispatch) -> Summary | None:
         """Read the summary of the current attempt; it is written last, so its presence means that all else is there."""

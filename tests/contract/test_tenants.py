@@ -1,0 +1,167 @@
+"""The operator's administration of tenants and keys."""
+
+import uuid
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from outpost.domain.ids import now
+from outpost.domain.tenants import OPERATOR, TIERS, Scope, Tenant, hash_key
+from tests.contract.running import TASK, Api, fields, refused
+
+
+def fresh() -> str:
+    return f"x-{uuid.uuid4().hex[:12]}"
+
+
+def test_a_tenant_is_created_with_its_tiers_limits(operator: httpx.Client) -> None:
+    name = fresh()
+    answer = operator.post("/tenants", json={"id": name, "name": "X Inc.", "tier": "pro"})
+    assert answer.status_code == 201
+    data = answer.json()["data"]
+    assert data == operator.get(f"/tenants/{name}").json()["data"]
+    assert data.pop("createdAt").endswith("Z")
+    assert data == {
+        "id": name,
+        "name": "X Inc.",
+        "tier": "pro",
+        "status": "active",
+        "limits": {"concurrent": 10, "daily": 500, "timeoutSeconds": 1_800},
+    }
+
+
+def test_limits_of_a_tenants_own_replace_the_tiers(api: Api, operator: httpx.Client) -> None:
+    name = fresh()
+    operator.post("/tenants", json={"id": name, "name": "X", "limits": {"daily": 1}})
+    stored = api.services.tenants.get(name)
+    assert stored is not None
+    assert stored.limits == TIERS["free"].model_copy(update={"daily": 1})
+    with api.client(api.key(name)) as client:
+        assert [client.post("/dispatch", json=TASK).status_code for _ in range(2)] == [201, 429]
+
+
+def test_an_id_is_given_once(operator: httpx.Client) -> None:
+    body = {"id": fresh(), "name": "X"}
+    operator.post("/tenants", json=body)
+    refused(operator.post("/tenants", json=body), 409, "CONFLICT")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"id": "A#b"}, "id"),
+        ({"id": "a/../b"}, "id"),
+        ({"id": "ab"}, "id"),
+        ({"id": "abc\n"}, "id"),
+        ({"name": ""}, "name"),
+        ({"tier": "gold"}, "tier"),
+        ({"limits": {"daily": 0}}, "limits.daily"),
+        ({"limits": {"timeoutSeconds": 86_401}}, "limits.timeoutSeconds"),
+        ({"status": "active"}, "status"),
+    ],
+)
+def test_a_malformed_tenant_is_refused_by_field(operator: httpx.Client, body: dict[str, object], field: str) -> None:
+    answer = operator.post("/tenants", json={"id": fresh(), "name": "X"} | body)
+    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {field}
+
+
+def test_tenants_are_listed_by_id_page_by_page(api: Api, operator: httpx.Client) -> None:
+    mine = {api.tenant().id for _ in range(3)}
+    seen: list[str] = []
+    query = "limit=2"
+    while True:
+        body = operator.get(f"/tenants?{query}").json()
+        seen += [tenant["id"] for tenant in body["data"]]
+        if not body["meta"]["pagination"]["hasMore"]:
+            break
+        query = f"limit=2&cursor={body['meta']['pagination']['cursor']}"
+    assert seen == sorted(set(seen))
+    assert mine < set(seen)
+
+
+def test_unknown_tenants_and_keys_are_not_found(operator: httpx.Client) -> None:
+    for answer in (
+        operator.get("/tenants/nobody"),
+        operator.post("/tenants/nobody/suspend"),
+        operator.post("/tenants/nobody/resume"),
+        operator.get("/tenants/nobody/keys"),
+        operator.post("/tenants/nobody/keys", json={"name": "x", "scopes": ["list"]}),
+        operator.delete("/keys/" + "0" * 64),
+        operator.delete("/keys/otp_00000000"),
+    ):
+        refused(answer, 404, "NOT_FOUND")
+
+
+def test_suspending_closes_and_resuming_opens(api: Api, operator: httpx.Client, tenant: Tenant) -> None:
+    with api.client(api.key(tenant)) as client:
+        assert client.get("/dispatch").status_code == 200
+        assert operator.post(f"/tenants/{tenant.id}/suspend").json()["data"]["status"] == "suspended"
+        refused(client.get("/dispatch"), 403, "AUTHORIZATION_ERROR")
+        assert operator.post(f"/tenants/{tenant.id}/resume").json()["data"]["status"] == "active"
+        assert client.get("/dispatch").status_code == 200
+
+
+def test_the_operator_cannot_lock_itself_out(operator: httpx.Client) -> None:
+    refused(operator.post(f"/tenants/{OPERATOR}/suspend"), 409, "CONFLICT")
+    assert operator.get("/tenants").status_code == 200
+
+
+def test_an_issued_key_works_and_its_text_is_shown_once(api: Api, operator: httpx.Client, tenant: Tenant) -> None:
+    path = f"/tenants/{tenant.id}/keys"
+    answer = operator.post(path, json={"name": "ci", "scopes": ["list", "dispatch"]})
+    issued = answer.json()["data"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    text = issued.pop("key")
+    with api.client(text) as client:
+        assert client.get("/dispatch").status_code == 200
+    listing = operator.get(path)
+    assert listing.json()["data"] == [issued]
+    assert text not in listing.text
+    assert (issued["prefix"], issued["scopes"], issued["status"]) == (text[:12], ["dispatch", "list"], "active")
+    stored = api.database.get(api.database.tenants, f"KEY#{hash_key(text)}", "KEY")
+    assert text not in str(stored)
+
+
+def test_a_revoked_key_opens_nothing_and_revoking_again_changes_nothing(
+    api: Api, operator: httpx.Client, tenant: Tenant
+) -> None:
+    issued = operator.post(f"/tenants/{tenant.id}/keys", json={"name": "ci", "scopes": ["list"]}).json()["data"]
+    with api.client(issued["key"]) as client:
+        assert client.get("/dispatch").status_code == 200
+        first = operator.delete(f"/keys/{issued['id']}").json()["data"]
+        refused(client.get("/dispatch"), 401, "AUTHENTICATION_ERROR")
+    assert first["status"] == "revoked"
+    assert operator.delete(f"/keys/{issued['id']}").json()["data"] == first
+
+
+def test_keys_are_listed_newest_first_page_by_page(api: Api, operator: httpx.Client, tenant: Tenant) -> None:
+    for number in range(5):
+        api.key(tenant, created_at=now() + timedelta(seconds=number), name=str(number))
+    api.key(tenant, created_at=now() - timedelta(days=9), expires=now() - timedelta(days=1), name="old")
+    names, query = [], "limit=2"
+    while True:
+        body = operator.get(f"/tenants/{tenant.id}/keys?{query}").json()
+        names += [(key["name"], key["status"]) for key in body["data"]]
+        if not body["meta"]["pagination"]["hasMore"]:
+            break
+        query = f"limit=2&cursor={body['meta']['pagination']['cursor']}"
+    assert names == [(str(number), "active") for number in (4, 3, 2, 1, 0)] + [("old", "expired")]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"scopes": []}, "scopes"),
+        ({"scopes": ["everything"]}, "scopes.0"),
+        ({"expiresAt": "2020-01-01T00:00:00Z"}, "expiresAt"),
+        ({"expiresAt": "soon"}, "expiresAt"),
+        ({"name": ""}, "name"),
+        ({"key": "otp_mine"}, "key"),
+    ],
+)
+def test_a_malformed_key_request_is_refused_by_field(
+    operator: httpx.Client, tenant: Tenant, body: dict[str, object], field: str
+) -> None:
+    answer = operator.post(f"/tenants/{tenant.id}/keys", json={"name": "x", "scopes": [Scope.LIST]} | body)
+    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {field}
