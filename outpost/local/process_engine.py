@@ -60,9 +60,12 @@ class _Containers:
         self._known: dict[str, ProcessContainer] = {}
         self._lock = threading.Lock()
         self._hosts = itertools.cycle(range(1, 255))
+        self._closed = False
 
     def run(self, reference: str, **options: Any) -> ProcessContainer:
-        """Start a task; raises UnknownImageError, DockerfileError or OSError."""
+        """Start a task; raises UnknownImageError, DockerfileError, OSError, or RuntimeError after `close`."""
+        if self._closed:
+            raise RuntimeError("the embedded AWS is stopping")
         container_id = uuid.uuid4().hex
         launch = plan_launch(
             self._catalogue.config(reference),
@@ -90,6 +93,10 @@ class _Containers:
         with self._lock:
             return [known for known in self._known.values() if not known.disposable]
 
+    def close(self) -> None:
+        """Start no more tasks: the service scheduler would replace those that are ended."""
+        self._closed = True
+
     def _free_address(self) -> str:
         """127.x.y.n, where x and y are the gateway port, so that two instances on one machine never meet."""
         with self._lock:
@@ -115,6 +122,7 @@ class ProcessEngine:
 
     def stop_all(self, timeout: float) -> None:
         """End every task, giving all of them together `timeout` seconds after SIGTERM."""
+        self.containers.close()
         stoppers = [
             threading.Thread(target=container.stop, args=(timeout,), name="stop-task")
             for container in self.containers.list()

@@ -18,6 +18,7 @@ from outpost.local.errors import PortInUseError
 from outpost.local.settings import INSTANCE_MARKER
 
 _TERMINATE_SECONDS = 15.0
+_KILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,10 @@ def _record_path(data_dir: Path, name: str) -> Path:
 
 
 def _alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _is_marked(process: psutil.Process, data_dir: Path) -> bool:
@@ -126,10 +130,22 @@ def _is_marked(process: psutil.Process, data_dir: Path) -> bool:
 def _end(processes: Sequence[psutil.Process]) -> None:
     for process in processes:
         _signal(process, force=False)
-    _, alive = psutil.wait_procs(processes, timeout=_TERMINATE_SECONDS)
-    for process in alive:
+    for process in _wait(processes, _TERMINATE_SECONDS):
         _signal(process, force=True)
-    psutil.wait_procs(alive, timeout=5)
+    _wait(processes, _KILL_SECONDS)
+
+
+def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until none is alive; answers those that still are.
+
+    Not psutil's own wait: a process whose starter is gone may stay a zombie until the machine's init reaps it.
+    """
+    deadline = time.monotonic() + seconds
+    alive = [process for process in processes if _alive(process)]
+    while alive and time.monotonic() < deadline:
+        time.sleep(0.02)
+        alive = [process for process in alive if _alive(process)]
+    return alive
 
 
 def _signal(process: psutil.Process, *, force: bool) -> None:

@@ -31,9 +31,7 @@ def main() -> int:
     # MiniStack reads its configuration when it is imported, hence the imports inside functions below.
     os.environ.update(_environment(settings))
     asyncio.run(_serve(settings))
-    # Threads of MiniStack's are daemons that may sit in a blocking read; nothing of value is left to do for them.
-    sys.stdout.flush()
-    os._exit(0)
+    return 0
 
 
 def _parse_arguments() -> Settings:
@@ -85,8 +83,16 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(cast("ASGIFramework", wrap(app.app)), config, shutdown_trigger=stop.wait)
-    await asyncio.to_thread(_stop_children, engine)
+
+    async def stopped() -> None:
+        await stop.wait()
+        # While the tasks end they still need AWS.
+        await asyncio.to_thread(_stop_children, engine)
+
+    await serve(cast("ASGIFramework", wrap(app.app)), config, shutdown_trigger=stopped)
+    # Threads that still wait for something (a long poll, a timer) would hold up the interpreter's own exit.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _stop_children(engine: "ProcessEngine | None") -> None:
