@@ -66,7 +66,7 @@ synth: $(READY) ## Write an environment's CloudFormation templates (ENV=dev OUT=
 
 .PHONY: nag
 nag: $(READY) ## Check every environment against the AWS Solutions rules
-	pytest tests/infra -k nag
+	pytest tests/infra/test_compliance.py
 
 .PHONY: diff
 diff: $(READY) ## Show what a deployment would change (ENV=dev; needs AWS credentials)

@@ -2,18 +2,18 @@
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rich.syntax import Syntax
 from rich.text import Text
 
 from outpost.cli.admin import WORKING_SCOPES
 from outpost.cli.connection import LOCAL_PROFILE, Profile, ProfileError, load_profile, save_profile
-from outpost.cli.output import err, out, printable
+from outpost.cli.output import err, out, patch_text, printable
 from outpost.cli.watch import EXIT_CODES, watch
 from outpost.client import ApiError, Client
 from outpost.client.models import Dispatch, DispatchRequest
@@ -45,7 +45,7 @@ class Kelvin(unittest.TestCase):
         self.assertEqual(to_kelvin(ABSOLUTE_ZERO), 0)
 END
 echo "Added to_kelvin; running the tests"
-python3 -m unittest --verbose 2>&1
+python3 -B -m unittest --verbose 2>&1
 """
 
 
@@ -124,12 +124,21 @@ def output(environment: LocalEnvironment, name: Output) -> str:
 def _wait_until_ready(url: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
     with Client(url) as client:
-        while not client.ready():
+        while fault := _fault(client):
             if time.monotonic() > deadline:
                 raise DeployError(
-                    f"{url}/health/ready did not answer 200 for {READY_SECONDS:.0f} s; see: outpost local logs"
+                    f"the service at {url} is not ready after {READY_SECONDS:.0f} s: {fault}\n"
+                    "`outpost local status` lists the tasks, `outpost local logs TASK` prints what one says"
                 )
-            time.sleep(0.2)
+            time.sleep(0.5)
+
+
+def _fault(client: Client) -> str:
+    """Return what keeps the service from working, or nothing."""
+    try:
+        return client.health().failing
+    except ApiError as error:
+        return error.message
 
 
 def _working_profile(url: str) -> Profile | None:
@@ -166,11 +175,20 @@ def _show_results(dispatch: Dispatch, folder: Path, bucket: str) -> None:
     patch = folder / "changes.patch"
     if patch.exists():
         err.print("\n[bold]Its patch[/bold]")
-        out.print(Syntax(patch.read_text(errors="replace"), "diff", theme="ansi_dark", background_color="default"))
+        out.print(patch_text(patch.read_text(encoding="utf-8", errors="replace")), soft_wrap=True)
     err.print("\n[bold]Its artifacts[/bold]")
-    err.print(f"  {folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}/")
+    err.print(f"  {_short(folder)}/")
     err.print(f"  s3://{bucket}/tenants/{TENANT}/dispatches/{dispatch.id}/{dispatch.attempt}/", soft_wrap=True)
     err.print("\n[bold]Try next[/bold]")
-    err.print("  .venv/bin/outpost dispatch shell 'grep -rn celsius .' --repo outpost/sample --watch")
-    err.print("  .venv/bin/outpost list")
-    err.print(f"  .venv/bin/outpost status {dispatch.id}")
+    command = _short(Path(sys.executable).with_name("outpost"))
+    for arguments in (
+        "dispatch shell 'grep -rn celsius .' --repo outpost/sample --watch",
+        "list",
+        f"status {dispatch.id}",
+    ):
+        err.print(f"  {command} {arguments}", soft_wrap=True)
+
+
+def _short(path: Path) -> Path:
+    """Return a path as it is typed here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

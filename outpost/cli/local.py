@@ -68,16 +68,18 @@ def status(as_json: Json = False) -> None:
 
 @app.command()
 def logs(
+    part: Annotated[str, typer.Argument(help="server, git, or the id of a task")] = "server",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines")] = 50,
 ) -> None:
-    """Print the log of the embedded AWS; those of tasks lie beside it."""
-    log = _present().settings.server_log
-    if not log.exists():
-        show_error(f"There is no {log}: nothing was started yet. Start it: make up")
+    """Print the log of the embedded AWS, of the git server or of a task."""
+    folder = _present().settings.logs_dir
+    known = {log.stem: log for log in [*folder.glob("*.log"), *folder.glob("tasks/*.log")]}
+    if part not in known:
+        show_error(f"There is no log of {part!r}. There are: {' '.join(known) or 'none; start it with make up'}")
         raise typer.Exit(ERROR)
-    err.print(f"[dim]{log}[/dim]", soft_wrap=True)
-    for line in _tail(log, lines, follow=follow):
+    err.print(f"[dim]{known[part]}[/dim]", soft_wrap=True)
+    for line in _tail(known[part], lines, follow=follow):
         print(line, end="")
 
 

@@ -71,6 +71,13 @@ def log_text(line: LogLine) -> Text:
     )
 
 
+def patch_text(patch: str) -> Text:
+    """Return a patch in colours."""
+    styles = {"+": "green", "-": "red", "@": "cyan"}
+    lines = [Text(printable(line), style=styles.get(line[:1], "")) for line in patch.rstrip().split("\n")]
+    return Text("\n").join(lines)
+
+
 def table(*columns: str, rows: Iterable[Sequence[str | Text]]) -> Table:
     """Return a plain table."""
     result = Table(*columns, box=None, pad_edge=False, header_style="bold")

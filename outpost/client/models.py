@@ -94,6 +94,26 @@ class ArtifactList(_Model):
     artifacts: list[Artifact]
 
 
+class Check(_Model):
+    """One thing that the service needs, and whether it reaches it."""
+
+    status: str
+    message: str
+
+
+class Health(_Model):
+    """The service and what it needs."""
+
+    status: str
+    version: str
+    checks: dict[str, Check]
+
+    @property
+    def failing(self) -> str:
+        """What fails and why, in one line; empty when nothing does."""
+        return "; ".join(f"{name}: {check.message}" for name, check in self.checks.items() if check.status == "fail")
+
+
 class Tenant(_Model):
     """A tenant: who dispatches."""
 

@@ -17,6 +17,7 @@ from outpost.client.models import (
     ArtifactList,
     Dispatch,
     DispatchRequest,
+    Health,
     IssuedKey,
     Key,
     LogLine,
@@ -164,12 +165,9 @@ class Client:
         """Revoke a key (operator): it opens nothing 30 s later."""
         return self._one(Key, "DELETE", f"/keys/{key_id}")
 
-    def ready(self) -> bool:
-        """Say whether the service answers and reaches what it needs. Never raises `ApiError`."""
-        try:
-            return self._http.get("/health/ready").is_success
-        except httpx.HTTPError:
-            return False
+    def health(self) -> Health:
+        """Return how the service is; it needs no key."""
+        return self._one(Health, "GET", "/health")
 
     def _reachable(self, url: str) -> str:
         """Return one of the service's own URLs by the name under which we reach it, which may not be its own."""

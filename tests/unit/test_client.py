@@ -58,10 +58,11 @@ def test_no_answer_names_the_service() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("connection refused", request=request)
 
-    with client(refuse) as session:
-        with pytest.raises(ApiError, match=r"https://api\.example\.com does not answer") as refused:
-            session.dispatches({})
-        assert not session.ready()
+    with (
+        client(refuse) as session,
+        pytest.raises(ApiError, match=r"https://api\.example\.com does not answer") as refused,
+    ):
+        session.dispatches({})
     assert refused.value.code == UNREACHABLE
 
 
