@@ -169,7 +169,9 @@ def _(event: Finish, row: Dispatch) -> Dispatch:
 def _(event: Report, row: Dispatch) -> Dispatch:
     if not event.outcome.terminal:
         raise TransitionError(f"a report names a terminal state, not {event.outcome}")
-    ended = _end(row, event.outcome, event.reason, event.at)
+    # Who asked knows why; the worker only knows that it was asked.
+    reason = _cancelled(row.cancel_reason) if event.outcome is Status.CANCELLED else event.reason
+    ended = _end(row, event.outcome, reason, event.at)
     exit_code = row.exit_code if event.exit_code is None else event.exit_code
     return ended.model_copy(update={"exit_code": exit_code, "usage": event.usage})
 

@@ -61,6 +61,10 @@ class Outpost:
         assert found is not None
         return found
 
+    def is_ready(self) -> None:
+        """Wait until the service serves."""
+        eventually(self.client.ready, within=60, what="the service is ready")
+
     def ends(self, dispatch_id: str, within: float = 60) -> Dispatch:
         return self.reaches(dispatch_id, *(status for status in Status if status.terminal), within=within)
 

@@ -90,6 +90,7 @@ def test_a_control_plane_killed_under_load_loses_nothing_that_it_accepted(outpos
         except ApiError:
             continue
     assert len(accepted) >= 4
+    outpost.is_ready()
     for dispatch_id in accepted:
         assert outpost.ends(dispatch_id, within=120).status is Status.SUCCESS
 

@@ -168,6 +168,13 @@ def test_a_cancel_asked_while_running_ends_it_cancelled_even_when_the_worker_die
     assert gone.reason.message == "Cancelled: enough"
 
 
+def test_a_cancelled_dispatch_keeps_the_words_of_who_cancelled_it() -> None:
+    row, lease = claimed()
+    asked = apply(apply(row, Start(lease, T0)), Cancel("enough", T0))
+    ended = apply(asked, Report(lease, Status.CANCELLED, WHY, T0))
+    assert ended.reason == Reason.of(ReasonCode.CANCELLED_BY_USER, "Cancelled: enough")
+
+
 def test_a_success_written_first_wins_over_a_late_loss() -> None:
     row, lease = claimed()
     done = apply(apply(row, Start(lease, T0)), Finish(lease, 0, T0))
