@@ -133,6 +133,16 @@ def _end(processes: Sequence[psutil.Process]) -> None:
     for process in _wait(processes, _TERMINATE_SECONDS):
         _signal(process, force=True)
     _wait(processes, _KILL_SECONDS)
+    for process in processes:
+        _reap(process.pid)
+
+
+def _reap(pid: int) -> None:
+    """Collect an ended process if it is a child of this one."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
 
 
 def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:

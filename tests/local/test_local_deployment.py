@@ -17,12 +17,26 @@ from tests.local.eventually import eventually
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEnvironment]:
-    """An instance with the demonstration app."""
+    """An instance with the demonstration app; at the end the app is destroyed and must have left nothing."""
     local = new_environment(tmp_path_factory.mktemp("deployed") / "aws")
-    local.start()
-    local.deploy(lambda _line: None)
-    yield local
-    local.stop()
+    try:
+        local.start()
+        local.deploy(lambda _line: None)
+        yield local
+        local.destroy(lambda _line: None)
+        check_nothing_is_left(local)
+    finally:
+        local.stop()
+
+
+def check_nothing_is_left(local: LocalEnvironment) -> None:
+    assert not local.client("ecs").list_clusters()["clusterArns"]
+    eventually(lambda: not local.status().tasks)
+    ec2 = local.client("ec2")
+    assert not ec2.describe_addresses()["Addresses"]
+    assert not [nat for nat in ec2.describe_nat_gateways()["NatGateways"] if nat["State"] != "deleted"]
+    assert not local.client("cloudtrail").list_trails()["Trails"]
+    assert not local.client("budgets").describe_budgets(AccountId="000000000000").get("Budgets")
 
 
 def outputs(local: LocalEnvironment) -> dict[str, str]:
@@ -89,23 +103,8 @@ def test_a_cli_failure_carries_what_the_cli_said(deployed: LocalEnvironment) -> 
         deployed.app = working
 
 
-def test_a_changed_app_is_rolled_out_and_a_destroyed_one_leaves_nothing(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    local = new_environment(tmp_path_factory.mktemp("changed") / "aws")
-    try:
-        local.start()
-        local.deploy(lambda _line: None)
-        assert ask_service(local)["setting"] == "first"
-        local.app = CdkApp(stacks="*", command=f"{local.app.command} second")
-        local.deploy(lambda _line: None)
-        assert {ask_service(local)["setting"] for _ in range(10)} == {"second"}
-        local.destroy(lambda _line: None)
-        assert not local.client("ecs").list_clusters()["clusterArns"]
-        eventually(lambda: not local.status().tasks)
-        ec2 = local.client("ec2")
-        assert not ec2.describe_addresses()["Addresses"]
-        assert not [x for x in ec2.describe_nat_gateways()["NatGateways"] if x["State"] != "deleted"]
-        assert not local.client("cloudtrail").list_trails()["Trails"]
-    finally:
-        local.stop()
+def test_a_changed_app_is_rolled_out(deployed: LocalEnvironment) -> None:
+    assert ask_service(deployed)["setting"] == "first"
+    deployed.app = CdkApp(stacks="*", command=f"{deployed.app.command} second")
+    deployed.deploy(lambda _line: None)
+    assert {ask_service(deployed)["setting"] for _ in range(10)} == {"second"}
