@@ -10,9 +10,11 @@ from collections.abc import Iterator
 import boto3
 import httpx
 import pytest
+import structlog
 
+from control_plane.bootstrap import register_operator
 from control_plane.services import Services
-from outpost.domain.ids import new_id, now
+from outpost.domain.ids import new_id
 from outpost.domain.tenants import OPERATOR, Scope, Tenant, new_key
 from outpost.names import Env
 from outpost.store import schema
@@ -71,6 +73,15 @@ def environment(deployed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> di
     return deployed
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plain_log() -> None:
+    """Let pytest capture the service's log; the form that it has in production is tested on the process."""
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
 @pytest.fixture(scope="session")
 def api(deployed: dict[str, str]) -> Iterator[Api]:
     """The service in a thread of its own."""
@@ -82,7 +93,7 @@ def api(deployed: dict[str, str]) -> Iterator[Api]:
     database, calls = services.tenants._db, Calls()
     for client in (database.client, services.artifacts._client, services.dispatches._wakeups._client):
         calls.watch(client)
-    services.tenants.add(Tenant(id=OPERATOR, name="Operator", tier="enterprise", created_at=now()))
+    register_operator(services.tenants, new_key())
     with serve(services) as (url, calls.loop_thread):
         yield Api(url, services, database, deployed[Env.ARTIFACTS_BUCKET], s3, calls)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from botocore.client import BaseClient
 
 from control_plane.app import create_app
 from control_plane.services import Services
@@ -50,7 +51,7 @@ class Calls:
     on_loop: list[str] = field(default_factory=list)
     loop_thread: int | None = None
 
-    def watch(self, client: Any) -> None:
+    def watch(self, client: BaseClient) -> None:
         client.meta.events.register("before-send", self._note)
 
     def _note(self, event_name: str, **_: object) -> None:

@@ -1,6 +1,7 @@
 """What holds for every answer of the API, whatever was asked."""
 
 import json
+
 import httpx
 import pytest
 

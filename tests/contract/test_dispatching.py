@@ -212,9 +212,9 @@ def test_twenty_concurrent_identical_requests_make_one_dispatch(client: httpx.Cl
     assert len(client.get("/dispatch").json()["data"]) == 1
 
 
-@pytest.mark.parametrize("key", ["x" * 129, "with space", "caf\xe9".encode()])
-def test_an_unusable_idempotency_key_is_refused_by_name(client: httpx.Client, key: str | bytes) -> None:
-    answer = client.post("/dispatch", json=TASK, headers={"Idempotency-Key": key})  # type: ignore[dict-item]
+@pytest.mark.parametrize("key", [b"x" * 129, b"with space", "caf\xe9".encode()])
+def test_an_unusable_idempotency_key_is_refused_by_name(client: httpx.Client, key: bytes) -> None:
+    answer = client.post("/dispatch", json=TASK, headers={b"Idempotency-Key": key})
     assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"Idempotency-Key"}
 
 
