@@ -44,7 +44,11 @@ class OutpostFunction(lambda_.Function):
             description=description,
             runtime=lambda_runtime(config),
             architecture=lambda_architecture(config),
-            code=lambda_.Code.from_asset(str(build_functions(config.architecture, config.python))),
+            code=lambda_.Code.from_asset(
+                # Whoever imports from the folder leaves bytecode there.
+                str(build_functions(config.architecture, config.python)),
+                exclude=["**/__pycache__"],
+            ),
             handler=f"{package}.handler.handler",
             timeout=timeout,
             memory_size=512,

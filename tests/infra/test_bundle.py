@@ -1,0 +1,134 @@
+"""The functions' code: the locked packages for the target, our code, and nothing that differs from build to build."""
+
+import hashlib
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+
+from outpost import bundle
+from outpost.bundle import BundleError, build_functions
+
+HOST = (
+    "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
+    f"{sys.version_info.major}.{sys.version_info.minor}",
+)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of what the bundle is made of, whose files a test may change; installed packages come from the cache."""
+    root = tmp_path / "checkout"
+    for name in ("outpost", "lambda"):
+        shutil.copytree(bundle.ROOT / name, root / name)
+    for name in ("pyproject.toml", "uv.lock"):
+        shutil.copy(bundle.ROOT / name, root / name)
+    build_functions(*HOST)
+    shutil.copytree(bundle.BUILD / "dependencies", root / "build" / "dependencies")
+    for name in ("PACKAGES", "MODULES"):
+        monkeypatch.setattr(bundle, name, tuple(root / p.relative_to(bundle.ROOT) for p in getattr(bundle, name)))
+    monkeypatch.setattr(bundle, "BUILD", root / "build")
+    monkeypatch.setattr(bundle, "ROOT", root)
+    return root
+
+
+def digest(folder: Path) -> str:
+    """Over names, modes, times and bytes of every file."""
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        status = path.stat()
+        total.update(f"{path.relative_to(folder)} {status.st_mode:o} {status.st_mtime}\n".encode())
+        if path.is_file():
+            total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def test_two_builds_are_the_same_to_the_byte(checkout: Path) -> None:
+    first = build_functions(*HOST)
+    before = digest(first)
+    shutil.rmtree(checkout / "build")
+
+    second = build_functions(*HOST)
+
+    assert (second, digest(second)) == (first, before)
+
+
+def test_tests_and_caches_change_nothing(checkout: Path) -> None:
+    before = build_functions(*HOST)
+    for place in ("tests/unit/test_x.py", "outpost/domain/__pycache__/x.cpython-311.pyc", "lambda/broker/notes.md"):
+        path = checkout / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("anything")
+
+    assert build_functions(*HOST) == before
+
+
+def test_a_change_of_our_code_changes_the_bundle(checkout: Path) -> None:
+    before = build_functions(*HOST)
+    handler = checkout / "lambda" / "sweep" / "handler.py"
+    handler.write_text(handler.read_text() + "\n")
+
+    after = build_functions(*HOST)
+
+    assert after != before
+    assert (after / "sweep" / "handler.py").read_bytes() == handler.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["broker", "capacity", "sweep", "task_events"])
+def test_each_function_can_be_imported_with_the_bundle_and_the_runtimes_own_packages_only(
+    tmp_path: Path, name: str
+) -> None:
+    provided = tmp_path / "runtime"
+    provided.mkdir()
+    packages = Path(boto3.__file__).parents[1]
+    for package in ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six.py"):
+        (provided / package).symlink_to(packages / package)
+    script = f"import sys; sys.path[:0] = {[str(build_functions(*HOST)), str(provided)]!r}; import {name}.handler as m"
+
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", f"{script}; assert callable(m.handler)"],
+        env={"AWS_REGION": "us-east-1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_compiled_packages_are_those_of_the_target() -> None:
+    libraries = [path.name for path in build_functions("arm64", "3.14").rglob("*.so")]
+
+    assert libraries
+    assert all("cpython-314-aarch64-linux-gnu" in name for name in libraries)
+
+
+def test_only_what_runs_is_in_the_bundle() -> None:
+    folder = build_functions(*HOST)
+    ours = {path.relative_to(folder).parts[1] for path in (folder / "outpost").rglob("*.py")}
+
+    assert ours == {"__init__.py", "names.py", "domain", "store"}
+    assert not [path for path in folder.rglob("*") if path.name in {"__pycache__", "RECORD", "boto3", "botocore"}]
+
+
+def test_without_uv_the_error_says_what_to_do(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("OUTPOST_UV", raising=False)
+
+    with pytest.raises(BundleError, match="run `make setup`"):
+        build_functions(*HOST)
+
+
+def test_a_failing_install_leaves_nothing_behind_and_says_why(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(checkout / "build")
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(checkout / "empty-cache"))
+
+    with pytest.raises(BundleError, match="check the network"):
+        build_functions(*HOST)
+
+    assert list((checkout / "build" / "dependencies").iterdir()) == []
