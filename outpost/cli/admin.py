@@ -6,7 +6,7 @@ import typer
 
 from outpost.cli.connection import connect
 from outpost.cli.dispatches import Json
-from outpost.cli.output import err, out, print_json, since, table
+from outpost.cli.output import err, out, print_json, print_table, since
 from outpost.domain.tenants import TIERS, Scope
 
 tenants = typer.Typer(help="Create and look after tenants (operator).", no_args_is_help=True)
@@ -43,7 +43,7 @@ def list_tenants(context: typer.Context, cursor: Cursor = None, as_json: Json = 
             print_json(page)
             return
         rows = [(item.id, item.name, item.tier, item.status, since(item.created_at)) for item in page.items]
-        out.print(table("ID", "NAME", "TIER", "STATUS", "CREATED", rows=rows))
+        print_table("ID", "NAME", "TIER", "STATUS", "CREATED", rows=rows)
         _tell_of_more(page.cursor, has_more=page.has_more)
 
 
@@ -93,7 +93,7 @@ def list_keys(context: typer.Context, tenant_id: TenantId, cursor: Cursor = None
             (item.id, item.prefix, item.name, item.status, " ".join(item.scopes), since(item.created_at))
             for item in page.items
         ]
-        out.print(table("ID", "PREFIX", "NAME", "STATUS", "SCOPES", "CREATED", rows=rows))
+        print_table("ID", "PREFIX", "NAME", "STATUS", "SCOPES", "CREATED", rows=rows)
         _tell_of_more(page.cursor, has_more=page.has_more)
 
 

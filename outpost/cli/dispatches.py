@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from outpost.cli.connection import ERROR, connect
-from outpost.cli.output import dispatch_table, err, log_text, out, print_json, show_error, since, status_text, table
+from outpost.cli.output import (
+    dispatch_table,
+    err,
+    log_text,
+    out,
+    print_json,
+    print_table,
+    show_error,
+    since,
+    status_text,
+)
 from outpost.cli.watch import EXIT_CODES, watch
 from outpost.client.models import ArtifactList, DispatchRequest, LogLine
 
@@ -120,7 +130,7 @@ def list_(  # noqa: PLR0913 - an option for each filter of GET /dispatch
             (found.id, status_text(found.status), found.agent, found.repo or "", since(found.created_at))
             for found in page.items
         ]
-        out.print(table("ID", "STATUS", "AGENT", "REPOSITORY", "CREATED", rows=rows))
+        print_table("ID", "STATUS", "AGENT", "REPOSITORY", "CREATED", rows=rows)
         if page.has_more:
             err.print(f"There are more: --cursor {page.cursor}")
 
@@ -160,11 +170,11 @@ def artifacts(
             print_json(ArtifactList(artifacts=found))
         elif not download:
             rows = [(artifact.name, artifact.type, f"{artifact.size:,}", artifact.url) for artifact in found]
-            out.print(table("NAME", "TYPE", "BYTES", "URL", rows=rows), soft_wrap=True)
+            print_table("NAME", "TYPE", "BYTES", "URL", rows=rows)
 
 
 def _print_line(line: LogLine, *, as_json: bool) -> None:
-    print_json(line) if as_json else out.print(log_text(line), soft_wrap=True)
+    print_json(line) if as_json else out.print(log_text(line))
 
 
 def _task_text(task: str | None, file: Path | None) -> str:

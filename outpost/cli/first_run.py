@@ -58,7 +58,7 @@ def step(title: str) -> Iterator[Callable[[str], None]]:
         def progress(line: str) -> None:
             spinner.update(Text(f"{title}: {printable(line.strip())[: err.width - len(title) - 10]}"))
             if done := _STACK_DONE.search(line):
-                err.print(f"    [dim]{done[1]}[/dim]")
+                err.print(f"    [dim]{done[1]}{' (no changes)' if '(no changes)' in line else ''}[/dim]")
 
         try:
             yield progress
@@ -73,7 +73,8 @@ def bring_up(environment: LocalEnvironment) -> Profile:
 
     Raises `LocalError` and `ApiError`.
     """
-    with step(f"Embedded AWS on port {environment.settings.port}"):
+    was_up = " (was up)" if environment.status().running else ""
+    with step(f"Embedded AWS on port {environment.settings.port}{was_up}"):
         environment.start()
     with step("Stacks deployed by the CDK") as progress:
         environment.deploy(progress)
@@ -175,10 +176,10 @@ def _show_results(dispatch: Dispatch, folder: Path, bucket: str) -> None:
     patch = folder / "changes.patch"
     if patch.exists():
         err.print("\n[bold]Its patch[/bold]")
-        out.print(patch_text(patch.read_text(encoding="utf-8", errors="replace")), soft_wrap=True)
+        out.print(patch_text(patch.read_text(encoding="utf-8", errors="replace")))
     err.print("\n[bold]Its artifacts[/bold]")
     err.print(f"  {_short(folder)}/")
-    err.print(f"  s3://{bucket}/tenants/{TENANT}/dispatches/{dispatch.id}/{dispatch.attempt}/", soft_wrap=True)
+    err.print(f"  s3://{bucket}/tenants/{TENANT}/dispatches/{dispatch.id}/{dispatch.attempt}/")
     err.print("\n[bold]Try next[/bold]")
     command = _short(Path(sys.executable).with_name("outpost"))
     for arguments in (
@@ -186,7 +187,7 @@ def _show_results(dispatch: Dispatch, folder: Path, bucket: str) -> None:
         "list",
         f"status {dispatch.id}",
     ):
-        err.print(f"  {command} {arguments}", soft_wrap=True)
+        err.print(f"  {command} {arguments}")
 
 
 def _short(path: Path) -> Path:

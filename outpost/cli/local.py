@@ -13,7 +13,7 @@ import typer
 from outpost.cli.connection import ERROR, LOCAL_PROFILE
 from outpost.cli.dispatches import Json
 from outpost.cli.first_run import api_url, bring_up, operator_key, step, try_it
-from outpost.cli.output import err, out, show_error, table
+from outpost.cli.output import err, out, print_table, show_error
 from outpost.client import ApiError
 from outpost.local import processes
 from outpost.local.environment import DEFAULT_GIT_PORT, DEFAULT_PORT, LocalEnvironment
@@ -63,7 +63,7 @@ def status(as_json: Json = False) -> None:
             ("API", api_url(environment) if found.deployed else "", "" if found.deployed else "not deployed: make up"),
             *(("task", task, family) for task, family in found.tasks.items()),
         ]
-        out.print(table("PART", "WHERE", "STATE", rows=rows))
+        print_table("PART", "WHERE", "STATE", rows=rows)
 
 
 @app.command()
@@ -78,7 +78,7 @@ def logs(
     if part not in known:
         show_error(f"There is no log of {part!r}. There are: {' '.join(known) or 'none; start it with make up'}")
         raise typer.Exit(ERROR)
-    err.print(f"[dim]{known[part]}[/dim]", soft_wrap=True)
+    err.print(f"[dim]{known[part]}[/dim]")
     for line in _tail(known[part], lines, follow=follow):
         print(line, end="")
 

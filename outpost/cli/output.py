@@ -28,8 +28,8 @@ _SOURCE_STYLES = {"agent": "green", "executor": "cyan", "system": "yellow"}
 # Agents are hostile: no escape sequence of theirs, and no character that reverses what follows, reaches a terminal.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def printable(text: str) -> str:
@@ -46,9 +46,9 @@ def show_error(
     message: str, *, code: str | None = None, details: Sequence[Detail] = (), request_id: str | None = None
 ) -> None:
     """Print an error: what was refused, which fields, and the id that finds it in the service's log."""
-    err.print(Text(f"{code}: {message}" if code else message, style="red" if code else ""), soft_wrap=True)
-    for detail in details:
-        err.print(Text(f"  {detail.field}: {detail.message}"), soft_wrap=True)
+    err.print(Text(f"{code}: {message}" if code else message, style="red" if code else ""))
+    for detail in details if len(details) > 1 else ():
+        err.print(Text(f"  {detail.field}: {detail.message}"))
     if request_id:
         err.print(Text(f"  request {request_id}", style="dim"))
 
@@ -78,12 +78,16 @@ def patch_text(patch: str) -> Text:
     return Text("\n").join(lines)
 
 
-def table(*columns: str, rows: Iterable[Sequence[str | Text]]) -> Table:
-    """Return a plain table."""
-    result = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        result.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    return result
+def print_table(*columns: str, rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print a plain table, no cell of which is ever cut: ids are there to be copied."""
+    cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(columns):
+        widest = max((row[index].cell_len for row in cells), default=0)
+        table.add_column(name, no_wrap=True, min_width=max(widest, len(name)))
+    for row in cells:
+        table.add_row(*row)
+    out.print(table)
 
 
 def dispatch_table(dispatch: Dispatch) -> Table:

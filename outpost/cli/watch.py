@@ -24,7 +24,7 @@ def watch(client: Client, dispatch_id: str, *, as_json: bool = False) -> Dispatc
                 kind = "log" if isinstance(event, LogLine) else "dispatch"
                 print(json.dumps({"type": kind, "data": event.model_dump(mode="json", by_alias=True)}))
             elif isinstance(event, LogLine):
-                out.print(log_text(event), soft_wrap=True)
+                out.print(log_text(event))
             else:
                 _show_state(event)
             if isinstance(event, Dispatch):
