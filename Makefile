@@ -5,6 +5,7 @@ ENV = dev
 OUT = cdk.out
 ENGINE = process
 PORT = 4566
+GIT_PORT = 9418
 VERSION =
 UV = .tools/uv
 
@@ -34,8 +35,8 @@ setup: $(READY) ## Install everything into the checkout: uv, Python packages, No
 	@echo "Set up: .tools .venv node_modules build are up to date."
 
 .PHONY: up
-up: $(READY) ## Deploy Outpost to the embedded AWS on this machine and run a task (ENGINE=process|docker|podman PORT=4566)
-	@outpost local up --engine $(ENGINE) --port $(PORT)
+up: $(READY) ## Deploy Outpost to the embedded AWS on this machine and run a task (ENGINE=process|docker|podman PORT=4566 GIT_PORT=9418)
+	@outpost local up --engine $(ENGINE) --port $(PORT) --git-port $(GIT_PORT)
 
 .PHONY: down
 down: .venv/.ready ## Stop and remove what `make up` started
