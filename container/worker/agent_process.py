@@ -51,21 +51,17 @@ class AgentEnd:
         return self.stopped is None and not self.timed_out
 
 
+class StartError(Exception):
+    """The agent's program could not be started."""
+
+
 def run_agent(
     command: AgentCommand, isolation: Isolation, stop: StopSignal, on_line: Callable[[str], None]
 ) -> AgentEnd:
-    """Run the agent to its end, its time limit, or the request to stop. Raises `OSError` when it cannot start."""
+    """Run the agent to its end, its time limit, or the request to stop. Raises `StartError`, `IsolationError`."""
     kills_before = _out_of_memory_kills()
     started = time.monotonic()
-    process = subprocess.Popen(
-        isolation.agent_command(command.argv),
-        env=dict(command.environment),
-        cwd=command.directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    process = _start(command, isolation)
     assert process.stdout is not None  # noqa: S101 - it was started with a pipe
     reader = threading.Thread(target=_read, args=(process.stdout, on_line), name="agent-output", daemon=True)
     reader.start()
@@ -84,6 +80,21 @@ def run_agent(
         stopped=stopped,
         out_of_memory=_out_of_memory_kills() > kills_before,
     )
+
+
+def _start(command: AgentCommand, isolation: Isolation) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            isolation.agent_command(command.argv),
+            env=dict(command.environment),
+            cwd=command.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise StartError(f"The agent could not be started: {error.strerror}") from error
 
 
 def _watch(process: subprocess.Popen[bytes], stop: StopSignal, deadline: float) -> bool:

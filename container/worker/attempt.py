@@ -20,7 +20,7 @@ from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.scrubber import Scrubber
 from worker.adapters import ADAPTERS
-from worker.agent_process import AgentCommand, AgentEnd, run_agent
+from worker.agent_process import AgentCommand, AgentEnd, StartError, run_agent
 from worker.broker import Broker, BrokerError
 from worker.collect import CollectError, Collector, Patch
 from worker.isolation import Isolation, IsolationError, end_all
@@ -54,7 +54,7 @@ class Attempt:
         self._lease = Lease(broker, assignment, stop, self._store.use)
         self._store.check = self._lease.check
         self._workspace = Workspace(settings, isolation)
-        self._log = RunLog(self._store, self._workspace.root / "output.log")
+        self._log = RunLog(self._store, self._workspace.private / "output.log")
         self._known = {"attempt-credentials": assignment.credentials.secret_access_key}
         self._secrets: Mapping[str, str] = {}
         self._started_at: datetime | None = None
@@ -122,8 +122,8 @@ class Attempt:
             self._end = run_agent(
                 command, self._isolation, self._stop, lambda line: self._log.write(LogSource.AGENT, line)
             )
-        except OSError as error:
-            return failed(ReasonCode.AGENT_START_FAILED, f"The agent could not be started: {error.strerror}.")
+        except StartError as error:
+            return failed(ReasonCode.AGENT_START_FAILED, f"{error}.")
         self._tell(f"agent exited {self._end.exit_code}")
         if self._end.stopped is Cause.LOST:
             raise Stopped(Cause.LOST)
@@ -182,7 +182,7 @@ class Attempt:
     def _upload(self, seconds: float) -> None:
         self._log.close(seconds)
         if self._end is not None:
-            self._store.put_file(Artifact.OUTPUT, self._workspace.root / "output.log")
+            self._store.put_file(Artifact.OUTPUT, self._workspace.private / "output.log")
         if self._patch is not None and not self._patch.withheld:
             self._store.put_file(Artifact.PATCH, self._patch.file)
 

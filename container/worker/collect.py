@@ -9,8 +9,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from outpost.domain.scrubber import Scrubber
 from worker.git import git
 from worker.patch import PatchScrubber, holds_secret, pieces_of
@@ -26,8 +24,6 @@ _DIFF = (
     "--no-ext-diff",
     "--no-textconv",
 )
-
-_log = structlog.get_logger()
 
 
 class CollectError(Exception):
@@ -76,34 +72,16 @@ class Collector:
         workspace = self._workspace
         if not workspace.path.is_dir() or workspace.path.is_symlink():
             raise CollectError("the workspace folder was removed or replaced")
-        nested = [
-            "find",
-            str(workspace.path),
-            "-mindepth",
-            "2",
-            "-name",
-            ".git",
-            "-prune",
-            "-exec",
-            "rm",
-            "-rf",
-            "{}",
-            "+",
-        ]
-        self._run(nested)
+        files = str(workspace.path)
+        # What the agent made unreadable for itself would be left out.
+        self._run(["chmod", "-R", "u+rwX", files])
+        self._run(["find", files, "-mindepth", "2", "-name", ".git", "-prune", "-exec", "rm", "-rf", "{}", "+"])
         if workspace.commit_before is not None:
             self._run(git("read-tree", workspace.commit_before))
-        try:
-            self._run(git("add", "--all", "--", str(workspace.path)))
-        except subprocess.CalledProcessError as error:
-            _log.info(
-                "some files are not readable; making them so", error=error.stderr.decode("utf-8", "replace")[-300:]
-            )
-            self._run(["chmod", "-R", "u+rwX", str(workspace.path)])
-            self._run(git("add", "--all", "--", str(workspace.path)))
+        self._run(git("add", "--all", "--", files))
 
     def _write(self) -> Patch:
-        target = self._workspace.root / "changes.patch"
+        target = self._workspace.private / "changes.patch"
         patch = PatchScrubber(self._scrubber)
         base = self._workspace.commit_before or self._empty_tree()
         diff = self._workspace.stream_as_agent(git(*_DIFF, base), timeout=self._left(), **self._variables)

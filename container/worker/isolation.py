@@ -4,6 +4,7 @@ Everything that touches what the agent wrote runs through here as well, so the h
 agent's: a symbolic link leads nowhere that the agent could not go itself.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 AGENT_UID = 10002
-AGENT_PROCESSES = 2048
-"""Processes and threads that the agent may have; the harness keeps room to run the one that kills them."""
+AGENT_PROCESSES = 1024
+"""Processes and threads that the agent may have: below every engine's own limit, so that the harness can still act."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -38,7 +39,7 @@ class Isolation(Protocol):
         """Return the ids of the agent's live processes."""
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all of the agent's processes."""
+        """Send a signal to all of the agent's processes; whether it arrived, `processes` tells."""
 
 
 class Launcher:
@@ -73,7 +74,8 @@ class Launcher:
     def signal(self, number: signal.Signals) -> None:
         """Let a process of the agent's uid signal all others of that uid; nobody else may."""
         kill = f"kill -{number.name.removeprefix('SIG')} -1"
-        subprocess.run(self.command(["bash", "-c", kill]), env={}, check=False, stderr=subprocess.DEVNULL)
+        with contextlib.suppress(BlockingIOError):  # no process to be had at the moment: the caller looks and repeats
+            subprocess.run(self.command(["bash", "-c", kill]), env={}, check=False, stderr=subprocess.DEVNULL)
 
 
 class NoIsolation:

@@ -40,6 +40,9 @@ class Workspace:
         self.scratch = self.root / "tmp"
         self.git_dir = self.root / "repository" / ".git"
         self.task_file = self.root / "task"
+        self.private = self.root / "harness"
+        """Not the agent's to read."""
+        self.private.mkdir(mode=0o700)
         self.commit_before: str | None = None
         self.make_folders(self.path, self.home, self.scratch)
 
@@ -81,7 +84,7 @@ class Workspace:
         if spec.workspace_init_mode == "minimal":
             arguments += ["--depth=1", "--no-tags"]
         url = clone_url(repo, self._settings.git_base_url)
-        errors = self.root / "clone.log"
+        errors = self.private / "clone.log"
         with errors.open("wb") as stream:
             process = subprocess.Popen(
                 git(*arguments, "--", url, str(self.git_dir.parent)),

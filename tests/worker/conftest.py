@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -202,7 +202,11 @@ def platform(
     bucket = f"artifacts-{suffix}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}]}
-    role = boto3.client("iam").create_role(RoleName=f"attempt-{suffix}", AssumeRolePolicyDocument=json.dumps(trust))
+    iam = boto3.client("iam")
+    role = iam.create_role(RoleName=f"attempt-{suffix}", AssumeRolePolicyDocument=json.dumps(trust))
+    rights = {"Effect": "Allow", "Action": ["s3:*", "secretsmanager:*"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
+    iam.put_role_policy(RoleName=f"attempt-{suffix}", PolicyName="attempt", PolicyDocument=policy)
     agents = {Agent.SHELL: AgentSettings(queue_url=queue_url, family="outpost-shell").model_dump()}
     monkeypatch.setenv(Env.AGENTS, json.dumps(agents))
     monkeypatch.setenv(Env.ARTIFACTS_BUCKET, bucket)
@@ -222,7 +226,7 @@ def platform(
             "ECS_CONTAINER_METADATA_URI_V4": metadata_url,
             Env.AGENT: "shell",
             Env.QUEUE_URL: queue_url,
-            Env.BROKER_FUNCTION: _create_broker(f"broker-{suffix}"),
+            Env.BROKER_FUNCTION: create_broker(f"broker-{suffix}"),
             Env.GIT_BASE_URL: git_server.url,
             Env.GIT_ALLOWED_HOSTS: "github.com",
             Env.ISOLATION: "none",
@@ -235,7 +239,7 @@ def platform(
         worker.communicate(timeout=10)
 
 
-def _create_broker(name: str) -> str:
+def create_broker(name: str, variables: Iterable[str] = BROKER_VARIABLES) -> str:
     """Create the real broker function; the emulator's Python has its packages."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
@@ -247,7 +251,7 @@ def _create_broker(name: str) -> str:
         Handler="entry.handler",
         Timeout=30,
         Code={"ZipFile": code.getvalue()},
-        Environment={"Variables": {variable: os.environ[variable] for variable in BROKER_VARIABLES}},
+        Environment={"Variables": {variable: os.environ[variable] for variable in variables}},
     )
     return name
 

@@ -1,0 +1,200 @@
+"""The worker's image, built for real and run in a container: two users, and an agent that attacks the harness."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from outpost.domain.artifacts import Artifact
+from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.ids import new_id
+from outpost.domain.reasons import ReasonCode
+from outpost.names import Env
+from tests.worker.conftest import Platform
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE = "localhost/outpost-worker:test"
+LOCAL_BASE = "localhost/outpost-test-base:bookworm"
+DEFAULT_BASE = "docker.io/library/python:3.13-slim-bookworm"
+LAUNCHER = "/usr/local/libexec/outpost-launcher"
+DROPPED = (
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+)
+OF_THE_PROCESS_ENGINE = {"PATH", "TMPDIR", str(Env.ISOLATION)}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A container engine, with the worker's image built."""
+
+    command: str
+    environment: dict[str, str]
+
+    def call(self, *arguments: str, timeout: float = 300) -> str:
+        """Run a command of the engine and return what it printed."""
+        command = [self.command, *arguments]
+        done = subprocess.run(
+            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def inside(self, *argv: str) -> str:
+        """Run a program in the image, as its user."""
+        return self.call("run", "--rm", f"--entrypoint={argv[0]}", IMAGE, *argv[1:])
+
+    def work(self, platform: Platform, task: str, *options: str, **spec: object) -> Dispatch:
+        """Let a worker in a container run a dispatch, with the capabilities that the task definition leaves."""
+        row = platform.dispatch(task, **spec)
+        variables = {name: value for name, value in platform.environment.items() if name not in OF_THE_PROCESS_ENGINE}
+        variables["ECS_CONTAINER_METADATA_URI_V4"] += f"/{new_id()}"
+        settings = [f"--env={name}={value}" for name, value in variables.items()]
+        dropped = [f"--cap-drop={name}" for name in DROPPED]
+        print(self.call("run", "--rm", "--init", "--network=host", *dropped, *settings, *options, IMAGE))
+        return platform.row(row)
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    folder = tmp_path_factory.mktemp("engine")
+    engine = _find_engine(folder)
+    certificates = ["--volume=/etc/ssl/certs:/etc/ssl/certs:ro"] if engine.command == "podman" else []
+    base = f"--build-arg=BASE_IMAGE={_base_image(engine, folder)}"
+    files = ["--file=container/worker/Dockerfile", "--target=shell", f"--tag={IMAGE}", "."]
+    engine.call("build", "--network=host", *certificates, base, *files)
+    return engine
+
+
+def _find_engine(folder: Path) -> Engine:
+    settings = folder / "containers.conf"
+    runtime = '[engine]\nruntime = "runc"\n' if shutil.which("runc") else ""
+    settings.write_text(f'[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n{runtime}')
+    environment = os.environ | {"CONTAINERS_CONF": str(settings)}
+    for command in filter(shutil.which, ("docker", "podman")):
+        probe = subprocess.run([command, "info"], env=environment, capture_output=True, check=False, timeout=60)
+        if probe.returncode == 0:
+            return Engine(command, environment)
+    pytest.skip("not run: neither docker nor podman works here")
+
+
+def _base_image(engine: Engine, folder: Path) -> str:
+    """Return the default base image, or, where no registry can be reached, one made of Debian's packages."""
+    known = subprocess.run([engine.command, "image", "inspect", LOCAL_BASE], capture_output=True, check=False)
+    if known.returncode == 0:
+        return LOCAL_BASE
+    pull = [engine.command, "pull", DEFAULT_BASE]
+    if subprocess.run(pull, env=engine.environment, capture_output=True, check=False, timeout=300).returncode == 0:
+        return DEFAULT_BASE
+    if shutil.which("mmdebstrap") is None:
+        pytest.skip(f"not run: {DEFAULT_BASE} cannot be pulled and mmdebstrap is not installed")
+    archive = folder / "base.tar"
+    packages = "--include=python3,python3-venv,ca-certificates,git"
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", packages, "bookworm", str(archive)]
+    subprocess.run(command, check=True, timeout=300)
+    engine.call("import", str(archive), LOCAL_BASE)
+    archive.unlink()
+    return LOCAL_BASE
+
+
+def test_the_image_runs_as_the_harness_and_its_launcher_has_four_capabilities(engine: Engine) -> None:
+    assert engine.inside("id", "-u").strip() == "10001"
+    assert engine.inside("stat", "--format=%U:%G %a", LAUNCHER).strip() == "root:outpost 750"
+    capabilities = engine.inside("/usr/sbin/getcap", LAUNCHER).split()[1]
+    assert capabilities == "cap_kill,cap_setgid,cap_setuid,cap_setpcap=ep"
+
+
+def test_no_other_file_of_the_image_gives_privileges_to_the_harness(engine: Engine) -> None:
+    found = engine.inside("bash", "-c", "/usr/sbin/getcap -r / 2>/dev/null | cut -d' ' -f1")
+    assert found.split() == [LAUNCHER]
+
+
+def test_a_dispatch_in_a_container_comes_back_with_its_patch(engine: Engine, platform: Platform) -> None:
+    row = engine.work(platform, "umask 077; echo private > new; mkdir d; echo x > d/f; chmod 000 new d")
+    assert row.status is Status.SUCCESS
+    patch = platform.read(row, Artifact.PATCH)
+    assert b"+private" in patch
+    assert b"+++ b/d/f" in patch
+
+
+ATTACK = r"""
+echo "uid $(id -u) groups $(id -G)"
+grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs)' /proc/self/status | tr -d '\t'
+for entry in /proc/[0-9]*; do
+    [ "$(stat -c %u $entry)" = 10002 ] && continue
+    for file in environ mem maps cwd/x fd/0 root/etc/passwd; do
+        head -c 1 "$entry/$file" > /dev/null 2>&1 && [ "$file" != root/etc/passwd ] && echo "READ $entry/$file"
+    done
+    kill -0 "${entry#/proc/}" 2> /dev/null && echo "SIGNALLED $entry"
+done
+/usr/local/libexec/outpost-launcher --reuid=0 -- id -u && echo ESCALATED
+su -c 'id -u' < /dev/null && echo ESCALATED
+ls -l /proc/self/fd | awk '{print $9}' | grep -v '^$' | sort -n | tail -1
+for folder in .. ../repository ../repository/.git ../repository/.git/objects; do
+    touch "$folder/written" 2> /dev/null && echo "WROTE $folder"
+done
+mv ../workspace ../moved 2> /dev/null && echo "MOVED the workspace"
+ls ../harness > /dev/null 2>&1 && echo "READ the harness's folder"
+ls /mnt > /dev/null 2>&1 && echo "READ the mounts"
+echo done
+"""
+
+
+def test_an_agent_in_a_container_reaches_nothing_of_the_harness(engine: Engine, platform: Platform) -> None:
+    row = engine.work(platform, ATTACK)
+    lines = platform.read(row, Artifact.OUTPUT).decode().splitlines()
+    assert lines[0] == "uid 10002 groups 10002"
+    sets = {line.split(":")[0]: line.split(":")[1] for line in lines if line.startswith(("Cap", "NoNewPrivs"))}
+    assert {int(value, 16) for name, value in sets.items() if name.startswith("Cap")} == {0}
+    assert sets["NoNewPrivs"] == "1"
+    forbidden = ("READ", "SIGNALLED", "ESCALATED", "WROTE", "MOVED")
+    assert [line for line in lines if line.startswith(forbidden)] == []
+    assert lines[-1] == "done"
+
+
+def test_a_container_kills_all_of_the_agents_processes(engine: Engine, platform: Platform) -> None:
+    task = (
+        "(env -i setsid bash -c 'trap \"\" TERM; sleep 1000' &); trap '' TERM; echo ready; while :; do sleep 0.1; done"
+    )
+    row = engine.work(platform, task, timeout_seconds=1)
+    assert row.status is Status.TIMEOUT
+    assert row.usage is not None
+    assert 11 <= row.usage.duration_seconds < 13
+
+
+def test_a_fork_bomb_ends_at_the_time_limit(engine: Engine, platform: Platform) -> None:
+    row = engine.work(platform, "bomb() { bomb | bomb & }; bomb; while :; do sleep 1; done", timeout_seconds=5)
+    assert row.status is Status.TIMEOUT
+
+
+def test_an_agent_that_takes_all_memory_is_told_so(engine: Engine, platform: Platform) -> None:
+    task = "exec python3 -c 'a = []\nwhile True: a.append(bytearray(10_000_000))'"
+    row = engine.work(platform, task, "--memory=300m", "--memory-swap=300m")
+    assert row.reason is not None
+    assert (row.reason.code, row.exit_code) == (ReasonCode.OUT_OF_MEMORY, 137)
+
+
+def test_a_container_that_is_stopped_leaves_a_checkpoint(engine: Engine, platform: Platform) -> None:
+    name = f"outpost-{new_id().lower()}"
+    row = platform.dispatch("echo partial > result; echo ready; sleep 1000")
+    variables = {key: value for key, value in platform.environment.items() if key not in OF_THE_PROCESS_ENGINE}
+    variables["ECS_CONTAINER_METADATA_URI_V4"] += f"/{new_id()}"
+    settings = [f"--env={key}={value}" for key, value in variables.items()]
+    engine.call("run", "--detach", "--init", f"--name={name}", "--network=host", *settings, IMAGE)
+    try:
+        platform.wait_for(row, "ready")
+        engine.call("stop", "--time=100", name)
+        assert engine.call("inspect", "--format={{.State.ExitCode}}", name).strip() == "143"
+        assert b"+partial" in platform.read(platform.row(row), Artifact.PATCH)
+    finally:
+        engine.call("rm", "--force", name)

@@ -1,0 +1,104 @@
+"""A lease and the credentials that come with it, between a real broker function and a real bucket."""
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+
+import boto3
+import pytest
+
+from outpost.domain.dispatch import Dispatch
+from outpost.domain.ids import new_id, now
+from outpost.domain.lifecycle import Lose
+from outpost.domain.protocol import Assignment, ClaimRequest, Credentials
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.names import Env
+from tests.worker.conftest import Platform, create_broker
+from worker import lease as lease_module
+from worker.broker import Broker, BrokerError
+from worker.lease import Lease
+from worker.stop import Cause, Stopped, StopSignal
+from worker.store import AttemptStore, SecretError, UploadError
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A dispatch that a test holds, as a worker does."""
+
+    row: Dispatch
+    assignment: Assignment
+    broker: Broker
+
+
+@pytest.fixture
+def claimed(platform: Platform) -> Claimed:
+    row = platform.dispatch("echo hello")
+    broker = Broker(boto3.client("lambda"), platform.environment[Env.BROKER_FUNCTION])
+    worker_id = new_id()
+    request = ClaimRequest(worker_id=worker_id, task_arn=f"arn:x/{worker_id}", agent="shell", revision=1)
+    assignment = broker.claim(request).assignment
+    assert assignment is not None
+    return Claimed(row, assignment, broker)
+
+
+def _lease(claimed: Claimed, stop: StopSignal, taken: list[Credentials], **changes: object) -> Lease:
+    credentials = claimed.assignment.credentials.model_copy(update=changes)
+    assignment = claimed.assignment.model_copy(update={"credentials": credentials})
+    return Lease(claimed.broker, assignment, stop, taken.append)
+
+
+def test_credentials_that_end_soon_are_renewed(claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "TRUSTED_SECONDS", -1.0)
+    taken: list[Credentials] = []
+    lease = _lease(claimed, StopSignal(), taken, expires_at=now() + timedelta(minutes=5))
+    lease.check()
+    lease.check()
+    assert len(taken) == 1
+    assert taken[0].expires_at > now() + timedelta(minutes=30)
+
+
+def test_nothing_is_written_under_a_lost_lease(
+    claimed: Claimed, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "TRUSTED_SECONDS", -1.0)
+    stop = StopSignal()
+    store = AttemptStore(claimed.assignment)
+    store.check = _lease(claimed, stop, []).check
+    store.put_chunk(1, b"in time\n")
+    reason = Reason.of(ReasonCode.WORKER_LOST, "lost")
+    platform.dispatches.change(claimed.row.id, Lose(claimed.assignment.lease, reason, now()))
+    with pytest.raises(Stopped):
+        store.put_chunk(2, b"too late\n")
+    assert stop.cause is Cause.LOST
+    stored = boto3.client("s3").list_objects_v2(Bucket=platform.bucket)["Contents"]
+    assert [item["Key"] for item in stored] == [f"{claimed.assignment.prefix}chunks/000001.jsonl"]
+
+
+def test_what_is_stored_is_never_replaced(claimed: Claimed, platform: Platform) -> None:
+    store = AttemptStore(claimed.assignment)
+    store.put_chunk(1, b"first\n")
+    store.put_chunk(1, b"second\n")
+    key = f"{claimed.assignment.prefix}chunks/000001.jsonl"
+    assert boto3.client("s3").get_object(Bucket=platform.bucket, Key=key)["Body"].read() == b"first\n"
+
+
+def test_what_cannot_be_stored_is_an_error_with_its_name(claimed: Claimed) -> None:
+    store = AttemptStore(claimed.assignment.model_copy(update={"bucket": "no-such-bucket-here"}))
+    with pytest.raises(UploadError, match=r"chunks/000001\.jsonl was not stored"):
+        store.put_chunk(1, b"line\n")
+
+
+def test_secrets_are_read_with_the_attempts_credentials_and_a_missing_one_is_named(claimed: Claimed) -> None:
+    name = f"secret-{new_id()}"
+    arn = boto3.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps("value"))["ARN"]
+    store = AttemptStore(claimed.assignment)
+    assert store.read_secrets({"TOKEN": arn}) == {"TOKEN": '"value"'}
+    with pytest.raises(SecretError, match="OTHER"):
+        store.read_secrets({"OTHER": arn.replace(name, "missing")})
+
+
+def test_an_error_of_the_broker_function_surfaces(aws: str) -> None:
+    function = create_broker(f"broken-{new_id().lower()}", variables=())  # it misses the names of its tables
+    broker = Broker(boto3.client("lambda"), function)
+    with pytest.raises(BrokerError, match=r"failed: .*DISPATCHES_TABLE"):
+        broker.claim(ClaimRequest(worker_id="w", task_arn="arn:x/w", agent="shell", revision=1))
