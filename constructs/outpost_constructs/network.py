@@ -1,5 +1,7 @@
 """The VPC: subnets, the way out, gateway and interface endpoints, flow logs."""
 
+from typing import cast
+
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
@@ -15,6 +17,7 @@ class Network(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
         super().__init__(scope, construct_id)
+        provider = _nat_provider(config)
         closed = config.network.nat == "none"
         private = ec2.SubnetType.PRIVATE_ISOLATED if closed else ec2.SubnetType.PRIVATE_WITH_EGRESS
         self.vpc = ec2.Vpc(
@@ -22,7 +25,7 @@ class Network(Construct):
             "Vpc",
             ip_addresses=ec2.IpAddresses.cidr(str(config.network.cidr)),
             availability_zones=list(config.zones),
-            nat_gateway_provider=_nat_provider(config),
+            nat_gateway_provider=provider,
             nat_gateways=0 if closed else config.network.nat_count,
             # Closing it takes a custom resource; nothing uses the group, every resource names its own.
             restrict_default_security_group=False,
@@ -33,9 +36,12 @@ class Network(Construct):
                 ec2.SubnetConfiguration(name="Private", subnet_type=private),
             ],
         )
-        for instance in self.vpc.node.find_all():
-            if isinstance(instance, ec2.CfnInstance):
-                _harden_nat(instance)
+        if isinstance(provider, ec2.NatInstanceProviderV2):
+            provider.connections.allow_from(
+                ec2.Peer.ipv4(str(config.network.cidr)), ec2.Port.HTTPS, "HTTPS on its way out"
+            )
+            for instance in provider.gateway_instances:
+                _harden_nat(cast(ec2.CfnInstance, instance.node.default_child))
         self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         self.vpc.add_gateway_endpoint("DynamoDb", service=ec2.GatewayVpcEndpointAwsService.DYNAMODB)
         flow_logs = ExpiringLogGroup(self, "FlowLogs", config=config, name="flow-logs")

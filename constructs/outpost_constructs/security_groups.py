@@ -4,6 +4,7 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost_constructs.acknowledge import acknowledge
 
 CONTROL_PLANE_PORT = 8080
 _HTTPS = ec2.Port.HTTPS
@@ -35,6 +36,8 @@ class SecurityGroups(Construct):
     def _admit_clients(self, config: EnvironmentConfig) -> None:
         """Open the listener's port to the configured networks; with TLS, port 80 too, which only redirects."""
         ports = [ec2.Port.HTTP, *([_HTTPS] if config.tls.certificate_arn else [])]
+        if any(cidr.prefixlen == 0 for cidr in config.ingress.cidrs):
+            acknowledge(self.load_balancer, "EC23", "The configuration makes the API public: over TLS, and with keys")
         for cidr in config.ingress.cidrs:
             for port in ports:
                 self.load_balancer.add_ingress_rule(ec2.Peer.ipv4(str(cidr)), port, f"Clients in {cidr}")
