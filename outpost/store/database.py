@@ -21,6 +21,8 @@ CLIENT_CONFIG = Config(
     read_timeout=10,
     max_pool_connections=64,
     retries={"mode": "standard", "total_max_attempts": 4},
+    # Named after us in the audit trail; composing the default costs a tenth of a call's CPU time.
+    user_agent="outpost",
 )
 """A call gives up after seconds, not minutes: whoever waits can be told, and can try again."""
 
