@@ -201,16 +201,10 @@ def platform(
     queue_url = boto3.client("sqs").create_queue(QueueName=f"shell-{suffix}")["QueueUrl"]
     bucket = f"artifacts-{suffix}"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}]}
-    iam = boto3.client("iam")
-    role = iam.create_role(RoleName=f"attempt-{suffix}", AssumeRolePolicyDocument=json.dumps(trust))
-    rights = {"Effect": "Allow", "Action": ["s3:*", "secretsmanager:*"], "Resource": "*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [rights]})
-    iam.put_role_policy(RoleName=f"attempt-{suffix}", PolicyName="attempt", PolicyDocument=policy)
     agents = {Agent.SHELL: AgentSettings(queue_url=queue_url, family="outpost-shell").model_dump()}
     monkeypatch.setenv(Env.AGENTS, json.dumps(agents))
     monkeypatch.setenv(Env.ARTIFACTS_BUCKET, bucket)
-    monkeypatch.setenv(Env.ATTEMPT_ROLE_ARN, role["Role"]["Arn"])
+    monkeypatch.setenv(Env.ATTEMPT_ROLE_ARN, create_role(f"attempt-{suffix}", "s3:*", "secretsmanager:*"))
     limits = Limits(concurrent=5, daily=1_000, timeout_seconds=600)
     Tenants(database).add(Tenant(id="acme", name="Acme", overrides=limits, created_at=now()))
     (tmp_path / "tmp").mkdir()
@@ -239,6 +233,21 @@ def platform(
         worker.communicate(timeout=10)
 
 
+def create_role(name: str, *actions: str) -> str:
+    """Create a role that may do `actions`, and return its ARN."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "*", "Service": "lambda.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    rights = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    documents = [json.dumps({"Version": "2012-10-17", "Statement": [statement]}) for statement in (trust, rights)]
+    iam = boto3.client("iam")
+    arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=documents[0])["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName="rights", PolicyDocument=documents[1])
+    return arn
+
+
 def create_broker(name: str, variables: Iterable[str] = BROKER_VARIABLES) -> str:
     """Create the real broker function; the emulator's Python has its packages."""
     code = io.BytesIO()
@@ -247,7 +256,7 @@ def create_broker(name: str, variables: Iterable[str] = BROKER_VARIABLES) -> str
     boto3.client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.13",
-        Role="arn:aws:iam::000000000000:role/broker",
+        Role=create_role(name, "*"),
         Handler="entry.handler",
         Timeout=30,
         Code={"ZipFile": code.getvalue()},

@@ -13,6 +13,7 @@ from outpost.domain.lifecycle import Lose
 from outpost.domain.protocol import Assignment, ClaimRequest, Credentials
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
+from outpost.store.credentials import AttemptCredentials
 from tests.worker.conftest import Platform, create_broker
 from worker import lease as lease_module
 from worker.broker import Broker, BrokerError
@@ -88,10 +89,13 @@ def test_what_cannot_be_stored_is_an_error_with_its_name(claimed: Claimed) -> No
         store.put_chunk(1, b"line\n")
 
 
-def test_secrets_are_read_with_the_attempts_credentials_and_a_missing_one_is_named(claimed: Claimed) -> None:
+def test_secrets_are_read_with_the_attempts_credentials_and_a_missing_one_is_named(
+    claimed: Claimed, platform: Platform
+) -> None:
     name = f"secret-{new_id()}"
     arn = boto3.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps("value"))["ARN"]
     store = AttemptStore(claimed.assignment)
+    store.use(AttemptCredentials.from_environment().mint(platform.row(claimed.row), [arn]))
     assert store.read_secrets({"TOKEN": arn}) == {"TOKEN": '"value"'}
     with pytest.raises(SecretError, match="OTHER"):
         store.read_secrets({"OTHER": arn.replace(name, "missing")})
