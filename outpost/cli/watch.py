@@ -1,6 +1,8 @@
 """Following a dispatch to its end: states and log lines as they come."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.text import Text
 
@@ -18,7 +20,7 @@ def watch(client: Client, dispatch_id: str, *, as_json: bool = False) -> Dispatc
 
     With `as_json` each is one line `{"type": "dispatch" or "log", "data": ...}` on standard output.
     """
-    with err.status("", spinner="dots") as spinner:
+    with _left_running(dispatch_id), err.status("", spinner="dots") as spinner:
         for event in client.follow(dispatch_id):
             if as_json:
                 kind = "log" if isinstance(event, LogLine) else "dispatch"
@@ -31,6 +33,18 @@ def watch(client: Client, dispatch_id: str, *, as_json: bool = False) -> Dispatc
                 spinner.update(f"{event.status} (Ctrl-C leaves it running)")
                 last = event
     return last
+
+
+@contextmanager
+def _left_running(dispatch_id: str) -> Iterator[None]:
+    """Say at Ctrl-C that it ends the watching, not the dispatch."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(
+            f"\n{dispatch_id} goes on. Follow it: outpost logs -f {dispatch_id}; end it: outpost cancel {dispatch_id}"
+        )
+        raise
 
 
 def _show_state(dispatch: Dispatch) -> None:
