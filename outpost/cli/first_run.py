@@ -125,17 +125,16 @@ def output(environment: LocalEnvironment, name: Output) -> str:
 def _wait_until_ready(url: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
     with Client(url) as client:
-        while fault := _fault(client):
+        while not client.ready():
             if time.monotonic() > deadline:
                 raise DeployError(
-                    f"the service at {url} is not ready after {READY_SECONDS:.0f} s: {fault}\n"
+                    f"the service at {url} is not ready after {READY_SECONDS:.0f} s: {_fault(client)}\n"
                     "`outpost local status` lists the tasks, `outpost local logs TASK` prints what one says"
                 )
             time.sleep(0.5)
 
 
 def _fault(client: Client) -> str:
-    """Return what keeps the service from working, or nothing."""
     try:
         return client.health().failing
     except ApiError as error:

@@ -165,6 +165,13 @@ class Client:
         """Revoke a key (operator): it opens nothing 30 s later."""
         return self._one(Key, "DELETE", f"/keys/{key_id}")
 
+    def ready(self) -> bool:
+        """Say whether the service answers and has reached what it needs. Never raises `ApiError`."""
+        try:
+            return self._http.get("/health/ready").is_success
+        except httpx.HTTPError:
+            return False
+
     def health(self) -> Health:
         """Return how the service is; it needs no key."""
         return self._one(Health, "GET", "/health")
