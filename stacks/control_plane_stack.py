@@ -58,8 +58,9 @@ class ControlPlaneStack(Stack):
 
     @staticmethod
     def _grant_data(role: iam.IRole, data: DataStack) -> None:
-        for table in (data.dispatches, data.tenants, data.workspace_rows, data.workers):
+        for table in (data.dispatches, data.tenants):
             table.grant_read_write(role)
+        data.workers.grant_read(role)
         for queue in data.queues.values():
             queue.grant_send(role)
         data.artifacts.grant_read_tenants(role)

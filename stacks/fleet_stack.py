@@ -66,19 +66,16 @@ class FleetStack(Stack):
         self._grant_data(data)
 
     def _grant_data(self, data: DataStack) -> None:
-        functions = {
-            "broker": self.broker.function,
-            "planner": self.planner.function,
-            "task_events": self.task_events.function,
-            "sweep": self.sweep.function,
-        }
-        for function in functions.values():
-            data.dispatches.grant_read_write(function)
-            data.workers.grant_read_write(function)
-        for name in ("broker", "planner"):
-            data.tenants.grant_read(functions[name])
-        for name in ("broker", "task_events", "sweep"):
+        broker, planner = self.broker.function, self.planner.function
+        for closing in (broker, self.task_events.function, self.sweep.function):
+            data.dispatches.grant_read_write(closing)
+            data.workers.grant_read_write(closing)
             for queue in data.queues.values():
-                queue.grant_send(functions[name])
-        for name in ("task_events", "sweep"):
-            data.artifacts.grant_read_tenants(functions[name])
+                queue.grant_send(closing)
+        data.dispatches.grant_read(planner)
+        data.workers.grant_read_write(planner)
+        data.workers.grant_delete(planner)  # launch intents that came to something
+        for claiming in (broker, planner):
+            data.tenants.grant_read(claiming)
+        for healing in (self.task_events.function, self.sweep.function):
+            data.artifacts.grant_read_tenants(healing)

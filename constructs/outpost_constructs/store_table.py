@@ -8,9 +8,6 @@ from outpost.config import EnvironmentConfig
 from outpost.store import schema
 from outpost_constructs.translation import removal_policy
 
-_READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
-_WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem")
-
 
 class StoreTable(dynamodb.Table):
     """On demand, encrypted, recoverable to any second of 35 days; keys, indexes, TTL and stream from the schema."""
@@ -44,13 +41,22 @@ class StoreTable(dynamodb.Table):
         """Let the grantee get and query items, by key and by index; scans are for nobody."""
         indexes = [f"{self.table_arn}/index/{name}" for name in self._indexes]
         return iam.Grant.add_to_principal(
-            grantee=grantee, actions=list(_READ), resource_arns=[self.table_arn, *indexes]
+            grantee=grantee,
+            actions=["dynamodb:GetItem", "dynamodb:Query"],
+            resource_arns=[self.table_arn, *indexes],
         )
 
     def grant_read_write(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let the grantee read, and write items, alone or in transactions."""
+        """Let the grantee read, and put and update items, alone or in transactions."""
         self.grant_read(grantee)
-        return iam.Grant.add_to_principal(grantee=grantee, actions=list(_WRITE), resource_arns=[self.table_arn])
+        return self._grant(grantee, "dynamodb:PutItem", "dynamodb:UpdateItem")
+
+    def grant_delete(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let the grantee delete items; most items end by their TTL instead."""
+        return self._grant(grantee, "dynamodb:DeleteItem")
+
+    def _grant(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
+        return iam.Grant.add_to_principal(grantee=grantee, actions=list(actions), resource_arns=[self.table_arn])
 
 
 def _string(name: str) -> dynamodb.Attribute:

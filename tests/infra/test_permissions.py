@@ -1,7 +1,10 @@
 """What each role may do, and nothing else."""
 
 import json
+import re
 from collections.abc import Iterator
+
+import pytest
 
 from tests.infra.assembly import Assembly, Resource
 
@@ -99,6 +102,43 @@ def test_the_control_plane_starts_nothing_and_writes_no_artifact(assembly: Assem
     assert not {action for action in allowed if action.startswith(("ecs:", "iam:", "sts:", "lambda:"))}
     assert {action for action in allowed if action.startswith("s3:")} == {"s3:GetObject", "s3:ListBucket"}
     assert {action for action in allowed if action.startswith("sqs:")} == {"sqs:SendMessage"}
+
+
+READ, WRITE, DELETE = {"GetItem", "Query"}, {"PutItem", "UpdateItem"}, {"DeleteItem"}
+
+
+@pytest.mark.parametrize(
+    ("role", "table", "allowed"),
+    [
+        ("BrokerFunctionRole", "Dispatches", READ | WRITE),
+        ("BrokerFunctionRole", "Workers", READ | WRITE),
+        ("BrokerFunctionRole", "Tenants", READ),
+        ("PlannerFunctionRole", "Dispatches", READ),
+        ("PlannerFunctionRole", "Workers", READ | WRITE | DELETE),
+        ("PlannerFunctionRole", "Tenants", READ),
+        ("TaskEventsFunctionRole", "Dispatches", READ | WRITE),
+        ("TaskEventsFunctionRole", "Tenants", set()),
+        ("SweepFunctionRole", "Workers", READ | WRITE),
+        ("SweepFunctionRole", "Tenants", set()),
+        ("ApiDefinitionTaskRole", "Dispatches", READ | WRITE),
+        ("ApiDefinitionTaskRole", "Tenants", READ | WRITE),
+        ("ApiDefinitionTaskRole", "Workers", READ),
+        ("WorkerShellDefinitionTaskRole", "Dispatches", set()),
+        ("BrokerAttemptRole", "Dispatches", set()),
+    ],
+)
+def test_each_role_touches_the_tables_of_its_business_only(
+    assembly: Assembly, environment: str, role: str, table: str, allowed: set[str]
+) -> None:
+    export = re.compile(rf"ExportsOutputFnGetAtt{table}[0-9A-F]{{8}}Arn")
+    given = {
+        action.removeprefix("dynamodb:")
+        for statement in statements(assembly, environment, role)
+        if export.search(json.dumps(statement["Resource"]))
+        for action in _listed(statement["Action"])
+    }
+
+    assert given == allowed
 
 
 def test_no_action_is_a_wildcard_and_no_resource_but_for_a_few_actions(assembly: Assembly, environment: str) -> None:
