@@ -14,7 +14,7 @@ from datetime import datetime
 import structlog
 
 from outpost.domain.artifacts import Artifact, LogSource, Summary
-from outpost.domain.dispatch import Usage
+from outpost.domain.dispatch import Status, Usage
 from outpost.domain.ids import now
 from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import ReasonCode
@@ -85,6 +85,7 @@ class Attempt:
         """Run the agent. Raises `Stopped` when nothing may or should be reported."""
         try:
             self._prepare()
+            self._stop.check()
             self._lease.started()
         except CloneError as error:
             return failed(ReasonCode.CLONE_FAILED, f"The repository could not be cloned: {error}")
@@ -154,6 +155,10 @@ class Attempt:
         if self._end is not None:
             # Others wait for an agent that was stopped: ECS 120 s, the sweep 120 s after the time limit.
             outcome = self._collect(outcome, seconds=600 if self._end.by_itself else 45)
+        if terminated:
+            self._tell("the worker is being stopped; this is the last checkpoint", "error")
+        elif outcome.status is not Status.SUCCESS:
+            self._tell(outcome.reason.message, "error")
         try:
             self._upload(seconds=20 if terminated else 120)
             if terminated:

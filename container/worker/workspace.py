@@ -61,7 +61,7 @@ class Workspace:
         return stream_as_agent(self._isolation, argv, environment=self.environment(**variables), timeout=timeout)
 
     def prepare(self, spec: Spec, task: str, stop: StopSignal) -> None:
-        """Lay out repository and task. Raises `CloneError`, `Stopped`, and `subprocess.CalledProcessError`."""
+        """Lay out repository and task. Raises `CloneError`, `Stopped`."""
         self.task_file.write_text(task, encoding="utf-8")
         self.task_file.chmod(0o644)
         if spec.repo is None or spec.workspace_init_mode == "none":
@@ -71,7 +71,10 @@ class Workspace:
         (self.git_dir / "info").mkdir(exist_ok=True)
         (self.git_dir / "info" / "attributes").write_text(RAW_CONTENT)
         self.commit_before = self._head()
-        self._check_out()
+        try:
+            self._check_out()
+        except subprocess.CalledProcessError as error:
+            raise CloneError(_last_line(error.stderr)) from error
 
     def _clone(self, spec: Spec, stop: StopSignal) -> None:
         arguments = ["clone", "--quiet", "--no-checkout", "--no-recurse-submodules", "--template="]

@@ -62,6 +62,9 @@ def run(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     if not (git_server.folder / "owner" / "kinds").exists():
         git_server.create("kinds", FILES)
+        head = git_server.git("kinds", "rev-parse", "HEAD")
+        git_server.git("kinds", "update-index", "--add", "--cacheinfo", f"160000,{head},submodule")
+        git_server.git("kinds", "commit", "--quiet", "--message", "a submodule, which is never fetched")
     settings = Settings(
         agent=Agent.SHELL,
         queue_url="",
@@ -91,6 +94,7 @@ def _expected(run: Run, folder: Path) -> str:
     _git(folder.parent, "clone", "--quiet", "--bare", str(run.workspace.git_dir), str(folder))
     (folder / "info").mkdir(exist_ok=True)
     (folder / "info" / "attributes").write_text("* -text -filter -working-tree-encoding -ident\n")
+    _git(run.workspace.path, "read-tree", "HEAD", **environment)  # the submodule is in no file
     _git(run.workspace.path, "add", "--all", **environment)
     return _git(run.workspace.path, "write-tree", **environment)
 
