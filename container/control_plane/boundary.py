@@ -15,7 +15,8 @@ from outpost.domain.ids import new_id
 
 logger = structlog.get_logger()
 
-MAX_BODY_BYTES = 256 * 1024
+MAX_BODY_BYTES = 1024 * 1024
+"""Any spelling of the longest task fits: 50,000 characters, each escaped as a surrogate pair, are 600,000 bytes."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 """A client's own request id is taken over when it is this: nothing that could break a log line or a header."""
 QUIET_ROUTES = frozenset({"/health/live"})

@@ -16,7 +16,7 @@ _DESCRIPTIONS: Mapping[int, str] = {
     403: "AUTHORIZATION_ERROR: the key lacks the scope, or the tenant is suspended.",
     404: "NOT_FOUND: there is nothing of this id in the caller's tenant.",
     409: "CONFLICT: the state of the thing forbids it.",
-    413: "PAYLOAD_TOO_LARGE: the body is over 256 KiB.",
+    413: "PAYLOAD_TOO_LARGE: the body is over 1 MiB.",
     429: "RATE_LIMIT_EXCEEDED: `Retry-After` says when to come back.",
     503: "SERVICE_UNAVAILABLE: `Retry-After` says when to try again.",
 }

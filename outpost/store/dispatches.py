@@ -1,5 +1,7 @@
 """Dispatches: created in one transaction, changed only by compare-and-set through the lifecycle, listed by page."""
 
+import random
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_RACES = 10
 """Lost compare-and-sets before giving up: a row has at most four writers."""
+RACE_PAUSE = 0.02
+"""Seconds by which each lost race lengthens the longest pause before the next."""
 EXAMINED = 1_000
 """Rows that one page of a filtered list looks at, at most."""
 FILTERED_PAGE = 250
@@ -74,7 +78,7 @@ class Dispatches:
         Raises `DailyLimitError` and `IdempotencyConflictError`; then nothing is written.
         """
         writes = self._creation(row, task, daily_limit, idempotency)
-        for _ in range(MAX_RACES):
+        for race in range(1, MAX_RACES + 1):
             try:
                 self._db.transact(writes)
             except ConflictError as refused:
@@ -83,6 +87,8 @@ class Dispatches:
                 if refused.codes[2] == "ConditionalCheckFailed":
                     msg = f"tenant {row.tenant_id} has used its {daily_limit} dispatches of today"
                     raise DailyLimitError(msg) from refused
+                # Every dispatch of a tenant writes the day's counter: who collided there must not do so again.
+                time.sleep(random.uniform(0, race * RACE_PAUSE))  # noqa: S311 - spreads, hides nothing
                 continue
             self._wakeups.send(row.spec.agent)
             return row

@@ -14,12 +14,14 @@ import structlog
 
 from control_plane.bootstrap import register_operator
 from control_plane.services import Services
-from outpost.domain.ids import new_id
+from outpost.domain.dispatch import Dispatch
+from outpost.domain.ids import new_id, now
+from outpost.domain.lifecycle import Start
 from outpost.domain.tenants import OPERATOR, Scope, Tenant, new_key
 from outpost.names import Env
 from outpost.store import schema
 from tests.conftest import CREDENTIALS, table_definition
-from tests.contract.running import MODELS, Api, Calls, serve
+from tests.contract.running import MODELS, TASK, Api, Calls, serve
 
 TABLES = {
     Env.DISPATCHES_TABLE: schema.DISPATCHES,
@@ -123,3 +125,17 @@ def operator(api: Api) -> Iterator[httpx.Client]:
     """A client with an admin key of the operator tenant."""
     with api.client(api.key(OPERATOR, Scope.ADMIN)) as client:
         yield client
+
+
+@pytest.fixture
+def id_(client: httpx.Client) -> str:
+    """A pending dispatch of the client's."""
+    return str(client.post("/dispatch", json=TASK).json()["data"]["id"])
+
+
+@pytest.fixture
+def running(api: Api, id_: str) -> Dispatch:
+    """A dispatch whose agent runs."""
+    row = api.claim(id_)
+    assert row.lease is not None
+    return api.advance(id_, Start(row.lease, now()))

@@ -74,7 +74,7 @@ def test_a_lone_surrogate_in_the_task_is_a_validation_error(client: httpx.Client
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_an_oversize_body_is_refused_before_it_is_parsed(client: httpx.Client, chunked: bool) -> None:
-    body = b"{" + b" " * (256 * 1024)
+    body = b"{" + b" " * (1024 * 1024)
     content = iter([body[:100_000], body[100_000:]]) if chunked else body
     answer = client.post("/dispatch", content=content, headers={"Content-Type": "application/json"})
     refused(answer, 413, "PAYLOAD_TOO_LARGE")

@@ -128,9 +128,14 @@ def test_nothing_is_stored_of_a_refused_request(client: httpx.Client) -> None:
     assert client.get("/dispatch").json()["data"] == []
 
 
-def test_a_task_of_50000_characters_is_stored_whole(api: Api, client: httpx.Client) -> None:
-    task = "\N{SNOWMAN}" * 50_000
-    assert api.services.dispatches.task(post(client, task=task)["id"]) == task
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_task_of_50000_characters_is_stored_whole_however_its_json_is_spelt(
+    api: Api, client: httpx.Client, ascii_only: bool
+) -> None:
+    task = "\N{GRINNING FACE}" * 50_000
+    body = json.dumps(TASK | {"task": task}, ensure_ascii=ascii_only)
+    answer = client.post("/dispatch", content=body, headers={"Content-Type": "application/json"})
+    assert api.services.dispatches.task(answer.json()["data"]["id"]) == task
 
 
 @pytest.mark.parametrize("tier", ["free", "starter", "pro"])

@@ -1,0 +1,82 @@
+"""What a dispatch left: the winning attempt's files, and links that open them for a while."""
+
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from control_plane.routes import artifacts
+from outpost.domain.artifacts import attempt_prefix
+from outpost.domain.dispatch import Dispatch
+from outpost.domain.ids import now
+from outpost.domain.tenants import Tenant
+from tests.contract.running import TASK, Api, fields, refused
+
+
+def left(api: Api, row: Dispatch, **files: str) -> None:
+    for name, body in files.items():
+        api.store_object(attempt_prefix(row.tenant_id, row.id, row.attempt) + name.replace("_", "."), body)
+
+
+def test_artifacts_are_those_of_the_winning_attempt(api: Api, client: httpx.Client, running: Dispatch) -> None:
+    left(api, running, output_log="log", changes_patch="patch!", summary_json="{}", stray_txt="no")
+    left(api, running.model_copy(update={"attempt": 2}), workspace_tar="stale")
+    api.chunk(running, 1, "line")
+    api.end(running)
+    listed = client.get(f"/artifacts/{running.id}").json()["data"]
+    assert (listed["dispatchId"], listed["attempt"]) == (running.id, 1)
+    assert {(a["name"], a["type"], a["size"]) for a in listed["artifacts"]} == {
+        ("output.log", "output", 3),
+        ("changes.patch", "patch", 6),
+        ("summary.json", "metadata", 2),
+    }
+
+
+def test_a_dispatch_that_nobody_claimed_has_no_artifacts(client: httpx.Client, id_: str) -> None:
+    assert client.get(f"/artifacts/{id_}").json()["data"]["artifacts"] == []
+
+
+@pytest.fixture
+def link(api: Api, client: httpx.Client, running: Dispatch) -> str:
+    """A link to a patch."""
+    left(api, running, changes_patch="diff --git")
+    return str(client.get(f"/artifacts/{running.id}?expiresIn=60").json()["data"]["artifacts"][0]["url"])
+
+
+def test_a_link_opens_the_file_without_a_key(api: Api, link: str) -> None:
+    assert link.startswith(f"{api.url}/artifacts/")
+    with api.client() as nobody:
+        answer = nobody.get(link)
+        assert answer.status_code == 307
+        assert "X-Amz-Expires=60" in answer.headers["Location"]
+        assert nobody.get(answer.headers["Location"]).text == "diff --git"
+
+
+def test_a_link_ends_at_its_time(api: Api, link: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifacts, "now", lambda: now() + timedelta(seconds=61))
+    with api.client() as nobody:
+        refused(nobody.get(link), 401, "AUTHENTICATION_ERROR")
+
+
+def test_a_link_opens_no_other_file(api: Api, link: str, client: httpx.Client) -> None:
+    other = client.post("/dispatch", json=TASK).json()["data"]["id"]
+    path, token = urlsplit(link).path, urlsplit(link).query
+    with api.client() as nobody:
+        for foreign in (path.replace("changes.patch", "summary.json"), f"/artifacts/{other}/changes.patch"):
+            refused(nobody.get(f"{foreign}?{token}"), 401, "AUTHENTICATION_ERROR")
+        refused(nobody.get(f"{path}?token=forged"), 401, "AUTHENTICATION_ERROR")
+        assert fields(refused(nobody.get(path), 400, "VALIDATION_ERROR")) == {"token"}
+
+
+def test_a_suspended_tenants_links_open_nothing(api: Api, link: str, tenant: Tenant, operator: httpx.Client) -> None:
+    with api.client() as nobody:
+        assert nobody.get(link).status_code == 307
+        operator.post(f"/tenants/{tenant.id}/suspend")
+        refused(nobody.get(link), 403, "AUTHORIZATION_ERROR")
+
+
+@pytest.mark.parametrize("seconds", ["59", "86401"])
+def test_links_live_from_a_minute_to_a_day(client: httpx.Client, id_: str, seconds: str) -> None:
+    answer = client.get(f"/artifacts/{id_}?expiresIn={seconds}")
+    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"expiresIn"}
