@@ -4,29 +4,37 @@ import json
 
 import pytest
 
+from outpost.config import load
 from outpost.names import Env
 from tests.infra.assembly import Assembly, Resource
+from tests.infra.conftest import ROOT
 
-ARCHITECTURES = {"local": ("x86_64", "X86_64"), "dev": ("arm64", "ARM64")}
+SPELLINGS = {"x86_64": ("X86_64", "linux/amd64"), "arm64": ("ARM64", "linux/arm64")}
+"""How ECS and container builds call what Lambda and the configuration call x86_64 and arm64."""
+
+
+def test_both_architectures_are_in_use() -> None:
+    assert {load(path).architecture for path in (ROOT / "config").glob("*.toml")} == set(SPELLINGS)
 
 
 def test_functions_and_tasks_are_of_the_configured_architecture(assembly: Assembly, environment: str) -> None:
-    of_functions, of_tasks = ARCHITECTURES[environment]
+    architecture = load(ROOT / "config" / f"{environment}.toml").architecture
     functions = [f["Properties"] for _, f in assembly.of_type("AWS::Lambda::Function", environment)]
     tasks = [t["Properties"] for _, t in assembly.of_type("AWS::ECS::TaskDefinition", environment)]
 
-    assert {tuple(function["Architectures"]) for function in functions} == {(of_functions,)}
-    assert {task["RuntimePlatform"]["CpuArchitecture"] for task in tasks} == {of_tasks}
+    assert {tuple(function["Architectures"]) for function in functions} == {(architecture,)}
+    assert {task["RuntimePlatform"]["CpuArchitecture"] for task in tasks} == {SPELLINGS[architecture][0]}
 
 
 def test_images_are_built_for_the_configured_architecture(assembly: Assembly, environment: str) -> None:
+    architecture = load(ROOT / "config" / f"{environment}.toml").architecture
     platforms = {
         image["source"]["platform"]
         for file in assembly.folder.glob(f"assembly-Outpost-{environment}/*.assets.json")
         for image in json.loads(file.read_text())["dockerImages"].values()
     }
 
-    assert platforms == {{"x86_64": "linux/amd64", "arm64": "linux/arm64"}[ARCHITECTURES[environment][0]]}
+    assert platforms == {SPELLINGS[architecture][1]}
 
 
 def test_only_our_functions_are_deployed(assembly: Assembly, environment: str) -> None:
