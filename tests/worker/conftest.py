@@ -24,22 +24,22 @@ from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.tenants import Limits, Tenant
 from outpost.names import Env
+from outpost.store import schema
 from outpost.store.artifacts import Artifacts, prefix_of
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
+from tests.conftest import CREDENTIALS, table_definition
 
 PATIENCE_SECONDS = 60.0
-BROKER_VARIABLES = (
-    Env.DISPATCHES_TABLE,
-    Env.TENANTS_TABLE,
-    Env.WORKERS_TABLE,
-    Env.WORKSPACES_TABLE,
-    Env.AGENTS,
-    Env.ARTIFACTS_BUCKET,
-    Env.ATTEMPT_ROLE_ARN,
-)
+TABLES = {
+    Env.DISPATCHES_TABLE: schema.DISPATCHES,
+    Env.TENANTS_TABLE: schema.TENANTS,
+    Env.WORKERS_TABLE: schema.WORKERS,
+    Env.WORKSPACES_TABLE: schema.WORKSPACES,
+}
+BROKER_VARIABLES = (*TABLES, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.ATTEMPT_ROLE_ARN)
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,8 @@ class Platform:
     artifacts: Artifacts
     queue_url: str
     bucket: str
+    folder: Path
+    """Holds a temporary folder for each worker, named after it."""
     environment: Mapping[str, str]
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     """Worker id -> its process."""
@@ -142,6 +144,8 @@ class Platform:
         worker_id = new_id()
         environment = {**self.environment, **(variables or {})}
         environment["ECS_CONTAINER_METADATA_URI_V4"] += f"/{worker_id}"
+        environment["TMPDIR"] = str(self.folder / worker_id)
+        (self.folder / worker_id).mkdir()
         worker = subprocess.Popen([sys.executable, "-m", "worker"], env=environment, stdout=subprocess.PIPE)
         self.workers[worker_id] = worker
         return worker
@@ -193,30 +197,46 @@ class Platform:
         return summary
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def environment(emulator: str) -> Iterator[pytest.MonkeyPatch]:
+    """This process's environment, set up for the emulator and restored after the module's tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": emulator}).items():
+            patch.setenv(name, value)
+        boto3.setup_default_session()
+        yield patch
+
+
+@pytest.fixture(scope="module")
 def platform(
-    database: Database, git_server: GitServer, metadata_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    environment: pytest.MonkeyPatch, git_server: GitServer, metadata_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
     suffix = new_id().lower()
     queue_url = boto3.client("sqs").create_queue(QueueName=f"shell-{suffix}")["QueueUrl"]
     bucket = f"artifacts-{suffix}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     agents = {Agent.SHELL: AgentSettings(queue_url=queue_url, family="outpost-shell").model_dump()}
-    monkeypatch.setenv(Env.AGENTS, json.dumps(agents))
-    monkeypatch.setenv(Env.ARTIFACTS_BUCKET, bucket)
-    monkeypatch.setenv(Env.ATTEMPT_ROLE_ARN, create_role(f"attempt-{suffix}", "s3:*", "secretsmanager:*"))
-    limits = Limits(concurrent=5, daily=1_000, timeout_seconds=600)
+    environment.setenv(Env.AGENTS, json.dumps(agents))
+    environment.setenv(Env.ARTIFACTS_BUCKET, bucket)
+    environment.setenv(Env.ATTEMPT_ROLE_ARN, create_role(f"attempt-{suffix}", "s3:*", "secretsmanager:*"))
+    for variable, table in TABLES.items():
+        environment.setenv(variable, f"{table.name}-{suffix}")
+        definition = table_definition(table)
+        boto3.client("dynamodb").create_table(
+            TableName=f"{table.name}-{suffix}", BillingMode="PAY_PER_REQUEST", **definition
+        )
+    database = Database.from_environment()
+    limits = Limits(concurrent=100, daily=1_000, timeout_seconds=600)
     Tenants(database).add(Tenant(id="acme", name="Acme", overrides=limits, created_at=now()))
-    (tmp_path / "tmp").mkdir()
     platform = Platform(
         dispatches=Dispatches(database, Wakeups.from_environment()),
         artifacts=Artifacts.from_environment(),
         queue_url=queue_url,
         bucket=bucket,
+        folder=tmp_path_factory.mktemp("workers"),
         environment={
             **{name: os.environ[name] for name in os.environ if name.startswith("AWS_")},
             "PATH": os.environ["PATH"],
-            "TMPDIR": str(tmp_path / "tmp"),
             "ECS_CONTAINER_METADATA_URI_V4": metadata_url,
             Env.AGENT: "shell",
             Env.QUEUE_URL: queue_url,

@@ -9,6 +9,7 @@ import pytest
 from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.dispatch import Status
 from outpost.domain.reasons import ReasonCode
+from outpost.store.artifacts import prefix_of
 from tests.worker.conftest import GitServer, Platform
 
 ENVIRONMENT_OF_AN_AGENT = {
@@ -107,7 +108,7 @@ def test_secrets_printed_by_the_agent_are_stored_nowhere(platform: Platform, git
     assert row.status is Status.SUCCESS
     assert platform.read(row, Artifact.OUTPUT).splitlines()[0] == b"key [REDACTED:anthropic-key]"
     s3 = boto3.client("s3")
-    for stored in s3.list_objects_v2(Bucket=platform.bucket)["Contents"]:
+    for stored in s3.list_objects_v2(Bucket=platform.bucket, Prefix=prefix_of(row))["Contents"]:
         content = s3.get_object(Bucket=platform.bucket, Key=stored["Key"])["Body"].read()
         assert key.encode() not in content
         assert pem[1].encode() not in content
@@ -136,9 +137,10 @@ def test_endless_output_is_bounded_and_the_agent_goes_on(platform: Platform) -> 
     assert b"+reached" in platform.read(row, Artifact.PATCH)
 
 
-def test_nothing_stays_on_disk_after_a_run(platform: Platform, tmp_path: Path) -> None:
-    platform.run("touch a-file")
-    assert list((tmp_path / "tmp").iterdir()) == []
+def test_nothing_stays_on_disk_after_a_run(platform: Platform) -> None:
+    row = platform.run("touch a-file")
+    assert row.worker_id is not None
+    assert list((platform.folder / row.worker_id).iterdir()) == []
 
 
 def test_a_woken_worker_takes_the_work_and_the_wake_up(platform: Platform) -> None:

@@ -31,7 +31,7 @@ DROPPED = (
     "NET_RAW",
     "SETFCAP",
 )
-OF_THE_PROCESS_ENGINE = {"PATH", "TMPDIR", str(Env.ISOLATION)}
+OF_THE_PROCESS_ENGINE = {"PATH", str(Env.ISOLATION)}
 
 
 @dataclass(frozen=True)

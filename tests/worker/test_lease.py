@@ -33,12 +33,14 @@ class Claimed:
 
 @pytest.fixture
 def claimed(platform: Platform) -> Claimed:
-    row = platform.dispatch("echo hello")
+    platform.dispatch("echo hello")
     broker = Broker(boto3.client("lambda"), platform.environment[Env.BROKER_FUNCTION])
     worker_id = new_id()
     request = ClaimRequest(worker_id=worker_id, task_arn=f"arn:x/{worker_id}", agent="shell", revision=1)
     assignment = broker.claim(request).assignment
     assert assignment is not None
+    row = platform.dispatches.get(assignment.dispatch_id)
+    assert row is not None
     return Claimed(row, assignment, broker)
 
 
@@ -71,8 +73,7 @@ def test_nothing_is_written_under_a_lost_lease(
     with pytest.raises(Stopped):
         store.put_chunk(2, b"too late\n")
     assert stop.cause is Cause.LOST
-    stored = boto3.client("s3").list_objects_v2(Bucket=platform.bucket)["Contents"]
-    assert [item["Key"] for item in stored] == [f"{claimed.assignment.prefix}chunks/000001.jsonl"]
+    assert platform.keys(platform.row(claimed.row)) == {"chunks/000001.jsonl"}
 
 
 def test_what_is_stored_is_never_replaced(claimed: Claimed, platform: Platform) -> None:
@@ -95,13 +96,14 @@ def test_secrets_are_read_with_the_attempts_credentials_and_a_missing_one_is_nam
     name = f"secret-{new_id()}"
     arn = boto3.client("secretsmanager").create_secret(Name=name, SecretString=json.dumps("value"))["ARN"]
     store = AttemptStore(claimed.assignment)
-    store.use(AttemptCredentials.from_environment().mint(platform.row(claimed.row), [arn]))
+    store.use(AttemptCredentials.from_environment().mint(claimed.row, [arn]))
     assert store.read_secrets({"TOKEN": arn}) == {"TOKEN": '"value"'}
     with pytest.raises(SecretError, match="OTHER"):
         store.read_secrets({"OTHER": arn.replace(name, "missing")})
 
 
-def test_an_error_of_the_broker_function_surfaces(aws: str) -> None:
+@pytest.mark.usefixtures("environment")
+def test_an_error_of_the_broker_function_surfaces() -> None:
     function = create_broker(f"broken-{new_id().lower()}", variables=())  # it misses the names of its tables
     broker = Broker(boto3.client("lambda"), function)
     with pytest.raises(BrokerError, match=r"failed: .*DISPATCHES_TABLE"):

@@ -2,8 +2,10 @@
 
 import signal
 import socket
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import psutil
 import pytest
 
 from outpost.domain.artifacts import Artifact
-from outpost.domain.dispatch import Lease, Status
+from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Cancel, Lose
 from outpost.domain.reasons import Reason, ReasonCode
@@ -28,8 +30,67 @@ def _alive(marker: Path) -> list[int]:
 
 def _stubborn(marker: Path) -> str:
     """A task that ignores SIGTERM, with a child that left its session, its parent and its environment behind."""
-    child = f"env -i setsid bash -c 'trap \"\" TERM; while :; do sleep 0.1; done' {marker}"
+    child = f"env -i setsid bash -c 'trap \"\" TERM; while :; do sleep 0.1; done' {marker}/daemon"
     return f"({child} &) ; trap '' TERM; echo partial > result; echo ready; while :; do sleep 0.1; done"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A dispatch under way, and the worker that runs it."""
+
+    row: Dispatch
+    worker: subprocess.Popen[bytes]
+
+
+def _begin(
+    platform: Platform, task: str, seen: str, variables: Mapping[str, str] | None = None, **spec: object
+) -> Begun:
+    """Start a dispatch, and wait until `seen` is in its log."""
+    row = platform.dispatch(task, **spec)
+    worker = platform.start_worker(variables)
+    platform.wait_for(row, seen)
+    return Begun(platform.row(row), worker)
+
+
+@pytest.fixture(scope="module")
+def silent_git_server() -> Iterator[str]:
+    """A git server that takes connections and never answers: every clone from it lasts."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"git://127.0.0.1:{server.getsockname()[1]}"
+
+
+@dataclass(frozen=True)
+class SlowRuns:
+    """Runs that last for a heartbeat or a grace, begun together so that their tests wait only once."""
+
+    marker: Path
+    stubborn: Begun
+    cancelled: Begun
+    cancelled_clone: Begun
+    lost: Begun
+    lost_while_paused: Begun
+
+
+@pytest.fixture(scope="module")
+def slow(platform: Platform, silent_git_server: str, tmp_path_factory: pytest.TempPathFactory) -> SlowRuns:
+    marker = tmp_path_factory.mktemp("marker")
+    lasting = f"echo partial > result; echo ready; exec bash -c 'sleep 12; echo late; sleep 1000' {marker}/daemon"
+    elsewhere: dict[str, str] = {Env.GIT_BASE_URL: silent_git_server}
+    runs = SlowRuns(
+        marker=marker,
+        stubborn=_begin(platform, _stubborn(marker), "ready", timeout_seconds=4),
+        cancelled=_begin(platform, lasting, "ready"),
+        cancelled_clone=_begin(platform, "echo never", "cloning", elsewhere, repo="owner/slow"),
+        lost=_begin(platform, lasting, "ready"),
+        lost_while_paused=_begin(platform, lasting, "ready"),
+    )
+    runs.lost_while_paused.worker.send_signal(signal.SIGSTOP)
+    for run in (runs.cancelled, runs.cancelled_clone):
+        platform.dispatches.change(run.row.id, Cancel("changed my mind", now()))
+    for run in (runs.lost, runs.lost_while_paused):
+        assert run.row.lease is not None
+        platform.dispatches.change(run.row.id, Lose(run.row.lease, LOST, now()))
+    return runs
 
 
 def test_the_time_limit_ends_the_run_within_two_seconds_and_keeps_what_there_is(platform: Platform) -> None:
@@ -44,15 +105,15 @@ def test_the_time_limit_ends_the_run_within_two_seconds_and_keeps_what_there_is(
 
 
 def test_what_ignores_sigterm_and_what_became_a_daemon_is_killed_after_the_grace(
-    platform: Platform, tmp_path: Path
+    platform: Platform, slow: SlowRuns
 ) -> None:
-    marker = tmp_path / "daemon"
-    row = platform.run(_stubborn(marker), timeout_seconds=1)
+    assert platform.finish(slow.stubborn.worker) == 0
+    row = platform.row(slow.stubborn.row)
     assert row.status is Status.TIMEOUT
     assert row.usage is not None
-    assert 11 <= row.usage.duration_seconds < 13
+    assert 14 <= row.usage.duration_seconds < 16
     assert row.exit_code == 137
-    assert _alive(marker) == []
+    assert _alive(slow.marker / "daemon") == []
 
 
 def test_a_daemon_does_not_outlive_an_agent_that_ends_by_itself(platform: Platform, tmp_path: Path) -> None:
@@ -64,13 +125,11 @@ def test_a_daemon_does_not_outlive_an_agent_that_ends_by_itself(platform: Platfo
     assert time.monotonic() - started < 20
 
 
-def test_a_cancelled_run_stops_at_the_next_heartbeat_and_keeps_what_there_is(platform: Platform) -> None:
-    row = platform.dispatch("echo partial > result; echo ready; sleep 1000")
-    worker = platform.start_worker()
-    platform.wait_for(row, "ready")
-    platform.dispatches.change(row.id, Cancel("changed my mind", now()))
-    assert platform.finish(worker) == 0
-    row = platform.row(row)
+def test_a_cancelled_run_stops_at_the_next_heartbeat_and_keeps_what_there_is(
+    platform: Platform, slow: SlowRuns
+) -> None:
+    assert platform.finish(slow.cancelled.worker) == 0
+    row = platform.row(slow.cancelled.row)
     assert row.status is Status.CANCELLED
     assert row.cancel_requested_at is not None
     assert row.ended_at is not None
@@ -79,65 +138,39 @@ def test_a_cancelled_run_stops_at_the_next_heartbeat_and_keeps_what_there_is(pla
     assert platform.summary(row).outcome is Status.CANCELLED
 
 
-@pytest.fixture
-def silent_git_server() -> Iterator[str]:
-    """A git server that takes connections and never answers: every clone from it lasts."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"git://127.0.0.1:{server.getsockname()[1]}"
-
-
-def test_a_clone_is_cancelled_and_its_agent_never_starts(platform: Platform, silent_git_server: str) -> None:
-    row = platform.dispatch("echo never", repo="owner/slow")
-    worker = platform.start_worker({Env.GIT_BASE_URL: silent_git_server})
-    platform.wait_for(row, "cloning")
-    platform.dispatches.change(row.id, Cancel("changed my mind", now()))
-    assert platform.finish(worker) == 0
-    row = platform.row(row)
+def test_a_clone_is_cancelled_and_its_agent_never_starts(platform: Platform, slow: SlowRuns) -> None:
+    assert platform.finish(slow.cancelled_clone.worker) == 0
+    row = platform.row(slow.cancelled_clone.row)
     assert row.status is Status.CANCELLED
     assert row.running_at is None
 
 
+@pytest.mark.parametrize("paused", [False, True], ids=["silently", "while the worker was paused"])
+def test_a_worker_that_lost_its_lease_changes_nothing(platform: Platform, slow: SlowRuns, paused: bool) -> None:
+    run = slow.lost_while_paused if paused else slow.lost
+    ended, stored = platform.row(run.row), platform.keys(run.row)
+    assert ended.status is Status.FAILED
+    run.worker.send_signal(signal.SIGCONT)
+    assert platform.finish(run.worker) == 75
+    assert platform.row(run.row) == ended
+    assert platform.keys(run.row) == stored
+    assert not {"changes.patch", "output.log", "summary.json"} & stored
+    assert "late" not in platform.messages(run.row)
+
+
 def test_sigterm_during_a_clone_leaves_the_dispatch_to_be_retried(platform: Platform, silent_git_server: str) -> None:
-    row = platform.dispatch("echo never", repo="owner/slow")
-    worker = platform.start_worker({Env.GIT_BASE_URL: silent_git_server})
-    platform.wait_for(row, "cloning")
-    worker.send_signal(signal.SIGTERM)
-    assert platform.finish(worker) == 143
-    assert platform.row(row).status is Status.PROVISIONING
-
-
-def test_a_worker_that_lost_its_lease_changes_nothing_not_even_after_a_pause(
-    platform: Platform, tmp_path: Path
-) -> None:
-    task = f"echo ready; exec bash -c 'sleep 12; echo late; sleep 1000' {tmp_path}"
-    paused, beating = platform.dispatch(task), platform.dispatch(task)
-    for _ in (paused, beating):
-        platform.start_worker()
-    ended = {}
-    for row in (paused, beating):
-        platform.wait_for(row, "ready")
-        worker_id = platform.row(row).worker_id
-        assert worker_id is not None
-        if row is paused:
-            platform.workers[worker_id].send_signal(signal.SIGSTOP)
-        ended[worker_id] = platform.dispatches.change(row.id, Lose(Lease(worker_id=worker_id, token=1), LOST, now()))
-    stored = {worker_id: platform.keys(row) for worker_id, row in ended.items()}
-    for worker_id, row in ended.items():
-        platform.workers[worker_id].send_signal(signal.SIGCONT)
-        assert platform.finish(platform.workers[worker_id]) == 75
-        assert platform.row(row) == row
-        assert platform.keys(row) == stored[worker_id]
-    assert _alive(tmp_path) == []
+    run = _begin(platform, "echo never", "cloning", {Env.GIT_BASE_URL: silent_git_server}, repo="owner/slow")
+    run.worker.send_signal(signal.SIGTERM)
+    assert platform.finish(run.worker) == 143
+    assert platform.row(run.row).status is Status.PROVISIONING
 
 
 def test_sigterm_leaves_a_checkpoint_and_no_outcome(platform: Platform, tmp_path: Path) -> None:
     marker = tmp_path / "agent"
-    row = platform.dispatch(f"echo partial > result; echo ready; exec bash -c 'sleep 1000; :' {marker}")
-    worker = platform.start_worker()
-    platform.wait_for(row, "ready")
-    worker.send_signal(signal.SIGTERM)
-    assert platform.finish(worker) == 143
-    row = platform.row(row)
+    run = _begin(platform, f"echo partial > result; echo ready; exec bash -c 'sleep 1000; :' {marker}", "ready")
+    run.worker.send_signal(signal.SIGTERM)
+    assert platform.finish(run.worker) == 143
+    row = platform.row(run.row)
     assert row.status is Status.RUNNING  # its end is for the task-stopped event to tell
     assert b"+partial" in platform.read(row, Artifact.PATCH)
     assert platform.read(row, Artifact.OUTPUT) == b"ready\n"
