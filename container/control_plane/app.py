@@ -34,11 +34,12 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.add_middleware(Boundary)
     refusals.install(app)
+    # Matched in this order: what is asked most comes first.
+    app.include_router(dispatches.router, responses=PROTECTED)
     for public in (health.router, artifacts.links):
         app.include_router(public, responses=errors())
-    for protected in (dispatches, logs, artifacts, tenants, keys):
-        app.include_router(protected.router, responses=PROTECTED)
-    app.include_router(health.fleet_router, responses=PROTECTED)
+    for protected in (logs.router, artifacts.router, tenants.router, keys.router, health.fleet_router):
+        app.include_router(protected, responses=PROTECTED)
     return app
 
 
