@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import tomli_w
 
@@ -50,6 +51,7 @@ class Cdk:
         """The environment's configuration with what only this machine knows; answers its path."""
         values = tomllib.loads(self._app.config.read_text())
         values["git"]["base_url"] = git_url
+        values["git"]["allowed_hosts"] = [urlsplit(git_url).hostname]
         values["architecture"] = _ARCHITECTURES[platform.machine().lower()]
         values["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
         rendered = self._settings.data_dir / "local.toml"
@@ -60,6 +62,10 @@ class Cdk:
         """`cdk bootstrap`; raises DeployError with the CLI's last lines."""
         # From a folder without cdk.json: the CLI would synthesise the whole app first.
         self._run(["bootstrap", f"aws://{ACCOUNT}/{REGION}"], on_line, cwd=self._settings.data_dir)
+
+    def synth(self, config: Path, on_line: OnLine) -> None:
+        """`cdk synth` into the data folder; raises DeployError with the CLI's last lines."""
+        self._run(["synth", self._app.stacks, "--quiet", "--no-lookups", *self._app_arguments(config)], on_line)
 
     def deploy(self, config: Path, on_line: OnLine) -> None:
         """`cdk deploy`; raises DeployError with the CLI's last lines."""

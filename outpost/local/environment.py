@@ -7,7 +7,8 @@ left, begins with an empty account, and `deploy` fills it again; repositories an
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import psutil
 
 from outpost.local import processes
 from outpost.local.cdk import Cdk, CdkApp, OnLine
+from outpost.local.container_engine import build_images, connect, ensure_bridge
 from outpost.local.errors import LocalError, ProcessDiedError
 from outpost.local.git_server import GitServer
 from outpost.local.services import wait_until_steady
@@ -25,7 +27,7 @@ from outpost.local.settings import REGION, REPOSITORY_ROOT, ROOT_KEY, TASK_MARKE
 DEFAULT_PORT = 4566
 DEFAULT_GIT_PORT = 9418
 _SERVER = "server"
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "DOCKER_HOST", "XDG_RUNTIME_DIR")
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "DOCKER_HOST", "CONTAINERS_CONF", "XDG_RUNTIME_DIR")
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,11 @@ class LocalEnvironment:
         git_port: int = DEFAULT_GIT_PORT,
         engine: Engine = "process",
         app: CdkApp | None = None,
+        build_options: Sequence[str] = (),
     ) -> None:
-        self.settings = Settings(data_dir.resolve(), port, engine)
+        """`build_options` go to the container engine's `build`, for instance another base image."""
+        self.settings = Settings(data_dir.resolve(), port, engine, git_port)
+        self._build_options = build_options
         self.git = GitServer(self.settings.data_dir, git_port)
         self.app = app or CdkApp()
 
@@ -79,15 +84,18 @@ class LocalEnvironment:
 
         `on_line` gets each line of progress. Raises DeployError.
         """
-        config = self._cdk.render_config(self.git.url)
+        config = self._cdk.render_config(self._git_url_of_tasks())
         if not self._bootstrapped():
             self._cdk.bootstrap(on_line)
+        if self.settings.engine != "process":
+            self._cdk.synth(config, on_line)
+            build_images(self.settings, self._build_options, on_line)
         self._cdk.deploy(config, on_line)
         wait_until_steady(self.client("ecs"), on_line)
 
     def destroy(self, on_line: OnLine) -> None:
         """Delete the app's stacks; raises DeployError."""
-        self._cdk.destroy(self._cdk.render_config(self.git.url), on_line)
+        self._cdk.destroy(self._cdk.render_config(self._git_url_of_tasks()), on_line)
 
     def stop(self) -> None:
         """End everything `start` started, with every task, wherever it is; logs and repositories stay."""
@@ -166,7 +174,8 @@ class LocalEnvironment:
         self.stop()
         processes.check_port_free(self.settings.port, "--port")
         argv = [sys.executable, "-m", "outpost.local.server", "--data-dir", str(self.settings.data_dir)]
-        argv += ["--port", str(self.settings.port), "--engine", self.settings.engine]
+        argv += ["--port", str(self.settings.port), "--git-port", str(self.settings.git_port)]
+        argv += ["--engine", self.settings.engine]
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         process = processes.start(
             _SERVER,
@@ -179,6 +188,14 @@ class LocalEnvironment:
         )
         if not processes.wait_for_port(self.settings.port, process):
             raise ProcessDiedError("embedded AWS", self.settings.server_log)
+
+    def _git_url_of_tasks(self) -> str:
+        """The git server's URL where the tasks are: on this machine, or on the container network."""
+        if self.settings.engine == "process":
+            return self.git.url
+        with closing(connect(self.settings.engine)) as client:
+            gateway = ensure_bridge(client, self.settings).gateway
+        return f"git://{gateway}:{self.settings.git_port}"
 
     def _bootstrapped(self) -> bool:
         cloudformation = self.client("cloudformation")

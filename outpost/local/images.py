@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outpost.local.dockerfile import ImageConfig, read_image_config
+from outpost.local.settings import ACCOUNT, REGION
 
 
 class UnknownImageError(LookupError):
@@ -25,6 +26,8 @@ class ImageAsset:
     dockerfile: Path
     target: str | None
     build_args: Mapping[str, str]
+    names: tuple[str, ...] = ()
+    """The references under which task definitions name the image."""
 
     def config(self) -> ImageConfig:
         """What the image would run; raises DockerfileError."""
@@ -46,8 +49,14 @@ def read_assets(cdk_out: Path) -> dict[str, ImageAsset]:
                 dockerfile=context / source.get("dockerFile", "Dockerfile"),
                 target=source.get("dockerBuildTarget"),
                 build_args=source.get("dockerBuildArgs", {}),
+                names=tuple(_reference(destination) for destination in image.get("destinations", {}).values()),
             )
     return assets
+
+
+def _reference(destination: Mapping[str, str]) -> str:
+    registry = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+    return f"{registry}/{destination['repositoryName']}:{destination['imageTag']}"
 
 
 class ImageCatalogue:

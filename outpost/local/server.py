@@ -14,12 +14,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
+from outpost.local.container_engine import ContainerEngine
+from outpost.local.loopback_relay import listening_socket, relay
+from outpost.local.process_engine import ProcessEngine
 from outpost.local.settings import ACCOUNT, REGION, ROOT_KEY, Engine, Settings
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIFramework
 
-    from outpost.local.process_engine import ProcessEngine
 
 _STOP_SECONDS = 5.0
 
@@ -38,9 +40,10 @@ def _parse_arguments() -> Settings:
     parser = argparse.ArgumentParser(prog="python -m outpost.local.server", description="The embedded AWS.")
     parser.add_argument("--data-dir", type=Path, required=True, help="folder for logs, tasks and the cloud assembly")
     parser.add_argument("--port", type=int, required=True, help="gateway port on 127.0.0.1")
+    parser.add_argument("--git-port", type=int, default=0, help="the git server's port on 127.0.0.1")
     parser.add_argument("--engine", choices=get_args(Engine), default="process", help="how container images are run")
     arguments = parser.parse_args()
-    return Settings(arguments.data_dir.resolve(), arguments.port, arguments.engine)
+    return Settings(arguments.data_dir.resolve(), arguments.port, arguments.engine, arguments.git_port)
 
 
 def _prepare_folders(settings: Settings) -> None:
@@ -77,6 +80,11 @@ async def _serve(settings: Settings) -> None:
     engine, wrap = install_extensions(settings)
     config = Config()
     config.bind = [f"127.0.0.1:{settings.port}"]
+    if isinstance(engine, ContainerEngine):
+        # Containers cannot reach 127.0.0.1; nobody but them reaches the address of their network.
+        gateway = listening_socket(engine.bridge.gateway, settings.port)
+        config.bind.append(f"fd://{gateway.detach()}")
+        await relay(listening_socket(engine.bridge.gateway, settings.git_port), settings.git_port)
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1
     stop = asyncio.Event()
@@ -95,11 +103,10 @@ async def _serve(settings: Settings) -> None:
     os._exit(0)
 
 
-def _stop_children(engine: "ProcessEngine | None") -> None:
+def _stop_children(engine: ProcessEngine | ContainerEngine) -> None:
     from ministack.core import lambda_runtime  # noqa: PLC0415
 
-    if engine is not None:
-        engine.stop_all(_STOP_SECONDS)
+    engine.stop_all(_STOP_SECONDS)
     lambda_runtime.reset()
 
 

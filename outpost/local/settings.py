@@ -26,6 +26,8 @@ class Settings:
     data_dir: Path
     port: int
     engine: Engine = "process"
+    git_port: int = 0
+    """Where the git server listens; containers reach it through the embedded AWS."""
 
     @property
     def cdk_out(self) -> Path:

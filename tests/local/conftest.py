@@ -51,7 +51,10 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEnvironment]:
 
 def write_image_asset(cdk_out: Path) -> None:
     """What the CDK CLI leaves for an image asset, of the demonstration's job."""
-    source = {"directory": str(DEMO), "dockerFile": "Dockerfile", "dockerBuildTarget": "job"}
+    image = {
+        "source": {"directory": str(DEMO), "dockerFile": "Dockerfile", "dockerBuildTarget": "job"},
+        "destinations": {"current": {"repositoryName": "assets", "imageTag": "demo-job"}},
+    }
     cdk_out.mkdir(parents=True)
-    manifest = {"version": "48.0.0", "files": {}, "dockerImages": {"demo-job": {"source": source, "destinations": {}}}}
+    manifest = {"version": "48.0.0", "files": {}, "dockerImages": {"demo-job": image}}
     (cdk_out / "Demo.assets.json").write_text(json.dumps(manifest))

@@ -143,8 +143,9 @@ def test_a_role_that_does_not_trust_ecs_is_refused(aws: LocalEnvironment) -> Non
 
 
 def test_a_task_listens_on_an_address_of_its_own(aws: LocalEnvironment) -> None:
-    family = register_job(aws, DEMO_IMAGE, stopTimeout=2)
+    family = register_job(aws, DEMO_IMAGE, stopTimeout=2, logConfiguration=logged("/test/addresses"))
     arns = [run_job(aws, family, "serve") for _ in range(2)]
+    eventually(lambda: log_lines(aws, "/test/addresses").count("demo serve started") == 2)
     tasks = [eventually(status_is(aws, arn, "RUNNING")) for arn in arns]
     addresses = {detail["value"] for task in tasks for detail in task["attachments"][0]["details"]}
     assert len(addresses) == 2

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from ministack.services import ecs
 
+from outpost.local.container_engine import ContainerEngine
 from outpost.local.extensions import (
     container_options,
     iam_denials,
@@ -28,8 +29,8 @@ from outpost.local.process_engine import SELF_NAME, ProcessEngine
 from outpost.local.settings import Settings
 
 
-def install_extensions(settings: Settings) -> tuple[ProcessEngine | None, Callable[[AsgiApp], AsgiApp]]:
-    """Install all; answers the process engine (None with a container engine) and the wrapper for MiniStack's app."""
+def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEngine, Callable[[AsgiApp], AsgiApp]]:
+    """Install all; answers the engine and the wrapper for MiniStack's app."""
     for module in (network_types, operations_types, scaling_types, secret_references, task_definitions):
         module.install()
     for module in (
@@ -49,9 +50,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | None, Callab
     events.install()
     credentials = TaskCredentials(in_environment=settings.engine != "process")
     credentials.install()
-    engine = None
-    if settings.engine == "process":
-        engine = ProcessEngine(settings)
-        ecs._docker = engine
-        os.environ["HOSTNAME"] = SELF_NAME
+    engine = ProcessEngine(settings) if settings.engine == "process" else ContainerEngine(settings)
+    ecs._docker = engine
+    os.environ["HOSTNAME"] = SELF_NAME
     return engine, credentials.serving

@@ -6,19 +6,23 @@ of a killed one, and the retry of a launch would all be tested against something
 """
 
 import json
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from docker.errors import DockerException
 from ministack.core.concurrency import resource_lock, spawn_background
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, request_scope
 from ministack.services import ecs, ecs_metadata
 
 from outpost.local.extensions.cloudformation import Response
 
+logger = logging.getLogger("outpost.ecs")
+
 OVERRIDES_LIMIT = 8192
 COUNT_LIMIT = 10
-_DEFAULT_STOP_TIMEOUT = 30.0
+_DEFAULT_STOP_TIMEOUT = 30
 
 Task = dict[str, Any]
 Request = dict[str, Any]
@@ -137,18 +141,23 @@ def _finish_stop(task: Task, account: str, region: str, on_change: Callable[[Tas
         on_change(task)
 
 
-def _stop_containers(task: Task) -> list[int]:
+def _stop_containers(task: Task) -> list[int | None]:
     engine = ecs._get_docker()
     definition = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
     timeouts = [
-        float(container.get("stopTimeout", _DEFAULT_STOP_TIMEOUT))
+        int(container.get("stopTimeout", _DEFAULT_STOP_TIMEOUT))
         for container in definition.get("containerDefinitions", [])
     ]
-    codes = []
+    codes: list[int | None] = []
     for container_id, timeout in zip(list(task.get("_docker_ids") or []), timeouts, strict=False):
-        container = engine.containers.get(container_id)
-        container.stop(timeout=timeout)
-        codes.append(int(container.wait()["StatusCode"]))
+        try:
+            container = engine.containers.get(container_id)
+            container.stop(timeout=timeout)
+            codes.append(int(container.wait()["StatusCode"]))
+        except DockerException:
+            # The task must not hang in STOPPING because the engine lost a container; its exit code stays unknown.
+            logger.exception("stopping container %s", container_id)
+            codes.append(None)
     return codes
 
 

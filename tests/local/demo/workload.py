@@ -48,26 +48,36 @@ def exit_with(code: int) -> None:
     signal.signal(signal.SIGTERM, end)
 
 
+def prepare_for_sigterm(command: str, arguments: list[str]) -> None:
+    """End as the command says, or not at all."""
+    if command in {"serve", "linger"}:
+        exit_with(int(arguments[0]) if arguments else 0)
+    elif command == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def main() -> int:
     """Run the command named on the command line."""
     command, *arguments = sys.argv[1:]
+    prepare_for_sigterm(command, arguments)
     print(f"demo {command} started", flush=True)
     if command == "serve":
-        exit_with(0)
         host = os.environ.get("OUTPOST_BIND_HOST", "0.0.0.0")  # noqa: S104 - in a container of its own
         ThreadingHTTPServer((host, 8080), Handler).serve_forever()
     elif command == "exit":
         return int(arguments[0])
     elif command == "identify":
         print(json.dumps(describe()), flush=True)
-    elif command == "linger":
-        exit_with(int(arguments[0]))
-        time.sleep(600)
     elif command == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         # A child in a session of its own: a signal to the process group would not reach it.
         subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
         time.sleep(600)
+    elif command == "linger":
+        time.sleep(600)
+    elif command == "devour":
+        hoard = []
+        while True:
+            hoard.append(bytearray(16 * 1024 * 1024))
     return 0
 
 
