@@ -32,14 +32,18 @@ def read_image_config(dockerfile: Path, target: str | None, build_args: Mapping[
     Raises DockerfileError when the file has no such stage.
     """
     stages: dict[str, ImageConfig] = {}
-    arguments = dict(build_args)
+    # What is declared before the first FROM counts in FROM lines, and in a stage only where it is declared again.
+    outside: dict[str, str] = {}
+    arguments = outside
     current, name = ImageConfig(), ""
     for keyword, rest in _instructions(dockerfile.read_text()):
         if keyword == "FROM":
-            name, current = _start_stage(rest, len(stages), arguments, stages)
+            name, current = _start_stage(rest, len(stages), outside, stages)
+            arguments = {}
         elif keyword == "ARG":
             key, _, default = rest.partition("=")
-            arguments.setdefault(key.strip(), _expand(default.strip().strip("\"'"), arguments))
+            declared = _expand(default.strip("\"'"), arguments) or outside.get(key, "")
+            arguments[key] = build_args.get(key, declared)
         else:
             current = _apply(current, keyword, rest, arguments)
         if name:

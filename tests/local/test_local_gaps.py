@@ -1,0 +1,59 @@
+"""MiniStack still behaves as our extensions assume: a test that fails here says which extension is no longer needed."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+PROBE = """
+import asyncio, inspect, json, os
+os.environ |= {"AUTH": "true", "MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
+from ministack.core import iam_actions, lambda_runtime
+from ministack.services import cloudtrail, ecr, ecs, eventbridge, imds, sts
+from ministack.services.cloudformation import provisioners
+
+request = json.dumps({"cluster": "c", "taskDefinition": "job:1"}).encode()
+headers = {"x-amz-target": "AmazonEC2ContainerServiceV20141113.RunTask"}
+resource = lambda service, body, headers=headers: iam_actions.extract_resource_arn(
+    service, "POST", "/", headers, body, {}, "us-east-1", "000000000000")
+context = iam_actions.request_tag_context("ecs", "ecs:RunTask", request, {})
+ecr._create_repository({"repositoryName": "r"})
+images = ecr._describe_images({"repositoryName": "r", "imageIds": [{"imageTag": "missing"}]})
+cloudtrail.record_event(service="ssm", event_name="SendCommand", username="u", access_key_id="k", resources=[],
+    region="us-east-1", request_id="1", user_agent="a", request_params={"Parameters": "shown"}, method="POST")
+print(json.dumps({
+    "RunTask is authorised on the cluster": resource("ecs", request).endswith("cluster/c"),
+    "ecs:cluster is not filled": "ecs:cluster" not in context,
+    "RunTask does not ask for iam:PassRole": "PassRole" not in inspect.getsource(ecs),
+    "DescribeRepositories is authorised on *": resource("ecr", b'{"repositoryNames": ["r"]}') == "*",
+    "a chained session may last longer than an hour": "chain" not in inspect.getsource(sts).lower(),
+    "task credentials are of no role": "ministack-ecs-task-role" in inspect.getsource(imds),
+    "no task state change events": "Task State Change" not in inspect.getsource(ecs),
+    "StopTask reports exit code 0 at once": "exit_code=0" in inspect.getsource(ecs._stop_task),
+    "RunTask ignores clientToken": "clientToken" not in inspect.getsource(ecs._run_task),
+    "a new deployment is complete at once": ecs._make_deployment("job:1", 1)["rolloutState"] == "COMPLETED",
+    "containers get no user or memory limit": not {"user", "mem_limit"} & set(ecs._build_run_kwargs(
+        {"name": "job", "image": "i", "user": "1", "memory": 64}, {}, {}, {}, "n", False, "t", "t", "i", "c")),
+    "Lambda processes are not bounded": lambda_runtime._LOCAL_MAX_WORKERS == 0,
+    "a missing image tag is an empty list": images[0] == 200 and not json.loads(images[2])["imageDetails"],
+    "SendCommand is recorded in clear": "shown" in json.dumps(list(cloudtrail._get_event_queue()), default=str),
+    "SSL-only policies see plain HTTP": "x-forwarded-proto" in inspect.getsource(__import__("ministack.app").app.app),
+}))
+"""
+
+ASSUMPTIONS = [line.split('"')[1] for line in PROBE.splitlines() if line.startswith('    "')]
+
+
+@pytest.fixture(scope="module")
+def ministack() -> dict[str, Any]:
+    """What a MiniStack without extensions does."""
+    finished = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
+    answers: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
+    return answers
+
+
+@pytest.mark.parametrize("assumption", ASSUMPTIONS)
+def test_ministack_still_needs_the_extension_for(assumption: str, ministack: dict[str, Any]) -> None:
+    assert ministack[assumption] is True
