@@ -56,7 +56,7 @@ class StartError(Exception):
 
 
 def run_agent(
-    command: AgentCommand, isolation: Isolation, stop: StopSignal, on_line: Callable[[str], None]
+    command: AgentCommand, isolation: Isolation, stop: StopSignal, on_line: Callable[[str], object]
 ) -> AgentEnd:
     """Run the agent to its end, its time limit, or the request to stop. Raises `StartError`, `IsolationError`."""
     kills_before = _out_of_memory_kills()
@@ -116,7 +116,7 @@ def _ask_to_end(process: subprocess.Popen[bytes], isolation: Isolation, stop: St
         time.sleep(_POLL_SECONDS)
 
 
-def _read(stream: IO[bytes], on_line: Callable[[str], None]) -> None:
+def _read(stream: IO[bytes], on_line: Callable[[str], object]) -> None:
     """Hand on the agent's lines until its last process closed the stream."""
     splitter = LineSplitter()
     taken = 0

@@ -10,6 +10,7 @@ the outcome is not ours to say. The end of this task then closes the dispatch as
 import subprocess
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -120,9 +121,7 @@ class Attempt:
         self._started_at = now()
         self._tell("agent started")
         try:
-            self._end = run_agent(
-                command, self._isolation, self._stop, lambda line: self._log.write(LogSource.AGENT, line)
-            )
+            self._end = run_agent(command, self._isolation, self._stop, partial(self._log.write, LogSource.AGENT))
         except StartError as error:
             return failed(ReasonCode.AGENT_START_FAILED, f"{error}.")
         self._tell(f"agent exited {self._end.exit_code}")
@@ -232,8 +231,7 @@ class Attempt:
 
     def _tell(self, message: str, level: str = "info") -> None:
         """Put an event of the harness into the log and the progress."""
-        self._lease.progress = message
-        self._log.write(LogSource.EXECUTOR, message, level)
+        self._lease.progress = self._log.write(LogSource.EXECUTOR, message, level)
 
     def _clear_away(self) -> None:
         self._log.abandon()

@@ -53,5 +53,9 @@ def _clean(line: bytes) -> Iterator[str]:
         line = line[position:]
     # A progress bar rewrites its line by carriage returns: each state is a line.
     for part in line.rstrip(b"\r").split(b"\r"):
-        text = part.decode("utf-8", errors="replace")
-        yield _CONTROLS.sub("", _ESCAPES.sub("", text))
+        yield printable(part)
+
+
+def printable(data: bytes) -> str:
+    """Return the text of some bytes without anything that a terminal or a log reader would act on."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", data.decode("utf-8", errors="replace")))

@@ -43,8 +43,8 @@ class RunLog:
         """Remove these values too from what follows."""
         self._scrubbers = {source: Scrubber(known) for source in LogSource}
 
-    def write(self, source: LogSource, message: str, level: str = "info") -> None:
-        """Add a line, without its secrets. Lines of the agent wait while too much is unsent."""
+    def write(self, source: LogSource, message: str, level: str = "info") -> str:
+        """Add a line, and return it without its secrets. Lines of the agent wait while too much is unsent."""
         clean = self._scrubbers[source].line(message)
         line = LogLine(timestamp=now(), level=level, source=source, message=clean)
         encoded = line.model_dump_json().encode() + b"\n"
@@ -56,6 +56,7 @@ class RunLog:
             self._unsent.append(encoded)
             self._unsent_bytes += len(encoded)
             self._changed.notify_all()
+        return clean
 
     def close(self, timeout: float) -> None:
         """Send the rest. Raises `UploadError` when that takes longer than `timeout` seconds."""

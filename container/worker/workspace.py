@@ -17,6 +17,7 @@ from outpost.domain.dispatch import Spec
 from outpost.domain.repository import check_branch, check_repo, clone_url
 from worker.git import RAW_CONTENT, allowed_protocols, git, git_environment
 from worker.isolation import Isolation, run_as_agent, stream_as_agent
+from worker.lines import printable
 from worker.settings import Settings
 from worker.stop import StopSignal
 
@@ -150,6 +151,6 @@ def _finish(process: subprocess.Popen[bytes], stop: StopSignal) -> None:
 
 
 def _last_line(output: bytes) -> str:
-    lines = [line.strip() for line in output.decode("utf-8", errors="replace").splitlines() if line.strip()]
+    lines = [printable(line).strip() for line in output.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith(("fatal:", "remote:", "error:"))] or lines
     return told[-1][:500] if told else "git gave no reason"
