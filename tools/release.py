@@ -29,6 +29,11 @@ def dated(changelog: str, version: str, day: str) -> str:
     return f"{before}{heading}\n## {version} - {day}\n{after}"
 
 
+def relocked(lock: str, version: str) -> str:
+    """Return the lock file with our own new version and nothing else changed: locking anew would ask the network."""
+    return re.sub(r'^(name = "outpost"\nversion = )".*"$', rf'\g<1>"{version}"', lock, flags=re.MULTILINE)
+
+
 def check(version: str, current: str, status: str) -> None:
     """Raise `ReleaseError` unless the version is a later one and the checkout is clean."""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
@@ -43,10 +48,12 @@ def release(version: str, root: Path) -> None:
     """Make the release in a checkout. Raises `ReleaseError`, and `CalledProcessError` when git or uv fails."""
     current = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     check(version, current, _run("git", "status", "--porcelain", root=root))
-    changelog = root / "CHANGELOG.md"
+    changelog, lock = root / "CHANGELOG.md", root / "uv.lock"
     text = dated(changelog.read_text(encoding="utf-8"), version, f"{datetime.now(UTC):%Y-%m-%d}")
-    _run("uv", "version", version, "--no-sync", root=root)
     changelog.write_text(text, encoding="utf-8")
+    _run("uv", "version", version, "--frozen", root=root)
+    lock.write_text(relocked(lock.read_text(encoding="utf-8"), version), encoding="utf-8")
+    _run("uv", "lock", "--check", "--quiet", root=root)
     _run("git", "commit", "--quiet", "--message", f"Release {version}", "--", *FILES, root=root)
     _run("git", "tag", "--annotate", f"v{version}", "--message", f"Outpost {version}", root=root)
 

@@ -43,7 +43,7 @@ def release(checkout: Path, version: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "tools/release.py", version],
         cwd=checkout,
-        env=os.environ | GIT_IDENTITY | {"PATH": path, "UV_OFFLINE": "1"},
+        env=os.environ | GIT_IDENTITY | {"PATH": path, "UV_OFFLINE": "1", "UV_NO_CACHE": "1"},
         check=False,
         capture_output=True,
         text=True,
