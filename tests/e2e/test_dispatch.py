@@ -118,7 +118,7 @@ def test_malformed_json_an_oversize_body_and_a_foreign_key_get_the_contracts_err
     http = outpost.http
     malformed = http.post("/dispatch", content=b"{", headers={"Content-Type": "application/json"})
     assert (malformed.status_code, malformed.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
-    oversize = http.post("/dispatch", json={"agent": "shell", "task": "x" * 400_000})
+    oversize = http.post("/dispatch", json={"agent": "shell", "task": "x" * 1_100_000})
     assert (oversize.status_code, oversize.json()["error"]["code"]) == (413, "PAYLOAD_TOO_LARGE")
     foreign = http.post("/dispatch", json={}, headers={"Authorization": f"Bearer otp_{'0' * 64}"})
     assert (foreign.status_code, foreign.json()["error"]["code"]) == (401, "AUTHENTICATION_ERROR")
