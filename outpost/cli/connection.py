@@ -79,7 +79,7 @@ def _stored_profile() -> Profile | None:
     return None
 
 
-def save_profile(profile: Profile, path: Path = LOCAL_PROFILE) -> None:
+def save_profile(profile: Profile, path: Path) -> None:
     """Write a profile that only its owner can read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")

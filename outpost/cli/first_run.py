@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from rich.text import Text
 
 from outpost.cli.admin import WORKING_SCOPES
-from outpost.cli.connection import LOCAL_PROFILE, Profile, ProfileError, load_profile, save_profile
+from outpost.cli.connection import Profile, ProfileError, load_profile, save_profile
 from outpost.cli.output import err, out, patch_text, printable
 from outpost.cli.watch import EXIT_CODES, watch
 from outpost.client import ApiError, Client
@@ -161,7 +161,7 @@ def _new_profile(environment: LocalEnvironment, url: str) -> Profile:
                 raise
         issued = operator.create_key(TENANT, "make up", WORKING_SCOPES)
     profile = Profile(url=url, key=issued.key)
-    save_profile(profile, LOCAL_PROFILE)
+    save_profile(profile, environment.settings.data_dir / "profile.json")
     return profile
 
 
