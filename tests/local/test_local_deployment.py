@@ -43,9 +43,9 @@ def outputs(local: LocalEnvironment) -> dict[str, str]:
     return local.outputs()["Demo"]
 
 
-def ask_service(local: LocalEnvironment) -> dict[str, Any]:
+def ask_service(local: LocalEnvironment, path: str = "/") -> dict[str, Any]:
     url, headers = local.load_balancer_url(outputs(local)["Dns"])
-    with urllib.request.urlopen(urllib.request.Request(url + "/", headers=headers)) as answer:  # noqa: S310
+    with urllib.request.urlopen(urllib.request.Request(url + path, headers=headers)) as answer:  # noqa: S310
         said: dict[str, Any] = json.load(answer)
     return said
 
@@ -53,6 +53,13 @@ def ask_service(local: LocalEnvironment) -> dict[str, Any]:
 def test_the_load_balancer_reaches_both_tasks_of_the_service(deployed: LocalEnvironment) -> None:
     tasks = {ask_service(deployed)["task"] for _ in range(30)}
     assert len(tasks) == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/v2/tasks", "/oauth2/token", "/.well-known/openid-configuration", "/v1/x?a=%2F&b"]
+)
+def test_every_path_reaches_the_application(deployed: LocalEnvironment, path: str) -> None:
+    assert ask_service(deployed, path)["path"] == path
 
 
 def test_a_row_starts_a_task_whose_end_is_delivered_to_a_function(deployed: LocalEnvironment) -> None:

@@ -38,6 +38,7 @@ print(json.dumps({
         {"name": "job", "image": "i", "user": "1", "memory": 64}, {}, {}, {}, "n", False, "t", "t", "i", "c")),
     "Lambda processes are not bounded": lambda_runtime._LOCAL_MAX_WORKERS == 0,
     "a missing image tag is an empty list": images[0] == 200 and not json.loads(images[2])["imageDetails"],
+    "the emulator takes /health from load balancers": "/health" in __import__("ministack.app").app._HEALTH_PATHS,
     "SendCommand is recorded in clear": "shown" in json.dumps(list(cloudtrail._get_event_queue()), default=str),
     "SSL-only policies see plain HTTP": "x-forwarded-proto" in inspect.getsource(__import__("ministack.app").app.app),
 }))

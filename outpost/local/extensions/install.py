@@ -14,6 +14,9 @@ from outpost.local.extensions import (
     iam_sts,
     iam_transport,
     lambda_workers,
+    load_balancer_metrics,
+    load_balancer_paths,
+    managed_instances,
     network_types,
     operations_types,
     scaling_types,
@@ -22,6 +25,8 @@ from outpost.local.extensions import (
     service_deployments,
     task_definitions,
     task_lifecycle,
+    trail_lookup,
+    virtual_clock,
 )
 from outpost.local.extensions.iam_task_roles import AsgiApp, TaskCredentials
 from outpost.local.extensions.task_events import TaskEvents
@@ -40,10 +45,15 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         iam_ecs,
         iam_sts,
         lambda_workers,
+        load_balancer_paths,
+        load_balancer_metrics,
         send_command,
         service_deployments,
+        trail_lookup,
     ):
         module.install()
+    managed_instances.install(settings)
+    virtual_clock.install(settings)
     container_options.install(settings.engine)
     events = TaskEvents()
     task_lifecycle.install(events.changed)

@@ -5,6 +5,7 @@ nothing under enforced IAM. Its own handlers keep working with names: the ARN st
 it.
 """
 
+from ministack.services import secretsmanager
 from ministack.services.cloudformation import provisioners
 
 from outpost.local.extensions.cloudformation import Created, Properties
@@ -20,6 +21,8 @@ def install() -> None:
 
     def create(logical_id: str, props: Properties, stack: str) -> Created:
         _, attributes = names["create"](logical_id, props, stack)
+        if not {"SecretString", "GenerateSecretString"} & set(props):
+            secretsmanager._secrets[_name(attributes["Arn"])]["Versions"] = {}  # AWS creates it empty
         return attributes["Arn"], attributes
 
     def update(arn: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:

@@ -31,7 +31,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers every GET with `describe()`."""
 
     def do_GET(self) -> None:
-        body = json.dumps(describe()).encode()
+        body = json.dumps({"path": self.path, **describe()}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
