@@ -13,7 +13,7 @@ from typing import Any
 from aws_cdk import App
 
 from outpost.bundle import BundleError
-from outpost.config import ConfigError, load
+from outpost.config import ConfigError, load, second_migration
 from stacks.stage import OutpostStage
 
 ROOT = Path(__file__).resolve().parent
@@ -28,7 +28,10 @@ class OutpostApp(App):
     def __init__(self, *, outdir: str | None = None, context: Mapping[str, Any] | None = None) -> None:
         flags = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
         super().__init__(outdir=outdir, context={**flags, **(context or {})}, analytics_reporting=False)
-        self.stages = [OutpostStage(self, config=load(path)) for path in self._files()]
+        configs = {path: load(path) for path in self._files()}
+        if problem := second_migration(configs):
+            raise problem
+        self.stages = [OutpostStage(self, config=config) for config in configs.values()]
 
     def _files(self) -> list[Path]:
         if config := self.node.try_get_context("config"):

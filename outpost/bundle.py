@@ -17,10 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 PACKAGES = (
-    *(ROOT / "outpost" / name for name in ("domain", "store")),
-    *(ROOT / "lambda" / name for name in ("broker", "capacity", "sweep", "task_events")),
+    *(ROOT / "outpost" / name for name in ("domain", "monitor", "store", "v1")),
+    *(ROOT / "lambda" / name for name in ("broker", "capacity", "legacy_watch", "migration_monitor", "sweep", "task_events")),
 )
-MODULES = tuple(ROOT / "outpost" / name for name in ("__init__.py", "names.py"))
+MODULES = tuple(
+    ROOT / "outpost" / name for name in ("__init__.py", "names.py", "verify/__init__.py", "verify/report.py")
+)
 PLATFORMS = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
 RUNTIME_PROVIDES = ("boto3",)
 """Left out with everything that only they need; versions of the runtime apply."""

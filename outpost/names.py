@@ -33,6 +33,12 @@ class Env(StrEnum):
     """Comma-separated host names that an https repository URL may name."""
     RETENTION_DAYS = "OUTPOST_RETENTION_DAYS"
     """Days that rows and artifacts are kept; the bucket's lifecycle rule says the same."""
+    # Migration only
+    AUDIT_BUCKET = "OUTPOST_AUDIT_BUCKET"
+    LOAD_BALANCER = "OUTPOST_LOAD_BALANCER"
+    """The load balancer as CloudWatch names it: `app/<name>/<id>`."""
+    TARGET_GROUP = "OUTPOST_TARGET_GROUP"
+    """The target group as CloudWatch names it: `targetgroup/<name>/<id>`."""
     # Worker only
     AGENT = "OUTPOST_AGENT"
     QUEUE_URL = "OUTPOST_QUEUE_URL"
@@ -42,6 +48,26 @@ class Env(StrEnum):
 
 
 METRIC_NAMESPACE = "Outpost"
+LEGACY_DISPATCHES = "LegacyDispatches"
+"""Metric of the watch: dispatches that still went to v1; dimension `Environment`."""
+ROLLBACK_PROPOSED = "RollbackProposed"
+"""Metric of the migration's monitor: the level of the rollback that it proposes, 0 for none."""
+ENDPOINT_SECRET_NAME = "outpost/api-endpoint"  # noqa: S105 - where clients look up which endpoint to use
+
+
+class MigrationOutput(StrEnum):
+    """Outputs of the Migration stack: all that `outpost migrate` needs to know of a deployed environment."""
+
+    ENDPOINT_SECRET = "EndpointSecret"  # noqa: S105 - the name of an output
+    AUDIT_BUCKET = "AuditBucket"
+    TRAIL = "Trail"
+    API_URL = "ApiUrl"
+    CLUSTER = "Cluster"
+    SERVICE = "Service"
+    LOAD_BALANCER = "LoadBalancer"
+    TARGET_GROUP = "TargetGroup"
+    CAPACITY_FUNCTION = "CapacityFunction"
+    MONITOR_FUNCTION = "MonitorFunction"
 
 
 class Output(StrEnum):

@@ -8,6 +8,7 @@ from stacks.audit_stack import AuditStack
 from stacks.control_plane_stack import ControlPlaneStack
 from stacks.data_stack import DataStack
 from stacks.fleet_stack import FleetStack
+from stacks.migration_stack import MigrationStack
 from stacks.network_stack import NetworkStack
 from stacks.observability_stack import ObservabilityStack
 
@@ -38,3 +39,13 @@ class OutpostStage(Stage):
             control_plane=self.control_plane,
             config=config,
         )
+        if config.migration.enabled:
+            self.migration = MigrationStack(
+                self,
+                "Migration",
+                audit=self.audit,
+                data=self.data,
+                fleet=self.fleet,
+                control_plane=self.control_plane,
+                config=config,
+            )

@@ -21,14 +21,23 @@ class Alarms(Construct):
 
     def add(self, construct_id: str, metric: cloudwatch.IMetric, *, above: float, description: str) -> None:
         """Alarm when the metric is above a value for three of five minutes; no data is no fault."""
+        self._add(construct_id, metric, above, description, minutes=5, of_them=3)
+
+    def add_at_once(self, construct_id: str, metric: cloudwatch.IMetric, *, description: str) -> None:
+        """Alarm in the minute in which the metric is above 0; no data is no fault."""
+        self._add(construct_id, metric, 0, description, minutes=1, of_them=1)
+
+    def _add(
+        self, construct_id: str, metric: cloudwatch.IMetric, above: float, description: str, *, minutes: int, of_them: int
+    ) -> None:
         alarm = cloudwatch.Alarm(
             self,
             construct_id,
             metric=metric,
             threshold=above,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            evaluation_periods=5,
-            datapoints_to_alarm=3,
+            evaluation_periods=minutes,
+            datapoints_to_alarm=of_them,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             alarm_description=description,
         )

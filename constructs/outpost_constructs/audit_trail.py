@@ -51,7 +51,8 @@ class AuditTrail(Construct):
             server_access_logs_bucket=access_logs,
             server_access_logs_prefix="trail/",
             removal_policy=removal_policy(config),
-            lifecycle_rules=[_ageing(config)],
+            # What the migration keeps (archive/, migration/) never expires.
+            lifecycle_rules=[_ageing(config, prefix="AWSLogs/")],
         )
         self.trail = cloudtrail.Trail(
             self,
@@ -66,9 +67,10 @@ class AuditTrail(Construct):
         self.trail.add_s3_event_selector([cloudtrail.S3EventSelector(bucket=artifacts)])
 
 
-def _ageing(config: EnvironmentConfig) -> s3.LifecycleRule:
+def _ageing(config: EnvironmentConfig, prefix: str | None = None) -> s3.LifecycleRule:
     return s3.LifecycleRule(
         id="age",
+        prefix=prefix,
         transitions=[
             s3.Transition(storage_class=s3.StorageClass.INFREQUENT_ACCESS, transition_after=Duration.days(90)),
             s3.Transition(storage_class=s3.StorageClass.GLACIER, transition_after=Duration.days(180)),

@@ -4,6 +4,7 @@ Only the CDK app and `outpost.local` use it; what runs gets environment variable
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,7 +13,7 @@ from outpost.config.errors import ConfigError, Problem, problems_of
 from outpost.config.invariants import broken_invariants
 from outpost.config.model import AgentConfig, EnvironmentConfig
 
-__all__ = ["AgentConfig", "ConfigError", "EnvironmentConfig", "load"]
+__all__ = ["AgentConfig", "ConfigError", "EnvironmentConfig", "load", "second_migration"]
 
 
 def load(path: Path) -> EnvironmentConfig:
@@ -36,3 +37,15 @@ def load(path: Path) -> EnvironmentConfig:
     if problems := broken_invariants(config):
         raise ConfigError(path, problems)
     return config
+
+
+def second_migration(configs: Mapping[Path, EnvironmentConfig]) -> ConfigError | None:
+    """Return the error of a second environment of an account and region that has migration enabled, if there is one."""
+    first: dict[tuple[str, str], str] = {}
+    for path, config in configs.items():
+        place = (config.account, config.region)
+        if config.migration.enabled and first.setdefault(place, config.name) != config.name:
+            allowed = f"true in one environment of account {config.account}, region {config.region}: {first[place]}"
+            remedy = "Set it to false here, or there: both would own the secret outpost/api-endpoint."
+            return ConfigError(path, [Problem("migration.enabled", True, allowed, remedy)])
+    return None

@@ -89,6 +89,12 @@ class GitConfig(_Section):
     allowed_hosts: tuple[str, ...] = Field(min_length=1, description="hosts that a repository URL may name")
 
 
+class MigrationConfig(_Section):
+    """The tools to migrate from v1; one environment of an account and region may have them."""
+
+    enabled: bool = Field(default=False, description="true or false: at most one environment of an account and region")
+
+
 class ImagesConfig(_Section):
     """Container image builds."""
 
@@ -121,6 +127,7 @@ class EnvironmentConfig(_Section):
     retention: RetentionConfig
     git: GitConfig
     images: ImagesConfig = ImagesConfig()
+    migration: MigrationConfig = MigrationConfig()
     agents: Annotated[dict[Agent, AgentConfig], Field(min_length=1, description="one table for each agent")]
 
     @property

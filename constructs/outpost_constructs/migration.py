@@ -1,0 +1,124 @@
+"""The migration from v1: where clients look up the endpoint, and who still calls the old one."""
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost.names import ENDPOINT_SECRET_NAME, LEGACY_DISPATCHES, METRIC_NAMESPACE
+from outpost_constructs.acknowledge import acknowledge, acknowledge_wildcard, printed
+from outpost_constructs.function import OutpostFunction
+from outpost_constructs.queues import FailedDeliveries
+from outpost_constructs.translation import removal_policy
+
+_MIGRATION = "migration/*"
+
+
+class EndpointSecret(secretsmanager.CfnSecret):
+    """`outpost/api-endpoint`, created empty: only `outpost migrate` writes its value, never a deploy.
+
+    Its name is an interface of v1's clients; hence one environment of an account and region can have it.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            name=ENDPOINT_SECRET_NAME,
+            description="Where clients find the API: written by `outpost migrate` only",
+        )
+        self.apply_removal_policy(removal_policy(config))
+        acknowledge(self, "SMG4", "It holds an address, which changes at the cutover and at a rollback only")
+
+
+class LegacyWatch(Construct):
+    """Counts the dispatches that still go to v1, names who makes them."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        bucket: s3.IBucket,
+        environment: Mapping[str, str],
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.dead_letters = FailedDeliveries(self, "DeadLetters")
+        self.function = OutpostFunction(
+            self,
+            "Function",
+            package="legacy_watch",
+            description="Counts the dispatches that still go to v1",
+            timeout=Duration.seconds(30),
+            environment=environment,
+            config=config,
+        )
+        grant_documents(bucket, self.function, "s3:GetObject")
+        grant_account(self.function, "ssm:ListCommands")
+        grant_metrics(self.function)
+        events.Rule(
+            self,
+            "SendCommand",
+            event_pattern=events.EventPattern(
+                source=["aws.ssm"],
+                detail_type=["AWS API Call via CloudTrail"],
+                detail={"eventSource": ["ssm.amazonaws.com"], "eventName": ["SendCommand"]},
+            ),
+            targets=[
+                targets.LambdaFunction(
+                    self.function,
+                    dead_letter_queue=self.dead_letters,
+                    retry_attempts=10,
+                    max_event_age=Duration.hours(1),
+                )
+            ],
+        )
+        self.metric = environment_metric(LEGACY_DISPATCHES, "Sum", config)
+
+
+def environment_metric(name: str, statistic: str, config: EnvironmentConfig) -> cloudwatch.Metric:
+    """Return one of our metrics of this environment, by the minute."""
+    return cloudwatch.Metric(
+        namespace=METRIC_NAMESPACE,
+        metric_name=name,
+        dimensions_map={"Environment": config.name},
+        statistic=statistic,
+        period=Duration.minutes(1),
+    )
+
+
+def grant_documents(bucket: s3.IBucket, grantee: iam.IGrantable, *actions: str) -> None:
+    """Allow actions on what the migration keeps, and to tell "not there" from "not allowed"."""
+    acknowledge_wildcard(
+        grantee,
+        f"{printed(bucket, bucket.bucket_arn)}/{_MIGRATION}",
+        "Runs of the migration have names of their own below this prefix",
+    )
+    iam.Grant.add_to_principal(
+        grantee=grantee, actions=list(actions), resource_arns=[bucket.arn_for_objects(_MIGRATION)]
+    )
+    iam.Grant.add_to_principal(grantee=grantee, actions=["s3:ListBucket"], resource_arns=[bucket.bucket_arn])
+
+
+def grant_account(grantee: iam.IGrantable, *actions: str) -> None:
+    """Allow reading actions that know no resource."""
+    acknowledge_wildcard(grantee, "*", "These actions know no resource: history, metrics and commands are the account's")
+    iam.Grant.add_to_principal(grantee=grantee, actions=list(actions), resource_arns=["*"])
+
+
+def grant_metrics(grantee: iam.IGrantable) -> None:
+    """Allow writing metrics of our namespace, and of no other."""
+    iam.Grant.add_to_principal(
+        grantee=grantee,
+        actions=["cloudwatch:PutMetricData"],
+        resource_arns=["*"],
+        conditions={"StringEquals": {"cloudwatch:namespace": METRIC_NAMESPACE}},
+    )

@@ -1,0 +1,49 @@
+"""The monitor of the day after the cutover."""
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost.names import ROLLBACK_PROPOSED
+from outpost_constructs.function import OutpostFunction
+from outpost_constructs.migration import environment_metric, grant_account, grant_documents, grant_metrics
+
+
+class MigrationMonitor(Construct):
+    """Takes a sample each minute, in the account: no laptop must stay open."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        bucket: s3.IBucket,
+        environment: Mapping[str, str],
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.function = OutpostFunction(
+            self,
+            "Function",
+            package="migration_monitor",
+            description="Samples and judges the day after the cutover",
+            timeout=Duration.seconds(50),
+            environment=environment,
+            config=config,
+        )
+        self.function.configure_async_invoke(retry_attempts=0)  # the next minute catches up
+        grant_documents(bucket, self.function, "s3:GetObject", "s3:PutObject")
+        grant_account(self.function, "ssm:ListCommands", "cloudtrail:LookupEvents", "cloudwatch:GetMetricData")
+        grant_metrics(self.function)
+        events.Rule(
+            self,
+            "EachMinute",
+            schedule=events.Schedule.rate(Duration.minutes(1)),
+            targets=[targets.LambdaFunction(self.function, retry_attempts=0)],
+        )
+        self.metric = environment_metric(ROLLBACK_PROPOSED, "Maximum", config)

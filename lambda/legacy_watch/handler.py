@@ -1,0 +1,50 @@
+"""Who still calls v1: each accepted SendCommand, told apart from other uses of Run Command, as a metric and a line."""
+
+import os
+from functools import cache
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from outpost.monitor.model import HOST, V1Host
+from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE, Env
+from outpost.store.database import CLIENT_CONFIG
+from outpost.store.documents import Documents
+from outpost.v1.calls import SendCommand, concerns
+from outpost.v1.trail import Trail
+
+logger = Logger(service="legacy_watch")
+
+
+@cache
+def _documents() -> Documents:
+    return Documents(boto3.client("s3", config=CLIENT_CONFIG), os.environ[Env.AUDIT_BUCKET])
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Handle one "AWS API Call via CloudTrail" event of SendCommand. Errors surface: EventBridge tries again."""
+    call = SendCommand.of(event["detail"])
+    host = _documents().read(V1Host, HOST)
+    if call.command_id is None or (host and not concerns(call, host.value.instance_id)):
+        return
+    trail = Trail(boto3.client("cloudtrail", config=CLIENT_CONFIG), boto3.client("ssm", config=CLIENT_CONFIG))
+    judged = trail.judged(call)
+    level = logger.warning if judged.counts else logger.info
+    level(
+        "SendCommand",
+        extra={"kind": judged.kind, "caller": judged.caller, "command": judged.command_id, "at": judged.time.isoformat()},
+    )
+    boto3.client("cloudwatch", config=CLIENT_CONFIG).put_metric_data(
+        Namespace=METRIC_NAMESPACE,
+        MetricData=[
+            {
+                "MetricName": LEGACY_DISPATCHES,
+                "Dimensions": [{"Name": "Environment", "Value": os.environ[Env.ENVIRONMENT]}],
+                "Value": int(judged.counts),
+                "Unit": "Count",
+            }
+        ],
+    )

@@ -1,0 +1,61 @@
+"""The migration's monitor: each minute, without a laptop. Does nothing unless `outpost migrate monitor` asked."""
+
+import os
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from outpost.monitor.model import HOST, V1Host
+from outpost.monitor.sources import AccountSources
+from outpost.monitor.watch import Watch
+from outpost.names import METRIC_NAMESPACE, ROLLBACK_PROPOSED, Env
+from outpost.store.database import CLIENT_CONFIG
+from outpost.store.documents import Documents
+from outpost.v1.trail import Trail
+
+logger = Logger(service="migration_monitor")
+
+
+@cache
+def _documents() -> Documents:
+    return Documents(boto3.client("s3", config=CLIENT_CONFIG), os.environ[Env.AUDIT_BUCKET])
+
+
+def _watch() -> Watch:
+    host = _documents().read(V1Host, HOST)
+    return Watch(
+        documents=_documents(),
+        sources=AccountSources(
+            cloudwatch=boto3.client("cloudwatch", config=CLIENT_CONFIG),
+            trail=Trail(
+                boto3.client("cloudtrail", config=CLIENT_CONFIG), boto3.client("ssm", config=CLIENT_CONFIG)
+            ),
+            load_balancer=os.environ[Env.LOAD_BALANCER],
+            target_group=os.environ[Env.TARGET_GROUP],
+            instance_id=host.value.instance_id if host else None,
+        ),
+    )
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Tick at the time that the schedule's event names; errors surface, and the next minute catches up."""
+    state = _watch().tick(datetime.fromisoformat(event["time"]))
+    if state is None:
+        return
+    logger.info("tick", extra={"figures": state.figures.model_dump(mode="json"), "proposal": state.proposal})
+    boto3.client("cloudwatch", config=CLIENT_CONFIG).put_metric_data(
+        Namespace=METRIC_NAMESPACE,
+        MetricData=[
+            {
+                "MetricName": ROLLBACK_PROPOSED,
+                "Dimensions": [{"Name": "Environment", "Value": os.environ[Env.ENVIRONMENT]}],
+                "Value": state.proposal.level if state.proposal else 0,
+                "Unit": "None",
+            }
+        ],
+    )

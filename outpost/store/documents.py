@@ -1,0 +1,79 @@
+"""JSON documents in S3, written with optimistic locking: a write says which version it was made from."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+Model = TypeVar("Model", bound=BaseModel)
+_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict")
+_MISSING = ("NoSuchKey", "404")
+
+
+class DocumentChangedError(Exception):
+    """Somebody else wrote the document in the meantime; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Versioned(Generic[Model]):
+    """A document and the version that was read."""
+
+    value: Model
+    etag: str
+
+
+class Documents:
+    """The documents of one bucket."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self.bucket = bucket
+
+    def read(self, model: type[Model], key: str) -> Versioned[Model] | None:
+        """Return a document, or None when there is none. Raises ClientError and pydantic's ValidationError."""
+        try:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                return None
+            raise
+        return Versioned(model.model_validate_json(answer["Body"].read()), answer["ETag"])
+
+    def write(self, key: str, value: BaseModel, etag: str | None) -> str:
+        """Write a document made from the version `etag`, or a new one (None); return the version written.
+
+        Raises DocumentChangedError when that is not the current version, or the document exists already.
+        """
+        body = value.model_dump_json(indent=1).encode()
+        try:
+            if etag is None:
+                answer = self._client.put_object(
+                    Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
+                )
+            else:
+                answer = self._client.put_object(
+                    Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", IfMatch=etag
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _CHANGED:
+                raise DocumentChangedError(f"s3://{self.bucket}/{key} was changed by somebody else") from error
+            raise
+        return answer["ETag"]
+
+    def replace(self, key: str, value: BaseModel) -> None:
+        """Write a document whatever is there: for what is written by the holder of a lock only."""
+        self._client.put_object(
+            Bucket=self.bucket,
+            Key=key,
+            Body=value.model_dump_json(indent=1).encode(),
+            ContentType="application/json",
+        )
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys below a prefix, sorted."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))

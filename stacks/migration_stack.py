@@ -1,0 +1,65 @@
+"""Migration: the tools to leave v1 with. Optional; one environment of an account and region has them."""
+
+from aws_cdk import CfnOutput, Stack
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost.names import Env, MigrationOutput
+from outpost_constructs.alarms import Alarms
+from outpost_constructs.migration import EndpointSecret, LegacyWatch
+from outpost_constructs.migration_monitor import MigrationMonitor
+from stacks.audit_stack import AuditStack
+from stacks.control_plane_stack import ControlPlaneStack
+from stacks.data_stack import DataStack
+from stacks.fleet_stack import FleetStack
+
+
+class MigrationStack(Stack):
+    """Goes when v1 is gone."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        audit: AuditStack,
+        data: DataStack,
+        fleet: FleetStack,
+        control_plane: ControlPlaneStack,
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id, description=f"Outpost {config.name}: migration from v1")
+        self.secret = EndpointSecret(self, "Endpoint", config=config)
+        bucket = audit.trail.bucket
+        environment = {Env.ENVIRONMENT: config.name, Env.AUDIT_BUCKET: bucket.bucket_name}
+        balancer = control_plane.load_balancer.balancer
+        target_group = control_plane.api.target_group
+        self.watch = LegacyWatch(self, "LegacyWatch", bucket=bucket, environment=environment, config=config)
+        self.monitor = MigrationMonitor(
+            self,
+            "Monitor",
+            bucket=bucket,
+            environment={
+                **environment,
+                Env.LOAD_BALANCER: balancer.load_balancer_full_name,
+                Env.TARGET_GROUP: target_group.target_group_full_name,
+            },
+            config=config,
+        )
+        self.alarms = Alarms(self, "Alarms", config=config)
+        self.alarms.add_at_once("LegacyDispatch", self.watch.metric, description="A client still dispatches by v1")
+        self.alarms.add_at_once("RollbackProposed", self.monitor.metric, description="The monitor proposes a rollback")
+        values = {
+            MigrationOutput.ENDPOINT_SECRET: self.secret.ref,
+            MigrationOutput.AUDIT_BUCKET: bucket.bucket_name,
+            MigrationOutput.TRAIL: audit.trail.trail.trail_arn,
+            MigrationOutput.API_URL: control_plane.load_balancer.url,
+            MigrationOutput.CLUSTER: data.cluster.cluster_name,
+            MigrationOutput.SERVICE: control_plane.api.service.service_name,
+            MigrationOutput.LOAD_BALANCER: balancer.load_balancer_arn,
+            MigrationOutput.TARGET_GROUP: target_group.target_group_arn,
+            MigrationOutput.CAPACITY_FUNCTION: fleet.planner.function.function_name,
+            MigrationOutput.MONITOR_FUNCTION: self.monitor.function.function_name,
+        }
+        for name, value in values.items():
+            CfnOutput(self, name, value=value)
