@@ -10,6 +10,7 @@ import pytest
 
 from outpost.local.cdk import CdkApp
 from outpost.local.environment import LocalEnvironment
+from tests.local.stacks import Stack
 
 DEMO = Path(__file__).parent / "demo"
 DEMO_IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/assets:demo-job"
@@ -58,3 +59,10 @@ def write_image_asset(cdk_out: Path) -> None:
     cdk_out.mkdir(parents=True)
     manifest = {"version": "48.0.0", "files": {}, "dockerImages": {"demo-job": image}}
     (cdk_out / "Demo.assets.json").write_text(json.dumps(manifest))
+
+
+@pytest.fixture
+def stack(aws: LocalEnvironment) -> Iterator[Stack]:
+    new = Stack(aws)
+    yield new
+    new.delete()

@@ -20,5 +20,5 @@ def test_the_trail_hides_what_send_command_ran(aws: LocalEnvironment) -> None:
     )["Events"]
     assert "hush" not in events[0]["CloudTrailEvent"]
     detail = json.loads(events[0]["CloudTrailEvent"])
-    assert detail["requestParameters"]["Parameters"] == "HIDDEN_DUE_TO_SECURITY_REASONS"
-    assert detail["requestParameters"]["DocumentName"] == "AWS-RunShellScript"
+    assert detail["requestParameters"]["parameters"] == "HIDDEN_DUE_TO_SECURITY_REASONS"
+    assert detail["requestParameters"]["documentName"] == "AWS-RunShellScript"

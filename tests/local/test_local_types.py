@@ -1,15 +1,15 @@
 """The CloudFormation types added to MiniStack: created, changed and deleted for real."""
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from outpost.local.environment import LocalEnvironment
+from tests.local.stacks import Resources, Stack, network, resource, unextended
 
 OURS = {
     "AWS::ApplicationAutoScaling::ScalableTarget",
@@ -29,16 +29,6 @@ OURS = {
     "AWS::WAFv2::WebACLAssociation",
 }
 
-Resources = dict[str, dict[str, Any]]
-
-
-def unextended(expression: str) -> Any:  # noqa: ANN401 - JSON
-    """What an expression over `ministack` gives in a process without our extensions."""
-    program = (
-        f"import json\nfrom ministack.services.cloudformation import provisioners\nprint(json.dumps({expression}))"
-    )
-    return json.loads(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout)
-
 
 def test_ministack_still_lacks_every_type_we_add() -> None:
     assert not OURS & set(unextended("list(provisioners._RESOURCE_HANDLERS)"))
@@ -52,57 +42,6 @@ def test_the_list_of_added_types_is_complete() -> None:
     )
     added = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert set(added) == OURS
-
-
-class Stack:
-    """A CloudFormation stack that is deployed from a dictionary of resources."""
-
-    def __init__(self, aws: LocalEnvironment) -> None:
-        self._client = aws.client("cloudformation")
-        self._name = f"stack-{uuid4().hex[:12]}"
-        self._exists = False
-
-    def deploy(self, resources: Resources) -> dict[str, str]:
-        """Create or update; answers the physical ids."""
-        verb = "update" if self._exists else "create"
-        template = json.dumps({"Resources": resources})
-        getattr(self._client, f"{verb}_stack")(
-            StackName=self._name, TemplateBody=template, Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
-        )
-        waiter = self._client.get_waiter(f"stack_{verb}_complete")
-        waiter.wait(StackName=self._name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
-        self._exists = True
-        found = self._client.describe_stack_resources(StackName=self._name)["StackResources"]
-        return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in found}
-
-    def delete(self) -> None:
-        """Delete; an absent stack is fine."""
-        if self._exists:
-            self._client.delete_stack(StackName=self._name)
-            waiter = self._client.get_waiter("stack_delete_complete")
-            waiter.wait(StackName=self._name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
-            self._exists = False
-
-
-@pytest.fixture
-def stack(aws: LocalEnvironment) -> Iterator[Stack]:
-    new = Stack(aws)
-    yield new
-    new.delete()
-
-
-def resource(kind: str, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - a template's
-    return {"Type": kind, "Properties": properties}
-
-
-def network() -> Resources:
-    return {
-        "Vpc": resource("AWS::EC2::VPC", CidrBlock="10.9.0.0/16"),
-        "Subnet": resource(
-            "AWS::EC2::Subnet", VpcId={"Ref": "Vpc"}, CidrBlock="10.9.0.0/24", AvailabilityZone="us-east-1a"
-        ),
-        "Group": resource("AWS::EC2::SecurityGroup", GroupDescription="g", VpcId={"Ref": "Vpc"}),
-    }
 
 
 def test_a_nat_gateway_uses_an_elastic_ip_and_both_go_with_the_stack(aws: LocalEnvironment, stack: Stack) -> None:
@@ -336,46 +275,3 @@ def test_a_template_with_a_type_nobody_knows_is_refused(stack: Stack) -> None:
     deploy: Callable[[Resources], dict[str, str]] = stack.deploy
     with pytest.raises(Exception, match="Unrecognized resource types"):
         deploy({"X": resource("AWS::Nowhere::Thing")})
-
-
-def test_task_definitions_keep_every_member_of_the_template(aws: LocalEnvironment, stack: Stack) -> None:
-    container = {
-        "Name": "job",
-        "Image": "i",
-        "Secrets": [{"Name": "S", "ValueFrom": "arn"}],
-        "LinuxParameters": {"Capabilities": {"Drop": ["SYS_PTRACE"]}},
-        "DockerLabels": {"Kept.As.Is": "x"},
-        "LogConfiguration": {"LogDriver": "awslogs", "Options": {"awslogs-group": "g"}},
-    }
-    volume = {
-        "Name": "shared",
-        "EFSVolumeConfiguration": {
-            "FilesystemId": "fs-1",
-            "TransitEncryption": "ENABLED",
-            "AuthorizationConfig": {"AccessPointId": "fsap-1", "IAM": "ENABLED"},
-        },
-    }
-    arn = stack.deploy(
-        {
-            "Definition": resource(
-                "AWS::ECS::TaskDefinition",
-                ContainerDefinitions=[container],
-                Volumes=[volume],
-                RuntimePlatform={"CpuArchitecture": "ARM64", "OperatingSystemFamily": "LINUX"},
-            )
-        }
-    )["Definition"]
-    found = aws.client("ecs").describe_task_definition(taskDefinition=arn)["taskDefinition"]
-    job = found["containerDefinitions"][0]
-    assert job["secrets"] == [{"name": "S", "valueFrom": "arn"}]
-    assert job["linuxParameters"]["capabilities"]["drop"] == ["SYS_PTRACE"]
-    assert job["dockerLabels"] == {"Kept.As.Is": "x"}
-    assert found["runtimePlatform"]["cpuArchitecture"] == "ARM64"
-    efs = found["volumes"][0]["efsVolumeConfiguration"]
-    assert (efs["fileSystemId"], efs["authorizationConfig"]["iam"]) == ("fs-1", "ENABLED")
-
-
-def test_ministack_still_drops_members_of_task_definitions() -> None:
-    definition = '[{"Name": "job", "Secrets": [{"Name": "S", "ValueFrom": "arn"}]}]'
-    converted = unextended(f"provisioners._normalize_container_defs({definition})")
-    assert converted[0]["secrets"] == [{"Name": "S", "ValueFrom": "arn"}]
