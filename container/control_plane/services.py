@@ -11,6 +11,7 @@ import boto3
 
 from control_plane.admission import Policy
 from control_plane.auth import Authenticator
+from control_plane.live import Hub
 from control_plane.log_reader import LogReader
 from control_plane.probes import Probe, Probes
 from control_plane.signing import Signer
@@ -41,7 +42,10 @@ class Services:
     signer: Signer
     authenticator: Authenticator
     logs: LogReader
+    live: Hub
     probes: Probes
+    hosts: tuple[str, ...] = ()
+    """Names under which clients reach the service, beside those of this machine."""
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -61,7 +65,9 @@ class Services:
             signer=Signer(signing_secret),
             authenticator=Authenticator(tenants),
             logs=LogReader(artifacts),
+            live=Hub(dispatches.get, artifacts.chunk),
             probes=Probes(_probes(database, artifacts)),
+            hosts=tuple(filter(None, os.environ.get(Env.API_HOSTS, "").split(","))),
         )
 
 

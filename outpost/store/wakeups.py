@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
 
 logger = logging.getLogger(__name__)
+
+_CONFIG = CLIENT_CONFIG.merge(
+    Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}),
+)
+"""A wake-up is worth little waiting: the sweep makes up for a lost one within a minute."""
 
 _AGENTS = TypeAdapter(dict[Agent, AgentSettings])
 
@@ -37,7 +43,7 @@ class Wakeups:
     @classmethod
     def from_environment(cls) -> "Wakeups":
         """Connect as the environment says."""
-        return cls(boto3.client("sqs", config=CLIENT_CONFIG), agents_from_environment())
+        return cls(boto3.client("sqs", config=_CONFIG), agents_from_environment())
 
     @property
     def agents(self) -> list[Agent]:

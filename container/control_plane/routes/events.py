@@ -1,0 +1,126 @@
+"""/dispatch/{id}/events: a dispatch as it goes on, as Server-Sent Events."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import BaseModel
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from control_plane.auth import AuthenticatedRoute, MayRead
+from control_plane.errors import ApiError, invalid
+from control_plane.live import Event, Place
+from control_plane.log_reader import Position
+from control_plane.openapi import DispatchId, errors
+from control_plane.routes.access import Injected, owned
+from control_plane.schemas.dispatches import DispatchView
+from control_plane.schemas.logs import LogLineView
+from control_plane.services import Services
+from outpost.domain.artifacts import LogLine
+from outpost.domain.dispatch import Dispatch
+
+router = APIRouter(route_class=AuthenticatedRoute, tags=["dispatch"])
+
+SILENCE_SECONDS = 15
+"""A comment breaks longer silences: load balancers cut connections that say nothing for a minute."""
+STUCK_SECONDS = 30
+"""A client that takes nothing for so long is let go; it resumes where it was."""
+RETRY_MILLISECONDS = 2_000
+
+
+class EventStream(StreamingResponse):
+    """Server-Sent Events, for as long as the client takes them."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[bytes]) -> None:
+        super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events; however that ends, the watching ends with it."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(STUCK_SECONDS):
+                await send(message)
+
+        async with aclosing(self._events):
+            await super().__call__(scope, receive, send_in_time)
+
+
+LastEventId = Annotated[
+    str | None,
+    Header(alias="Last-Event-ID", max_length=64, description="`id` of the last event received."),
+]
+
+
+@router.get(
+    "/dispatch/{dispatch_id}/events",
+    summary="Watch a dispatch",
+    response_class=EventStream,
+    responses=errors(400, 404)
+    | {
+        200: {"description": "`status` events with a dispatch, `log` events with a log line, both as JSON."},
+        204: {"description": "The dispatch has ended and `Last-Event-ID` names its last event: nothing will follow."},
+    },
+)
+async def watch(
+    dispatch_id: DispatchId,
+    caller: MayRead,
+    services: Injected,
+    request: Request,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Stream a dispatch as it goes on: each change of its status, and each line of its log, until it has ended.
+
+    Begins with the current status and the beginning of the current attempt's log, or behind the event that
+    `Last-Event-ID` names: no event comes twice, none is left out, whichever replica serves the next connection. The
+    last event is the final status. A comment breaks a silence of 15 seconds.
+    """
+    row = await owned(services, caller, dispatch_id)
+    try:
+        place = Place.parse(last_event_id) if last_event_id else Place(Position(row.attempt))
+    except ValueError as error:
+        raise invalid(("Last-Event-ID", str(error))) from error
+    if place.told is not None and place.told.terminal:
+        return Response(status_code=204)
+    return EventStream(_stream(services, row, place, request))
+
+
+async def _stream(services: Services, row: Dispatch, place: Place, request: Request) -> AsyncGenerator[bytes]:
+    spoken = time.monotonic()
+    async with services.live.feed(row) as feed, aclosing(feed.events(place)) as events:
+        async for event in events:
+            if event is not None:
+                yield _encode(event)
+                spoken = time.monotonic()
+            elif services.live.closing or not await _still_admitted(services, request):
+                return
+            elif time.monotonic() - spoken >= SILENCE_SECONDS:
+                yield b": still here\n\n"
+                spoken = time.monotonic()
+
+
+async def _still_admitted(services: Services, request: Request) -> bool:
+    """Say whether the key still opens anything: a revocation ends streams too."""
+    try:
+        await services.authenticator.authenticate(request.headers)
+    except ApiError:
+        return False
+    return True
+
+
+def _encode(event: Event) -> bytes:
+    kind, view = _view(event.what)
+    data = view.model_dump_json(by_alias=True)
+    return f"event: {kind}\nid: {event.place}\nretry: {RETRY_MILLISECONDS}\ndata: {data}\n\n".encode()
+
+
+def _view(what: Dispatch | LogLine) -> tuple[str, BaseModel]:
+    if isinstance(what, LogLine):
+        return "log", LogLineView.model_validate(what.model_dump())
+    return "status", DispatchView.of(what)

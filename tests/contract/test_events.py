@@ -1,0 +1,188 @@
+"""Live events: each once, in order, resumable anywhere; many watchers cost what one costs."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+import pytest
+from httpx_sse import ServerSentEvent, aconnect_sse, connect_sse
+
+from control_plane.routes import events
+from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.ids import now
+from outpost.domain.lifecycle import Cancel, Lose, Start
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.tenants import Tenant, hash_key
+from tests.contract.running import TASK, Api, fields, refused
+
+Seen = tuple[str, str]
+
+
+def seen(event: ServerSentEvent) -> Seen:
+    data = event.json()
+    return event.event, data["status"] if event.event == "status" else data["message"]
+
+
+def watch(client: httpx.Client, id_: str, last: str | None = None) -> Generator[ServerSentEvent]:
+    headers = {"Last-Event-ID": last} if last else {}
+    with connect_sse(client, "GET", f"/dispatch/{id_}/events", headers=headers) as source:
+        assert source.response.status_code == 200, source.response.read()
+        yield from source.iter_sse()
+
+
+def begin(api: Api, row: Dispatch) -> Dispatch:
+    claimed = api.claim(row.id, f"worker-{row.attempt + 1}")
+    assert claimed.lease is not None
+    return api.advance(row.id, Start(claimed.lease, now()))
+
+
+def test_a_watcher_is_told_each_state_and_line_as_it_comes(api: Api, client: httpx.Client, id_: str) -> None:
+    told = watch(client, id_)
+    assert seen(next(told)) == ("status", "pending")
+    row = begin(api, api.row(id_))
+    assert seen(next(told)) == ("status", "running")
+    api.chunk(row, 1, "one", "two")
+    assert [seen(next(told)) for _ in range(2)] == [("log", "one"), ("log", "two")]
+    api.chunk(row, 2, "three")
+    api.end(row)
+    assert [seen(event) for event in told] == [("log", "three"), ("status", "success")]
+
+
+def test_the_last_event_shows_the_dispatch_as_the_api_does(api: Api, client: httpx.Client, running: Dispatch) -> None:
+    api.end(running)
+    *_, last = watch(client, running.id)
+    shown = client.get(f"/dispatch/{running.id}").json()["data"]
+    assert last.json() == {name: value for name, value in shown.items() if name in last.json()}
+    assert last.json()["reason"]["code"] == "COMPLETED"
+
+
+def test_resuming_after_any_event_gives_exactly_what_followed_it(
+    api: Api, client: httpx.Client, running: Dispatch
+) -> None:
+    api.chunk(running, 1, "one", "two", "three")
+    api.chunk(running, 2, "four")
+    api.chunk(running, 3, "five", "six")
+    api.end(running)
+    whole = list(watch(client, running.id))
+    assert [seen(event) for event in whole] == [
+        *(("log", message) for message in ("one", "two", "three", "four", "five", "six")),
+        ("status", "success"),
+    ]
+    for number, event in enumerate(whole[:-1], 1):
+        rest = list(watch(client, running.id, event.id))
+        assert [(each.id, each.data) for each in rest] == [(each.id, each.data) for each in whole[number:]]
+    path = f"/dispatch/{running.id}/events"
+    assert client.get(path, headers={"Last-Event-ID": whole[-1].id}).status_code == 204
+
+
+def test_a_live_stream_resumes_without_repeating_the_state(api: Api, client: httpx.Client, running: Dispatch) -> None:
+    api.chunk(running, 1, "one")
+    first = watch(client, running.id)
+    assert [seen(next(first)) for _ in range(2)] == [("status", "running"), ("log", "one")]
+    first.close()
+    place = next(watch(client, running.id)).id
+    api.chunk(running, 2, "two")
+    api.end(running)
+    assert [seen(event) for event in watch(client, running.id, place)] == [
+        ("log", "one"),
+        ("log", "two"),
+        ("status", "success"),
+    ]
+
+
+def test_a_second_attempt_follows_on_the_whole_log_of_the_first(api: Api, client: httpx.Client, id_: str) -> None:
+    id_ = client.post("/dispatch", json=TASK | {"retryable": True}).json()["data"]["id"]
+    first = begin(api, api.row(id_))
+    api.chunk(first, 1, "first")
+    told = watch(client, id_)
+    assert [seen(next(told)) for _ in range(2)] == [("status", "running"), ("log", "first")]
+    assert first.lease is not None
+    api.chunk(first, 2, "last words")
+    api.advance(id_, Lose(first.lease, Reason.of(ReasonCode.WORKER_LOST, "Gone."), now()))
+    second = begin(api, api.row(id_))
+    api.chunk(second, 1, "second")
+    api.end(second)
+    rest = [seen(event) for event in told]
+    assert [message for kind, message in rest if kind == "log"] == ["last words", "second"]
+    assert rest[-1] == ("status", "success")
+
+
+def test_a_silence_is_broken_by_comments(
+    client: httpx.Client, running: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "SILENCE_SECONDS", 0)
+    with client.stream("GET", f"/dispatch/{running.id}/events") as answer:
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        assert next(line for line in answer.iter_lines() if line.startswith(":"))
+
+
+@pytest.mark.parametrize("place", ["x", "1.1.1", "1.1.1.asleep", "-1.1.1.", "1" * 100])
+def test_a_place_that_was_never_given_out_is_refused(client: httpx.Client, id_: str, place: str) -> None:
+    answer = client.get(f"/dispatch/{id_}/events", headers={"Last-Event-ID": place})
+    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"Last-Event-ID"}
+
+
+def test_a_place_beyond_the_log_ends_with_the_dispatch(api: Api, client: httpx.Client, running: Dispatch) -> None:
+    api.chunk(running, 1, "one")
+    api.end(running)
+    for place in ("1.1.77.running", "1.900.0.running", "9.1.0.running"):
+        assert [seen(event) for event in watch(client, running.id, place)] == [("status", "success")]
+
+
+def test_a_stream_ends_with_the_key_that_opened_it(api: Api, tenant: Tenant, running: Dispatch) -> None:
+    text = api.key(tenant)
+    with api.client(text) as client:
+        told = watch(client, running.id)
+        assert seen(next(told)) == ("status", "running")
+        key = api.services.tenants.find_key(hash_key(text))
+        assert key is not None
+        api.services.tenants.revoke_key(key, now())
+        api.services.authenticator.forget()
+        assert list(told) == []
+
+
+def test_two_hundred_watchers_cost_one_poller(api: Api, tenant: Tenant, running: Dispatch) -> None:
+    key = api.key(tenant)
+
+    async def watcher(client: httpx.AsyncClient) -> AsyncGenerator[Any]:
+        async with aconnect_sse(client, "GET", f"/dispatch/{running.id}/events") as source:
+            async for event in source.aiter_sse():
+                yield seen(event)
+
+    async def together() -> Counter[str]:
+        limits = httpx.Limits(max_connections=None)
+        headers = {"X-API-Key": key}
+        async with httpx.AsyncClient(base_url=api.url, headers=headers, limits=limits, timeout=60) as client:
+            streams = [watcher(client) for _ in range(200)]
+            first = await asyncio.gather(*(anext(stream) for stream in streams))
+            assert set(first) == {("status", "running")}
+            assert [feed.watchers for feed, _ in api.services.live._feeds.values()] == [200]
+            before = Counter(api.calls.made)
+            api.chunk(running, 1, "one")
+            api.end(running)
+            for stream in streams:
+                async with aclosing(stream):
+                    assert [event async for event in stream] == [("log", "one"), ("status", "success")]
+            return Counter(api.calls.made) - before
+
+    made = asyncio.run(together())
+    # Besides the test's own: a read of the row each time, the chunk, and the one after it each time.
+    assert made["dynamodb.GetItem"] < 30
+    assert made["s3.GetObject"] < 30
+    assert api.calls.on_loop == []
+
+
+def test_a_vanished_watcher_leaves_nothing_behind(api: Api, client: httpx.Client, running: Dispatch) -> None:
+    told = watch(client, running.id)
+    next(told)
+    assert running.id in api.services.live._feeds
+    told.close()
+    other = watch(client, client.post("/dispatch", json=TASK).json()["data"]["id"])
+    next(other)
+    id_ = next(id_ for id_ in api.services.live._feeds if id_ != running.id)
+    api.advance(id_, Cancel(None, now()))
+    assert [seen(event) for event in other] == [("status", Status.CANCELLED)]
+    assert running.id not in api.services.live._feeds
