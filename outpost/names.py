@@ -23,6 +23,8 @@ class Env(StrEnum):
     """JSON object: agent name -> `outpost.domain.agents.AgentSettings`."""
     BROKER_FUNCTION = "OUTPOST_BROKER_FUNCTION"
     ATTEMPT_ROLE_ARN = "OUTPOST_ATTEMPT_ROLE_ARN"
+    REVISIONS = "OUTPOST_REVISIONS"
+    """JSON object: agent name -> latest revision of its task definition. The planner's only: it drains older ones."""
     WORKER_SUBNETS = "OUTPOST_WORKER_SUBNETS"
     """Comma-separated subnet ids, rotated by the planner."""
     WORKER_SECURITY_GROUP = "OUTPOST_WORKER_SECURITY_GROUP"
@@ -31,6 +33,8 @@ class Env(StrEnum):
     GIT_BASE_URL = "OUTPOST_GIT_BASE_URL"
     GIT_ALLOWED_HOSTS = "OUTPOST_GIT_ALLOWED_HOSTS"
     """Comma-separated host names that an https repository URL may name."""
+    API_HOSTS = "OUTPOST_API_HOSTS"
+    """Comma-separated host names under which clients reach the service."""
     RETENTION_DAYS = "OUTPOST_RETENTION_DAYS"
     """Days that rows and artifacts are kept; the bucket's lifecycle rule says the same."""
     # Migration only
