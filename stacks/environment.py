@@ -42,8 +42,9 @@ def agents_json(data: DataStack, config: EnvironmentConfig) -> str:
         settings[str(agent)] = AgentSettings(
             models={str(alias): model for alias, model in configured.models.items()},
             warm=configured.warm,
+            warm_windows=configured.warm_windows,
             limit=configured.limit,
-            spot=configured.spot,
+            spot_share=configured.spot_share,
             queue_url=data.queues[agent].queue.queue_url,
             family=worker_family(agent, config),
             provider_secret_arn=None if secret is None else secret.secret_arn,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Fn
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_events as events
@@ -43,9 +43,10 @@ class Planner(Construct):
             "Function",
             package="capacity",
             description="Launches the workers that runnable dispatches and warm pools need",
-            timeout=Duration.seconds(30),  # no longer than the planner holds its lease
+            timeout=Duration.seconds(60),
             environment={
                 **environment,
+                Env.REVISIONS: _revisions(tasks),
                 Env.WORKER_SUBNETS: ",".join(subnet.subnet_id for subnet in subnets),
                 Env.WORKER_SECURITY_GROUP: security_group.security_group_id,
             },
@@ -103,3 +104,10 @@ class Planner(Construct):
             ],
         )
         grant.apply_before(mapping)
+
+
+def _revisions(tasks: Sequence[WorkerTask]) -> str:
+    """Return the JSON of agent -> revision; CloudFormation knows the revision only as the end of the ARN."""
+    revisions = (Fn.select(6, Fn.split(":", task.definition.task_definition_arn)) for task in tasks)
+    pairs = (f'"{task.agent}":{revision}' for task, revision in zip(tasks, revisions, strict=True))
+    return "{" + ",".join(pairs) + "}"

@@ -50,6 +50,7 @@ class WorkerTask(Construct):
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id)
+        self.agent = agent
         entry, settings = CATALOGUE[agent], config.agents[agent]
         self.definition = OutpostTaskDefinition(
             self,

@@ -22,6 +22,7 @@ from outpost.domain.protocol import (
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import ConflictError
 from outpost.store.dispatches import Dispatches
+from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
 from outpost.store.workers import Slots, Worker, Workers, WorkerState
 
@@ -48,6 +49,7 @@ class Broker:
     workers: Workers
     tenants: Tenants
     credentials: AttemptCredentials
+    launches: Launches
     agents: Mapping[Agent, AgentSettings]
     now: Callable[[], datetime]
 
@@ -82,12 +84,15 @@ class Broker:
             )
         except ConflictError:
             return self._repeat(request.worker_id)
+        self.launches.succeeded(Agent(request.agent), worker.launched_at)
         for candidate in self._candidates(Agent(request.agent)):
             row = self.workers.claim(worker, candidate.queued, candidate.free, self.now())
             if row:
                 return ClaimAnswer(assignment=self._assignment(row))
         alive = self.workers.alive(Agent(request.agent))
-        return ClaimAnswer(retire=retires(worker, alive, self.agents[Agent(request.agent)].warm, self.now()))
+        return ClaimAnswer(
+            retire=retires(worker, alive, self.agents[Agent(request.agent)].warm_at(self.now()), self.now())
+        )
 
     def _repeat(self, worker_id: str) -> ClaimAnswer:
         """A worker that has claimed before gets the same work again, if the answer was lost, and never other work."""

@@ -12,6 +12,7 @@ from outpost.domain.protocol import REQUEST, ClaimAnswer, LeaseAnswer
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
+from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups, agents_from_environment
 from outpost.store.workers import Workers
@@ -28,6 +29,7 @@ def _broker() -> Broker:
         workers=Workers(database, dispatches),
         tenants=Tenants(database),
         credentials=AttemptCredentials.from_environment(),
+        launches=Launches(database),
         agents=agents_from_environment(),
         now=now,
     )

@@ -1,8 +1,10 @@
 """Launching workers: RunTask by family, its answers written down, its refusals remembered."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +22,18 @@ from outpost.store.workers import Worker, Workers, WorkerState
 
 if TYPE_CHECKING:
     from types_boto3_ecs.client import ECSClient
-    from types_boto3_ecs.type_defs import TaskTypeDef
 
 logger = Logger(service="capacity")
 
 _ON_DEMAND = "FARGATE"
 _SPOT = "FARGATE_SPOT"
+_THROTTLES = ("throttl", "rate exceeded", "too many requests", "limit exceeded for requests")
+"""Words of a refusal that only means "too fast"; ECS hides it in errors and failures of other names."""
+
+
+def is_throttle(refusal: str) -> bool:
+    """Say whether a refusal is about the speed of the calls, and not about room."""
+    return any(word in refusal.lower() for word in _THROTTLES)
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,11 @@ class Placement:
             security_group=os.environ[Env.WORKER_SECURITY_GROUP],
         )
 
+    def rotated(self, turn: int) -> list[str]:
+        """Return the subnets, another one first each turn: a zone without room is not asked first every time."""
+        first = turn % len(self.subnets)
+        return [*self.subnets[first:], *self.subnets[:first]]
+
 
 class Launcher:
     """Launches workers for the planner."""
@@ -56,12 +69,14 @@ class Launcher:
         agents: Mapping[Agent, AgentSettings],
         workers: Workers,
         launches: Launches,
+        clock: Callable[[], datetime] = now,
     ) -> None:
         self._ecs = ecs
         self._placement = placement
         self._agents = agents
         self._workers = workers
         self._launches = launches
+        self._now = clock
         self._turn: Iterator[int] = count()
 
     @classmethod
@@ -71,34 +86,42 @@ class Launcher:
         """Connect as the environment says."""
         return cls(boto3.client("ecs", config=CLIENT_CONFIG), Placement.from_environment(), agents, workers, launches)
 
-    def launch(self, agent: Agent, size: int) -> None:
-        """Launch one batch. The intent is written first, so that a planner that dies here launches nothing twice."""
-        intent = Intent(batch_id=new_id(), agent=agent, count=size, launched_at=now())
+    def launch(self, agent: Agent, size: int) -> bool:
+        """Launch one batch; return whether ECS says that this was too fast.
+
+        The intent is written first, so that a planner that dies here launches nothing twice.
+        """
+        intent = Intent(batch_id=new_id(), agent=agent, count=size, launched_at=self._now())
         self._launches.intend(intent)
         started, refusal = self._run(intent)
-        self._workers.launched(_workers(started, agent))
+        self._workers.launched(self._as_workers(started, agent))
         self._launches.settle(intent)
-        if refusal:
-            self._launches.failed(agent, launch_refused(refusal), now())
-        elif self._launches.failure(agent):
-            self._launches.succeeded(agent)
+        if refusal is None:
+            self._launches.accepted(agent)
+        elif not is_throttle(refusal):
+            self._launches.failed(agent, launch_refused(refusal), intent.launched_at, self._now())
+        return refusal is not None and is_throttle(refusal)
 
-    def _run(self, intent: Intent) -> tuple[list["TaskTypeDef"], str | None]:
-        """Start the batch, on Spot first where the agent may, and return the tasks and why some are missing."""
-        providers = [_SPOT, _ON_DEMAND] if self._agents[intent.agent].spot else [_ON_DEMAND]
-        started: list[TaskTypeDef] = []
+    def _run(self, intent: Intent) -> tuple[list[Any], str | None]:
+        """Start the batch and return the tasks, and why some are missing.
+
+        Spot comes first where the agent may use it, and every zone is tried before room is said to be missing.
+        """
+        on_spot = random.uniform(0, 100) < self._agents[intent.agent].spot_share  # noqa: S311 - a share, not a secret
+        providers = [_SPOT, _ON_DEMAND] if on_spot else [_ON_DEMAND]
+        started: list[Any] = []
         refusal = None
         for provider in providers:
-            tasks, refusal = self._run_on(provider, intent, intent.count - len(started))
-            started += tasks
-            if refusal is None:
-                break
-            logger.warning("launch refused", extra={"agent": intent.agent, "provider": provider, "why": refusal})
+            for _ in self._placement.subnets:
+                tasks, refusal = self._run_once(provider, intent, intent.count - len(started))
+                started += tasks
+                if refusal is None or is_throttle(refusal):
+                    return started, refusal
+                logger.warning("launch refused", extra={"agent": intent.agent, "on": provider, "why": refusal})
         return started, refusal
 
-    def _run_on(self, provider: str, intent: Intent, size: int) -> tuple[list["TaskTypeDef"], str | None]:
-        subnets = self._placement.subnets
-        turn = next(self._turn) % len(subnets)
+    def _run_once(self, provider: str, intent: Intent, size: int) -> tuple[list[Any], str | None]:
+        turn = next(self._turn)
         try:
             answer = self._ecs.run_task(
                 cluster=self._placement.cluster,
@@ -107,19 +130,18 @@ class Launcher:
                 capacityProviderStrategy=[{"capacityProvider": provider, "weight": 1}],
                 networkConfiguration={
                     "awsvpcConfiguration": {
-                        # Rotated: a zone without room is not asked first every time.
-                        "subnets": [*subnets[turn:], *subnets[:turn]],
+                        "subnets": self._placement.rotated(turn),
                         "securityGroups": [self._placement.security_group],
                         "assignPublicIp": "DISABLED",
                     },
                 },
                 startedBy=intent.batch_id,
-                clientToken=f"{intent.batch_id}-{provider[-4:]}",
+                clientToken=f"{intent.batch_id}-{turn}",
             )
         except ClientError as error:
-            return [], error.response["Error"].get("Message", str(error))
+            return [], f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"
         failures = [failure.get("reason", "unknown") for failure in answer.get("failures", [])]
-        return answer["tasks"], failures[0] if failures else None
+        return list(answer["tasks"]), failures[0] if failures else None
 
     def reconcile(self, intent: Intent) -> None:
         """Write down the tasks of an intent whose planner died, and forget it once it counts no more."""
@@ -127,20 +149,19 @@ class Launcher:
         arns = self._ecs.list_tasks(cluster=cluster, startedBy=intent.batch_id)["taskArns"]
         if arns:
             tasks = self._ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
-            self._workers.launched(_workers(tasks, intent.agent))
-        if len(arns) >= intent.count or now() - intent.launched_at >= INTENT_LIFETIME:
+            self._workers.launched(self._as_workers(tasks, intent.agent))
+        if len(arns) >= intent.count or self._now() - intent.launched_at >= INTENT_LIFETIME:
             self._launches.settle(intent)
 
-
-def _workers(tasks: Sequence[Any], agent: Agent) -> list[Worker]:
-    return [
-        Worker(
-            worker_id=task["taskArn"].rpartition("/")[2],
-            task_arn=task["taskArn"],
-            live_agent=agent,
-            revision=int(task["taskDefinitionArn"].rpartition(":")[2]),
-            worker_state=WorkerState.STARTING,
-            launched_at=now(),
-        )
-        for task in tasks
-    ]
+    def _as_workers(self, tasks: Sequence[Any], agent: Agent) -> list[Worker]:
+        return [
+            Worker(
+                worker_id=task["taskArn"].rpartition("/")[2],
+                task_arn=task["taskArn"],
+                live_agent=agent,
+                revision=int(task["taskDefinitionArn"].rpartition(":")[2]),
+                worker_state=WorkerState.STARTING,
+                launched_at=self._now(),
+            )
+            for task in tasks
+        ]

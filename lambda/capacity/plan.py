@@ -14,9 +14,9 @@ from outpost.store.workers import Worker, WorkerState
 
 BATCH = 10
 """Tasks that one RunTask call can start."""
-BURST = 100
-"""Fargate's launch burst: a run launches no more, and the next run goes on."""
 LONGEST_PAUSE = timedelta(minutes=5)
+STARTING_LIMIT = timedelta(seconds=180)
+"""A task that has not asked for work by then counts as supply no more: about 1 % of Fargate's tasks never start."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,17 @@ class Fleet:
     failure: LaunchFailure | None
     warm: int
     limit: int
+    revision: int = 0
+    """The task definition's latest revision: older workers are drained once they are replaced."""
 
     def supply(self, at: datetime) -> int:
-        """Count the workers that are free for work, or soon will be."""
-        free = sum(worker.worker_state in (WorkerState.STARTING, WorkerState.IDLE) for worker in self.alive)
+        """Count the workers of this revision that are free for work, or soon will be."""
+        free = sum(
+            worker.worker_state is WorkerState.IDLE
+            or (worker.worker_state is WorkerState.STARTING and at - worker.launched_at < STARTING_LIMIT)
+            for worker in self.alive
+            if worker.revision >= self.revision
+        )
         return free + self._intended(at)
 
     def total(self, at: datetime) -> int:
@@ -41,12 +48,12 @@ class Fleet:
     def _intended(self, at: datetime) -> int:
         return sum(intent.count for intent in self.intents if at - intent.launched_at < INTENT_LIFETIME)
 
-    def paused(self, at: datetime) -> bool:
-        """Say whether launches pause after failures: 2, 4, 8 ... seconds, at most five minutes."""
+    def permitted(self, at: datetime) -> int:
+        """Return how many launches earlier failures allow: none for 2, 4, 8 ... 300 s, then one as a trial."""
         if self.failure is None:
-            return False
+            return self.limit
         pause = min(timedelta(seconds=2 ** min(self.failure.streak, 16)), LONGEST_PAUSE)
-        return at - self.failure.failed_at < pause
+        return 0 if at - self.failure.failed_at < pause else 1
 
 
 def runnable(queued: Mapping[Agent, Mapping[str, Sequence[str]]], free: Mapping[str, int]) -> dict[Agent, int]:
@@ -60,16 +67,26 @@ def runnable(queued: Mapping[Agent, Mapping[str, Sequence[str]]], free: Mapping[
 
 
 def plan(demand: Mapping[Agent, int], fleets: Mapping[Agent, Fleet], at: datetime) -> dict[Agent, int]:
-    """Return how many workers to launch for each agent now."""
-    launches: dict[Agent, int] = {}
-    left = BURST
+    """Return how many workers each agent is short of and may have."""
+    wanted: dict[Agent, int] = {}
     for agent, fleet in fleets.items():
-        wanted = demand.get(agent, 0) + fleet.warm - fleet.supply(at)
-        count = min(wanted, fleet.limit - fleet.total(at), left)
-        if count > 0 and not fleet.paused(at):
-            launches[agent] = count
-            left -= count
-    return launches
+        missing = demand.get(agent, 0) + fleet.warm - fleet.supply(at)
+        count = min(missing, fleet.limit - fleet.total(at), fleet.permitted(at))
+        if count > 0:
+            wanted[agent] = count
+    return wanted
+
+
+def ration(wanted: Mapping[Agent, int], allowance: int) -> dict[Agent, int]:
+    """Share what the launch rate allows among the agents, each getting the same until it has what it wants."""
+    shares = dict.fromkeys(wanted, 0)
+    left = allowance
+    while left > 0 and (short := [agent for agent in wanted if shares[agent] < wanted[agent]]):
+        for agent in short:
+            share = min(max(left // len(short), 1), wanted[agent] - shares[agent], left)
+            shares[agent] += share
+            left -= share
+    return {agent: share for agent, share in shares.items() if share}
 
 
 def batches(count: int) -> list[int]:

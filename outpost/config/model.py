@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from outpost.domain.agents import Agent, Alias
+from outpost.domain.agents import Agent, Alias, WarmWindow
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653]
 """The retentions that CloudWatch Logs offers."""
@@ -26,12 +26,20 @@ class NetworkConfig(_Section):
     endpoints: tuple[str, ...] = Field(
         default=(), description="interface endpoint services, e.g. ecr.api, ecr.dkr, logs, sqs, secretsmanager"
     )
+    worker_egress: tuple[IPv4Network, ...] = Field(
+        default=(IPv4Network("0.0.0.0/0"),),
+        description="networks that workers may reach over HTTPS, besides S3, DynamoDB and interface endpoints",
+    )
 
 
 class IngressConfig(_Section):
     """Who may reach the load balancer."""
 
     cidrs: tuple[IPv4Network, ...] = Field(min_length=1, description="IPv4 networks, e.g. 203.0.113.0/24")
+    waf: bool = Field(default=False, description="true or false: AWS WAF before the load balancer; 0.0.0.0/0 needs it")
+    requests_per_address: int = Field(
+        default=2000, ge=100, le=2_000_000, description="requests of one address in 5 minutes that WAF lets through"
+    )
 
 
 class TlsConfig(_Section):
@@ -45,6 +53,16 @@ class TlsConfig(_Section):
     domain: str | None = Field(
         default=None, pattern=r"^[a-z0-9.-]+$", description="the host name that the certificate is for"
     )
+    zone_id: str | None = Field(
+        default=None,
+        pattern=r"^Z[A-Z0-9]{4,31}$",
+        description="id of the Route 53 zone of the domain: gets its record and, without certificate_arn, a certificate",
+    )
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the load balancer speaks HTTPS."""
+        return bool(self.certificate_arn or self.zone_id)
 
 
 class ControlPlaneConfig(_Section):
@@ -68,8 +86,13 @@ class AgentConfig(_Section):
         default_factory=dict, description="alias (flagship, balanced, fast) -> model id; flagship is the default"
     )
     warm: int = Field(default=0, ge=0, le=100, description="idle workers kept ready, 0 to limit")
+    warm_windows: tuple[WarmWindow, ...] = Field(
+        default=(), description="hours of the week (UTC) with another warm target: days, start, end, warm"
+    )
     limit: int = Field(default=100, ge=1, le=5000, description="most workers at once, 1 to 5000")
-    spot: bool = Field(default=False, description="true: Fargate Spot first, on-demand as the fallback")
+    spot_share: int = Field(
+        default=0, ge=0, le=100, description="percent of launches that try Fargate Spot before on-demand, 0 to 100"
+    )
 
 
 class RetentionConfig(_Section):
@@ -78,6 +101,12 @@ class RetentionConfig(_Section):
     logs_days: LogRetentionDays = Field(description="a retention that CloudWatch Logs offers")
     artifacts_days: int = Field(ge=91, le=3650, description="91 to 3650; artifacts change storage class at 30 and 90")
     audit_days: int = Field(ge=181, le=3650, description="181 to 3650; trails change storage class at 90 and 180")
+    backup_days: int = Field(
+        default=0, ge=0, le=3650, description="days that AWS Backup keeps daily copies of tables and files; 0: no plan"
+    )
+    lock_days: int = Field(
+        default=0, ge=0, le=3650, description="days that Object Lock keeps trails and archive from deletion; 0: no lock"
+    )
 
 
 class GitConfig(_Section):
@@ -103,6 +132,12 @@ class ImagesConfig(_Section):
     )
 
 
+class CostConfig(_Section):
+    """What the environment may cost."""
+
+    budget: int = Field(default=100, ge=1, description="USD a month: AWS Budgets gives notice at 80 and 100 percent")
+
+
 class EnvironmentConfig(_Section):
     """Everything that differs between environments. Build it with `load`, which also checks the invariants."""
 
@@ -116,6 +151,9 @@ class EnvironmentConfig(_Section):
         description="what becomes of tables, buckets and files when a stack is deleted"
     )
     deletion_protection: bool = Field(description="true or false: tables and load balancer refuse to be deleted")
+    encryption: Literal["aws", "customer"] = Field(
+        default="aws", description="keys of tables, artifacts, files, secrets and trails: aws or customer (one KMS key)"
+    )
     alarm_email: str | None = Field(
         default=None, pattern=r"^[^@\s]+@[^@\s]+$", description="address that alarms are sent to"
     )
@@ -128,6 +166,7 @@ class EnvironmentConfig(_Section):
     git: GitConfig
     images: ImagesConfig = ImagesConfig()
     migration: MigrationConfig = MigrationConfig()
+    cost: CostConfig = CostConfig()
     agents: Annotated[dict[Agent, AgentConfig], Field(min_length=1, description="one table for each agent")]
 
     @property

@@ -1,7 +1,9 @@
 """The agent catalogue: which CLI runs a task, what it needs, and how an environment configures it."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -51,6 +53,32 @@ CATALOGUE: dict[Agent, CatalogueEntry] = {
 }
 
 
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_DAYS: tuple[Day, ...] = get_args(Day)
+
+
+class WarmWindow(BaseModel):
+    """Hours of the week (UTC) with a warm target of their own; one that ends before it starts goes past midnight."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    days: tuple[Day, ...] = _DAYS
+    start: time
+    end: time
+    warm: int = Field(ge=0, le=100)
+
+    def covers(self, at: datetime) -> bool:
+        """Say whether a moment lies in the window; the day is the one on which the window started."""
+        moment = at.astimezone(UTC)
+        if self.start < self.end:
+            return self._on(moment) and self.start <= moment.time() < self.end
+        late = self._on(moment) and moment.time() >= self.start
+        return late or (self._on(moment - timedelta(days=1)) and moment.time() < self.end)
+
+    def _on(self, moment: datetime) -> bool:
+        return _DAYS[moment.weekday()] in self.days
+
+
 class AgentSettings(BaseModel):
     """An agent as one environment configures and deploys it; the value of `OUTPOST_AGENTS` is a JSON object of these.
 
@@ -61,15 +89,20 @@ class AgentSettings(BaseModel):
 
     models: dict[str, str] = Field(default_factory=dict)
     warm: int = Field(default=0, ge=0)
-    """Idle workers kept ready."""
+    """Idle workers kept ready outside the windows."""
+    warm_windows: tuple[WarmWindow, ...] = ()
     limit: int = Field(default=100, ge=1)
     """Most workers at once."""
-    spot: bool = False
-    """Try Fargate Spot first, fall back to on-demand."""
+    spot_share: int = Field(default=0, ge=0, le=100)
+    """Percent of launches that try Fargate Spot first, and fall back to on-demand."""
     queue_url: str
     family: str
     """Task definition family: RunTask takes its latest active revision."""
     provider_secret_arn: str | None = None
+
+    def warm_at(self, at: datetime) -> int:
+        """Return how many idle workers are kept ready at this time: the most that a window asks for."""
+        return max((window.warm for window in self.warm_windows if window.covers(at)), default=self.warm)
 
     def resolve_model(self, requested: str | None) -> str | None:
         """Return the model id for an alias, a model id, or nothing (the flagship).

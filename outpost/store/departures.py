@@ -9,6 +9,9 @@ from outpost.store.launches import Launches
 from outpost.store.recovery import Recovery
 from outpost.store.workers import Worker, Workers, WorkerState
 
+CLEAN_EXITS = (0, 143)
+"""A worker that never asked for work and yet ended well was stopped by us: 143 is SIGTERM."""
+
 
 class Departures:
     """Handles the end of workers."""
@@ -25,8 +28,8 @@ class Departures:
         if worker is None or worker.worker_state is WorkerState.ENDED:
             return
         self._close(worker, stop)
-        if worker.worker_state is WorkerState.STARTING and worker.live_agent and not stop.started:
-            self._launches.failed(worker.live_agent, diagnose(stop), at)
+        if worker.worker_state is WorkerState.STARTING and worker.live_agent and stop.exit_code not in CLEAN_EXITS:
+            self._launches.failed(worker.live_agent, diagnose(stop), worker.launched_at, at)
         self._workers.end(worker_id, at)
 
     def _close(self, worker: Worker, stop: TaskStop) -> None:

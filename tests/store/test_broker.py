@@ -24,6 +24,8 @@ from outpost.domain.protocol import (
 )
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.credentials import AttemptCredentials, session_policy
+from outpost.store.database import Database
+from outpost.store.launches import Launches
 from outpost.store.workers import WorkerState
 
 Store = Any
@@ -34,12 +36,12 @@ TRUST = {
 
 
 @pytest.fixture
-def broker(store: Store) -> Iterator[Broker]:
+def broker(store: Store, database: Database) -> Iterator[Broker]:
     iam = boto3.client("iam")
     name = f"attempt-{new_id()}"
     arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
     credentials = AttemptCredentials(boto3.client("sts"), arn, "artifacts")
-    yield Broker(store.dispatches, store.workers, store.tenants, credentials, store.agents, now)
+    yield Broker(store.dispatches, store.workers, store.tenants, credentials, Launches(database), store.agents, now)
     iam.delete_role(RoleName=name)
 
 

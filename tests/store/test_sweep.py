@@ -165,7 +165,7 @@ def test_the_summary_of_a_lost_worker_decides_the_outcome(field: Field) -> None:
 def test_waiting_too_long_fails_with_the_latest_launch_failure(field: Field) -> None:
     row = field.store.dispatch(queue_timeout_seconds=60)
     why = Reason.of(ReasonCode.IMAGE_PULL_FAILED, "no such image")
-    field.sweep.launches.failed(Agent.SHELL, why, now())
+    field.sweep.launches.failed(Agent.SHELL, why, now(), now())
     field.run(timedelta(seconds=59))
     assert field.store.dispatches.get(row.id).status is Status.PENDING
     field.run(timedelta(seconds=61))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity.plan import BATCH, BURST, Fleet, batches, plan, runnable
+from capacity.plan import BATCH, STARTING_LIMIT, Fleet, batches, plan, ration, runnable
 from outpost.domain.agents import Agent
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.launches import INTENT_LIFETIME, Intent, LaunchFailure
@@ -14,14 +14,14 @@ from outpost.store.workers import Worker, WorkerState
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def worker(state: WorkerState, number: int = 0) -> Worker:
+def worker(state: WorkerState, number: int = 0, revision: int = 1, launched_at: datetime = NOW) -> Worker:
     return Worker(
         worker_id=f"w{number}",
         task_arn=f"arn:w{number}",
         live_agent=Agent.SHELL,
-        revision=1,
+        revision=revision,
         worker_state=state,
-        launched_at=NOW,
+        launched_at=launched_at,
     )
 
 
@@ -58,16 +58,31 @@ def test_the_agents_limit_counts_busy_workers_too() -> None:
     assert launches(10, fleet(WorkerState.BUSY, WorkerState.BUSY, limit=5)) == 3
 
 
-def test_launches_pause_after_failures_ever_longer_but_never_for_more_than_five_minutes() -> None:
+def test_a_task_that_does_not_start_within_three_minutes_is_replaced() -> None:
+    late = worker(WorkerState.STARTING, launched_at=NOW - STARTING_LIMIT)
+    assert launches(1, Fleet([late], [], None, warm=0, limit=10)) == 1
+
+
+def test_idle_workers_of_an_old_revision_are_refilled_before_they_leave() -> None:
+    old, new = worker(WorkerState.IDLE, 1, revision=1), worker(WorkerState.IDLE, 2, revision=2)
+    assert launches(0, Fleet([old], [], None, warm=1, limit=10, revision=2)) == 1
+    assert launches(0, Fleet([old, new], [], None, warm=1, limit=10, revision=2)) == 0
+
+
+def failed(seconds_ago: int, streak: int) -> LaunchFailure:
     why = Reason.of(ReasonCode.CAPACITY_UNAVAILABLE, "no room")
+    return LaunchFailure(reason=why, launched_at=NOW, failed_at=NOW - timedelta(seconds=seconds_ago), streak=streak)
 
-    def failed(seconds_ago: int, streak: int) -> LaunchFailure:
-        return LaunchFailure(reason=why, failed_at=NOW - timedelta(seconds=seconds_ago), streak=streak)
 
+def test_launches_pause_after_failures_ever_longer_but_never_for_more_than_five_minutes() -> None:
     assert launches(1, fleet(failure=failed(1, 1))) == 0
     assert launches(1, fleet(failure=failed(3, 1))) == 1
     assert launches(1, fleet(failure=failed(60, 6))) == 0
     assert launches(1, fleet(failure=failed(300, 1_000_000))) == 1
+
+
+def test_after_a_pause_a_single_task_tries_whether_launching_works_again() -> None:
+    assert launches(50, fleet(failure=failed(300, 3))) == 1
 
 
 @given(
@@ -81,7 +96,15 @@ def test_a_plan_is_never_more_than_is_missing_allowed_or_burstable(
     assert count >= 0
     assert count + of.supply(NOW) <= max(demand + warm, of.supply(NOW))
     assert count + of.total(NOW) <= max(limit, of.total(NOW))
-    assert count <= BURST
+
+
+@given(st.dictionaries(st.sampled_from(Agent), st.integers(1, 300)), st.integers(0, 150))
+def test_what_the_rate_allows_is_shared_out_whole_and_starves_nobody(wanted: dict[Agent, int], allowance: int) -> None:
+    shares = ration(wanted, allowance)
+    assert sum(shares.values()) == min(allowance, sum(wanted.values()))
+    assert all(shares.get(agent, 0) <= count for agent, count in wanted.items())
+    if allowance >= len(wanted):
+        assert all(shares.get(agent, 0) > 0 for agent in wanted)
 
 
 @given(st.integers(0, 250))

@@ -1,0 +1,101 @@
+"""The planner: reads demand and supply, plans, and launches at the rate that the account may launch at."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aws_lambda_powertools import Logger
+
+from capacity.launcher import Launcher
+from capacity.plan import Fleet, batches, plan, ration, runnable
+from outpost.domain.agents import Agent, AgentSettings
+from outpost.store.dispatches import Dispatches
+from outpost.store.launches import Launches
+from outpost.store.tenants import Tenants
+from outpost.store.workers import Workers
+
+logger = Logger(service="capacity")
+
+PACE_SECONDS = 0.5
+"""Between two rounds while the launch rate is the bottleneck: ten tasks, one RunTask call."""
+
+
+@dataclass(frozen=True)
+class Planner:
+    """One at a time, by the planner's lease. `now` and `sleep` are a clock's."""
+
+    agents: Mapping[Agent, AgentSettings]
+    dispatches: Dispatches
+    tenants: Tenants
+    workers: Workers
+    launches: Launches
+    launcher: Launcher
+    now: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    revisions: Mapping[Agent, int] = field(default_factory=dict)
+    """Latest revision of each agent's task definition; an agent that is missing drains nobody."""
+
+    def work(self, owner: str, until: datetime) -> None:
+        """Make supply equal to demand, as long as there is something to launch, at most `until`."""
+        if not self.launches.acquire(owner, self.now()):
+            logger.info("another planner is at work and will look again")
+            return
+        try:
+            self._work(owner, until)
+        except Exception:
+            self.launches.abandon(owner)
+            raise
+
+    def _work(self, owner: str, until: datetime) -> None:
+        while self.now() < until:
+            if self.run() > 0:
+                self.sleep(PACE_SECONDS)
+            elif self.launches.release(owner):
+                return
+            if not self.launches.renew(owner, self.now()):
+                return
+        self.launches.abandon(owner)  # the next start goes on
+
+    def run(self) -> int:
+        """Launch what is missing and the rate allows; return how many are still missing."""
+        at = self.now()
+        fleets = {agent: self._fleet(agent, settings, at) for agent, settings in self.agents.items()}
+        wanted = plan(self._demand(), fleets, at)
+        rate = self.launches.rate(at)
+        shares = ration(wanted, int(rate.tokens))
+        for agent, count in shares.items():
+            logger.info("launching", extra={"agent": agent, "count": count, "wanted": wanted[agent]})
+            for size in batches(count):
+                throttled = self.launcher.launch(agent, size)
+                rate = rate.model_copy(update={"tokens": 0.0}) if throttled else rate.take(size)
+                self.launches.keep_rate(rate)
+                if throttled:
+                    return sum(wanted.values())
+        return sum(wanted.values()) - sum(shares.values())
+
+    def _fleet(self, agent: Agent, settings: AgentSettings, at: datetime) -> Fleet:
+        for intent in self.launches.intents(agent):
+            self.launcher.reconcile(intent)
+        return Fleet(
+            alive=self.workers.alive(agent),
+            intents=list(self.launches.intents(agent)),
+            failure=self.launches.failure(agent),
+            warm=settings.warm_at(at),
+            limit=settings.limit,
+            revision=self.revisions.get(agent, 0),
+        )
+
+    def _demand(self) -> dict[Agent, int]:
+        waiting = {agent: list(self.dispatches.queues(agent)) for agent in self.agents}
+        free = {tenant_id: self._free(tenant_id) for tenants in waiting.values() for tenant_id in tenants}
+        queued = {
+            agent: {t: self.dispatches.queued(agent, t, limit=free[t]) for t in tenants if free[t]}
+            for agent, tenants in waiting.items()
+        }
+        return runnable(queued, free)
+
+    def _free(self, tenant_id: str) -> int:
+        tenant = self.tenants.get(tenant_id)
+        if tenant is None or tenant.status != "active":
+            return 0
+        return len(self.workers.slots(tenant_id).free(tenant.limits.concurrent))
