@@ -69,6 +69,10 @@ synth: $(READY) ## Write an environment's CloudFormation templates (ENV=dev OUT=
 nag: $(READY) ## Check every environment against the AWS Solutions rules
 	pytest tests/infra/test_compliance.py
 
+.PHONY: docs
+docs: .venv/.ready ## Write the generated pages: docs/configuration.md
+	@python tools/configuration_page.py
+
 .PHONY: diff
 diff: $(READY) ## Show what a deployment would change (ENV=dev; needs AWS credentials)
 	$(CDK) diff 'Outpost-$(ENV)/*'

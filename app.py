@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import App
+from aws_cdk import App, Validations
 
 from outpost.bundle import BundleError
-from outpost.config import ConfigError, load, second_migration
+from outpost.config import ConfigError, EnvironmentConfig, conflict, load
+from outpost_constructs.controls import OutpostControls
 from stacks.stage import OutpostStage
 
 ROOT = Path(__file__).resolve().parent
@@ -28,17 +29,20 @@ class OutpostApp(App):
     def __init__(self, *, outdir: str | None = None, context: Mapping[str, Any] | None = None) -> None:
         flags = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
         super().__init__(outdir=outdir, context={**flags, **(context or {})}, analytics_reporting=False)
-        configs = {path: load(path) for path in self._files()}
-        if problem := second_migration(configs):
-            raise problem
-        self.stages = [OutpostStage(self, config=config) for config in configs.values()]
+        Validations.of(self).add_plugins(OutpostControls())
+        self.stages = [OutpostStage(self, config=config) for config in self._configs()]
 
-    def _files(self) -> list[Path]:
-        if config := self.node.try_get_context("config"):
-            return [ROOT / config]
+    def _configs(self) -> list[EnvironmentConfig]:
+        """Read what to synthesize. The files in `config/` stand beside each other, so all of them must be good."""
+        if file := self.node.try_get_context("config"):
+            return [load(ROOT / file)]
+        configs = {path: load(path) for path in sorted((ROOT / "config").glob("*.toml"))}
+        if problem := conflict(configs):
+            raise problem
         if name := self.node.try_get_context("environment"):
-            return [ROOT / "config" / f"{name}.toml"]
-        return sorted((ROOT / "config").glob("*.toml"))
+            path = ROOT / "config" / f"{name}.toml"
+            return [configs[path] if path in configs else load(path)]
+        return list(configs.values())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ Only the CDK app and `outpost.local` use it; what runs gets environment variable
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from outpost.config.errors import ConfigError, Problem, problems_of
 from outpost.config.invariants import broken_invariants
 from outpost.config.model import AgentConfig, EnvironmentConfig
 
-__all__ = ["AgentConfig", "ConfigError", "EnvironmentConfig", "load", "second_migration"]
+__all__ = ["AgentConfig", "ConfigError", "EnvironmentConfig", "conflict", "load"]
 
 
 def load(path: Path) -> EnvironmentConfig:
@@ -39,13 +40,22 @@ def load(path: Path) -> EnvironmentConfig:
     return config
 
 
-def second_migration(configs: Mapping[Path, EnvironmentConfig]) -> ConfigError | None:
-    """Return the error of a second environment of an account and region that has migration enabled, if there is one."""
-    first: dict[tuple[str, str], str] = {}
-    for path, config in configs.items():
-        place = (config.account, config.region)
-        if config.migration.enabled and first.setdefault(place, config.name) != config.name:
-            allowed = f"true in one environment of account {config.account}, region {config.region}: {first[place]}"
-            remedy = "Set it to false here, or there: both would own the secret outpost/api-endpoint."
-            return ConfigError(path, [Problem("migration.enabled", True, allowed, remedy)])
+def conflict(configs: Mapping[Path, EnvironmentConfig]) -> ConfigError | None:
+    """Return the error of the first environment that cannot exist beside another one, if there is one."""
+    for (_, first), (path, second) in combinations(configs.items(), 2):
+        if problems := list(_conflicts(first, second)):
+            return ConfigError(path, problems)
     return None
+
+
+def _conflicts(first: EnvironmentConfig, second: EnvironmentConfig) -> Iterator[Problem]:
+    place = (first.account, first.region)
+    if first.name == second.name:
+        yield Problem("name", second.name, f"a name that no other environment has: not {first.name}", "choose another")
+    if first.network.cidr.overlaps(second.network.cidr):
+        allowed = f"a network that does not overlap {first.network.cidr} of {first.name}"
+        yield Problem("network.cidr", str(second.network.cidr), allowed, "choose another: peered networks must differ")
+    if first.migration.enabled and second.migration.enabled and place == (second.account, second.region):
+        allowed = f"true in one environment of account {first.account}, region {first.region}: {first.name}"
+        remedy = "Set it to false here, or there: both would own the secret outpost/api-endpoint."
+        yield Problem("migration.enabled", True, allowed, remedy)

@@ -1,6 +1,7 @@
 """The rules between the fields of a configuration; each broken one is a `Problem` with its remedy."""
 
 from collections.abc import Iterable
+from itertools import combinations
 
 from outpost.config.errors import Problem
 from outpost.config.model import AgentConfig, EnvironmentConfig
@@ -23,6 +24,9 @@ def broken_invariants(config: EnvironmentConfig) -> list[Problem]:
     return [
         *_zone_problems(config),
         *_exposure_problems(config),
+        *_tls_problems(config),
+        *_retention_problems(config),
+        *(_prod_problems(config) if config.name == "prod" else ()),
         *_scaling_problems(config),
         *_fargate_problems("control_plane", config.control_plane.cpu, config.control_plane.memory),
         *(problem for agent, settings in config.enabled_agents.items() for problem in _agent_problems(agent, settings)),
@@ -44,32 +48,106 @@ def _zone_problems(config: EnvironmentConfig) -> list[Problem]:
         problems.append(
             Problem("network.cidr", str(config.network.cidr), "a /16 to a /24", "choose a size that a VPC can have")
         )
+    if config.network.nat_count > len(config.zones):
+        problems.append(
+            Problem(
+                "network.nat_count",
+                config.network.nat_count,
+                f"1 to {len(config.zones)}, the number of zones",
+                "name more zones or fewer NATs",
+            )
+        )
     return problems
 
 
 def _exposure_problems(config: EnvironmentConfig) -> list[Problem]:
-    encrypted = config.tls.certificate_arn is not None
+    cidrs = [str(cidr) for cidr in config.ingress.cidrs]
+    public = any(cidr.prefixlen == 0 for cidr in config.ingress.cidrs)
     problems = []
-    if not encrypted and any(cidr.prefixlen == 0 for cidr in config.ingress.cidrs):
+    if public and not config.tls.enabled:
         problems.append(
             Problem(
                 "ingress.cidrs",
-                [str(cidr) for cidr in config.ingress.cidrs],
+                cidrs,
                 "narrower networks while the listener speaks plain HTTP",
                 "set tls.certificate_arn, or name your networks: API keys must not cross the internet in clear",
             )
         )
-    if not encrypted and config.name == "prod":
+    if public and not config.ingress.waf:
+        problems.append(
+            Problem("ingress.waf", False, "true when everybody may connect", "set it, or name your networks")
+        )
+    for one, other in combinations(config.ingress.cidrs, 2):
+        if one.overlaps(other):
+            inner = min(one, other, key=lambda cidr: cidr.num_addresses)
+            problems.append(
+                Problem(
+                    "ingress.cidrs",
+                    cidrs,
+                    "networks that do not overlap",
+                    f"remove {inner}: another one contains it",
+                )
+            )
+    return problems
+
+
+def _tls_problems(config: EnvironmentConfig) -> list[Problem]:
+    tls = config.tls
+    problems = []
+    if tls.domain and not tls.enabled:
+        problems.append(
+            Problem(
+                "tls.domain",
+                tls.domain,
+                "left out without a certificate",
+                "set tls.certificate_arn, or tls.zone_id to get a certificate for it",
+            )
+        )
+    if tls.zone_id and not tls.domain:
+        problems.append(Problem("tls.domain", None, "a host name in the zone", "name it, or remove tls.zone_id"))
+    return problems
+
+
+def _retention_problems(config: EnvironmentConfig) -> list[Problem]:
+    retention = config.retention
+    problems = []
+    if retention.lock_days and config.removal == "destroy":
+        problems.append(
+            Problem(
+                "retention.lock_days",
+                retention.lock_days,
+                '0 with removal = "destroy"',
+                'a locked bucket cannot be deleted: set removal = "retain"',
+            )
+        )
+    if retention.lock_days > retention.audit_days:
+        problems.append(
+            Problem(
+                "retention.lock_days",
+                retention.lock_days,
+                f"0 to {retention.audit_days}, as audit_days",
+                "trails cannot expire before their lock ends",
+            )
+        )
+    return problems
+
+
+def _prod_problems(config: EnvironmentConfig) -> list[Problem]:
+    """Return what other environments may do, but prod never."""
+    problems = []
+    if not config.tls.enabled:
         problems.append(
             Problem(
                 "tls.certificate_arn", None, "the ARN of an ACM certificate", "prod never speaks plain HTTP: set it"
             )
         )
-    if config.tls.domain and not encrypted:
+    if config.removal != "retain":
+        problems.append(Problem("removal", config.removal, "retain", "prod's data survives its stacks: set it"))
+    if not config.deletion_protection:
+        problems.append(Problem("deletion_protection", False, "true", "prod is not deleted by accident: set it"))
+    if Agent.SHELL in config.enabled_agents:
         problems.append(
-            Problem(
-                "tls.domain", config.tls.domain, "left out without a certificate", "set tls.certificate_arn as well"
-            )
+            Problem("agents.shell.enabled", True, "false in prod", "it runs any script: remove the table or disable it")
         )
     return problems
 

@@ -56,7 +56,7 @@ class TlsConfig(_Section):
     zone_id: str | None = Field(
         default=None,
         pattern=r"^Z[A-Z0-9]{4,31}$",
-        description="id of the Route 53 zone of the domain: gets its record and, without certificate_arn, a certificate",
+        description="Route 53 zone of the domain: gets its record and, without certificate_arn, a certificate",
     )
 
     @property

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from outpost.config import ConfigError, load
+from outpost.config import ConfigError, EnvironmentConfig, conflict, load
+from outpost.config.model import MigrationConfig
 from tests.infra.conftest import ROOT
 
 DEV = (ROOT / "config" / "dev.toml").read_text()
@@ -46,6 +47,14 @@ def edited(folder: Path, *edits: tuple[str, str]) -> Path:
         ('account = "111111111111"', "", ["account is missing", "12 digits", "Add it"]),
         ("logs_days = 30", "logs_days = 31", ["retention.logs_days is 31", "CloudWatch Logs offers"]),
         ("# [tls]", '[tls]\ndomain = "a.example"', ["tls.domain is 'a.example'", "tls.certificate_arn"]),
+        ("# [tls]", '[tls]\nzone_id = "Z123456"', ["tls.domain is missing", "remove tls.zone_id"]),
+        ('"10.0.0.0/8"', '"10.0.0.0/8", "10.1.0.0/16"', ["networks that do not overlap", "remove 10.1.0.0/16"]),
+        ('"10.0.0.0/8"', '"0.0.0.0/0"', ["ingress.waf is False", "true when everybody may connect"]),
+        ('nat = "instance"', 'nat = "instance"\nnat_count = 3', ["network.nat_count is 3", "the number of zones"]),
+        ("audit_days = 365", "audit_days = 365\nlock_days = 30", ["retention.lock_days is 30", 'removal = "retain"']),
+        ("audit_days = 365", "audit_days = 365\nlock_days = 400", ["retention.lock_days is 400", "0 to 365"]),
+        ("spot_share = 100", "spot_share = 101", ["agents.shell.spot_share is 101", "percent of launches"]),
+        ("spot_share = 100", "spot = true", ["agents.shell.spot is True", "Remove it or correct its name"]),
     ],
 )
 def test_a_fault_is_named_with_file_field_value_what_is_allowed_and_the_remedy(
@@ -67,9 +76,45 @@ def test_a_scaling_range_must_not_be_empty(tmp_path: Path) -> None:
         load(edited(tmp_path, ("minimum = 1", "minimum = 5")))
 
 
-def test_prod_never_speaks_plain_http(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tls\.certificate_arn is missing.*prod never speaks plain HTTP"):
+def test_prod_is_encrypted_kept_and_runs_no_scripts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
         load(edited(tmp_path, ('name = "dev"', 'name = "prod"')))
+
+    assert "tls.certificate_arn is missing" in str(caught.value)
+    assert {problem.field for problem in caught.value.problems} == {
+        "tls.certificate_arn",
+        "removal",
+        "deletion_protection",
+        "agents.shell.enabled",
+    }
+
+
+@pytest.mark.parametrize(
+    ("second", "field"),
+    [
+        ({"network": {"cidr": "10.61.128.0/20"}}, "network.cidr"),
+        ({"name": "dev"}, "name"),
+        ({"migration": {"enabled": True}}, "migration.enabled"),
+    ],
+)
+def test_environments_must_fit_beside_each_other(second: dict[str, object], field: str) -> None:
+    dev = load(ROOT / "config" / "dev.toml")
+    first = dev.model_copy(update={"migration": MigrationConfig(enabled=True)})
+    base = dev.model_dump() | {"name": "other", "network": {"cidr": "10.99.0.0/16"}} | second
+    base["network"] = dev.network.model_dump() | base["network"]
+    other = EnvironmentConfig.model_validate(base)
+
+    problem = conflict({Path("dev.toml"): first, Path("other.toml"): other})
+
+    assert problem is not None
+    assert [found.field for found in problem.problems] == [field]
+    assert str(problem).startswith("other.toml")
+
+
+def test_the_environments_of_this_checkout_fit_beside_each_other() -> None:
+    configs = {path: load(path) for path in (ROOT / "config").glob("*.toml")}
+
+    assert conflict(configs) is None
 
 
 def test_with_a_certificate_the_world_may_connect(tmp_path: Path) -> None:
@@ -79,7 +124,7 @@ def test_with_a_certificate_the_world_may_connect(tmp_path: Path) -> None:
         edited(
             tmp_path,
             ("# [tls]", f'[tls]\ncertificate_arn = "{certificate}"'),
-            ('"10.0.0.0/8"', '"0.0.0.0/0"'),
+            ('cidrs = ["10.0.0.0/8"]', 'cidrs = ["0.0.0.0/0"]\nwaf = true'),
         )
     )
 
@@ -101,7 +146,7 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 
 def test_a_missing_environment_names_those_that_exist() -> None:
-    with pytest.raises(ConfigError, match="environments here: dev, local"):
+    with pytest.raises(ConfigError, match="environments here: dev, local, prod, staging"):
         load(ROOT / "config" / "production.toml")
 
 
