@@ -1,0 +1,1 @@
+"""The seven controls of the migration, as rules over templates (`rules`) and their names (`catalogue`)."""
