@@ -60,6 +60,7 @@ LastEventId = Annotated[
 
 @router.get(
     "/dispatch/{dispatch_id}/events",
+    status_code=200,
     summary="Watch a dispatch",
     response_class=EventStream,
     responses=errors(400, 404)
