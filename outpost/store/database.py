@@ -111,9 +111,13 @@ class Database:
             raise_conflict(error)
         return from_attributes(answer["Attributes"])
 
-    def delete(self, table: str, pk: str, sk: str) -> None:
-        """Delete one item, if it is there."""
-        self.client.delete_item(TableName=table, Key=key(pk, sk))
+    def delete(self, table: str, pk: str, sk: str, condition: str | None = None) -> None:
+        """Delete one item, if it is there. Raises `ConflictError` when the condition does not hold."""
+        request: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        try:
+            self.client.delete_item(TableName=table, Key=key(pk, sk), **request)
+        except ClientError as error:
+            raise_conflict(error)
 
     def transact(self, writes: Sequence["TransactWriteItemTypeDef"]) -> None:
         """Write all or nothing. Raises `ConflictError` with a code per item."""

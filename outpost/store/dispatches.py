@@ -15,6 +15,7 @@ from outpost.domain.lifecycle import Event, apply
 from outpost.store.database import ConflictError, Database, Item, expression_values, key, to_attributes
 from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE, BY_QUEUE, BY_TENANT, ROW
 from outpost.store.wakeups import Wakeups
+from outpost.store.workspaces import giving_back
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -45,6 +46,10 @@ class IdempotencyConflictError(Exception):
     """The idempotency key was used with another body."""
 
 
+class WorkspaceTakenError(Exception):
+    """Another dispatch holds the workspace, or it has just been deleted."""
+
+
 class ContentionError(Exception):
     """The row changed under every try; the caller may try again."""
 
@@ -72,21 +77,34 @@ class Dispatches:
         self._db = database
         self._wakeups = wakeups
 
-    def create(self, row: Dispatch, task: str, daily_limit: int, idempotency: Idempotency | None = None) -> Dispatch:
+    def create(
+        self,
+        row: Dispatch,
+        task: str,
+        daily_limit: int,
+        idempotency: Idempotency | None = None,
+        workspace: "TransactWriteItemTypeDef | None" = None,
+    ) -> Dispatch:
         """Write row and task, count the day, and wake a worker. Returns an earlier row when the request is a replay.
 
-        Raises `DailyLimitError` and `IdempotencyConflictError`; then nothing is written.
+        `workspace` is the write by which the dispatch takes its workspace. Raises `DailyLimitError`,
+        `IdempotencyConflictError` and `WorkspaceTakenError`; then nothing is written.
         """
         writes = self._creation(row, task, daily_limit, idempotency)
+        if workspace:
+            writes.append(workspace)
         for race in range(1, MAX_RACES + 1):
             try:
                 self._db.transact(writes)
             except ConflictError as refused:
-                if idempotency and (earlier := self._replay(row.tenant_id, idempotency, row.created_at)):
+                if idempotency and (earlier := self.replay(row.tenant_id, idempotency, row.created_at)):
                     return earlier
                 if refused.codes[2] == "ConditionalCheckFailed":
                     msg = f"tenant {row.tenant_id} has used its {daily_limit} dispatches of today"
                     raise DailyLimitError(msg) from refused
+                if workspace and refused.codes[-1] == "ConditionalCheckFailed":
+                    msg = f"workspace {row.spec.workspace_id} is in use: dispatch again when its dispatch has ended"
+                    raise WorkspaceTakenError(msg) from refused
                 # Every dispatch of a tenant writes the day's counter: who collided there must not do so again.
                 time.sleep(random.uniform(0, race * RACE_PAUSE))  # noqa: S311 - spreads, hides nothing
                 continue
@@ -137,7 +155,8 @@ class Dispatches:
             },
         }
 
-    def _replay(self, tenant_id: str, idempotency: Idempotency, at: datetime) -> Dispatch | None:
+    def replay(self, tenant_id: str, idempotency: Idempotency, at: datetime) -> Dispatch | None:
+        """Return what an earlier request made, if this is its repetition. Raises `IdempotencyConflictError`."""
         item = self._db.get(self._db.dispatches, f"IDEMPOTENCY#{tenant_id}#{idempotency.key}", "IDEMPOTENCY")
         if item is None or int(item["expires_at"]) < _epoch(at):
             return None
@@ -177,7 +196,7 @@ class Dispatches:
         raise ContentionError(f"dispatch {dispatch_id} changed under {MAX_RACES} tries of {type(event).__name__}")
 
     def replacement(self, row: Dispatch, changed: Dispatch) -> list["TransactWriteItemTypeDef"]:
-        """Return the writes that replace `row` by `changed` and free the slot that it gives up."""
+        """Return the writes that replace `row` by `changed` and free the slot and the workspace that it gives up."""
         writes: list[TransactWriteItemTypeDef] = [
             {
                 "Put": {
@@ -200,6 +219,8 @@ class Dispatches:
                     },
                 },
             )
+        if row.spec.workspace_id is not None and changed.status.terminal:
+            writes.append(giving_back(self._db, row))
         return writes
 
     def _wake_after(self, changed: Dispatch) -> None:

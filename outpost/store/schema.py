@@ -9,7 +9,7 @@ Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` 
 | tenants | `TENANT#<id>`/`TENANT`, `KEY#<sha256>`/`KEY` |
 | workers | `WORKER#<id>`/`WORKER`, `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, |
 | | `LEASE#planner`/`LEASE`, `SWEEP`/`OBSERVATIONS` |
-| workspaces | `WORKSPACE#<tenant>#<id>`/`WORKSPACE` |
+| workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>` |
 """
 
 from dataclasses import dataclass
@@ -39,6 +39,7 @@ class Table:
     name: str
     indexes: tuple[Index, ...] = ()
     stream: bool = False
+    """Changes start a function: new dispatches the planner, deleted workspaces the reaper."""
 
 
 BY_TENANT = Index("by-tenant", "tenant_id", "id")
@@ -57,4 +58,4 @@ ACTIVE_SHARDS = 8
 DISPATCHES = Table("dispatches", (BY_TENANT, BY_ACTIVE, BY_QUEUE), stream=True)
 TENANTS = Table("tenants", (KEYS_BY_TENANT,))
 WORKERS = Table("workers", (BY_AGENT,))
-WORKSPACES = Table("workspaces")
+WORKSPACES = Table("workspaces", stream=True)

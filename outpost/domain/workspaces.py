@@ -1,0 +1,39 @@
+"""Persistent workspaces: files that outlive a dispatch, for the next one to go on with."""
+
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict
+
+LIFETIME = timedelta(days=30)
+"""How long a workspace is kept after its last use."""
+GIB = 1024**3
+
+
+class Workspace(BaseModel):
+    """The row of a workspace. Its files are an archive on the file system that only workers mount."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    tenant_id: str
+    repo: str | None = None
+    """What it was made from, with `branch`; a later dispatch goes on with it and clones nothing."""
+    branch: str | None = None
+    size_bytes: int = 0
+    """What its archive takes on the file system."""
+    created_at: datetime
+    used_at: datetime
+    expires_at: int
+    """Epoch seconds; each use moves it."""
+    dispatch_id: str | None = None
+    """The dispatch that holds it, from its acceptance to its end: one at a time."""
+
+
+def expiry(used_at: datetime) -> int:
+    """Return when a workspace ends that is not used again, as epoch seconds."""
+    return int((used_at + LIFETIME).timestamp())
+
+
+def archive_name(tenant_id: str, workspace_id: str) -> str:
+    """Return the name of a workspace's archive below the file system's root."""
+    return f"{tenant_id}/{workspace_id}.tar.zst"

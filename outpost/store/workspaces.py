@@ -1,0 +1,123 @@
+"""The rows of persistent workspaces.
+
+A dispatch takes one in the write that accepts it and gives it back in the write that ends it.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from outpost.domain.dispatch import Dispatch
+from outpost.domain.workspaces import Workspace, expiry
+from outpost.store.database import ConflictError, Database, Item, expression_values, from_attributes, key, to_attributes
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+
+class WorkspaceInUseError(Exception):
+    """A dispatch holds the workspace."""
+
+
+class Workspaces:
+    """The workspaces table: a partition per tenant, so that a list is one consistent query."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def get(self, tenant_id: str, workspace_id: str) -> Workspace | None:
+        """Read a tenant's workspace, or None."""
+        item = self._db.get(self._db.workspaces, *_keys(tenant_id, workspace_id))
+        return _decode(item) if item else None
+
+    def all(self, tenant_id: str, before: str | None = None) -> Iterator[Workspace]:
+        """Yield a tenant's workspaces, newest first; those older than one when it is named."""
+        pk, last = _keys(tenant_id, before or "~")
+        items = self._db.query(
+            self._db.workspaces,
+            "pk = :tenant AND sk < :last",
+            {"tenant": pk, "last": last},
+            newest_first=True,
+            page_size=100,
+        )
+        yield from map(_decode, items)
+
+    def creating(self, workspace: Workspace) -> "TransactWriteItemTypeDef":
+        """Return the write of a new workspace, held from the start by the dispatch that it is made for."""
+        pk, sk = _keys(workspace.tenant_id, workspace.id)
+        return {
+            "Put": {
+                "TableName": self._db.workspaces,
+                "Item": to_attributes({"pk": pk, "sk": sk} | workspace.model_dump(mode="json")),
+                "ConditionExpression": "attribute_not_exists(pk)",
+            },
+        }
+
+    def taking(self, row: Dispatch) -> "TransactWriteItemTypeDef":
+        """Return the write by which a dispatch takes a known workspace, if it is there and nobody holds it."""
+        at = row.created_at
+        return {
+            "Update": {
+                "TableName": self._db.workspaces,
+                "Key": key(*_keys(row.tenant_id, row.spec.workspace_id or "")),
+                "UpdateExpression": "SET dispatch_id = :id, used_at = :now, expires_at = :expiry",
+                "ConditionExpression": "attribute_not_exists(dispatch_id) AND expires_at > :epoch",
+                "ExpressionAttributeValues": expression_values(
+                    {"id": row.id, "now": at.isoformat(), "expiry": expiry(at), "epoch": int(at.timestamp())}
+                ),
+            },
+        }
+
+    def saved(self, row: Dispatch, size_bytes: int, at: datetime) -> None:
+        """Account for the files that the holder wrote back. Raises `ConflictError` when it holds them no more."""
+        self._db.update(
+            self._db.workspaces,
+            *_keys(row.tenant_id, row.spec.workspace_id or ""),
+            "SET size_bytes = :size, used_at = :now, expires_at = :expiry",
+            "dispatch_id = :id",
+            size=size_bytes,
+            now=at.isoformat(),
+            expiry=expiry(at),
+            id=row.id,
+        )
+
+    def delete(self, workspace: Workspace) -> None:
+        """Delete the row of a workspace that nobody holds. Raises `WorkspaceInUseError`.
+
+        Its files then belong to nobody: the reaper follows the table's stream and removes them.
+        """
+        try:
+            self._db.delete(
+                self._db.workspaces,
+                *_keys(workspace.tenant_id, workspace.id),
+                "attribute_not_exists(dispatch_id)",
+            )
+        except ConflictError as refused:
+            raise WorkspaceInUseError(f"workspace {workspace.id} is in use: cancel or await its dispatch") from refused
+
+
+def giving_back(database: Database, row: Dispatch) -> "TransactWriteItemTypeDef":
+    """Return the write by which an ending dispatch gives its workspace back."""
+    return {
+        "Update": {
+            "TableName": database.workspaces,
+            "Key": key(*_keys(row.tenant_id, row.spec.workspace_id or "")),
+            "UpdateExpression": "REMOVE dispatch_id",
+            "ConditionExpression": "dispatch_id = :id",
+            "ExpressionAttributeValues": expression_values({"id": row.id}),
+        },
+    }
+
+
+def workspace_of(keys: Item) -> tuple[str, str]:
+    """Return tenant and id of the workspace whose encoded keys a stream record names."""
+    plain = from_attributes(keys)
+    return plain["pk"].removeprefix("TENANT#"), plain["sk"].removeprefix("WORKSPACE#")
+
+
+def _keys(tenant_id: str, workspace_id: str) -> tuple[str, str]:
+    return f"TENANT#{tenant_id}", f"WORKSPACE#{workspace_id}"
+
+
+def _decode(item: Item) -> Workspace:
+    return Workspace.model_validate(item)
