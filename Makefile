@@ -42,12 +42,17 @@ up: $(READY) ## Deploy Outpost to the embedded AWS on this machine and run a tas
 down: .venv/.ready ## Stop and remove what `make up` started
 	@outpost local down
 
+.PHONY: v1
+v1: .venv/.ready ## Add a v1 host to migrate from to the running environment, for `outpost migrate`
+	@outpost local v1
+
 .PHONY: test
-test: lint ## Run every test: lint, types, unit, infrastructure, end-to-end
+test: lint ## Run lint, types, unit, infrastructure and end-to-end tests
 	pytest
 
 .PHONY: test-full
 test-full: test ## Run every test, the long ones too
+	pytest -m full
 
 .PHONY: lint
 lint: $(READY) ## Check format, style, types and the direction of imports

@@ -99,10 +99,9 @@ def test_one_tenants_long_queue_does_not_delay_anothers_first_task(store: Store,
 
 def test_a_suspended_tenants_work_waits(store: Store, broker: Broker) -> None:
     store.dispatch()
-    tenant = store.tenants.get("acme")
-    store.tenants.replace(tenant.model_copy(update={"status": "suspended"}))
+    store.tenants.change("acme", status="suspended")
     assert ask(broker).assignment is None
-    store.tenants.replace(tenant)
+    store.tenants.change("acme", status="active")
     assert ask(broker).assignment is not None
 
 
