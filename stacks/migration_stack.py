@@ -1,6 +1,6 @@
 """Migration: the tools to leave v1 with. Optional; one environment of an account and region has them."""
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnOutput, Fn, Stack
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
@@ -31,7 +31,7 @@ class MigrationStack(Stack):
         super().__init__(scope, construct_id, description=f"Outpost {config.name}: migration from v1")
         self.secret = EndpointSecret(self, "Endpoint", config=config)
         bucket = audit.trail.bucket
-        environment = {Env.ENVIRONMENT: config.name, Env.AUDIT_BUCKET: bucket.bucket_name}
+        environment: dict[str, str] = {Env.ENVIRONMENT: config.name, Env.AUDIT_BUCKET: bucket.bucket_name}
         balancer = control_plane.load_balancer.balancer
         target_group = control_plane.api.target_group
         self.watch = LegacyWatch(self, "LegacyWatch", bucket=bucket, environment=environment, config=config)
@@ -42,11 +42,11 @@ class MigrationStack(Stack):
             environment={
                 **environment,
                 Env.LOAD_BALANCER: balancer.load_balancer_full_name,
-                Env.TARGET_GROUP: target_group.target_group_full_name,
+                Env.TARGET_GROUP: Fn.select(5, Fn.split(":", target_group.target_group_arn)),
             },
             config=config,
         )
-        self.alarms = Alarms(self, "Alarms", config=config)
+        self.alarms = Alarms(self, "Alarms", topic=data.notices)
         self.alarms.add_at_once("LegacyDispatch", self.watch.metric, description="A client still dispatches by v1")
         self.alarms.add_at_once("RollbackProposed", self.monitor.metric, description="The monitor proposes a rollback")
         values = {

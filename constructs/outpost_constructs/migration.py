@@ -13,7 +13,14 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import ENDPOINT_SECRET_NAME, LEGACY_DISPATCHES, METRIC_NAMESPACE
-from outpost_constructs.acknowledge import acknowledge, acknowledge_wildcard, printed
+from outpost_constructs.acknowledge import (
+    KNOWS_NO_RESOURCE,
+    NAMED_AT_RUN_TIME,
+    acknowledge,
+    acknowledge_wildcard,
+    printed,
+)
+from outpost_constructs.environment_key import WRITE, grant_key
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.queues import FailedDeliveries
 from outpost_constructs.translation import removal_policy
@@ -100,8 +107,9 @@ def grant_documents(bucket: s3.IBucket, grantee: iam.IGrantable, *actions: str) 
     acknowledge_wildcard(
         grantee,
         f"{printed(bucket, bucket.bucket_arn)}/{_MIGRATION}",
-        "Runs of the migration have names of their own below this prefix",
+        NAMED_AT_RUN_TIME,
     )
+    grant_key(bucket.encryption_key, grantee, "s3", WRITE)
     iam.Grant.add_to_principal(
         grantee=grantee, actions=list(actions), resource_arns=[bucket.arn_for_objects(_MIGRATION)]
     )
@@ -110,7 +118,7 @@ def grant_documents(bucket: s3.IBucket, grantee: iam.IGrantable, *actions: str) 
 
 def grant_account(grantee: iam.IGrantable, *actions: str) -> None:
     """Allow reading actions that know no resource."""
-    acknowledge_wildcard(grantee, "*", "These actions know no resource: history, metrics and commands are the account's")
+    acknowledge_wildcard(grantee, "*", KNOWS_NO_RESOURCE)
     iam.Grant.add_to_principal(grantee=grantee, actions=list(actions), resource_arns=["*"])
 
 

@@ -35,7 +35,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     level = logger.warning if judged.counts else logger.info
     level(
         "SendCommand",
-        extra={"kind": judged.kind, "caller": judged.caller, "command": judged.command_id, "at": judged.time.isoformat()},
+        extra={
+            "kind": judged.kind,
+            "caller": judged.caller,
+            "command": judged.command_id,
+            "at": judged.time.isoformat(),
+        },
     )
     boto3.client("cloudwatch", config=CLIENT_CONFIG).put_metric_data(
         Namespace=METRIC_NAMESPACE,

@@ -31,9 +31,7 @@ def _watch() -> Watch:
         documents=_documents(),
         sources=AccountSources(
             cloudwatch=boto3.client("cloudwatch", config=CLIENT_CONFIG),
-            trail=Trail(
-                boto3.client("cloudtrail", config=CLIENT_CONFIG), boto3.client("ssm", config=CLIENT_CONFIG)
-            ),
+            trail=Trail(boto3.client("cloudtrail", config=CLIENT_CONFIG), boto3.client("ssm", config=CLIENT_CONFIG)),
             load_balancer=os.environ[Env.LOAD_BALANCER],
             target_group=os.environ[Env.TARGET_GROUP],
             instance_id=host.value.instance_id if host else None,

@@ -19,6 +19,7 @@ from outpost.local import processes
 from outpost.local.environment import DEFAULT_GIT_PORT, DEFAULT_PORT, LocalEnvironment
 from outpost.local.errors import LocalError
 from outpost.local.settings import Engine
+from outpost.local.v1 import ensure_host
 
 app = typer.Typer(help="Run a whole Outpost on this machine, on an embedded AWS.", no_args_is_help=True)
 
@@ -42,14 +43,14 @@ def up(
 def down() -> None:
     """Stop what `up` started and remove its data; nothing else."""
     with _explained(), step("Stopped and removed"):
-        _present().remove()
+        present().remove()
 
 
 @app.command()
 def status(as_json: Json = False) -> None:
     """Show what runs."""
     with _explained():
-        environment = _present()
+        environment = present()
         found = environment.status()
         if as_json:
             print(json.dumps(asdict(found)))
@@ -73,7 +74,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines")] = 50,
 ) -> None:
     """Print the log of the embedded AWS, of the git server or of a task."""
-    folder = _present().settings.logs_dir
+    folder = present().settings.logs_dir
     known = {log.stem: log for log in [*folder.glob("*.log"), *folder.glob("tasks/*.log")]}
     if part not in known:
         show_error(f"There is no log of {part!r}. There are: {' '.join(known) or 'none; start it with make up'}")
@@ -83,17 +84,33 @@ def logs(
         print(line, end="")
 
 
+@app.command()
+def v1() -> None:
+    """Add a v1 host to migrate from: a managed instance with v1's scripts, which answers SSM Run Command."""
+    with _explained():
+        environment = present()
+        if not environment.status().deployed:
+            raise LocalError("nothing is deployed; start it: make up")
+        with step("v1 host registered with Systems Manager"):
+            repository = environment.git.create_sample_repository()
+            host = ensure_host(environment.settings.data_dir, environment.git.url)
+    out.print(f"{host.instance_id} answers SSM Run Command; its disk is in {host.base}")
+    err.print("\nTry next, in this order (the scripts are v1's, the sample repository is the git server's):")
+    for arguments in ("preflight", "audit", "archive", f"shadow --repo {repository} --agent shell", "status"):
+        err.print(f"  outpost migrate {arguments}")
+
+
 @app.command("operator-key")
 def print_operator_key() -> None:
     """Print the operator's key, for `keys` and `tenants`: OUTPOST_API_KEY=$(outpost local operator-key)."""
     with _explained():
-        environment = _present()
+        environment = present()
         if not environment.status().deployed:
             raise LocalError("nothing is deployed; start it: make up")
         print(operator_key(environment))
 
 
-def _present() -> LocalEnvironment:
+def present() -> LocalEnvironment:
     """Return the environment of this checkout, on the ports on which it runs."""
     server, git = (processes.find(name, DATA) for name in ("server", "git"))
     return LocalEnvironment(DATA, server.port if server else DEFAULT_PORT, git.port if git else DEFAULT_GIT_PORT)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from outpost.cli import admin, dispatches, local
+from outpost.cli import admin, dispatches, local, mcp, migrate, verify
 from outpost.cli.connection import URL_VARIABLE
 from outpost.cli.output import out
 
@@ -33,9 +33,12 @@ app.command()(dispatches.logs)
 app.command("list")(dispatches.list_)
 app.command()(dispatches.cancel)
 app.command()(dispatches.artifacts)
+app.command()(mcp.mcp)
 app.add_typer(admin.keys, name="keys")
 app.add_typer(admin.tenants, name="tenants")
 app.add_typer(local.app, name="local")
+app.add_typer(migrate.app, name="migrate")
+app.add_typer(verify.app, name="verify")
 
 
 @app.command()

@@ -56,7 +56,9 @@ def checks(found: Figures, *, whole: int) -> list[Check]:
             "success",
             f"Success rate above {SUCCESS:.0%}",
             _settled(
-                found.success_rate, bad=found.success_rate is not None and found.success_rate <= SUCCESS, complete=complete
+                found.success_rate,
+                bad=found.success_rate is not None and found.success_rate <= SUCCESS,
+                complete=complete,
             ),
             f"{_shown(found.success_rate, '%')} of {found.requests} requests; {span}",
         ),
@@ -69,7 +71,9 @@ def checks(found: Figures, *, whole: int) -> list[Check]:
         _judged(
             "errors",
             f"Error rate below {ERRORS:.0%}",
-            _settled(found.error_rate, bad=found.error_rate is not None and found.error_rate >= ERRORS, complete=complete),
+            _settled(
+                found.error_rate, bad=found.error_rate is not None and found.error_rate >= ERRORS, complete=complete
+            ),
             f"{_shown(found.error_rate, '%')} of {found.requests} requests; {span}",
         ),
         _judged(

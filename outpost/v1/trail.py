@@ -36,14 +36,11 @@ class Trail:
         `instance_id` None means any instance.
         """
         attribute = {"AttributeKey": "EventName", "AttributeValue": "SendCommand"}
-        found = [
-            SendCommand.of(record_of(event)) for event in self._events(start, end, LookupAttributes=[attribute])
-        ]
+        found = [SendCommand.of(record_of(event)) for event in self._events(start, end, LookupAttributes=[attribute])]
         ours = [
             event
             for event in found
-            if start <= event.time < end
-            and (event.command_id if instance_id is None else concerns(event, instance_id))
+            if start <= event.time < end and (event.command_id if instance_id is None else concerns(event, instance_id))
         ]
         return sorted((self.judged(event) for event in ours), key=lambda call: call.time)
 
@@ -56,14 +53,11 @@ class Trail:
         return text_of(commands[0].get("Parameters") or {}) if commands else None
 
     def _events(self, start: datetime, end: datetime, **request: Any) -> Iterator[Any]:
-        token: str | None = None
         while True:
             self._sleep(max(0.0, self._last + _PAUSE_SECONDS - time.monotonic()))
-            page = self._cloudtrail.lookup_events(
-                StartTime=start, EndTime=end, **request, **({"NextToken": token} if token else {})
-            )
+            page = self._cloudtrail.lookup_events(StartTime=start, EndTime=end, **request)
             self._last = time.monotonic()
             yield from page["Events"]
-            token = page.get("NextToken")
-            if not token:
+            if not page.get("NextToken"):
                 return
+            request["NextToken"] = page["NextToken"]

@@ -1,6 +1,7 @@
 """The result of a check: what was looked at, what was found, what to do."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,3 +34,19 @@ def overall(checks: Iterable[Check]) -> Status:
     if "fail" in found:
         return "fail"
     return "pass" if found == {"pass"} else "inconclusive"
+
+
+class ControlsReport(BaseModel):
+    """The seven controls of a deployed environment at one moment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    environment: str
+    checked_at: datetime
+    status: Status
+    checks: list[Check]
+
+    @classmethod
+    def of(cls, environment: str, checks: list[Check]) -> "ControlsReport":
+        """Return the report of checks that were made now."""
+        return cls(environment=environment, checked_at=datetime.now(UTC), status=overall(checks), checks=checks)

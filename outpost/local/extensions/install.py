@@ -7,7 +7,9 @@ from ministack.services import ecs
 
 from outpost.local.container_engine import ContainerEngine
 from outpost.local.extensions import (
+    application_scaling,
     container_options,
+    iam_cloudwatch,
     iam_denials,
     iam_ecs,
     iam_resources,
@@ -23,8 +25,10 @@ from outpost.local.extensions import (
     secret_references,
     send_command,
     service_deployments,
+    table_protection,
     task_definitions,
     task_lifecycle,
+    trail_delivery,
     trail_lookup,
     virtual_clock,
 )
@@ -43,12 +47,16 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         iam_transport,
         iam_resources,
         iam_ecs,
+        application_scaling,
+        iam_cloudwatch,
         iam_sts,
         lambda_workers,
         load_balancer_paths,
         load_balancer_metrics,
         send_command,
         service_deployments,
+        table_protection,
+        trail_delivery,
         trail_lookup,
     ):
         module.install()
