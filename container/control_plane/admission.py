@@ -31,7 +31,13 @@ class Policy:
 def admit(request: DispatchRequest, caller: Principal, policy: Policy, at: datetime) -> Dispatch:
     """Return the row of a new dispatch. Raises `ApiError` naming every field that cannot be had here."""
     longest = caller.tenant.limits.timeout_seconds
-    refusals = [*_agent(request, policy), *_source(request, policy), *_limits(request, longest), *_not_yet(request)]
+    refusals = [
+        *_agent(request, policy),
+        *_source(request, policy),
+        *_workspace(request),
+        *_limits(request, longest),
+        *_not_yet(request),
+    ]
     if refusals:
         raise invalid(*refusals)
     asked = request.model_dump(exclude={"task", "model_id", "timeout_seconds"})
@@ -87,6 +93,11 @@ def _source(request: DispatchRequest, policy: Policy) -> Iterator[Refusal]:
         yield "branch", str(error)
 
 
+def _workspace(request: DispatchRequest) -> Iterator[Refusal]:
+    if request.workspace_id is not None and request.workspace_mode != "persistent":
+        yield "workspaceId", "names a persistent workspace: set workspaceMode to persistent, or leave it out"
+
+
 def _limits(request: DispatchRequest, longest: int) -> Iterator[Refusal]:
     if (request.timeout_seconds or 0) > longest:
         yield "timeoutSeconds", f"{request.timeout_seconds} is over the tenant's cap of {longest} seconds: ask for less"
@@ -94,10 +105,6 @@ def _limits(request: DispatchRequest, longest: int) -> Iterator[Refusal]:
 
 def _not_yet(request: DispatchRequest) -> Iterator[Refusal]:
     """Refuse what this version cannot do, rather than accept and forget it."""
-    if request.workspace_mode == "persistent":
-        yield "workspaceMode", "persistent workspaces are not available yet: use ephemeral"
-    if request.workspace_id is not None:
-        yield "workspaceId", "names a persistent workspace, and those are not available yet: leave it out"
     if request.additional_secrets:
         unknown = ", ".join(request.additional_secrets)
         yield "additionalSecrets", f"the tenant has no secret named {unknown}: leave it out"

@@ -16,8 +16,9 @@ from control_plane.errors import CODES, ApiError, ErrorCode, daily_limit, invali
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import TransitionError
 from outpost.store.database import ConflictError
-from outpost.store.dispatches import ContentionError, DailyLimitError, IdempotencyConflictError
+from outpost.store.dispatches import ContentionError, DailyLimitError, IdempotencyConflictError, WorkspaceTakenError
 from outpost.store.tenants import ExistsError
+from outpost.store.workspaces import WorkspaceInUseError
 
 logger = structlog.get_logger()
 
@@ -38,7 +39,7 @@ def install(app: FastAPI) -> None:
     """Give every exception that a route may raise its answer; the boundary answers all others with a 500."""
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _malformed)
-    for conflict in (IdempotencyConflictError, TransitionError, ExistsError):
+    for conflict in (IdempotencyConflictError, TransitionError, ExistsError, WorkspaceInUseError, WorkspaceTakenError):
         app.add_exception_handler(conflict, _conflict)
     app.add_exception_handler(DailyLimitError, _daily_limit)
     for contended in (ConflictError, ContentionError):

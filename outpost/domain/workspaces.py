@@ -1,5 +1,7 @@
 """Persistent workspaces: files that outlive a dispatch, for the next one to go on with."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
@@ -7,6 +9,24 @@ from pydantic import BaseModel, ConfigDict
 LIFETIME = timedelta(days=30)
 """How long a workspace is kept after its last use."""
 GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What a tenant may keep."""
+
+    workspaces: int
+    size_bytes: int
+    """Of all its archives together."""
+
+
+QUOTAS: dict[str, Quota] = {
+    "free": Quota(1, 1 * GIB),
+    "starter": Quota(3, 5 * GIB),
+    "pro": Quota(10, 20 * GIB),
+    "enterprise": Quota(100, 500 * GIB),
+}
+"""By tier."""
 
 
 class Workspace(BaseModel):
@@ -27,6 +47,11 @@ class Workspace(BaseModel):
     """Epoch seconds; each use moves it."""
     dispatch_id: str | None = None
     """The dispatch that holds it, from its acceptance to its end: one at a time."""
+
+
+def room(kept: Iterable[Workspace], quota: Quota, workspace_id: str) -> int:
+    """Return how many bytes one of a tenant's workspaces may take beside the others."""
+    return max(0, quota.size_bytes - sum(other.size_bytes for other in kept if other.id != workspace_id))
 
 
 def expiry(used_at: datetime) -> int:

@@ -9,6 +9,7 @@ from control_plane.admission import admit, fingerprint
 from control_plane.auth import AuthenticatedRoute, MayCancel, MayDispatch, MayList, MayRead
 from control_plane.envelope import Pagination, Success, success
 from control_plane.openapi import CONFLICT, DispatchId, errors
+from control_plane.persistent import dispatch_persistent
 from control_plane.routes.access import Injected, open_cursor, owned
 from control_plane.schemas.dispatches import (
     CancelRequest,
@@ -44,7 +45,8 @@ IdempotencyKey = Annotated[
     "/dispatch",
     status_code=201,
     summary="Dispatch a task",
-    responses=errors(400, 409, 413, 429) | {409: {**CONFLICT, "description": "Idempotency-Key with another body."}},
+    responses=errors(400, 409, 413, 429)
+    | {409: {**CONFLICT, "description": "Idempotency-Key with another body, or the workspace is in use."}},
 )
 async def create(
     body: DispatchRequest,
@@ -59,11 +61,16 @@ async def create(
     With an `Idempotency-Key` a repeated request creates nothing and answers as the first did, with the header
     `Idempotent-Replay: true`.
     """
-    row = admit(body, caller, services.policy, now())
+    at = now()
     idempotency = Idempotency(idempotency_key, fingerprint(body)) if idempotency_key else None
-    daily = caller.tenant.limits.daily
-    created = await run_in_threadpool(services.dispatches.create, row, body.task, daily, idempotency)
-    if created.id != row.id:
+    if body.workspace_mode == "persistent":
+        created, repeated = await run_in_threadpool(dispatch_persistent, services, body, caller, idempotency, at)
+    else:
+        row = admit(body, caller, services.policy, at)
+        daily = caller.tenant.limits.daily
+        created = await run_in_threadpool(services.dispatches.create, row, body.task, daily, idempotency)
+        repeated = created.id != row.id
+    if repeated:
         response.headers["Idempotent-Replay"] = "true"
     return success(request, DispatchView.as_created(created))
 
