@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from control_plane import refusals
 from control_plane.boundary import Boundary
 from control_plane.openapi import PROTECTED, errors
-from control_plane.routes import artifacts, dispatches, health, keys, logs, tenants
+from control_plane.routes import artifacts, dispatches, events, health, keys, logs, tenants
 from control_plane.services import Services
 
 THREADS = 32
@@ -38,7 +38,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(dispatches.router, responses=PROTECTED)
     for public in (health.router, artifacts.links):
         app.include_router(public, responses=errors())
-    for protected in (logs.router, artifacts.router, tenants.router, keys.router, health.fleet_router):
+    for protected in (logs.router, events.router, artifacts.router, tenants.router, keys.router, health.fleet_router):
         app.include_router(protected, responses=PROTECTED)
     return app
 

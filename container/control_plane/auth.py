@@ -1,7 +1,10 @@
 """Who calls (authentication: 401), and what they may do (authorisation: 403)."""
 
+import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Any
 
 from cachetools import TTLCache
@@ -12,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from control_plane.errors import ApiError, ErrorCode
+from control_plane.rate_limit import RateLimiter, exceeded
 from outpost.domain.ids import now
 from outpost.domain.tenants import KEY_PATTERN, OPERATOR, ApiKey, Scope, Tenant, hash_key
 from outpost.store.tenants import Tenants
@@ -19,6 +23,8 @@ from outpost.store.tenants import Tenants
 CACHE_SECONDS = 25
 """A suspension or revocation takes effect within 30 s on every replica: the look-up itself takes some of them."""
 CACHE_ENTRIES = 10_000
+USE_NOTED = timedelta(minutes=5)
+"""A key's last use is written down when the one that is written down is older than this."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,12 @@ class Authenticator:
     touched on the event loop only.
     """
 
-    def __init__(self, tenants: Tenants) -> None:
+    def __init__(self, tenants: Tenants, clock: Callable[[], float] = time.monotonic) -> None:
         self._tenants = tenants
-        self._known: TTLCache[str, Principal] = TTLCache(CACHE_ENTRIES, CACHE_SECONDS)
-        self._unknown: TTLCache[str, bool] = TTLCache(CACHE_ENTRIES, CACHE_SECONDS)
-        self._active: TTLCache[str, bool] = TTLCache(CACHE_ENTRIES, CACHE_SECONDS)
+        self._known: TTLCache[str, Principal] = TTLCache(CACHE_ENTRIES, CACHE_SECONDS, clock)
+        self._unknown: TTLCache[str, bool] = TTLCache(CACHE_ENTRIES, CACHE_SECONDS, clock)
+        self._active: TTLCache[str, bool] = TTLCache(CACHE_ENTRIES, CACHE_SECONDS, clock)
+        self._reads: dict[str, asyncio.Task[Principal | None]] = {}
 
     async def authenticate(self, headers: Headers) -> Principal:
         """Return whoever holds the request's key. Raises `ApiError`: 401, or 403 for a suspended tenant."""
@@ -68,7 +75,16 @@ class Authenticator:
         known = self._known.get(sha256)
         if known is not None or sha256 in self._unknown:
             return known
-        found = await run_in_threadpool(self._read, sha256)
+        if sha256 not in self._reads:
+            self._reads[sha256] = asyncio.create_task(self._look_up(sha256))
+        # A request that is given up must not end the look-up that others wait for.
+        return await asyncio.shield(self._reads[sha256])
+
+    async def _look_up(self, sha256: str) -> Principal | None:
+        try:
+            found = await run_in_threadpool(self._read, sha256)
+        finally:
+            del self._reads[sha256]
         if found is None:
             self._unknown[sha256] = True
         else:
@@ -78,7 +94,12 @@ class Authenticator:
     def _read(self, sha256: str) -> Principal | None:
         key = self._tenants.find_key(sha256)
         tenant = self._tenants.get(key.tenant_id) if key else None
-        return Principal(tenant, key) if tenant and key else None
+        if key is None or tenant is None:
+            return None
+        at = now()
+        if key.usable(at) and (key.last_used_at is None or at - key.last_used_at >= USE_NOTED):
+            self._tenants.touch_key(sha256, at)
+        return Principal(tenant, key)
 
 
 def _credential(headers: Headers) -> str:
@@ -101,7 +122,7 @@ def suspended(tenant_id: str) -> ApiError:
 
 
 class AuthenticatedRoute(APIRoute):
-    """A route that authenticates before anything of the request's body is read."""
+    """A route that authenticates, and counts the request, before anything of its body is read."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler behind the authentication."""
@@ -109,7 +130,12 @@ class AuthenticatedRoute(APIRoute):
 
         async def authenticated(request: Request) -> Response:
             authenticator: Authenticator = request.app.state.services.authenticator
-            request.state.principal = await authenticator.authenticate(request.headers)
+            limiter: RateLimiter = request.app.state.services.limiter
+            caller = request.state.principal = await authenticator.authenticate(request.headers)
+            limit = caller.tenant.limits.requests_per_minute
+            request.state.allowance, taken = await limiter.take(caller.key.sha256, limit)
+            if not taken:
+                raise exceeded(request.state.allowance)
             return await handle(request)
 
         return authenticated
@@ -147,4 +173,6 @@ MayDispatch = Annotated[Principal, Security(authorised, scopes=[Scope.DISPATCH])
 MayRead = Annotated[Principal, Security(authorised, scopes=[Scope.STATUS])]
 MayList = Annotated[Principal, Security(authorised, scopes=[Scope.LIST])]
 MayCancel = Annotated[Principal, Security(authorised, scopes=[Scope.CANCEL])]
+MayDelete = Annotated[Principal, Security(authorised, scopes=[Scope.DELETE])]
+MayPromote = Annotated[Principal, Security(authorised, scopes=[Scope.PROMOTE])]
 Operator = Annotated[Principal, Security(operating)]

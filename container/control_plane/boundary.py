@@ -68,7 +68,10 @@ class Boundary:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = exchange.request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = exchange.request_id
+                if allowance := scope["state"].get("allowance"):
+                    headers.update(allowance.headers)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):

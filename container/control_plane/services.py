@@ -14,11 +14,13 @@ from control_plane.auth import Authenticator
 from control_plane.live import Hub
 from control_plane.log_reader import LogReader
 from control_plane.probes import Probe, Probes
+from control_plane.rate_limit import RateLimiter
 from control_plane.signing import Signer
 from outpost.names import Env
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import CLIENT_CONFIG, Database
 from outpost.store.dispatches import Dispatches
+from outpost.store.rates import Rates
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups, agents_from_environment
 from outpost.store.workers import Workers
@@ -41,6 +43,7 @@ class Services:
     artifacts: Artifacts
     signer: Signer
     authenticator: Authenticator
+    limiter: RateLimiter
     logs: LogReader
     live: Hub
     probes: Probes
@@ -64,6 +67,7 @@ class Services:
             artifacts=artifacts,
             signer=Signer(signing_secret),
             authenticator=Authenticator(tenants),
+            limiter=RateLimiter(Rates(database).lease),
             logs=LogReader(artifacts),
             live=Hub(dispatches.get, artifacts.chunk),
             probes=Probes(_probes(database, artifacts)),

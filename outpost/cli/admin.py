@@ -1,5 +1,6 @@
 """The operator's commands: tenants and their keys. They need a key of the operator tenant with the scope admin."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -7,12 +8,15 @@ import typer
 from outpost.cli.connection import connect
 from outpost.cli.dispatches import Json
 from outpost.cli.output import err, out, print_json, print_table, since
+from outpost.client.models import IssuedKey, Limits, Tenant
+from outpost.domain.ids import now
 from outpost.domain.tenants import TIERS, Scope
 
 tenants = typer.Typer(help="Create and look after tenants (operator).", no_args_is_help=True)
 keys = typer.Typer(help="Issue and revoke API keys (operator).", no_args_is_help=True)
 
 TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="Id of a tenant")]
+KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Id of a key")]
 Cursor = Annotated[str | None, typer.Option(help="Go on where the last page ended")]
 WORKING_SCOPES = tuple(scope for scope in Scope if scope is not Scope.ADMIN)
 """What a key may do unless said otherwise: everything within its tenant."""
@@ -47,6 +51,46 @@ def list_tenants(context: typer.Context, cursor: Cursor = None, as_json: Json = 
         _tell_of_more(page.cursor, has_more=page.has_more)
 
 
+@tenants.command("show")
+def show_tenant(context: typer.Context, tenant_id: TenantId, as_json: Json = False) -> None:
+    """Show a tenant and its limits."""
+    with connect(context) as client:
+        tenant = client.tenant(tenant_id)
+        print_json(tenant) if as_json else _show(tenant)
+
+
+@tenants.command("set")
+def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{id}
+    context: typer.Context,
+    tenant_id: TenantId,
+    *,
+    name: Annotated[str | None, typer.Option(help="Display name")] = None,
+    tier: Annotated[str | None, typer.Option(help=", ".join(TIERS))] = None,
+    concurrent: Annotated[int | None, typer.Option(help="Dispatches that run at once")] = None,
+    daily: Annotated[int | None, typer.Option(help="Dispatches a day (UTC)")] = None,
+    timeout: Annotated[int | None, typer.Option(help="Longest time limit, in seconds")] = None,
+    requests: Annotated[int | None, typer.Option(help="Requests a minute of each key")] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="First take back all limits of its own")] = False,
+    as_json: Json = False,
+) -> None:
+    """Change a tenant's name, tier or limits. A limit once given stays, whatever the tier, until --reset."""
+    own = {
+        "concurrent": concurrent,
+        "daily": daily,
+        "timeout_seconds": timeout,
+        "requests_per_minute": requests,
+    }
+    given = {limit: value for limit, value in own.items() if value is not None}
+    with connect(context) as client:
+        limits = None
+        if reset:
+            limits = Limits(**given)
+        elif given:
+            limits = client.tenant(tenant_id).own_limits.model_copy(update=given)
+        tenant = client.change_tenant(tenant_id, name=name, tier=tier, limits=limits)
+        print_json(tenant) if as_json else _show(tenant)
+
+
 @tenants.command("suspend")
 def suspend_tenant(context: typer.Context, tenant_id: TenantId, as_json: Json = False) -> None:
     """Refuse every key of a tenant, within 30 s."""
@@ -69,16 +113,25 @@ def create_key(
     tenant_id: TenantId,
     name: Annotated[str, typer.Option(help="What the key is for")] = "cli",
     scope: Annotated[list[Scope] | None, typer.Option(help="Repeatable; everything but admin unless given")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it ends by itself; never unless given")] = None,
     as_json: Json = False,
 ) -> None:
     """Issue a key; its text is shown this once."""
+    end = now() + timedelta(days=days) if days else None
     with connect(context) as client:
-        issued = client.create_key(tenant_id, name, scope or WORKING_SCOPES)
-        if as_json:
-            print_json(issued)
-            return
-        out.print(issued.key)
-        err.print("Keep it: it is not shown again. Commands read it from OUTPOST_API_KEY.")
+        _show_text(client.create_key(tenant_id, name, scope or WORKING_SCOPES, end), as_json=as_json)
+
+
+@keys.command("rotate")
+def rotate_key(
+    context: typer.Context,
+    key_id: KeyId,
+    overlap: Annotated[int, typer.Option(min=0, help="Seconds for which the old key still works")] = 86_400,
+    as_json: Json = False,
+) -> None:
+    """Issue a key like this one, which ends after the overlap; the new key's text is shown this once."""
+    with connect(context) as client:
+        _show_text(client.rotate_key(key_id, overlap), as_json=as_json)
 
 
 @keys.command("list")
@@ -90,23 +143,48 @@ def list_keys(context: typer.Context, tenant_id: TenantId, cursor: Cursor = None
             print_json(page)
             return
         rows = [
-            (item.id, item.prefix, item.name, item.status, " ".join(item.scopes), since(item.created_at))
+            (
+                *(item.id, item.prefix, item.name, item.status, " ".join(item.scopes), since(item.created_at)),
+                since(item.last_used_at) if item.last_used_at else "never",
+            )
             for item in page.items
         ]
-        print_table("ID", "PREFIX", "NAME", "STATUS", "SCOPES", "CREATED", rows=rows)
+        print_table("ID", "PREFIX", "NAME", "STATUS", "SCOPES", "CREATED", "LAST USED", rows=rows)
         _tell_of_more(page.cursor, has_more=page.has_more)
 
 
 @keys.command("revoke")
 def revoke_key(
     context: typer.Context,
-    key_id: Annotated[str, typer.Argument(metavar="KEY", help="Id of a key")],
+    key_id: KeyId,
     as_json: Json = False,
 ) -> None:
     """Revoke a key: it opens nothing 30 s later."""
     with connect(context) as client:
         key = client.revoke_key(key_id)
         print_json(key) if as_json else out.print(f"{key.id} is {key.status}.")
+
+
+def _show(tenant: Tenant) -> None:
+    limits = tenant.limits
+    rows = [
+        ("name", tenant.name),
+        ("tier", tenant.tier),
+        ("status", tenant.status),
+        ("at once", str(limits.concurrent)),
+        ("a day", str(limits.daily)),
+        ("time limit", f"{limits.timeout_seconds} s"),
+        ("requests a minute", str(limits.requests_per_minute)),
+    ]
+    print_table(tenant.id, "", rows=rows)
+
+
+def _show_text(issued: IssuedKey, *, as_json: bool) -> None:
+    if as_json:
+        print_json(issued)
+        return
+    out.print(issued.key)
+    err.print("Keep it: it is not shown again. Commands read it from OUTPOST_API_KEY.")
 
 
 def _tell_of_more(cursor: str | None, *, has_more: bool) -> None:

@@ -114,6 +114,15 @@ class Health(_Model):
         return "; ".join(f"{name}: {check.message}" for name, check in self.checks.items() if check.status == "fail")
 
 
+class Limits(_Model):
+    """What a tenant may use; in a request, None leaves the tier's."""
+
+    concurrent: int | None = None
+    daily: int | None = None
+    timeout_seconds: int | None = None
+    requests_per_minute: int | None = None
+
+
 class Tenant(_Model):
     """A tenant: who dispatches."""
 
@@ -121,6 +130,8 @@ class Tenant(_Model):
     name: str
     tier: str
     status: str
+    limits: Limits = Limits()
+    own_limits: Limits = Limits()
     created_at: datetime
 
 
@@ -134,6 +145,7 @@ class Key(_Model):
     status: str
     created_at: datetime
     expires_at: datetime | None = None
+    last_used_at: datetime | None = None
 
 
 class IssuedKey(Key):

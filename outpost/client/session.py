@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from outpost.client.models import (
     Health,
     IssuedKey,
     Key,
+    Limits,
     LogLine,
     Page,
     Pagination,
@@ -141,9 +143,22 @@ class Client:
             raise unreachable(self.url, error) from error
         part.replace(target)
 
-    def create_tenant(self, tenant_id: str, name: str, tier: str) -> Tenant:
-        """Create a tenant (operator)."""
-        return self._one(Tenant, "POST", "/tenants", {"id": tenant_id, "name": name, "tier": tier})
+    def create_tenant(self, tenant_id: str, name: str, tier: str, limits: Limits | None = None) -> Tenant:
+        """Create a tenant (operator); limits are those that differ from the tier's."""
+        own = {"limits": _given(limits)} if limits else {}
+        return self._one(Tenant, "POST", "/tenants", {"id": tenant_id, "name": name, "tier": tier, **own})
+
+    def tenant(self, tenant_id: str) -> Tenant:
+        """Return a tenant (operator)."""
+        return self._one(Tenant, "GET", f"/tenants/{tenant_id}")
+
+    def change_tenant(
+        self, tenant_id: str, *, name: str | None = None, tier: str | None = None, limits: Limits | None = None
+    ) -> Tenant:
+        """Change a tenant (operator): what is None stays; limits are all that shall differ from the tier's."""
+        fields = {"name": name, "tier": tier, "limits": limits and _given(limits)}
+        changes = {field: value for field, value in fields.items() if value is not None}
+        return self._one(Tenant, "PATCH", f"/tenants/{tenant_id}", changes)
 
     def tenants(self, cursor: str | None = None) -> Page[Tenant]:
         """Return a page of tenants (operator)."""
@@ -153,9 +168,17 @@ class Client:
         """Suspend or resume a tenant (operator)."""
         return self._one(Tenant, "POST", f"/tenants/{tenant_id}/{'resume' if active else 'suspend'}")
 
-    def create_key(self, tenant_id: str, name: str, scopes: Sequence[str]) -> IssuedKey:
+    def create_key(
+        self, tenant_id: str, name: str, scopes: Sequence[str], expires_at: datetime | None = None
+    ) -> IssuedKey:
         """Issue a key for a tenant (operator); its text is in the answer and can never be read again."""
-        return self._one(IssuedKey, "POST", f"/tenants/{tenant_id}/keys", {"name": name, "scopes": list(scopes)})
+        body = {"name": name, "scopes": list(scopes)}
+        end = {"expiresAt": expires_at.isoformat()} if expires_at else {}
+        return self._one(IssuedKey, "POST", f"/tenants/{tenant_id}/keys", {**body, **end})
+
+    def rotate_key(self, key_id: str, overlap_seconds: int) -> IssuedKey:
+        """Issue a key like this one (operator), which itself ends after the overlap."""
+        return self._one(IssuedKey, "POST", f"/keys/{key_id}/rotate", {"overlapSeconds": overlap_seconds})
 
     def keys(self, tenant_id: str, cursor: str | None = None) -> Page[Key]:
         """Return a page of a tenant's keys (operator)."""
@@ -214,6 +237,10 @@ def _patiently(ask: Callable[[], Parsed], pause: Callable[[float], None]) -> Par
                 raise
             pause(error.retry_after or LONGEST_WAIT)
     return ask()
+
+
+def _given(limits: Limits) -> dict[str, int]:
+    return limits.model_dump(by_alias=True, exclude_none=True)
 
 
 def _page_of(model: type[Model], answer: _Answer) -> Page[Model]:

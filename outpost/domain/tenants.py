@@ -31,14 +31,25 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-class Limits(BaseModel):
-    """What a tenant may use. Over `concurrent` work is queued; over `daily` it is refused."""
+class Overrides(BaseModel):
+    """Limits of a tenant's own; None leaves the tier's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrent: int | None = Field(default=None, ge=1)
+    daily: int | None = Field(default=None, ge=1)
+    timeout_seconds: int | None = Field(default=None, ge=30)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+
+
+class Limits(Overrides):
+    """What a tenant may use. Over `concurrent` work is queued; over `daily` it is refused."""
 
     concurrent: int = Field(ge=1)
     daily: int = Field(ge=1)
     timeout_seconds: int = Field(ge=30)
+    requests_per_minute: int = Field(default=60, ge=1)
+    """Of each API key."""
 
 
 TIERS: dict[str, Limits] = {
@@ -58,13 +69,14 @@ class Tenant(BaseModel):
     name: str
     tier: Literal["free", "starter", "pro", "enterprise"] = "free"
     status: TenantStatus = "active"
-    overrides: Limits | None = None
+    overrides: Overrides | None = None
     created_at: datetime
 
     @property
     def limits(self) -> Limits:
-        """The tier's limits, or the tenant's own."""
-        return self.overrides or TIERS[self.tier]
+        """The tier's limits, where the tenant has none of its own."""
+        own = self.overrides.model_dump(exclude_none=True) if self.overrides else {}
+        return TIERS[self.tier].model_copy(update=own)
 
 
 class ApiKey(BaseModel):
@@ -80,6 +92,8 @@ class ApiKey(BaseModel):
     status: KeyStatus = "active"
     created_at: datetime
     expires: datetime | None = None
+    last_used_at: datetime | None = None
+    """Late by some minutes: a use is not written down each time."""
 
     def usable(self, at: datetime) -> bool:
         """Say whether the key opens anything at this time."""

@@ -2,13 +2,22 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from outpost.domain.tenants import ApiKey, Tenant
-from outpost.store.database import ConflictError, Database
+from outpost.store.database import ConflictError, Database, Item
 from outpost.store.schema import KEYS_BY_TENANT
+
+Document = TypeVar("Document", bound=BaseModel)
 
 _ALL = "*"
 """Value of `tenant_id` on the tenants' own items: the index then lists the tenants under it."""
+
+
+_RACES = 5
+"""Lost compare-and-sets before giving up: administrators are few."""
 
 
 class ExistsError(Exception):
@@ -34,11 +43,12 @@ class Tenants:
         item = self._db.get(self._db.tenants, f"TENANT#{tenant_id}", "TENANT")
         return Tenant.model_validate_json(item["document"]) if item else None
 
-    def replace(self, tenant: Tenant) -> None:
-        """Write a changed tenant."""
-        self._db.update(
-            self._db.tenants, f"TENANT#{tenant.id}", "TENANT", "SET document = :doc", doc=tenant.model_dump_json()
-        )
+    def change(self, tenant_id: str, **fields: object) -> Tenant | None:
+        """Change these fields of a tenant, whatever else is changed at the same time. Returns None if it is unknown.
+
+        Raises `ConflictError` when it changed under every try.
+        """
+        return self._change(f"TENANT#{tenant_id}", "TENANT", Tenant, fields)
 
     def all(self, after: str | None = None) -> Iterator[Tenant]:
         """Yield all tenants, by id; those after one when it is named."""
@@ -67,19 +77,48 @@ class Tenants:
     def find_key(self, sha256: str) -> ApiKey | None:
         """Read a key by its hash, or None."""
         item = self._db.get(self._db.tenants, f"KEY#{sha256}", "KEY")
-        return ApiKey.model_validate_json(item["document"]) if item else None
+        return _key_of(item) if item else None
 
     def keys(self, tenant_id: str) -> list[ApiKey]:
         """Return a tenant's keys, oldest first."""
         items = self._db.query(
             self._db.tenants, "tenant_id = :tenant", {"tenant": tenant_id}, index=KEYS_BY_TENANT.name
         )
-        return sorted((ApiKey.model_validate_json(i["document"]) for i in items), key=lambda key: key.created_at)
+        return sorted(map(_key_of, items), key=lambda key: key.created_at)
 
-    def revoke_key(self, key: ApiKey, at: datetime) -> ApiKey:
-        """End a key for good."""
-        revoked = key.model_copy(update={"status": "revoked", "expires": at})
-        self._db.update(
-            self._db.tenants, f"KEY#{key.sha256}", "KEY", "SET document = :doc", doc=revoked.model_dump_json()
-        )
-        return revoked
+    def change_key(self, sha256: str, **fields: object) -> ApiKey | None:
+        """Change these fields of a key; as `change` does."""
+        return self._change(f"KEY#{sha256}", "KEY", ApiKey, fields)
+
+    def touch_key(self, sha256: str, at: datetime) -> None:
+        """Write down that a key was used."""
+        self._db.update(self._db.tenants, f"KEY#{sha256}", "KEY", "SET last_used_at = :at", at=at.isoformat())
+
+    def _change(self, pk: str, sk: str, model: type[Document], fields: dict[str, object]) -> Document | None:
+        for race in range(1, _RACES + 1):
+            item = self._db.get(self._db.tenants, pk, sk)
+            if item is None:
+                return None
+            changed = model.model_validate(model.model_validate_json(item["document"]).model_dump() | fields)
+            try:
+                self._db.update(
+                    self._db.tenants,
+                    pk,
+                    sk,
+                    "SET document = :new",
+                    "document = :old",
+                    new=changed.model_dump_json(),
+                    old=item["document"],
+                )
+            except ConflictError:
+                if race == _RACES:
+                    raise
+                continue
+            return changed
+        return None
+
+
+def _key_of(item: Item) -> ApiKey:
+    key = ApiKey.model_validate_json(item["document"])
+    used = item.get("last_used_at")
+    return key.model_copy(update={"last_used_at": datetime.fromisoformat(used)}) if used else key

@@ -4,6 +4,7 @@ One service for the whole session; a test that must see nothing of others has a 
 """
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -17,7 +18,7 @@ from control_plane.services import Services
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Start
-from outpost.domain.tenants import OPERATOR, Scope, Tenant, new_key
+from outpost.domain.tenants import OPERATOR, Overrides, Scope, Tenant, new_key
 from outpost.names import Env
 from outpost.store import schema
 from tests.conftest import CREDENTIALS, table_definition
@@ -96,6 +97,9 @@ def api(deployed: dict[str, str]) -> Iterator[Api]:
     for client in (database.client, services.artifacts._client, services.dispatches._wakeups._client):
         calls.watch(client)
     register_operator(services.tenants, new_key())
+    services.tenants.change(OPERATOR, overrides=Overrides(requests_per_minute=1_000_000))
+    started = time.time()
+    services.limiter._clock = lambda: started  # no minute ends while a test counts AWS calls
     with serve(services) as (url, calls.loop_thread):
         yield Api(url, services, database, deployed[Env.ARTIFACTS_BUCKET], s3, calls)
 

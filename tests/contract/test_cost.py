@@ -52,11 +52,15 @@ def test_the_status_of_a_pending_dispatch_costs_one_query_more(api: Api, client:
     assert dict(Counter(api.calls.made) - before) == READ | {"dynamodb.Query": 1}
 
 
-def test_a_keys_first_request_costs_two_reads_more(api: Api) -> None:
+def test_a_keys_first_request_looks_it_up_notes_its_use_and_leases_requests(api: Api) -> None:
     with api.client(api.key(api.tenant())) as client:
         before = Counter(api.calls.made)
         client.get("/dispatch")
-        assert dict(Counter(api.calls.made) - before) == {"dynamodb.GetItem": 2, "dynamodb.Query": 1}
+        assert dict(Counter(api.calls.made) - before) == {
+            "dynamodb.GetItem": 2,
+            "dynamodb.Query": 1,
+            "dynamodb.UpdateItem": 2,
+        }
 
 
 def test_no_aws_call_runs_on_the_event_loop(api: Api, client: httpx.Client, id_: str, operator: httpx.Client) -> None:

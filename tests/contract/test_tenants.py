@@ -1,11 +1,14 @@
 """The operator's administration of tenants and keys."""
 
 import uuid
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 
+from control_plane import auth
 from outpost.domain.ids import now
 from outpost.domain.tenants import OPERATOR, TIERS, Scope, Tenant, hash_key
 from tests.contract.running import TASK, Api, fields, refused
@@ -27,7 +30,8 @@ def test_a_tenant_is_created_with_its_tiers_limits(operator: httpx.Client) -> No
         "name": "X Inc.",
         "tier": "pro",
         "status": "active",
-        "limits": {"concurrent": 10, "daily": 500, "timeoutSeconds": 1_800},
+        "limits": {"concurrent": 10, "daily": 500, "timeoutSeconds": 1_800, "requestsPerMinute": 60},
+        "ownLimits": {"concurrent": None, "daily": None, "timeoutSeconds": None, "requestsPerMinute": None},
     }
 
 
@@ -39,6 +43,37 @@ def test_limits_of_a_tenants_own_replace_the_tiers(api: Api, operator: httpx.Cli
     assert stored.limits == TIERS["free"].model_copy(update={"daily": 1})
     with api.client(api.key(name)) as client:
         assert [client.post("/dispatch", json=TASK).status_code for _ in range(2)] == [201, 429]
+
+
+def test_name_tier_and_limits_are_changed_each_without_the_others(operator: httpx.Client) -> None:
+    name = fresh()
+    operator.post("/tenants", json={"id": name, "name": "X", "limits": {"daily": 7}})
+
+    def change(**fields: object) -> Any:  # noqa: ANN401 - JSON
+        data = operator.patch(f"/tenants/{name}", json=fields).json()["data"]
+        assert data == operator.get(f"/tenants/{name}").json()["data"]
+        return data
+
+    free = {"concurrent": 1, "timeoutSeconds": 300, "requestsPerMinute": 60}
+    pro = {"concurrent": 10, "timeoutSeconds": 1_800, "requestsPerMinute": 60}
+    assert change(name="Y")["limits"] == free | {"daily": 7}
+    assert change(tier="pro")["limits"] == pro | {"daily": 7}
+    changed = change(limits={"requestsPerMinute": 5})
+    assert changed["limits"] == pro | {"daily": 500, "requestsPerMinute": 5}
+    assert changed["name"] == "Y"
+    assert change(limits={})["limits"] == pro | {"daily": 500}
+    refused(operator.patch("/tenants/nobody", json={"name": "Z"}), 404, "NOT_FOUND")
+
+
+def test_a_change_of_name_does_not_undo_a_suspension_at_the_same_time(api: Api, operator: httpx.Client) -> None:
+    tenant = api.tenant()
+    with ThreadPoolExecutor(3) as pool:
+        changes = [pool.submit(operator.patch, f"/tenants/{tenant.id}", json={"name": str(n)}) for n in range(3)]
+        operator.post(f"/tenants/{tenant.id}/suspend")
+        assert {change.result().status_code for change in changes} == {200}
+    stored = api.services.tenants.get(tenant.id)
+    assert stored is not None
+    assert stored.status == "suspended"
 
 
 def test_an_id_is_given_once(operator: httpx.Client) -> None:
@@ -116,7 +151,7 @@ def test_an_issued_key_works_and_its_text_is_shown_once(api: Api, operator: http
     with api.client(text) as client:
         assert client.get("/dispatch").status_code == 200
     listing = operator.get(path)
-    assert listing.json()["data"] == [issued]
+    assert [key | {"lastUsedAt": None} for key in listing.json()["data"]] == [issued]
     assert text not in listing.text
     assert (issued["prefix"], issued["scopes"], issued["status"]) == (text[:12], ["dispatch", "list"], "active")
     stored = api.database.get(api.database.tenants, f"KEY#{hash_key(text)}", "KEY")
@@ -132,7 +167,55 @@ def test_a_revoked_key_opens_nothing_and_revoking_again_changes_nothing(
         first = operator.delete(f"/keys/{issued['id']}").json()["data"]
         refused(client.get("/dispatch"), 401, "AUTHENTICATION_ERROR")
     assert first["status"] == "revoked"
-    assert operator.delete(f"/keys/{issued['id']}").json()["data"] == first
+    again = operator.delete(f"/keys/{issued['id']}").json()["data"]
+    assert again | {"lastUsedAt": None} == first | {"lastUsedAt": None}
+
+
+def test_a_rotated_key_works_beside_its_successor_and_ends_after_the_overlap(
+    api: Api, operator: httpx.Client, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = operator.post(f"/tenants/{tenant.id}/keys", json={"name": "ci", "scopes": ["list"]}).json()["data"]
+    answer = operator.post(f"/keys/{old['id']}/rotate", json={"overlapSeconds": 3_600})
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (201, "no-store")
+    new = answer.json()["data"]
+    assert (new["name"], new["scopes"], new["tenantId"]) == ("ci", ["list"], tenant.id)
+    with api.client(old["key"]) as before, api.client(new["key"]) as after:
+        assert [client.get("/dispatch").status_code for client in (before, after)] == [200, 200]
+        monkeypatch.setattr(auth, "now", lambda: now() + timedelta(hours=1))
+        refused(before.get("/dispatch"), 401, "AUTHENTICATION_ERROR")
+        assert after.get("/dispatch").status_code == 200
+
+
+def test_a_rotation_without_overlap_ends_the_old_key_at_once_and_none_lengthens_one(
+    operator: httpx.Client, tenant: Tenant, api: Api
+) -> None:
+    end = (now() + timedelta(minutes=5)).isoformat()
+    body = {"name": "ci", "scopes": ["list"], "expiresAt": end}
+    old = operator.post(f"/tenants/{tenant.id}/keys", json=body).json()["data"]
+    operator.post(f"/keys/{old['id']}/rotate", json={})
+    listed = {key["id"]: key for key in operator.get(f"/tenants/{tenant.id}/keys").json()["data"]}
+    assert listed[old["id"]]["expiresAt"] == old["expiresAt"]
+    operator.post(f"/keys/{old['id']}/rotate", json={"overlapSeconds": 0})
+    with api.client(old["key"]) as client:
+        refused(client.get("/dispatch"), 401, "AUTHENTICATION_ERROR")
+    refused(operator.post(f"/keys/{old['id']}/rotate", json={}), 409, "CONFLICT")
+
+
+def test_the_last_use_of_a_key_is_told_and_written_down_once_for_many_requests(
+    api: Api, operator: httpx.Client, tenant: Tenant
+) -> None:
+    key = operator.post(f"/tenants/{tenant.id}/keys", json={"name": "ci", "scopes": ["list"]}).json()["data"]
+    path, before = f"/tenants/{tenant.id}/keys", now()
+    assert operator.get(path).json()["data"][0]["lastUsedAt"] is None
+    with api.client(key["key"]) as client:
+        client.get("/dispatch")
+        used = operator.get(path).json()["data"][0]["lastUsedAt"]
+        assert before <= datetime.fromisoformat(used) <= now()
+        made = api.calls.made["dynamodb.UpdateItem"]
+        for _ in range(3):
+            api.services.authenticator.forget()
+            client.get("/dispatch")
+        assert api.calls.made["dynamodb.UpdateItem"] == made
 
 
 def test_keys_are_listed_newest_first_page_by_page(api: Api, operator: httpx.Client, tenant: Tenant) -> None:

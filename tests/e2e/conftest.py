@@ -15,7 +15,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from outpost.cli.first_run import api_url, operator_key, output
 from outpost.client import Client
-from outpost.client.models import Artifact, Dispatch, DispatchRequest
+from outpost.client.models import Artifact, Dispatch, DispatchRequest, Limits
 from outpost.domain.dispatch import Status
 from outpost.local.environment import LocalEnvironment
 from outpost.names import Output
@@ -137,7 +137,7 @@ def outpost(deployed: LocalEnvironment, tmp_path_factory: pytest.TempPathFactory
     with Client(url) as anybody:
         eventually(anybody.ready, within=60, what="the service is ready")
     with Client(url, operator_key(deployed)) as operator:
-        operator.create_tenant("acme", "Acme", "enterprise")
+        operator.create_tenant("acme", "Acme", "enterprise", Limits(requests_per_minute=100_000))
         key = operator.create_key("acme", "end-to-end", SCOPES).key
     headers = {"Authorization": f"Bearer {key}"}
     with Client(url, key) as client, httpx.Client(base_url=url, headers=headers) as http:

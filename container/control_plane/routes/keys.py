@@ -1,6 +1,8 @@
 """/tenants/{id}/keys and /keys/{id}: the operator's administration of API keys."""
 
 import re
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -8,17 +10,19 @@ from starlette.concurrency import run_in_threadpool
 
 from control_plane.auth import AuthenticatedRoute, Operator
 from control_plane.envelope import Pagination, Success, success
-from control_plane.errors import invalid, not_found
+from control_plane.errors import ApiError, ErrorCode, invalid, not_found
 from control_plane.openapi import TenantId, errors
 from control_plane.routes.access import Injected, open_cursor
 from control_plane.routes.tenants import existing
-from control_plane.schemas.tenants import IssuedKeyView, KeyRequest, KeyView, PageQuery
+from control_plane.schemas.tenants import IssuedKeyView, KeyRequest, KeyView, PageQuery, RotationRequest
+from control_plane.services import Services
 from outpost.domain.ids import now
-from outpost.domain.tenants import KEY_PREFIX_LENGTH, ApiKey, hash_key, new_key
+from outpost.domain.tenants import KEY_PREFIX_LENGTH, ApiKey, Scope, hash_key, new_key
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["tenants"])
 
 _KEY_ID = re.compile(r"[0-9a-f]{64}")
+KeyId = Annotated[str, Path(description="`id` of the key.")]
 
 
 @router.post("/tenants/{tenant_id}/keys", status_code=201, summary="Issue a key", responses=errors(400, 404, 413))
@@ -30,19 +34,9 @@ async def issue(
     if body.expires_at is not None and body.expires_at <= at:
         raise invalid(("expiresAt", "is in the past: give a time to come, or leave it out"))
     await existing(services, tenant_id)
-    text = new_key()
-    key = ApiKey(
-        sha256=hash_key(text),
-        prefix=text[:KEY_PREFIX_LENGTH],
-        tenant_id=tenant_id,
-        name=body.name,
-        scopes=body.scopes,
-        created_at=at,
-        expires=body.expires_at,
-    )
-    await run_in_threadpool(services.tenants.add_key, key)
+    issued = await _issue(services, tenant_id, body.name, body.scopes, body.expires_at)
     response.headers["Cache-Control"] = "no-store"
-    return success(request, IssuedKeyView.of(key, at, text))
+    return success(request, issued)
 
 
 @router.get("/tenants/{tenant_id}/keys", summary="List a tenant's keys", responses=errors(400, 404))
@@ -66,18 +60,61 @@ async def list_(
     return success(request, [KeyView.of(key, now()) for key in shown], pagination)
 
 
+@router.post("/keys/{key_id}/rotate", status_code=201, summary="Replace a key", responses=errors(400, 404, 409, 413))
+async def rotate(
+    key_id: KeyId, body: RotationRequest, _: Operator, services: Injected, request: Request, response: Response
+) -> Success[IssuedKeyView]:
+    """Issue a key with the same name and scopes, and let the old one end after the overlap.
+
+    The new key's text is in this answer only. A key that has ended cannot be replaced: issue another.
+    """
+    old, at = await _find(services, key_id), now()
+    if not old.usable(at):
+        raise ApiError(ErrorCode.CONFLICT, "The key has ended: issue a new one.")
+    issued = await _issue(services, old.tenant_id, old.name, old.scopes, None)
+    end = at + timedelta(seconds=body.overlap_seconds)
+    await _end(services, old, expires=min(end, old.expires or end))
+    response.headers["Cache-Control"] = "no-store"
+    return success(request, issued)
+
+
 @router.delete("/keys/{key_id}", summary="Revoke a key", responses=errors(404))
-async def revoke(
-    key_id: Annotated[str, Path(description="`id` of the key.")], _: Operator, services: Injected, request: Request
-) -> Success[KeyView]:
+async def revoke(key_id: KeyId, _: Operator, services: Injected, request: Request) -> Success[KeyView]:
     """Revoke a key for good: within 30 seconds it opens nothing. Revoking it again changes nothing."""
+    key = await _find(services, key_id)
+    if key.status == "active":
+        key = await _end(services, key, status="revoked", expires=now())
+    return success(request, KeyView.of(key, now()))
+
+
+async def _find(services: Services, key_id: str) -> ApiKey:
     key = await run_in_threadpool(services.tenants.find_key, key_id) if _KEY_ID.fullmatch(key_id) else None
     if key is None:
         raise not_found("key")
-    if key.status == "active":
-        key = await run_in_threadpool(services.tenants.revoke_key, key, now())
-        services.authenticator.forget()
-    return success(request, KeyView.of(key, now()))
+    return key
+
+
+async def _issue(
+    services: Services, tenant_id: str, name: str, scopes: frozenset[Scope], expires: datetime | None
+) -> IssuedKeyView:
+    text, at = new_key(), now()
+    key = ApiKey(
+        sha256=hash_key(text),
+        prefix=text[:KEY_PREFIX_LENGTH],
+        tenant_id=tenant_id,
+        name=name,
+        scopes=scopes,
+        created_at=at,
+        expires=expires,
+    )
+    await run_in_threadpool(services.tenants.add_key, key)
+    return IssuedKeyView.of(key, at, text)
+
+
+async def _end(services: Services, key: ApiKey, **fields: object) -> ApiKey:
+    changed = await run_in_threadpool(partial(services.tenants.change_key, key.sha256, **fields))
+    services.authenticator.forget()
+    return changed or key
 
 
 def _order(key: ApiKey) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """/tenants: the operator's administration of tenants."""
 
+from functools import partial
 from itertools import islice
 from typing import Annotated
 
@@ -11,10 +12,10 @@ from control_plane.envelope import Pagination, Success, success
 from control_plane.errors import ApiError, ErrorCode, not_found
 from control_plane.openapi import TenantId, errors
 from control_plane.routes.access import Injected, open_cursor
-from control_plane.schemas.tenants import PageQuery, TenantRequest, TenantView
+from control_plane.schemas.tenants import PageQuery, TenantChange, TenantRequest, TenantView
 from control_plane.services import Services
 from outpost.domain.ids import now
-from outpost.domain.tenants import OPERATOR, Tenant, TenantStatus
+from outpost.domain.tenants import OPERATOR, Tenant
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["tenants"])
 
@@ -47,18 +48,26 @@ async def get(tenant_id: TenantId, _: Operator, services: Injected, request: Req
     return success(request, TenantView.of(await existing(services, tenant_id)))
 
 
+@router.patch("/tenants/{tenant_id}", summary="Change a tenant", responses=errors(400, 404, 413))
+async def change(
+    tenant_id: TenantId, body: TenantChange, _: Operator, services: Injected, request: Request
+) -> Success[TenantView]:
+    """Change a tenant's name, tier or limits; what is left out stays. Replicas apply it within 30 seconds."""
+    return success(request, TenantView.of(await _change(services, tenant_id, **body.fields)))
+
+
 @router.post("/tenants/{tenant_id}/suspend", summary="Suspend a tenant", responses=errors(404, 409))
 async def suspend(tenant_id: TenantId, _: Operator, services: Injected, request: Request) -> Success[TenantView]:
     """Suspend a tenant: within 30 seconds its keys and links open nothing. What runs already runs on."""
     if tenant_id == OPERATOR:
         raise ApiError(ErrorCode.CONFLICT, "The operator tenant cannot be suspended: nobody could resume it.")
-    return success(request, TenantView.of(await _set_status(services, tenant_id, "suspended")))
+    return success(request, TenantView.of(await _change(services, tenant_id, status="suspended")))
 
 
 @router.post("/tenants/{tenant_id}/resume", summary="Resume a tenant", responses=errors(404))
 async def resume(tenant_id: TenantId, _: Operator, services: Injected, request: Request) -> Success[TenantView]:
     """Let a suspended tenant's keys work again, within 30 seconds."""
-    return success(request, TenantView.of(await _set_status(services, tenant_id, "active")))
+    return success(request, TenantView.of(await _change(services, tenant_id, status="active")))
 
 
 async def existing(services: Services, tenant_id: str) -> Tenant:
@@ -69,8 +78,9 @@ async def existing(services: Services, tenant_id: str) -> Tenant:
     return tenant
 
 
-async def _set_status(services: Services, tenant_id: str, status: TenantStatus) -> Tenant:
-    tenant = (await existing(services, tenant_id)).model_copy(update={"status": status})
-    await run_in_threadpool(services.tenants.replace, tenant)
+async def _change(services: Services, tenant_id: str, **fields: object) -> Tenant:
+    tenant = await run_in_threadpool(partial(services.tenants.change, tenant_id, **fields))
+    if tenant is None:
+        raise not_found("tenant")
     services.authenticator.forget()
     return tenant

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, Field, StrictInt
 
 from control_plane.envelope import Body, View
-from outpost.domain.tenants import TIERS, ApiKey, KeyStatus, Limits, Scope, Tenant, TenantStatus
+from outpost.domain.tenants import ApiKey, KeyStatus, Overrides, Scope, Tenant, TenantStatus
 
 Tier = Literal["free", "starter", "pro", "enterprise"]
 
@@ -17,6 +17,14 @@ class LimitsRequest(Body):
     concurrent: StrictInt | None = Field(default=None, ge=1, le=1_000, description="Dispatches that run at once.")
     daily: StrictInt | None = Field(default=None, ge=1, description="Dispatches a day (UTC).")
     timeout_seconds: StrictInt | None = Field(default=None, ge=30, le=86_400, description="Longest time limit.")
+    requests_per_minute: StrictInt | None = Field(
+        default=None, ge=1, le=1_000_000, description="Requests a minute of each API key."
+    )
+
+    @property
+    def overrides(self) -> Overrides:
+        """The limits of the tenant's own."""
+        return Overrides.model_validate(self.model_dump())
 
 
 class TenantRequest(Body):
@@ -32,12 +40,25 @@ class TenantRequest(Body):
     limits: LimitsRequest | None = Field(default=None, description="Limits that differ from the tier's.")
 
     @property
-    def overrides(self) -> Limits | None:
-        """The limits of the tenant's own, filled up from the tier."""
-        if self.limits is None:
-            return None
-        own = self.limits.model_dump(exclude_none=True)
-        return TIERS[self.tier].model_copy(update=own)
+    def overrides(self) -> Overrides | None:
+        """The limits of the tenant's own."""
+        return self.limits.overrides if self.limits else None
+
+
+class TenantChange(Body):
+    """What to change of a tenant."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=100, description="For people.")
+    tier: Tier | None = Field(default=None, description="Sets the limits.")
+    limits: LimitsRequest | None = Field(
+        default=None, description="All limits that differ from the tier's; `{}` ends those there were."
+    )
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """The tenant's fields that change."""
+        own = {"overrides": self.limits.overrides} if self.limits else {}
+        return self.model_dump(include={"name", "tier"}, exclude_none=True) | own
 
 
 class LimitsView(View):
@@ -46,6 +67,16 @@ class LimitsView(View):
     concurrent: int = Field(description="Dispatches that run at once; more wait.")
     daily: int = Field(description="Dispatches a day (UTC); more are refused.")
     timeout_seconds: int = Field(description="Longest time limit of a dispatch.")
+    requests_per_minute: int = Field(description="Requests a minute of each API key; more are refused.")
+
+
+class OwnLimitsView(View):
+    """Limits of a tenant's own; null where the tier's applies."""
+
+    concurrent: int | None = Field(default=None, description="Dispatches that run at once.")
+    daily: int | None = Field(default=None, description="Dispatches a day (UTC).")
+    timeout_seconds: int | None = Field(default=None, description="Longest time limit of a dispatch.")
+    requests_per_minute: int | None = Field(default=None, description="Requests a minute of each API key.")
 
 
 class TenantView(View):
@@ -56,13 +87,15 @@ class TenantView(View):
     tier: Tier = Field(description="Sets the limits.")
     status: TenantStatus = Field(description="A suspended tenant's keys open nothing.")
     limits: LimitsView = Field(description="The limits that apply.")
+    own_limits: OwnLimitsView = Field(description="Those that differ from the tier's.")
     created_at: datetime = Field(description="When it was created.")
 
     @classmethod
     def of(cls, tenant: Tenant) -> Self:
         """Show a tenant."""
-        limits = tenant.limits.model_dump()
-        return cls.model_validate({**tenant.model_dump(), "limits": limits}, by_name=True)
+        own = tenant.overrides.model_dump() if tenant.overrides else {}
+        shown = {**tenant.model_dump(), "limits": tenant.limits.model_dump(), "own_limits": own}
+        return cls.model_validate(shown, by_name=True)
 
 
 class PageQuery(Body):
@@ -80,6 +113,14 @@ class KeyRequest(Body):
     expires_at: AwareDatetime | None = Field(default=None, description="When it ends by itself.")
 
 
+class RotationRequest(Body):
+    """How to replace a key."""
+
+    overlap_seconds: StrictInt = Field(
+        default=86_400, ge=0, le=2_592_000, description="How long the old key still works beside the new one."
+    )
+
+
 class KeyView(View):
     """An API key, without its text."""
 
@@ -91,6 +132,7 @@ class KeyView(View):
     status: KeyStatus | Literal["expired"] = Field(description="Only an active key opens anything.")
     created_at: datetime = Field(description="When it was issued.")
     expires_at: datetime | None = Field(description="When it ends, or was revoked.")
+    last_used_at: datetime | None = Field(description="When it was last used; up to 6 minutes late.")
 
     @classmethod
     def of(cls, key: ApiKey, at: datetime, text: str | None = None) -> Self:
