@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from fastapi import FastAPI
 
-from control_plane import refusals
+from control_plane import mcp, refusals
 from control_plane.boundary import Boundary
 from control_plane.openapi import PROTECTED, errors
-from control_plane.routes import artifacts, dispatches, events, health, keys, logs, tenants
+from control_plane.routes import artifacts, dispatches, events, health, keys, logs, promotions, tenants, workspaces
 from control_plane.services import Services
 
 THREADS = 32
@@ -38,12 +38,15 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(dispatches.router, responses=PROTECTED)
     for public in (health.router, artifacts.links):
         app.include_router(public, responses=errors())
-    for protected in (logs.router, events.router, artifacts.router, tenants.router, keys.router, health.fleet_router):
-        app.include_router(protected, responses=PROTECTED)
+    for protected in (logs, events, promotions, artifacts, workspaces, tenants, keys):
+        app.include_router(protected.router, responses=PROTECTED)
+    app.include_router(health.fleet_router, responses=PROTECTED)
+    app.state.mcp = mcp.install(app, services)
     return app
 
 
 @asynccontextmanager
-async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    yield
+    async with app.state.mcp:
+        yield

@@ -23,6 +23,7 @@ _DESCRIPTIONS: Mapping[int, str] = {
 CONFLICT: dict[str, Any] = {"model": Failure}
 
 DispatchId = Annotated[str, Path(description="ULID of the dispatch.", examples=["01K9ZJ3J0X4T8WB6Q1V5N7M2CD"])]
+WorkspaceId = Annotated[str, Path(description="ULID of the workspace.", examples=["01K9ZJ3J0X4T8WB6Q1V5N7M2CE"])]
 TenantId = Annotated[str, Path(description="Id of the tenant.", examples=["acme"])]
 
 

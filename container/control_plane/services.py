@@ -24,6 +24,7 @@ from outpost.store.rates import Rates
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups, agents_from_environment
 from outpost.store.workers import Workers
+from outpost.store.workspaces import Workspaces
 
 if TYPE_CHECKING:
     from types_boto3_efs.client import EFSClient
@@ -40,6 +41,7 @@ class Services:
     dispatches: Dispatches
     tenants: Tenants
     workers: Workers
+    workspaces: Workspaces
     artifacts: Artifacts
     signer: Signer
     authenticator: Authenticator
@@ -64,6 +66,7 @@ class Services:
             dispatches=dispatches,
             tenants=tenants,
             workers=Workers(database, dispatches),
+            workspaces=Workspaces(database),
             artifacts=artifacts,
             signer=Signer(signing_secret),
             authenticator=Authenticator(tenants),

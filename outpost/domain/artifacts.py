@@ -6,6 +6,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from outpost.domain.dispatch import Status, Usage
+from outpost.domain.promotion import Promotion
 from outpost.domain.reasons import Reason
 
 
@@ -26,6 +27,11 @@ class Artifact(StrEnum):
 def attempt_prefix(tenant_id: str, dispatch_id: str, attempt: int) -> str:
     """Return the key prefix of one attempt, with its final slash."""
     return f"tenants/{tenant_id}/dispatches/{dispatch_id}/{attempt}/"
+
+
+def promoted_patch(tenant_id: str, promotion: Promotion) -> str:
+    """Return the key of the patch that a promotion publishes."""
+    return attempt_prefix(tenant_id, promotion.dispatch_id, promotion.attempt) + Artifact.PATCH
 
 
 def chunk_key(prefix: str, number: int) -> str:
@@ -72,5 +78,7 @@ class Summary(BaseModel):
     started_at: datetime | None
     ended_at: datetime
     usage: Usage
+    final_message: str | None = None
+    """The agent's last words, without secrets."""
     files_changed: int = 0
     patch_bytes: int = 0

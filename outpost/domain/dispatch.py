@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from outpost.domain.agents import Agent
+from outpost.domain.promotion import Promotion
 from outpost.domain.reasons import Reason
 
 
@@ -54,8 +55,19 @@ class Usage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     duration_seconds: float = 0
+    """Of the agent's own run."""
     input_tokens: int = 0
+    cached_input_tokens: int = 0
+    """Of the input: what the provider's cache served."""
     output_tokens: int = 0
+    model_calls: int = 0
+    model_cost_usd: float | None = None
+    """By the providers' list prices; None when a model without a price was used."""
+    vcpu_seconds: float = 0
+    gb_seconds: float = 0
+    """Of the worker's task, from the claim to the report."""
+    capacity: Literal["spot", "on-demand"] | None = None
+    """What the task ran on; None where the platform does not say."""
 
 
 class Spec(BaseModel):
@@ -77,6 +89,8 @@ class Spec(BaseModel):
     additional_secrets: tuple[str, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)
     retryable: bool = False
+    promotes: Promotion | None = None
+    """Set for the kind `promote`, whose worker runs no agent."""
 
 
 class Dispatch(BaseModel):

@@ -10,7 +10,10 @@ class ReasonCode(StrEnum):
 
     COMPLETED = "COMPLETED"
     AGENT_EXIT_NONZERO = "AGENT_EXIT_NONZERO"
+    AGENT_REPORTED_FAILURE = "AGENT_REPORTED_FAILURE"
     AGENT_START_FAILED = "AGENT_START_FAILED"
+    BUDGET_SPENT = "BUDGET_SPENT"
+    MODEL_KEY_MISSING = "MODEL_KEY_MISSING"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
     CAPACITY_UNAVAILABLE = "CAPACITY_UNAVAILABLE"
@@ -18,6 +21,9 @@ class ReasonCode(StrEnum):
     TIME_LIMIT = "TIME_LIMIT"
     NO_PROGRESS = "NO_PROGRESS"
     CLONE_FAILED = "CLONE_FAILED"
+    PATCH_FAILED = "PATCH_FAILED"
+    PUSH_FAILED = "PUSH_FAILED"
+    PULL_REQUEST_FAILED = "PULL_REQUEST_FAILED"
     UPLOAD_FAILED = "UPLOAD_FAILED"
     SECRET_IN_OUTPUT = "SECRET_IN_OUTPUT"  # noqa: S105 - the name of a reason
     SECRET_UNAVAILABLE = "SECRET_UNAVAILABLE"  # noqa: S105 - the name of a reason
@@ -28,6 +34,9 @@ class ReasonCode(StrEnum):
 _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.COMPLETED: "Nothing to do.",
     ReasonCode.AGENT_EXIT_NONZERO: "Read the last log lines; correct the task or the repository and dispatch again.",
+    ReasonCode.AGENT_REPORTED_FAILURE: "Read the last log lines; the agent itself says that it failed.",
+    ReasonCode.BUDGET_SPENT: "Split the task, or ask the operator for a larger token budget for this agent.",
+    ReasonCode.MODEL_KEY_MISSING: "Ask the operator to set the provider's key, or name your own in additionalSecrets.",
     ReasonCode.AGENT_START_FAILED: "Ask the operator to check the agent's image and version.",
     ReasonCode.OUT_OF_MEMORY: "Give the agent more memory in the environment's configuration, or split the task.",
     ReasonCode.IMAGE_PULL_FAILED: "Ask the operator to check that the agent's image is in the registry.",
@@ -36,6 +45,9 @@ _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.TIME_LIMIT: "Dispatch again with a larger timeoutSeconds, or split the task.",
     ReasonCode.NO_PROGRESS: "Read the last log lines; the agent printed nothing for too long.",
     ReasonCode.CLONE_FAILED: "Check repo and branch, and that the platform may read the repository.",
+    ReasonCode.PATCH_FAILED: "Check that the repository still has the commit that the dispatch began with.",
+    ReasonCode.PUSH_FAILED: "Choose another branch, or ask the operator whether the platform may push there.",
+    ReasonCode.PULL_REQUEST_FAILED: "The branch was pushed: open the pull request by hand, or promote again.",
     ReasonCode.UPLOAD_FAILED: "Dispatch again; if it recurs, ask the operator to check the artifacts bucket.",
     ReasonCode.SECRET_IN_OUTPUT: "Remove the secret from the repository or the task; the patch was withheld.",
     ReasonCode.SECRET_UNAVAILABLE: "Store the named secrets for the tenant, then dispatch again.",

@@ -60,10 +60,12 @@ class DispatchRequest(Body):
     context: ContextLevel = Field(default="standard", description="How much context the agent is given.")
     workspace_mode: WorkspaceMode = Field(
         default="ephemeral",
-        description="`ephemeral`: gone with the run. `persistent` is not available yet and is refused.",
+        description="`ephemeral`: gone with the run. `persistent`: kept for 30 days after its last use.",
     )
     workspace_id: str | None = Field(
-        default=None, pattern=ULID_PATTERN, description="The workspace, when `workspaceMode` is `persistent`."
+        default=None,
+        pattern=ULID_PATTERN,
+        description="The persistent workspace to go on in, one dispatch at a time. Default: a new one.",
     )
     workspace_init_mode: InitMode = Field(
         default="full", description="How much of the repository to fetch: all, the newest commit only, or nothing."
@@ -149,6 +151,15 @@ class UsageView(View):
     output_tokens: int = Field(description="Tokens that the model wrote.")
 
 
+class PromotionView(View):
+    """Which result is published, and where to."""
+
+    dispatch_id: str = Field(description="The dispatch whose result it is.")
+    branch: str = Field(description="The branch that is pushed.")
+    base_commit: str = Field(description="The commit that the patch applies to.")
+    create_pr: bool = Field(description="Whether a pull request is opened.")
+
+
 class DispatchView(View):
     """A dispatch. The task's text is not shown again."""
 
@@ -168,6 +179,7 @@ class DispatchView(View):
     additional_secrets: list[str] = Field(description="Names of the secrets that the agent may read.")
     tags: dict[str, str] = Field(description="Labels.")
     retryable: bool = Field(description="Whether it may run again when its worker is lost in mid-run.")
+    promotes: PromotionView | None = Field(description="For the kind `promote`: what is published; else null.")
     created_by: str = Field(description="Display prefix of the API key that dispatched it.")
     attempt: int = Field(description="How often a worker has claimed it.")
     progress: str | None = Field(description="What the agent last said about how far it is.")

@@ -1,0 +1,102 @@
+"""From the result of a dispatch to the row of its promotion. Pure."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+
+from control_plane.admission import Policy, Refusal
+from control_plane.auth import Principal
+from control_plane.errors import ApiError, ErrorCode, invalid
+from control_plane.schemas.promotions import PromotionRequest
+from outpost.domain.artifacts import Summary
+from outpost.domain.dispatch import Dispatch, Spec, Status
+from outpost.domain.ids import new_id
+from outpost.domain.promotion import Promotion, Publication
+from outpost.domain.repository import check_branch
+
+TIMEOUT_SECONDS = 600
+"""Clone, push and pull request take seconds; the sweep ends a promotion after this."""
+
+
+def check(body: PromotionRequest) -> None:
+    """Judge a request by itself. Raises `ApiError` naming every field that cannot be had."""
+    if refusals := list(_refusals(body)):
+        raise invalid(*refusals)
+
+
+def _refusals(body: PromotionRequest) -> Iterator[Refusal]:
+    try:
+        check_branch(body.branch)
+    except ValueError as error:
+        yield "branch", str(error)
+    if body.create_pr:
+        return
+    for name, value in (("prTitle", body.pr_title), ("prBody", body.pr_body)):
+        if value is not None:
+            yield name, "has no effect without createPr: set createPr to true, or leave it out"
+
+
+def promoted(source: Dispatch, summary: Summary | None) -> str:
+    """Return the commit that a result applies to. Raises a 409 for a dispatch that left nothing to promote."""
+    if source.spec.kind != "task":
+        raise _nothing(source, f"is a promotion itself: promote {_source_of(source)}")
+    if source.status is not Status.SUCCESS:
+        raise _nothing(source, f"is {source.status}: only the result of a successful one can be promoted")
+    if source.spec.repo is None:
+        raise _nothing(source, "had no repository: there is nothing to push to")
+    if summary is None or summary.commit_before is None or summary.patch_bytes == 0:
+        raise _nothing(source, "changed nothing: there is no patch to promote")
+    return summary.commit_before
+
+
+def _nothing(source: Dispatch, why: str) -> ApiError:
+    return ApiError(ErrorCode.CONFLICT, f"Dispatch {source.id} {why}.")
+
+
+def _source_of(row: Dispatch) -> str:
+    return row.spec.promotes.dispatch_id if row.spec.promotes else "the dispatch of the task"
+
+
+def promotion(
+    source: Dispatch, base_commit: str, body: PromotionRequest, caller: Principal, policy: Policy, at: datetime
+) -> Dispatch:
+    """Return the row of a new promotion. Any worker can do it: it goes to those of the source's agent, if there are."""
+    agent = source.spec.agent if source.spec.agent in policy.agents else next(iter(policy.agents))
+    spec = Spec(
+        kind="promote",
+        agent=agent,
+        repo=source.spec.repo,
+        branch=source.spec.branch,
+        timeout_seconds=TIMEOUT_SECONDS,
+        retryable=True,  # the same promotion makes the same commit, and finds its own pull request
+        promotes=Promotion(
+            dispatch_id=source.id,
+            attempt=source.attempt,
+            base_commit=base_commit,
+            branch=body.branch,
+            create_pr=body.create_pr,
+            committed_at=source.ended_at or source.created_at,
+            fingerprint=hashlib.sha256(body.model_dump_json().encode()).hexdigest(),
+        ),
+    )
+    return Dispatch(
+        id=new_id(),
+        tenant_id=source.tenant_id,
+        created_by=caller.key.prefix,
+        spec=spec,
+        created_at=at,
+        queued_at=at,
+        expires_at=int((at + policy.retention).timestamp()),
+    )
+
+
+def publication(source: Dispatch, body: PromotionRequest) -> Publication:
+    """Return the tenant's words, completed."""
+    message = body.message or f"Apply the result of dispatch {source.id}"
+    return Publication(
+        message=message,
+        author_name=body.author_name,
+        author_email=body.author_email,
+        pr_title=body.pr_title or message.strip().partition("\n")[0][:256],
+        pr_body=f"Result of Outpost dispatch `{source.id}`." if body.pr_body is None else body.pr_body,
+    )

@@ -1,0 +1,71 @@
+"""/dispatch/{id}/promote: publish a result."""
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from control_plane.auth import AuthenticatedRoute, MayPromote
+from control_plane.envelope import Success, success
+from control_plane.errors import ApiError, ErrorCode
+from control_plane.openapi import CONFLICT, DispatchId, Responses, errors
+from control_plane.promotion import check, promoted, promotion, publication
+from control_plane.routes.access import Injected, owned
+from control_plane.schemas.dispatches import DispatchView
+from control_plane.schemas.promotions import PromotionRequest
+from control_plane.services import Services
+from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.ids import now
+from outpost.store.dispatches import Idempotency
+
+router = APIRouter(route_class=AuthenticatedRoute, tags=["dispatch"])
+
+_REFUSED: Responses = {
+    409: {**CONFLICT, "description": "Nothing to promote, or promoted to this branch with other options."}
+}
+
+
+@router.post(
+    "/dispatch/{dispatch_id}/promote",
+    status_code=202,
+    summary="Promote a dispatch's result",
+    responses=errors(400, 404, 409, 413, 429) | _REFUSED,
+)
+async def promote(
+    dispatch_id: DispatchId,
+    body: PromotionRequest,
+    caller: MayPromote,
+    services: Injected,
+    request: Request,
+    response: Response,
+) -> Success[DispatchView]:
+    """Push the patch of a successful dispatch to a branch of its repository, and open a pull request if asked to.
+
+    The answer is a dispatch of kind `promote` to follow like any other; its `reason` names the commit and the pull
+    request. Promoting a dispatch to the same branch again within 24 hours answers with the same promotion and the
+    header `Idempotent-Replay: true`, unless that one failed: then it is tried anew. Other options for the same branch
+    are refused with 409.
+    """
+    check(body)
+    source = await owned(services, caller, dispatch_id)
+    summary = await run_in_threadpool(services.artifacts.summary, source) if source.attempt else None
+    row = promotion(source, promoted(source, summary), body, caller, services.policy, now())
+    text = publication(source, body).model_dump_json()
+    created = await run_in_threadpool(_create, services, row, text, caller.tenant.limits.daily)
+    if created.id != row.id:
+        response.headers["Idempotent-Replay"] = "true"
+    return success(request, DispatchView.as_created(created))
+
+
+def _create(services: Services, row: Dispatch, text: str, daily: int) -> Dispatch:
+    """Write the row, unless the same promotion is there and did not fail: each failed one has one successor."""
+    assert row.spec.promotes is not None  # noqa: S101 - a promotion has what it promotes
+    # No client can use such a key: theirs have no spaces.
+    key = f"promote {row.spec.promotes.dispatch_id} {row.spec.promotes.branch}"
+    while True:
+        found = services.dispatches.create(row, text, daily, Idempotency(key, ""))
+        if found.id == row.id or not found.status.terminal or found.status is Status.SUCCESS:
+            break
+        key = f"{key.partition(' after ')[0]} after {found.id}"
+    if found.spec.promotes and found.spec.promotes.fingerprint != row.spec.promotes.fingerprint:
+        told = f"Dispatch {found.id} promotes this result to {row.spec.promotes.branch!r} with other options"
+        raise ApiError(ErrorCode.CONFLICT, f"{told}: choose another branch.")
+    return found

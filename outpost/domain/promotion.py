@@ -1,0 +1,34 @@
+"""A promotion: the result of a dispatch becomes a commit on a branch of its repository, and perhaps a pull request."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Promotion(BaseModel):
+    """What is promoted, and where to: part of the row of a dispatch of kind `promote`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dispatch_id: str
+    attempt: int
+    """The attempt that succeeded: its patch is the one."""
+    base_commit: str
+    branch: str
+    create_pr: bool = False
+    committed_at: datetime
+    """The commit's time. It is the dispatch's, so that the same promotion makes the same commit each time."""
+    fingerprint: str
+    """Tells this request from another for the same branch."""
+
+
+class Publication(BaseModel):
+    """The tenant's words; the text of a dispatch of kind `promote` is this as JSON."""
+
+    model_config = ConfigDict(frozen=True)
+
+    message: str
+    author_name: str
+    author_email: str
+    pr_title: str
+    pr_body: str

@@ -1,0 +1,136 @@
+"""JSON schemas of tools, made from the service's OpenAPI document: the same models, limits and words, in snake_case."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Schema = dict[str, Any]
+Document = Mapping[str, Any]
+
+_WHERE = ("path", "query", "header")
+
+
+def snake(name: str) -> str:
+    """Return a name of REST (`timeoutSeconds`, `Idempotency-Key`) as MCP spells it."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
+
+
+@dataclass(frozen=True)
+class Field:
+    """One argument of an operation: what REST calls it and where it travels."""
+
+    rest_name: str
+    where: str
+    """`path`, `query`, `header` or `body`."""
+    schema: Schema
+    required: bool
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of the document, as a tool sees it."""
+
+    method: str
+    path: str
+    scopes: tuple[str, ...]
+    fields: Mapping[str, Field]
+    """By the name in MCP."""
+    data: Schema
+    """Schema of the answer's data, names as REST spells them."""
+    names: Mapping[str, str] = field(repr=False)
+    """Every name of the document that MCP spells differently."""
+
+    def respell(self, text: str) -> str:
+        """Return a text of the API with every field's name as MCP spells it."""
+        return respell(text, self.names)
+
+
+def operation(document: Document, method: str, path: str) -> Operation:
+    """Read an operation. Raises `KeyError` when the service has none such."""
+    found = document["paths"][path][method.lower()]
+    names = camel_names(document)
+    arguments = dict(_fields(document, found))
+    answers = [answer for status, answer in found["responses"].items() if status.startswith("2")]
+    envelope = expand(document, answers[0]["content"]["application/json"]["schema"])
+    scopes = {scope for scheme in found.get("security", []) for granted in scheme.values() for scope in granted}
+    return Operation(method, path, tuple(sorted(scopes)), arguments, envelope["properties"]["data"], names)
+
+
+def _fields(document: Document, found: Mapping[str, Any]) -> Iterator[tuple[str, Field]]:
+    for parameter in found.get("parameters", []):
+        if parameter["in"] in _WHERE:
+            schema = {"description": parameter.get("description", ""), **expand(document, parameter["schema"])}
+            yield snake(parameter["name"]), Field(parameter["name"], parameter["in"], schema, parameter["required"])
+    if "requestBody" in found:
+        body = expand(document, found["requestBody"]["content"]["application/json"]["schema"])
+        for option in body.get("anyOf", [body]):  # a body that may be left out is this or null
+            for name, schema in option.get("properties", {}).items():
+                yield snake(name), Field(name, "body", schema, name in option.get("required", ()))
+
+
+def expand(document: Document, schema: Schema) -> Schema:
+    """Return a schema with its references resolved and without generated titles: clients read one piece."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        own = {key: value for key, value in schema.items() if key != "$ref"}
+        return expand(document, document["components"]["schemas"][name]) | own
+    expanded: Schema = {}
+    for key, value in schema.items():
+        if key == "properties":
+            expanded[key] = {name: expand(document, inner) for name, inner in value.items()}
+        elif isinstance(value, dict) and key in ("items", "additionalProperties", "propertyNames"):
+            expanded[key] = expand(document, value)
+        elif key in ("anyOf", "oneOf", "allOf"):
+            expanded[key] = [expand(document, inner) for inner in value]
+        elif key != "title":
+            expanded[key] = value
+    return expanded
+
+
+def to_snake(schema: Schema, names: Mapping[str, str]) -> Schema:
+    """Return an expanded schema with the names of its properties, and those in its descriptions, in snake_case."""
+    changed: Schema = {}
+    for key, value in schema.items():
+        if key == "properties":
+            changed[key] = {snake(name): to_snake(inner, names) for name, inner in value.items()}
+        elif key == "required":
+            changed[key] = [snake(name) for name in value]
+        elif key == "description":
+            changed[key] = respell(value, names)
+        elif isinstance(value, dict) and key in ("items", "additionalProperties", "propertyNames"):
+            changed[key] = to_snake(value, names)
+        elif key in ("anyOf", "oneOf", "allOf"):
+            changed[key] = [to_snake(inner, names) for inner in value]
+        else:
+            changed[key] = value
+    return changed
+
+
+def value_to_snake(value: Any, schema: Schema) -> Any:  # noqa: ANN401 - JSON
+    """Return a value with the names that its schema knows in snake_case; keys that are data, such as tags, stay."""
+    if isinstance(value, list):
+        return [value_to_snake(item, schema.get("items", {})) for item in value]
+    if not isinstance(value, dict):
+        return value
+    for option in schema.get("anyOf", []):
+        if "properties" in option or "additionalProperties" in option:
+            return value_to_snake(value, option)
+    known = schema.get("properties", {})
+    other = schema.get("additionalProperties")
+    inner = other if isinstance(other, dict) else {}
+    return {snake(key) if key in known else key: value_to_snake(v, known.get(key, inner)) for key, v in value.items()}
+
+
+def camel_names(document: Document) -> dict[str, str]:
+    """Return every property and parameter that MCP spells differently: REST's name -> MCP's."""
+    components = document["components"]["schemas"].values()
+    names = {name for schema in components for name in schema.get("properties", {})}
+    operations = (each for path in document["paths"].values() for each in path.values())
+    names |= {parameter["name"] for each in operations for parameter in each.get("parameters", [])}
+    return {name: snake(name) for name in names if snake(name) != name}
+
+
+def respell(text: str, names: Mapping[str, str]) -> str:
+    """Replace REST's names in a text by MCP's."""
+    return re.sub(r"[A-Za-z][A-Za-z-]*", lambda word: names.get(word[0], word[0]), text)

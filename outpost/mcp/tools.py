@@ -1,0 +1,151 @@
+"""Tools that can be listed and called: the catalogue joined with the service's own description of its operations."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from mcp_types import Tool
+
+from outpost.client.calls import Call, Data, send
+from outpost.client.errors import ApiError, Detail
+from outpost.mcp.catalogue import CATALOGUE, LABEL, LABEL_SCHEMA, Arguments, Entry
+from outpost.mcp.schemas import Document, Operation, Schema, operation, snake, to_snake, value_to_snake
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+@dataclass(frozen=True)
+class BoundTool:
+    """A tool bound to the operations of one service."""
+
+    entry: Entry
+    operation: Operation
+    beside: Mapping[str, Operation]
+
+    @property
+    def tool(self) -> Tool:
+        """The tool as clients list it."""
+        return Tool(
+            name=self.entry.name,
+            title=self.entry.title,
+            description=self.entry.description,
+            input_schema=self.input_schema,
+            output_schema=self.output_schema,
+            annotations=self.entry.annotations,
+        )
+
+    @property
+    def input_schema(self) -> Schema:
+        """Every argument, with the limits that REST has."""
+        fields = self.operation.fields
+        properties = {name: to_snake(each.schema, self.operation.names) for name, each in fields.items()}
+        for name, own in ({LABEL: LABEL_SCHEMA} | dict(self.entry.extra)).items():
+            properties[name] = properties.get(name, {}) | own
+        required = [name for name, each in fields.items() if each.required]
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+    @property
+    def output_schema(self) -> Schema:
+        """What the structured result holds: the operation's data; a list under `items`, with its pagination."""
+        data = to_snake(self.operation.data, self.operation.names)
+        if data.get("type") == "array":
+            page = {"type": "object", "description": "Where the list goes on: `cursor`, `has_more`, `limit`."}
+            return {"type": "object", "properties": {"items": data, "pagination": page}, "required": ["items"]}
+        beside = {
+            name: {"anyOf": [to_snake(each.data, each.names), {"type": "null"}]} for name, each in self.beside.items()
+        }
+        return data | {"properties": data["properties"] | beside}
+
+    async def call(self, http: httpx.AsyncClient, arguments: Arguments) -> dict[str, Any]:
+        """Call the operation and return the structured result. Raises `ApiError` in MCP's words."""
+        request = self._request(arguments)
+        try:
+            result = _result(self.operation, await send(http, request))
+            return result | {name: await self._glimpse(http, each) for name, each in self.beside.items()}
+        except ApiError as error:
+            raise self._in_own_words(error) from error
+
+    def _request(self, arguments: Arguments) -> Call:
+        """Place each argument where REST wants it; the service judges the values."""
+        known = self.input_schema["properties"]
+        unknown = [name for name in arguments if name not in known]
+        if unknown:
+            raise _invalid(*((name, f"is not known here; known: {', '.join(known)}") for name in unknown))
+        given = {name: value for name, value in self.entry.adapt(arguments).items() if value is not None}
+        parts: dict[str, dict[str, Any]] = {"path": {}, "query": {}, "header": {}, "body": {}}
+        for name, each in self.operation.fields.items():
+            if name in given:
+                parts[each.where][each.rest_name] = given[name]
+            elif each.where == "path":
+                raise _invalid((name, "is missing: it is required"))
+        has_body = any(each.where == "body" for each in self.operation.fields.values())
+        return Call(
+            self.operation.method,
+            _fill(self.operation.path, parts["path"]),
+            parts["query"],
+            {name: str(value) for name, value in parts["header"].items()},
+            parts["body"] if has_body else None,
+        )
+
+    async def _glimpse(self, http: httpx.AsyncClient, other: Operation) -> dict[str, Any] | None:
+        try:
+            return _result(other, await send(http, Call(other.method, other.path)))
+        except ApiError as error:
+            if error.code != "AUTHORIZATION_ERROR":
+                raise
+            return None
+
+    def _in_own_words(self, error: ApiError) -> ApiError:
+        spell = self.operation.respell
+        details = [Detail(spell(each.field), spell(each.message)) for each in error.details]
+        return ApiError(error.code, spell(error.message), details, error.request_id, error.retry_after)
+
+
+def bind(document: Document) -> dict[str, BoundTool]:
+    """Return the tools by name. Raises `KeyError` naming an operation that the service lacks."""
+    return {
+        entry.name: BoundTool(
+            entry,
+            operation(document, entry.method, entry.path),
+            {name: operation(document, "GET", path) for name, path in entry.beside.items()},
+        )
+        for entry in CATALOGUE
+    }
+
+
+def error_text(error: ApiError) -> str:
+    """Return what a model needs in order to do better: code, message, the fields at fault, when to try again."""
+    told: dict[str, Any] = {"code": error.code, "message": error.message}
+    if error.details:
+        told["details"] = [{"field": each.field, "message": each.message} for each in error.details]
+    if error.retry_after is not None:
+        told["retry_after_seconds"] = error.retry_after
+    if error.request_id:
+        told["request_id"] = error.request_id
+    return json.dumps(told)
+
+
+def _result(of: Operation, answer: Data) -> dict[str, Any]:
+    data = value_to_snake(answer.data, of.data)
+    if isinstance(data, list):
+        pagination: Any = answer.meta["pagination"]
+        return {"items": data, "pagination": {snake(name): value for name, value in pagination.items()}}
+    found: dict[str, Any] = data
+    return found
+
+
+def _fill(path: str, values: Mapping[str, object]) -> str:
+    for name, value in values.items():
+        if not isinstance(value, str) or _ID.fullmatch(value) is None:
+            raise _invalid((name, "is not an id: give it as another tool's result shows it"))
+        path = path.replace(f"{{{name}}}", quote(value, safe=""))
+    return path
+
+
+def _invalid(*details: tuple[str, str]) -> ApiError:
+    field, message = details[0]
+    return ApiError("VALIDATION_ERROR", f"{field}: {message}", [Detail(*each) for each in details])
