@@ -16,7 +16,7 @@ from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED, Attempt
 from worker.broker import Broker, BrokerError
 from worker.claim import WakeUps, wait_for_work
 from worker.isolation import Isolation, Launcher, NoIsolation, adopt_orphans
-from worker.settings import Settings, SettingsError, read_identity, read_settings
+from worker.settings import Identity, Settings, SettingsError, read_identity, read_settings
 from worker.stop import Cause, StopSignal
 
 _RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 8}, connect_timeout=10, read_timeout=60)
@@ -40,7 +40,7 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
         isolation = _isolation(settings)
-        identity = read_identity(settings.metadata_url)
+        identity = read_identity(settings.metadata_url, settings.agent)
     except SettingsError as error:
         _log.error("the worker cannot start", error=str(error))
         return EXIT_BROKEN
@@ -52,7 +52,7 @@ def main() -> int:
         revision=identity.revision,
     )
     try:
-        return _serve(settings, isolation, request)
+        return _serve(settings, identity, isolation, request)
     except BrokerError as error:
         _log.error("the broker gives no answer", error=str(error))
         return EXIT_BROKEN
@@ -70,7 +70,7 @@ def _isolation(settings: Settings) -> Isolation:
     return isolation
 
 
-def _serve(settings: Settings, isolation: Isolation, request: ClaimRequest) -> int:
+def _serve(settings: Settings, identity: Identity, isolation: Isolation, request: ClaimRequest) -> int:
     stop = StopSignal()
     wake_ups = WakeUps(boto3.client("sqs", config=_RETRIES), settings.queue_url)
     signal.signal(signal.SIGTERM, partial(_on_sigterm, stop, wake_ups))
@@ -82,7 +82,7 @@ def _serve(settings: Settings, isolation: Isolation, request: ClaimRequest) -> i
     if stop.cause is not None:
         return EXIT_TERMINATED
     structlog.contextvars.bind_contextvars(dispatch_id=assignment.dispatch_id, attempt=assignment.lease.token)
-    return Attempt(assignment, settings, broker, isolation, stop).run()
+    return Attempt(assignment, settings, identity, broker, isolation, stop).run()
 
 
 def _on_sigterm(stop: StopSignal, wake_ups: WakeUps, _number: int, _frame: FrameType | None) -> None:

@@ -1,5 +1,6 @@
 """Runs the agent under its time limit and takes its output; nothing of it is left when this returns."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -32,6 +33,8 @@ class AgentCommand:
     directory: Path
     time_limit: float
     """Seconds."""
+    stdin: Path | None = None
+    """What the program reads from its standard input; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,16 @@ def run_agent(
 
 def _start(command: AgentCommand, isolation: Isolation) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
-            isolation.agent_command(command.argv),
-            env=dict(command.environment),
-            cwd=command.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with command.stdin.open("rb") if command.stdin else contextlib.nullcontext(subprocess.DEVNULL) as stdin:
+            return subprocess.Popen(
+                isolation.agent_command(command.argv),
+                env=dict(command.environment),
+                cwd=command.directory,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
     except OSError as error:
         raise StartError(f"The agent could not be started: {error.strerror}") from error
 

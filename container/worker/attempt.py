@@ -8,9 +8,10 @@ the outcome is not ours to say. The end of this task then closes the dispatch as
 """
 
 import subprocess
+import time
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
+from functools import cached_property
 
 import structlog
 
@@ -20,15 +21,19 @@ from outpost.domain.ids import now
 from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.scrubber import Scrubber
-from worker.adapters import ADAPTERS
-from worker.agent_process import AgentCommand, AgentEnd, StartError, run_agent
+from outpost.domain.usage import compute_seconds
+from worker.adapters.base import Said
+from worker.agent_process import AgentEnd, StartError
+from worker.agent_session import AgentSession
 from worker.broker import Broker, BrokerError
 from worker.collect import CollectError, Collector, Patch
 from worker.isolation import Isolation, IsolationError, end_all
 from worker.lease import Lease
+from worker.lines import lines_of
 from worker.logs import RunLog
-from worker.outcome import Outcome, cancelled, failed, judge, without_results
-from worker.settings import Settings
+from worker.model_access import ModelKeyError
+from worker.outcome import Outcome, cancelled, failed, judge, with_the_agents_word, without_results
+from worker.settings import Identity, Settings
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import AttemptStore, SecretError, UploadError
 from worker.workspace import CloneError, Workspace
@@ -37,6 +42,7 @@ EXIT_DONE = 0
 EXIT_BROKEN = 1
 EXIT_LOST = 75
 EXIT_TERMINATED = 143
+FINAL_MESSAGE_LENGTH = 4_000
 
 _log = structlog.get_logger()
 
@@ -45,10 +51,18 @@ class Attempt:
     """Runs one assignment. `run` is called once."""
 
     def __init__(
-        self, assignment: Assignment, settings: Settings, broker: Broker, isolation: Isolation, stop: StopSignal
+        self,
+        assignment: Assignment,
+        settings: Settings,
+        identity: Identity,
+        broker: Broker,
+        isolation: Isolation,
+        stop: StopSignal,
     ) -> None:
         self._assignment = assignment
         self._settings = settings
+        self._identity = identity
+        self._claimed = time.monotonic()
         self._isolation = isolation
         self._stop = stop
         self._store = AttemptStore(assignment)
@@ -61,6 +75,7 @@ class Attempt:
         self._started_at: datetime | None = None
         self._end: AgentEnd | None = None
         self._patch: Patch | None = None
+        self._agent = AgentSession(assignment, settings, self._workspace, self._store, self._learn_key)
 
     def run(self) -> int:
         """Do it all, and return the worker's exit code."""
@@ -92,6 +107,8 @@ class Attempt:
             return failed(ReasonCode.CLONE_FAILED, f"The repository could not be cloned: {error}")
         except SecretError as error:
             return failed(ReasonCode.SECRET_UNAVAILABLE, f"{error}.")
+        except ModelKeyError as error:
+            return failed(ReasonCode.MODEL_KEY_MISSING, f"The agent cannot reach its model: {error}.")
         except Stopped as stopped:
             if stopped.cause is Cause.CANCELLED:
                 return cancelled()
@@ -105,23 +122,14 @@ class Attempt:
         self._log.know_secrets(self._known)
         self._tell(f"cloning {spec.repo}" if spec.repo else "preparing an empty repository")
         self._workspace.prepare(spec, self._assignment.task, self._stop)
+        self._agent.prepare(self._secrets)
         self._tell(f"workspace ready at {self._workspace.commit_before or 'no commit'}")
 
     def _run_agent(self) -> Outcome:
-        spec = self._assignment.spec
-        invocation = ADAPTERS[spec.agent].invocation(self._workspace.task_file, spec)
-        # The other secrets, such as a provider's key, stay with the harness.
-        secrets = {name: value for name, value in self._secrets.items() if name in spec.additional_secrets}
-        command = AgentCommand(
-            argv=invocation.argv,
-            environment={**self._agent_environment(), **invocation.environment, **secrets},
-            directory=self._workspace.path,
-            time_limit=spec.timeout_seconds,
-        )
         self._started_at = now()
         self._tell("agent started")
         try:
-            self._end = run_agent(command, self._isolation, self._stop, partial(self._log.write, LogSource.AGENT))
+            self._end = self._agent.run(self._isolation, self._stop, self._on_said)
         except StartError as error:
             return failed(ReasonCode.AGENT_START_FAILED, f"{error}.")
         self._tell(f"agent exited {self._end.exit_code}")
@@ -129,23 +137,19 @@ class Attempt:
             raise Stopped(Cause.LOST)
         if self._end.by_itself:
             self._lease.ended(self._end.exit_code)
-        return judge(self._end, spec.timeout_seconds)
+        outcome = judge(self._end, self._assignment.spec.timeout_seconds, self._agent.exit_codes)
+        return with_the_agents_word(outcome, self._agent.transcript.failure, self._agent.meter.refused)
 
-    def _agent_environment(self) -> dict[str, str]:
-        """All that every agent gets: nothing of ours is inherited."""
-        return {
-            "PATH": self._settings.agent_path,
-            "HOME": str(self._workspace.home),
-            "TMPDIR": str(self._workspace.scratch),
-            "USER": "agent",
-            "LANG": "C.UTF-8",
-            "TERM": "dumb",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_AUTHOR_NAME": "Outpost agent",
-            "GIT_AUTHOR_EMAIL": "agent@outpost.invalid",
-            "GIT_COMMITTER_NAME": "Outpost agent",
-            "GIT_COMMITTER_EMAIL": "agent@outpost.invalid",
-        }
+    def _on_said(self, said: Said) -> None:
+        """Put what the agent says into the log, line by line, and where it tells how far it is, into the progress."""
+        lines = [self._log.write(LogSource.AGENT, line) for line in lines_of(said.text)]
+        if said.progress:
+            self._lease.progress = next((line for line in lines if line.strip()), None)
+
+    def _learn_key(self, name: str, key: str) -> None:
+        """Keep a key that was read again out of everything as well."""
+        self._known |= {f"{name} (rotated)": key}
+        self._log.know_secrets(self._known)
 
     def _leave_results(self, outcome: Outcome) -> Outcome:
         """Store patch, log and summary, in this order. Raises `Stopped` after the checkpoint of a terminated run."""
@@ -208,18 +212,38 @@ class Attempt:
             exit_code=outcome.exit_code,
             started_at=self._started_at,
             ended_at=now(),
-            usage=self._usage(),
+            usage=self._usage,
+            final_message=self._final_message(),
             files_changed=patch.files_changed if patch else 0,
             patch_bytes=patch.file.stat().st_size if patch and not patch.withheld else 0,
         )
 
+    def _final_message(self) -> str | None:
+        message = self._agent.transcript.final_message
+        lines = lines_of(message or "")
+        return Scrubber(self._known).text("\n".join(lines))[:FINAL_MESSAGE_LENGTH] or None
+
+    @cached_property
     def _usage(self) -> Usage:
-        return Usage(duration_seconds=self._end.duration_seconds if self._end else 0)
+        """What it took so far: asked once, for summary and report alike."""
+        meter, identity = self._agent.meter, self._identity
+        vcpu, gigabytes = compute_seconds(identity.vcpu, identity.memory_mib, time.monotonic() - self._claimed)
+        return Usage(
+            duration_seconds=self._end.duration_seconds if self._end else 0,
+            input_tokens=meter.tokens.input,
+            cached_input_tokens=meter.tokens.cached,
+            output_tokens=meter.tokens.output,
+            model_calls=meter.calls,
+            model_cost_usd=meter.cost,
+            vcpu_seconds=vcpu,
+            gb_seconds=gigabytes,
+            capacity=self._settings.capacity,
+        )
 
     def _report(self, outcome: Outcome) -> None:
         clean = Scrubber(self._known).text(outcome.reason.message)
         reason = outcome.reason.model_copy(update={"message": clean})
-        self._lease.report(outcome.status, reason, outcome.exit_code, self._usage())
+        self._lease.report(outcome.status, reason, outcome.exit_code, self._usage)
 
     def _report_failure(self, error: Exception) -> int:
         """Tell the client that it was not the task's fault; the details are in the worker's own log."""
@@ -235,6 +259,7 @@ class Attempt:
 
     def _clear_away(self) -> None:
         self._log.abandon()
+        self._agent.close()
         try:
             end_all(self._isolation, keep=0)
             self._workspace.remove()

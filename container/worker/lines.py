@@ -46,6 +46,12 @@ class LineSplitter:
         self._rest = b""
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text that an agent's CLI sent in a form of its own, as clean as those that it prints."""
+    splitter = LineSplitter()
+    return [*splitter.feed(text.encode("utf-8", "replace") + b"\n")]
+
+
 def _clean(line: bytes) -> Iterator[str]:
     while len(line) > MAX_LINE_BYTES:
         position = cut_position(line, MAX_LINE_BYTES)

@@ -1,5 +1,6 @@
 """What an ended run means: pure decisions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from outpost.domain.dispatch import Status
@@ -27,8 +28,11 @@ def cancelled() -> Outcome:
     return Outcome(Status.CANCELLED, Reason.of(ReasonCode.CANCELLED_BY_USER, "Cancelled on request."))
 
 
-def judge(end: AgentEnd, time_limit: float) -> Outcome:
-    """Return what the agent's end means. The exit code counts before any other sign, and 0 is a success."""
+def judge(end: AgentEnd, time_limit: float, meanings: Mapping[int, str]) -> Outcome:
+    """Return what the agent's end means. The exit code counts before any other sign, and 0 is a success.
+
+    `meanings`: what the agent's CLI means by exit codes of its own.
+    """
     if end.stopped is Cause.CANCELLED:
         return replace(cancelled(), exit_code=end.exit_code)
     if end.timed_out:
@@ -38,7 +42,21 @@ def judge(end: AgentEnd, time_limit: float) -> Outcome:
         return Outcome(Status.SUCCESS, Reason.of(ReasonCode.COMPLETED, "The agent ended with exit code 0."), 0)
     if end.exit_code == 137 and end.out_of_memory:
         return failed(ReasonCode.OUT_OF_MEMORY, "The agent was killed for want of memory.", end.exit_code)
-    return failed(ReasonCode.AGENT_EXIT_NONZERO, f"The agent ended with exit code {end.exit_code}.", end.exit_code)
+    meaning = f": {meanings[end.exit_code]}" if end.exit_code in meanings else ""
+    message = f"The agent ended with exit code {end.exit_code}{meaning}."
+    return failed(ReasonCode.AGENT_EXIT_NONZERO, message, end.exit_code)
+
+
+def with_the_agents_word(outcome: Outcome, failure: str | None, calls_refused: int) -> Outcome:
+    """Return the outcome in the light of what the CLI said, for CLIs that fail with exit code 0, and of the budget."""
+    if outcome.reason.code not in (ReasonCode.COMPLETED, ReasonCode.AGENT_EXIT_NONZERO):
+        return outcome
+    if calls_refused and (failure or outcome.status is Status.FAILED):
+        message = "The dispatch's budget of model tokens was spent before the agent was done."
+        return failed(ReasonCode.BUDGET_SPENT, message, outcome.exit_code)
+    if failure and outcome.status is Status.SUCCESS:
+        return failed(ReasonCode.AGENT_REPORTED_FAILURE, f"The agent reported: {failure[:500]}", outcome.exit_code)
+    return outcome
 
 
 def without_results(outcome: Outcome, code: ReasonCode, message: str) -> Outcome:

@@ -5,9 +5,10 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.error import URLError
 
-from outpost.domain.agents import Agent
+from outpost.domain.agents import CATALOGUE, Agent
 from outpost.names import Env
 
 METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
@@ -24,6 +25,9 @@ class Identity:
 
     task_arn: str
     revision: int
+    vcpu: float
+    """Size of the task, which is what is paid for."""
+    memory_mib: float
 
     @property
     def worker_id(self) -> str:
@@ -45,6 +49,10 @@ class Settings:
     agent_path: str
     """The agent's PATH."""
     metadata_url: str
+    capacity: Literal["spot", "on-demand"] | None = None
+    """What the planner launched this worker on."""
+    model_url: str | None = None
+    """Where the agent's provider is, when not at its own address: a gateway that speaks the same API."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -62,7 +70,27 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         launcher=_launcher(environment),
         agent_path=environment.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
         metadata_url=_required(environment, METADATA_VARIABLE),
+        capacity=_capacity(environment),
+        model_url=_model_url(environment),
     )
+
+
+def _capacity(environment: Mapping[str, str]) -> Literal["spot", "on-demand"] | None:
+    match environment.get(Env.CAPACITY):
+        case "spot" | "on-demand" as capacity:
+            return capacity
+        case None:
+            return None
+        case other:
+            raise SettingsError(f"{Env.CAPACITY} is {other!r}: the planner sets it to spot or on-demand")
+
+
+def _model_url(environment: Mapping[str, str]) -> str | None:
+    """A key goes there: over TLS, or not beyond this machine."""
+    url = environment.get(Env.MODEL_URL)
+    if url and not url.startswith(("https://", "http://127.0.0.1:")):
+        raise SettingsError(f"{Env.MODEL_URL} is {url!r}: use an https URL")
+    return url or None
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:
@@ -85,11 +113,16 @@ def _launcher(environment: Mapping[str, str]) -> Path | None:
     return launcher
 
 
-def read_identity(metadata_url: str) -> Identity:
-    """Ask ECS who we are. Raises `SettingsError` when the endpoint does not answer as ECS does."""
+def read_identity(metadata_url: str, agent: Agent) -> Identity:
+    """Ask ECS who we are; where it tells no size, the agent's usual one counts.
+
+    Raises `SettingsError` when the endpoint does not answer as ECS does.
+    """
     try:
         with urllib.request.urlopen(f"{metadata_url}/task", timeout=_METADATA_TIMEOUT) as answer:  # noqa: S310 - ECS's
             task = json.load(answer)
-        return Identity(task_arn=task["TaskARN"], revision=int(task["Revision"]))
+        usual = CATALOGUE[agent]
+        size = task.get("Limits") or {"CPU": usual.cpu / 1024, "Memory": usual.memory}
+        return Identity(task["TaskARN"], int(task["Revision"]), float(size["CPU"]), float(size["Memory"]))
     except (URLError, OSError, KeyError, ValueError) as error:
         raise SettingsError(f"{METADATA_VARIABLE} ({metadata_url}) tells no task: {error!r}") from error

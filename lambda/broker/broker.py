@@ -134,6 +134,7 @@ class Broker:
             bucket=self.credentials.bucket,
             prefix=attempt_prefix(row.tenant_id, row.id, row.attempt),
             secrets=secrets,
+            token_budget=self.agents[row.spec.agent].token_budget,
             credentials=self.credentials.mint(row, secrets.values()),
         )
 

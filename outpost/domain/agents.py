@@ -38,6 +38,8 @@ class CatalogueEntry:
     """Variables that the CLI reads its (dummy) token from."""
     cpu: int
     memory: int
+    takes_base_url: bool = True
+    """Whether the CLI can be told where its provider is. If not, it runs with a tenant's own key only."""
 
 
 CATALOGUE: dict[Agent, CatalogueEntry] = {
@@ -99,6 +101,8 @@ class AgentSettings(BaseModel):
     family: str
     """Task definition family: RunTask takes its latest active revision."""
     provider_secret_arn: str | None = None
+    token_budget: int | None = Field(default=None, ge=1)
+    """Tokens, in and out, that one dispatch may use; None: no limit."""
 
     def warm_at(self, at: datetime) -> int:
         """Return how many idle workers are kept ready at this time: the most that a window asks for."""

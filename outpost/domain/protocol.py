@@ -102,6 +102,8 @@ class Assignment(_Message):
     prefix: str
     secrets: dict[str, str] = Field(default_factory=dict)
     """Name of a variable -> ARN of the secret that holds its value."""
+    token_budget: int | None = None
+    """Tokens, in and out, after which the agent's model calls are refused."""
     credentials: Credentials
 
 

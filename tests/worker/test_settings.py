@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from outpost.domain.agents import Agent
 from outpost.names import Env
 from worker.settings import METADATA_VARIABLE, SettingsError, read_identity, read_settings
 
@@ -50,7 +51,7 @@ def test_a_wrong_value_is_named_with_its_remedy(name: str, value: str) -> None:
 
 def test_a_metadata_endpoint_that_does_not_answer_is_named() -> None:
     with pytest.raises(SettingsError, match=METADATA_VARIABLE):
-        read_identity("http://127.0.0.1:1/v4/x")
+        read_identity("http://127.0.0.1:1/v4/x", Agent.SHELL)
 
 
 def test_a_launcher_that_cannot_change_the_user_stops_the_worker(tmp_path: Path) -> None:

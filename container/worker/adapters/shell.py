@@ -1,14 +1,15 @@
 """The shell agent: the task is a script. No model, no key."""
 
-from pathlib import Path
+from collections.abc import Mapping
 
-from outpost.domain.dispatch import Spec
-from worker.adapters.base import Invocation
+from worker.adapters.base import Adapter, Invocation, Run
 
 
-class Shell:
+class Shell(Adapter):
     """Runs the task with bash, from its file."""
 
-    def invocation(self, task_file: Path, spec: Spec) -> Invocation:
+    exit_codes: Mapping[int, str] = {126: "a command is not executable", 127: "a command was not found"}
+
+    def invocation(self, run: Run) -> Invocation:
         """Return the call of bash."""
-        return Invocation(argv=("bash", str(task_file)))
+        return Invocation(argv=("bash", str(run.task_file)))

@@ -1,0 +1,145 @@
+"""The agent's side of an attempt: its CLI, the way to its model, and what it says."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import structlog
+
+from outpost.domain.agents import CATALOGUE
+from outpost.domain.protocol import Assignment
+from worker.adapters import ADAPTERS
+from worker.adapters.base import Run, Said
+from worker.agent_process import AgentCommand, AgentEnd, run_agent
+from worker.isolation import Isolation
+from worker.model_access import ModelAccess, ModelKey, model_access
+from worker.settings import Settings
+from worker.stop import StopSignal
+from worker.store import AttemptStore, SecretError
+from worker.usage import Meter
+from worker.workspace import Workspace
+
+PREPARE_SECONDS = 30.0
+
+_log = structlog.get_logger()
+
+
+class AgentSession:
+    """One agent, from its preparation to its end. `prepare` comes first; `close` always follows."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        settings: Settings,
+        workspace: Workspace,
+        store: AttemptStore,
+        on_key: Callable[[str, str], None],
+    ) -> None:
+        """`on_key` is told the name and value of a key that was read again, before it is used."""
+        self._assignment = assignment
+        self._settings = settings
+        self._workspace = workspace
+        self._store = store
+        self._on_key = on_key
+        self._adapter = ADAPTERS[assignment.spec.agent]
+        self._access = ModelAccess()
+        self._open = ExitStack()
+        self._environment: dict[str, str] = {}
+        self.transcript = self._adapter.transcript()
+
+    @property
+    def exit_codes(self) -> Mapping[int, str]:
+        """What the CLI means by its exit codes."""
+        return self._adapter.exit_codes
+
+    @property
+    def meter(self) -> Meter:
+        """What the model calls have used so far."""
+        return self._access.meter
+
+    def prepare(self, secrets: Mapping[str, str]) -> None:
+        """Open the way to the model, and keep the CLI's own files out of the patch. Raises `ModelKeyError`."""
+        spec = self._assignment.spec
+        self._access = self._open.enter_context(
+            model_access(
+                spec.agent,
+                self._key(secrets),
+                upstream=self._settings.model_url,
+                budget=self._assignment.token_budget,
+            )
+        )
+        (self._workspace.git_dir / "info" / "exclude").write_text("".join(f"{p}\n" for p in self._adapter.litter))
+        # The other secrets, such as a provider's key, stay with the harness.
+        own = {name: secrets[name] for name in spec.additional_secrets if name in secrets}
+        self._environment = {**own, **self._access.environment}
+
+    def run(self, isolation: Isolation, stop: StopSignal, on_said: Callable[[Said], object]) -> AgentEnd:
+        """Run the agent to its end. Raises `StartError`, `IsolationError`, `subprocess.SubprocessError`."""
+        spec, workspace = self._assignment.spec, self._workspace
+        invocation = self._adapter.invocation(
+            Run(workspace.task_file, workspace.home, spec.model_id, self._access.base_url)
+        )
+        self._lay_out(invocation.home_files)
+        command = AgentCommand(
+            argv=invocation.argv,
+            environment={**self._base_environment(), **invocation.environment, **self._environment},
+            directory=workspace.path,
+            time_limit=spec.timeout_seconds,
+            stdin=invocation.stdin,
+        )
+
+        def read(line: str) -> None:
+            for said in self.transcript.read(line):
+                on_said(said)
+
+        end = run_agent(command, isolation, stop, read)
+        for said in self.transcript.finish():
+            on_said(said)
+        return end
+
+    def close(self) -> None:
+        """Close the way to the model."""
+        self._open.close()
+
+    def _base_environment(self) -> dict[str, str]:
+        """All that every agent gets: nothing of ours is inherited."""
+        return {
+            "PATH": self._settings.agent_path,
+            "HOME": str(self._workspace.home),
+            "TMPDIR": str(self._workspace.scratch),
+            "USER": "agent",
+            "LANG": "C.UTF-8",
+            "TERM": "dumb",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_AUTHOR_NAME": "Outpost agent",
+            "GIT_AUTHOR_EMAIL": "agent@outpost.invalid",
+            "GIT_COMMITTER_NAME": "Outpost agent",
+            "GIT_COMMITTER_EMAIL": "agent@outpost.invalid",
+        }
+
+    def _key(self, secrets: Mapping[str, str]) -> ModelKey | None:
+        """Return the key to run with: the tenant's own before the platform's."""
+        own = self._assignment.spec.additional_secrets
+        names = [name for name in CATALOGUE[self._assignment.spec.agent].token_variables if name in secrets]
+        if not names:
+            return None
+        name = min(names, key=lambda name: name not in own)
+        return ModelKey(name, secrets[name], lambda: self._read_again(name, secrets[name]), own=name in own)
+
+    def _read_again(self, name: str, before: str) -> str:
+        try:
+            key = self._store.read_secrets({name: self._assignment.secrets[name]})[name]
+        except SecretError as error:
+            _log.warning("the key could not be read again", error=str(error))
+            return before
+        self._on_key(name, key)
+        return key
+
+    def _lay_out(self, files: Mapping[str, str]) -> None:
+        """Put files into the agent's home, as the agent: what is there is its own."""
+        for number, (name, content) in enumerate(files.items()):
+            source = self._workspace.root / f"home-file-{number}"
+            source.write_text(content)
+            source.chmod(0o644)
+            target: Path = self._workspace.home / name
+            self._workspace.as_agent(["install", "-D", "-m", "0644", str(source), str(target)], timeout=PREPARE_SECONDS)

@@ -1,0 +1,65 @@
+"""How an agent reaches its model: through the proxy with a token, or, where its CLI cannot, with a tenant's own key."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from outpost.domain.agents import CATALOGUE, Agent, CatalogueEntry
+from outpost.domain.providers import PROVIDERS
+from worker.model_proxy import ModelProxy
+from worker.usage import Meter
+
+
+class ModelKeyError(Exception):
+    """There is no key that this agent may run with; the text names what is missing."""
+
+
+@dataclass(frozen=True)
+class ModelAccess:
+    """What an agent is given to reach its model."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    base_url: str | None = None
+    meter: Meter = field(default_factory=Meter)
+
+
+@dataclass(frozen=True)
+class ModelKey:
+    """A provider's key."""
+
+    name: str
+    value: str = field(repr=False)
+    read_again: Callable[[], str]
+    own: bool
+    """Whether it is the tenant's, who may give it to its agent, and not the platform's."""
+
+
+@contextmanager
+def model_access(
+    agent: Agent, key: ModelKey | None, *, upstream: str | None, budget: int | None
+) -> Iterator[ModelAccess]:
+    """Serve the agent's provider while the block lasts; nothing where the agent has none. Raises `ModelKeyError`.
+
+    `upstream` replaces the provider's address; `budget` is in tokens.
+    """
+    entry = CATALOGUE[agent]
+    if entry.provider is None:
+        yield ModelAccess()
+    elif key is None:
+        names = " or ".join(entry.token_variables)
+        raise ModelKeyError(f"there is no key of {entry.provider}: neither the platform's nor a secret {names}")
+    elif entry.takes_base_url:
+        provider = PROVIDERS[entry.provider]
+        with ModelProxy(provider, upstream or provider.url, key.value, key.read_again, Meter(budget)) as proxy:
+            yield ModelAccess(_tokens(entry, proxy.token), proxy.url, proxy.meter)
+    elif key.own:
+        yield ModelAccess(_tokens(entry, key.value))
+    else:
+        raise ModelKeyError(
+            f"{agent} cannot be told to use the platform's model proxy, and the platform's key is not given to agents: "
+            f"store a key of your own as secret {entry.token_variables[0]} and name it in additionalSecrets"
+        )
+
+
+def _tokens(entry: CatalogueEntry, token: str) -> dict[str, str]:
+    return dict.fromkeys(entry.token_variables, token)
