@@ -1,0 +1,51 @@
+"""`outpost verify controls`: the seven controls, live."""
+
+from pathlib import Path
+from typing import Annotated
+
+import boto3
+import typer
+
+from outpost.cli.connection import ERROR
+from outpost.cli.migration import EXIT_CODES, explained, show_checks, use_local
+from outpost.cli.output import err, show_error
+from outpost.config import ConfigError, load
+from outpost.verify.controls import verify_controls
+from outpost.verify.deployed import Deployed, NotDeployedError
+from outpost.verify.report import Check, ControlsReport, overall
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+Environment = Annotated[
+    str,
+    typer.Option("--environment", "--env", "-e", envvar="OUTPOST_ENVIRONMENT", help="A file of config/, without .toml"),
+]
+
+
+def live_controls(environment: str) -> list[Check]:
+    """Check the seven controls of an environment of `config/`. Raises ConfigError and NotDeployedError."""
+    config = load(CONFIG / f"{environment}.toml")
+    return verify_controls(Deployed(config, boto3.Session(region_name=config.region)))
+
+
+def controls(
+    environment: Environment = "local",
+    report: Annotated[Path | None, typer.Option(help="Write the result as JSON into this file as well")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of a table")] = False,
+) -> None:
+    """Check the seven controls of a deployed environment. Exit code: 0 all pass, 1 one fails, 3 inconclusive."""
+    with explained():
+        if environment == "local":
+            use_local()
+        try:
+            checks = live_controls(environment)
+        except (ConfigError, NotDeployedError) as error:
+            show_error(str(error))
+            raise typer.Exit(ERROR) from error
+    result = ControlsReport.of(environment, checks)
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        err.print(f"[dim]{report}[/dim]")
+    print(result.model_dump_json()) if as_json else show_checks(checks)
+    raise typer.Exit(EXIT_CODES[overall(checks)])

@@ -1,0 +1,54 @@
+"""What templates ask for in protection is there on the embedded AWS: a table's key and recovery, a trail's files."""
+
+import gzip
+import json
+from uuid import uuid4
+
+from outpost.local.environment import LocalEnvironment
+from tests.local.stacks import Stack, resource
+
+KEY = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}], "BillingMode": "PAY_PER_REQUEST"}
+ATTRIBUTES = [{"AttributeName": "pk", "AttributeType": "S"}]
+
+
+def test_a_table_is_encrypted_and_recoverable_as_its_template_says(aws: LocalEnvironment, stack: Stack) -> None:
+    dynamodb = aws.client("dynamodb")
+    plain = resource("AWS::DynamoDB::Table", AttributeDefinitions=ATTRIBUTES, **KEY)
+    protection = {
+        "SSESpecification": {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": "arn:aws:kms:::key/1"},
+        "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+    }
+    protected = {**plain, "Properties": {**plain["Properties"], **protection}}
+
+    def state(name: str) -> tuple[str | None, str]:
+        sse = dynamodb.describe_table(TableName=name)["Table"].get("SSEDescription") or {}
+        backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
+        return sse.get("KMSMasterKeyArn"), backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"]
+
+    first = stack.deploy({"Created": protected, "Changed": plain})
+    assert state(first["Created"]) == ("arn:aws:kms:::key/1", "ENABLED")
+    assert state(first["Changed"]) == (None, "DISABLED")
+
+    second = stack.deploy({"Created": protected, "Changed": protected})
+    assert state(second["Changed"]) == ("arn:aws:kms:::key/1", "ENABLED")
+
+
+def test_a_trail_writes_what_was_called_into_its_bucket_and_says_when_it_cannot(aws: LocalEnvironment) -> None:
+    s3, cloudtrail = aws.client("s3"), aws.client("cloudtrail")
+    bucket = name = f"trail-{uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket)
+    statement = {"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"}, "Action": "s3:PutObject"}
+    policy = {"Version": "2012-10-17", "Statement": [{**statement, "Resource": f"arn:aws:s3:::{bucket}/*"}]}
+    cloudtrail.create_trail(Name=name, S3BucketName=bucket)
+    cloudtrail.start_logging(Name=name)
+
+    assert cloudtrail.get_trail_status(Name=name)["LatestDeliveryError"] == "AccessDenied"
+
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    status = cloudtrail.get_trail_status(Name=name)
+    (file,) = s3.list_objects_v2(Bucket=bucket, Prefix="AWSLogs/000000000000/CloudTrail/us-east-1/")["Contents"]
+    records = json.loads(gzip.decompress(s3.get_object(Bucket=bucket, Key=file["Key"])["Body"].read()))["Records"]
+
+    assert "LatestDeliveryError" not in status
+    assert status["LatestDeliveryTime"]
+    assert "CreateBucket" in {record["eventName"] for record in records}
