@@ -13,6 +13,7 @@ from control_plane.admission import Policy
 from control_plane.auth import Authenticator
 from control_plane.live import Hub
 from control_plane.log_reader import LogReader
+from control_plane.outlook import Outlook
 from control_plane.probes import Probe, Probes
 from control_plane.rate_limit import RateLimiter
 from control_plane.signing import Signer
@@ -48,6 +49,7 @@ class Services:
     limiter: RateLimiter
     logs: LogReader
     live: Hub
+    outlook: Outlook
     probes: Probes
     hosts: tuple[str, ...] = ()
     """Names under which clients reach the service, beside those of this machine."""
@@ -59,13 +61,14 @@ class Services:
         database = Database.from_environment()
         dispatches = Dispatches(database, Wakeups.from_environment())
         tenants = Tenants(database)
+        workers = Workers(database, dispatches)
         artifacts = Artifacts.from_environment()
         return cls(
             version=os.environ.get(Env.VERSION) or version("outpost"),
             policy=_policy(),
             dispatches=dispatches,
             tenants=tenants,
-            workers=Workers(database, dispatches),
+            workers=workers,
             workspaces=Workspaces(database),
             artifacts=artifacts,
             signer=Signer(signing_secret),
@@ -73,6 +76,7 @@ class Services:
             limiter=RateLimiter(Rates(database).lease),
             logs=LogReader(artifacts),
             live=Hub(dispatches.get, artifacts.chunk),
+            outlook=Outlook(dispatches, workers),
             probes=Probes(_probes(database, artifacts)),
             hosts=tuple(filter(None, os.environ.get(Env.API_HOSTS, "").split(","))),
         )

@@ -82,11 +82,15 @@ def print_table(*columns: str, rows: Iterable[Sequence[str | Text]]) -> None:
     """Print a plain table, no cell of which is ever cut: ids are there to be copied."""
     cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     table = Table(box=None, pad_edge=False, header_style="bold")
+    total = 0
     for index, name in enumerate(columns):
-        widest = max((row[index].cell_len for row in cells), default=0)
-        table.add_column(name, no_wrap=True, min_width=max(widest, len(name)))
+        widest = max([row[index].cell_len for row in cells] + [len(name)])
+        table.add_column(name, no_wrap=True, min_width=widest)
+        total += widest + 1
     for row in cells:
         table.add_row(*row)
+    if total > out.width:
+        table.width = total
     out.print(table)
 
 
@@ -104,6 +108,7 @@ def dispatch_table(dispatch: Dispatch) -> Table:
         "took": duration(dispatch),
         "attempt": str(dispatch.attempt) if dispatch.attempt > 1 else None,
         "in queue": None if dispatch.queue_position is None else f"position {dispatch.queue_position}",
+        "expected start": dispatch.expected_start_at and f"{dispatch.expected_start_at.astimezone():%Y-%m-%d %H:%M:%S}",
         "progress": dispatch.progress and printable(dispatch.progress),
         "exit code": None if dispatch.exit_code is None else str(dispatch.exit_code),
         "reason": f"{reason.code}: {printable(reason.message)}" if reason else None,

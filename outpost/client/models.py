@@ -70,6 +70,7 @@ class Dispatch(_Model):
     attempt: int = 0
     progress: str | None = None
     queue_position: int | None = None
+    expected_start_at: datetime | None = None
     created_at: datetime
     running_at: datetime | None = None
     ended_at: datetime | None = None

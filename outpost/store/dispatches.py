@@ -12,6 +12,7 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import lowest_id
 from outpost.domain.lifecycle import Event, apply
+from outpost.store.daily import DailyCount
 from outpost.store.database import ConflictError, Database, Item, expression_values, key, to_attributes
 from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE, BY_QUEUE, BY_TENANT, ROW
 from outpost.store.wakeups import Wakeups
@@ -90,22 +91,23 @@ class Dispatches:
         `workspace` is the write by which the dispatch takes its workspace. Raises `DailyLimitError`,
         `IdempotencyConflictError` and `WorkspaceTakenError`; then nothing is written.
         """
-        writes = self._creation(row, task, daily_limit, idempotency)
-        if workspace:
-            writes.append(workspace)
+        day = DailyCount(self._db, row.tenant_id, row.created_at, daily_limit)
         for race in range(1, MAX_RACES + 1):
+            writes = self._creation(row, task, day.write(), idempotency)
+            if workspace:
+                writes.append(workspace)
             try:
                 self._db.transact(writes)
             except ConflictError as refused:
                 if idempotency and (earlier := self.replay(row.tenant_id, idempotency, row.created_at)):
                     return earlier
-                if refused.codes[2] == "ConditionalCheckFailed":
+                if refused.codes[2] == "ConditionalCheckFailed" and not day.next_shard():
                     msg = f"tenant {row.tenant_id} has used its {daily_limit} dispatches of today"
                     raise DailyLimitError(msg) from refused
                 if workspace and refused.codes[-1] == "ConditionalCheckFailed":
                     msg = f"workspace {row.spec.workspace_id} is in use: dispatch again when its dispatch has ended"
                     raise WorkspaceTakenError(msg) from refused
-                # Every dispatch of a tenant writes the day's counter: who collided there must not do so again.
+                # Who collided with another dispatch of the tenant must not do so again.
                 time.sleep(random.uniform(0, race * RACE_PAUSE))  # noqa: S311 - spreads, hides nothing
                 continue
             self._wakeups.send(row.spec.agent)
@@ -113,25 +115,14 @@ class Dispatches:
         raise ContentionError(f"tenant {row.tenant_id}: too many dispatches are being created at this moment")
 
     def _creation(
-        self, row: Dispatch, task: str, daily_limit: int, idempotency: Idempotency | None
+        self, row: Dispatch, task: str, counting: "TransactWriteItemTypeDef", idempotency: Idempotency | None
     ) -> list["TransactWriteItemTypeDef"]:
         table = self._db.dispatches
-        day = f"{row.created_at:%Y-%m-%d}"
         text = {"pk": f"DISPATCH#{row.id}", "sk": "TASK", "task": task, "expires_at": row.expires_at}
         writes: list[TransactWriteItemTypeDef] = [
             {"Put": {"TableName": table, "Item": _encode(row), "ConditionExpression": "attribute_not_exists(pk)"}},
             {"Put": {"TableName": table, "Item": to_attributes(text)}},
-            {
-                "Update": {
-                    "TableName": table,
-                    "Key": key(f"DAY#{row.tenant_id}#{day}", "DAY"),
-                    "UpdateExpression": "ADD dispatched :one SET expires_at = :expiry",
-                    "ConditionExpression": "attribute_not_exists(dispatched) OR dispatched < :limit",
-                    "ExpressionAttributeValues": expression_values(
-                        {"one": 1, "limit": daily_limit, "expiry": _epoch(row.created_at + timedelta(days=2))},
-                    ),
-                },
-            },
+            counting,
         ]
         if idempotency:
             writes.append(self._remember(row, idempotency))

@@ -47,6 +47,7 @@ def test_a_request_makes_exactly_these_aws_calls(
 
 def test_the_status_of_a_pending_dispatch_costs_one_query_more(api: Api, client: httpx.Client) -> None:
     id_ = client.post("/dispatch", json=TASK).json()["data"]["id"]
+    client.get(f"/dispatch/{id_}")  # looks how fast the tenant's dispatches come and go, for the next 20 s
     before = Counter(api.calls.made)
     client.get(f"/dispatch/{id_}")
     assert dict(Counter(api.calls.made) - before) == READ | {"dynamodb.Query": 1}

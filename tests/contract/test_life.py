@@ -1,5 +1,6 @@
 """A dispatch as its client follows it: status, queue position, cancelling and logs."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Lose, Progress, Start
 from outpost.domain.reasons import Reason, ReasonCode
-from outpost.domain.tenants import Tenant
+from outpost.domain.tenants import Overrides, Tenant
 from tests.contract.running import TASK, Api, fields, refused
 
 
@@ -53,6 +54,22 @@ def test_pending_dispatches_tell_their_place_in_the_queue(client: httpx.Client) 
     assert [status(client, id_)["queuePosition"] for id_ in ids] == [1, 2, 3]
     client.delete(f"/dispatch/{ids[0]}")
     assert [status(client, id_)["queuePosition"] for id_ in ids] == [None, 1, 2]
+
+
+def test_the_expected_start_follows_from_the_place_and_how_long_dispatches_ran(api: Api) -> None:
+    tenant = api.tenant(overrides=Overrides(concurrent=1))
+    with api.client(api.key(tenant)) as client:
+        first = client.post("/dispatch", json=TASK).json()["data"]["id"]
+        assert status(client, first)["expectedStartAt"] is None
+        row = api.claim(first)
+        assert row.lease is not None
+        began = now() - timedelta(seconds=100)
+        api.end(api.advance(first, Start(row.lease, began)))
+        api.services.outlook._paces.clear()
+        ids = [client.post("/dispatch", json=TASK).json()["data"]["id"] for _ in range(3)]
+        asked = now()
+        starts = [datetime.fromisoformat(status(client, id_)["expectedStartAt"]) for id_ in ids]
+    assert [round((start - asked).total_seconds() / 100) for start in starts] == [0, 1, 2]
 
 
 def test_places_beyond_a_hundred_are_not_counted(client: httpx.Client) -> None:

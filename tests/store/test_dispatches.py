@@ -9,6 +9,7 @@ import pytest
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Claim, TransitionError
+from outpost.store.daily import shares
 from outpost.store.dispatches import DailyLimitError, Idempotency, IdempotencyConflictError
 
 Store = Any
@@ -36,6 +37,24 @@ def test_a_created_dispatch_is_read_back_as_it_was_with_its_text(store: Store) -
 def test_the_row_stays_small_while_the_text_is_large(store: Store) -> None:
     row = fresh()
     assert len(row.model_dump_json(exclude_none=True)) < 4_096
+
+
+@pytest.mark.parametrize("limit", [0, 1, 10, 16, 17, 10_000])
+def test_the_shards_of_a_day_share_its_limit(limit: int) -> None:
+    assert sum(shares(limit)) == limit
+    assert max(shares(limit)) - min(shares(limit)) <= 1
+
+
+def test_of_many_at_once_exactly_the_daily_limit_is_admitted(store: Store) -> None:
+    def create(number: int) -> bool:
+        try:
+            store.dispatches.create(fresh(), f"task {number}", daily_limit=20)
+        except DailyLimitError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(create, range(40))) == 20
 
 
 def test_the_daily_limit_refuses_and_leaves_nothing_behind(store: Store) -> None:

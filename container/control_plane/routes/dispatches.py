@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from control_plane.admission import admit, fingerprint
-from control_plane.auth import AuthenticatedRoute, MayCancel, MayDispatch, MayList, MayRead
+from control_plane.auth import AuthenticatedRoute, MayCancel, MayDispatch, MayList, MayRead, Principal
 from control_plane.envelope import Pagination, Success, success
 from control_plane.openapi import CONFLICT, DispatchId, errors
 from control_plane.persistent import dispatch_persistent
@@ -107,11 +107,11 @@ async def get(
     services: Injected,
     request: Request,
 ) -> Success[StatusView]:
-    """Show a dispatch as it is now. Costs one read, and one short query more while it is pending."""
+    """Show a dispatch as it is now, and while it waits its place in the queue and when it will probably start."""
     row = await owned(services, caller, dispatch_id)
-    position = await run_in_threadpool(_position, services, row) if row.status is Status.PENDING else None
+    waiting = await run_in_threadpool(_waiting, services, caller, row) if row.status is Status.PENDING else {}
     logs = await run_in_threadpool(_inline_logs, services, row, query) if query.log_limit else None
-    return success(request, StatusView.of(row, queue_position=position, logs=logs))
+    return success(request, StatusView.of(row, logs=logs, **waiting))
 
 
 @router.delete("/dispatch/{dispatch_id}", summary="Cancel a dispatch", responses=errors(400, 404, 409))
@@ -133,9 +133,12 @@ async def cancel(
     return success(request, DispatchView.of(row))
 
 
-def _position(services: Services, row: Dispatch) -> int | None:
+def _waiting(services: Services, caller: Principal, row: Dispatch) -> dict[str, object]:
     position = services.dispatches.position(row, POSITIONS + 1)
-    return position if position <= POSITIONS else None
+    if position > POSITIONS:
+        return {}
+    start = services.outlook.start(caller.tenant, row.spec.agent, position, now())
+    return {"queue_position": position, "expected_start_at": start}
 
 
 def _inline_logs(services: Services, row: Dispatch, query: StatusQuery) -> InlineLogs:

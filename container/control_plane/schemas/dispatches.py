@@ -212,7 +212,13 @@ class StatusView(DispatchView):
     """A dispatch, with what only the single look-up tells."""
 
     queue_position: int | None = Field(
-        description="Place in the tenant's queue for the agent, from 1; null beyond 100, or when not pending."
+        default=None,
+        description="Place in the tenant's queue for the agent, from 1; null beyond 100, or when not pending.",
+    )
+    expected_start_at: datetime | None = Field(
+        default=None,
+        description="When the tenant will probably have room for it, judging by how long its last 50 dispatches ran; "
+        "null when there is nothing to judge by.",
     )
     logs: InlineLogs | None = Field(description="Log lines, when `logLimit` asks for some.")
 

@@ -1,0 +1,69 @@
+"""When a pending dispatch may start: an estimate from how long the tenant's latest dispatches ran."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+
+from cachetools import TTLCache
+
+from outpost.domain.agents import Agent
+from outpost.domain.dispatch import Dispatch
+from outpost.domain.tenants import Tenant
+from outpost.store.dispatches import Dispatches
+from outpost.store.workers import Workers
+
+FRESH_SECONDS = 20.0
+CACHED_TENANTS = 1_000
+SAMPLE = 50
+"""The tenant's newest dispatches, whose run times are averaged."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a tenant's dispatches come and go."""
+
+    free: int
+    """Slots that were free."""
+    slots: int
+    seconds: float
+    """Mean run time."""
+
+    def start(self, position: int, at: datetime) -> datetime:
+        """Return when the dispatch at this place in the queue will get a slot; the worker's own start comes on top."""
+        waiting = position - self.free
+        rounds = -(-waiting // self.slots) if waiting > 0 else 0
+        return at + timedelta(seconds=round(rounds * self.seconds))
+
+
+class Outlook:
+    """Estimates starts. What it knows of a tenant is at most 20 seconds old."""
+
+    def __init__(self, dispatches: Dispatches, workers: Workers) -> None:
+        self._dispatches = dispatches
+        self._workers = workers
+        self._paces: TTLCache[tuple[str, Agent], Pace | None] = TTLCache(CACHED_TENANTS, FRESH_SECONDS)
+        self._lock = Lock()
+
+    def start(self, tenant: Tenant, agent: Agent, position: int, at: datetime) -> datetime | None:
+        """Return when a dispatch will probably start, or None when no dispatch for the agent has ended lately."""
+        key = tenant.id, agent
+        with self._lock:
+            known, pace = key in self._paces, self._paces.get(key)
+        if not known:
+            pace = self._look(tenant, agent)
+            with self._lock:
+                self._paces[key] = pace
+        return pace.start(position, at) if pace else None
+
+    def _look(self, tenant: Tenant, agent: Agent) -> Pace | None:
+        rows = self._dispatches.page(tenant.id, limit=SAMPLE).rows
+        times = [seconds for row in rows if row.spec.agent is agent and (seconds := run_seconds(row)) is not None]
+        if not times:
+            return None
+        slots = tenant.limits.concurrent
+        return Pace(len(self._workers.slots(tenant.id).free(slots)), slots, sum(times) / len(times))
+
+
+def run_seconds(row: Dispatch) -> float | None:
+    """Return how long a dispatch that has ended ran; None for one that never ran or still does."""
+    return (row.ended_at - row.running_at).total_seconds() if row.ended_at and row.running_at else None

@@ -1,0 +1,98 @@
+"""Fair shares: a tenant's long queue delays nobody else, and its own dispatches come in order."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+
+from broker.broker import Broker
+from outpost.domain.dispatch import Lease, Status
+from outpost.domain.ids import new_id, now
+from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest, ReportRequest
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.store.credentials import AttemptCredentials
+from outpost.store.database import Database
+from outpost.store.launches import Launches
+from outpost.store.workspaces import Workspaces
+
+Store = Any
+QUEUED = 500
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+}
+
+
+@pytest.fixture
+def broker(store: Store, database: Database) -> Iterator[Broker]:
+    iam = boto3.client("iam")
+    name = f"attempt-{new_id()}"
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    credentials = AttemptCredentials(boto3.client("sts"), arn, "artifacts")
+    yield Broker(
+        dispatches=store.dispatches,
+        workers=store.workers,
+        tenants=store.tenants,
+        workspaces=Workspaces(database),
+        credentials=credentials,
+        launches=Launches(database),
+        agents=store.agents,
+        now=now,
+    )
+    iam.delete_role(RoleName=name)
+
+
+def claim(broker: Broker) -> Assignment | None:
+    id_ = new_id()
+    arn = f"arn:aws:ecs:us-east-1:000000000000:task/outpost/{id_}"
+    answer = broker.answer(ClaimRequest(worker_id=id_, task_arn=arn, agent="shell", revision=1))
+    assert isinstance(answer, ClaimAnswer)
+    return answer.assignment
+
+
+def end(broker: Broker, assignment: Assignment) -> None:
+    reason = Reason.of(ReasonCode.CANCELLED_BY_USER, "Enough.")
+    lease: Lease = assignment.lease
+    report = ReportRequest(dispatch_id=assignment.dispatch_id, lease=lease, outcome=Status.FAILED, reason=reason)
+    broker.answer(report)
+
+
+@pytest.fixture
+def crowded(store: Store) -> list[str]:
+    """The dispatches of the tenant acme (3 at once), before any other tenant's."""
+    with ThreadPoolExecutor(8) as pool:
+        return [row.id for row in pool.map(lambda _: store.dispatch("acme"), range(QUEUED))]
+
+
+def test_five_hundred_queued_dispatches_do_not_delay_another_tenants_first(
+    store: Store, broker: Broker, crowded: list[str]
+) -> None:
+    served = [claim(broker)]
+    late = store.dispatch("globex")
+    served.append(claim(broker))
+    assert [each.tenant_id for each in served if each] == ["acme", "globex"]
+    assert served[1] is not None
+    assert served[1].dispatch_id == late.id
+
+
+def test_tenants_with_work_take_turns_and_none_gets_more_than_its_slots(
+    store: Store, broker: Broker, crowded: list[str]
+) -> None:
+    for _ in range(10):
+        store.dispatch("globex")
+    held = [assignment for _ in range(7) if (assignment := claim(broker))]
+    assert [each.tenant_id for each in held] == ["acme", "globex", "acme", "globex", "acme"]
+    for each in held[:2]:
+        end(broker, each)
+    held = [assignment for _ in range(3) if (assignment := claim(broker))]
+    assert [each.tenant_id for each in held] == ["globex", "acme"]
+
+
+def test_a_tenants_own_dispatches_start_in_the_order_in_which_they_came(
+    store: Store, broker: Broker, crowded: list[str]
+) -> None:
+    served = [assignment.dispatch_id for _ in range(3) if (assignment := claim(broker))]
+    assert served == sorted(crowded)[:3]
