@@ -1,10 +1,10 @@
-"""Audit: the trail, and the buckets that logs of access go to."""
+"""Audit: the trail, and the bucket that keeps it, and what the migration archives."""
 
 from aws_cdk import Stack
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.audit_trail import AccessLogsBucket, AuditTrail
+from outpost_constructs.audit_trail import AuditTrail
 from stacks.data_stack import DataStack
 
 
@@ -13,5 +13,6 @@ class AuditStack(Stack):
 
     def __init__(self, scope: Construct, construct_id: str, *, data: DataStack, config: EnvironmentConfig) -> None:
         super().__init__(scope, construct_id, description=f"Outpost {config.name}: audit")
-        self.access_logs = AccessLogsBucket(self, "AccessLogs", config=config)
-        self.trail = AuditTrail(self, "Trail", artifacts=data.artifacts, access_logs=self.access_logs, config=config)
+        self.trail = AuditTrail(
+            self, "Trail", artifacts=data.artifacts, access_logs=data.access_logs, key=data.key, config=config
+        )

@@ -9,7 +9,6 @@ from outpost.names import Env, Output
 from outpost_constructs.control_plane_service import ControlPlaneService
 from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.secrets import grant_secret
-from stacks.audit_stack import AuditStack
 from stacks.data_stack import DataStack
 from stacks.environment import service_environment
 from stacks.network_stack import NetworkStack
@@ -25,7 +24,6 @@ class ControlPlaneStack(Stack):
         *,
         network: NetworkStack,
         data: DataStack,
-        audit: AuditStack,
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id, description=f"Outpost {config.name}: control plane")
@@ -34,7 +32,7 @@ class ControlPlaneStack(Stack):
             "LoadBalancer",
             vpc=network.network.vpc,
             security_group=network.security_groups.load_balancer,
-            access_logs=audit.access_logs,
+            access_logs=data.access_logs,
             config=config,
         )
         self.api = ControlPlaneService(
@@ -50,6 +48,7 @@ class ControlPlaneStack(Stack):
                 Env.BOOTSTRAP_KEY_SECRET: data.secrets.bootstrap_key.secret_arn,
                 Env.SIGNING_SECRET: data.secrets.signing_key.secret_arn,
                 Env.RETENTION_DAYS: str(config.retention.artifacts_days),
+                Env.API_HOSTS: ",".join(self.load_balancer.hosts),
             },
             config=config,
         )
@@ -60,6 +59,8 @@ class ControlPlaneStack(Stack):
     def _grant_data(role: iam.IRole, data: DataStack) -> None:
         for table in (data.dispatches, data.tenants):
             table.grant_read_write(role)
+        data.workspace_rows.grant_read(role)
+        data.workspace_rows.grant_delete(role)
         data.workers.grant_read(role)
         for queue in data.queues.values():
             queue.grant_send(role)

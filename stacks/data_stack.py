@@ -5,8 +5,12 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.store import schema
+from outpost_constructs.access_logs import AccessLogsBucket
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
+from outpost_constructs.backups import Backups
 from outpost_constructs.cluster import Cluster
+from outpost_constructs.environment_key import EnvironmentKey
+from outpost_constructs.notices import Notices
 from outpost_constructs.queues import WakeUpQueue
 from outpost_constructs.secrets import Secrets
 from outpost_constructs.store_table import StoreTable
@@ -15,24 +19,41 @@ from stacks.network_stack import NetworkStack
 
 
 class DataStack(Stack):
-    """Tables, artifacts, workspaces, secrets; the cluster and a queue of wake-ups for each agent."""
+    """Tables, artifacts, workspaces, secrets, their key and backups; the cluster, and a queue for each agent.
+
+    The topic of notices and the bucket of access logs are here because every later stack sends to them.
+    """
 
     def __init__(
         self, scope: Construct, construct_id: str, *, network: NetworkStack, config: EnvironmentConfig
     ) -> None:
         super().__init__(scope, construct_id, description=f"Outpost {config.name}: data")
-        self.dispatches = StoreTable(self, "Dispatches", table=schema.DISPATCHES, config=config)
-        self.tenants = StoreTable(self, "Tenants", table=schema.TENANTS, config=config)
-        self.workers = StoreTable(self, "Workers", table=schema.WORKERS, config=config)
-        self.workspace_rows = StoreTable(self, "WorkspaceRows", table=schema.WORKSPACES, config=config)
-        self.artifacts = ArtifactsBucket(self, "Artifacts", config=config)
+        self.notices = Notices(self, "Notices", config=config)
+        self.key = EnvironmentKey(self, "Key", config=config) if config.encryption == "customer" else None
+        self.access_logs = AccessLogsBucket(self, "AccessLogs", config=config)
+        self.dispatches = StoreTable(self, "Dispatches", table=schema.DISPATCHES, key=self.key, config=config)
+        self.tenants = StoreTable(self, "Tenants", table=schema.TENANTS, key=self.key, config=config)
+        self.workers = StoreTable(self, "Workers", table=schema.WORKERS, key=self.key, config=config)
+        self.workspace_rows = StoreTable(self, "WorkspaceRows", table=schema.WORKSPACES, key=self.key, config=config)
+        self.artifacts = ArtifactsBucket(self, "Artifacts", access_logs=self.access_logs, key=self.key, config=config)
         self.workspaces = Workspaces(
             self,
             "Workspaces",
             network=network.network,
             security_group=network.security_groups.file_system,
+            key=self.key,
             config=config,
         )
-        self.secrets = Secrets(self, "Secrets", config=config)
+        self.secrets = Secrets(self, "Secrets", key=self.key, config=config)
+        if config.retention.backup_days:
+            Backups(
+                self,
+                "Backups",
+                # Workers and their leases are gone long before anybody could restore them.
+                tables=[self.dispatches, self.tenants, self.workspace_rows],
+                file_system=self.workspaces.file_system,
+                key=self.key,
+                config=config,
+            )
         self.queues = {agent: WakeUpQueue(self, f"WakeUps{agent.capitalize()}") for agent in config.enabled_agents}
         self.cluster = Cluster(self, "Cluster", vpc=network.network.vpc, config=config)

@@ -41,7 +41,7 @@ class ObservabilityStack(Stack):
             queues={str(agent): queue.queue for agent, queue in data.queues.items()},
             functions=functions,
         )
-        self.alarms = Alarms(self, "Alarms", config=config)
+        self.alarms = Alarms(self, "Alarms", topic=data.notices)
         self.alarms.add(
             "ServerErrors",
             balancer.metrics.http_code_target(elbv2.HttpCodeTarget.TARGET_5XX_COUNT, period=MINUTE),

@@ -27,8 +27,10 @@ class OutpostStage(Stage):
         self.audit = AuditStack(self, "Audit", data=self.data, config=config)
         self.fleet = FleetStack(self, "Fleet", network=self.network, data=self.data, config=config)
         self.control_plane = ControlPlaneStack(
-            self, "ControlPlane", network=self.network, data=self.data, audit=self.audit, config=config
+            self, "ControlPlane", network=self.network, data=self.data, config=config
         )
+        # Nothing is done here before the trail records it.
+        self.fleet.add_stack_dependency(self.audit)
         # A service whose workers are not deployed would accept what nobody can run.
         self.control_plane.add_stack_dependency(self.fleet)
         self.observability = ObservabilityStack(

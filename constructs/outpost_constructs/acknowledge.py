@@ -8,6 +8,8 @@ from constructs import IConstruct
 
 _SHORTEST_REASON = 5
 """Words; less than that explains nothing."""
+NAMED_AT_RUN_TIME = "Attempts, tasks, tenants' secrets, runs are named at run time: their prefix is all that is known"
+KNOWS_NO_RESOURCE = "AWS knows no resource for these actions; where it knows a condition, that names what is ours"
 
 
 def acknowledge(construct: IConstruct, finding: str, reason: str) -> None:

@@ -4,20 +4,15 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
-
-from outpost.config import EnvironmentConfig
 
 
 class Alarms(Construct):
-    """A topic, and alarms that publish to it, when they begin and when they end."""
+    """Alarms that publish to a topic, when they begin and when they end."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, topic: sns.ITopic) -> None:
         super().__init__(scope, construct_id)
-        self.topic = sns.Topic(self, "Topic", enforce_ssl=True)
-        if config.alarm_email:
-            self.topic.add_subscription(subscriptions.EmailSubscription(config.alarm_email))
+        self._action = actions.SnsAction(topic)
 
     def add(self, construct_id: str, metric: cloudwatch.IMetric, *, above: float, description: str) -> None:
         """Alarm when the metric is above a value for three of five minutes; no data is no fault."""
@@ -28,7 +23,14 @@ class Alarms(Construct):
         self._add(construct_id, metric, 0, description, minutes=1, of_them=1)
 
     def _add(
-        self, construct_id: str, metric: cloudwatch.IMetric, above: float, description: str, *, minutes: int, of_them: int
+        self,
+        construct_id: str,
+        metric: cloudwatch.IMetric,
+        above: float,
+        description: str,
+        *,
+        minutes: int,
+        of_them: int,
     ) -> None:
         alarm = cloudwatch.Alarm(
             self,
@@ -41,9 +43,8 @@ class Alarms(Construct):
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
             alarm_description=description,
         )
-        action = actions.SnsAction(self.topic)
-        alarm.add_alarm_action(action)
-        alarm.add_ok_action(action)
+        alarm.add_alarm_action(self._action)
+        alarm.add_ok_action(self._action)
 
 
 MINUTE = Duration.minutes(1)

@@ -2,11 +2,13 @@
 
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.acknowledge import acknowledge, acknowledge_wildcard, printed
+from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
+from outpost_constructs.environment_key import READ, WRITE, grant_key
 from outpost_constructs.translation import removal_policy
 
 TENANTS = "tenants/*"
@@ -19,16 +21,28 @@ class ArtifactsBucket(s3.Bucket):
     Glacier Instant Retrieval keeps the last stage readable: what the API lists, it can serve.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        access_logs: s3.IBucket,
+        key: kms.IKey | None,
+        config: EnvironmentConfig,
+    ) -> None:
         super().__init__(
             scope,
             construct_id,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
+            encryption=s3.BucketEncryption.KMS if key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=key,
+            bucket_key_enabled=True if key else None,
             enforce_ssl=True,
             minimum_tls_version=1.2,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             versioned=True,
+            server_access_logs_bucket=access_logs,
+            server_access_logs_prefix="artifacts/",
             removal_policy=removal_policy(config),
             lifecycle_rules=[
                 s3.LifecycleRule(
@@ -50,15 +64,14 @@ class ArtifactsBucket(s3.Bucket):
             ],
         )
 
-        acknowledge(self, "S1", "The trail records every read and write of it, with the caller; access logs say less")
-
     def grant_tenants(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
         """Allow the given S3 actions on the objects of attempts."""
         acknowledge_wildcard(
             grantee,
             f"{printed(self, self.bucket_arn)}/{TENANTS}",
-            "Attempts come and go with dispatches: the prefix of all of them is the narrowest fixed name",
+            NAMED_AT_RUN_TIME,
         )
+        grant_key(self.encryption_key, grantee, "s3", WRITE if "s3:PutObject" in actions else READ)
         return iam.Grant.add_to_principal(
             grantee=grantee, actions=list(actions), resource_arns=[self.arn_for_objects(TENANTS)]
         )

@@ -9,9 +9,10 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import Env, tenant_secrets_prefix
-from outpost_constructs.acknowledge import acknowledge_wildcard
+from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildcard
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
 from outpost_constructs.function import OutpostFunction
+from outpost_constructs.secrets import grant_secret
 
 
 class Broker(Construct):
@@ -55,15 +56,17 @@ class Broker(Construct):
         )
         artifacts.grant_tenants(self.attempt_role, "s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload")
         tenant_secrets = self._tenant_secrets(config)
+        for secret in providers:
+            grant_secret(secret, self.attempt_role)
         iam.Grant.add_to_principal(
             grantee=self.attempt_role,
             actions=["secretsmanager:GetSecretValue"],
-            resource_arns=[*(secret.secret_arn for secret in providers), tenant_secrets],
+            resource_arns=[tenant_secrets],
         )
         acknowledge_wildcard(
             self.attempt_role,
             tenant_secrets,
-            "Tenants add secrets at run time: the session policy of an attempt names exact ones",
+            NAMED_AT_RUN_TIME,
         )
 
     def _tenant_secrets(self, config: EnvironmentConfig) -> str:

@@ -6,7 +6,7 @@ from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 
-from outpost_constructs.acknowledge import acknowledge_wildcard, printed
+from outpost_constructs.acknowledge import KNOWS_NO_RESOURCE, NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
 
 
 class ClusterAccess:
@@ -36,7 +36,7 @@ class ClusterAccess:
         iam.Grant.add_to_principal(
             grantee=grantee, actions=["ecs:ListTasks"], resource_arns=["*"], conditions=self._in_cluster
         )
-        acknowledge_wildcard(grantee, "*", "ListTasks knows no resource; the condition names the cluster")
+        acknowledge_wildcard(grantee, "*", KNOWS_NO_RESOURCE)
         self._grant_on_tasks(grantee, "ecs:DescribeTasks")
 
     def grant_stop(self, grantee: iam.IGrantable) -> None:
@@ -49,7 +49,7 @@ class ClusterAccess:
         acknowledge_wildcard(
             grantee,
             self._arn("task", f"{printed(self._cluster, self._cluster.cluster_name)}/*"),
-            "Tasks come and go: all tasks of our cluster is the narrowest fixed name",
+            NAMED_AT_RUN_TIME,
         )
         iam.Grant.add_to_principal(
             grantee=grantee,

@@ -3,10 +3,12 @@
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_route53 as route53
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost.config.model import TlsConfig
 
 
 class LoadBalancer(Construct):
@@ -31,15 +33,45 @@ class LoadBalancer(Construct):
             internet_facing=True,
             security_group=security_group,
             drop_invalid_header_fields=True,
+            desync_mitigation_mode=elbv2.DesyncMitigationMode.STRICTEST,
             deletion_protection=config.deletion_protection,
         )
         self.balancer.log_access_logs(access_logs, "load-balancer")
-        certificate = config.tls.certificate_arn
-        self.listener = self._https(certificate) if certificate else self._http()
-        host = config.tls.domain or self.balancer.load_balancer_dns_name
-        self.url = f"{'https' if certificate else 'http'}://{host}"
+        self.listener = self._https(self._certificate(config.tls)) if config.tls.enabled else self._http()
+        domain, own = config.tls.domain, self.balancer.load_balancer_dns_name
+        self.hosts = [domain, own] if domain else [own]
+        """The names under which clients reach it."""
+        self.url = f"{'https' if config.tls.enabled else 'http'}://{self.hosts[0]}"
+        if config.tls.zone_id:
+            self._add_record(config.tls)
 
-    def _https(self, certificate_arn: str) -> elbv2.ApplicationListener:
+    def _certificate(self, tls: TlsConfig) -> acm.ICertificate:
+        """Return the configured certificate, or one that the domain's zone proves to be ours."""
+        if tls.certificate_arn:
+            return acm.Certificate.from_certificate_arn(self, "Certificate", tls.certificate_arn)
+        zone = route53.HostedZone.from_hosted_zone_id(self, "Zone", str(tls.zone_id))
+        return acm.Certificate(
+            self,
+            "Certificate",
+            domain_name=str(tls.domain),
+            validation=acm.CertificateValidation.from_dns(zone),
+        )
+
+    def _add_record(self, tls: TlsConfig) -> None:
+        route53.CfnRecordSet(
+            self,
+            "Record",
+            hosted_zone_id=tls.zone_id,
+            name=f"{tls.domain}.",
+            type="A",
+            alias_target=route53.CfnRecordSet.AliasTargetProperty(
+                dns_name=self.balancer.load_balancer_dns_name,
+                hosted_zone_id=self.balancer.load_balancer_canonical_hosted_zone_id,
+                evaluate_target_health=True,
+            ),
+        )
+
+    def _https(self, certificate: acm.ICertificate) -> elbv2.ApplicationListener:
         self.balancer.add_listener(
             "Http",
             port=80,
@@ -51,7 +83,7 @@ class LoadBalancer(Construct):
             port=443,
             open=False,
             ssl_policy=elbv2.SslPolicy.TLS13_RES,
-            certificates=[acm.Certificate.from_certificate_arn(self, "Certificate", certificate_arn)],
+            certificates=[certificate],
         )
 
     def _http(self) -> elbv2.ApplicationListener:

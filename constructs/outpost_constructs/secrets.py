@@ -4,12 +4,14 @@ import string
 
 from aws_cdk import SecretValue
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost_constructs.acknowledge import acknowledge
+from outpost_constructs.environment_key import READ, grant_key
 from outpost_constructs.translation import removal_policy
 
 _NOT_HEXADECIMAL = sorted({*string.ascii_letters, *string.punctuation} - {*string.hexdigits.lower()})
@@ -20,9 +22,10 @@ PROVIDER_PLACEHOLDER = "replace-with-the-key-of-the-provider"
 class Secrets(Construct):
     """The first operator key, the key that signs cursors and links, and one key for each model provider in use."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, key: kms.IKey | None, config: EnvironmentConfig) -> None:
         super().__init__(scope, construct_id)
         self._config = config
+        self._key = key
         self.bootstrap_key = self._generated("BootstrapKey", "First operator key: otp_ + key_hex", "key_hex")
         self.signing_key = self._generated("SigningKey", "Signs cursors and artifact links", "key_hex")
         self.providers = {
@@ -42,6 +45,7 @@ class Secrets(Construct):
             self,
             construct_id,
             description=description,
+            encryption_key=self._key,
             removal_policy=removal_policy(self._config),
             generate_secret_string=secretsmanager.SecretStringGenerator(
                 secret_string_template="{}",  # noqa: S106 - an empty JSON object
@@ -59,6 +63,7 @@ class Secrets(Construct):
             self,
             f"Provider{provider.capitalize()}",
             description=f"API key of {provider}: set it with `aws secretsmanager put-secret-value`",
+            encryption_key=self._key,
             removal_policy=removal_policy(self._config),
             secret_string_value=SecretValue.unsafe_plain_text(PROVIDER_PLACEHOLDER),
         )
@@ -72,6 +77,7 @@ def _rotated_by_hand(secret: secretsmanager.Secret) -> secretsmanager.Secret:
 
 def grant_secret(secret: secretsmanager.ISecret, grantee: iam.IGrantable) -> iam.Grant:
     """Let the grantee read the secret's value, and nothing about it."""
+    grant_key(secret.encryption_key, grantee, "secretsmanager", READ)
     return iam.Grant.add_to_principal(
         grantee=grantee, actions=["secretsmanager:GetSecretValue"], resource_arns=[secret.secret_arn]
     )

@@ -35,7 +35,7 @@ class SecurityGroups(Construct):
 
     def _admit_clients(self, config: EnvironmentConfig) -> None:
         """Open the listener's port to the configured networks; with TLS, port 80 too, which only redirects."""
-        ports = [ec2.Port.HTTP, *([_HTTPS] if config.tls.certificate_arn else [])]
+        ports = [ec2.Port.HTTP, *([_HTTPS] if config.tls.enabled else [])]
         if any(cidr.prefixlen == 0 for cidr in config.ingress.cidrs):
             acknowledge(self.load_balancer, "EC23", "The configuration makes the API public: over TLS, and with keys")
         for cidr in config.ingress.cidrs:

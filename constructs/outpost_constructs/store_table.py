@@ -2,24 +2,35 @@
 
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.store import schema
+from outpost_constructs.environment_key import READ, WRITE, grant_key
 from outpost_constructs.translation import removal_policy
 
 
 class StoreTable(dynamodb.Table):
     """On demand, encrypted, recoverable to any second of 35 days; keys, indexes, TTL and stream from the schema."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, table: schema.Table, config: EnvironmentConfig) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        table: schema.Table,
+        key: kms.IKey | None,
+        config: EnvironmentConfig,
+    ) -> None:
         super().__init__(
             scope,
             construct_id,
             partition_key=_string(schema.PARTITION_KEY),
             sort_key=_string(schema.SORT_KEY),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            encryption=dynamodb.TableEncryption.AWS_MANAGED,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if key else dynamodb.TableEncryption.AWS_MANAGED,
+            encryption_key=key,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
@@ -39,6 +50,7 @@ class StoreTable(dynamodb.Table):
 
     def grant_read(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee get and query items, by key and by index; scans are for nobody."""
+        grant_key(self.encryption_key, grantee, "dynamodb", READ)
         indexes = [f"{self.table_arn}/index/{name}" for name in self._indexes]
         return iam.Grant.add_to_principal(
             grantee=grantee,
@@ -56,6 +68,7 @@ class StoreTable(dynamodb.Table):
         return self._grant(grantee, "dynamodb:DeleteItem")
 
     def _grant(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
+        grant_key(self.encryption_key, grantee, "dynamodb", WRITE)
         return iam.Grant.add_to_principal(grantee=grantee, actions=list(actions), resource_arns=[self.table_arn])
 
 

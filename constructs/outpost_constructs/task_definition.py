@@ -4,7 +4,7 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.acknowledge import acknowledge, acknowledge_wildcard
+from outpost_constructs.acknowledge import KNOWS_NO_RESOURCE, acknowledge, acknowledge_wildcard
 from outpost_constructs.translation import runtime_platform
 
 
@@ -33,5 +33,5 @@ class OutpostTaskDefinition(ecs.FargateTaskDefinition):
         acknowledge_wildcard(
             self.obtain_execution_role(),
             "*",
-            "ecr:GetAuthorizationToken knows no resource; pulling names the repository",
+            KNOWS_NO_RESOURCE,
         )

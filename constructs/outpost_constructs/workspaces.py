@@ -3,6 +3,7 @@
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
@@ -23,6 +24,7 @@ class Workspaces(Construct):
         *,
         network: Network,
         security_group: ec2.ISecurityGroup,
+        key: kms.IKey | None,
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -33,10 +35,11 @@ class Workspaces(Construct):
             vpc_subnets=ec2.SubnetSelection(subnets=network.private_subnets),
             security_group=security_group,
             encrypted=True,
+            kms_key=key,
             throughput_mode=efs.ThroughputMode.ELASTIC,
             lifecycle_policy=efs.LifecyclePolicy.AFTER_30_DAYS,
             out_of_infrequent_access_policy=efs.OutOfInfrequentAccessPolicy.AFTER_1_ACCESS,
-            enable_automatic_backups=True,
+            enable_automatic_backups=not config.retention.backup_days,  # else our own plan copies it
             # Without this the CDK adds a statement that lets anybody write. A policy without an Allow admits nobody
             # but roles whose own policies do: no anonymous client.
             allow_anonymous_access=True,

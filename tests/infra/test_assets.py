@@ -4,26 +4,31 @@ import json
 
 import pytest
 
+from outpost.config import load
 from tests.infra.assembly import Assembly
+from tests.infra.conftest import ROOT
 
 
-@pytest.mark.parametrize(
-    ("name", "dockerfile"), [("shell", "container/worker/Dockerfile"), (None, "container/control_plane/Dockerfile")]
-)
+@pytest.mark.parametrize("dockerfile", ["container/worker/Dockerfile", "container/control_plane/Dockerfile"])
 def test_an_image_gets_its_own_code_and_the_shared_code_only(
-    assembly: Assembly, environment: str, name: str | None, dockerfile: str
+    assembly: Assembly, environment: str, dockerfile: str
 ) -> None:
-    (image,) = (
+    images = [
         image["source"]
         for file in assembly.folder.glob(f"assembly-Outpost-{environment}/*.assets.json")
         for image in json.loads(file.read_text())["dockerImages"].values()
         if image["source"]["dockerFile"] == dockerfile
-    )
-    context = (assembly.folder / f"assembly-Outpost-{environment}" / image["directory"]).resolve()
-    files = {str(path.relative_to(context)) for path in context.rglob("*") if path.is_file()}
+    ]
+    contexts = [(assembly.folder / f"assembly-Outpost-{environment}" / i["directory"]).resolve() for i in images]
+    listings = [{str(path.relative_to(c)) for path in c.rglob("*") if path.is_file()} for c in contexts]
+    files = listings[0]
     own = dockerfile.rpartition("/")[0]
 
-    assert image.get("dockerBuildTarget") == name
+    assert all(listing == files for listing in listings)
+    agents = sorted(load(ROOT / "config" / f"{environment}.toml").enabled_agents)
+    targets = agents if own.endswith("worker") else [None]
+
+    assert sorted(image.get("dockerBuildTarget") for image in images) == targets
     assert {dockerfile, "pyproject.toml", "uv.lock", "outpost/names.py", "outpost/domain/agents.py"} <= files
     assert {path.split("/")[1] for path in files if path.startswith("container/")} == {own.split("/")[1]}
     assert {path.split("/")[0] for path in files} == {"pyproject.toml", "uv.lock", "outpost", "container"}

@@ -13,7 +13,7 @@ from tests.infra.conftest import ROOT
 UNREACHABLE = "http://127.0.0.1:9"
 
 
-@pytest.mark.parametrize("name", ["local", "dev"])
+@pytest.mark.parametrize("name", ["local", "prod"])
 def test_synth_needs_neither_credentials_nor_network_and_takes_under_20_seconds(tmp_path: Path, name: str) -> None:
     node = find_node()
     environ = {
@@ -38,7 +38,7 @@ def test_synth_needs_neither_credentials_nor_network_and_takes_under_20_seconds(
     )
 
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "out").rglob("*.template.json"))) == 6
+    assert len(list((tmp_path / "out").rglob("*.template.json"))) == 7
     assert _processor_seconds() - before < 20
 
 

@@ -2,7 +2,9 @@
 
 import re
 
+from outpost.config import load
 from tests.infra.assembly import Assembly, Resource
+from tests.infra.conftest import ROOT
 
 
 def rules(assembly: Assembly, environment: str, direction: str) -> set[tuple[str, str, str, int]]:
@@ -64,7 +66,9 @@ def test_only_nats_get_public_addresses(assembly: Assembly, environment: str) ->
     subnets = [subnet["Properties"] for _, subnet in assembly.of_type("AWS::EC2::Subnet", environment)]
     services = [service["Properties"] for _, service in assembly.of_type("AWS::ECS::Service", environment)]
 
-    assert len(subnets) == 4
+    zones = load(ROOT / "config" / f"{environment}.toml").zones
+
+    assert len(subnets) == 2 * len(zones)
     assert not any(subnet["MapPublicIpOnLaunch"] for subnet in subnets)
     assert [service["NetworkConfiguration"]["AwsvpcConfiguration"]["AssignPublicIp"] for service in services] == [
         "DISABLED"
@@ -101,4 +105,5 @@ def test_the_load_balancer_is_hardened(assembly: Assembly, environment: str) -> 
     attributes = {attribute["Key"]: attribute["Value"] for attribute in balancer["LoadBalancerAttributes"]}
 
     assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    assert attributes["routing.http.desync_mitigation_mode"] == "strictest"
     assert attributes["access_logs.s3.enabled"] == "true"

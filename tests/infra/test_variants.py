@@ -1,113 +1,166 @@
-"""What no environment of `config/` uses yet: TLS, NAT gateways, endpoints, agents with models, retained data."""
+"""What only some environments have: TLS, NAT gateways, endpoints, agents with models, an own key, backups, locks."""
 
 import json
-from pathlib import Path
+import re
 
 import pytest
 
-from app import OutpostApp
-from tests.infra.assembly import Assembly, synthesize
+from outpost.config import load
+from outpost.domain.agents import CATALOGUE
+from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT
 
-TLS = """cidrs = ["0.0.0.0/0"]
-[tls]
-domain = "o.example.com"
-certificate_arn = "arn:aws:acm:us-east-1:111111111111:certificate/0b1c2d3e-0000-0000-0000-000000000000"
-"""
-EDITS = {
-    'name = "dev"': 'name = "full"',
-    'removal = "destroy"': 'removal = "retain"',
-    "deletion_protection = false": "deletion_protection = true",
-    '# alarm_email = "oncall@example.com"': 'alarm_email = "oncall@example.com"\ncontainer_insights = true',
-    'nat = "instance"': 'nat = "gateway"\nnat_count = 2',
-    "endpoints = []": 'endpoints = ["ecr.api", "logs"]',
-    'cidrs = ["10.0.0.0/8"]': TLS,
-    "[agents.shell]": '[agents.claude]\nwarm = 1\nmodels = { flagship = "claude-opus-4-5-20251101" }\n\n[agents.shell]',
-}
+OWN_KEY = ("staging", "prod")
+STATEFUL = ("AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::EFS::FileSystem", "AWS::SecretsManager::Secret")
 
 
-@pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    folder = tmp_path_factory.mktemp("full")
-    config = (ROOT / "config" / "dev.toml").read_text()
-    for old, new in EDITS.items():
-        assert old in config, old
-        config = config.replace(old, new)
-    Path(folder, "full.toml").write_text(config)
-    return synthesize(OutpostApp(outdir=str(folder / "out"), context={"config": str(folder / "full.toml")}))
-
-
-def test_it_complies_too_and_acknowledges_nothing_in_vain(full: Assembly) -> None:
-    assert full.violations() == []
-    assert full.given_acknowledgements() == set(full.used_acknowledgements())
-
-
-def test_with_a_certificate_http_only_redirects(full: Assembly) -> None:
+@pytest.mark.parametrize("name", ["staging", "prod"])
+def test_with_a_certificate_http_only_redirects(assembly: Assembly, name: str) -> None:
     listeners = {
         listener["Properties"]["Port"]: listener["Properties"]
-        for _, listener in full.of_type("AWS::ElasticLoadBalancingV2::Listener")
+        for _, listener in assembly.of_type("AWS::ElasticLoadBalancingV2::Listener", name)
     }
-    outputs = full.templates["Outpost-full-ControlPlane"]["Outputs"]
+    outputs = assembly.templates[f"Outpost-{name}-ControlPlane"]["Outputs"]
 
     assert listeners[80]["DefaultActions"][0]["RedirectConfig"]["Protocol"] == "HTTPS"
-    assert listeners[443]["Certificates"][0]["CertificateArn"] in TLS
+    assert listeners[443]["Certificates"][0]["CertificateArn"]
     assert "TLS13" in listeners[443]["SslPolicy"]
-    assert outputs["ApiUrl"]["Value"] == "https://o.example.com"
+    assert outputs["ApiUrl"]["Value"] == f"https://{load(ROOT / 'config' / f'{name}.toml').tls.domain}"
 
 
-def test_retained_data_survives_its_stack(full: Assembly) -> None:
-    for kind in (
-        "AWS::DynamoDB::Table",
-        "AWS::S3::Bucket",
-        "AWS::EFS::FileSystem",
-        "AWS::SecretsManager::Secret",
-    ):
-        policies = {(r["DeletionPolicy"], r["UpdateReplacePolicy"]) for _, r in full.of_type(kind)}
+def test_a_zone_gets_the_domains_record_and_a_certificate(assembly: Assembly) -> None:
+    (record,) = (r["Properties"] for _, r in assembly.of_type("AWS::Route53::RecordSet", "prod"))
+    (certificate,) = (c["Properties"] for _, c in assembly.of_type("AWS::CertificateManager::Certificate", "prod"))
+
+    assert record["Name"].rstrip(".") == certificate["DomainName"] == "outpost.example.com"
+    assert record["HostedZoneId"] == certificate["DomainValidationOptions"][0]["HostedZoneId"] == "Z" + 19 * "0"
+    assert "AliasTarget" in record
+
+
+def test_prods_data_survives_its_stacks(assembly: Assembly) -> None:
+    for kind in (*STATEFUL, "AWS::KMS::Key", "AWS::Backup::BackupVault"):
+        policies = {(r["DeletionPolicy"], r["UpdateReplacePolicy"]) for _, r in assembly.of_type(kind, "prod")}
         assert policies == {("Retain", "Retain")}, kind
-    assert all(table["Properties"]["DeletionProtectionEnabled"] for _, table in full.of_type("AWS::DynamoDB::Table"))
+    tables = [table["Properties"] for _, table in assembly.of_type("AWS::DynamoDB::Table", "prod")]
+    assert all(table["DeletionProtectionEnabled"] for table in tables)
 
 
-def test_an_agent_with_a_model_gets_its_providers_secret(full: Assembly) -> None:
-    (secret,) = (
+@pytest.mark.parametrize("name", OWN_KEY)
+def test_one_key_of_ours_encrypts_all_data_and_is_rotated(assembly: Assembly, name: str) -> None:
+    (key,) = assembly.of_type("AWS::KMS::Key", name)
+    resources = [*(r for kind in STATEFUL for r in assembly.of_type(kind, name))]
+    for kind in ("AWS::CloudTrail::Trail", "AWS::Backup::BackupVault"):
+        resources += assembly.of_type(kind, name)
+    # Access logs can only be delivered to a bucket with S3's own key; the endpoint's secret holds an address.
+    foreign = {place.split("/")[1] for place, resource in resources if "Key" not in json.dumps(_encryption(resource))}
+
+    assert key[1]["Properties"]["EnableKeyRotation"] is True
+    assert {re.sub("[0-9A-F]{8}$", "", name) for name in foreign} <= {"AccessLogs", "Endpoint"}
+
+
+def _encryption(resource: Resource) -> object:
+    names = ("SSESpecification", "BucketEncryption", "KmsKeyId", "KMSKeyId", "EncryptionKeyArn")
+    return [value for key, value in resource["Properties"].items() if key in names]
+
+
+@pytest.mark.parametrize("name", OWN_KEY)
+def test_roles_use_the_key_through_a_service_only(assembly: Assembly, name: str) -> None:
+    uses: dict[str, set[str]] = {}
+    for _, policy in assembly.of_type("AWS::IAM::Policy", name):
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            if "kms:" in json.dumps(statement["Action"]):
+                through = statement["Condition"]["StringEquals"]["kms:ViaService"]
+                for role in policy["Properties"]["Roles"]:
+                    uses.setdefault(role["Ref"][:-8], set()).add(through.partition(".")[0])
+
+    # Who has grants on data has them on its key; who has none, workers above all, has none there either.
+    assert {role: services for role, services in uses.items() if not role.startswith(("Monitor", "Legacy"))} == {
+        "BrokerFunctionRole": {"dynamodb"},
+        "PlannerFunctionRole": {"dynamodb"},
+        "TaskEventsFunctionRole": {"dynamodb", "s3"},
+        "SweepFunctionRole": {"dynamodb", "s3"},
+        "BrokerAttemptRole": {"s3", "secretsmanager"},
+        "ApiDefinitionTaskRole": {"dynamodb", "s3", "secretsmanager"},
+    }
+
+
+@pytest.mark.parametrize("name", OWN_KEY)
+def test_tables_and_files_are_copied_each_night(assembly: Assembly, name: str) -> None:
+    (plan,) = (p["Properties"]["BackupPlan"] for _, p in assembly.of_type("AWS::Backup::BackupPlan", name))
+    (selection,) = (s["Properties"] for _, s in assembly.of_type("AWS::Backup::BackupSelection", name))
+    (rule,) = plan["BackupPlanRule"]
+    chosen = json.dumps(selection["BackupSelection"]["Resources"])
+
+    assert rule["Lifecycle"]["DeleteAfterDays"] == load(ROOT / "config" / f"{name}.toml").retention.backup_days
+    assert all(part in chosen for part in ("Dispatches", "Tenants", "WorkspaceRows", "FileSystem"))
+    assert "Workers" not in chosen
+
+
+def test_prods_trails_archive_and_backups_cannot_be_deleted(assembly: Assembly) -> None:
+    locked = {
+        place.split("/")[1][:-8]: bucket["Properties"]["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+        for place, bucket in assembly.of_type("AWS::S3::Bucket", "prod")
+        if "ObjectLockConfiguration" in bucket["Properties"]
+    }
+    (vault,) = (v["Properties"] for _, v in assembly.of_type("AWS::Backup::BackupVault", "prod"))
+
+    assert locked == {"TrailBucket": {"Days": 365, "Mode": "GOVERNANCE"}}
+    assert "backup:DeleteRecoveryPoint" in json.dumps(vault["AccessPolicy"])
+
+
+def test_agents_with_models_get_their_providers_secrets(assembly: Assembly) -> None:
+    agents = load(ROOT / "config" / "prod.toml").enabled_agents
+    secrets = [
         place.split("/")[1]
-        for place, secret in full.of_type("AWS::SecretsManager::Secret")
+        for place, secret in assembly.of_type("AWS::SecretsManager::Secret", "prod")
         if "SecretString" in secret["Properties"]
-    )
+    ]
     (attempt,) = (
-        policy for place, policy in full.of_type("AWS::IAM::Policy") if "/BrokerAttemptRoleDefaultPolicy" in place
+        policy
+        for place, policy in assembly.of_type("AWS::IAM::Policy", "prod")
+        if "/BrokerAttemptRoleDefaultPolicy" in place
     )
     (broker,) = (
-        function["Properties"]["Environment"]["Variables"]["OUTPOST_AGENTS"]
-        for _, function in full.of_type("AWS::Lambda::Function")
+        json.dumps(function["Properties"]["Environment"]["Variables"]["OUTPOST_AGENTS"])
+        for _, function in assembly.of_type("AWS::Lambda::Function", "prod")
         if function["Properties"]["Handler"].startswith("broker")
     )
 
-    assert secret.startswith("SecretsProviderAnthropic")
-    assert secret in json.dumps(attempt)
-    assert secret in json.dumps(broker)
-    assert "claude-opus-4-5-20251101" in json.dumps(broker)
-
-
-def test_each_agent_has_its_own_image_target_queue_and_family(full: Assembly) -> None:
-    families = {task["Properties"]["Family"] for _, task in full.of_type("AWS::ECS::TaskDefinition") if "-Fleet/" in _}
-    targets = {
-        image["source"].get("dockerBuildTarget")
-        for file in full.folder.glob("assembly-*/*Fleet*.assets.json")
-        for image in json.loads(file.read_text())["dockerImages"].values()
+    assert {name[:-8] for name in secrets} == {
+        f"SecretsProvider{(CATALOGUE[agent].provider or '').capitalize()}" for agent in agents
     }
+    for name in secrets:
+        assert name in json.dumps(attempt)
+        assert name in broker
+    for settings in agents.values():
+        assert all(model in broker for model in settings.models.values())
 
-    assert families == {"outpost-full-claude", "outpost-full-shell"}
-    assert targets == {"claude", "shell"}
 
-
-def test_nat_gateways_and_endpoints_are_as_configured(full: Assembly) -> None:
-    interfaces = [
-        e for _, e in full.of_type("AWS::EC2::VPCEndpoint") if e["Properties"]["VpcEndpointType"] == "Interface"
+def test_each_agent_has_its_own_queue_and_family(assembly: Assembly, environment: str) -> None:
+    agents = load(ROOT / "config" / f"{environment}.toml").enabled_agents
+    fleet = assembly.templates[f"Outpost-{environment}-Fleet"]["Resources"].values()
+    families = [r["Properties"]["Family"] for r in fleet if r["Type"] == "AWS::ECS::TaskDefinition"]
+    queues = [
+        place.split("/")[1] for place, _ in assembly.of_type("AWS::SQS::Queue", environment) if "/WakeUps" in place
     ]
 
-    assert len(list(full.of_type("AWS::EC2::NatGateway"))) == 2
-    assert len(list(full.of_type("AWS::EC2::Instance"))) == 0
-    assert {e["Properties"]["ServiceName"].rpartition("us-east-1.")[2] for e in interfaces} == {"ecr.api", "logs"}
+    assert sorted(families) == sorted(f"outpost-{environment}-{agent}" for agent in agents)
+    assert len(queues) == 2 * len(agents)  # each with its dead letters
+
+
+def test_nat_gateways_and_endpoints_are_as_configured(assembly: Assembly, environment: str) -> None:
+    network = load(ROOT / "config" / f"{environment}.toml").network
+    interfaces = [
+        e["Properties"]
+        for _, e in assembly.of_type("AWS::EC2::VPCEndpoint", environment)
+        if e["Properties"]["VpcEndpointType"] == "Interface"
+    ]
+    gateways = len(list(assembly.of_type("AWS::EC2::NatGateway", environment)))
+    instances = len(list(assembly.of_type("AWS::EC2::Instance", environment)))
+
+    wanted = {"none": (0, 0), "gateway": (network.nat_count, 0), "instance": (0, network.nat_count)}
+    assert (gateways, instances) == wanted[network.nat]
+    assert {e["ServiceName"].rpartition("us-east-1.")[2] for e in interfaces} == set(network.endpoints)
 
 
 def test_the_nat_instance_of_dev_forwards_only_https_of_the_network(assembly: Assembly) -> None:
