@@ -18,7 +18,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from outpost.domain.agents import Agent, AgentSettings
+from outpost.domain.agents import CATALOGUE, Agent, AgentSettings
 from outpost.domain.artifacts import Artifact, LogLine, Summary
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
@@ -33,6 +33,7 @@ from outpost.store.wakeups import Wakeups
 from tests.conftest import CREDENTIALS, table_definition
 
 PATIENCE_SECONDS = 60.0
+PROVIDER_KEY = "the-key-that-no-agent-ever-sees"
 TABLES = {
     Env.DISPATCHES_TABLE: schema.DISPATCHES,
     Env.TENANTS_TABLE: schema.TENANTS,
@@ -123,6 +124,8 @@ class Platform:
     folder: Path
     """Holds a temporary folder for each worker, named after it."""
     environment: Mapping[str, str]
+    secrets: Mapping[Agent, str] = field(default_factory=dict)
+    """Agent -> ARN of its provider's key."""
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     """Worker id -> its process."""
 
@@ -156,11 +159,15 @@ class Platform:
         print(output.decode())
         return worker.returncode
 
-    def run(self, task: str, **spec: object) -> Dispatch:
+    def run(self, task: str, variables: Mapping[str, str] | None = None, **spec: object) -> Dispatch:
         """Run a dispatch to its end and return its row."""
         row = self.dispatch(task, **spec)
-        assert self.finish(self.start_worker()) == 0
+        assert self.finish(self.start_worker({Env.AGENT: row.spec.agent, **(variables or {})})) == 0
         return self.row(row)
+
+    def use_key(self, agent: Agent, key: str | None) -> None:
+        """Set the key of an agent's provider, as an operator does."""
+        boto3.client("secretsmanager").put_secret_value(SecretId=self.secrets[agent], SecretString=key)
 
     def row(self, row: Dispatch) -> Dispatch:
         """Read the row again."""
@@ -215,7 +222,13 @@ def platform(
     queue_url = boto3.client("sqs").create_queue(QueueName=f"shell-{suffix}")["QueueUrl"]
     bucket = f"artifacts-{suffix}"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    agents = {Agent.SHELL: AgentSettings(queue_url=queue_url, family="outpost-shell").model_dump()}
+    secrets = create_provider_keys(suffix)
+    agents = {
+        agent: AgentSettings(
+            queue_url=queue_url, family=f"outpost-{agent}", provider_secret_arn=secrets.get(agent)
+        ).model_dump(mode="json")
+        for agent in Agent
+    }
     environment.setenv(Env.AGENTS, json.dumps(agents))
     environment.setenv(Env.ARTIFACTS_BUCKET, bucket)
     environment.setenv(Env.ATTEMPT_ROLE_ARN, create_role(f"attempt-{suffix}", "s3:*", "secretsmanager:*"))
@@ -226,6 +239,7 @@ def platform(
             TableName=f"{table.name}-{suffix}", BillingMode="PAY_PER_REQUEST", **definition
         )
     database = Database.from_environment()
+    workspaces = tmp_path_factory.mktemp("workspaces")
     limits = Limits(concurrent=100, daily=1_000, timeout_seconds=600)
     Tenants(database).add(Tenant(id="acme", name="Acme", overrides=limits, created_at=now()))
     platform = Platform(
@@ -234,6 +248,7 @@ def platform(
         queue_url=queue_url,
         bucket=bucket,
         folder=tmp_path_factory.mktemp("workers"),
+        secrets=secrets,
         environment={
             **{name: os.environ[name] for name in os.environ if name.startswith("AWS_")},
             "PATH": os.environ["PATH"],
@@ -244,6 +259,7 @@ def platform(
             Env.GIT_BASE_URL: git_server.url,
             Env.GIT_ALLOWED_HOSTS: "github.com",
             Env.ISOLATION: "none",
+            Env.WORKSPACES_PATH: str(workspaces),
         },
     )
     yield platform
@@ -251,6 +267,16 @@ def platform(
         if worker.poll() is None:
             worker.kill()
         worker.communicate(timeout=10)
+
+
+def create_provider_keys(suffix: str) -> dict[Agent, str]:
+    """Create a secret for the provider of each agent that has one."""
+    client = boto3.client("secretsmanager")
+    return {
+        agent: client.create_secret(Name=f"{entry.provider}-{suffix}", SecretString=PROVIDER_KEY)["ARN"]
+        for agent, entry in CATALOGUE.items()
+        if entry.provider is not None
+    }
 
 
 def create_role(name: str, *actions: str) -> str:

@@ -1,0 +1,104 @@
+"""The agents' real CLIs, installed from the lock files, finish a dispatch with a model server on loopback."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from outpost.domain.agents import Agent
+from outpost.domain.artifacts import Artifact, LogSource
+from outpost.domain.dispatch import Status
+from outpost.domain.pricing import Price, price_of
+from outpost.domain.reasons import ReasonCode
+from outpost.domain.usage import Tokens
+from outpost.names import Env
+from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
+from tests.worker.model_server import CACHED, FAREWELL, INPUT, OUTPUT, ModelServer, model_server
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).resolve().parents[2]
+PINS = ROOT / "container" / "worker" / "agents"
+MODELS = {
+    Agent.CLAUDE: "claude-opus-4-5-20251101",
+    Agent.CODEX: "gpt-5.1-codex-max",
+    Agent.GEMINI: "gemini-3-flash-preview",
+    Agent.AIDER: "deepseek/deepseek-coder",
+    Agent.GROK: "grok-4-1-fast-reasoning",
+}
+CALLS = {Agent.AIDER: 1}
+"""Model calls of a run, where they are not two: the edit, and the farewell after the tool's result."""
+TASK = "Please write the file made-by-the-model.txt."
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ModelServer]:
+    with model_server(PROVIDER_KEY) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def agent(request: pytest.FixtureRequest) -> Agent:
+    found: Agent = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def path(agent: Agent) -> str:
+    """The PATH of a machine on which the agent's CLI is installed, as its lock file says."""
+    pins = b"".join(file.read_bytes() for file in sorted(PINS.rglob("*")) if file.is_file())
+    folder = ROOT / "build" / "agents" / hashlib.sha256(pins).hexdigest()[:12] / agent
+    tools = [str(ROOT / ".tools" / "bin"), str(ROOT / ".tools"), os.environ["PATH"]]
+    if not (folder / "installed").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        environment = os.environ | {"PATH": os.pathsep.join(tools), "NODE_USE_SYSTEM_CA": "1"}
+        subprocess.run([str(PINS / "install.sh"), agent, str(folder)], env=environment, check=True, timeout=500)
+        (folder / "installed").touch()
+    return os.pathsep.join([str(folder / "bin"), *tools])
+
+
+def test_a_real_cli_finishes_a_dispatch(
+    agent: Agent, path: str, model: ModelServer, platform: Platform, git_server: GitServer
+) -> None:
+    repo = git_server.create(f"for-{agent}", {"README.md": b"hello\n"})
+    before = len(model.answered)
+    variables = {"PATH": path, Env.MODEL_URL: model.url}
+    row = platform.run(TASK, variables, agent=agent, repo=repo, model_id=MODELS[agent], timeout_seconds=300)
+    assert row.status is Status.SUCCESS, platform.messages(row)
+    summary = platform.summary(row)
+    patch = platform.read(row, Artifact.PATCH).decode()
+    assert patch.count("diff --git") == summary.files_changed == 1
+    assert "+++ b/made-by-the-model.txt\n@@ -0,0 +1 @@\n+written by the model\n" in patch
+    calls = CALLS.get(agent, 2)
+    assert summary.final_message is not None
+    assert FAREWELL in summary.final_message
+    assert row.usage is not None
+    used = Tokens(INPUT, CACHED, 0, OUTPUT)
+    price = price_of(MODELS[agent].rpartition("/")[2])
+    assert isinstance(price, Price)
+    assert (row.usage.model_calls, row.usage.input_tokens) == (calls, calls * INPUT)
+    assert (row.usage.cached_input_tokens, row.usage.output_tokens) == (calls * CACHED, calls * OUTPUT)
+    assert row.usage.model_cost_usd == pytest.approx(calls * price.of(used), abs=1e-6)
+    assert FAREWELL in [line.message for line in platform.log(row) if line.source is LogSource.AGENT]
+    new = model.answered[before:]
+    assert len(new) == calls
+    assert any(TASK in str(seen.body) or str(seen.body).count("/task") for seen in new)
+
+
+def test_a_real_cli_tells_that_its_provider_refuses_the_key(
+    agent: Agent, path: str, model: ModelServer, platform: Platform
+) -> None:
+    platform.use_key(agent, "a-key-that-was-revoked")
+    try:
+        variables = {"PATH": path, Env.MODEL_URL: model.url}
+        row = platform.run(TASK, variables, agent=agent, model_id=MODELS[agent], timeout_seconds=120)
+    finally:
+        platform.use_key(agent, PROVIDER_KEY)
+    assert row.status is Status.FAILED, platform.messages(row)
+    assert row.reason is not None
+    assert row.reason.code in {ReasonCode.AGENT_EXIT_NONZERO, ReasonCode.AGENT_REPORTED_FAILURE}
+    assert "a-key-that-was-revoked" not in "\n".join(platform.messages(row))
