@@ -31,6 +31,9 @@ class Env(StrEnum):
     BOOTSTRAP_KEY_SECRET = "OUTPOST_BOOTSTRAP_KEY_SECRET"  # noqa: S105 - the name of a variable that holds an ARN
     SIGNING_SECRET = "OUTPOST_SIGNING_SECRET"  # noqa: S105 - the name of a variable that holds an ARN
     GIT_BASE_URL = "OUTPOST_GIT_BASE_URL"
+    FORGE_URL = "OUTPOST_FORGE_URL"
+    """The forge's API, for pull requests; not set where promotions only push."""
+    FORGE_TOKEN_SECRET = "OUTPOST_FORGE_TOKEN_SECRET"  # noqa: S105 - the name of a variable that holds an ARN
     GIT_ALLOWED_HOSTS = "OUTPOST_GIT_ALLOWED_HOSTS"
     """Comma-separated host names that an https repository URL may name."""
     API_HOSTS = "OUTPOST_API_HOSTS"
@@ -46,8 +49,14 @@ class Env(StrEnum):
     # Worker only
     AGENT = "OUTPOST_AGENT"
     QUEUE_URL = "OUTPOST_QUEUE_URL"
+    WORKSPACES_PATH = "OUTPOST_WORKSPACES_PATH"
+    """Where the file system of persistent workspaces is mounted; the workspace reaper reads it as well."""
     AGENT_LAUNCHER = "OUTPOST_AGENT_LAUNCHER"
     ISOLATION = "OUTPOST_ISOLATION"
+    CAPACITY = "OUTPOST_CAPACITY"
+    """`spot` or `on-demand`, set by the planner at launch: a Fargate task cannot find out by itself."""
+    MODEL_URL = "OUTPOST_MODEL_URL"
+    """Where the agent's provider is, when not at its own address."""
     BIND_HOST = "OUTPOST_BIND_HOST"
 
 

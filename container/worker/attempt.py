@@ -25,6 +25,7 @@ from outpost.domain.usage import compute_seconds
 from worker.adapters.base import Said
 from worker.agent_process import AgentEnd, StartError
 from worker.agent_session import AgentSession
+from worker.archive import Archive, ArchiveError, ArchiveFullError
 from worker.broker import Broker, BrokerError
 from worker.collect import CollectError, Collector, Patch
 from worker.isolation import Isolation, IsolationError, end_all
@@ -69,6 +70,7 @@ class Attempt:
         self._lease = Lease(broker, assignment, stop, self._store.use)
         self._store.check = self._lease.check
         self._workspace = Workspace(settings, isolation)
+        self._archive = Archive(settings.workspaces, assignment) if assignment.spec.workspace_id else None
         self._log = RunLog(self._store, self._workspace.private / "output.log")
         self._known = {"attempt-credentials": assignment.credentials.secret_access_key}
         self._secrets: Mapping[str, str] = {}
@@ -105,6 +107,8 @@ class Attempt:
             self._lease.started()
         except CloneError as error:
             return failed(ReasonCode.CLONE_FAILED, f"The repository could not be cloned: {error}")
+        except ArchiveError as error:
+            return failed(ReasonCode.WORKSPACE_UNAVAILABLE, f"{error}.")
         except SecretError as error:
             return failed(ReasonCode.SECRET_UNAVAILABLE, f"{error}.")
         except ModelKeyError as error:
@@ -120,8 +124,12 @@ class Attempt:
         self._secrets = self._store.read_secrets(self._assignment.secrets)
         self._known |= self._secrets
         self._log.know_secrets(self._known)
-        self._tell(f"cloning {spec.repo}" if spec.repo else "preparing an empty repository")
-        self._workspace.prepare(spec, self._assignment.task, self._stop)
+        if self._archive is not None and self._archive.restore(self._workspace):
+            self._tell("unpacked the workspace as its last run left it")
+            self._workspace.resume(self._assignment.task)
+        else:
+            self._tell(f"cloning {spec.repo}" if spec.repo else "preparing an empty repository")
+            self._workspace.prepare(spec, self._assignment.task, self._stop)
         self._agent.prepare(self._secrets)
         self._tell(f"workspace ready at {self._workspace.commit_before or 'no commit'}")
 
@@ -156,6 +164,8 @@ class Attempt:
         self._lease.check()
         terminated = self._end is not None and self._end.stopped is Cause.TERMINATED
         if self._end is not None:
+            if self._archive is not None and not terminated:
+                outcome = self._keep_workspace(self._archive, outcome, seconds=300 if self._end.by_itself else 20)
             # Others wait for an agent that was stopped: ECS 120 s, the sweep 120 s after the time limit.
             outcome = self._collect(outcome, seconds=600 if self._end.by_itself else 45)
         if terminated:
@@ -170,6 +180,19 @@ class Attempt:
         except UploadError as error:
             self._log.abandon()
             return without_results(outcome, ReasonCode.UPLOAD_FAILED, str(error))
+        return outcome
+
+    def _keep_workspace(self, archive: Archive, outcome: Outcome, seconds: float) -> Outcome:
+        """Write the workspace back, before the patch is collected: that takes away repositories inside it."""
+        try:
+            size = archive.save(self._workspace, seconds)
+        except ArchiveError as error:
+            self._tell(f"{error}; it stays as it was before this run", "error")
+            full = isinstance(error, ArchiveFullError)
+            code = ReasonCode.WORKSPACE_FULL if full else ReasonCode.WORKSPACE_UNAVAILABLE
+            return without_results(outcome, code, f"{error}.")
+        self._lease.saved(size)
+        self._tell(f"kept the workspace: {size / 2**20:.1f} MiB")
         return outcome
 
     def _collect(self, outcome: Outcome, seconds: float) -> Outcome:

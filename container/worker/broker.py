@@ -14,13 +14,14 @@ from outpost.domain.protocol import (
     LeaseAnswer,
     RenewRequest,
     ReportRequest,
+    SavedRequest,
     StartedRequest,
 )
 
 if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
 
-LeaseRequest = StartedRequest | RenewRequest | EndedRequest | ReportRequest
+LeaseRequest = StartedRequest | RenewRequest | EndedRequest | SavedRequest | ReportRequest
 
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.5

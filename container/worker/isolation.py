@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -162,6 +162,26 @@ def stream_as_agent(
 def run_as_agent(isolation: Isolation, argv: Sequence[str], *, environment: Mapping[str, str], timeout: float) -> bytes:
     """As `stream_as_agent`, for programs that print little; returns all of it."""
     return b"".join(stream_as_agent(isolation, argv, environment=environment, timeout=timeout))
+
+
+def feed_as_agent(
+    isolation: Isolation, argv: Sequence[str], data: Iterable[bytes], *, environment: Mapping[str, str], timeout: float
+) -> None:
+    """As `stream_as_agent`, for a program that reads `data` and prints nothing."""
+    limited = isolation.command(["timeout", "--signal=KILL", f"{timeout:.0f}", *argv])
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            limited, env=dict(environment), cwd="/", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
+        ) as process,
+    ):
+        assert process.stdin is not None  # noqa: S101 - it was started with a pipe
+        with contextlib.suppress(BrokenPipeError):  # it ended early: its exit code says why
+            process.stdin.writelines(data)
+            process.stdin.close()
+        if process.wait() != 0:
+            errors.seek(0)
+            raise subprocess.CalledProcessError(process.returncode, argv, stderr=errors.read())
 
 
 def _live_processes() -> Iterator[tuple[int, int, int]]:

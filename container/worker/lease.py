@@ -16,6 +16,7 @@ from outpost.domain.protocol import (
     EndedRequest,
     RenewRequest,
     ReportRequest,
+    SavedRequest,
     StartedRequest,
 )
 from outpost.domain.reasons import Reason
@@ -73,6 +74,11 @@ class Lease:
     def ended(self, exit_code: int) -> None:
         """The agent ended by itself. Raises `Stopped` when the lease is lost, `BrokerError`."""
         self._show(EndedRequest(dispatch_id=self._dispatch_id, lease=self._lease, exit_code=exit_code))
+        self.check()
+
+    def saved(self, size_bytes: int) -> None:
+        """The workspace was written back. Raises `Stopped` when the lease is lost, `BrokerError`."""
+        self._show(SavedRequest(dispatch_id=self._dispatch_id, lease=self._lease, size_bytes=size_bytes))
         self.check()
 
     def report(self, outcome: Status, reason: Reason, exit_code: int | None, usage: Usage) -> None:

@@ -49,6 +49,10 @@ class Settings:
     agent_path: str
     """The agent's PATH."""
     metadata_url: str
+    workspaces: Path
+    """Where persistent workspaces are kept."""
+    forge_url: str | None = None
+    """The forge's API; None where promotions only push."""
     capacity: Literal["spot", "on-demand"] | None = None
     """What the planner launched this worker on."""
     model_url: str | None = None
@@ -70,6 +74,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         launcher=_launcher(environment),
         agent_path=environment.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
         metadata_url=_required(environment, METADATA_VARIABLE),
+        forge_url=environment.get(Env.FORGE_URL) or None,
+        workspaces=Path(_required(environment, Env.WORKSPACES_PATH)),
         capacity=_capacity(environment),
         model_url=_model_url(environment),
     )

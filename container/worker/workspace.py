@@ -10,13 +10,13 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from outpost.domain.dispatch import Spec
 from outpost.domain.repository import check_branch, check_repo, clone_url
 from worker.git import RAW_CONTENT, allowed_protocols, git, git_environment
-from worker.isolation import Isolation, run_as_agent, stream_as_agent
+from worker.isolation import Isolation, feed_as_agent, run_as_agent, stream_as_agent
 from worker.lines import printable
 from worker.settings import Settings
 from worker.stop import StopSignal
@@ -61,23 +61,36 @@ class Workspace:
         """As `as_agent`, in chunks."""
         return stream_as_agent(self._isolation, argv, environment=self.environment(**variables), timeout=timeout)
 
-    def prepare(self, spec: Spec, task: str, stop: StopSignal) -> None:
-        """Lay out repository and task. Raises `CloneError`, `Stopped`."""
+    def feed_as_agent(self, argv: Sequence[str], data: Iterable[bytes], *, timeout: float) -> None:
+        """Run a program on the agent's files that reads `data`. Raises `subprocess.CalledProcessError`."""
+        feed_as_agent(self._isolation, argv, data, environment=self.environment(), timeout=timeout)
+
+    def _lay_out_task(self, task: str) -> None:
         self.task_file.write_text(task, encoding="utf-8")
         self.task_file.chmod(0o644)
+
+    def resume(self, task: str) -> None:
+        """Go on with the repository and the files that were unpacked here."""
+        self._lay_out_task(task)
+        self.commit_before = self._head()
+
+    def prepare(self, spec: Spec, task: str, stop: StopSignal) -> None:
+        """Lay out repository and task. Raises `CloneError`, `Stopped`."""
+        self._lay_out_task(task)
         if spec.repo is None or spec.workspace_init_mode == "none":
             self._git_here("init", "--quiet", "--template=", "--initial-branch=main", str(self.git_dir.parent))
         else:
-            self._clone(spec, stop)
+            self.clone(spec, stop)
         (self.git_dir / "info").mkdir(exist_ok=True)
         (self.git_dir / "info" / "attributes").write_text(RAW_CONTENT)
         self.commit_before = self._head()
         try:
             self._check_out()
         except subprocess.CalledProcessError as error:
-            raise CloneError(_last_line(error.stderr)) from error
+            raise CloneError(last_line(error.stderr)) from error
 
-    def _clone(self, spec: Spec, stop: StopSignal) -> None:
+    def clone(self, spec: Spec, stop: StopSignal) -> None:
+        """Bring the repository here, without any file of it. Raises `CloneError`, `Stopped`."""
         arguments = ["clone", "--quiet", "--no-checkout", "--no-recurse-submodules", "--template="]
         try:
             repo = check_repo(spec.repo or "", self._settings.git_allowed_hosts)
@@ -101,7 +114,7 @@ class Workspace:
             )
             _finish(process, stop)
         if process.returncode != 0:
-            raise CloneError(_last_line(errors.read_bytes()))
+            raise CloneError(last_line(errors.read_bytes()))
 
     def _head(self) -> str | None:
         """Return the commit of the checked-out branch; None in a repository without commits."""
@@ -150,7 +163,8 @@ def _finish(process: subprocess.Popen[bytes], stop: StopSignal) -> None:
             process.wait()
 
 
-def _last_line(output: bytes) -> str:
+def last_line(output: bytes) -> str:
+    """Return what git says about its failure."""
     lines = [printable(line).strip() for line in output.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith(("fatal:", "remote:", "error:"))] or lines
     return told[-1][:500] if told else "git gave no reason"

@@ -9,6 +9,7 @@ from outpost.domain.artifacts import attempt_prefix
 from outpost.domain.dispatch import Dispatch, Lease, Status
 from outpost.domain.lifecycle import Event, Finish, Progress, Report, Start, TransitionError
 from outpost.domain.protocol import (
+    FORGE_TOKEN,
     Assignment,
     ClaimAnswer,
     ClaimRequest,
@@ -17,14 +18,17 @@ from outpost.domain.protocol import (
     RenewRequest,
     ReportRequest,
     Request,
+    SavedRequest,
     StartedRequest,
 )
+from outpost.domain.workspaces import QUOTAS, room
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import ConflictError
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
 from outpost.store.workers import Slots, Worker, Workers, WorkerState
+from outpost.store.workspaces import Workspaces
 
 CANDIDATES = 8
 """How many of a tenant's oldest dispatches a claim may choose from when others claim at the same time."""
@@ -48,10 +52,13 @@ class Broker:
     dispatches: Dispatches
     workers: Workers
     tenants: Tenants
+    workspaces: Workspaces
     credentials: AttemptCredentials
     launches: Launches
     agents: Mapping[Agent, AgentSettings]
     now: Callable[[], datetime]
+    forge_token_secret: str | None = None
+    """ARN of the secret that promotions push with."""
 
     def answer(self, request: Request) -> ClaimAnswer | LeaseAnswer:
         """Answer one request. A lease that is no longer live is an answer, not an error."""
@@ -64,6 +71,8 @@ class Broker:
                 return self._advance(request, Start(request.lease, self.now()), Status.RUNNING)
             case EndedRequest():
                 return self._advance(request, Finish(request.lease, request.exit_code, self.now()), Status.COMPLETING)
+            case SavedRequest():
+                return self._saved(request)
             case ReportRequest():
                 report = Report(
                     request.lease, request.outcome, request.reason, self.now(), request.exit_code, request.usage
@@ -135,10 +144,13 @@ class Broker:
             prefix=attempt_prefix(row.tenant_id, row.id, row.attempt),
             secrets=secrets,
             token_budget=self.agents[row.spec.agent].token_budget,
+            workspace_room=self._room(row),
             credentials=self.credentials.mint(row, secrets.values()),
         )
 
     def _secrets(self, row: Dispatch) -> dict[str, str]:
+        if row.spec.promotes:
+            return {FORGE_TOKEN: self.forge_token_secret} if self.forge_token_secret else {}
         arn = self.agents[row.spec.agent].provider_secret_arn
         return {CATALOGUE[row.spec.agent].token_variables[0]: arn} if arn else {}
 
@@ -157,6 +169,22 @@ class Broker:
             cancel=row.cancel_requested_at is not None,
             credentials=self.credentials.mint(row, self._secrets(row).values()) if request.want_credentials else None,
         )
+
+    def _saved(self, request: SavedRequest) -> LeaseAnswer:
+        row = self.dispatches.get(request.dispatch_id)
+        if row is None or row.lease != request.lease:
+            return LeaseAnswer(live=False)
+        try:
+            self.workspaces.saved(row, request.size_bytes, self.now())
+        except ConflictError:
+            return LeaseAnswer(live=False)
+        return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None)
+
+    def _room(self, row: Dispatch) -> int | None:
+        tenant = self.tenants.get(row.tenant_id) if row.spec.workspace_id else None
+        if tenant is None or row.spec.workspace_id is None:
+            return None
+        return room(self.workspaces.all(row.tenant_id), QUOTAS[tenant.tier], row.spec.workspace_id)
 
     def _advance(
         self, request: StartedRequest | EndedRequest | ReportRequest, event: Event, goal: Status

@@ -1,5 +1,6 @@
 """The broker's Lambda: invoked synchronously by workers (`outpost.domain.protocol`)."""
 
+import os
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from broker.broker import Broker
 from outpost.domain.ids import now
 from outpost.domain.protocol import REQUEST, ClaimAnswer, LeaseAnswer
+from outpost.names import Env
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
@@ -16,6 +18,7 @@ from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups, agents_from_environment
 from outpost.store.workers import Workers
+from outpost.store.workspaces import Workspaces
 
 logger = Logger(service="broker")
 
@@ -28,10 +31,12 @@ def _broker() -> Broker:
         dispatches=dispatches,
         workers=Workers(database, dispatches),
         tenants=Tenants(database),
+        workspaces=Workspaces(database),
         credentials=AttemptCredentials.from_environment(),
         launches=Launches(database),
         agents=agents_from_environment(),
         now=now,
+        forge_token_secret=os.environ.get(Env.FORGE_TOKEN_SECRET) or None,
     )
 
 

@@ -12,6 +12,8 @@ from outpost.domain.dispatch import Lease, Spec, Status, Usage
 from outpost.domain.reasons import Reason
 
 VERSION = 1
+FORGE_TOKEN = "FORGE_TOKEN"  # noqa: S105 - the name of a secret in an assignment
+"""The secret that a promotion pushes with. It is the harness's: no agent runs where it is handed out."""
 
 
 class _Message(BaseModel):
@@ -62,6 +64,15 @@ class EndedRequest(_Request):
     exit_code: int | None
 
 
+class SavedRequest(_Request):
+    """The dispatch's persistent workspace was written back."""
+
+    op: Literal["saved"] = "saved"
+    dispatch_id: str
+    lease: Lease
+    size_bytes: int = Field(ge=0)
+
+
 class ReportRequest(_Request):
     """The attempt's outcome; everything it left is uploaded."""
 
@@ -75,7 +86,7 @@ class ReportRequest(_Request):
 
 
 Request = Annotated[
-    ClaimRequest | StartedRequest | RenewRequest | EndedRequest | ReportRequest,
+    ClaimRequest | StartedRequest | RenewRequest | EndedRequest | SavedRequest | ReportRequest,
     Field(discriminator="op"),
 ]
 REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
@@ -104,6 +115,8 @@ class Assignment(_Message):
     """Name of a variable -> ARN of the secret that holds its value."""
     token_budget: int | None = None
     """Tokens, in and out, after which the agent's model calls are refused."""
+    workspace_room: int | None = None
+    """Bytes that the persistent workspace's archive may take; None without one."""
     credentials: Credentials
 
 

@@ -25,6 +25,10 @@ class ReasonCode(StrEnum):
     PUSH_FAILED = "PUSH_FAILED"
     PULL_REQUEST_FAILED = "PULL_REQUEST_FAILED"
     UPLOAD_FAILED = "UPLOAD_FAILED"
+    ARTIFACT_TOO_LARGE = "ARTIFACT_TOO_LARGE"
+    DISK_FULL = "DISK_FULL"
+    WORKSPACE_FULL = "WORKSPACE_FULL"
+    WORKSPACE_UNAVAILABLE = "WORKSPACE_UNAVAILABLE"
     SECRET_IN_OUTPUT = "SECRET_IN_OUTPUT"  # noqa: S105 - the name of a reason
     SECRET_UNAVAILABLE = "SECRET_UNAVAILABLE"  # noqa: S105 - the name of a reason
     CANCELLED_BY_USER = "CANCELLED_BY_USER"
@@ -49,6 +53,10 @@ _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.PUSH_FAILED: "Choose another branch, or ask the operator whether the platform may push there.",
     ReasonCode.PULL_REQUEST_FAILED: "The branch was pushed: open the pull request by hand, or promote again.",
     ReasonCode.UPLOAD_FAILED: "Dispatch again; if it recurs, ask the operator to check the artifacts bucket.",
+    ReasonCode.ARTIFACT_TOO_LARGE: "Let the task leave large files out of the repository, or ignore them in git.",
+    ReasonCode.DISK_FULL: "Let the task write less; a worker has 20 GiB of disk for repository and results together.",
+    ReasonCode.WORKSPACE_FULL: "Delete other workspaces, or let a dispatch remove files from this one.",
+    ReasonCode.WORKSPACE_UNAVAILABLE: "Dispatch again; if it recurs, ask the operator to check the file system.",
     ReasonCode.SECRET_IN_OUTPUT: "Remove the secret from the repository or the task; the patch was withheld.",
     ReasonCode.SECRET_UNAVAILABLE: "Store the named secrets for the tenant, then dispatch again.",
     ReasonCode.CANCELLED_BY_USER: "Nothing to do.",

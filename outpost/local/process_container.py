@@ -71,6 +71,7 @@ def plan_launch(
         "TMPDIR": str(home / "tmp"),
         Env.BIND_HOST: address,
         Env.ISOLATION: "none",
+        Env.WORKSPACES_PATH: str(settings.workspaces_dir),  # nothing is mounted
         INSTANCE_MARKER: str(settings.data_dir),
         TASK_MARKER: str(overrides.get("labels", {}).get("com.amazonaws.ecs.task-arn", "")).rpartition("/")[2],
     }

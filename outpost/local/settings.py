@@ -40,6 +40,11 @@ class Settings:
         return self.data_dir / "tasks"
 
     @property
+    def workspaces_dir(self) -> Path:
+        """The file system of persistent workspaces: what tasks and functions would mount."""
+        return self.data_dir / "workspaces"
+
+    @property
     def logs_dir(self) -> Path:
         """The server's own log and the output of every task."""
         return self.data_dir / "logs"

@@ -74,6 +74,7 @@ def run(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         launcher=None,
         agent_path=os.environ["PATH"],
         metadata_url="",
+        workspaces=tmp_path,
     )
     workspace = Workspace(settings, NoIsolation())
     workspace.prepare(Spec(agent=Agent.SHELL, repo="owner/kinds"), "", StopSignal())

@@ -18,6 +18,7 @@ COMPLETE = {
     Env.GIT_BASE_URL: "https://github.com",
     Env.GIT_ALLOWED_HOSTS: "github.com, git.example.org",
     Env.ISOLATION: "none",
+    Env.WORKSPACES_PATH: "/mnt/workspaces",
     METADATA_VARIABLE: "http://127.0.0.1:1/v4/x",
 }
 

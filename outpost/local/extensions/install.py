@@ -9,6 +9,7 @@ from outpost.local.container_engine import ContainerEngine
 from outpost.local.extensions import (
     application_scaling,
     container_options,
+    file_system,
     iam_cloudwatch,
     iam_denials,
     iam_ecs,
@@ -60,6 +61,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         trail_lookup,
     ):
         module.install()
+    file_system.install(settings)
     managed_instances.install(settings)
     virtual_clock.install(settings)
     container_options.install(settings.engine)
