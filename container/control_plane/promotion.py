@@ -18,18 +18,20 @@ TIMEOUT_SECONDS = 600
 """Clone, push and pull request take seconds; the sweep ends a promotion after this."""
 
 
-def check(body: PromotionRequest) -> None:
-    """Judge a request by itself. Raises `ApiError` naming every field that cannot be had."""
-    if refusals := list(_refusals(body)):
+def check(body: PromotionRequest, policy: Policy) -> None:
+    """Judge a request by itself. Raises `ApiError` naming every field that cannot be had here."""
+    if refusals := list(_refusals(body, policy)):
         raise invalid(*refusals)
 
 
-def _refusals(body: PromotionRequest) -> Iterator[Refusal]:
+def _refusals(body: PromotionRequest, policy: Policy) -> Iterator[Refusal]:
     try:
         check_branch(body.branch)
     except ValueError as error:
         yield "branch", str(error)
     if body.create_pr:
+        if not policy.pull_requests:
+            yield "createPr", "no forge is configured here: leave it out, and open the pull request by hand"
         return
     for name, value in (("prTitle", body.pr_title), ("prBody", body.pr_body)):
         if value is not None:

@@ -44,7 +44,7 @@ async def promote(
     header `Idempotent-Replay: true`, unless that one failed: then it is tried anew. Other options for the same branch
     are refused with 409.
     """
-    check(body)
+    check(body, services.policy)
     source = await owned(services, caller, dispatch_id)
     summary = await run_in_threadpool(services.artifacts.summary, source) if source.attempt else None
     row = promotion(source, promoted(source, summary), body, caller, services.policy, now())

@@ -1,0 +1,85 @@
+"""An attempt without an agent: the result of another dispatch is committed, pushed, and proposed as a pull request."""
+
+from outpost.domain.artifacts import Summary, promoted_patch
+from outpost.domain.dispatch import Status
+from outpost.domain.ids import now
+from outpost.domain.promotion import Promotion, Publication
+from outpost.domain.protocol import FORGE_TOKEN
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.repository import clone_url
+from worker.attempt import Attempt
+from worker.forge import Forge, ForgeError, PullRequest, repository_of
+from worker.outcome import Outcome, cancelled, failed
+from worker.publish import Publisher, PublishError
+from worker.stop import Cause, Stopped
+from worker.store import DownloadError, SecretError
+from worker.workspace import CloneError
+
+_FAILURES: dict[type[Exception], tuple[ReasonCode, str]] = {
+    CloneError: (ReasonCode.CLONE_FAILED, "The repository could not be cloned"),
+    SecretError: (ReasonCode.SECRET_UNAVAILABLE, "The forge's token is missing"),
+    DownloadError: (ReasonCode.PATCH_FAILED, "The patch could not be read"),
+    ForgeError: (ReasonCode.PULL_REQUEST_FAILED, "The branch was pushed, but the pull request was not opened"),
+}
+
+
+class PromotionAttempt(Attempt):
+    """Runs one assignment of the kind `promote`. May run twice: the same promotion ends in the same place."""
+
+    _commit: str | None = None
+    _pull_request: str | None = None
+
+    def _work(self) -> Outcome:
+        promotion = self._assignment.spec.promotes
+        assert promotion is not None  # noqa: S101 - what makes it a promotion
+        try:
+            self._fetch()
+            self._stop.check()
+            self._lease.started()
+            self._started_at = now()
+            message = self._publish(promotion)
+            self._lease.ended(0)
+        except PublishError as error:
+            return failed(error.code, f"The result was not published: {error}.")
+        except tuple(_FAILURES) as error:
+            code, what = _FAILURES[type(error)]
+            return failed(code, f"{what}: {error}.")
+        except Stopped as stopped:
+            if stopped.cause is Cause.CANCELLED:
+                return cancelled()
+            raise
+        return Outcome(Status.SUCCESS, Reason.of(ReasonCode.COMPLETED, message), 0)
+
+    def _fetch(self) -> None:
+        self._secrets = self._store.read_secrets(self._assignment.secrets)
+        self._known |= self._secrets
+        self._log.know_secrets(self._known)
+        self._tell(f"cloning {self._assignment.spec.repo}")
+        self._workspace.clone(self._assignment.spec, self._stop)
+
+    def _publish(self, promotion: Promotion) -> str:
+        """Commit, push and propose. Returns what was done; raises the errors of each step, and `Stopped`."""
+        words = Publication.model_validate_json(self._assignment.task)
+        repo, token = self._assignment.spec.repo or "", self._secrets.get(FORGE_TOKEN)
+        patch = self._workspace.private / "promoted.patch"
+        self._store.get_file(promoted_patch(self._assignment.tenant_id, promotion), patch)
+        publisher = Publisher(self._workspace, self._settings)
+        self._workspace.commit_before = promotion.base_commit
+        self._commit = publisher.commit(promotion, words, patch)
+        self._stop.check()
+        publisher.push(self._commit, promotion.branch, clone_url(repo, self._settings.git_base_url), token)
+        done = f"Pushed {self._commit} to {promotion.branch}."
+        self._tell(done)
+        if not promotion.create_pr:
+            return done
+        if self._settings.forge_url is None or token is None:
+            raise ForgeError("no forge is configured here")
+        base = self._assignment.spec.branch or publisher.default_branch()
+        forge = Forge(self._settings.forge_url, token, repository_of(repo))
+        self._pull_request = forge.open(PullRequest(promotion.branch, base, words.pr_title, words.pr_body))
+        self._tell(f"pull request {self._pull_request}")
+        return f"{done} Pull request: {self._pull_request}"
+
+    def _summary(self, outcome: Outcome) -> Summary:
+        made = {"commit_after": self._commit, "pull_request": self._pull_request}
+        return super()._summary(outcome).model_copy(update=made)
