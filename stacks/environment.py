@@ -31,6 +31,7 @@ def git_environment(config: EnvironmentConfig) -> dict[str, str]:
     return {
         Env.GIT_BASE_URL: config.git.base_url,
         Env.GIT_ALLOWED_HOSTS: ",".join(config.git.allowed_hosts),
+        **({Env.FORGE_URL: config.git.forge_url} if config.git.forge_url else {}),
     }
 
 

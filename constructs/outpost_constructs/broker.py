@@ -63,6 +63,11 @@ class Broker(Construct):
             actions=["secretsmanager:GetSecretValue"],
             resource_arns=[tenant_secrets],
         )
+        if token := config.git.token_secret:
+            self.function.add_environment(Env.FORGE_TOKEN_SECRET, token)
+            iam.Grant.add_to_principal(
+                grantee=self.attempt_role, actions=["secretsmanager:GetSecretValue"], resource_arns=[token]
+            )
         acknowledge_wildcard(
             self.attempt_role,
             tenant_secrets,

@@ -13,6 +13,7 @@ from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id
 from outpost.domain.repository import check_branch, check_repo
+from outpost.domain.secrets import MAX_ARNS_LENGTH, TenantSecret
 
 Refusal = tuple[str, str]
 """A field as the client names it, and why it is refused."""
@@ -26,6 +27,8 @@ class Policy:
     git_hosts: frozenset[str]
     retention: timedelta
     """How long rows and artifacts are kept."""
+    pull_requests: bool = False
+    """Whether a forge is configured that promotions can open pull requests at."""
 
 
 def admit(request: DispatchRequest, caller: Principal, policy: Policy, at: datetime) -> Dispatch:
@@ -36,7 +39,6 @@ def admit(request: DispatchRequest, caller: Principal, policy: Policy, at: datet
         *_source(request, policy),
         *_workspace(request),
         *_limits(request, longest),
-        *_not_yet(request),
     ]
     if refusals:
         raise invalid(*refusals)
@@ -57,6 +59,17 @@ def admit(request: DispatchRequest, caller: Principal, policy: Policy, at: datet
         queued_at=at,
         expires_at=int((at + policy.retention).timestamp()),
     )
+
+
+def check_secrets(request: DispatchRequest, known: Mapping[str, TenantSecret]) -> None:
+    """Check that the tenant has every secret that the request names. Raises `ApiError`."""
+    unknown = [name for name in request.additional_secrets if name not in known]
+    if unknown:
+        raise invalid(
+            ("additionalSecrets", f"the tenant has no secret named {', '.join(unknown)}: set it, or leave it out")
+        )
+    if sum(len(known[name].arn) for name in request.additional_secrets) > MAX_ARNS_LENGTH:
+        raise invalid(("additionalSecrets", "are too many with names so long: name fewer, or give them shorter names"))
 
 
 def fingerprint(request: DispatchRequest) -> str:
@@ -101,10 +114,3 @@ def _workspace(request: DispatchRequest) -> Iterator[Refusal]:
 def _limits(request: DispatchRequest, longest: int) -> Iterator[Refusal]:
     if (request.timeout_seconds or 0) > longest:
         yield "timeoutSeconds", f"{request.timeout_seconds} is over the tenant's cap of {longest} seconds: ask for less"
-
-
-def _not_yet(request: DispatchRequest) -> Iterator[Refusal]:
-    """Refuse what this version cannot do, rather than accept and forget it."""
-    if request.additional_secrets:
-        unknown = ", ".join(request.additional_secrets)
-        yield "additionalSecrets", f"the tenant has no secret named {unknown}: leave it out"

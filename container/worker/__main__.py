@@ -16,6 +16,7 @@ from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED, Attempt
 from worker.broker import Broker, BrokerError
 from worker.claim import WakeUps, wait_for_work
 from worker.isolation import Isolation, Launcher, NoIsolation, adopt_orphans
+from worker.promotion import PromotionAttempt
 from worker.settings import Identity, Settings, SettingsError, read_identity, read_settings
 from worker.stop import Cause, StopSignal
 
@@ -82,7 +83,8 @@ def _serve(settings: Settings, identity: Identity, isolation: Isolation, request
     if stop.cause is not None:
         return EXIT_TERMINATED
     structlog.contextvars.bind_contextvars(dispatch_id=assignment.dispatch_id, attempt=assignment.lease.token)
-    return Attempt(assignment, settings, identity, broker, isolation, stop).run()
+    kind = PromotionAttempt if assignment.spec.promotes else Attempt
+    return kind(assignment, settings, identity, broker, isolation, stop).run()
 
 
 def _on_sigterm(stop: StopSignal, wake_ups: WakeUps, _number: int, _frame: FrameType | None) -> None:

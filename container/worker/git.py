@@ -47,5 +47,6 @@ def git_environment(path: str, **variables: str | Path) -> Mapping[str, str]:
 
 
 def allowed_protocols(base_url: str) -> str:
-    """Return git's protocol allow-list: https, and the plain git protocol where the platform's own server speaks it."""
-    return "https:git" if base_url.startswith("git://") else "https"
+    """Return git's protocol allow-list: https, and what the platform's own git server speaks."""
+    scheme = base_url.partition("://")[0]
+    return "https" if scheme == "https" else f"https:{scheme}"

@@ -21,6 +21,10 @@ class UploadError(Exception):
     """A result could not be stored."""
 
 
+class DownloadError(Exception):
+    """An earlier result could not be read."""
+
+
 class SecretError(Exception):
     """A secret that the task names could not be read."""
 
@@ -54,6 +58,14 @@ class AttemptStore:
             except (BotoCoreError, ClientError, KeyError) as error:
                 raise SecretError(f"the secret {name} cannot be read ({type(error).__name__})") from error
         return values
+
+    def get_file(self, key: str, target: Path) -> None:
+        """Read an object that the assignment names into a file. Raises `DownloadError`."""
+        try:
+            with target.open("wb") as file:
+                self._s3.download_fileobj(self._bucket, key, file)
+        except (BotoCoreError, ClientError) as error:
+            raise DownloadError(f"{key} was not read ({type(error).__name__})") from error
 
     def put_chunk(self, number: int, body: bytes) -> None:
         """Store log chunk `number`. Raises `UploadError`, and what `check` raises."""

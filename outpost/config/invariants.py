@@ -26,11 +26,18 @@ def broken_invariants(config: EnvironmentConfig) -> list[Problem]:
         *_exposure_problems(config),
         *_tls_problems(config),
         *_retention_problems(config),
+        *_forge_problems(config),
         *(_prod_problems(config) if config.name == "prod" else ()),
         *_scaling_problems(config),
         *_fargate_problems("control_plane", config.control_plane.cpu, config.control_plane.memory),
         *(problem for agent, settings in config.enabled_agents.items() for problem in _agent_problems(agent, settings)),
     ]
+
+
+def _forge_problems(config: EnvironmentConfig) -> list[Problem]:
+    if config.git.forge_url is None or config.git.token_secret is not None:
+        return []
+    return [Problem("git.token_secret", None, "the ARN of the forge's token", "add it, or remove git.forge_url")]
 
 
 def _zone_problems(config: EnvironmentConfig) -> list[Problem]:

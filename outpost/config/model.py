@@ -116,6 +116,16 @@ class GitConfig(_Section):
         pattern=r"^(https|git)://[^\s/]+$", description="what `owner/name` resolves against, e.g. https://github.com"
     )
     allowed_hosts: tuple[str, ...] = Field(min_length=1, description="hosts that a repository URL may name")
+    forge_url: str | None = Field(
+        default=None,
+        pattern=r"^https://[^\s?#]+$",
+        description="the forge's API, for pull requests, e.g. https://api.github.com; needs token_secret",
+    )
+    token_secret: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws:secretsmanager:[a-z0-9-]+:\d{12}:secret:[^\s*?]+$",
+        description="ARN of a secret whose text is the forge's token: promotions push with it, agents never see it",
+    )
 
 
 class MigrationConfig(_Section):

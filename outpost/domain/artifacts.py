@@ -80,5 +80,7 @@ class Summary(BaseModel):
     usage: Usage
     final_message: str | None = None
     """The agent's last words, without secrets."""
+    pull_request: str | None = None
+    """Of a promotion: the URL of the pull request."""
     files_changed: int = 0
     patch_bytes: int = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from outpost.domain.artifacts import attempt_prefix
+from outpost.domain.artifacts import attempt_prefix, promoted_patch
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.protocol import Credentials
 from outpost.names import Env
@@ -39,7 +39,7 @@ class AttemptCredentials:
         answer = self._client.assume_role(
             RoleArn=self._role_arn,
             RoleSessionName=f"{row.id}-{row.attempt}",
-            Policy=json.dumps(session_policy(self.bucket, row, sorted(secret_arns))),
+            Policy=json.dumps(session_policy(self.bucket, row, sorted(secret_arns)), separators=(",", ":")),
             DurationSeconds=LIFETIME_SECONDS,
         )
         issued = answer["Credentials"]
@@ -63,6 +63,9 @@ def session_policy(bucket: str, row: Dispatch, secret_arns: list[str]) -> dict[s
         # The bucket's key, where there is one: the role's own policy names it.
         {"Effect": "Allow", "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": "*"},
     ]
+    if row.spec.promotes:
+        patch = promoted_patch(row.tenant_id, row.spec.promotes)
+        statements.append({"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/{patch}"})
     if secret_arns:
         statements.append({"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret_arns})
     return {"Version": "2012-10-17", "Statement": statements}

@@ -60,6 +60,8 @@ def deployed(emulator: str) -> dict[str, str]:
             Env.FILE_SYSTEM_ID.value: boto3.client("efs").create_file_system(CreationToken=name)["FileSystemId"],
             Env.AGENTS.value: json.dumps(agents),
             Env.GIT_ALLOWED_HOSTS.value: "github.com",
+            Env.FORGE_URL.value: "https://api.github.com",
+            Env.ENVIRONMENT.value: "test",
             Env.VERSION.value: "9.8.7",
             Env.RETENTION_DAYS.value: "180",
             Env.SIGNING_SECRET.value: secrets.create_secret(Name=f"{name}-signing", SecretString=new_id())["ARN"],

@@ -31,6 +31,7 @@ from outpost.store.dispatches import Dispatches
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from tests.conftest import CREDENTIALS, table_definition
+from tests.worker.forge_server import TOKEN
 
 PATIENCE_SECONDS = 60.0
 PROVIDER_KEY = "the-key-that-no-agent-ever-sees"
@@ -40,7 +41,7 @@ TABLES = {
     Env.WORKERS_TABLE: schema.WORKERS,
     Env.WORKSPACES_TABLE: schema.WORKSPACES,
 }
-BROKER_VARIABLES = (*TABLES, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.ATTEMPT_ROLE_ARN)
+BROKER_VARIABLES = (*TABLES, Env.FORGE_TOKEN_SECRET, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.ATTEMPT_ROLE_ARN)
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,8 @@ def platform(
     bucket = f"artifacts-{suffix}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     secrets = create_provider_keys(suffix)
+    forge_token = boto3.client("secretsmanager").create_secret(Name=f"forge-{suffix}", SecretString=TOKEN)["ARN"]
+    environment.setenv(Env.FORGE_TOKEN_SECRET, forge_token)
     agents = {
         agent: AgentSettings(
             queue_url=queue_url, family=f"outpost-{agent}", provider_secret_arn=secrets.get(agent)

@@ -1,0 +1,152 @@
+"""A forge on loopback that behaves like GitHub: git over HTTP, where only the token may push, and pull requests."""
+
+import base64
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+TOKEN = "a-forge-token-of-the-platform"
+IDENTITY = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+
+
+@dataclass
+class ForgeServer:
+    """Repositories and pull requests, and the requests that were made."""
+
+    folder: Path
+    port: int = 0
+    pulls: list[dict[str, Any]] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+    broken: bool = False
+    """Whether the API answers with errors of its own."""
+
+    @property
+    def git_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/git"
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    def create(self, name: str, files: dict[str, str]) -> str:
+        """Create `owner/<name>` with one commit of `files` on main, and return the commit."""
+        path = self.folder / "owner" / name
+        path.mkdir(parents=True)
+        self.git(name, "init", "--quiet", "--initial-branch=main")
+        for file, content in files.items():
+            (path / file).parent.mkdir(parents=True, exist_ok=True)
+            (path / file).write_text(content)
+        self.git(name, "add", "--all")
+        self.git(name, "commit", "--quiet", "--message", "begin")
+        return self.git(name, "rev-parse", "main")
+
+    def git(self, name: str, *arguments: str) -> str:
+        command = ["git", "-C", str(self.folder / "owner" / name), *IDENTITY, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+class _Server(ThreadingHTTPServer):
+    forge: ForgeServer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def _serve(self) -> None:
+        self.server.forge.seen.append(f"{self.command} {self.path}")
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/git/"):
+            self._git(body)
+        else:
+            self._api(body)
+
+    do_GET = do_POST = _serve  # noqa: N815 - http.server's names
+
+    def _git(self, body: bytes) -> None:
+        url = urlsplit(self.path.removeprefix("/git"))
+        basic = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
+        known = self.headers.get("Authorization") == f"Basic {basic}"
+        if "git-receive-pack" in self.path and not known:
+            self._answer(401, b"", {"WWW-Authenticate": 'Basic realm="forge"'})
+            return
+        environment = {
+            "PATH": os.environ["PATH"],
+            "GIT_PROJECT_ROOT": str(self.server.forge.folder),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": url.path,
+            "QUERY_STRING": url.query,
+            "REQUEST_METHOD": self.command,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "REMOTE_ADDR": "127.0.0.1",
+            **({"REMOTE_USER": "platform"} if known else {}),
+        }
+        command = ["git", "http-backend"]
+        done = subprocess.run(command, input=body, env=environment, capture_output=True, check=True)
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
+        self._answer(int(headers.pop("Status", "200").split()[0]), content, headers)
+
+    def _api(self, body: bytes) -> None:
+        url = urlsplit(self.path.removeprefix("/api"))
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._json(401, {"message": "Bad credentials"})
+        elif self.server.forge.broken:
+            self._json(403, {"message": "Resource not accessible by integration"})
+        elif self.command == "GET":
+            asked = {name: values[0] for name, values in parse_qs(url.query).items()}
+            found = [
+                p
+                for p in self.server.forge.pulls
+                if asked["head"].endswith(f":{p['head']}") and asked["base"] == p["base"]
+            ]
+            self._json(200, found)
+        else:
+            self._open(url.path, json.loads(body))
+
+    def _open(self, path: str, asked: dict[str, Any]) -> None:
+        if any((p["head"], p["base"]) == (asked["head"], asked["base"]) for p in self.server.forge.pulls):
+            message = f"A pull request already exists for owner:{asked['head']}."
+            self._json(422, {"message": "Validation Failed", "errors": [{"message": message}]})
+            return
+        number = len(self.server.forge.pulls) + 1
+        self.server.forge.pulls.append(asked | {"html_url": f"https://forge.example{path}/{number}"})
+        self._json(201, self.server.forge.pulls[-1])
+
+    def _json(self, status: int, document: object) -> None:
+        self._answer(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
+    def _answer(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output quiet."""
+
+
+@contextmanager
+def serve_forge(folder: Path) -> Iterator[ForgeServer]:
+    """Run a forge for as long as the block lasts."""
+    forge = ForgeServer(folder)
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.forge = forge
+    forge.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield forge
+    server.shutdown()
+    thread.join()
+    server.server_close()
