@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import boto3
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from outpost.names import Env
+from outpost.store.quick_calls import quick_session
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -72,7 +72,7 @@ class Database:
     def from_environment(cls) -> "Database":
         """Connect as the environment says. Raises `KeyError` naming a variable that is missing."""
         return cls(
-            client=boto3.client("dynamodb", config=CLIENT_CONFIG),
+            client=quick_session().client("dynamodb", config=CLIENT_CONFIG),
             dispatches=os.environ[Env.DISPATCHES_TABLE],
             tenants=os.environ[Env.TENANTS_TABLE],
             workers=os.environ[Env.WORKERS_TABLE],

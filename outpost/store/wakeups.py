@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.names import Env
 from outpost.store.database import CLIENT_CONFIG
+from outpost.store.quick_calls import quick_session
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -43,7 +43,7 @@ class Wakeups:
     @classmethod
     def from_environment(cls) -> "Wakeups":
         """Connect as the environment says."""
-        return cls(boto3.client("sqs", config=_CONFIG), agents_from_environment())
+        return cls(quick_session().client("sqs", config=_CONFIG), agents_from_environment())
 
     @property
     def agents(self) -> list[Agent]:
