@@ -9,6 +9,7 @@ from outpost.names import Env, Output
 from outpost_constructs.control_plane_service import ControlPlaneService
 from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.secrets import grant_secret
+from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets
 from stacks.data_stack import DataStack
 from stacks.environment import service_environment
 from stacks.network_stack import NetworkStack
@@ -53,12 +54,14 @@ class ControlPlaneStack(Stack):
             config=config,
         )
         self._grant_data(self.api.definition.task_role, data)
+        grant_manage_tenant_secrets(self, self.api.definition.task_role, config)
         self._outputs(data)
 
     @staticmethod
     def _grant_data(role: iam.IRole, data: DataStack) -> None:
         for table in (data.dispatches, data.tenants):
             table.grant_read_write(role)
+        data.tenants.grant_delete(role)  # names of secrets
         data.workspace_rows.grant_read(role)
         data.workspace_rows.grant_delete(role)
         data.workers.grant_read(role)

@@ -9,7 +9,18 @@ from fastapi import FastAPI
 from control_plane import mcp, refusals
 from control_plane.boundary import Boundary
 from control_plane.openapi import PROTECTED, errors
-from control_plane.routes import artifacts, dispatches, events, health, keys, logs, promotions, tenants, workspaces
+from control_plane.routes import (
+    artifacts,
+    dispatches,
+    events,
+    health,
+    keys,
+    logs,
+    promotions,
+    secrets,
+    tenants,
+    workspaces,
+)
 from control_plane.services import Services
 
 THREADS = 32
@@ -38,7 +49,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(dispatches.router, responses=PROTECTED)
     for public in (health.router, artifacts.links):
         app.include_router(public, responses=errors())
-    for protected in (logs, events, promotions, artifacts, workspaces, tenants, keys):
+    for protected in (logs, events, promotions, artifacts, workspaces, tenants, keys, secrets):
         app.include_router(protected.router, responses=PROTECTED)
     app.include_router(health.fleet_router, responses=PROTECTED)
     app.state.mcp = mcp.install(app, services)

@@ -14,7 +14,8 @@ from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
-from control_plane.errors import ApiError, ErrorCode
+from control_plane.errors import ApiError, ErrorCode, not_found
+from control_plane.openapi import TenantId
 from control_plane.rate_limit import RateLimiter, exceeded
 from outpost.domain.ids import now
 from outpost.domain.tenants import KEY_PATTERN, OPERATOR, ApiKey, Scope, Tenant, hash_key
@@ -169,6 +170,18 @@ async def operating(principal: Annotated[Principal, Security(authorised, scopes=
     return principal
 
 
+async def administering(
+    tenant_id: TenantId, principal: Annotated[Principal, Security(authorised, scopes=[Scope.ADMIN])]
+) -> Principal:
+    """Return the principal when it administers this tenant: an admin key of the operator, or of the tenant itself.
+
+    Another tenant is answered as one that does not exist.
+    """
+    if principal.tenant.id not in (OPERATOR, tenant_id):
+        raise not_found("tenant")
+    return principal
+
+
 MayDispatch = Annotated[Principal, Security(authorised, scopes=[Scope.DISPATCH])]
 MayRead = Annotated[Principal, Security(authorised, scopes=[Scope.STATUS])]
 MayList = Annotated[Principal, Security(authorised, scopes=[Scope.LIST])]
@@ -176,3 +189,4 @@ MayCancel = Annotated[Principal, Security(authorised, scopes=[Scope.CANCEL])]
 MayDelete = Annotated[Principal, Security(authorised, scopes=[Scope.DELETE])]
 MayPromote = Annotated[Principal, Security(authorised, scopes=[Scope.PROMOTE])]
 Operator = Annotated[Principal, Security(operating)]
+Administrator = Annotated[Principal, Security(administering)]

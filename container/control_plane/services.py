@@ -22,6 +22,7 @@ from outpost.store.artifacts import Artifacts
 from outpost.store.database import CLIENT_CONFIG, Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.rates import Rates
+from outpost.store.secrets import TenantSecrets
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups, agents_from_environment
 from outpost.store.workers import Workers
@@ -41,6 +42,7 @@ class Services:
     policy: Policy
     dispatches: Dispatches
     tenants: Tenants
+    secrets: TenantSecrets
     workers: Workers
     workspaces: Workspaces
     artifacts: Artifacts
@@ -68,6 +70,7 @@ class Services:
             policy=_policy(),
             dispatches=dispatches,
             tenants=tenants,
+            secrets=TenantSecrets.from_environment(tenants),
             workers=workers,
             workspaces=Workspaces(database),
             artifacts=artifacts,

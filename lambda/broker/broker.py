@@ -145,14 +145,17 @@ class Broker:
             secrets=secrets,
             token_budget=self.agents[row.spec.agent].token_budget,
             workspace_room=self._room(row),
-            credentials=self.credentials.mint(row, secrets.values()),
+            credentials=self.credentials.mint(row, _arns(secrets)),
         )
 
     def _secrets(self, row: Dispatch) -> dict[str, str]:
         if row.spec.promotes:
             return {FORGE_TOKEN: self.forge_token_secret} if self.forge_token_secret else {}
         arn = self.agents[row.spec.agent].provider_secret_arn
-        return {CATALOGUE[row.spec.agent].token_variables[0]: arn} if arn else {}
+        given = {CATALOGUE[row.spec.agent].token_variables[0]: arn} if arn else {}
+        known = self.tenants.secrets(row.tenant_id) if row.spec.additional_secrets else {}
+        # One that was deleted meanwhile stays in the list: the worker cannot read it, and says so.
+        return given | {name: known[name].arn if name in known else name for name in row.spec.additional_secrets}
 
     def _renew(self, request: RenewRequest) -> LeaseAnswer:
         row = self.dispatches.get(request.dispatch_id)
@@ -167,7 +170,7 @@ class Broker:
         return LeaseAnswer(
             live=True,
             cancel=row.cancel_requested_at is not None,
-            credentials=self.credentials.mint(row, self._secrets(row).values()) if request.want_credentials else None,
+            credentials=self.credentials.mint(row, _arns(self._secrets(row))) if request.want_credentials else None,
         )
 
     def _saved(self, request: SavedRequest) -> LeaseAnswer:
@@ -198,6 +201,10 @@ class Broker:
                 return LeaseAnswer(live=False)
             row = found
         return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None)
+
+
+def _arns(secrets: Mapping[str, str]) -> list[str]:
+    return [arn for arn in secrets.values() if arn.startswith("arn:")]
 
 
 def _arrived(row: Dispatch, lease: Lease, goal: Status) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from outpost.cli import admin, dispatches, local, mcp, migrate, verify
+from outpost.cli import admin, dispatches, local, mcp, migrate, secrets, verify
 from outpost.cli.connection import URL_VARIABLE
 from outpost.cli.output import out
 
@@ -36,6 +36,7 @@ app.command()(dispatches.artifacts)
 app.command()(mcp.mcp)
 app.add_typer(admin.keys, name="keys")
 app.add_typer(admin.tenants, name="tenants")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(local.app, name="local")
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(verify.app, name="verify")

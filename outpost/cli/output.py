@@ -97,7 +97,7 @@ def print_table(*columns: str, rows: Iterable[Sequence[str | Text]]) -> None:
 def dispatch_table(dispatch: Dispatch) -> Table:
     """Return everything worth knowing about one dispatch."""
     place = " @ ".join(part for part in (dispatch.repo, dispatch.branch) if part)
-    reason = dispatch.reason
+    reason, expected = dispatch.reason, dispatch.expected_start_at
     facts: dict[str, str | Text | None] = {
         "dispatch": dispatch.id,
         "status": status_text(dispatch.status),
@@ -108,7 +108,7 @@ def dispatch_table(dispatch: Dispatch) -> Table:
         "took": duration(dispatch),
         "attempt": str(dispatch.attempt) if dispatch.attempt > 1 else None,
         "in queue": None if dispatch.queue_position is None else f"position {dispatch.queue_position}",
-        "expected start": dispatch.expected_start_at and f"{dispatch.expected_start_at.astimezone():%Y-%m-%d %H:%M:%S}",
+        "expected start": f"{expected.astimezone():%Y-%m-%d %H:%M:%S}" if expected else None,
         "progress": dispatch.progress and printable(dispatch.progress),
         "exit code": None if dispatch.exit_code is None else str(dispatch.exit_code),
         "reason": f"{reason.code}: {printable(reason.message)}" if reason else None,

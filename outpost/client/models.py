@@ -149,6 +149,13 @@ class Key(_Model):
     last_used_at: datetime | None = None
 
 
+class Secret(_Model):
+    """A tenant's secret, without its value."""
+
+    name: str
+    updated_at: datetime
+
+
 class IssuedKey(Key):
     """A key just issued; `key` is its text, shown this once."""
 

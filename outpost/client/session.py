@@ -25,6 +25,7 @@ from outpost.client.models import (
     LogLine,
     Page,
     Pagination,
+    Secret,
     Tenant,
 )
 
@@ -187,6 +188,18 @@ class Client:
     def revoke_key(self, key_id: str) -> Key:
         """Revoke a key (operator): it opens nothing 30 s later."""
         return self._one(Key, "DELETE", f"/keys/{key_id}")
+
+    def set_secret(self, tenant_id: str, name: str, value: str) -> Secret:
+        """Set a tenant's secret (admin)."""
+        return self._one(Secret, "PUT", f"/tenants/{tenant_id}/secrets/{name}", {"value": value})
+
+    def secrets(self, tenant_id: str) -> Page[Secret]:
+        """Return the names of all of a tenant's secrets (admin)."""
+        return self._page(Secret, f"/tenants/{tenant_id}/secrets", {})
+
+    def delete_secret(self, tenant_id: str, name: str) -> Secret:
+        """Delete a tenant's secret (admin)."""
+        return self._one(Secret, "DELETE", f"/tenants/{tenant_id}/secrets/{name}")
 
     def ready(self) -> bool:
         """Say whether the service answers and has reached what it needs. Never raises `ApiError`."""

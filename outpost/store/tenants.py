@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from outpost.domain.secrets import TenantSecret
 from outpost.domain.tenants import ApiKey, Tenant
 from outpost.store.database import ConflictError, Database, Item
 from outpost.store.schema import KEYS_BY_TENANT
@@ -93,6 +94,21 @@ class Tenants:
     def touch_key(self, sha256: str, at: datetime) -> None:
         """Write down that a key was used."""
         self._db.update(self._db.tenants, f"KEY#{sha256}", "KEY", "SET last_used_at = :at", at=at.isoformat())
+
+    def secrets(self, tenant_id: str) -> dict[str, TenantSecret]:
+        """Return a tenant's secrets by name."""
+        items = self._db.query(self._db.tenants, "pk = :pk", {"pk": f"SECRETS#{tenant_id}"})
+        found = (TenantSecret.model_validate_json(item["document"]) for item in items)
+        return {secret.name: secret for secret in found}
+
+    def add_secret(self, tenant_id: str, secret: TenantSecret) -> None:
+        """List a secret."""
+        item = {"pk": f"SECRETS#{tenant_id}", "sk": secret.name, "document": secret.model_dump_json()}
+        self._db.put(self._db.tenants, item)
+
+    def remove_secret(self, tenant_id: str, name: str) -> None:
+        """List a secret no more."""
+        self._db.delete(self._db.tenants, f"SECRETS#{tenant_id}", name)
 
     def _change(self, pk: str, sk: str, model: type[Document], fields: dict[str, object]) -> Document | None:
         for race in range(1, _RACES + 1):

@@ -32,41 +32,46 @@ TABLES = {
 }
 
 
+def deploy() -> dict[str, str]:
+    """Create what the service needs where boto3 points to, and return the variables that name it."""
+    name = f"outpost-{uuid.uuid4().hex[:12]}"
+    for table in TABLES.values():
+        definition = table_definition(table)
+        boto3.client("dynamodb").create_table(
+            TableName=f"{name}-{table.name}", BillingMode="PAY_PER_REQUEST", **definition
+        )
+    boto3.client("s3").create_bucket(Bucket=name)
+    queue_url = boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    secrets = boto3.client("secretsmanager")
+    key = json.dumps({"key_hex": new_key().removeprefix("otp_")})
+    agents = {
+        "shell": {"queue_url": queue_url, "family": "shell"},
+        "claude": {"queue_url": queue_url, "family": "claude", "models": MODELS},
+    }
+    return {
+        **{variable.value: f"{name}-{table.name}" for variable, table in TABLES.items()},
+        Env.ARTIFACTS_BUCKET.value: name,
+        Env.FILE_SYSTEM_ID.value: boto3.client("efs").create_file_system(CreationToken=name)["FileSystemId"],
+        Env.AGENTS.value: json.dumps(agents),
+        Env.GIT_ALLOWED_HOSTS.value: "github.com",
+        Env.FORGE_URL.value: "https://api.github.com",
+        Env.ENVIRONMENT.value: "test",
+        Env.VERSION.value: "9.8.7",
+        Env.RETENTION_DAYS.value: "180",
+        Env.SIGNING_SECRET.value: secrets.create_secret(Name=f"{name}-signing", SecretString=new_id())["ARN"],
+        Env.BOOTSTRAP_KEY_SECRET.value: secrets.create_secret(Name=f"{name}-key", SecretString=key)["ARN"],
+    }
+
+
 @pytest.fixture(scope="session")
 def deployed(emulator: str) -> dict[str, str]:
     """What a deployment tells the service: the environment variables, and what they name exists."""
     aws = CREDENTIALS | {"AWS_ENDPOINT_URL": emulator}
-    name = f"outpost-{uuid.uuid4().hex[:12]}"
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in aws.items():
             patch.setenv(variable, value)
         boto3.setup_default_session()
-        for table in TABLES.values():
-            definition = table_definition(table)
-            boto3.client("dynamodb").create_table(
-                TableName=f"{name}-{table.name}", BillingMode="PAY_PER_REQUEST", **definition
-            )
-        boto3.client("s3").create_bucket(Bucket=name)
-        queue_url = boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
-        secrets = boto3.client("secretsmanager")
-        key = json.dumps({"key_hex": new_key().removeprefix("otp_")})
-        agents = {
-            "shell": {"queue_url": queue_url, "family": "shell"},
-            "claude": {"queue_url": queue_url, "family": "claude", "models": MODELS},
-        }
-        return aws | {
-            **{variable.value: f"{name}-{table.name}" for variable, table in TABLES.items()},
-            Env.ARTIFACTS_BUCKET.value: name,
-            Env.FILE_SYSTEM_ID.value: boto3.client("efs").create_file_system(CreationToken=name)["FileSystemId"],
-            Env.AGENTS.value: json.dumps(agents),
-            Env.GIT_ALLOWED_HOSTS.value: "github.com",
-            Env.FORGE_URL.value: "https://api.github.com",
-            Env.ENVIRONMENT.value: "test",
-            Env.VERSION.value: "9.8.7",
-            Env.RETENTION_DAYS.value: "180",
-            Env.SIGNING_SECRET.value: secrets.create_secret(Name=f"{name}-signing", SecretString=new_id())["ARN"],
-            Env.BOOTSTRAP_KEY_SECRET.value: secrets.create_secret(Name=f"{name}-key", SecretString=key)["ARN"],
-        }
+        return aws | deploy()
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_every_option_of_dispatch_reaches_the_service(api: Api, outpost: Outpost
     done = outpost("dispatch", "claude", "--file", "-", *options.split(), text="Fix the login page.\nThen stop.\n")
     assert done.exit_code == 0, done.output
     spec = api.row(done.stdout.strip()).spec
-    assert spec.model_dump(exclude={"kind", "model_id", "workspace_id"}) == {
+    assert spec.model_dump(exclude={"kind", "model_id", "workspace_id", "promotes"}) == {
         "agent": "claude",
         "repo": "acme/website",
         "branch": "main",
@@ -187,6 +187,29 @@ def test_the_operator_admits_a_tenant_and_shuts_it_out_again(api: Api, outpost: 
     assert "suspended" in outpost("tenants", "suspend", name, admin=True).stdout
     assert "active" in outpost("tenants", "resume", name, admin=True).stdout
     assert "revoked" in outpost("keys", "revoke", issued["id"], admin=True).stdout
+
+
+def test_the_operator_changes_limits_rotates_keys_and_keeps_secrets(api: Api, outpost: Outpost) -> None:
+    name = api.tenant(overrides=None).id
+    shown = json.loads(outpost("tenants", "set", name, "--daily", "7", "--json", admin=True).stdout)
+    assert shown["limits"]["daily"] == 7
+    again = outpost("tenants", "set", name, "--tier", "pro", "--concurrent", "3", "--json", admin=True).stdout
+    assert json.loads(again)["ownLimits"] == {"concurrent": 3, "daily": 7} | dict.fromkeys(
+        ("timeoutSeconds", "requestsPerMinute")
+    )
+    assert "500" in outpost("tenants", "set", name, "--reset", admin=True).stdout
+    assert "pro" in outpost("tenants", "show", name, admin=True).stdout
+    issued = json.loads(outpost("keys", "create", name, "--days", "9", "--json", admin=True).stdout)
+    rotated = json.loads(outpost("keys", "rotate", issued["id"], "--overlap", "0", "--json", admin=True).stdout)
+    assert "expired" in outpost("keys", "list", name, admin=True).stdout
+    with Client(api.url, rotated["key"]) as session:
+        assert session.dispatches({}).items == []
+    done = outpost("secrets", "set", name, "NPM_TOKEN", admin=True, text="the value\n")
+    assert done.exit_code == 0, done.output
+    assert "the value" not in done.output
+    assert "NPM_TOKEN" in outpost("secrets", "list", name, admin=True).stdout
+    assert outpost("secrets", "delete", name, "NPM_TOKEN", admin=True).exit_code == 0
+    assert json.loads(outpost("secrets", "list", name, "--json", admin=True).stdout)["items"] == []
 
 
 def test_a_refusal_is_told_with_its_field_and_an_exit_code_of_its_own(outpost: Outpost) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from control_plane.admission import admit, fingerprint
+from control_plane.admission import admit, check_secrets, fingerprint
 from control_plane.auth import AuthenticatedRoute, MayCancel, MayDispatch, MayList, MayRead, Principal
 from control_plane.envelope import Pagination, Success, success
 from control_plane.openapi import CONFLICT, DispatchId, errors
@@ -61,6 +61,8 @@ async def create(
     With an `Idempotency-Key` a repeated request creates nothing and answers as the first did, with the header
     `Idempotent-Replay: true`.
     """
+    if body.additional_secrets:
+        check_secrets(body, await run_in_threadpool(services.tenants.secrets, caller.tenant.id))
     at = now()
     idempotency = Idempotency(idempotency_key, fingerprint(body)) if idempotency_key else None
     if body.workspace_mode == "persistent":

@@ -13,12 +13,13 @@ from outpost.domain.dispatch import ContextLevel, Dispatch, InitMode, Kind, Stat
 from outpost.domain.ids import ULID_PATTERN
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.repository import MAX_BRANCH_LENGTH, MAX_REPO_LENGTH
+from outpost.domain.secrets import MAX_NAME_LENGTH, NAME_PATTERN
 
 DEFAULT_TIMEOUT_SECONDS = 600
 
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
-SecretName = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=128)]
+SecretName = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=MAX_NAME_LENGTH)]
 
 
 class DispatchRequest(Body):
@@ -80,7 +81,7 @@ class DispatchRequest(Body):
         default=86_400, ge=60, le=86_400, description="How long to wait for a worker before giving up."
     )
     additional_secrets: list[SecretName] = Field(
-        default_factory=list, max_length=20, description="Names of the tenant's secrets that the agent may read."
+        default_factory=list, max_length=20, description="Names of the tenant's secrets that the agent is given."
     )
     tags: dict[TagKey, TagValue] = Field(
         default_factory=dict, max_length=20, description="Labels to find the dispatch by: at most 20 pairs."
