@@ -6,6 +6,8 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -39,8 +41,14 @@ def unused_port() -> Callable[[], int]:
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """MiniStack as it is, on loopback: the endpoint URL. For a whole environment see tests/e2e."""
+    with run_emulator(tmp_path_factory.mktemp("emulator")) as url:
+        yield url
+
+
+@contextmanager
+def run_emulator(folder: Path) -> Iterator[str]:
+    """Run MiniStack with its files in a folder."""
     port = free_port()
-    folder = tmp_path_factory.mktemp("emulator")
     environ = os.environ | CREDENTIALS
     environ |= {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0", "TMPDIR": str(folder)}
     with (folder / "log").open("wb") as log:
@@ -49,9 +57,11 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     patience = Retry(total=60, backoff_factor=0.1, backoff_max=0.5)
     with urllib3.PoolManager(retries=patience) as http:
         http.request("GET", f"{url}/_ministack/health")
-    yield url
-    process.terminate()
-    process.wait(timeout=20)
+    try:
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
 
 
 @pytest.fixture
