@@ -7,6 +7,7 @@ from constructs import Construct
 from outpost.config import EnvironmentConfig
 from outpost.names import Env, Output
 from outpost_constructs.control_plane_service import ControlPlaneService
+from outpost_constructs.firewall import Firewall
 from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.secrets import grant_secret
 from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets
@@ -36,6 +37,8 @@ class ControlPlaneStack(Stack):
             access_logs=data.access_logs,
             config=config,
         )
+        if config.ingress.waf:
+            Firewall(self, "Firewall", load_balancer_arn=self.load_balancer.balancer.load_balancer_arn, config=config)
         self.api = ControlPlaneService(
             self,
             "Api",
@@ -53,6 +56,7 @@ class ControlPlaneStack(Stack):
             },
             config=config,
         )
+        self.api.roll_back_on_alarms(self.load_balancer, data.notices)
         self._grant_data(self.api.definition.task_role, data)
         grant_manage_tenant_secrets(self, self.api.definition.task_role, config)
         self._outputs(data)
@@ -62,7 +66,7 @@ class ControlPlaneStack(Stack):
         for table in (data.dispatches, data.tenants):
             table.grant_read_write(role)
         data.tenants.grant_delete(role)  # names of secrets
-        data.workspace_rows.grant_read(role)
+        data.workspace_rows.grant_read_write(role)
         data.workspace_rows.grant_delete(role)
         data.workers.grant_read(role)
         for queue in data.queues.values():

@@ -47,8 +47,18 @@ class MigrationStack(Stack):
             config=config,
         )
         self.alarms = Alarms(self, "Alarms", topic=data.notices)
-        self.alarms.add_at_once("LegacyDispatch", self.watch.metric, description="A client still dispatches by v1")
-        self.alarms.add_at_once("RollbackProposed", self.monitor.metric, description="The monitor proposes a rollback")
+        self.alarms.add_at_once(
+            "LegacyDispatch",
+            self.watch.metric,
+            description="A client still dispatches by v1",
+            runbook="legacy-dispatches",
+        )
+        self.alarms.add_at_once(
+            "RollbackProposed",
+            self.monitor.metric,
+            description="The monitor proposes a rollback",
+            runbook="rollback-proposed",
+        )
         values = {
             MigrationOutput.ENDPOINT_SECRET: self.secret.ref,
             MigrationOutput.AUDIT_BUCKET: bucket.bucket_name,

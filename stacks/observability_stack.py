@@ -1,7 +1,6 @@
 """Observability: the dashboard, and alarms that reach somebody."""
 
 from aws_cdk import Stack
-from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
@@ -32,6 +31,7 @@ class ObservabilityStack(Stack):
             "capacity": fleet.planner.function,
             "task_events": fleet.task_events.function,
             "sweep": fleet.sweep.function,
+            "workspace_reaper": fleet.reaper.function,
         }
         self.dashboard = Dashboard(
             self,
@@ -42,32 +42,23 @@ class ObservabilityStack(Stack):
             functions=functions,
         )
         self.alarms = Alarms(self, "Alarms", topic=data.notices)
-        self.alarms.add(
-            "ServerErrors",
-            balancer.metrics.http_code_target(elbv2.HttpCodeTarget.TARGET_5XX_COUNT, period=MINUTE),
-            above=5,
-            description="The API answers with 5xx",
-        )
-        self.alarms.add(
-            "UnhealthyTasks",
-            control_plane.api.target_group.metrics.unhealthy_host_count(period=MINUTE),
-            above=0,
-            description="A control plane task fails its health check",
-        )
         for name, function in functions.items():
             self.alarms.add(
                 f"Errors{name.title().replace('_', '')}",
                 function.metric_errors(period=MINUTE),
                 above=0,
                 description=f"The {name} function fails",
+                runbook="function-errors",
             )
         for name, queue in {
             "Planner": fleet.planner.dead_letters,
             "TaskEvents": fleet.task_events.dead_letters,
+            "Reaper": fleet.reaper.dead_letters,
         }.items():
             self.alarms.add(
                 f"DeadLetters{name}",
                 queue.metric_approximate_number_of_messages_visible(period=MINUTE),
                 above=0,
                 description=f"Deliveries to {name} failed and wait in {queue.node.path}",
+                runbook="dead-letters",
             )

@@ -14,13 +14,20 @@ class Alarms(Construct):
         super().__init__(scope, construct_id)
         self._action = actions.SnsAction(topic)
 
-    def add(self, construct_id: str, metric: cloudwatch.IMetric, *, above: float, description: str) -> None:
-        """Alarm when the metric is above a value for three of five minutes; no data is no fault."""
-        self._add(construct_id, metric, above, description, minutes=5, of_them=3)
+    def add(
+        self, construct_id: str, metric: cloudwatch.IMetric, *, above: float, description: str, runbook: str
+    ) -> cloudwatch.Alarm:
+        """Alarm when the metric is above a value for three of five minutes; no data is no fault.
 
-    def add_at_once(self, construct_id: str, metric: cloudwatch.IMetric, *, description: str) -> None:
+        `runbook` is the section of docs/operations.md that says what to do.
+        """
+        return self._add(construct_id, metric, above, _text(description, runbook), minutes=5, of_them=3)
+
+    def add_at_once(
+        self, construct_id: str, metric: cloudwatch.IMetric, *, description: str, runbook: str
+    ) -> cloudwatch.Alarm:
         """Alarm in the minute in which the metric is above 0; no data is no fault."""
-        self._add(construct_id, metric, 0, description, minutes=1, of_them=1)
+        return self._add(construct_id, metric, 0, _text(description, runbook), minutes=1, of_them=1)
 
     def _add(
         self,
@@ -31,7 +38,7 @@ class Alarms(Construct):
         *,
         minutes: int,
         of_them: int,
-    ) -> None:
+    ) -> cloudwatch.Alarm:
         alarm = cloudwatch.Alarm(
             self,
             construct_id,
@@ -45,6 +52,11 @@ class Alarms(Construct):
         )
         alarm.add_alarm_action(self._action)
         alarm.add_ok_action(self._action)
+        return alarm
+
+
+def _text(description: str, runbook: str) -> str:
+    return f"{description}. What to do: docs/operations.md#{runbook}"
 
 
 MINUTE = Duration.minutes(1)

@@ -6,9 +6,11 @@ from aws_cdk import Duration
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost_constructs.alarms import MINUTE, Alarms
 from outpost_constructs.image import OutpostImage
 from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.log_group import ExpiringLogGroup
@@ -18,7 +20,10 @@ from outpost_constructs.task_definition import OutpostTaskDefinition
 
 
 class ControlPlaneService(Construct):
-    """A Fargate service behind the load balancer: rolls back a failing deploy, scales on CPU and requests."""
+    """A Fargate service behind the load balancer: rolls back a failing deploy, scales on CPU and requests.
+
+    A deploy fails when tasks do not become healthy, or when what they answer raises an alarm.
+    """
 
     def __init__(
         self,
@@ -95,4 +100,27 @@ class ControlPlaneService(Construct):
         scaling.scale_on_cpu_utilization("Cpu", target_utilization_percent=size.cpu_target)
         scaling.scale_on_request_count(
             "Requests", requests_per_target=size.requests_target, target_group=self.target_group
+        )
+
+    def roll_back_on_alarms(self, load_balancer: LoadBalancer, notices: sns.ITopic) -> None:
+        """Raise alarms for wrong answers and unhealthy tasks; a deploy during which one is raised is rolled back."""
+        alarms = Alarms(self, "Alarms", topic=notices)
+        failing = (
+            alarms.add(
+                "ServerErrors",
+                load_balancer.balancer.metrics.http_code_target(elbv2.HttpCodeTarget.TARGET_5XX_COUNT, period=MINUTE),
+                above=5,
+                description="The API answers with 5xx",
+                runbook="server-errors",
+            ),
+            alarms.add(
+                "UnhealthyTasks",
+                self.target_group.metrics.unhealthy_host_count(period=MINUTE),
+                above=0,
+                description="A control plane task fails its health check",
+                runbook="unhealthy-tasks",
+            ),
+        )
+        self.service.enable_deployment_alarms(
+            [alarm.alarm_name for alarm in failing], behavior=ecs.AlarmBehavior.ROLLBACK_ON_ALARM
         )

@@ -1,6 +1,7 @@
 """How functions, workers and the service run."""
 
 import json
+import re
 
 import pytest
 
@@ -53,6 +54,8 @@ def test_a_bad_deploy_of_the_service_rolls_back(assembly: Assembly, environment:
 
     assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
     assert deployment["MinimumHealthyPercent"] == 100
+    assert (deployment["Alarms"]["Enable"], deployment["Alarms"]["Rollback"]) == (True, True)
+    assert len(deployment["Alarms"]["AlarmNames"]) == 2
 
 
 def test_the_service_scales_on_cpu_and_requests(assembly: Assembly, environment: str) -> None:
@@ -165,7 +168,27 @@ def test_every_alarm_reaches_the_topic(assembly: Assembly, environment: str) -> 
     alarms = [alarm["Properties"] for _, alarm in assembly.of_type("AWS::CloudWatch::Alarm", environment)]
 
     assert len(alarms) >= 8
-    assert all(alarm["AlarmActions"] and alarm["AlarmDescription"] for alarm in alarms)
+    assert all(alarm["AlarmActions"] for alarm in alarms)
+
+
+def test_missing_data_raises_no_alarm(assembly: Assembly, environment: str) -> None:
+    """It would roll back the deploy of a service that nobody calls."""
+    alarms = [alarm["Properties"] for _, alarm in assembly.of_type("AWS::CloudWatch::Alarm", environment)]
+
+    assert {alarm["TreatMissingData"] for alarm in alarms} == {"notBreaching"}
+
+
+def test_every_alarm_names_a_section_of_the_runbook(assembly: Assembly, environment: str) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    sections = {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", page, re.MULTILINE)}
+    named = {
+        link
+        for _, alarm in assembly.of_type("AWS::CloudWatch::Alarm", environment)
+        for link in re.findall(r"docs/operations\.md#(\S+)", alarm["Properties"]["AlarmDescription"])
+    }
+
+    assert len(list(assembly.of_type("AWS::CloudWatch::Alarm", environment))) >= len(named) > 0
+    assert named <= sections
 
 
 def _rules(assembly: Assembly, environment: str) -> list[Resource]:
