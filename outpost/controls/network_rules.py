@@ -25,12 +25,13 @@ def flow_logs(templates: Templates) -> Found:
 
 
 def security_groups(templates: Templates) -> Found:
-    """Outside networks reach load balancers alone; service and file system know their clients, workers nobody."""
+    """Outside networks reach load balancers alone; service and files know their clients, workers nobody."""
     networks = [str(vpc.properties.get("CidrBlock")) for vpc in templates.of_type("AWS::EC2::VPC")]
     balancers = _groups_of(templates, "AWS::ElasticLoadBalancingV2::LoadBalancer")
     services = _groups_of(templates, "AWS::ECS::Service")
     files = _groups_of(templates, "AWS::EFS::MountTarget")
     workers = _workers(templates)
+    clients = [*workers, *_mounting_functions(templates)]
     for rule, group, source in _ingress(templates, networks):
         sender = templates.target(source, rule.stack)
         if isinstance(source, str):
@@ -42,8 +43,8 @@ def security_groups(templates: Templates) -> Found:
             yield rule, "admits somebody to the workers"
         elif group in services and sender not in balancers:
             yield rule, "admits somebody else than the load balancer to the service"
-        elif group in files and sender not in workers:
-            yield rule, "admits somebody else than the workers to the file system"
+        elif group in files and sender not in clients:
+            yield rule, "admits somebody who does not mount it to the file system"
 
 
 def private_tasks(templates: Templates) -> Found:
@@ -95,6 +96,15 @@ def _workers(templates: Templates) -> list[Resource]:
         group
         for function in templates.of_type("AWS::Lambda::Function")
         for group in templates.targets(_variable(function, Env.WORKER_SECURITY_GROUP), function.stack)
+    ]
+
+
+def _mounting_functions(templates: Templates) -> list[Resource]:
+    return [
+        group
+        for function in templates.of_type("AWS::Lambda::Function")
+        if function.properties.get("FileSystemConfigs")
+        for group in templates.targets(function.properties["VpcConfig"]["SecurityGroupIds"], function.stack)
     ]
 
 

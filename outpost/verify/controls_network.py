@@ -58,7 +58,7 @@ def _admitted(deployed: Deployed) -> dict[str, tuple[list[str], set[str] | None]
     return {
         **dict.fromkeys(balancers, (clients, None)),
         **{group: ([], balancers) for group in _service_groups(deployed)},
-        **{group: ([], workers) for group in _file_groups(deployed)},
+        **{group: ([], workers | _mounting_groups(deployed)) for group in _file_groups(deployed)},
         **{group: ([], set()) for group in workers},
     }
 
@@ -145,4 +145,14 @@ def _file_groups(deployed: Deployed) -> set[str]:
         for file_system in deployed.of_type("AWS::EFS::FileSystem")
         for mount in efs.describe_mount_targets(FileSystemId=file_system)["MountTargets"]
         for group in efs.describe_mount_target_security_groups(MountTargetId=mount["MountTargetId"])["SecurityGroups"]
+    }
+
+
+def _mounting_groups(deployed: Deployed) -> set[str]:
+    """Return the groups of the functions that mount a file system."""
+    return {
+        group
+        for function in deployed.functions
+        if function.get("FileSystemConfigs")
+        for group in function["VpcConfig"]["SecurityGroupIds"]
     }

@@ -77,12 +77,13 @@ class Deployed:
                 tasks += ecs.describe_tasks(cluster=cluster, tasks=page["taskArns"])["tasks"]
         return [task for task in tasks if task["lastStatus"] != "STOPPED"]
 
+    @cached_property
+    def functions(self) -> list[dict[str, Any]]:
+        """The configuration of each of the environment's functions."""
+        client = self.client("lambda")
+        return [client.get_function_configuration(FunctionName=name) for name in self.of_type("AWS::Lambda::Function")]
+
     def variables(self, name: str) -> list[str]:
         """Return the value of an environment variable in each of the environment's functions that has it."""
-        client = self.client("lambda")
-        configurations = [
-            client.get_function_configuration(FunctionName=function)
-            for function in self.of_type("AWS::Lambda::Function")
-        ]
-        found = [each.get("Environment", {}).get("Variables", {}).get(name) for each in configurations]
+        found = [function.get("Environment", {}).get("Variables", {}).get(name) for function in self.functions]
         return [value for value in found if value]

@@ -54,13 +54,15 @@ NETWORK = {
         "Services": group(),
         "Workers": group(),
         "Files": group(),
+        "Cleaners": group(),
         "Nat": group({"CidrIp": {"Fn::GetAtt": ["Vpc", "CidrBlock"]}}),
         "ToServices": admit("Services", "Balancers"),
         "ToFiles": admit("Files", "Workers"),
+        "CleanersToFiles": admit("Files", "Cleaners"),
     },
     "Outputs": {
         name: {"Value": {"Ref": name}, "Export": {"Name": name.lower()}}
-        for name in ("Vpc", "Public", "Private", "Balancers", "Services", "Workers", "Files")
+        for name in ("Vpc", "Public", "Private", "Balancers", "Services", "Workers", "Files", "Cleaners")
     },
 }
 PRIVATE = {"Fn::ImportValue": "private"}
@@ -107,6 +109,11 @@ APP = {
             },
         ),
         "Mount": typed("EFS::MountTarget", SecurityGroups=[{"Fn::ImportValue": "files"}]),
+        "Cleaner": typed(
+            "Lambda::Function",
+            FileSystemConfigs=[{"LocalMountPath": "/mnt/files"}],
+            VpcConfig={"SecurityGroupIds": [{"Fn::ImportValue": "cleaners"}]},
+        ),
         "Planner": typed(
             "Lambda::Function",
             Environment={
@@ -167,6 +174,7 @@ BROKEN = [
     (Control.SECURITY_GROUPS, changed("Network.More", admit("Files", "Services")), "More"),
     (Control.SECURITY_GROUPS, changed("Network.Nat", group({"CidrIpv6": "::/0"})), "Nat"),
     (Control.SECURITY_GROUPS, changed("Network.Nat", group({"SourcePrefixListId": "pl-1"})), "Nat"),
+    (Control.SECURITY_GROUPS, without("App.Cleaner"), "CleanersToFiles"),
     (Control.PRIVATE_TASKS, changed(f"{NETWORK_OF_SERVICE}.AssignPublicIp", "ENABLED"), "Service"),
     (Control.PRIVATE_TASKS, changed(f"{NETWORK_OF_SERVICE}.Subnets", [{"Fn::ImportValue": "public"}]), "Service"),
     (
