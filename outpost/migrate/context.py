@@ -7,7 +7,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
-from outpost.client import Client
+from outpost.client import ApiError, Client
+from outpost.client.errors import TRANSIENT
 from outpost.domain.ids import now as real_now
 from outpost.migrate.deployment import Deployment
 from outpost.migrate.endpoint import EndpointSecret
@@ -20,6 +21,9 @@ from outpost.store.documents import Documents
 from outpost.verify.report import Check, overall
 
 Model = TypeVar("Model", bound=Report)
+Answer = TypeVar("Answer")
+PATIENCE = 20
+"""How often in a row a refusal that passes is sat out."""
 
 
 @dataclass
@@ -71,6 +75,17 @@ class Context:
                 "dispatch, status, list and cancel"
             )
         return Client(self.url, self.key)
+
+    def patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask the API, and again while it says that its refusal passes (too many requests, a restart)."""
+        for _ in range(PATIENCE):
+            try:
+                return ask()
+            except ApiError as error:
+                if error.code not in TRANSIENT:
+                    raise
+                self.sleep(error.retry_after or 2)
+        return ask()
 
     def change(self, what: str, action: Callable[[], Any]) -> None:
         """Change something, or in a dry run only say what would be changed."""

@@ -2,12 +2,15 @@
 
 import itertools
 import json
+import time
 from typing import Any
 
 import httpx
 
 from outpost.migrate.errors import MigrationError
 
+_PATIENCE = 5
+"""How often in a row a refusal that passes is sat out."""
 PROTOCOL = "2025-06-18"
 TOOLS = (
     "outpost_dispatch",
@@ -74,6 +77,11 @@ class McpClient:
     def _post(self, message: dict[str, Any]) -> httpx.Response:
         try:
             answer = self._http.post("/mcp", json=message)
+            for _ in range(_PATIENCE):
+                if answer.status_code not in (429, 503):
+                    break
+                time.sleep(float(answer.headers.get("Retry-After", 2)))
+                answer = self._http.post("/mcp", json=message)
         except httpx.HTTPError as error:
             raise MigrationError(f"{self._http.base_url}/mcp does not answer: {error}") from error
         if answer.is_error:

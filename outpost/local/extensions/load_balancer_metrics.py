@@ -16,6 +16,8 @@ from outpost.local.settings import ACCOUNT, REGION
 
 NAMESPACE = "AWS/ApplicationELB"
 _PERIOD_SECONDS = 10.0
+_met: set[tuple[str, int]] = set()
+"""Targets that answered once: one that starts is not unhealthy."""
 
 
 def install() -> None:
@@ -55,14 +57,17 @@ def _record_health() -> None:
     for arn, group in list(alb._tgs.items()):
         port = group.get("Port", 80)
         targets = [(target["Id"], int(target.get("Port", port))) for target in alb._targets.get(arn, [])]
-        healthy = sum(_answers(*target) for target in targets)
+        answering = {target for target in targets if _answers(*target)}
+        _met.update(answering)
         for balancer in group.get("LoadBalancerArns") or []:
             dimensions = {
                 "LoadBalancer": balancer.partition("loadbalancer/")[2],
                 "TargetGroup": arn.rpartition(":")[2],
             }
-            cloudwatch.record_metric(NAMESPACE, "HealthyHostCount", healthy, "Count", dimensions)
-            cloudwatch.record_metric(NAMESPACE, "UnHealthyHostCount", len(targets) - healthy, "Count", dimensions)
+            cloudwatch.record_metric(NAMESPACE, "HealthyHostCount", len(answering), "Count", dimensions)
+            cloudwatch.record_metric(
+                NAMESPACE, "UnHealthyHostCount", len((_met & {*targets}) - answering), "Count", dimensions
+            )
 
 
 def _answers(address: str, port: int) -> bool:

@@ -4,6 +4,7 @@ import shlex
 import statistics
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +15,14 @@ from outpost.domain.dispatch import Status
 from outpost.migrate.context import Context
 from outpost.migrate.errors import MigrationError
 from outpost.migrate.reports import Outcome, Pair, ParityReport
+from outpost.store.documents import Versioned
 from outpost.v1.layout import SCRIPTS_FOLDER
 from outpost.verify.report import Check
 
 FEWEST = 10
 """Sample tasks that a comparison needs."""
+AT_ONCE = 4
+"""Samples that run at the same time."""
 SAMPLES = Path(__file__).with_name("samples.json")
 
 
@@ -47,26 +51,18 @@ def load_samples(path: Path) -> list[Sample]:
 
 
 def run(context: Context, samples: Sequence[Sample], *, repository: str, executor: str, agent: str) -> ParityReport:
-    """Run every sample on both, one after the other; the pairs of an earlier attempt are kept."""
+    """Run every sample on both, a few at once; the pairs of an earlier attempt are kept."""
     started_at = context.now()
-    pairs = []
-    for number, sample in enumerate(samples, 1):
-        key = f"{context.folder}shadow/{sample.name}.json"
-        stored = context.documents.read(StoredPair, key)
-        if stored and stored.value.sample == sample:
-            pairs.append(stored.value.pair)
-            continue
-        if context.dry_run:
+    done = {sample.name: stored.value.pair for sample in samples if (stored := _stored(context, sample))}
+    missing = [sample for sample in samples if sample.name not in done]
+    if context.dry_run:
+        for sample in missing:
             context.change(f"Run sample {sample.name} on v1 ({executor}) and v2 ({agent})", lambda: None)
-            continue
-        context.progress(f"Sample {number} of {len(samples)}: {sample.name}")
-        pair = Pair(
-            name=sample.name,
-            v1=_on_v1(context, sample, repository, executor),
-            v2=_on_v2(context, sample, repository, agent),
-        )
-        context.documents.replace(key, StoredPair(sample=sample, pair=pair))
-        pairs.append(pair)
+        missing = []
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        compared = pool.map(lambda sample: _compare(context, sample, repository, executor, agent), missing)
+        done |= {pair.name: pair for pair in compared}
+    pairs = [done[sample.name] for sample in samples if sample.name in done]
     return context.report(
         ParityReport,
         started_at,
@@ -75,6 +71,24 @@ def run(context: Context, samples: Sequence[Sample], *, repository: str, executo
         agreeing=sum(pair.agrees for pair in pairs),
         latency_ratio=_ratio(pairs),
     )
+
+
+def _stored(context: Context, sample: Sample) -> Versioned[StoredPair] | None:
+    """Return what an earlier attempt found of this very task."""
+    found = context.documents.read(StoredPair, _key(context, sample))
+    return found if found and found.value.sample == sample else None
+
+
+def _key(context: Context, sample: Sample) -> str:
+    return f"{context.folder}shadow/{sample.name}.json"
+
+
+def _compare(context: Context, sample: Sample, repository: str, executor: str, agent: str) -> Pair:
+    context.progress(f"Sample {sample.name}")
+    v1 = _on_v1(context, sample, repository, executor)
+    pair = Pair(name=sample.name, v1=v1, v2=_on_v2(context, sample, repository, agent))
+    context.documents.replace(_key(context, sample), StoredPair(sample=sample, pair=pair))
+    return pair
 
 
 def _checks(pairs: Sequence[Pair]) -> list[Check]:
@@ -120,7 +134,8 @@ def _on_v2(context: Context, sample: Sample, repository: str, agent: str) -> Out
     begin = time.monotonic()
     with context.api() as client:
         request = DispatchRequest(agent=agent, task=sample.task, repo=repository, tags={"migration": "shadow"})
-        accepted = client.dispatch(request, f"shadow-{context.run}-{sample.name}")
+        key = f"shadow-{context.run}-{sample.name}"
+        accepted = context.patiently(lambda: client.dispatch(request, key))
         for seen in client.follow(accepted.id, context.sleep):
             accepted = seen if isinstance(seen, Dispatch) else accepted
     outcome = "success" if accepted.status is Status.SUCCESS else "failed"

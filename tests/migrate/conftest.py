@@ -1,0 +1,157 @@
+"""A deployed environment and a v1 host beside it: what `outpost migrate` works with, and hands to break things."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from outpost.cli.first_run import api_url, operator_key
+from outpost.client import Client
+from outpost.client.models import Limits
+from outpost.domain.ids import now
+from outpost.local.environment import LocalEnvironment
+from outpost.local.extensions.virtual_clock import clock_file
+from outpost.local.settings import REGION, ROOT_KEY
+from outpost.local.v1 import DemonstrationHost, ensure_host
+from outpost.migrate.context import Context
+from outpost.migrate.deployment import Deployment
+from outpost.migrate.endpoint import V1Endpoint
+from outpost.migrate.runner import Runner
+from outpost.migrate.steps import archive, audit, clients, cutover, preflight, shadow, validate
+from outpost.monitor.model import CURRENT_PLAN, HOST, V1Host
+from outpost.names import MigrationOutput
+from outpost.v1.layout import DISABLED
+
+SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def eventually(look: Callable[[], Any], *, within: float, what: str) -> Any:  # noqa: ANN401 - whatever is looked for
+    found = Retrying(
+        stop=stop_after_delay(within),
+        wait=wait_fixed(0.2),
+        retry=retry_if_result(lambda result: not result),
+        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+    )(look)
+    assert found, f"{what}: not within {within:.0f} s"
+    return found
+
+
+@dataclass
+class World:
+    """The environment, v1's host, a key, and a clock that can be moved."""
+
+    environment: LocalEnvironment
+    host: DemonstrationHost
+    repository: str
+    url: str
+    key: str
+    folder: Path
+    ahead: timedelta = field(default_factory=timedelta)
+
+    def session(self, key_id: str = ROOT_KEY, key: str = ROOT_KEY) -> boto3.Session:
+        return boto3.Session(aws_access_key_id=key_id, aws_secret_access_key=key, region_name=REGION)
+
+    def context(self, run: str, *, session: boto3.Session | None = None, **fields: Any) -> Context:  # noqa: ANN401
+        deployment = Deployment.find("local", session or self.session())
+        fields = {"operator": "tester", "url": self.url, "key": self.key, "now": self.now, **fields}
+        return Context(deployment=deployment, run=run, **fields)
+
+    def now(self) -> datetime:
+        return now() + self.ahead
+
+    def move(self, ahead: timedelta) -> None:
+        """Move the clock of the operator, of the trail and of the metrics."""
+        self.ahead = ahead
+        clock_file(self.environment.settings.data_dir).write_text(str(ahead.total_seconds()))
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - any of boto3's clients
+        return self.environment.client(service)
+
+    def reset(self) -> None:
+        """Back to before any migration: v1 in use, online, pointed at; nothing watched; the real time."""
+        self.move(timedelta())
+        self.host.switch(online=True)
+        for script in (self.host.base / "scripts").glob(f"*{DISABLED}"):
+            script.rename(script.with_name(script.name.removesuffix(DISABLED)))
+        deployment = Deployment.find("local", self.session())
+        deployment.documents.replace(HOST, V1Host(instance_id=self.host.instance_id, region="us-east-1"))
+        self.client("s3").delete_object(Bucket=deployment[MigrationOutput.AUDIT_BUCKET], Key=CURRENT_PLAN)
+        value = V1Endpoint(instance_id=self.host.instance_id, region="us-east-1").model_dump_json(by_alias=True)
+        secret = deployment[MigrationOutput.ENDPOINT_SECRET]
+        self.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=value)
+
+    def home(self, name: str) -> Path:
+        """A client's home with every kind of file, still for v1."""
+        home = self.folder / name
+        for path, text in {
+            ".env": "EDITOR=vi\nSSM_INSTANCE_ID=mi-0123456789abcdef0\n",
+            ".mcp.json": json.dumps({"mcpServers": {"other": {"command": "x"}}}),
+            ".gemini/settings.json": "{}",
+            ".codex/config.toml": 'model = "m"\n',
+            "CLAUDE.md": "# Rules\n",
+            "AGENTS.md": "",
+        }.items():
+            (home / path).parent.mkdir(parents=True, exist_ok=True)
+            (home / path).write_text(text)
+        return home
+
+    def up_to_cutover(self, run: str) -> None:
+        """Every step before the cutover, with few samples."""
+        samples = shadow.load_samples(shadow.SAMPLES)
+        home = self.home(run)
+        steps: dict[str, Callable[[Context], Any]] = {
+            "preflight": preflight.run,
+            "audit": audit.run,
+            "archive": archive.run,
+            "shadow": lambda c: shadow.run(c, samples, repository=self.repository, executor="claude", agent="shell"),
+            "validate": lambda c: validate.run(c, agent="shell"),
+            "update-clients": lambda c: clients.run(c, [home]),
+            "cutover": cutover.run,
+        }
+        for name, action in steps.items():
+            if name == "cutover":
+                break
+            report = Runner(self.context(run)).run(name, action)
+            assert report.status == "pass", (name, report.checks)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, unused_port: Callable[[], int]) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("migrate")
+    environment = LocalEnvironment(folder / "data", port=unused_port(), git_port=unused_port())
+    environment.start()
+    saved = dict(os.environ)
+    os.environ.update(environment.environ())
+    try:
+        with (folder / "deploy.log").open("w") as log:
+            environment.deploy(lambda line: print(line, file=log))
+        url = api_url(environment)
+        with Client(url, operator_key(environment)) as operator:
+            eventually(operator.ready, within=60, what="the service is ready")
+            operator.create_tenant("acme", "Acme", "enterprise", Limits(requests_per_minute=6000))
+            key = operator.create_key("acme", "migration", SCOPES).key
+        host = ensure_host(environment.settings.data_dir, environment.git.url)
+        repository = environment.git.create_sample_repository()
+        yield World(environment, host, repository, url, key, folder)
+    finally:
+        environment.stop()
+        os.environ.clear()
+        os.environ.update(saved)
+        shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+@pytest.fixture
+def fresh(world: World) -> Iterator[World]:
+    """The world before any migration, whatever the last test left."""
+    world.reset()
+    yield world
+    world.reset()

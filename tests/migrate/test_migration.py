@@ -1,0 +1,262 @@
+"""From v1 to v2 against a host that answers as the real one does: every step, in one run."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from outpost.domain.ids import now
+from outpost.migrate.endpoint import V1Endpoint, V2Endpoint
+from outpost.migrate.errors import MigrationError
+from outpost.migrate.html import render
+from outpost.migrate.reports import REPORTS, Report
+from outpost.migrate.runner import Runner
+from outpost.migrate.steps import audit, clients, cutover, decommission, monitor, rollback, verify
+from outpost.migrate.steps.monitor import watch_of
+from outpost.monitor.model import Plan
+from outpost.names import MigrationOutput
+from outpost.v1.layout import DISABLED, SCRIPTS
+from outpost.verify.acceptance import Acceptance
+
+World = Any
+TOOLS = (
+    "dispatch",
+    "status",
+    "cancel",
+    "health",
+    "list_workspaces",
+    "delete_workspace",
+    "get_artifacts",
+    "list_runs",
+    "promote",
+)
+
+
+def outpost(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line, as an operator runs it."""
+    environ = {
+        **world.environment.environ(),
+        "OUTPOST_URL": world.url,
+        "OUTPOST_API_KEY": world.key,
+        "PATH": "/usr/bin",
+    }
+    command = [str(Path(sys.executable).with_name("outpost")), *arguments]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=300)
+
+
+def put_metrics(world: World, start: datetime, minutes: int) -> None:
+    """What CloudWatch would hold of a healthy balancer for that time."""
+    deployment = world.context("any").deployment
+    balancer = {
+        "Name": "LoadBalancer",
+        "Value": deployment[MigrationOutput.LOAD_BALANCER].partition("loadbalancer/")[2],
+    }
+    group = {"Name": "TargetGroup", "Value": deployment[MigrationOutput.TARGET_GROUP].rpartition(":")[2]}
+    data = []
+    for minute in range(minutes):
+        at = start + timedelta(minutes=minute, seconds=1)
+        data += [
+            {"MetricName": "HealthyHostCount", "Dimensions": [balancer, group], "Timestamp": at, "Value": 1.0},
+            {"MetricName": "RequestCount", "Dimensions": [balancer], "Timestamp": at, "Value": 10.0},
+            {"MetricName": "TargetResponseTime", "Dimensions": [balancer], "Timestamp": at, "Value": 0.012},
+        ]
+    client = world.client("cloudwatch")
+    for begin in range(0, len(data), 900):
+        client.put_metric_data(Namespace="AWS/ApplicationELB", MetricData=data[begin : begin + 900])
+
+
+def tick(world: World, at: datetime) -> None:
+    """Start the deployed function as its schedule would at that time."""
+    name = world.context("any").deployment[MigrationOutput.MONITOR_FUNCTION]
+    event = {"time": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    answer = world.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+    assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+def live_through(world: World, start: datetime, hours: int) -> None:
+    """Let a healthy day pass: metrics, and ticks every 10 minutes of it."""
+    put_metrics(world, start, hours * 60)
+    for minutes in range(10, hours * 60 + 31, 10):
+        at = start + timedelta(minutes=minutes)
+        world.move(at - now())
+        tick(world, at)
+
+
+def documentation(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "tools.md").write_text("".join(f"## outpost_{tool}\n\nDoes it.\n" for tool in TOOLS))
+    return folder
+
+
+def test_every_step_from_preflight_to_decommission(fresh: World, tmp_path: Path) -> None:
+    world, run = fresh, "whole"
+    world.up_to_cutover(run)
+
+    moved = Runner(world.context(run)).run("cutover", cutover.run)
+    assert (moved.status, moved.ssm_active_scripts, moved.ecs_active) == ("pass", 0, True)  # type: ignore[attr-defined]
+    assert world.host.scripts() == sorted(f"{name}{DISABLED}" for name in SCRIPTS)
+
+    first = Runner(world.context(run)).run("monitor", template(run))
+    assert first.status == "inconclusive", "nothing is known yet"
+    plan = watch_of(world.context(run)).plan()
+    assert plan is not None
+    live_through(world, plan.started_at, 24)
+    day = Runner(world.context(run)).run("monitor", template(run))
+    assert day.status == "pass", day.checks
+    assert [c.after_seconds // 3600 for c in day.checkpoints] == [1, 6, 12, 24]  # type: ignore[attr-defined]
+    assert day.baseline_saved  # type: ignore[attr-defined]
+
+    criteria = Acceptance(world.context(run), documentation(tmp_path / "docs")).checks()
+    states = {check.id: check.status for check in criteria}
+    assert {id_ for id_, state in states.items() if state == "pass"} >= {
+        f"criterion-{number}" for number in (1, 2, 3, 5, 6, 7, 9)
+    }, criteria
+
+    with pytest.raises(MigrationError, match="needs verify to have passed"):
+        Runner(world.context(run)).run("decommission", lambda c: decommission.run(c, yes=True))
+    signed = Runner(world.context(run)).run("verify", lambda c: verify.run(c, list, tmp_path / "docs"))
+    assert signed.status != "pass", "no control was looked at, so nothing is signed off"
+
+    early = Runner(world.context(run)).run(
+        "decommission", lambda c: decommission.run(c, yes=True), despite={"verify": "a test"}
+    )
+    assert early.status == "fail", "30 days have not passed"
+    quiet_month(world, plan.ends_at)
+    gone = Runner(world.context(run)).run(
+        "decommission", lambda c: decommission.run(c, yes=True), despite={"verify": "a test"}
+    )
+    assert gone.status == "pass", gone.checks
+    assert gone.deregistered  # type: ignore[attr-defined]
+    assert world.host.folder.exists() is False
+    retired = world.host.folder.with_name(f"retired-{world.host.instance_id}")
+    assert [path.name for path in retired.rglob("*.sh*")] == []
+    assert all_reports_validate(world, run) == set(REPORTS) - {"rollback"}
+    page = page_of(world, run)
+    assert page.count("<svg") == 5
+    retired.rename(world.host.folder)
+    reinstall(world)
+
+
+def template(run: str) -> Callable[[Any], Report]:
+    return lambda context: monitor.run(context, Plan(run=run, started_at=now()))
+
+
+def quiet_month(world: World, start: datetime) -> None:
+    """A month in which the account is used each day, v1 never."""
+    for day in range(32):
+        world.move(start + timedelta(days=day) - now())
+        world.client("sts").get_caller_identity()
+
+
+def reinstall(world: World) -> None:
+    """Give the host its scripts back."""
+    source = Path(audit.__file__).parents[2] / "local" / "v1" / "scripts"
+    for script in source.glob("*.sh"):
+        shutil.copy2(script, world.host.base / "scripts" / script.name)
+
+
+def all_reports_validate(world: World, run: str) -> set[str]:
+    context = world.context(run)
+    found = set()
+    for step, (name, model) in REPORTS.items():
+        if stored := context.documents.read(model, f"migration/{run}/reports/{name}.json"):
+            found.add(step)
+            assert all(check.evidence for check in stored.value.checks), step
+    return found
+
+
+def page_of(world: World, run: str) -> str:
+    context = world.context(run)
+    watch = watch_of(context)
+    plan = watch.plan()
+    assert plan is not None
+    reports = [found for _, model in REPORTS.values() if (found := context.last_report(model))]
+    return render(Runner(context).journal.read(), reports, plan, watch.samples(plan))
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_rollback_gives_v1_back_and_a_second_cutover_works(fresh: World, level: Literal[1, 2]) -> None:
+    world, run = fresh, f"back-{level}"
+    skip = dict.fromkeys(("archive", "shadow", "validate", "update-clients"), "tested elsewhere")
+    Runner(world.context(run)).run("cutover", cutover.run, despite=skip)
+    assert isinstance(world.context(run).secret.current()[1], V2Endpoint)
+
+    back = Runner(world.context(run)).run("rollback", lambda c: rollback.run(c, level=level, reason="a test"))
+    assert back.status == "pass", back.checks
+    assert isinstance(world.context(run).secret.current()[1], V1Endpoint)
+    assert world.host.scripts() == sorted(SCRIPTS)
+    entries = Runner(world.context(run)).journal.read().entries
+    assert (entries["cutover"].state, entries["rollback"].state) == ("rolled-back", "pass")
+
+    again = Runner(world.context(run)).run("cutover", cutover.run, despite=skip)
+    assert again.status == "pass", again.checks
+    Runner(world.context(run)).run("rollback", lambda c: rollback.run(c, level=1, reason="clean up"))
+
+
+def test_nothing_changes_in_a_dry_run(fresh: World) -> None:
+    world, run = fresh, "dry"
+    before = (world.context(run).secret.current(), world.host.scripts())
+    report = Runner(world.context(run, dry_run=True)).run("cutover", cutover.run)
+    assert len(report.changes) == 2
+    assert report.dry_run
+    assert (world.context(run).secret.current(), world.host.scripts()) == before
+    assert Runner(world.context(run)).journal.read().entries == {}
+
+
+def test_clients_get_their_files_back(fresh: World) -> None:
+    world = fresh
+    home = world.home("reverted")
+    before = {path: path.read_text() for path in home.rglob("*") if path.is_file()}
+    assert clients.run(world.context("revert"), [home]).config_updated
+    assert all(path.read_text() != text for path, text in before.items())
+    reverted = clients.run(world.context("revert"), [home], revert=True)
+    assert {path: path.read_text() for path in before} == before
+    assert not reverted.config_updated
+
+
+def test_callers_can_be_denied_and_are_allowed_again(fresh: World) -> None:
+    world, run = fresh, "deny"
+    iam = world.client("iam")
+    iam.create_user(UserName="old-client")
+    allow = {"Effect": "Allow", "Action": "ssm:*", "Resource": "*"}
+    iam.put_user_policy(
+        UserName="old-client",
+        PolicyName="may",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allow]}),
+    )
+    made = iam.create_access_key(UserName="old-client")["AccessKey"]
+    ssm = world.session(made["AccessKeyId"], made["SecretAccessKey"]).client("ssm")
+    call = {
+        "InstanceIds": [world.host.instance_id],
+        "DocumentName": "AWS-RunShellScript",
+        "Parameters": {"commands": ["/home/ubuntu/claude-executor/scripts/list-runs.sh"]},
+    }
+    ssm.send_command(**call)
+    report = audit.run(world.context(run))
+    assert "arn:aws:iam::000000000000:user/old-client" in [caller.caller for caller in report.callers]
+    skip = dict.fromkeys(("archive", "shadow", "validate", "update-clients"), "tested elsewhere")
+    Runner(world.context(run)).run("audit", audit.run, despite={"preflight": "a test"})
+    moved = Runner(world.context(run)).run("cutover", lambda c: cutover.run(c, deny_callers=True), despite=skip)
+    assert moved.denied_callers == ["user old-client"]  # type: ignore[attr-defined]
+    with pytest.raises(ssm.exceptions.ClientError, match="not authorized"):
+        ssm.send_command(**call)
+    Runner(world.context(run)).run("rollback", lambda c: rollback.run(c, level=1, reason="a test"))
+    ssm.send_command(**call)
+
+
+def test_the_command_line_shows_the_steps(fresh: World) -> None:
+    done = outpost(fresh, "migrate", "--run", "typed", "preflight", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["validation_status"] == "pass"
+    refused = outpost(fresh, "migrate", "--run", "typed", "cutover")
+    assert refused.returncode == 2
+    assert "cutover needs archive to have passed, which is not run" in refused.stderr
+    shown = outpost(fresh, "migrate", "--run", "typed", "status")
+    first = shown.stdout.splitlines()[1].split()
+    assert first[:2] == ["preflight", "pass"]
