@@ -1,0 +1,184 @@
+"""POST /dispatch/{id}/promote: what it accepts, what it makes, and that it makes it once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from outpost.domain.artifacts import Artifact, Summary, attempt_prefix
+from outpost.domain.dispatch import Dispatch, Status, Usage
+from outpost.domain.ids import new_id, now
+from outpost.domain.lifecycle import Report, Start
+from outpost.domain.promotion import Publication
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.tenants import Scope, Tenant
+from tests.contract.running import TASK, Api, fields, refused
+
+BASE = "4" * 40
+
+
+@pytest.fixture
+def promoter(api: Api, tenant: Tenant) -> Iterator[httpx.Client]:
+    with api.client(api.key(tenant, Scope.DISPATCH, Scope.STATUS, Scope.PROMOTE)) as client:
+        yield client
+
+
+def succeed(api: Api, client: httpx.Client, *, patch_bytes: int = 10, **body: object) -> Dispatch:
+    """A dispatch that ended well, with what its worker left."""
+    made = client.post("/dispatch", json=TASK | {"repo": "acme/website", "branch": "next"} | body).json()["data"]["id"]
+    row = api.claim(made)
+    assert row.lease
+    row = api.end(api.advance(made, Start(row.lease, now())))
+    summary = Summary(
+        dispatch_id=row.id,
+        tenant_id=row.tenant_id,
+        attempt=row.attempt,
+        worker_id="worker-1",
+        agent=row.spec.agent,
+        model_id=None,
+        repo=row.spec.repo,
+        commit_before=BASE,
+        outcome=Status.SUCCESS,
+        reason=Reason.of(ReasonCode.COMPLETED, "Done."),
+        exit_code=0,
+        started_at=now(),
+        ended_at=now(),
+        usage=Usage(),
+        patch_bytes=patch_bytes,
+    )
+    prefix = attempt_prefix(row.tenant_id, row.id, row.attempt)
+    api.store_object(prefix + Artifact.SUMMARY, summary.model_dump_json())
+    return row
+
+
+def promote(client: httpx.Client, source: Dispatch, **body: object) -> httpx.Response:
+    return client.post(f"/dispatch/{source.id}/promote", json={"branch": "outpost/x"} | body)
+
+
+def fail(api: Api, dispatch_id: str) -> None:
+    lease = api.claim(dispatch_id).lease
+    assert lease
+    api.advance(dispatch_id, Report(lease, Status.FAILED, Reason.of(ReasonCode.PUSH_FAILED, "No."), now()))
+
+
+def test_a_promotion_is_a_dispatch_that_names_its_source(api: Api, promoter: httpx.Client) -> None:
+    source = succeed(api, promoter)
+    answer = promote(promoter, source, createPr=True)
+    assert answer.status_code == 202
+    shown = answer.json()["data"]
+    assert (shown["kind"], shown["status"], shown["repo"], shown["branch"]) == (
+        "promote",
+        "pending",
+        "acme/website",
+        "next",
+    )
+    assert shown["promotes"] == {
+        "dispatchId": source.id,
+        "branch": "outpost/x",
+        "baseCommit": BASE,
+        "createPr": True,
+    }
+    assert promoter.get(f"/dispatch/{shown['id']}").json()["data"]["promotes"] == shown["promotes"]
+    row = api.row(shown["id"])
+    assert row.spec.promotes
+    assert (row.spec.promotes.attempt, row.spec.promotes.committed_at) == (1, source.ended_at)
+    assert row.spec.agent is source.spec.agent
+
+
+def test_the_words_are_the_tenants_and_have_defaults(api: Api, promoter: httpx.Client) -> None:
+    source = succeed(api, promoter)
+
+    def words(**body: object) -> Publication:
+        made = promote(promoter, source, createPr=True, branch=f"outpost/{new_id()}", **body).json()["data"]["id"]
+        return Publication.model_validate_json(api.services.dispatches.task(made))
+
+    own = {"message": "One\n\nTwo", "authorName": "Ada", "authorEmail": "a@b.c", "prTitle": "T", "prBody": "B"}
+    assert words(**own) == Publication(
+        message="One\n\nTwo", author_name="Ada", author_email="a@b.c", pr_title="T", pr_body="B"
+    )
+    assert words(message="One\n\nTwo").pr_title == "One"
+    default = words()
+    assert source.id in default.message
+    assert source.id in default.pr_body
+    assert default.author_name == "Outpost"
+
+
+def test_the_same_promotion_again_is_the_same_dispatch(api: Api, promoter: httpx.Client) -> None:
+    source = succeed(api, promoter)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: promote(promoter, source), range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    (first,) = {answer.json()["data"]["id"] for answer in answers}
+    assert [answer.headers.get("Idempotent-Replay") for answer in answers].count(None) == 1
+    lease = api.claim(first).lease
+    assert lease
+    api.end(api.advance(first, Start(lease, now())))
+    again = promote(promoter, source)
+    assert (again.json()["data"]["id"], again.headers["Idempotent-Replay"]) == (first, "true")
+    assert promote(promoter, source, branch="outpost/y").json()["data"]["id"] != first
+
+
+def test_other_options_for_the_same_branch_are_a_conflict(api: Api, promoter: httpx.Client) -> None:
+    source = succeed(api, promoter)
+    first = promote(promoter, source).json()["data"]["id"]
+    error = refused(promote(promoter, source, createPr=True), 409, "CONFLICT")
+    assert first in error["message"]
+
+
+def test_a_failed_promotion_is_tried_anew_and_that_once(api: Api, promoter: httpx.Client) -> None:
+    source = succeed(api, promoter)
+    first = promote(promoter, source).json()["data"]["id"]
+    fail(api, first)
+    second = promote(promoter, source, createPr=True).json()["data"]["id"]
+    assert second != first
+    assert promote(promoter, source, createPr=True).json()["data"]["id"] == second
+
+
+def test_only_a_result_can_be_promoted(api: Api, promoter: httpx.Client) -> None:
+    pending = promoter.post("/dispatch", json=TASK | {"repo": "a/b"}).json()["data"]["id"]
+    error = refused(promote(promoter, api.row(pending)), 409, "CONFLICT")
+    assert "is pending" in error["message"]
+    error = refused(promote(promoter, succeed(api, promoter, patch_bytes=0)), 409, "CONFLICT")
+    assert "changed nothing" in error["message"]
+    error = refused(promote(promoter, succeed(api, promoter, repo=None, branch=None)), 409, "CONFLICT")
+    assert "no repository" in error["message"]
+    source = succeed(api, promoter)
+    promotion = api.row(promote(promoter, source).json()["data"]["id"])
+    error = refused(promote(promoter, promotion), 409, "CONFLICT")
+    assert source.id in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"branch": ""}, "branch"),
+        ({"branch": "--force"}, "branch"),
+        ({"branch": "a..b"}, "branch"),
+        ({"branch": "x" * 256}, "branch"),
+        ({"createPr": "yes"}, "createPr"),
+        ({"prTitle": "t"}, "prTitle"),
+        ({"prBody": "b"}, "prBody"),
+        ({"createPr": True, "prTitle": "x" * 257}, "prTitle"),
+        ({"message": ""}, "message"),
+        ({"message": "a\x00b"}, "message"),
+        ({"authorName": "Ada <x>"}, "authorName"),
+        ({"authorName": "Ada\nEve"}, "authorName"),
+        ({"authorEmail": "nobody"}, "authorEmail"),
+        ({"force": True}, "force"),
+    ],
+)
+def test_a_bad_field_is_named(api: Api, promoter: httpx.Client, body: dict[str, Any], field: str) -> None:
+    source = succeed(api, promoter)
+    assert fields(refused(promote(promoter, source, **body), 400, "VALIDATION_ERROR")) == {field}
+
+
+def test_a_stranger_finds_nothing_and_a_key_without_the_scope_may_not(
+    api: Api, tenant: Tenant, promoter: httpx.Client
+) -> None:
+    source = succeed(api, promoter)
+    with api.client(api.key(api.tenant(), Scope.PROMOTE)) as stranger:
+        refused(promote(stranger, source), 404, "NOT_FOUND")
+    with api.client(api.key(tenant, Scope.DISPATCH)) as lesser:
+        refused(promote(lesser, source), 403, "AUTHORIZATION_ERROR")
