@@ -21,7 +21,7 @@ def watch(client: Client, dispatch_id: str, *, as_json: bool = False) -> Dispatc
     With `as_json` each is one line `{"type": "dispatch" or "log", "data": ...}` on standard output.
     """
     with _left_running(dispatch_id), err.status("", spinner="dots") as spinner:
-        for event in client.follow(dispatch_id):
+        for event in client.watch(dispatch_id):
             if as_json:
                 kind = "log" if isinstance(event, LogLine) else "dispatch"
                 print(json.dumps({"type": kind, "data": event.model_dump(mode="json", by_alias=True)}))

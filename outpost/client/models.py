@@ -32,6 +32,18 @@ class DispatchRequest(_Model):
     retryable: bool | None = None
 
 
+class PromotionRequest(_Model):
+    """Where a result is pushed, and in whose words. What is left None is left to the service's defaults."""
+
+    branch: str
+    create_pr: bool | None = None
+    pr_title: str | None = None
+    pr_body: str | None = None
+    message: str | None = None
+    author_name: str | None = None
+    author_email: str | None = None
+
+
 class Reason(_Model):
     """Why a dispatch ended, and what to do about it."""
 

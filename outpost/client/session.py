@@ -13,6 +13,7 @@ import httpx
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from outpost.client.errors import TRANSIENT, ApiError, not_understood, refused, unreachable
+from outpost.client.live import NoStreamError, live
 from outpost.client.models import (
     Artifact,
     ArtifactList,
@@ -25,6 +26,7 @@ from outpost.client.models import (
     LogLine,
     Page,
     Pagination,
+    PromotionRequest,
     Secret,
     Tenant,
 )
@@ -99,6 +101,13 @@ class Client:
             yield from page.items
             cursor, more = page.cursor, page.has_more
 
+    def watch(self, dispatch_id: str) -> Iterator[Dispatch | LogLine]:
+        """Yield what `follow` yields, as it happens; where events do not get through, by looking again and again."""
+        try:
+            yield from live(self._http, dispatch_id)
+        except NoStreamError:
+            yield from self.follow(dispatch_id)
+
     def follow(self, dispatch_id: str, pause: Callable[[float], None] = time.sleep) -> Iterator[Dispatch | LogLine]:
         """Yield the dispatch at each change of status, and each log line once, until it ended and all is told.
 
@@ -124,6 +133,11 @@ class Client:
     def cancel(self, dispatch_id: str, reason: str | None = None) -> Dispatch:
         """Ask for a dispatch's end; a dispatch that ended already is refused with CONFLICT."""
         return self._one(Dispatch, "DELETE", f"/dispatch/{dispatch_id}", {"reason": reason} if reason else None)
+
+    def promote(self, dispatch_id: str, request: PromotionRequest) -> Dispatch:
+        """Push a dispatch's result to a branch; returns the promotion, a dispatch of its own."""
+        body = request.model_dump(by_alias=True, exclude_none=True)
+        return self._one(Dispatch, "POST", f"/dispatch/{dispatch_id}/promote", body)
 
     def artifacts(self, dispatch_id: str) -> list[Artifact]:
         """Return what the winning attempt left."""

@@ -11,6 +11,8 @@ import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse, connect_sse
 
 from control_plane.routes import events
+from outpost.client import Client
+from outpost.client.models import LogLine
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Cancel, Lose, Start
@@ -171,6 +173,38 @@ def test_two_hundred_watchers_cost_one_poller(api: Api, tenant: Tenant, running:
     assert made["dynamodb.GetItem"] < 30
     assert made["s3.GetObject"] < 30
     assert api.calls.on_loop == []
+
+
+def test_our_client_goes_on_where_its_connection_was_lost(api: Api, tenant: Tenant, running: Dispatch) -> None:
+    api.chunk(running, 1, "one", "two")
+    told: list[str] = []
+    with Client(api.url, api.key(tenant)) as client:
+        for event in client.watch(running.id):
+            told.append(event.message if isinstance(event, LogLine) else event.status)
+            if told[-1] == "one":
+                api.services.live.closing = True  # as at the end of a replica: streams end
+            if told[-1] == "two":
+                api.services.live.closing = False
+                api.chunk(running, 2, "three")
+                api.end(running)
+    assert told == ["running", "one", "two", "three", "success"]
+
+
+def test_where_events_do_not_get_through_our_client_looks_again_and_again(
+    api: Api, tenant: Tenant, running: Dispatch
+) -> None:
+    api.chunk(running, 1, "one")
+    api.end(running)
+
+    class Buffering(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/events"):
+                raise httpx.ReadTimeout("nothing comes")
+            return super().handle_request(request)
+
+    with Client(api.url, api.key(tenant), transport=Buffering()) as client:
+        told = [event.message if isinstance(event, LogLine) else event.status for event in client.watch(running.id)]
+    assert told == ["one", "success"]
 
 
 def test_a_vanished_watcher_leaves_nothing_behind(api: Api, client: httpx.Client, running: Dispatch) -> None:
