@@ -18,7 +18,18 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 PACKAGES = (
     *(ROOT / "outpost" / name for name in ("domain", "monitor", "store", "v1")),
-    *(ROOT / "lambda" / name for name in ("broker", "capacity", "legacy_watch", "migration_monitor", "sweep", "task_events")),
+    *(
+        ROOT / "lambda" / name
+        for name in (
+            "broker",
+            "capacity",
+            "legacy_watch",
+            "migration_monitor",
+            "sweep",
+            "task_events",
+            "workspace_reaper",
+        )
+    ),
 )
 MODULES = tuple(
     ROOT / "outpost" / name for name in ("__init__.py", "names.py", "verify/__init__.py", "verify/report.py")

@@ -10,6 +10,7 @@ from outpost_constructs.healing import Sweep, TaskEvents
 from outpost_constructs.planner import Planner
 from outpost_constructs.release import release
 from outpost_constructs.worker_task import WorkerTask
+from outpost_constructs.workspace_reaper import WorkspaceReaper
 from stacks.data_stack import DataStack
 from stacks.environment import git_environment, service_environment
 from stacks.network_stack import NetworkStack
@@ -63,6 +64,16 @@ class FleetStack(Stack):
         self.planner.follow(data.dispatches)
         self.task_events = TaskEvents(self, "TaskEvents", cluster=data.cluster, environment=environment, config=config)
         self.sweep = Sweep(self, "Sweep", cluster=data.cluster, environment=environment, config=config)
+        self.reaper = WorkspaceReaper(
+            self,
+            "Reaper",
+            rows=data.workspace_rows,
+            workspaces=data.workspaces,
+            network=network.network,
+            security_group=network.security_groups.reaper,
+            environment=environment,
+            config=config,
+        )
         self._grant_data(data)
 
     def _grant_data(self, data: DataStack) -> None:
@@ -70,6 +81,7 @@ class FleetStack(Stack):
         for closing in (broker, self.task_events.function, self.sweep.function):
             data.dispatches.grant_read_write(closing)
             data.workers.grant_read_write(closing)
+            data.workspace_rows.grant_read_write(closing)  # an ending dispatch gives its workspace back
             for queue in data.queues.values():
                 queue.grant_send(closing)
         data.dispatches.grant_read(planner)

@@ -20,14 +20,17 @@ class SecurityGroups(Construct):
         self.load_balancer = self._group("LoadBalancer", "Outpost load balancer")
         self.control_plane = self._group("ControlPlane", "Outpost control plane")
         self.workers = self._group("Workers", "Outpost workers")
+        self.reaper = self._group("Reaper", "Outpost workspace reaper")
         self.file_system = self._group("FileSystem", "Outpost workspaces file system")
         self.endpoints = self._group("Endpoints", "Outpost interface endpoints")
         self._admit_clients(config)
         self._connect(self.load_balancer, self.control_plane, ec2.Port.tcp(CONTROL_PLANE_PORT), "API requests")
         self._connect(self.workers, self.file_system, _NFS, "Workspaces over NFS")
+        self._connect(self.reaper, self.file_system, _NFS, "Workspaces over NFS")
         self._connect(self.control_plane, self.endpoints, _HTTPS, "AWS APIs through interface endpoints")
         self._connect(self.workers, self.endpoints, _HTTPS, "AWS APIs through interface endpoints")
         self.control_plane.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "AWS APIs")
+        self.reaper.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "DynamoDB")
         self.workers.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "AWS APIs, git hosts and model providers")
 
     def _group(self, construct_id: str, description: str) -> ec2.SecurityGroup:

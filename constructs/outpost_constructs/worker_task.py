@@ -76,6 +76,7 @@ class WorkerTask(Construct):
                 Env.AGENT: str(agent),
                 Env.QUEUE_URL: queue.queue.queue_url,
                 Env.BROKER_FUNCTION: broker.function_name,
+                Env.WORKSPACES_PATH: WORKSPACES_PATH,
             },
         )
         self._mount(container, workspaces)

@@ -31,6 +31,7 @@ def test_connections_are_exactly_the_intended_ones(assembly: Assembly) -> None:
         ("LoadBalancer", "Ingress", "127.0.0.0/8", 80),
         ("ControlPlane", "Ingress", "LoadBalancer", 8080),
         ("FileSystem", "Ingress", "Workers", 2049),
+        ("FileSystem", "Ingress", "Reaper", 2049),
         ("Endpoints", "Ingress", "ControlPlane", 443),
         ("Endpoints", "Ingress", "Workers", 443),
     }
@@ -41,6 +42,8 @@ def test_connections_are_exactly_the_intended_ones(assembly: Assembly) -> None:
         ("Workers", "Egress", "0.0.0.0/0", 443),
         ("Workers", "Egress", "FileSystem", 2049),
         ("Workers", "Egress", "Endpoints", 443),
+        ("Reaper", "Egress", "0.0.0.0/0", 443),
+        ("Reaper", "Egress", "FileSystem", 2049),
         # What the CDK writes for a group without a rule: it admits nothing.
         ("FileSystem", "Egress", "255.255.255.255/32", 252),
         ("Endpoints", "Egress", "255.255.255.255/32", 252),

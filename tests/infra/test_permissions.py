@@ -13,6 +13,8 @@ from tests.infra.conftest import ROOT
 WITHOUT_RESOURCES = {
     "ecr:GetAuthorizationToken",
     "ecs:ListTasks",
+    # Lambda's own, to put a function into a VPC.
+    *("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces"),
     # The migration's: the account's history and metrics, and metrics of our namespace only.
     *("cloudtrail:LookupEvents", "cloudwatch:GetMetricData", "cloudwatch:PutMetricData", "ssm:ListCommands"),
 }

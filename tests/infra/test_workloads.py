@@ -133,8 +133,7 @@ def test_functions_get_the_variables_that_their_code_reads(assembly: Assembly, e
 
 
 def test_changed_dispatch_rows_reach_the_planner_and_failures_are_kept(assembly: Assembly, environment: str) -> None:
-    (mapping,) = (m["Properties"] for _, m in assembly.of_type("AWS::Lambda::EventSourceMapping", environment))
-    (pattern,) = (json.loads(f["Pattern"]) for f in mapping["FilterCriteria"]["Filters"])
+    mapping, pattern = _mapping(assembly, environment, "Planner")
 
     assert pattern == {
         "eventName": ["INSERT", "MODIFY"],
@@ -144,6 +143,37 @@ def test_changed_dispatch_rows_reach_the_planner_and_failures_are_kept(assembly:
     assert mapping["BisectBatchOnFunctionError"] is True
     assert mapping["MaximumRetryAttempts"] >= 0
     assert "OnFailure" in mapping["DestinationConfig"]
+
+
+def test_deleted_workspaces_reach_the_reaper_and_failures_are_kept(assembly: Assembly, environment: str) -> None:
+    mapping, pattern = _mapping(assembly, environment, "Reaper")
+
+    assert pattern == {"eventName": ["REMOVE"]}
+    assert "OnFailure" in mapping["DestinationConfig"]
+
+
+def test_the_reaper_reaches_the_file_system_by_the_access_point_only(assembly: Assembly, environment: str) -> None:
+    (reaper,) = (
+        f["Properties"]
+        for _, f in assembly.of_type("AWS::Lambda::Function", environment)
+        if f["Properties"]["Handler"] == "workspace_reaper.handler.handler"
+    )
+    (mount,) = reaper["FileSystemConfigs"]
+
+    assert "AccessPoint" in json.dumps(mount["Arn"])
+    assert mount["LocalMountPath"] == reaper["Environment"]["Variables"][Env.WORKSPACES_PATH]
+    assert "Reaper" in json.dumps(reaper["VpcConfig"]["SecurityGroupIds"])
+
+
+def _mapping(assembly: Assembly, environment: str, name: str) -> tuple[Resource, Resource]:
+    """Return a function's event source mapping and the one pattern of its filter."""
+    (mapping,) = (
+        mapping["Properties"]
+        for place, mapping in assembly.of_type("AWS::Lambda::EventSourceMapping", environment)
+        if f"/{name}" in place
+    )
+    (pattern,) = (json.loads(f["Pattern"]) for f in mapping["FilterCriteria"]["Filters"])
+    return mapping, pattern
 
 
 def test_stopped_tasks_of_our_cluster_reach_their_function_or_a_dead_letter_queue(
@@ -158,10 +188,10 @@ def test_stopped_tasks_of_our_cluster_reach_their_function_or_a_dead_letter_queu
     assert "DeadLetterConfig" in target
 
 
-def test_planner_and_sweep_run_each_minute(assembly: Assembly, environment: str) -> None:
+def test_planner_and_sweep_run_each_minute_the_reaper_each_hour(assembly: Assembly, environment: str) -> None:
     schedules = [rule["ScheduleExpression"] for rule in _rules(assembly, environment) if "ScheduleExpression" in rule]
 
-    assert schedules == ["rate(1 minute)", "rate(1 minute)"]
+    assert sorted(schedules) == ["rate(1 hour)", "rate(1 minute)", "rate(1 minute)"]
 
 
 def test_every_alarm_reaches_the_topic(assembly: Assembly, environment: str) -> None:

@@ -1,0 +1,113 @@
+"""The reaper of workspaces: removes the files of those that are deleted, expired or nobody's."""
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as sources
+from constructs import Construct
+
+from outpost.config import EnvironmentConfig
+from outpost.names import Env
+from outpost_constructs.acknowledge import KNOWS_NO_RESOURCE, acknowledge_wildcard
+from outpost_constructs.function import OutpostFunction
+from outpost_constructs.network import Network
+from outpost_constructs.queues import FailedDeliveries
+from outpost_constructs.store_table import StoreTable
+from outpost_constructs.worker_task import WORKSPACES_PATH
+from outpost_constructs.workspaces import Workspaces
+
+
+class WorkspaceReaper(Construct):
+    """Runs on deleted rows (fast) and each hour (sure). Beside the workers it alone mounts the file system."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        rows: StoreTable,
+        workspaces: Workspaces,
+        network: Network,
+        security_group: ec2.ISecurityGroup,
+        environment: Mapping[str, str],
+        config: EnvironmentConfig,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.dead_letters = FailedDeliveries(self, "DeadLetters")
+        self.function = OutpostFunction(
+            self,
+            "Function",
+            package="workspace_reaper",
+            description="Removes the files of workspaces that are deleted, expired or nobody's",
+            timeout=Duration.minutes(5),
+            environment={**environment, Env.WORKSPACES_PATH: WORKSPACES_PATH},
+            config=config,
+        )
+        self.function.configure_async_invoke(retry_attempts=0)  # the next hour comes anyway
+        self._mount(workspaces, network, security_group)
+        rows.grant_read(self.function)
+        rows.grant_delete(self.function)
+        events.Rule(
+            self,
+            "EachHour",
+            schedule=events.Schedule.rate(Duration.hours(1)),
+            targets=[targets.LambdaFunction(self.function, retry_attempts=0)],
+        )
+        self._follow(rows)
+
+    def _mount(self, workspaces: Workspaces, network: Network, security_group: ec2.ISecurityGroup) -> None:
+        """Give the function the access point. The L2 would also write rules between the stacks' security groups."""
+        attachment = iam.Grant.add_to_principal(
+            grantee=self.function,
+            actions=[
+                "ec2:CreateNetworkInterface",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DescribeNetworkInterfaces",
+            ],
+            resource_arns=["*"],
+        )
+        acknowledge_wildcard(self.function, "*", KNOWS_NO_RESOURCE)
+        mount = workspaces.grant_mount(self.function)
+        function = self.function.node.default_child
+        assert isinstance(function, lambda_.CfnFunction)  # noqa: S101 - what the L2 is made of
+        function.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
+            subnet_ids=[subnet.subnet_id for subnet in network.private_subnets],
+            security_group_ids=[security_group.security_group_id],
+        )
+        function.file_system_configs = [
+            lambda_.CfnFunction.FileSystemConfigProperty(
+                arn=workspaces.access_point.access_point_arn, local_mount_path=WORKSPACES_PATH
+            )
+        ]
+        for grant in (attachment, mount):
+            grant.apply_before(function)
+
+    def _follow(self, rows: StoreTable) -> None:
+        stream = rows.table_stream_arn
+        assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
+        grant = iam.Grant.add_to_principal(
+            grantee=self.function,
+            actions=[
+                "dynamodb:DescribeStream",
+                "dynamodb:GetRecords",
+                "dynamodb:GetShardIterator",
+                "dynamodb:ListStreams",
+            ],
+            resource_arns=[stream],
+        )
+        mapping = self.function.add_event_source_mapping(
+            "Deleted",
+            event_source_arn=stream,
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+            batch_size=10,
+            bisect_batch_on_error=True,
+            retry_attempts=3,
+            on_failure=sources.SqsDlq(self.dead_letters),
+            filters=[lambda_.FilterCriteria.filter({"eventName": lambda_.FilterRule.is_equal("REMOVE")})],
+        )
+        grant.apply_before(mapping)
