@@ -68,11 +68,11 @@ format: .venv/.ready ## Format the code and mend what can be mended by itself
 
 .PHONY: synth
 synth: $(READY) ## Write an environment's CloudFormation templates (ENV=dev OUT=cdk.out)
-	$(CDK) synth 'Outpost-$(ENV)/*' --quiet --output $(OUT)
+	$(CDK) synth 'Outpost-$(ENV)/*' --strict --quiet --output $(OUT)
 
 .PHONY: nag
-nag: $(READY) ## Check every environment against the AWS Solutions rules
-	pytest tests/infra/test_compliance.py
+nag: $(READY) ## Check every environment's compliance; a report of each, as a page and as JSON, goes to build/compliance
+	@python -m tools.nag build/compliance
 
 .PHONY: docs
 docs: .venv/.ready ## Write the generated pages: docs/configuration.md

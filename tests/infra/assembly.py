@@ -1,24 +1,25 @@
 """What a synthesis wrote, in the terms of the tests."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
-import cdk_nag
 
-OURS = "AwsSolutions::"
-"""The CDK acknowledges findings of its own rules itself; those are not ours to account for."""
+from outpost_constructs.compliance import add_gate
+from tools.compliance.model import GATE as OURS
+
 Resource = dict[str, Any]
 
 
 class Assembly:
     """What a synthesis wrote: the templates, and the report of the rules."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stages: Sequence[cdk.Stage] = ()) -> None:
         self.folder = folder
+        self.stages = stages
 
     @cached_property
     def templates(self) -> dict[str, dict[str, Any]]:
@@ -78,11 +79,11 @@ class Assembly:
 
 def synthesize(app: cdk.App) -> Assembly:
     """Synthesize with cdk-nag. A finding is no error here: the report has it, and the tests decide."""
-    cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
+    add_gate(app)
     folder = Path(app.outdir)
     try:
         app.synth()
     except RuntimeError as error:
         if "ValidationFailed" not in str(error):
             raise
-    return Assembly(folder)
+    return Assembly(folder, [child for child in app.node.children if isinstance(child, cdk.Stage)])

@@ -24,7 +24,16 @@ def test_synth_needs_neither_credentials_nor_network_and_takes_under_20_seconds(
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), UNREACHABLE),
     }
-    argv = [str(node), str(find_cli()), "synth", f"Outpost-{name}/*", "--quiet", "--no-lookups", "--no-notices"]
+    argv = [
+        str(node),
+        str(find_cli()),
+        "synth",
+        f"Outpost-{name}/*",
+        "--strict",
+        "--quiet",
+        "--no-lookups",
+        "--no-notices",
+    ]
     before = _processor_seconds()
 
     done = subprocess.run(
