@@ -19,7 +19,8 @@ from outpost.cli.output import (
     status_text,
 )
 from outpost.cli.watch import EXIT_CODES, watch
-from outpost.client.models import ArtifactList, DispatchRequest, LogLine
+from outpost.client import Client
+from outpost.client.models import ArtifactList, Dispatch, DispatchRequest, LogLine, PromotionRequest
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a dispatch")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line")]
@@ -71,15 +72,7 @@ def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
     )
     with connect(context) as client:
         accepted = client.dispatch(request, idempotency_key)
-        if watch_it:
-            err.print(f"Dispatch {accepted.id}")
-            ended = watch(client, accepted.id, as_json=as_json)
-            raise typer.Exit(EXIT_CODES[ended.status])
-        if as_json:
-            print_json(accepted)
-        else:
-            out.print(accepted.id)
-            err.print(f"Accepted. Follow it: outpost logs -f {accepted.id}")
+        _tell_accepted(client, accepted, watch_it=watch_it, as_json=as_json)
 
 
 def status(context: typer.Context, dispatch_id: Id, as_json: Json = False) -> None:
@@ -152,6 +145,38 @@ def cancel(
             out.print(f"{found.id} is being cancelled. Follow it: outpost logs -f {found.id}")
 
 
+def promote(  # noqa: PLR0913 - an option for each field of the request
+    context: typer.Context,
+    *,
+    dispatch_id: Id,
+    branch: Annotated[str, typer.Argument(help="Branch to push; made if need be")],
+    pull_request: Annotated[bool, typer.Option("--pr", help="Open a pull request as well")] = False,
+    title: Annotated[str | None, typer.Option(help="Title of the pull request")] = None,
+    body: Annotated[str | None, typer.Option(help="Text of the pull request")] = None,
+    message: Annotated[str | None, typer.Option("--message", "-m", help="Message of the commit")] = None,
+    author_name: Annotated[str | None, typer.Option(help="Author of the commit")] = None,
+    author_email: Annotated[str | None, typer.Option(help="The author's address")] = None,
+    watch_it: Annotated[bool, typer.Option("--watch", "-w", help="Show states and log until it ended")] = False,
+    as_json: Json = False,
+) -> None:
+    """Push a successful dispatch's result to a branch of its repository; with --pr, open a pull request.
+
+    Promoting the same result to the same branch again does nothing twice. Exit codes are those of `dispatch`.
+    """
+    request = PromotionRequest(
+        branch=branch,
+        create_pr=pull_request or None,
+        pr_title=title,
+        pr_body=body,
+        message=message,
+        author_name=author_name,
+        author_email=author_email,
+    )
+    with connect(context) as client:
+        accepted = client.promote(dispatch_id, request)
+        _tell_accepted(client, accepted, watch_it=watch_it, as_json=as_json)
+
+
 def artifacts(
     context: typer.Context,
     dispatch_id: Id,
@@ -171,6 +196,18 @@ def artifacts(
         elif not download:
             rows = [(artifact.name, artifact.type, f"{artifact.size:,}", artifact.url) for artifact in found]
             print_table("NAME", "TYPE", "BYTES", "URL", rows=rows)
+
+
+def _tell_accepted(client: Client, accepted: Dispatch, *, watch_it: bool, as_json: bool) -> None:
+    """Say what was accepted, or show it to its end and exit as it ended."""
+    if watch_it:
+        err.print(f"Dispatch {accepted.id}")
+        raise typer.Exit(EXIT_CODES[watch(client, accepted.id, as_json=as_json).status])
+    if as_json:
+        print_json(accepted)
+    else:
+        out.print(accepted.id)
+        err.print(f"Accepted. Follow it: outpost logs -f {accepted.id}")
 
 
 def _print_line(line: LogLine, *, as_json: bool) -> None:

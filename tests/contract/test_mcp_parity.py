@@ -26,7 +26,7 @@ def document(api: Api) -> dict[str, Any]:
 
 def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     if "$ref" in schema:
-        return document["components"]["schemas"][schema["$ref"].rpartition("/")[2]] | schema
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]] | schema
     return schema
 
 

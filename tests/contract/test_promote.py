@@ -4,9 +4,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio
 import httpx
+import httpx2
 import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from typer.testing import CliRunner
 
+from outpost.cli.main import app
 from outpost.domain.artifacts import Artifact, Summary, attempt_prefix
 from outpost.domain.dispatch import Dispatch, Status, Usage
 from outpost.domain.ids import new_id, now
@@ -182,3 +188,30 @@ def test_a_stranger_finds_nothing_and_a_key_without_the_scope_may_not(
         refused(promote(stranger, source), 404, "NOT_FOUND")
     with api.client(api.key(tenant, Scope.DISPATCH)) as lesser:
         refused(promote(lesser, source), 403, "AUTHORIZATION_ERROR")
+
+
+def test_the_command_line_and_the_tool_promote_as_well(api: Api, tenant: Tenant, promoter: httpx.Client) -> None:
+    source, key = succeed(api, promoter), api.key(tenant, Scope.PROMOTE)
+    words = ["--title", "T", "--body", "B", "--message", "M", "--author-name", "Ada", "--author-email", "a@b.c"]
+    environment = {"OUTPOST_URL": api.url, "OUTPOST_API_KEY": key}
+    done = CliRunner().invoke(app, ["promote", source.id, "outpost/cli", "--pr", *words], env=environment)
+    assert done.exit_code == 0, done.output
+    made = done.stdout.strip()
+    assert Publication.model_validate_json(api.services.dispatches.task(made)) == Publication(
+        message="M", author_name="Ada", author_email="a@b.c", pr_title="T", pr_body="B"
+    )
+
+    async def tool() -> dict[str, Any]:
+        headers = {"X-API-Key": key}
+        async with (
+            httpx2.AsyncClient(headers=headers) as http,
+            Client(streamable_http_client(f"{api.url}/mcp", http_client=http)) as client,
+        ):
+            wanted = {"dispatch_id": source.id, "branch": "outpost/cli", "create_pr": True, "pr_title": "T"}
+            own = {"pr_body": "B", "message": "M", "author_name": "Ada", "author_email": "a@b.c"}
+            result = await client.call_tool("outpost_promote", wanted | own)
+            assert not result.is_error, result.content
+            return dict(result.structured_content)
+
+    found = anyio.run(tool)
+    assert (found["id"], found["promotes"]["dispatch_id"]) == (made, source.id)
