@@ -112,7 +112,7 @@ class Attempt:
         except SecretError as error:
             return failed(ReasonCode.SECRET_UNAVAILABLE, f"{error}.")
         except ModelKeyError as error:
-            return failed(ReasonCode.MODEL_KEY_MISSING, f"The agent cannot reach its model: {error}.")
+            return failed(ReasonCode.MODEL_KEY_UNUSABLE, f"The agent cannot reach its model: {error}.")
         except Stopped as stopped:
             if stopped.cause is Cause.CANCELLED:
                 return cancelled()
@@ -146,7 +146,7 @@ class Attempt:
         if self._end.by_itself:
             self._lease.ended(self._end.exit_code)
         outcome = judge(self._end, self._assignment.spec.timeout_seconds, self._agent.exit_codes)
-        return with_the_agents_word(outcome, self._agent.transcript.failure, self._agent.meter.refused)
+        return with_the_agents_word(outcome, self._agent.transcript.failure, self._agent.meter)
 
     def _on_said(self, said: Said) -> None:
         """Put what the agent says into the log, line by line, and where it tells how far it is, into the progress."""

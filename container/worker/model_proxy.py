@@ -12,6 +12,7 @@ import secrets
 import ssl
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -194,6 +195,10 @@ class _Handler(BaseHTTPRequestHandler):
         # Compressed, the answer could not be read here.
         headers["Accept-Encoding"] = "identity"
         answer = proxy.call(self.command, target, headers, body)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            # Passed on as it is, it would send some CLIs into minutes of trying again.
+            proxy.meter.rejections += 1
+            raise _RefusedError(400, f"{proxy.provider.name} rejects the key")
         reader = UsageReader(answer.headers.get("Content-Type", ""))
         try:
             self._relay(answer, reader)

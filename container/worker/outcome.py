@@ -7,6 +7,7 @@ from outpost.domain.dispatch import Status
 from outpost.domain.reasons import Reason, ReasonCode
 from worker.agent_process import AgentEnd
 from worker.stop import Cause
+from worker.usage import Meter
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,16 @@ def judge(end: AgentEnd, time_limit: float, meanings: Mapping[int, str]) -> Outc
     return failed(ReasonCode.AGENT_EXIT_NONZERO, message, end.exit_code)
 
 
-def with_the_agents_word(outcome: Outcome, failure: str | None, calls_refused: int) -> Outcome:
-    """Return the outcome in the light of what the CLI said, for CLIs that fail with exit code 0, and of the budget."""
+def with_the_agents_word(outcome: Outcome, failure: str | None, meter: Meter) -> Outcome:
+    """Return the outcome in the light of what the CLI said, for some fail with exit code 0, and of its model calls."""
     if outcome.reason.code not in (ReasonCode.COMPLETED, ReasonCode.AGENT_EXIT_NONZERO):
         return outcome
-    if calls_refused and (failure or outcome.status is Status.FAILED):
+    in_trouble = failure is not None or outcome.status is Status.FAILED
+    if in_trouble and meter.refused:
         message = "The dispatch's budget of model tokens was spent before the agent was done."
         return failed(ReasonCode.BUDGET_SPENT, message, outcome.exit_code)
+    if in_trouble and meter.rejections:
+        return failed(ReasonCode.MODEL_KEY_UNUSABLE, "The model's provider rejected the key.", outcome.exit_code)
     if failure and outcome.status is Status.SUCCESS:
         return failed(ReasonCode.AGENT_REPORTED_FAILURE, f"The agent reported: {failure[:500]}", outcome.exit_code)
     return outcome

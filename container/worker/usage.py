@@ -23,6 +23,8 @@ class Meter:
         self.calls = 0
         self.refused = 0
         """Calls refused because the budget was spent."""
+        self.rejections = 0
+        """Calls that the provider rejected for their key."""
 
     def admit(self) -> bool:
         """Say whether a further call may be made."""

@@ -13,7 +13,7 @@ class ReasonCode(StrEnum):
     AGENT_REPORTED_FAILURE = "AGENT_REPORTED_FAILURE"
     AGENT_START_FAILED = "AGENT_START_FAILED"
     BUDGET_SPENT = "BUDGET_SPENT"
-    MODEL_KEY_MISSING = "MODEL_KEY_MISSING"
+    MODEL_KEY_UNUSABLE = "MODEL_KEY_UNUSABLE"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
     CAPACITY_UNAVAILABLE = "CAPACITY_UNAVAILABLE"
@@ -40,7 +40,7 @@ _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.AGENT_EXIT_NONZERO: "Read the last log lines; correct the task or the repository and dispatch again.",
     ReasonCode.AGENT_REPORTED_FAILURE: "Read the last log lines; the agent itself says that it failed.",
     ReasonCode.BUDGET_SPENT: "Split the task, or ask the operator for a larger token budget for this agent.",
-    ReasonCode.MODEL_KEY_MISSING: "Ask the operator to set the provider's key, or name your own in additionalSecrets.",
+    ReasonCode.MODEL_KEY_UNUSABLE: "Ask the operator to set the provider's key, or name your own in additionalSecrets.",
     ReasonCode.AGENT_START_FAILED: "Ask the operator to check the agent's image and version.",
     ReasonCode.OUT_OF_MEMORY: "Give the agent more memory in the environment's configuration, or split the task.",
     ReasonCode.IMAGE_PULL_FAILED: "Ask the operator to check that the agent's image is in the registry.",

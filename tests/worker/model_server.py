@@ -78,7 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
         model: ModelServer = self.server.model  # type: ignore[attr-defined]
         path = self.path.partition("?")[0]
         if not self._is_known():
-            return self._answer_json({"error": {"message": "invalid key", "type": "authentication_error"}}, 401)
+            error = {"message": "invalid x-api-key", "type": "authentication_error"}
+            return self._answer_json({"type": "error", "error": error}, 401)
         model.seen.append(Seen(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
         dialect = _dialect(path)
         if dialect is None:

@@ -100,5 +100,5 @@ def test_a_real_cli_tells_that_its_provider_refuses_the_key(
         platform.use_key(agent, PROVIDER_KEY)
     assert row.status is Status.FAILED, platform.messages(row)
     assert row.reason is not None
-    assert row.reason.code in {ReasonCode.AGENT_EXIT_NONZERO, ReasonCode.AGENT_REPORTED_FAILURE}
+    assert row.reason.code is ReasonCode.MODEL_KEY_UNUSABLE
     assert "a-key-that-was-revoked" not in "\n".join(platform.messages(row))

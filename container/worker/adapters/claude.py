@@ -35,6 +35,8 @@ class _Events(JsonTranscript):
         match event["type"]:
             case "system" if event.get("subtype") == "init":
                 yield Said(f"Claude Code {event['claude_code_version']} with {event['model']}")
+            case "system" if event.get("subtype") == "api_retry":
+                yield Said(f"model call failed ({event['error']}); try {event['attempt']} of {event['max_retries']}")
             case "assistant" | "user":
                 for block in event["message"]["content"]:
                     yield from _block(block)
