@@ -54,6 +54,10 @@ test: lint ## Run lint, types, unit, infrastructure and end-to-end tests
 test-full: test ## Run every test, the long ones too
 	pytest -m full
 
+.PHONY: bench
+bench: $(READY) ## Measure the API's speed beside bare AWS calls: a table, and build/bench.json
+	PYTHONPATH=.:container python -m benchmarks build/bench.json
+
 .PHONY: lint
 lint: $(READY) ## Check format, style, types and the direction of imports
 	ruff format --check .

@@ -35,7 +35,7 @@ MODULES = tuple(
     ROOT / "outpost" / name for name in ("__init__.py", "names.py", "verify/__init__.py", "verify/report.py")
 )
 PLATFORMS = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
-RUNTIME_PROVIDES = ("boto3",)
+RUNTIME_PROVIDES = ("boto3", "urllib3")
 """Left out with everything that only they need; versions of the runtime apply."""
 
 

@@ -1,0 +1,104 @@
+"""Stands between a service and AWS: counts the calls, and spoils those that it is told to."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+
+import urllib3
+
+Spoilt = tuple[int, bytes]
+"""An answer that AWS did not give: status and body."""
+Fault = Callable[[], Spoilt | None]
+"""What happens to a call instead of, or before, reaching AWS: it may wait, answer, or return None to let it pass."""
+
+
+@dataclass
+class Relay:
+    """A way to AWS. `faults` maps operations (`GetItem`, or for S3 `GET`, `HEAD`, ...) to what happens to them."""
+
+    endpoint: str
+    made: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, Fault] = field(default_factory=dict)
+    url: str = ""
+
+
+def fails(code: str, status: int = 400) -> Fault:
+    """Answer with an error as DynamoDB and SQS spell it."""
+    body = f'{{"__type": "com.amazonaws#{code}", "message": "spoilt"}}'.encode()
+    return lambda: (status, body)
+
+
+def waits(release: Event) -> Fault:
+    """Answer nothing until released, then an error that nobody waits for any more."""
+
+    def wait() -> Spoilt:
+        release.wait(30)
+        return 503, b""
+
+    return wait
+
+
+@contextmanager
+def relay(endpoint: str) -> Iterator[Relay]:
+    """Run a relay to an endpoint on loopback."""
+    way = Relay(endpoint)
+    server = _Server(way)
+    way.url = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="relay")
+    thread.start()
+    try:
+        yield way
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, way: Relay) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.way = way
+        self.aws = urllib3.PoolManager(maxsize=64)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except ConnectionError:
+            self.close_connection = True  # the service no longer waited
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        """Keep standard error for failures."""
+
+    def _pass(self) -> None:
+        operation = self.headers.get("X-Amz-Target", self.command).rpartition(".")[2]
+        self.server.way.made[operation] += 1
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fault = self.server.way.faults.get(operation)
+        spoilt = fault() if fault else None
+        status, body, headers = (*spoilt, {}) if spoilt else self._ask(sent)
+        self.send_response_only(status)
+        for name, value in headers.items():
+            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", headers.get("Content-Length", str(len(body))))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass  # noqa: N815 - the base class calls them so
+
+    def _ask(self, sent: bytes) -> tuple[int, bytes, dict[str, str]]:
+        url, headers = f"{self.server.way.endpoint}{self.path}", dict(self.headers.items())
+        answer = self.server.aws.request(
+            self.command, url, body=sent, headers=headers, retries=False, decode_content=False
+        )
+        return answer.status, answer.data, dict(answer.headers)
