@@ -21,6 +21,7 @@ PACKAGES = (
     *(
         ROOT / "lambda" / name
         for name in (
+            "audit_records",
             "broker",
             "capacity",
             "legacy_watch",

@@ -38,6 +38,8 @@ class Env(StrEnum):
     """Comma-separated host names that an https repository URL may name."""
     API_HOSTS = "OUTPOST_API_HOSTS"
     """Comma-separated host names under which clients reach the service."""
+    AUDIT_LOG_GROUP = "OUTPOST_AUDIT_LOG_GROUP"
+    """Where the control plane writes a record of each authenticated call."""
     RETENTION_DAYS = "OUTPOST_RETENTION_DAYS"
     """Days that rows and artifacts are kept; the bucket's lifecycle rule says the same."""
     # Migration only
@@ -94,6 +96,11 @@ class Output(StrEnum):
     DISPATCHES_TABLE = "DispatchesTable"
     TENANTS_TABLE = "TenantsTable"
     WORKERS_TABLE = "WorkersTable"
+
+
+def audit_log_group(environment: str) -> str:
+    """Return the name of an environment's audit log group."""
+    return f"/outpost/{environment}/audit"
 
 
 def tenant_secrets_prefix(environment: str) -> str:

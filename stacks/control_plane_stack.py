@@ -6,6 +6,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import Env, Output
+from outpost_constructs.audit_records import AuditRecords
 from outpost_constructs.control_plane_service import ControlPlaneService
 from outpost_constructs.firewall import Firewall
 from outpost_constructs.load_balancer import LoadBalancer
@@ -39,6 +40,8 @@ class ControlPlaneStack(Stack):
         )
         if config.ingress.waf:
             Firewall(self, "Firewall", load_balancer_arn=self.load_balancer.balancer.load_balancer_arn, config=config)
+        self.audit = AuditRecords(self, "AuditRecords", config=config)
+        self.audit.follow(data.dispatches)
         self.api = ControlPlaneService(
             self,
             "Api",
@@ -51,6 +54,7 @@ class ControlPlaneStack(Stack):
                 Env.FILE_SYSTEM_ID: data.workspaces.file_system.file_system_id,
                 Env.BOOTSTRAP_KEY_SECRET: data.secrets.bootstrap_key.secret_arn,
                 Env.SIGNING_SECRET: data.secrets.signing_key.secret_arn,
+                Env.AUDIT_LOG_GROUP: self.audit.log_group.log_group_name,
                 Env.RETENTION_DAYS: str(config.retention.artifacts_days),
                 Env.API_HOSTS: ",".join(self.load_balancer.hosts),
             },
@@ -58,6 +62,7 @@ class ControlPlaneStack(Stack):
         )
         self.api.roll_back_on_alarms(self.load_balancer, data.notices)
         self._grant_data(self.api.definition.task_role, data)
+        self.audit.grant_write(self.api.definition.task_role)
         grant_manage_tenant_secrets(self, self.api.definition.task_role, config)
         self._outputs(data)
 

@@ -29,8 +29,10 @@ class OutpostFunction(lambda_.Function):
         timeout: Duration,
         environment: Mapping[str, str],
         config: EnvironmentConfig,
+        log_group: ExpiringLogGroup | None = None,
     ) -> None:
-        log_group = ExpiringLogGroup(scope, f"{construct_id}Logs", config=config, name=package.replace("_", "-"))
+        if log_group is None:
+            log_group = ExpiringLogGroup(scope, f"{construct_id}Logs", config=config, name=package.replace("_", "-"))
         role = iam.Role(
             scope,
             f"{construct_id}Role",

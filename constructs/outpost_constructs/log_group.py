@@ -15,11 +15,19 @@ class ExpiringLogGroup(logs.LogGroup):
     it; what must outlive a stack is in the trail's bucket.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig, name: str) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: EnvironmentConfig,
+        name: str,
+        retention: logs.RetentionDays | None = None,
+    ) -> None:
         super().__init__(
             scope,
             construct_id,
             log_group_name=f"/outpost/{config.name}/{name}",
-            retention=log_retention(config),
+            retention=retention or log_retention(config),
             removal_policy=RemovalPolicy.DESTROY,
         )

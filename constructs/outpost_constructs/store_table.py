@@ -35,7 +35,7 @@ class StoreTable(dynamodb.Table):
                 point_in_time_recovery_enabled=True
             ),
             time_to_live_attribute=schema.TTL_ATTRIBUTE,
-            stream=dynamodb.StreamViewType.NEW_IMAGE if table.stream else None,
+            stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES if table.stream else None,
             deletion_protection=config.deletion_protection,
             removal_policy=removal_policy(config),
         )
@@ -62,6 +62,15 @@ class StoreTable(dynamodb.Table):
         """Let the grantee read, and put and update items, alone or in transactions."""
         self.grant_read(grantee)
         return self._grant(grantee, "dynamodb:PutItem", "dynamodb:UpdateItem")
+
+    def grant_follow(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let the grantee read the table's stream."""
+        actions = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+        return iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=[f"dynamodb:{action}" for action in actions],
+            resource_arns=[self.table_stream_arn or ""],
+        )
 
     def grant_delete(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee delete items; most items end by their TTL instead."""

@@ -36,6 +36,11 @@ def log_retention(config: EnvironmentConfig) -> logs.RetentionDays:
     return _RETENTION[config.retention.logs_days]
 
 
+def audit_retention(config: EnvironmentConfig) -> logs.RetentionDays:
+    """Return how long the audit log is kept: the shortest retention on offer that is not shorter than the trail's."""
+    return next(_RETENTION[days] for days in sorted(_RETENTION) if days >= config.retention.audit_days)
+
+
 def removal_policy(config: EnvironmentConfig) -> RemovalPolicy:
     """Return what becomes of stateful resources when their stack is deleted."""
     return {"destroy": RemovalPolicy.DESTROY, "retain": RemovalPolicy.RETAIN}[config.removal]

@@ -59,5 +59,7 @@ def create_app(services: Services) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    app.state.services.audit.start()
     async with app.state.mcp:
         yield
+    await anyio.to_thread.run_sync(app.state.services.audit.flush)

@@ -3,15 +3,18 @@
 import re
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from control_plane.auth import Principal
 from control_plane.errors import ApiError, ErrorCode
 from control_plane.refusals import answer
-from outpost.domain.ids import new_id
+from control_plane.services import Services
+from outpost.domain.ids import new_id, now
 
 logger = structlog.get_logger()
 
@@ -48,6 +51,33 @@ class _Exchange:
             tenant=caller.tenant.id if caller else None,
             key=caller.key.prefix if caller else None,
         )
+        if caller:
+            self._audit(caller, route)
+
+    def _audit(self, caller: Principal, route: str | None) -> None:
+        services: Services = self.scope["app"].state.services
+        client = self.scope.get("client")
+        services.audit.record(
+            audit="call",
+            time=now().isoformat(),
+            request_id=self.request_id,
+            tenant=caller.tenant.id,
+            key=caller.key.prefix,
+            client=client[0] if client else None,
+            method=self.scope["method"],
+            route=route,
+            # Ids and names only: what is in a path is no secret, and none of it is long.
+            what={name: str(value)[:128] for name, value in self.scope.get("path_params", {}).items()},
+            status=self.status,
+            outcome=outcome(self.status),
+        )
+
+
+def outcome(status: int | None) -> str:
+    """Return what became of a request: done, refused, or failed."""
+    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "failed"
+    return "refused" if status >= HTTPStatus.BAD_REQUEST else "done"
 
 
 class Boundary:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from control_plane.admission import Policy
+from control_plane.audit import AuditLog
 from control_plane.auth import Authenticator
 from control_plane.live import Hub
 from control_plane.log_reader import LogReader
@@ -51,6 +52,7 @@ class Services:
     limiter: RateLimiter
     logs: LogReader
     live: Hub
+    audit: AuditLog
     outlook: Outlook
     probes: Probes
     hosts: tuple[str, ...] = ()
@@ -78,6 +80,7 @@ class Services:
             authenticator=Authenticator(tenants),
             limiter=RateLimiter(Rates(database).lease),
             logs=LogReader(artifacts),
+            audit=AuditLog.from_environment(),
             live=Hub(dispatches.get, artifacts.chunk),
             outlook=Outlook(dispatches, workers),
             probes=Probes(_probes(database, artifacts)),

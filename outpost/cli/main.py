@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from outpost.cli import admin, dispatches, local, mcp, migrate, secrets, verify
+from outpost.cli import admin, audit, dispatches, local, mcp, migrate, secrets, verify
 from outpost.cli.connection import URL_VARIABLE
 from outpost.cli.output import out
 
@@ -33,6 +33,7 @@ app.command()(dispatches.logs)
 app.command("list")(dispatches.list_)
 app.command()(dispatches.cancel)
 app.command()(dispatches.artifacts)
+app.command()(audit.audit)
 app.command()(dispatches.promote)
 app.command()(mcp.mcp)
 app.add_typer(admin.keys, name="keys")

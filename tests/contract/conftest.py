@@ -43,6 +43,7 @@ def deploy() -> dict[str, str]:
     boto3.client("s3").create_bucket(Bucket=name)
     queue_url = boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
     secrets = boto3.client("secretsmanager")
+    boto3.client("logs").create_log_group(logGroupName=f"/{name}/audit")
     key = json.dumps({"key_hex": new_key().removeprefix("otp_")})
     agents = {
         "shell": {"queue_url": queue_url, "family": "shell"},
@@ -56,6 +57,7 @@ def deploy() -> dict[str, str]:
         Env.GIT_ALLOWED_HOSTS.value: "github.com",
         Env.FORGE_URL.value: "https://api.github.com",
         Env.ENVIRONMENT.value: "test",
+        Env.AUDIT_LOG_GROUP.value: f"/{name}/audit",
         Env.VERSION.value: "9.8.7",
         Env.RETENTION_DAYS.value: "180",
         Env.SIGNING_SECRET.value: secrets.create_secret(Name=f"{name}-signing", SecretString=new_id())["ARN"],
