@@ -12,6 +12,7 @@ import boto3
 from control_plane.admission import Policy
 from control_plane.audit import AuditLog
 from control_plane.auth import Authenticator
+from control_plane.fleet import Fleet
 from control_plane.live import Hub
 from control_plane.log_reader import LogReader
 from control_plane.outlook import Outlook
@@ -54,6 +55,7 @@ class Services:
     live: Hub
     audit: AuditLog
     outlook: Outlook
+    fleet: Fleet
     probes: Probes
     hosts: tuple[str, ...] = ()
     """Names under which clients reach the service, beside those of this machine."""
@@ -65,11 +67,11 @@ class Services:
         database = Database.from_environment()
         dispatches = Dispatches(database, Wakeups.from_environment())
         tenants = Tenants(database)
-        workers = Workers(database, dispatches)
+        workers, policy = Workers(database, dispatches), _policy()
         artifacts = Artifacts.from_environment()
         return cls(
             version=os.environ.get(Env.VERSION) or version("outpost"),
-            policy=_policy(),
+            policy=policy,
             dispatches=dispatches,
             tenants=tenants,
             secrets=TenantSecrets.from_environment(tenants),
@@ -83,6 +85,7 @@ class Services:
             audit=AuditLog.from_environment(),
             live=Hub(dispatches.get, artifacts.chunk),
             outlook=Outlook(dispatches, workers),
+            fleet=Fleet(policy, dispatches, workers),
             probes=Probes(_probes(database, artifacts)),
             hosts=tuple(filter(None, os.environ.get(Env.API_HOSTS, "").split(","))),
         )
@@ -95,6 +98,7 @@ def _policy() -> Policy:
         agents=agents_from_environment(),
         git_hosts=frozenset(filter(None, hosts.split(","))),
         retention=timedelta(days=days),
+        pull_requests=bool(os.environ.get(Env.FORGE_URL)),
     )
 
 

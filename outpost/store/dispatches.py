@@ -14,7 +14,7 @@ from outpost.domain.ids import lowest_id
 from outpost.domain.lifecycle import Event, apply
 from outpost.store.daily import DailyCount
 from outpost.store.database import ConflictError, Database, Item, expression_values, key, to_attributes
-from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE, BY_QUEUE, BY_TENANT, ROW
+from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE, BY_QUEUE, BY_TENANT, ROW, Index
 from outpost.store.wakeups import Wakeups
 from outpost.store.workspaces import giving_back
 
@@ -246,13 +246,25 @@ class Dispatches:
         return self._count_queued(agent, tenant_id, _AFTER_IDS, at_most)
 
     def _count_queued(self, agent: Agent, tenant_id: str, last_id: str, at_most: int) -> int:
+        condition = "queue = :agent AND queue_key BETWEEN :first AND :last"
+        values = {"agent": agent, "first": f"{tenant_id}#", "last": f"{tenant_id}#{last_id}"}
+        return self._count(BY_QUEUE, condition, values, at_most)
+
+    def pending_of_all(self, agent: Agent, at_most: int) -> int:
+        """Count all pending dispatches for an agent, up to `at_most`."""
+        return self._count(BY_QUEUE, "queue = :hash", {"hash": agent}, at_most)
+
+    def live(self, at_most: int) -> int:
+        """Count the dispatches that have not ended, up to `at_most` in each shard."""
+        shards = range(ACTIVE_SHARDS)
+        return sum(self._count(BY_ACTIVE, "active_shard = :hash", {"hash": str(shard)}, at_most) for shard in shards)
+
+    def _count(self, index: Index, condition: str, values: dict[str, str], at_most: int) -> int:
         answer = self._db.client.query(
             TableName=self._db.dispatches,
-            IndexName=BY_QUEUE.name,
-            KeyConditionExpression="queue = :agent AND queue_key BETWEEN :first AND :last",
-            ExpressionAttributeValues=expression_values(
-                {"agent": agent, "first": f"{tenant_id}#", "last": f"{tenant_id}#{last_id}"}
-            ),
+            IndexName=index.name,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=expression_values(values),
             Select="COUNT",
             Limit=at_most,
         )

@@ -1,8 +1,9 @@
 """Workers, the tenants' slots, and the claim that joins a worker, a slot and a dispatch in one transaction."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -55,6 +56,8 @@ class Slots:
 
     taken: dict[int, str]
     last_served: str
+    agents: Counter[str] = field(default_factory=Counter)
+    """How many of those taken run which agent."""
 
     def free(self, limit: int) -> list[int]:
         """Return the free slots under a limit."""
@@ -145,6 +148,7 @@ class Workers:
         return Slots(
             taken={int(i["sk"].removeprefix("SLOT#")): i["dispatch_id"] for i in items if "dispatch_id" in i},
             last_served=max((i["claimed_at"] for i in items), default=""),
+            agents=Counter(i.get("held_by_agent", "") for i in items if "dispatch_id" in i),
         )
 
     def claim(self, worker: Worker, queued: list[str], free: list[int], at: datetime) -> Dispatch | None:
@@ -184,9 +188,11 @@ class Workers:
             "Update": {
                 "TableName": self._db.workers,
                 "Key": key(f"TENANT#{row.tenant_id}", f"SLOT#{slot:03d}"),
-                "UpdateExpression": "SET dispatch_id = :id, claimed_at = :now",
+                "UpdateExpression": "SET dispatch_id = :id, claimed_at = :now, held_by_agent = :agent",
                 "ConditionExpression": "attribute_not_exists(dispatch_id)",
-                "ExpressionAttributeValues": expression_values({"id": row.id, "now": at.isoformat()}),
+                "ExpressionAttributeValues": expression_values(
+                    {"id": row.id, "now": at.isoformat(), "agent": row.spec.agent}
+                ),
             },
         }
 

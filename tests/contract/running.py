@@ -118,7 +118,8 @@ class Api:
         """Let a worker claim a dispatch. (Its slot is not taken: that is the broker's transaction.)"""
         row = self.advance(dispatch_id, Claim(worker_id, 0, now()))
         key = {"pk": {"S": f"TENANT#{row.tenant_id}"}, "sk": {"S": "SLOT#000"}}
-        item = key | {"dispatch_id": {"S": dispatch_id}, "claimed_at": {"S": now().isoformat()}}
+        held = {"dispatch_id": dispatch_id, "claimed_at": now().isoformat(), "held_by_agent": row.spec.agent}
+        item = key | {name: {"S": value} for name, value in held.items()}
         self.database.client.put_item(TableName=self.database.workers, Item=item)
         return row
 

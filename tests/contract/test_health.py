@@ -1,5 +1,6 @@
 """Health: liveness touches nothing, readiness looks at what is needed, nobody sees another tenant's figures."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -10,10 +11,13 @@ from botocore.exceptions import EndpointConnectionError
 
 from control_plane.probes import Probes
 from control_plane.services import Services
+from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Finish, Report, Start
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.tenants import OPERATOR, Overrides, Scope
+from outpost.store.workers import Worker, WorkerState
 from tests.contract.running import TASK, Api, refused, serve
 
 
@@ -141,7 +145,8 @@ def test_the_fleet_shows_the_callers_own_figures_only(api: Api, client: httpx.Cl
     row = api.claim(ids[0])
     lease = row.lease
     assert lease is not None
-    assert client.get("/health/fleet").json()["data"]["slotsUsed"] == 1
+    data = client.get("/health/fleet").json()["data"]
+    assert (data["slotsUsed"], data["agents"]["shell"]["busy"], data["totals"]) == (1, 1, None)
     reason = Reason.of(ReasonCode.COMPLETED, "Done.")
     api.advance(row.id, Start(lease, now()), Finish(lease, 0, now()), Report(lease, Status.SUCCESS, reason, now()))
     data = client.get("/health/fleet").json()["data"]
@@ -152,6 +157,37 @@ def test_the_fleet_shows_the_callers_own_figures_only(api: Api, client: httpx.Cl
     assert 0 <= shell["meanDurationSeconds"] < 60
     assert data["agents"]["claude"]["modelId"] == "claude-opus-4-5-20251101"
     assert data["agents"]["codex"]["available"] is False
+
+
+def test_warm_tells_how_many_dispatches_would_start_at_once(api: Api) -> None:
+    few = api.tenant(overrides=Overrides(concurrent=2))
+    for number in range(3):
+        api.services.workers.idle(
+            Worker(
+                worker_id=f"idle-{number}",
+                task_arn="arn",
+                live_agent=Agent.CLAUDE,
+                revision=1,
+                worker_state=WorkerState.IDLE,
+                launched_at=now(),
+            )
+        )
+    api.services.fleet._states.clear()
+    with api.client(api.key(few)) as limited, api.client(api.key(api.tenant())) as roomy:
+        assert limited.get("/health/fleet").json()["data"]["agents"]["claude"]["warm"] == 2
+        assert roomy.get("/health/fleet").json()["data"]["agents"]["claude"]["warm"] == 3
+
+
+def test_the_operator_sees_the_platforms_totals(api: Api, client: httpx.Client) -> None:
+    client.post("/dispatch", json=TASK)
+    with api.client(api.key(OPERATOR, Scope.ADMIN)) as operator:
+        totals = operator.get("/health/fleet").json()["data"]["totals"]
+        assert set(totals["agents"]) == {"shell", "claude"}
+        assert totals["live"] >= totals["agents"]["shell"]["pending"] >= 1
+        before = Counter(api.calls.made)
+        operator.get("/health/fleet")
+    # The hour's dispatches, the slots, two agents' own and all pending, eight shards of the live; workers are known.
+    assert dict(Counter(api.calls.made) - before) == {"dynamodb.Query": 1 + 1 + 2 + 2 + 8}
 
 
 def test_the_fleet_needs_a_key(anybody: httpx.Client) -> None:
