@@ -63,6 +63,39 @@ class Env(StrEnum):
 
 
 METRIC_NAMESPACE = "Outpost"
+LOG_METRIC_NAMESPACE = "Outpost/Logs"
+"""Errors in logs: one metric a log group, `<environment>/<log group>`, counted by CloudWatch Logs."""
+
+
+class Metric(StrEnum):
+    """What the functions count and measure; `METRIC_DIMENSIONS` has the dimensions of each."""
+
+    QUEUE_DEPTH = "QueueDepth"
+    """Runnable dispatches: pending, and their tenant has a free slot. Told each minute by the planner."""
+    OLDEST_RUNNABLE = "OldestRunnable"
+    """Seconds since the oldest runnable dispatch was created; 0 when there is none."""
+    LAUNCHES = "Launches"
+    """Worker tasks that ECS accepted."""
+    LAUNCH_FAILURES = "LaunchFailures"
+    """Batches that ECS refused, at least in part."""
+    CLAIM_LATENCY = "ClaimLatency"
+    """Seconds from becoming pending to being claimed."""
+    RUN_TIME = "RunTime"
+    """Seconds from the agent's start to the dispatch's end."""
+    OUTCOMES = "Outcomes"
+    """Dispatches that ended."""
+    LEASE_EXPIRIES = "LeaseExpiries"
+    """Workers that fell silent."""
+
+
+METRIC_DIMENSIONS: dict[Metric, tuple[str, ...]] = {
+    metric: {
+        Metric.OUTCOMES: ("Environment", "Reason"),
+        Metric.LEASE_EXPIRIES: ("Environment",),
+    }.get(metric, ("Environment", "Agent"))
+    for metric in Metric
+}
+"""An alarm or a widget that names other dimensions would look at nothing."""
 LEGACY_DISPATCHES = "LegacyDispatches"
 """Metric of the watch: dispatches that still went to v1; dimension `Environment`."""
 ROLLBACK_PROPOSED = "RollbackProposed"

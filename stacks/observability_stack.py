@@ -1,11 +1,17 @@
 """Observability: the dashboard, and alarms that reach somebody."""
 
+from collections.abc import Mapping
+
 from aws_cdk import Stack
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.alarms import MINUTE, Alarms
+from outpost_constructs.alarms import Alarms
+from outpost_constructs.budget import Budget
 from outpost_constructs.dashboard import Dashboard
+from outpost_constructs.figures import MINUTE, combined
+from outpost_constructs.function import OutpostFunction
+from outpost_constructs.work_alarms import alarm_on_work
 from stacks.control_plane_stack import ControlPlaneStack
 from stacks.data_stack import DataStack
 from stacks.fleet_stack import FleetStack
@@ -40,8 +46,16 @@ class ObservabilityStack(Stack):
             service=control_plane.api.service,
             queues={str(agent): queue.queue for agent, queue in data.queues.items()},
             functions=functions,
+            config=config,
         )
+        Budget(self, "Budget", notices=data.notices, config=config)
         self.alarms = Alarms(self, "Alarms", topic=data.notices)
+        self._alarm_on_failures(fleet, control_plane, functions)
+        alarm_on_work(self.alarms, [queue.dead_letters for queue in data.queues.values()], config)
+
+    def _alarm_on_failures(
+        self, fleet: FleetStack, control_plane: ControlPlaneStack, functions: Mapping[str, OutpostFunction]
+    ) -> None:
         for name, function in functions.items():
             self.alarms.add(
                 f"Errors{name.title().replace('_', '')}",
@@ -62,3 +76,18 @@ class ObservabilityStack(Stack):
                 description=f"Deliveries to {name} failed and wait in {queue.node.path}",
                 runbook="dead-letters",
             )
+        logs = [control_plane.api.log_errors, *(function.log_errors for function in functions.values())]
+        self.alarms.add(
+            "LogErrors",
+            combined("SUM", logs, "errors"),
+            above=5,
+            description="Service and functions write errors into their logs",
+            runbook="log-errors",
+        )
+        self.alarms.add(
+            "SlowAnswers",
+            control_plane.load_balancer.balancer.metrics.target_response_time(period=MINUTE, statistic="p95"),
+            above=1,
+            description="Five percent of the API's answers take a second or more",
+            runbook="slow-answers",
+        )

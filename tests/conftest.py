@@ -78,6 +78,7 @@ def database(aws: str, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Tables of the test's own, exactly as the schema says."""
     dynamodb = boto3.client("dynamodb")
     suffix = uuid.uuid4().hex[:8]
+    monkeypatch.setenv(Env.ENVIRONMENT, "test")
     tables = {
         Env.DISPATCHES_TABLE: schema.DISPATCHES,
         Env.TENANTS_TABLE: schema.TENANTS,

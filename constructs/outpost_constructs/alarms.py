@@ -1,6 +1,5 @@
 """Alarms, and where they go."""
 
-from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
@@ -57,7 +56,3 @@ class Alarms(Construct):
 
 def _text(description: str, runbook: str) -> str:
     return f"{description}. What to do: docs/operations.md#{runbook}"
-
-
-MINUTE = Duration.minutes(1)
-"""Period of every metric."""

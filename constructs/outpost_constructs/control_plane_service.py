@@ -10,7 +10,8 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.alarms import MINUTE, Alarms
+from outpost_constructs.alarms import Alarms
+from outpost_constructs.figures import MINUTE
 from outpost_constructs.image import OutpostImage
 from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.log_group import ExpiringLogGroup
@@ -79,6 +80,8 @@ class ControlPlaneService(Construct):
             config=config,
         )
         image = OutpostImage(self, "Image", package="control_plane", config=config)
+        log_group = ExpiringLogGroup(self, "Logs", config=config, name="control-plane")
+        self.log_errors = log_group.count_errors()
         definition.add_container(
             "control-plane",
             container_name="control-plane",
@@ -88,7 +91,7 @@ class ControlPlaneService(Construct):
             readonly_root_filesystem=True,
             logging=ecs.LogDriver.aws_logs(
                 stream_prefix="control-plane",
-                log_group=ExpiringLogGroup(self, "Logs", config=config, name="control-plane"),
+                log_group=log_group,
             ),
             environment=dict(environment),
         )

@@ -9,7 +9,10 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from outpost_constructs.alarms import MINUTE
+from outpost.config import EnvironmentConfig
+from outpost.domain.reasons import ReasonCode
+from outpost.names import Metric
+from outpost_constructs.figures import MINUTE, by_agent, figure
 
 
 class Dashboard(Construct):
@@ -24,6 +27,7 @@ class Dashboard(Construct):
         service: ecs.FargateService,
         queues: Mapping[str, sqs.IQueue],
         functions: Mapping[str, lambda_.IFunction],
+        config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id)
         codes = elbv2.HttpCodeTarget
@@ -51,6 +55,18 @@ class Dashboard(Construct):
             _graph("Function errors", *(f.metric_errors(period=MINUTE, label=name) for name, f in functions.items())),
         )
         self.dashboard.add_widgets(
+            _graph("Runnable dispatches", *by_agent(Metric.QUEUE_DEPTH, "Maximum", config)),
+            _graph("Age of the oldest, seconds", *by_agent(Metric.OLDEST_RUNNABLE, "Maximum", config)),
+            _graph("Claim latency p95, seconds", *by_agent(Metric.CLAIM_LATENCY, "p95", config)),
+        )
+        self.dashboard.add_widgets(
+            _graph("Launches", *by_agent(Metric.LAUNCHES, "Sum", config)),
+            _graph("Launches refused", *by_agent(Metric.LAUNCH_FAILURES, "Sum", config)),
+            _graph("Run time, seconds", *by_agent(Metric.RUN_TIME, "Average", config)),
+        )
+        self.dashboard.add_widgets(
+            _graph("Outcomes", *(figure(Metric.OUTCOMES, "Sum", config, Reason=str(code)) for code in ReasonCode)),
+            _graph("Workers that fell silent", figure(Metric.LEASE_EXPIRIES, "Sum", config)),
             _graph(
                 "Function duration", *(f.metric_duration(period=MINUTE, label=name) for name, f in functions.items())
             ),

@@ -58,5 +58,6 @@ class OutpostFunction(lambda_.Function):
             log_group=log_group,
             environment=environment,
         )
+        self.log_errors = log_group.count_errors()
         if config.python != _LATEST_PYTHON:
             acknowledge(self, "L1", "The embedded AWS runs functions in the Python of the machine, which is older")

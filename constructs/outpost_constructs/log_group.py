@@ -1,10 +1,13 @@
-"""A log group that expires."""
+"""A log group that expires, and the metric of the errors in it."""
 
 from aws_cdk import RemovalPolicy
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost.names import LOG_METRIC_NAMESPACE
+from outpost_constructs.figures import MINUTE
 from outpost_constructs.translation import log_retention
 
 
@@ -31,3 +34,19 @@ class ExpiringLogGroup(logs.LogGroup):
             retention=retention or log_retention(config),
             removal_policy=RemovalPolicy.DESTROY,
         )
+        self._metric_name = f"{config.name}/{name}"
+
+    def count_errors(self) -> cloudwatch.Metric:
+        """Count lines of level ERROR or worse, which our service and functions write as JSON, as a metric."""
+        levels = ("ERROR", "CRITICAL", "error", "critical")
+        filtered = self.add_metric_filter(
+            "Errors",
+            filter_pattern=logs.FilterPattern.any(
+                *(logs.FilterPattern.string_value("$.level", "=", level) for level in levels)
+            ),
+            metric_namespace=LOG_METRIC_NAMESPACE,
+            metric_name=self._metric_name,
+            metric_value="1",
+            default_value=0,
+        )
+        return filtered.metric(statistic="Sum", period=MINUTE, label=self._metric_name)

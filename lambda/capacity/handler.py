@@ -10,6 +10,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import TypeAdapter
 
+from capacity.figures import figures, rows_in
 from capacity.launcher import Launcher
 from capacity.planner import Planner
 from outpost.domain.agents import Agent
@@ -18,6 +19,7 @@ from outpost.names import Env
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
+from outpost.store.metrics import emit
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups, agents_from_environment
 from outpost.store.workers import Workers
@@ -51,5 +53,10 @@ def _planner() -> Planner:
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Plan and launch. The event only says that something may have changed: the rows say what."""
+    for row in rows_in(event):
+        for metric, value, dimensions in figures(row):
+            emit(metric, value, **dimensions)
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     _planner().work(context.aws_request_id, now() + left - RESERVE)
+    if "Records" not in event:
+        _planner().tell_backlog()

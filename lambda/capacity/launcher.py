@@ -15,9 +15,10 @@ from botocore.exceptions import ClientError
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.diagnosis import launch_refused
 from outpost.domain.ids import new_id, now
-from outpost.names import Env
+from outpost.names import Env, Metric
 from outpost.store.database import CLIENT_CONFIG
 from outpost.store.launches import INTENT_LIFETIME, Intent, Launches
+from outpost.store.metrics import emit
 from outpost.store.workers import Worker, Workers, WorkerState
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class Launcher:
         started, refusal = self._run(intent)
         self._workers.launched(self._as_workers(started, agent))
         self._launches.settle(intent)
+        emit(Metric.LAUNCHES, len(started), Agent=agent)
+        emit(Metric.LAUNCH_FAILURES, int(refusal is not None), Agent=agent)
         if refusal is None:
             self._launches.accepted(agent)
         elif not is_throttle(refusal):

@@ -56,14 +56,14 @@ class Fleet:
         return 0 if at - self.failure.failed_at < pause else 1
 
 
-def runnable(queued: Mapping[Agent, Mapping[str, Sequence[str]]], free: Mapping[str, int]) -> dict[Agent, int]:
-    """Count each agent's runnable dispatches: every tenant's free slots go to its oldest pending ones."""
-    counts: dict[Agent, int] = {}
+def runnable(queued: Mapping[Agent, Mapping[str, Sequence[str]]], free: Mapping[str, int]) -> dict[Agent, list[str]]:
+    """Return the ids of each agent's runnable dispatches: every tenant's free slots go to its oldest pending ones."""
+    found: dict[Agent, list[str]] = {}
     for tenant_id, slots in free.items():
         waiting = [(id_, agent) for agent, tenants in queued.items() for id_ in tenants.get(tenant_id, ())]
-        for _, agent in sorted(waiting)[:slots]:
-            counts[agent] = counts.get(agent, 0) + 1
-    return counts
+        for id_, agent in sorted(waiting)[:slots]:
+            found.setdefault(agent, []).append(id_)
+    return found
 
 
 def plan(demand: Mapping[Agent, int], fleets: Mapping[Agent, Fleet], at: datetime) -> dict[Agent, int]:

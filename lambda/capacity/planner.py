@@ -9,8 +9,11 @@ from aws_lambda_powertools import Logger
 from capacity.launcher import Launcher
 from capacity.plan import Fleet, batches, plan, ration, runnable
 from outpost.domain.agents import Agent, AgentSettings
+from outpost.domain.ids import made_at
+from outpost.names import Metric
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
+from outpost.store.metrics import emit
 from outpost.store.tenants import Tenants
 from outpost.store.workers import Workers
 
@@ -60,7 +63,8 @@ class Planner:
         """Launch what is missing and the rate allows; return how many are still missing."""
         at = self.now()
         fleets = {agent: self._fleet(agent, settings, at) for agent, settings in self.agents.items()}
-        wanted = plan(self._demand(), fleets, at)
+        demand = {agent: len(ids) for agent, ids in self._runnable().items()}
+        wanted = plan(demand, fleets, at)
         rate = self.launches.rate(at)
         shares = ration(wanted, int(rate.tokens))
         for agent, count in shares.items():
@@ -72,6 +76,15 @@ class Planner:
                 if throttled:
                     return sum(wanted.values())
         return sum(wanted.values()) - sum(shares.values())
+
+    def tell_backlog(self) -> None:
+        """Emit how many dispatches are runnable, and for how long the oldest has been there."""
+        found, at = self._runnable(), self.now()
+        for agent in self.agents:
+            ids = found.get(agent, [])
+            emit(Metric.QUEUE_DEPTH, len(ids), Agent=agent)
+            oldest = (at - made_at(min(ids))).total_seconds() if ids else 0.0
+            emit(Metric.OLDEST_RUNNABLE, max(oldest, 0.0), Agent=agent)
 
     def _fleet(self, agent: Agent, settings: AgentSettings, at: datetime) -> Fleet:
         for intent in self.launches.intents(agent):
@@ -85,7 +98,7 @@ class Planner:
             revision=self.revisions.get(agent, 0),
         )
 
-    def _demand(self) -> dict[Agent, int]:
+    def _runnable(self) -> dict[Agent, list[str]]:
         waiting = {agent: list(self.dispatches.queues(agent)) for agent in self.agents}
         free = {tenant_id: self._free(tenant_id) for tenants in waiting.values() for tenant_id in tenants}
         queued = {

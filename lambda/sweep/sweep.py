@@ -11,9 +11,11 @@ from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import Expire, TransitionError
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.names import Metric
 from outpost.store.departures import Departures
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
+from outpost.store.metrics import emit
 from outpost.store.observations import Observations
 from outpost.store.recovery import Recovery
 from outpost.store.wakeups import Wakeups
@@ -75,6 +77,7 @@ class Sweep:
 
     def _give_up(self, worker: Worker) -> None:
         """A worker is silent: its dispatch is closed first, then its task is stopped."""
+        emit(Metric.LEASE_EXPIRIES, 1)
         logger.warning("worker is silent", extra={"worker": worker.worker_id, "dispatch": worker.dispatch_id})
         row = self.dispatches.get(worker.dispatch_id) if worker.dispatch_id else None
         if row and row.lease and row.lease.worker_id == worker.worker_id:

@@ -24,6 +24,11 @@ def lowest_id(moment: datetime) -> str:
     return str(ULID.from_bytes(min(max(milliseconds, 0), _LAST).to_bytes(6, "big") + bytes(10)))
 
 
+def made_at(id_: str) -> datetime:
+    """Return when an id was made, to the millisecond. Raises `ValueError` for what is no ULID."""
+    return ULID.from_str(id_).datetime
+
+
 def is_id(text: str) -> bool:
     """Say whether `text` has the form of an id; it need not exist."""
     return re.fullmatch(ULID_PATTERN, text) is not None

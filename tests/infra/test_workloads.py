@@ -160,7 +160,7 @@ def test_the_reaper_reaches_the_file_system_by_the_access_point_only(assembly: A
     )
     (mount,) = reaper["FileSystemConfigs"]
 
-    assert "AccessPoint" in json.dumps(mount["Arn"])
+    assert ":access-point/" in json.dumps(mount["Arn"])
     assert mount["LocalMountPath"] == reaper["Environment"]["Variables"][Env.WORKSPACES_PATH]
     assert "Reaper" in json.dumps(reaper["VpcConfig"]["SecurityGroupIds"])
 

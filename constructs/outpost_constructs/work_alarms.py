@@ -1,0 +1,51 @@
+"""Alarms on what the functions tell about the work: waiting, launches, silence, ends."""
+
+from collections.abc import Sequence
+
+from aws_cdk import aws_sqs as sqs
+
+from outpost.config import EnvironmentConfig
+from outpost.domain.reasons import ReasonCode
+from outpost.names import Metric
+from outpost_constructs.alarms import Alarms
+from outpost_constructs.figures import MINUTE, by_agent, combined, figure
+
+
+def alarm_on_work(alarms: Alarms, dead_letters: Sequence[sqs.IQueue], config: EnvironmentConfig) -> None:
+    """Add the alarms of an environment's work; `dead_letters` are those of the agents' wake-ups."""
+    dead = [queue.metric_approximate_number_of_messages_visible(period=MINUTE) for queue in dead_letters]
+    alarms.add(
+        "OldestRunnable",
+        combined("MAX", by_agent(Metric.OLDEST_RUNNABLE, "Maximum", config), "seconds"),
+        above=300,
+        description="A dispatch that could run waits for five minutes",
+        runbook="work-waits",
+    )
+    alarms.add(
+        "LaunchFailures",
+        combined("SUM", by_agent(Metric.LAUNCH_FAILURES, "Sum", config), "refused"),
+        above=0,
+        description="ECS refuses to launch workers",
+        runbook="launches-refused",
+    )
+    alarms.add(
+        "LeaseExpiries",
+        figure(Metric.LEASE_EXPIRIES, "Sum", config),
+        above=0,
+        description="Workers fall silent",
+        runbook="silent-workers",
+    )
+    alarms.add(
+        "InternalErrors",
+        figure(Metric.OUTCOMES, "Sum", config, Reason=ReasonCode.INTERNAL_ERROR),
+        above=0,
+        description="Dispatches end with INTERNAL_ERROR",
+        runbook="internal-errors",
+    )
+    alarms.add(
+        "WakeUpsGivenUp",
+        combined("MAX", dead, "messages"),
+        above=0,
+        description="Wake-ups were received five times and never deleted",
+        runbook="wake-ups-given-up",
+    )

@@ -1,0 +1,18 @@
+"""A run emits every metric that the templates name, with the dimensions that they name."""
+
+from outpost.names import METRIC_DIMENSIONS, Metric
+from tests.e2e.conftest import Outpost, eventually
+from tests.e2e.emitted import emitted
+
+
+def test_a_run_emits_every_metric_that_templates_name(outpost: Outpost) -> None:
+    """But for the silence of workers: tests/e2e/test_faults.py brings that about."""
+    outpost.ends(outpost.dispatch("echo measured").id)
+    wanted = {
+        (str(metric), frozenset(dimensions))
+        for metric, dimensions in METRIC_DIMENSIONS.items()
+        if metric is not Metric.LEASE_EXPIRIES
+    }
+
+    # The planner tells the backlog each minute.
+    eventually(lambda: wanted <= emitted(outpost), within=100, what=f"metrics {sorted(name for name, _ in wanted)}")

@@ -1,0 +1,69 @@
+"""What the stream's rows say in figures."""
+
+from datetime import UTC, datetime, timedelta
+
+from capacity.figures import figures, rows_in
+from outpost.domain.agents import Agent
+from outpost.domain.dispatch import Dispatch, Spec, Status
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.names import METRIC_DIMENSIONS, Metric
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PENDING = Dispatch(
+    id="01KD0000000000000000000000",
+    tenant_id="acme",
+    created_by="otp_00000000",
+    spec=Spec(agent=Agent.SHELL),
+    expires_at=1,
+    created_at=NOW,
+    queued_at=NOW,
+)
+CLAIMED = PENDING.model_copy(
+    update={"status": Status.PROVISIONING, "provisioning_at": NOW + timedelta(seconds=3), "attempt": 1}
+)
+ENDED = CLAIMED.model_copy(
+    update={
+        "status": Status.SUCCESS,
+        "running_at": NOW + timedelta(seconds=5),
+        "ended_at": NOW + timedelta(seconds=65),
+        "reason": Reason.of(ReasonCode.COMPLETED, "done"),
+    }
+)
+
+
+def test_a_pending_row_says_nothing() -> None:
+    assert list(figures(PENDING)) == []
+
+
+def test_a_claim_tells_how_long_the_dispatch_waited() -> None:
+    assert list(figures(CLAIMED)) == [(Metric.CLAIM_LATENCY, 3.0, {"Agent": "shell"})]
+
+
+def test_later_writes_of_the_same_claim_do_not_tell_it_again() -> None:
+    assert list(figures(CLAIMED.model_copy(update={"progress": "cloning"}))) == []
+    assert list(figures(CLAIMED.model_copy(update={"cancel_requested_at": NOW}))) == []
+
+
+def test_an_end_tells_its_reason_and_the_run_time() -> None:
+    assert list(figures(ENDED)) == [
+        (Metric.OUTCOMES, 1, {"Reason": "COMPLETED"}),
+        (Metric.RUN_TIME, 60.0, {"Agent": "shell"}),
+    ]
+
+
+def test_a_dispatch_that_never_ran_has_no_run_time() -> None:
+    cancelled = ENDED.model_copy(update={"status": Status.CANCELLED, "running_at": None})
+
+    assert [metric for metric, _, _ in figures(cancelled)] == [Metric.OUTCOMES]
+
+
+def test_figures_have_the_dimensions_that_the_templates_name() -> None:
+    for metric, _, dimensions in [*figures(CLAIMED), *figures(ENDED)]:
+        assert ("Environment", *dimensions) == METRIC_DIMENSIONS[metric]
+
+
+def test_rows_are_read_from_the_streams_records_and_the_schedules_event_has_none() -> None:
+    record = {"dynamodb": {"NewImage": {"document": {"S": ENDED.model_dump_json(exclude_none=True)}}}}
+
+    assert list(rows_in({"Records": [record, record]})) == [ENDED, ENDED]
+    assert list(rows_in({"source": "aws.events"})) == []
