@@ -79,8 +79,9 @@ nag: $(READY) ## Check every environment's compliance; a report of each, as a pa
 	@python -m tools.nag build/compliance
 
 .PHONY: docs
-docs: .venv/.ready ## Write the generated pages: docs/configuration.md
+docs: .venv/.ready ## Write the generated pages: docs/configuration.md, docs/api.md, docs/mcp.md
 	@python tools/configuration_page.py
+	@python tools/reference_pages.py
 
 .PHONY: diff
 diff: $(READY) ## Show what a deployment would change (ENV=dev; needs AWS credentials)

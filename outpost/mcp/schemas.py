@@ -97,7 +97,7 @@ def to_snake(schema: Schema, names: Mapping[str, str]) -> Schema:
         elif key == "required":
             changed[key] = [snake(name) for name in value]
         elif key == "description":
-            changed[key] = respell(value, names)
+            changed[key] = respell(value, names).replace("meta.", "")  # a result has no envelope
         elif isinstance(value, dict) and key in ("items", "additionalProperties", "propertyNames"):
             changed[key] = to_snake(value, names)
         elif key in ("anyOf", "oneOf", "allOf"):
