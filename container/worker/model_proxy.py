@@ -11,7 +11,9 @@ import re
 import secrets
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -26,6 +28,7 @@ MAX_REQUEST_BYTES = 64 * 1024 * 1024
 CONNECT_SECONDS = 15.0
 ANSWER_SECONDS = 900.0
 """Longest silence of a provider: models think."""
+_SHUTDOWN_POLL_SECONDS = 0.05
 _NOT_PASSED_ON = frozenset(
     {"host", "connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade"}
     | {"transfer-encoding", "content-length", "accept-encoding", "cookie", "expect", "set-cookie"}
@@ -50,7 +53,9 @@ class ModelProxy:
         self._key = key
         self._key_lock = threading.Lock()
         self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="model-proxy", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_SHUTDOWN_POLL_SECONDS,), name="model-proxy", daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -74,14 +79,18 @@ class ModelProxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def call(self, method: str, target: str, headers: dict[str, str], body: bytes) -> http.client.HTTPResponse:
+    @contextmanager
+    def call(
+        self, method: str, target: str, headers: dict[str, str], body: bytes
+    ) -> Iterator[http.client.HTTPResponse]:
         """Ask the provider; when it rejects the key and there is another by now, ask again with that one."""
         key = self._key
-        answer = self._send(method, target, headers, body, key)
-        if answer.status in self.provider.rejections and (fresh := self._fresh_key(key)):
-            answer.close()
-            answer = self._send(method, target, headers, body, fresh)
-        return answer
+        with ExitStack() as connections:
+            ask = partial(self._ask, connections, method, target, headers, body)
+            answer = ask(key)
+            if answer.status in self.provider.rejections and (fresh := self._fresh_key(key)):
+                answer = ask(fresh)
+            yield answer
 
     def _fresh_key(self, rejected: str) -> str | None:
         with self._key_lock:
@@ -90,14 +99,16 @@ class ModelProxy:
                 _log.info("the provider rejected the key; it was read again", changed=self._key != rejected)
             return None if self._key == rejected else self._key
 
-    def _send(
-        self, method: str, target: str, headers: dict[str, str], body: bytes, key: str
+    def _ask(
+        self, connections: ExitStack, method: str, target: str, headers: dict[str, str], body: bytes, key: str
     ) -> http.client.HTTPResponse:
-        connection = _connect(self._upstream.scheme, self._upstream.netloc)
-        authorized = {**headers, self.provider.key_header: f"{self.provider.key_scheme}{key}"}
+        connection = connections.enter_context(closing(_connect(self._upstream.scheme, self._upstream.netloc)))
+        key_header = {self.provider.key_header: f"{self.provider.key_scheme}{key}"}
         connection.connect()
         connection.sock.settimeout(ANSWER_SECONDS)
-        connection.request(method, f"{self._upstream.path.rstrip('/')}{target}", body=body or None, headers=authorized)
+        connection.request(
+            method, f"{self._upstream.path.rstrip('/')}{target}", body=body or None, headers={**headers, **key_header}
+        )
         return connection.getresponse()
 
 
@@ -194,20 +205,20 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_PASSED_ON}
         # Compressed, the answer could not be read here.
         headers["Accept-Encoding"] = "identity"
-        answer = proxy.call(self.command, target, headers, body)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            # Passed on as it is, it would send some CLIs into minutes of trying again.
-            proxy.meter.rejections += 1
-            raise _RefusedError(400, f"{proxy.provider.name} rejects the key")
-        reader = UsageReader(answer.headers.get("Content-Type", ""))
-        try:
-            self._relay(answer, reader)
-        finally:
-            answer.close()
-            tokens = reader.finish()
-            if model and tokens.total:
-                proxy.meter.add(model, tokens)
-            _log.info("model call", path=urlsplit(target).path, status=answer.status, tokens=tokens.total)
+        with proxy.call(self.command, target, headers, body) as answer:
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                # Passed on as it is, it would send some CLIs into minutes of trying again.
+                proxy.meter.rejections += 1
+                raise _RefusedError(400, f"{proxy.provider.name} rejects the key")
+            reader = UsageReader(answer.headers.get("Content-Type", ""))
+            try:
+                self._relay(answer, reader)
+            finally:
+                # What was sent before either side hung up was used.
+                tokens = reader.finish()
+                if model and tokens.total:
+                    proxy.meter.add(model, tokens)
+                _log.info("model call", path=urlsplit(target).path, status=answer.status, tokens=tokens.total)
 
     def _relay(self, answer: http.client.HTTPResponse, reader: UsageReader) -> None:
         self._begun = True

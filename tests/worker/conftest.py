@@ -166,7 +166,7 @@ class Platform:
         assert self.finish(self.start_worker({Env.AGENT: row.spec.agent, **(variables or {})})) == 0
         return self.row(row)
 
-    def use_key(self, agent: Agent, key: str | None) -> None:
+    def use_key(self, agent: Agent, key: str) -> None:
         """Set the key of an agent's provider, as an operator does."""
         boto3.client("secretsmanager").put_secret_value(SecretId=self.secrets[agent], SecretString=key)
 

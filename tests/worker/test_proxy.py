@@ -1,0 +1,248 @@
+"""The model proxy: an agent reaches its provider through it, and nothing else; the key stays on this side."""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from outpost.domain.agents import CATALOGUE, Agent
+from outpost.domain.providers import PROVIDERS
+from outpost.domain.usage import Tokens
+from tests.worker.model_server import CACHED, INPUT, OUTPUT, ModelServer, model_server
+from worker.model_access import ModelKey, ModelKeyError, model_access
+from worker.model_proxy import ModelProxy
+from worker.usage import Meter
+
+KEY = "the-real-key"
+MESSAGE = {"model": "claude-opus-4-5", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[ModelServer]:
+    with model_server(KEY) as server:
+        yield server
+
+
+@dataclass
+class Keys:
+    """What Secrets Manager would answer."""
+
+    current: str = KEY
+    reads: int = field(default=0)
+
+    def read(self) -> str:
+        self.reads += 1
+        return self.current
+
+
+@contextmanager
+def serving(
+    upstream: str, name: str = "anthropic", keys: Keys | None = None, first: str = KEY, budget: int | None = None
+) -> Iterator[ModelProxy]:
+    with ModelProxy(PROVIDERS[name], upstream, first, (keys or Keys()).read, Meter(budget)) as proxy:
+        yield proxy
+
+
+def ask(
+    proxy: ModelProxy,
+    path: str = "/v1/messages",
+    body: object = MESSAGE,
+    method: str = "POST",
+    headers: dict[str, str] | None = None,
+) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(proxy.host, timeout=10)
+    content = json.dumps(body).encode() if method == "POST" else None
+    connection.request(method, path, content, {"x-api-key": proxy.token} if headers is None else headers)
+    answer = connection.getresponse()
+    told = answer.read()
+    connection.close()
+    return answer.status, told
+
+
+CALLS: dict[str, tuple[str, object]] = {
+    "anthropic": ("/v1/messages?beta=true", MESSAGE),
+    "openai": ("/v1/responses", {"model": "gpt-5.1-codex", "stream": True, "input": []}),
+    "google": ("/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse", {"contents": []}),
+    "deepseek": ("/v1/chat/completions", {"model": "deepseek-coder", "stream": True, "messages": []}),
+    "xai": ("/v1/chat/completions", {"model": "grok", "messages": []}),
+}
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_tokens_are_counted_from_each_providers_answer(provider: ModelServer, name: str) -> None:
+    path, body = CALLS[name]
+    with serving(provider.url, name) as proxy:
+        status, told = ask(proxy, path, body)
+    assert status == 200
+    assert b"written" in told
+    assert proxy.meter.tokens == Tokens(input=INPUT, cached=CACHED, output=OUTPUT)
+    assert proxy.meter.calls == 1
+
+
+def test_the_provider_gets_the_key_and_never_the_token(provider: ModelServer) -> None:
+    with serving(provider.url) as proxy:
+        ask(proxy, headers={"x-api-key": proxy.token, "anthropic-version": "2023-06-01", "Cookie": "session=1"})
+        seen = provider.seen[-1]
+    assert seen.headers["x-api-key"] == KEY
+    assert seen.headers["anthropic-version"] == "2023-06-01"
+    assert proxy.token not in str(seen)
+    assert "cookie" not in seen.headers
+
+
+def test_a_token_in_the_query_is_taken_out(provider: ModelServer) -> None:
+    path, body = CALLS["google"]
+    with serving(provider.url, "google") as proxy:
+        assert ask(proxy, f"{path}&key={proxy.token}", body, headers={})[0] == 200
+        assert provider.seen[-1].path == path
+
+
+@pytest.mark.parametrize("token", ["", "another-runs-token", KEY])
+def test_without_the_runs_token_nothing_reaches_the_provider(provider: ModelServer, token: str) -> None:
+    before = len(provider.seen)
+    with serving(provider.url) as proxy:
+        status, told = ask(proxy, headers={"x-api-key": token})
+    assert (status, len(provider.seen)) == (401, before)
+    assert KEY.encode() not in told
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/organizations/api_keys"),
+        ("POST", "/v1/files"),
+        ("POST", "/v1/messages/batches"),
+        ("POST", "/v1/messages/../files"),
+        ("POST", "/v1/messages/"),
+        ("GET", "/v1/messages"),
+        ("GET", "/"),
+    ],
+)
+def test_other_calls_of_the_provider_are_refused(provider: ModelServer, method: str, path: str) -> None:
+    before = len(provider.seen)
+    with serving(provider.url) as proxy:
+        assert ask(proxy, path, method=method)[0] == 404
+    assert len(provider.seen) == before
+
+
+@pytest.mark.parametrize("target", ["http://169.254.169.254/latest/meta-data/", "https://example.org/v1/messages"])
+def test_the_proxy_leads_to_no_other_host(provider: ModelServer, target: str) -> None:
+    with serving(provider.url) as proxy:
+        assert ask(proxy, target)[0] == 421
+        assert ask(proxy, "/v1/messages", headers={"Host": "evil.example", "x-api-key": proxy.token})[0] == 421
+        with socket.create_connection(("127.0.0.1", int(proxy.host.rpartition(":")[2])), timeout=10) as raw:
+            raw.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n")
+            assert b" 501 " in raw.recv(1024)
+
+
+def test_the_proxy_listens_on_loopback_only(provider: ModelServer) -> None:
+    with serving(provider.url) as proxy:
+        assert proxy.url.startswith("http://127.0.0.1:")
+        with socket.socket() as other:
+            other.bind(("127.0.0.2", int(proxy.host.rpartition(":")[2])))  # free: it does not listen on all addresses
+
+
+def test_a_rotated_key_is_used_without_a_redeploy(provider: ModelServer) -> None:
+    keys = Keys()
+    with serving(provider.url, keys=keys, first="the-key-before") as proxy:
+        assert [ask(proxy)[0], ask(proxy)[0]] == [200, 200]
+    assert keys.reads == 1
+    assert proxy.meter.calls == 2
+
+
+def test_a_key_that_the_provider_rejects_is_told_once_and_not_tried_again(provider: ModelServer) -> None:
+    keys = Keys(current="rejected")
+    with serving(provider.url, keys=keys, first="rejected") as proxy:
+        status, told = ask(proxy)
+    assert status == 400  # a 401 would make CLIs try again for minutes
+    assert b"anthropic rejects the key" in told
+    assert (proxy.meter.rejections, proxy.meter.calls) == (1, 0)
+
+
+def test_a_spent_budget_refuses_further_calls(provider: ModelServer) -> None:
+    with serving(provider.url, budget=INPUT + OUTPUT) as proxy:
+        assert ask(proxy)[0] == 200
+        status, told = ask(proxy)
+    assert (status, proxy.meter.refused) == (400, 1)
+    assert b"budget" in told
+    assert proxy.meter.tokens.total == INPUT + OUTPUT
+
+
+def test_a_stream_arrives_as_it_is_sent(provider: ModelServer) -> None:
+    with serving(provider.url) as proxy:
+        direct = http.client.HTTPConnection(provider.url.removeprefix("http://"), timeout=10)
+        direct.request("POST", "/v1/messages", json.dumps(MESSAGE), {"x-api-key": KEY})
+        assert ask(proxy)[1] == direct.getresponse().read()
+        direct.close()
+
+
+def test_a_chunked_request_is_understood(provider: ModelServer) -> None:
+    content = json.dumps(MESSAGE).encode()
+    with serving(provider.url) as proxy:
+        connection = http.client.HTTPConnection(proxy.host, timeout=10)
+        connection.request(
+            "POST", "/v1/messages", iter([content[:10], content[10:]]), {"x-api-key": proxy.token}, encode_chunked=True
+        )
+        assert connection.getresponse().status == 200
+        connection.close()
+    assert provider.seen[-1].body == MESSAGE
+
+
+@pytest.mark.parametrize("body", ["text", ["a", "list"]])
+def test_a_body_that_is_no_object_is_refused(provider: ModelServer, body: object) -> None:
+    with serving(provider.url) as proxy:
+        assert ask(proxy, body=body)[0] == 400
+
+
+def test_a_provider_out_of_reach_is_a_bad_gateway() -> None:
+    with serving("http://127.0.0.1:1") as proxy:
+        status, told = ask(proxy)
+    assert (status, KEY.encode() in told) == (502, False)
+
+
+def test_neither_key_nor_token_nor_text_is_logged(provider: ModelServer, capsys: pytest.CaptureFixture[str]) -> None:
+    path, body = CALLS["google"]
+    with serving(provider.url, "google", first="the-key-before") as proxy:
+        ask(proxy, f"{path}&key={proxy.token}", body, headers={})
+        ask(proxy, "/elsewhere?key=" + proxy.token)
+    told = "".join(capsys.readouterr())
+    assert "model call" in told
+    assert not [secret for secret in (KEY, "the-key-before", proxy.token, "written") if secret in told]
+
+
+def access(agent: Agent, key: ModelKey | None) -> AbstractContextManager[object]:
+    return model_access(agent, key, upstream=None, budget=None)
+
+
+def key(*, own: bool) -> ModelKey:
+    return ModelKey("ANTHROPIC_API_KEY", KEY, Keys().read, own=own)
+
+
+def test_the_agent_is_given_a_token_in_place_of_the_key() -> None:
+    with model_access(Agent.CLAUDE, key(own=True), upstream=None, budget=None) as given:
+        assert given.base_url is not None
+        assert set(given.environment) == {"ANTHROPIC_API_KEY"}
+        assert KEY not in given.environment.values()
+
+
+def test_an_agent_without_any_key_is_refused_by_name() -> None:
+    with (
+        pytest.raises(ModelKeyError, match=r"no key of google.*GOOGLE_API_KEY or GEMINI_API_KEY"),
+        access(Agent.GEMINI, None),
+    ):
+        pass
+
+
+def test_a_cli_that_takes_no_base_url_runs_with_a_tenants_own_key_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = replace(CATALOGUE[Agent.CLAUDE], takes_base_url=False)
+    monkeypatch.setitem(CATALOGUE, Agent.CLAUDE, entry)
+    with (
+        pytest.raises(ModelKeyError, match="store a key of your own as secret ANTHROPIC_API_KEY"),
+        access(Agent.CLAUDE, key(own=False)),
+    ):
+        pass
+    with model_access(Agent.CLAUDE, key(own=True), upstream=None, budget=None) as given:
+        assert (given.environment, given.base_url) == ({"ANTHROPIC_API_KEY": KEY}, None)

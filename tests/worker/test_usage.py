@@ -1,0 +1,115 @@
+"""What a run used: providers' counts in all their forms, prices, and the compute that is paid for."""
+
+import json
+
+import pytest
+
+from outpost.domain.agents import CATALOGUE, Agent
+from outpost.domain.dispatch import Status
+from outpost.domain.pricing import PRICES, Price, cost, price_of
+from outpost.domain.usage import Tokens, compute_seconds, tokens_of
+from outpost.names import Env
+from tests.worker.conftest import Platform
+from worker.usage import MAX_EVENT_BYTES, Meter, UsageReader
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        (
+            {
+                "input_tokens": 10,
+                "cache_read_input_tokens": 200,
+                "cache_creation_input_tokens": 30,
+                "output_tokens": 5,
+            },
+            Tokens(input=240, cached=200, cache_write=30, output=5),
+        ),
+        (
+            {"input_tokens": 240, "input_tokens_details": {"cached_tokens": 200}, "output_tokens": 5},
+            Tokens(240, 200, 0, 5),
+        ),
+        ({"prompt_tokens": 240, "completion_tokens": 5, "total_tokens": 245}, Tokens(240, 0, 0, 5)),
+        # xAI counts reasoning beside the completion.
+        ({"prompt_tokens": 240, "completion_tokens": 5, "total_tokens": 345}, Tokens(240, 0, 0, 105)),
+        (
+            {
+                "promptTokenCount": 240,
+                "cachedContentTokenCount": 40,
+                "candidatesTokenCount": 5,
+                "thoughtsTokenCount": 60,
+            },
+            Tokens(240, 40, 0, 65),
+        ),
+        ({}, Tokens()),
+        ({"input_tokens": "many", "output_tokens": -3}, Tokens()),
+    ],
+)
+def test_every_providers_count_is_read(usage: dict[str, object], tokens: Tokens) -> None:
+    assert tokens_of(usage) == tokens
+
+
+def test_a_stream_is_counted_however_it_is_cut() -> None:
+    events = [
+        {"type": "message_start", "message": {"usage": {"input_tokens": 7, "output_tokens": 1}}},
+        {"type": "content_block_delta", "delta": {"text": 'the word "usage" in a text'}},
+        {"type": "message_delta", "usage": {"output_tokens": 40, "input_tokens": None}},
+    ]
+    stream = b"".join(b"event: x\r\ndata: %b\r\n\r\n" % json.dumps(event).encode() for event in events)
+    for size in (1, 7, 1000):
+        reader = UsageReader("text/event-stream; charset=utf-8")
+        for start in range(0, len(stream), size):
+            reader.feed(stream[start : start + size])
+        assert reader.finish() == Tokens(input=7, output=40)
+
+
+def test_an_event_too_large_to_hold_is_passed_over_and_the_next_is_counted() -> None:
+    reader = UsageReader("text/event-stream")
+    reader.feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1))
+    reader.feed(b'x\ndata: {"usage": {"input_tokens": 3, "output_tokens": 4}}\n\n')
+    assert reader.finish() == Tokens(input=3, output=4)
+
+
+@pytest.mark.parametrize("body", [b"", b"usage", b"[1]", b'{"usage": 3}', b'{"usage": null}'])
+def test_an_answer_without_a_count_counts_nothing(body: bytes) -> None:
+    reader = UsageReader("application/json")
+    reader.feed(body)
+    assert reader.finish() == Tokens()
+
+
+def test_a_meter_adds_up_by_model() -> None:
+    meter = Meter()
+    meter.add("claude-opus-4-5-20251101", Tokens(input=1_000_000))
+    meter.add("claude-haiku-4-5-20251001", Tokens(output=1_000_000))
+    assert (meter.calls, meter.tokens, meter.cost) == (2, Tokens(input=1_000_000, output=1_000_000), 10.0)
+
+
+def test_cached_input_has_its_own_price() -> None:
+    price = Price(input=5, output=25, cached=0.5, cache_write=6.25)
+    assert price.of(Tokens(input=1_000_000, cached=400_000, cache_write=200_000)) == pytest.approx(2 + 0.2 + 1.25)
+
+
+def test_a_dated_model_has_the_price_of_its_name_and_a_longer_name_its_own() -> None:
+    assert price_of("claude-opus-4-5-20251101") is PRICES["claude-opus-4-5"]
+    assert price_of("gpt-5.1-codex-max") is PRICES["gpt-5.1-codex-max"]
+    assert price_of("claude-opus-4-50") is None
+
+
+def test_a_model_without_a_price_leaves_the_cost_open_and_no_call_costs_nothing() -> None:
+    assert cost({"claude-opus-4-5": Tokens(input=1), "a-model-of-tomorrow": Tokens(input=1)}) is None
+    assert cost({}) == 0
+
+
+def test_compute_is_counted_in_whole_vcpus_and_gigabytes() -> None:
+    assert compute_seconds(vcpu=2, memory_mib=4096, seconds=30) == (60, 120)
+
+
+def test_a_dispatch_tells_what_it_consumed(platform: Platform) -> None:
+    row = platform.run("true", {Env.CAPACITY: "spot"})
+    assert row.status is Status.SUCCESS
+    usage, size = row.usage, CATALOGUE[Agent.SHELL]
+    assert usage is not None
+    assert usage.capacity == "spot"
+    assert usage.vcpu_seconds >= usage.duration_seconds * size.cpu / 1024 > 0
+    assert usage.gb_seconds == pytest.approx(usage.vcpu_seconds * (size.memory / 1024) / (size.cpu / 1024), abs=0.01)
+    assert (usage.input_tokens, usage.model_calls, usage.model_cost_usd) == (0, 0, 0)
