@@ -3,7 +3,7 @@
 import os
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -17,6 +17,9 @@ from outpost.store.database import CLIENT_CONFIG
 from outpost.store.documents import Documents
 from outpost.v1.trail import Trail
 
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch.client import CloudWatchClient
+
 logger = Logger(service="migration_monitor")
 
 
@@ -25,13 +28,23 @@ def _documents() -> Documents:
     return Documents(boto3.client("s3", config=CLIENT_CONFIG), os.environ[Env.AUDIT_BUCKET])
 
 
+@cache
+def _trail() -> Trail:
+    return Trail(boto3.client("cloudtrail", config=CLIENT_CONFIG), boto3.client("ssm", config=CLIENT_CONFIG))
+
+
+@cache
+def _cloudwatch() -> "CloudWatchClient":
+    return boto3.client("cloudwatch", config=CLIENT_CONFIG)
+
+
 def _watch() -> Watch:
     host = _documents().read(V1Host, HOST)
     return Watch(
         documents=_documents(),
         sources=AccountSources(
-            cloudwatch=boto3.client("cloudwatch", config=CLIENT_CONFIG),
-            trail=Trail(boto3.client("cloudtrail", config=CLIENT_CONFIG), boto3.client("ssm", config=CLIENT_CONFIG)),
+            cloudwatch=_cloudwatch(),
+            trail=_trail(),
             load_balancer=os.environ[Env.LOAD_BALANCER],
             target_group=os.environ[Env.TARGET_GROUP],
             instance_id=host.value.instance_id if host else None,
@@ -46,7 +59,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     if state is None:
         return
     logger.info("tick", extra={"figures": state.figures.model_dump(mode="json"), "proposal": state.proposal})
-    boto3.client("cloudwatch", config=CLIENT_CONFIG).put_metric_data(
+    _cloudwatch().put_metric_data(
         Namespace=METRIC_NAMESPACE,
         MetricData=[
             {

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,17 @@ class World:
     key: str
     folder: Path
     ahead: timedelta = field(default_factory=timedelta)
+    folder_of_docs: Path = Path()
 
     def session(self, key_id: str = ROOT_KEY, key: str = ROOT_KEY) -> boto3.Session:
         return boto3.Session(aws_access_key_id=key_id, aws_secret_access_key=key, region_name=REGION)
 
+    @cached_property
+    def deployment(self) -> Deployment:
+        return Deployment.find("local", self.session())
+
     def context(self, run: str, *, session: boto3.Session | None = None, **fields: Any) -> Context:  # noqa: ANN401
-        deployment = Deployment.find("local", session or self.session())
+        deployment = Deployment.find("local", session) if session else self.deployment
         fields = {"operator": "tester", "url": self.url, "key": self.key, "now": self.now, **fields}
         return Context(deployment=deployment, run=run, **fields)
 
@@ -82,7 +88,7 @@ class World:
         self.host.switch(online=True)
         for script in (self.host.base / "scripts").glob(f"*{DISABLED}"):
             script.rename(script.with_name(script.name.removesuffix(DISABLED)))
-        deployment = Deployment.find("local", self.session())
+        deployment = self.deployment
         deployment.documents.replace(HOST, V1Host(instance_id=self.host.instance_id, region="us-east-1"))
         self.client("s3").delete_object(Bucket=deployment[MigrationOutput.AUDIT_BUCKET], Key=CURRENT_PLAN)
         value = V1Endpoint(instance_id=self.host.instance_id, region="us-east-1").model_dump_json(by_alias=True)

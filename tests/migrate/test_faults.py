@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -27,9 +28,7 @@ from outpost.migrate.steps.shadow import StoredPair
 from outpost.v1.layout import DISABLED, SCRIPTS
 
 World = Any
-SKIPPED = dict.fromkeys(
-    ("preflight", "audit", "archive", "shadow", "validate", "update-clients"), "tested elsewhere"
-)
+SKIPPED = dict.fromkeys(("preflight", "audit", "archive", "shadow", "validate", "update-clients"), "tested elsewhere")
 
 
 class Crash(BaseException):
@@ -150,18 +149,23 @@ def test_an_upload_that_is_cut_off_leaves_no_archive_that_looks_complete(
 def cutting_uploads(endpoint: str) -> Iterator[str]:
     """A way to S3 that breaks every upload of an archive in the middle."""
     target = urlsplit(endpoint)
-    server = socket.create_server(("127.0.0.1", 0))
+    server = Cutter(("127.0.0.1", 0), Cut)
+    server.target = (target.hostname, target.port)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
 
-    def serve() -> None:
-        while True:
-            try:
-                near, _ = server.accept()
-            except OSError:
-                return
-            threading.Thread(target=pass_on, args=(near,), daemon=True).start()
 
-    def pass_on(near: socket.socket) -> None:
-        with near, socket.create_connection((target.hostname, target.port)) as far:
+class Cutter(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    target: Any = None
+
+
+class Cut(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        near: socket.socket = self.request
+        with socket.create_connection(self.server.target) as far:  # type: ignore[attr-defined]
             threading.Thread(target=pump, args=(far, near), daemon=True).start()
             while data := near.recv(65_536):
                 if data.startswith(b"PUT") and b"/archive/" in data.split(b"\r\n", 1)[0]:
@@ -169,16 +173,13 @@ def cutting_uploads(endpoint: str) -> Iterator[str]:
                     return
                 far.sendall(data)
 
-    def pump(far: socket.socket, near: socket.socket) -> None:
-        try:
-            while data := far.recv(65_536):
-                near.sendall(data)
-        except OSError:
-            return
 
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"http://127.0.0.1:{server.getsockname()[1]}"
-    server.close()
+def pump(far: socket.socket, near: socket.socket) -> None:
+    try:
+        while data := far.recv(65_536):
+            near.sendall(data)
+    except OSError:
+        return
 
 
 def test_a_killed_process_is_resumed_by_another_and_keeps_what_was_compared(fresh: World, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """monitor: starts the window that the account's function samples, and reports where it stands."""
 
-from datetime import datetime
+import math
+from datetime import UTC, datetime
 
 from outpost.migrate.context import Context
 from outpost.migrate.reports import MonitoringReport
@@ -70,7 +71,10 @@ def _started(context: Context, template: Plan, now: datetime) -> Plan:
     running = context.documents.read(Plan, CURRENT_PLAN)
     if running and running.value.run == context.run:
         return running.value
-    plan = template.model_copy(update={"run": context.run, "started_at": now})
+    # Metrics come in whole periods of the clock: the window begins with the next one.
+    begin = math.ceil(now.timestamp() / template.period_seconds) * template.period_seconds
+    start_at = datetime.fromtimestamp(begin, tz=UTC)
+    plan = template.model_copy(update={"run": context.run, "started_at": start_at})
 
     def start() -> None:
         try:
@@ -78,7 +82,7 @@ def _started(context: Context, template: Plan, now: datetime) -> Plan:
         except DocumentChangedError:  # another operator started it in the same moment: then it runs
             return
 
-    context.change(f"Start monitoring: {plan.window_seconds / 3600:.2f} h from {now:%Y-%m-%d %H:%M:%S} UTC", start)
+    context.change(f"Start monitoring: {plan.window_seconds / 3600:.2f} h from {start_at:%Y-%m-%d %H:%M:%S} UTC", start)
     return plan
 
 

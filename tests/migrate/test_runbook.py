@@ -1,0 +1,45 @@
+"""The runbook's commands are run, in its order, against the demonstration host."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outpost.migrate.runner import NEEDS
+from tests.migrate.test_migration import outpost
+
+World = Any
+RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "migration-runbook.md"
+TEXT = RUNBOOK.read_text(encoding="utf-8")
+COMMANDS = [
+    line.removeprefix("$ ")
+    for block in re.findall(r"^```console\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+    for line in block.splitlines()
+]
+
+
+def test_the_runbook_names_every_step() -> None:
+    assert {step for step in NEEDS if f"outpost migrate {step}" not in TEXT} == set()
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_the_runbooks_commands_do_what_it_says(fresh: World, tmp_path: Path) -> None:
+    expected = {"rollback": 0, "decommission": 2, "verify": 1, "acceptance": 1, "report": 0}
+    for command in COMMANDS:
+        words = shlex.split(command)
+        if words[0] == "make":
+            continue
+        if "rollback" in words:
+            despite = [f"--despite={step}=a test" for step in ("update-clients", "shadow", "validate", "archive")]
+            moved = outpost(fresh, "migrate", *despite, "cutover")
+            assert moved.returncode == 0, moved.stderr
+        arguments = [str(tmp_path / word) if word.endswith(".html") else word for word in words[1:]]
+        done = outpost(fresh, *arguments)
+        step = next((word for word in words[2:] if word in expected), None)
+        assert done.returncode in ({0, 1, 2, 3} if step == "decommission" else {0, 1, 3}), (command, done.stderr)
+        if step is None:
+            assert done.returncode == 0, (command, done.stdout, done.stderr)
+    assert (tmp_path / "migration-report.html").stat().st_size > 5_000
