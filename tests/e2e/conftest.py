@@ -20,7 +20,7 @@ from outpost.domain.dispatch import Status
 from outpost.local.environment import LocalEnvironment
 from outpost.names import Output
 
-SCOPES = ["dispatch", "status", "list", "cancel"]
+SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]
 Found = TypeVar("Found")
 
 
