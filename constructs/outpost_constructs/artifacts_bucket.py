@@ -11,6 +11,8 @@ from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildca
 from outpost_constructs.environment_key import READ, WRITE, grant_key
 from outpost_constructs.translation import removal_policy
 
+CONTEXT = "context/*"
+"""Tenants' notes for agents: `context/<tenant>/<name>.md`. They never expire."""
 TENANTS = "tenants/*"
 """Objects of attempts: `tenants/<tenant>/dispatches/<id>/<attempt>/`."""
 
@@ -75,6 +77,14 @@ class ArtifactsBucket(s3.Bucket):
         return iam.Grant.add_to_principal(
             grantee=grantee, actions=list(actions), resource_arns=[self.arn_for_objects(TENANTS)]
         )
+
+    def grant_context(self, reader: iam.IGrantable, lister: iam.IGrantable) -> None:
+        """Allow reading the tenants' notes for agents, and listing names: the lister cannot open what it finds."""
+        acknowledge_wildcard(reader, f"{printed(self, self.bucket_arn)}/{CONTEXT}", NAMED_AT_RUN_TIME)
+        iam.Grant.add_to_principal(
+            grantee=reader, actions=["s3:GetObject"], resource_arns=[self.arn_for_objects(CONTEXT)]
+        )
+        iam.Grant.add_to_principal(grantee=lister, actions=["s3:ListBucket"], resource_arns=[self.bucket_arn])
 
     def grant_read_tenants(self, grantee: iam.IGrantable) -> None:
         """Allow reading what attempts left; without ListBucket a missing object would be answered 403, not 404."""

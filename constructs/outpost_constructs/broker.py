@@ -55,6 +55,7 @@ class Broker(Construct):
             grantee=self.function, actions=["sts:AssumeRole"], resource_arns=[self.attempt_role.role_arn]
         )
         artifacts.grant_tenants(self.attempt_role, "s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload")
+        artifacts.grant_context(reader=self.attempt_role, lister=self.function)
         tenant_secrets = self._tenant_secrets(config)
         for secret in providers:
             grant_secret(secret, self.attempt_role)

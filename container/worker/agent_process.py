@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from worker.isolation import Isolation, end_all, reap_orphans
+from worker.limits import DISK_RESERVE_BYTES, Limit, Watchdog
 from worker.lines import LineSplitter
 from worker.stop import Cause, StopSignal
 
@@ -33,6 +34,9 @@ class AgentCommand:
     directory: Path
     time_limit: float
     """Seconds."""
+    silence_limit: float | None = None
+    """Seconds without a line of output after which it is stopped."""
+    disk_reserve: int = DISK_RESERVE_BYTES
     stdin: Path | None = None
     """What the program reads from its standard input; None: nothing."""
 
@@ -44,14 +48,17 @@ class AgentEnd:
     exit_code: int
     """As a shell reports it: 128 + n when signal n ended it."""
     duration_seconds: float
-    timed_out: bool = False
+    limit: Limit | None = None
+    """The limit that it went over."""
     stopped: Cause | None = None
     out_of_memory: bool = False
+    disk_full: bool = False
+    """Whether the disk was full at its end."""
 
     @property
     def by_itself(self) -> bool:
         """Whether nothing stopped it."""
-        return self.stopped is None and not self.timed_out
+        return self.stopped is None and self.limit is None
 
 
 class StartError(Exception):
@@ -61,16 +68,21 @@ class StartError(Exception):
 def run_agent(
     command: AgentCommand, isolation: Isolation, stop: StopSignal, on_line: Callable[[str], object]
 ) -> AgentEnd:
-    """Run the agent to its end, its time limit, or the request to stop. Raises `StartError`, `IsolationError`."""
+    """Run the agent to its end, one of its limits, or the request to stop. Raises `StartError`, `IsolationError`."""
     kills_before = _out_of_memory_kills()
     started = time.monotonic()
     process = _start(command, isolation)
     assert process.stdout is not None  # noqa: S101 - it was started with a pipe
-    reader = threading.Thread(target=_read, args=(process.stdout, on_line), name="agent-output", daemon=True)
+    watchdog = Watchdog(command.time_limit, command.silence_limit, command.directory, command.disk_reserve)
+
+    def hear(line: str) -> None:
+        watchdog.heard()
+        on_line(line)
+
+    reader = threading.Thread(target=_read, args=(process.stdout, hear), name="agent-output", daemon=True)
     reader.start()
-    ended_alone = _watch(process, stop, started + command.time_limit)
-    stopped = None if ended_alone else stop.cause
-    if not ended_alone:
+    stopped, limit = _watch(process, stop, watchdog)
+    if stopped or limit:
         _ask_to_end(process, isolation, stop)
     end_all(isolation, keep=process.pid)
     exit_code = process.wait()
@@ -79,9 +91,10 @@ def run_agent(
     return AgentEnd(
         exit_code=exit_code if exit_code >= 0 else 128 - exit_code,
         duration_seconds=round(duration, 3),
-        timed_out=not ended_alone and stopped is None,
+        limit=limit,
         stopped=stopped,
         out_of_memory=_out_of_memory_kills() > kills_before,
+        disk_full=watchdog.disk_is_full(),
     )
 
 
@@ -101,14 +114,16 @@ def _start(command: AgentCommand, isolation: Isolation) -> subprocess.Popen[byte
         raise StartError(f"The agent could not be started: {error.strerror}") from error
 
 
-def _watch(process: subprocess.Popen[bytes], stop: StopSignal, deadline: float) -> bool:
-    """Wait for the end; say whether the agent ended by itself."""
+def _watch(process: subprocess.Popen[bytes], stop: StopSignal, watchdog: Watchdog) -> tuple[Cause | None, Limit | None]:
+    """Wait for the end, or for what must end the agent."""
     while process.poll() is None:
         reap_orphans(keep=process.pid)
-        if stop.cause is not None or time.monotonic() >= deadline:
-            return False
+        if stop.cause is not None:
+            return stop.cause, None
+        if limit := watchdog.exceeded():
+            return None, limit
         stop.wait(_POLL_SECONDS)
-    return True
+    return None, None
 
 
 def _ask_to_end(process: subprocess.Popen[bytes], isolation: Isolation, stop: StopSignal) -> None:

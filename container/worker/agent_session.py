@@ -85,6 +85,7 @@ class AgentSession:
             environment={**self._base_environment(), **invocation.environment, **self._environment},
             directory=workspace.path,
             time_limit=spec.timeout_seconds,
+            silence_limit=self._assignment.no_progress_seconds,
             stdin=invocation.stdin,
         )
 
@@ -108,6 +109,7 @@ class AgentSession:
             "HOME": str(self._workspace.home),
             "TMPDIR": str(self._workspace.scratch),
             "USER": "agent",
+            "OUTPOST_CONTEXT": str(self._workspace.context_file),
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             "GIT_TERMINAL_PROMPT": "0",

@@ -28,6 +28,7 @@ from worker.agent_session import AgentSession
 from worker.archive import Archive, ArchiveError, ArchiveFullError
 from worker.broker import Broker, BrokerError
 from worker.collect import CollectError, Collector, Patch
+from worker.context import Context, lay_out_context
 from worker.isolation import Isolation, IsolationError, end_all
 from worker.lease import Lease
 from worker.lines import lines_of
@@ -77,6 +78,7 @@ class Attempt:
         self._started_at: datetime | None = None
         self._end: AgentEnd | None = None
         self._patch: Patch | None = None
+        self._context: Context | None = None
         self._agent = AgentSession(assignment, settings, self._workspace, self._store, self._learn_key)
 
     def run(self) -> int:
@@ -130,6 +132,10 @@ class Attempt:
         else:
             self._tell(f"cloning {spec.repo}" if spec.repo else "preparing an empty repository")
             self._workspace.prepare(spec, self._assignment.task, self._stop)
+        self._context = lay_out_context(self._workspace, self._store, self._assignment, Scrubber(self._known))
+        record = self._context.record
+        if record.notes:
+            self._tell(f"context: {record.used_tokens} of {record.budget_tokens} tokens, {len(record.notes)} notes")
         self._agent.prepare(self._secrets)
         self._tell(f"workspace ready at {self._workspace.commit_before or 'no commit'}")
 
@@ -214,6 +220,8 @@ class Attempt:
         self._log.close(seconds)
         if self._end is not None:
             self._store.put_file(Artifact.OUTPUT, self._workspace.private / "output.log")
+        if self._context is not None and self._context.record.notes:
+            self._store.put_file(Artifact.CONTEXT, self._context.file)
         if self._patch is not None and not self._patch.withheld:
             self._store.put_file(Artifact.PATCH, self._patch.file)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from outpost.domain.dispatch import Status
 from outpost.domain.reasons import Reason, ReasonCode
 from worker.agent_process import AgentEnd
+from worker.limits import Limit
 from worker.stop import Cause
 from worker.usage import Meter
 
@@ -29,6 +30,21 @@ def cancelled() -> Outcome:
     return Outcome(Status.CANCELLED, Reason.of(ReasonCode.CANCELLED_BY_USER, "Cancelled on request."))
 
 
+_LIMITS: dict[Limit, tuple[Status, ReasonCode, str]] = {
+    Limit.TIME: (
+        Status.TIMEOUT,
+        ReasonCode.TIME_LIMIT,
+        "The agent ran longer than its limit of {:.0f} s and was stopped.",
+    ),
+    Limit.SILENCE: (
+        Status.FAILED,
+        ReasonCode.NO_PROGRESS,
+        "The agent printed nothing for too long and was stopped.",
+    ),
+    Limit.DISK: (Status.FAILED, ReasonCode.DISK_FULL, "The agent filled the disk and was stopped."),
+}
+
+
 def judge(end: AgentEnd, time_limit: float, meanings: Mapping[int, str]) -> Outcome:
     """Return what the agent's end means. The exit code counts before any other sign, and 0 is a success.
 
@@ -36,16 +52,24 @@ def judge(end: AgentEnd, time_limit: float, meanings: Mapping[int, str]) -> Outc
     """
     if end.stopped is Cause.CANCELLED:
         return replace(cancelled(), exit_code=end.exit_code)
-    if end.timed_out:
-        message = f"The agent ran longer than its limit of {time_limit:.0f} s and was stopped."
-        return Outcome(Status.TIMEOUT, Reason.of(ReasonCode.TIME_LIMIT, message), end.exit_code)
+    if end.limit is not None:
+        status, code, message = _LIMITS[end.limit]
+        return Outcome(status, Reason.of(code, message.format(time_limit)), end.exit_code)
     if end.exit_code == 0:
         return Outcome(Status.SUCCESS, Reason.of(ReasonCode.COMPLETED, "The agent ended with exit code 0."), 0)
-    if end.exit_code == 137 and end.out_of_memory:
-        return failed(ReasonCode.OUT_OF_MEMORY, "The agent was killed for want of memory.", end.exit_code)
+    if shortage := _shortage(end):
+        return failed(*shortage, end.exit_code)
     meaning = f": {meanings[end.exit_code]}" if end.exit_code in meanings else ""
     message = f"The agent ended with exit code {end.exit_code}{meaning}."
     return failed(ReasonCode.AGENT_EXIT_NONZERO, message, end.exit_code)
+
+
+def _shortage(end: AgentEnd) -> tuple[ReasonCode, str] | None:
+    if end.out_of_memory:
+        return ReasonCode.OUT_OF_MEMORY, "A process of the agent was killed for want of memory."
+    if end.disk_full:
+        return ReasonCode.DISK_FULL, "The agent failed, and the disk was full."
+    return None
 
 
 def with_the_agents_word(outcome: Outcome, failure: str | None, meter: Meter) -> Outcome:

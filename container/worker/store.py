@@ -67,6 +67,13 @@ class AttemptStore:
         except (BotoCoreError, ClientError) as error:
             raise DownloadError(f"{key} was not read ({type(error).__name__})") from error
 
+    def read_beginning(self, key: str, size: int) -> bytes:
+        """Read the first `size` bytes of an object that the assignment names. Raises `DownloadError`."""
+        try:
+            return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read(size)
+        except (BotoCoreError, ClientError) as error:
+            raise DownloadError(f"{key} was not read ({type(error).__name__})") from error
+
     def put_chunk(self, number: int, body: bytes) -> None:
         """Store log chunk `number`. Raises `UploadError`, and what `check` raises."""
         self._put(chunk_key(self._prefix, number), body, "application/x-ndjson")

@@ -41,6 +41,7 @@ class Workspace:
         self.scratch = self.root / "tmp"
         self.git_dir = self.root / "repository" / ".git"
         self.task_file = self.root / "task"
+        self.context_file = self.root / "context.md"
         self.private = self.root / "harness"
         """Not the agent's to read."""
         self.private.mkdir(mode=0o700)

@@ -22,6 +22,7 @@ from outpost.domain.protocol import (
     StartedRequest,
 )
 from outpost.domain.workspaces import QUOTAS, room
+from outpost.store.artifacts import Artifacts
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import ConflictError
 from outpost.store.dispatches import Dispatches
@@ -53,6 +54,7 @@ class Broker:
     workers: Workers
     tenants: Tenants
     workspaces: Workspaces
+    artifacts: Artifacts
     credentials: AttemptCredentials
     launches: Launches
     agents: Mapping[Agent, AgentSettings]
@@ -144,6 +146,10 @@ class Broker:
             prefix=attempt_prefix(row.tenant_id, row.id, row.attempt),
             secrets=secrets,
             token_budget=self.agents[row.spec.agent].token_budget,
+            context=self.artifacts.context_keys(row.tenant_id) if row.spec.kind == "task" else (),
+            no_progress_seconds=(
+                self.agents[row.spec.agent].no_progress_seconds or CATALOGUE[row.spec.agent].no_progress_seconds
+            ),
             workspace_room=self._room(row),
             credentials=self.credentials.mint(row, _arns(secrets)),
         )

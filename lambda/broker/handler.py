@@ -11,6 +11,7 @@ from broker.broker import Broker
 from outpost.domain.ids import now
 from outpost.domain.protocol import REQUEST, ClaimAnswer, LeaseAnswer
 from outpost.names import Env
+from outpost.store.artifacts import Artifacts
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
@@ -32,6 +33,7 @@ def _broker() -> Broker:
         workers=Workers(database, dispatches),
         tenants=Tenants(database),
         workspaces=Workspaces(database),
+        artifacts=Artifacts.from_environment(),
         credentials=AttemptCredentials.from_environment(),
         launches=Launches(database),
         agents=agents_from_environment(),

@@ -38,6 +38,8 @@ class CatalogueEntry:
     """Variables that the CLI reads its (dummy) token from."""
     cpu: int
     memory: int
+    no_progress_seconds: int = 1_800
+    """How long it may print nothing before it counts as stuck; an environment may configure another time."""
     takes_base_url: bool = True
     """Whether the CLI can be told where its provider is. If not, it runs with a tenant's own key only."""
 
@@ -50,7 +52,7 @@ CATALOGUE: dict[Agent, CatalogueEntry] = {
         CatalogueEntry(Agent.GEMINI, "google", ("GOOGLE_API_KEY", "GEMINI_API_KEY"), 1024, 2048),
         CatalogueEntry(Agent.AIDER, "deepseek", ("DEEPSEEK_API_KEY",), 512, 1024),
         CatalogueEntry(Agent.GROK, "xai", ("XAI_API_KEY", "GROK_API_KEY"), 1024, 2048),
-        CatalogueEntry(Agent.SHELL, None, (), 256, 512),
+        CatalogueEntry(Agent.SHELL, None, (), 256, 512, no_progress_seconds=3_600),
     )
 }
 
@@ -101,6 +103,8 @@ class AgentSettings(BaseModel):
     family: str
     """Task definition family: RunTask takes its latest active revision."""
     provider_secret_arn: str | None = None
+    no_progress_seconds: int | None = Field(default=None, ge=1)
+    """How long the agent may print nothing; None: the catalogue's."""
     token_budget: int | None = Field(default=None, ge=1)
     """Tokens, in and out, that one dispatch may use; None: no limit."""
 

@@ -17,11 +17,13 @@ class Artifact(StrEnum):
     PATCH = "changes.patch"
     SUMMARY = "summary.json"
     WORKSPACE = "workspace.tar.zst"
+    CONTEXT = "context.json"
 
     @property
     def type(self) -> str:
         """The artifact's type in the API."""
-        return {"output.log": "output", "changes.patch": "patch", "summary.json": "metadata"}.get(self, "workspace")
+        types = {"output.log": "output", "changes.patch": "patch", "workspace.tar.zst": "workspace"}
+        return types.get(self, "metadata")
 
 
 def attempt_prefix(tenant_id: str, dispatch_id: str, attempt: int) -> str:

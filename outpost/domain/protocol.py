@@ -115,6 +115,10 @@ class Assignment(_Message):
     """Name of a variable -> ARN of the secret that holds its value."""
     token_budget: int | None = None
     """Tokens, in and out, after which the agent's model calls are refused."""
+    context: tuple[str, ...] = ()
+    """Keys of the tenant's notes for agents."""
+    no_progress_seconds: int | None = None
+    """How long the agent may print nothing; None: as long as it likes."""
     workspace_room: int | None = None
     """Bytes that the persistent workspace's archive may take; None without one."""
     credentials: Credentials

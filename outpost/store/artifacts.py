@@ -10,12 +10,17 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from outpost.domain.artifacts import Artifact, LogLine, Summary, attempt_prefix, chunk_key
+from outpost.domain.context import context_prefix
 from outpost.domain.dispatch import Dispatch
 from outpost.names import Env
 from outpost.store.database import CLIENT_CONFIG
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
+
+
+MOST_NOTES = 50
+"""Even one line of each would fill the largest budget."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,12 @@ class Artifacts:
         answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
         sizes = {found["Key"].removeprefix(prefix): found["Size"] for found in answer.get("Contents", [])}
         return [Stored(artifact, sizes[artifact]) for artifact in Artifact if artifact in sizes]
+
+    def context_keys(self, tenant_id: str) -> tuple[str, ...]:
+        """Return the keys of the tenant's notes for agents, as many as can matter."""
+        prefix = context_prefix(tenant_id)
+        answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/", MaxKeys=MOST_NOTES)
+        return tuple(found["Key"] for found in answer.get("Contents", []) if found["Key"].endswith(".md"))
 
     def presign(self, key: str, seconds: int) -> str:
         """Return a URL that downloads one object for `seconds`, at most as long as our own credentials live."""

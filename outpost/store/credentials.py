@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from outpost.domain.artifacts import attempt_prefix, promoted_patch
+from outpost.domain.context import context_prefix
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.protocol import Credentials
 from outpost.names import Env
@@ -63,6 +64,9 @@ def session_policy(bucket: str, row: Dispatch, secret_arns: list[str]) -> dict[s
         # The bucket's key, where there is one: the role's own policy names it.
         {"Effect": "Allow", "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": "*"},
     ]
+    if not row.spec.promotes:
+        notes = f"arn:aws:s3:::{bucket}/{context_prefix(row.tenant_id)}*"
+        statements.append({"Effect": "Allow", "Action": "s3:GetObject", "Resource": notes})
     if row.spec.promotes:
         patch = promoted_patch(row.tenant_id, row.spec.promotes)
         statements.append({"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/{patch}"})

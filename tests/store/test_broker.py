@@ -9,7 +9,8 @@ import boto3
 import pytest
 
 from broker.broker import LINGER, Broker, retires
-from outpost.domain.dispatch import Lease, Status
+from outpost.domain.agents import Agent
+from outpost.domain.dispatch import Lease, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Lose
 from outpost.domain.protocol import (
@@ -20,13 +21,17 @@ from outpost.domain.protocol import (
     LeaseAnswer,
     RenewRequest,
     ReportRequest,
+    SavedRequest,
     StartedRequest,
 )
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.workspaces import QUOTAS, Workspace, expiry
+from outpost.store.artifacts import Artifacts
 from outpost.store.credentials import AttemptCredentials, session_policy
 from outpost.store.database import Database
 from outpost.store.launches import Launches
 from outpost.store.workers import WorkerState
+from outpost.store.workspaces import Workspaces
 
 Store = Any
 TRUST = {
@@ -41,7 +46,18 @@ def broker(store: Store, database: Database) -> Iterator[Broker]:
     name = f"attempt-{new_id()}"
     arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
     credentials = AttemptCredentials(boto3.client("sts"), arn, "artifacts")
-    yield Broker(store.dispatches, store.workers, store.tenants, credentials, Launches(database), store.agents, now)
+    boto3.client("s3").create_bucket(Bucket="artifacts")
+    yield Broker(
+        dispatches=store.dispatches,
+        workers=store.workers,
+        tenants=store.tenants,
+        workspaces=Workspaces(database),
+        artifacts=Artifacts(boto3.client("s3"), "artifacts"),
+        credentials=credentials,
+        launches=Launches(database),
+        agents=store.agents,
+        now=now,
+    )
     iam.delete_role(RoleName=name)
 
 
@@ -185,3 +201,38 @@ def test_idle_workers_beyond_the_warm_target_leave_after_a_little(store: Store) 
     assert not retires(young, [old, young], 0, now())
     assert not retires(old, [old, young], 2, now())
     assert retires(old, [old, young], 1, now())
+
+
+def test_an_assignment_names_the_tenants_notes_and_no_others(store: Store, broker: Broker) -> None:
+    s3 = boto3.client("s3")
+    for key in ("context/acme/10-style.md", "context/acme/notes.txt", "context/acme/deep/x.md", "context/globex/10.md"):
+        s3.put_object(Bucket="artifacts", Key=key, Body=b"note")
+    store.dispatch()
+    assert assigned(broker).context == ("context/acme/10-style.md",)
+
+
+def test_an_attempt_may_read_its_tenants_notes_only(store: Store) -> None:
+    policy = json.dumps(session_policy("artifacts", store.dispatch(), []))
+    assert "artifacts/context/acme/*" in policy
+    assert "artifacts/context/*" not in policy
+
+
+def test_only_the_live_holder_of_a_workspace_accounts_for_its_size(
+    store: Store, broker: Broker, database: Database
+) -> None:
+    id_, at = new_id(), now()
+    row = store.dispatch().model_copy(
+        update={"spec": Spec(agent=Agent.SHELL, workspace_mode="persistent", workspace_id=id_), "id": new_id()}
+    )
+    made = Workspace(id=id_, tenant_id="acme", created_at=at, used_at=at, expires_at=expiry(at), dispatch_id=row.id)
+    store.dispatches.create(row, "echo hello", 10**6, workspace=broker.workspaces.creating(made))
+    while (assignment := assigned(broker)).dispatch_id != row.id:
+        pass
+    assert assignment.workspace_room == QUOTAS["free"].size_bytes
+    request = SavedRequest(dispatch_id=row.id, lease=assignment.lease, size_bytes=42)
+    stale = request.model_copy(update={"lease": Lease(worker_id="other", token=1)})
+    assert broker.answer(stale) == LeaseAnswer(live=False)
+    assert broker.answer(request) == LeaseAnswer(live=True)
+    found = broker.workspaces.get("acme", id_)
+    assert found is not None
+    assert found.size_bytes == 42

@@ -13,6 +13,7 @@ from outpost.domain.dispatch import Lease, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest, ReportRequest
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.store.artifacts import Artifacts
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
 from outpost.store.launches import Launches
@@ -32,11 +33,13 @@ def broker(store: Store, database: Database) -> Iterator[Broker]:
     name = f"attempt-{new_id()}"
     arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
     credentials = AttemptCredentials(boto3.client("sts"), arn, "artifacts")
+    boto3.client("s3").create_bucket(Bucket="artifacts")
     yield Broker(
         dispatches=store.dispatches,
         workers=store.workers,
         tenants=store.tenants,
         workspaces=Workspaces(database),
+        artifacts=Artifacts(boto3.client("s3"), "artifacts"),
         credentials=credentials,
         launches=Launches(database),
         agents=store.agents,

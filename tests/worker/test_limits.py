@@ -1,0 +1,69 @@
+"""The limits that end an agent: silence, disk; and what the end is called."""
+
+from pathlib import Path
+
+import pytest
+
+from outpost.domain.dispatch import Status
+from outpost.domain.reasons import ReasonCode
+from worker.agent_process import AgentCommand, AgentEnd, run_agent
+from worker.isolation import NoIsolation, adopt_orphans
+from worker.limits import Limit
+from worker.outcome import judge
+from worker.stop import StopSignal
+
+
+@pytest.fixture(autouse=True)
+def orphans() -> None:
+    adopt_orphans()
+
+
+def run(folder: Path, script: str, **limits: float) -> AgentEnd:
+    command = AgentCommand(
+        argv=["bash", "-c", script],
+        environment={"PATH": "/usr/bin:/bin"},
+        directory=folder,
+        time_limit=limits.get("time_limit", 60),
+        silence_limit=limits.get("silence_limit"),
+        disk_reserve=int(limits.get("disk_reserve", 0)),
+    )
+    return run_agent(command, NoIsolation(), StopSignal(), lambda _: None)
+
+
+def test_an_agent_that_says_nothing_is_stopped(tmp_path: Path) -> None:
+    end = run(tmp_path, "echo begins; sleep 600", silence_limit=0.5)
+    assert (end.limit, end.by_itself) == (Limit.SILENCE, False)
+
+
+def test_an_agent_that_goes_on_speaking_is_not_silent(tmp_path: Path) -> None:
+    end = run(tmp_path, "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n; sleep 0.2; done", silence_limit=1.5)
+    assert (end.limit, end.exit_code) == (None, 0)
+
+
+def test_an_agent_that_fills_the_disk_is_stopped_while_there_is_room_for_the_results(tmp_path: Path) -> None:
+    end = run(tmp_path, "sleep 600", disk_reserve=2**62)
+    assert (end.limit, end.disk_full) == (Limit.DISK, True)
+
+
+def test_of_time_and_silence_the_first_to_pass_counts(tmp_path: Path) -> None:
+    assert run(tmp_path, "sleep 600", time_limit=0.2, silence_limit=5).limit is Limit.TIME
+
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "code"),
+    [
+        (AgentEnd(143, 1.0, limit=Limit.SILENCE), Status.FAILED, ReasonCode.NO_PROGRESS),
+        (AgentEnd(0, 1.0, limit=Limit.SILENCE), Status.FAILED, ReasonCode.NO_PROGRESS),
+        (AgentEnd(143, 1.0, limit=Limit.DISK), Status.FAILED, ReasonCode.DISK_FULL),
+        (AgentEnd(143, 1.0, limit=Limit.TIME), Status.TIMEOUT, ReasonCode.TIME_LIMIT),
+        (AgentEnd(137, 1.0, out_of_memory=True), Status.FAILED, ReasonCode.OUT_OF_MEMORY),
+        (AgentEnd(1, 1.0, out_of_memory=True), Status.FAILED, ReasonCode.OUT_OF_MEMORY),
+        (AgentEnd(1, 1.0, disk_full=True), Status.FAILED, ReasonCode.DISK_FULL),
+        (AgentEnd(137, 1.0), Status.FAILED, ReasonCode.AGENT_EXIT_NONZERO),
+        (AgentEnd(0, 1.0, out_of_memory=True, disk_full=True), Status.SUCCESS, ReasonCode.COMPLETED),
+    ],
+)
+def test_each_end_has_its_own_reason(end: AgentEnd, status: Status, code: ReasonCode) -> None:
+    outcome = judge(end, 60, {})
+    assert (outcome.status, outcome.reason.code) == (status, code)
