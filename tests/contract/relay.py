@@ -9,10 +9,10 @@ from threading import Event, Thread
 
 import urllib3
 
-Spoilt = tuple[int, bytes]
-"""An answer that AWS did not give: status and body."""
-Fault = Callable[[], Spoilt | None]
-"""What happens to a call instead of, or before, reaching AWS: it may wait, answer, or return None to let it pass."""
+Answer = tuple[int, bytes, dict[str, str]]
+"""Status, body and headers."""
+Fault = Callable[[Callable[[], Answer]], Answer]
+"""What becomes of a call: given how to ask AWS, it returns what the service is told."""
 
 
 @dataclass
@@ -26,19 +26,31 @@ class Relay:
 
 
 def fails(code: str, status: int = 400) -> Fault:
-    """Answer with an error as DynamoDB and SQS spell it."""
+    """Answer with an error as DynamoDB and SQS spell it, and let nothing reach AWS."""
     body = f'{{"__type": "com.amazonaws#{code}", "message": "spoilt"}}'.encode()
-    return lambda: (status, body)
+    return lambda _: (status, body, {})
 
 
 def waits(release: Event) -> Fault:
-    """Answer nothing until released, then an error that nobody waits for any more."""
+    """Answer nothing until released; by then nobody waits any more."""
 
-    def wait() -> Spoilt:
+    def wait(_: Callable[[], Answer]) -> Answer:
         release.wait(30)
-        return 503, b""
+        return 503, b"", {}
 
     return wait
+
+
+def once(fault: Fault) -> Fault:
+    """Spoil the first call only."""
+    faults = [fault]
+    return lambda ask: faults.pop()(ask) if faults else ask()
+
+
+def loses_the_answer(ask: Callable[[], Answer]) -> Answer:
+    """Let AWS do it, and tell the service that it failed."""
+    ask()
+    return 500, b"", {}
 
 
 @contextmanager
@@ -84,8 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.way.made[operation] += 1
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.server.way.faults.get(operation)
-        spoilt = fault() if fault else None
-        status, body, headers = (*spoilt, {}) if spoilt else self._ask(sent)
+        status, body, headers = fault(lambda: self._ask(sent)) if fault else self._ask(sent)
         self.send_response_only(status)
         for name, value in headers.items():
             if name.lower() not in ("content-length", "transfer-encoding", "connection"):
@@ -96,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass  # noqa: N815 - the base class calls them so
 
-    def _ask(self, sent: bytes) -> tuple[int, bytes, dict[str, str]]:
+    def _ask(self, sent: bytes) -> Answer:
         url, headers = f"{self.server.way.endpoint}{self.path}", dict(self.headers.items())
         answer = self.server.aws.request(
             self.command, url, body=sent, headers=headers, retries=False, decode_content=False
