@@ -84,7 +84,9 @@ class Dispatch(_Model):
     queue_position: int | None = None
     expected_start_at: datetime | None = None
     created_at: datetime
+    provisioning_at: datetime | None = None
     running_at: datetime | None = None
+    completing_at: datetime | None = None
     ended_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     exit_code: int | None = None

@@ -142,7 +142,7 @@ READ, WRITE, DELETE = {"GetItem", "Query"}, {"PutItem", "UpdateItem"}, {"DeleteI
         ("SweepFunctionRole", "Workers", READ | WRITE),
         ("SweepFunctionRole", "Tenants", set()),
         ("ApiDefinitionTaskRole", "Dispatches", READ | WRITE),
-        ("ApiDefinitionTaskRole", "Tenants", READ | WRITE),
+        ("ApiDefinitionTaskRole", "Tenants", READ | WRITE | {"DeleteItem"}),  # names of secrets
         ("ApiDefinitionTaskRole", "Workers", READ),
         ("BrokerAttemptRole", "Dispatches", set()),
     ],
