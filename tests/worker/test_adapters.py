@@ -1,0 +1,184 @@
+"""What the adapters read from their CLIs' output; the lines are those that the pinned versions print."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from outpost.domain.agents import CATALOGUE, Agent
+from outpost.domain.providers import PROVIDERS
+from outpost.domain.usage import Tokens
+from worker.adapters import ADAPTERS
+from worker.adapters.base import Run, Said, Transcript
+
+RUN = Run(Path("/run/task"), Path("/run/home"), "a-model", "http://127.0.0.1:9")
+AIDER = """Warning: Input is not a terminal (fd=0).
+Aider v0.86.2
+Model: deepseek/deepseek-coder with diff edit format, prompt cache, infinite output
+Git repo: .git with 1 files
+Repo-map: using 4096 tokens, auto refresh
+
+The file is written.
+
+Tokens: 2.3k sent, 1.1k cache hit, 27 received. Cost: $0.00033 message, $0.00033 session.
+Applied edit to made.txt"""
+CLAUDE: list[dict[str, object]] = [
+    {"type": "system", "subtype": "init", "claude_code_version": "2.1.330", "model": "claude-opus-4-5", "tools": []},
+    {"type": "assistant", "message": {"content": [{"type": "tool_use", "name": "Bash", "input": {"command": "ls"}}]}},
+    {"type": "user", "message": {"content": [{"type": "tool_result", "content": "a\nb", "is_error": False}]}},
+    {"type": "assistant", "message": {"content": [{"type": "text", "text": "The file is written."}]}},
+    {
+        "type": "result",
+        "subtype": "success",
+        "is_error": False,
+        "num_turns": 2,
+        "result": "The file is written.",
+        "usage": {"input_tokens": 2000, "cache_read_input_tokens": 400, "output_tokens": 68},
+    },
+]
+CODEX: list[dict[str, object]] = [
+    {"type": "thread.started", "thread_id": "x"},
+    {"type": "item.started", "item": {"id": "1", "type": "command_execution", "command": "ls"}},
+    {"type": "item.completed", "item": {"id": "1", "type": "command_execution", "aggregated_output": "a\nb\n"}},
+    {"type": "item.completed", "item": {"id": "2", "type": "agent_message", "text": "The file is written."}},
+    {"type": "turn.completed", "usage": {"input_tokens": 2400, "cached_input_tokens": 400, "output_tokens": 68}},
+]
+GEMINI: list[dict[str, object]] = [
+    {"type": "init", "model": "gemini-3-flash-preview"},
+    {"type": "message", "role": "user", "content": "the task"},
+    {"type": "tool_use", "tool_name": "run_shell_command", "parameters": {"command": "ls"}},
+    {"type": "tool_result", "tool_id": "1", "status": "success", "output": "a\nb"},
+    {"type": "message", "role": "assistant", "content": "The file ", "delta": True},
+    {"type": "message", "role": "assistant", "content": "is written.", "delta": True},
+    {
+        "type": "result",
+        "status": "success",
+        "stats": {"input_tokens": 2400, "output_tokens": 68, "cached": 400, "duration_ms": 3},
+    },
+]
+GROK: list[dict[str, object]] = [
+    {"role": "user", "content": "the task"},
+    {
+        "role": "assistant",
+        "content": "Using tools to help you...",
+        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}],
+    },
+    {"role": "tool", "tool_call_id": "c", "content": "a\nb"},
+    {"role": "assistant", "content": "The file is written."},
+]
+
+
+def lines(events: list[dict[str, object]]) -> list[str]:
+    return [json.dumps(event) for event in events]
+
+
+OUTPUT = {
+    Agent.CLAUDE: (lines(CLAUDE), Tokens(2400, 400, 0, 68)),
+    Agent.CODEX: (lines(CODEX), Tokens(2400, 400, 0, 68)),
+    Agent.GEMINI: (lines(GEMINI), Tokens(2400, 400, 0, 68)),
+    Agent.AIDER: (AIDER.splitlines(), Tokens(2300, 0, 0, 27)),
+    Agent.GROK: (lines(GROK), None),
+}
+
+
+def read(agent: Agent, output: list[str]) -> tuple[list[Said], Transcript]:
+    transcript = ADAPTERS[agent].transcript()
+    said = [said for line in output for said in transcript.read(line)]
+    return [*said, *transcript.finish()], transcript
+
+
+@pytest.mark.parametrize("agent", OUTPUT)
+def test_a_run_is_told_to_people_with_progress_tokens_and_the_last_message(agent: Agent) -> None:
+    output, tokens = OUTPUT[agent]
+    said, transcript = read(agent, output)
+    text = "\n".join(one.text for one in said)
+    assert (transcript.final_message, transcript.tokens) == ("The file is written.", tokens)
+    assert transcript.failure is None
+    assert "The file is written." in text
+    assert "The file is written." in [one.text for one in said if one.progress]
+    if agent is not Agent.AIDER:
+        assert "ls" in text
+        assert "a\nb" in text
+        assert '{"type"' not in text
+
+
+FAILURES: dict[Agent, tuple[dict[str, object], str]] = {
+    Agent.CLAUDE: ({**CLAUDE[-1], "is_error": True, "subtype": "error_during_execution"}, "The file is written."),
+    Agent.CODEX: ({"type": "turn.failed", "error": {"message": "stream closed"}}, "stream closed"),
+    Agent.GEMINI: (
+        {
+            "type": "result",
+            "status": "error",
+            "error": {"message": "no"},
+            "stats": {"input_tokens": 0, "output_tokens": 0},
+        },
+        "no",
+    ),
+    Agent.GROK: (
+        {"role": "assistant", "content": "Sorry, I encountered an error: 404 not found"},
+        "Sorry, I encountered an error: 404 not found",
+    ),
+}
+
+
+@pytest.mark.parametrize("agent", FAILURES)
+def test_a_failure_that_the_cli_reports_is_noticed(agent: Agent) -> None:
+    event, failure = FAILURES[agent]
+    assert read(agent, lines([event]))[1].failure == failure
+
+
+def test_aider_is_not_done_when_its_model_failed_though_it_exits_with_0() -> None:
+    failed = [*AIDER.splitlines()[:5], "litellm.BadRequestError: no such model"]
+    assert read(Agent.AIDER, failed)[1].failure == "litellm.BadRequestError: no such model"
+    assert read(Agent.AIDER, [*failed, *AIDER.splitlines()[5:]])[1].failure is None  # a second try went well
+
+
+@pytest.mark.parametrize("agent", [Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.GROK])
+@pytest.mark.parametrize(
+    "line", ["plain text", "{", '{"type": 3}', '{"type": "item.completed"}', '{"role": "assistant"}', "[1]", '{"a": 1}']
+)
+def test_a_line_that_is_not_of_the_known_form_is_kept_or_ignored_and_never_an_error(agent: Agent, line: str) -> None:
+    said, _ = read(agent, [line])
+    assert [one.text for one in said] in ([line], [])
+
+
+@pytest.mark.parametrize("agent", [Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.GROK])
+def test_plain_text_between_events_is_kept(agent: Agent) -> None:
+    said, _ = read(agent, ["a warning", OUTPUT[agent][0][-1]])
+    assert said[0] == Said("a warning")
+
+
+def test_an_event_that_was_cut_into_pieces_is_read_whole() -> None:
+    text = "long } text } " * 4_000
+    line = json.dumps({"type": "assistant", "message": {"content": [{"type": "text", "text": text}]}})
+    pieces = [line[start : start + 16_384] for start in range(0, len(line), 16_384)]
+    assert len(pieces) > 3
+    assert read(Agent.CLAUDE, pieces)[0] == [Said(text, progress=True)]
+
+
+def test_pieces_whose_end_never_comes_are_kept_as_they_are() -> None:
+    said, _ = read(Agent.CLAUDE, ['{"type": "assis', "and then", json.dumps(CLAUDE[3])])
+    assert [one.text for one in said] == ['{"type": "assis', "and then", "The file is written."]
+
+
+@pytest.mark.parametrize("agent", Agent)
+def test_the_catalogue_and_the_adapters_agree(agent: Agent) -> None:
+    entry, adapter = CATALOGUE[agent], ADAPTERS[agent]
+    invocation = adapter.invocation(RUN)
+    told = " ".join([*invocation.argv, *invocation.environment.values()])
+    if entry.provider is None:
+        assert entry.token_variables == ()
+    else:
+        assert entry.provider in PROVIDERS
+        assert entry.token_variables
+        assert "a-model" in told
+        assert ("http://127.0.0.1:9" in told) is entry.takes_base_url
+        assert not set(invocation.environment) & set(entry.token_variables)
+
+
+@pytest.mark.parametrize("agent", Agent)
+def test_without_model_and_base_url_the_clis_own_defaults_hold(agent: Agent) -> None:
+    invocation = ADAPTERS[agent].invocation(Run(Path("/run/task"), Path("/run/home")))
+    told = " ".join([*invocation.argv, *invocation.environment.values()])
+    assert "None" not in told
+    assert "--model" not in told

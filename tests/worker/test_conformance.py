@@ -1,0 +1,212 @@
+"""The worker's contract with an agent's CLI, kept by every adapter, whatever the CLI does.
+
+`make test` runs every scenario with one adapter and every adapter with one scenario, `make test-full` all with all.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from outpost.domain.agents import CATALOGUE, Agent
+from outpost.domain.artifacts import Artifact, LogSource
+from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.reasons import ReasonCode
+from tests.worker.conftest import GitServer, Platform
+from worker.adapters import ADAPTERS
+from worker.adapters.base import Run
+
+DONE = "The fake agent is done."
+Check = Callable[[Platform, Dispatch], None]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH on which every agent's command is the fake CLI."""
+    folder = tmp_path_factory.mktemp("fake-clis")
+    source = Path(__file__).with_name("fake_cli.py").read_text().split("\n", 1)[1]
+    for command in {Agent(agent).value for agent in Agent} - {"shell"} | {"bash"}:
+        program = folder / command
+        program.write_text(f"#!{sys.executable} -I\n{source}")
+        program.chmod(0o755)
+    return f"{folder}:/usr/local/bin:/usr/bin:/bin"
+
+
+@pytest.fixture(scope="module")
+def repo(git_server: GitServer) -> str:
+    if not (git_server.folder / "owner" / "conformance").exists():
+        git_server.create("conformance", {"README.md": b"hello\n"})
+    return "owner/conformance"
+
+
+def patch_of(platform: Platform, row: Dispatch) -> str:
+    return platform.read(row, Artifact.PATCH).decode()
+
+
+def has_result(platform: Platform, row: Dispatch) -> None:
+    assert "+++ b/result.txt\n@@ -0,0 +1 @@\n+written\n" in patch_of(platform, row)
+
+
+def succeeded(platform: Platform, row: Dispatch) -> None:
+    assert (row.status, row.exit_code) == (Status.SUCCESS, 0), platform.messages(row)
+    has_result(platform, row)
+    said = [line.message for line in platform.log(row) if line.source is LogSource.AGENT]
+    assert any(DONE in line for line in said)
+
+
+def told_its_end(platform: Platform, row: Dispatch) -> None:
+    succeeded(platform, row)
+    if row.spec.agent is not Agent.SHELL:
+        assert platform.summary(row).final_message == DONE
+
+
+def timed_out(platform: Platform, row: Dispatch) -> None:
+    assert row.status is Status.TIMEOUT
+    assert row.reason is not None
+    assert row.reason.code is ReasonCode.TIME_LIMIT
+    assert row.usage is not None
+    assert row.usage.duration_seconds < row.spec.timeout_seconds + 10 + 2
+    has_result(platform, row)
+
+
+def output_was_cut(platform: Platform, row: Dispatch) -> None:
+    output = platform.read(row, Artifact.OUTPUT)
+    assert len(output) < 66 * 1024 * 1024
+    assert b"[output cut here" in output[-200:]
+
+
+def endless(platform: Platform, row: Dispatch) -> None:
+    timed_out(platform, row)
+
+
+def much(platform: Platform, row: Dispatch) -> None:
+    assert row.status is Status.SUCCESS
+    has_result(platform, row)
+    output_was_cut(platform, row)
+
+
+def is_clean(platform: Platform, row: Dispatch) -> None:
+    succeeded(platform, row)
+    for line in platform.messages(row):
+        assert not set(line) & {"\x1b", "\x00", "\x07", "\x08", "\u202e", "\r"}
+        line.encode()
+
+
+def was_killed(platform: Platform, row: Dispatch) -> None:
+    assert (row.status, row.exit_code) == (Status.FAILED, 137)
+    has_result(platform, row)
+
+
+def stayed_inside(platform: Platform, row: Dispatch) -> None:
+    succeeded(platform, row)
+    patch = patch_of(platform, row)
+    assert patch.count("diff --git") == 2
+    assert "new file mode 120000" in patch
+    assert "outside.txt" not in patch
+    assert "root:" not in patch
+
+
+def did_nothing(platform: Platform, row: Dispatch) -> None:
+    assert (row.status, platform.summary(row).files_changed) == (Status.SUCCESS, 0)
+    assert patch_of(platform, row) == ""
+
+
+SCENARIOS: dict[str, tuple[Check, int]] = {
+    "success": (told_its_end, 60),
+    "hang_silently": (timed_out, 2),
+    "hang_noisily": (timed_out, 2),
+    "endless_output": (endless, 4),
+    "much_output": (much, 120),
+    "invalid_utf8": (is_clean, 60),
+    "control_sequences": (is_clean, 60),
+    "daemonises": (succeeded, 60),
+    "killed": (was_killed, 60),
+    "writes_outside": (stayed_inside, 60),
+    "deletes_git": (succeeded, 60),
+    "commits": (succeeded, 60),
+    "does_nothing": (did_nothing, 60),
+    "half_an_event": (succeeded, 60),
+    "a_large_event": (succeeded, 60),
+}
+"""Name -> what must be true afterwards, and the time limit in seconds."""
+
+
+def run(platform: Platform, path: str, repo: str, agent: Agent, scenario: str, seconds: int = 60) -> Dispatch:
+    task = f"Do this, please.\nSCENARIO {scenario}\n"
+    return platform.run(task, {"PATH": path}, agent=agent, repo=repo, timeout_seconds=seconds)
+
+
+def every(scenarios: list[str]) -> list[object]:
+    """All scenarios with all adapters; what takes long in sum carries the mark."""
+    return [
+        pytest.param(agent, scenario, marks=() if _is_quick(agent, scenario) else pytest.mark.full)
+        for agent in Agent
+        for scenario in scenarios
+    ]
+
+
+def _is_quick(agent: Agent, scenario: str) -> bool:
+    return scenario == "success" or (agent is Agent.CLAUDE and scenario not in ("much_output", "endless_output"))
+
+
+@pytest.mark.parametrize(("agent", "scenario"), every(list(SCENARIOS)))
+def test_the_contract_holds(platform: Platform, path: str, repo: str, agent: Agent, scenario: str) -> None:
+    check, seconds = SCENARIOS[scenario]
+    row = run(platform, path, repo, agent, scenario, seconds)
+    check(platform, row)
+    assert row.ended_at is not None
+    assert not [
+        entry for entry in Path("/proc").iterdir() if entry.name.isdigit() and _works_in(entry, platform.folder)
+    ], "a process of the agent outlived its dispatch"
+
+
+def _works_in(process: Path, folder: Path) -> bool:
+    try:
+        return process.joinpath("cwd").readlink().is_relative_to(folder)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "agent", [pytest.param(agent, marks=() if agent is Agent.GEMINI else pytest.mark.full) for agent in Agent]
+)
+def test_every_exit_code_is_told_with_its_meaning(platform: Platform, path: str, repo: str, agent: Agent) -> None:
+    meanings = ADAPTERS[agent].exit_codes
+    code = max(meanings, default=3)
+    row = run(platform, path, repo, agent, f"exit {code}")
+    assert (row.status, row.exit_code) == (Status.FAILED, code)
+    assert row.reason is not None
+    assert row.reason.code is ReasonCode.AGENT_EXIT_NONZERO
+    assert meanings.get(code, f"exit code {code}") in row.reason.message
+    has_result(platform, row)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("agent", Agent)
+@pytest.mark.parametrize("code", [1, 2, 41, 42, 53, 124, 126, 127, 130, 137, 143, 255])
+def test_no_exit_code_is_taken_for_another_kind_of_end(
+    platform: Platform, path: str, repo: str, agent: Agent, code: int
+) -> None:
+    row = run(platform, path, repo, agent, f"exit {code}")
+    assert (row.status, row.exit_code) == (Status.FAILED, code)
+    assert row.reason is not None
+    assert row.reason.code is ReasonCode.AGENT_EXIT_NONZERO
+
+
+def test_a_cli_that_is_not_installed_is_told_so(platform: Platform, tmp_path: Path) -> None:
+    row = platform.run("do this", {"PATH": f"{tmp_path}:/usr/bin:/bin"}, agent=Agent.CLAUDE)
+    assert row.status is Status.FAILED
+    assert row.reason is not None
+    assert row.reason.code is ReasonCode.AGENT_START_FAILED
+
+
+@pytest.mark.parametrize("agent", [agent for agent in Agent if CATALOGUE[agent].provider])
+def test_the_task_is_never_on_the_command_line(agent: Agent) -> None:
+    invocation = ADAPTERS[agent].invocation(
+        Run(Path("/root/task"), Path("/root/home"), "a-model", "http://127.0.0.1:1")
+    )
+    assert "a-model" in " ".join(invocation.argv)
+    assert len(" ".join(invocation.argv)) < 1_500
+    given = invocation.stdin == Path("/root/task") or "/root/task" in " ".join(invocation.argv)
+    assert given
