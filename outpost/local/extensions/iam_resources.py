@@ -1,7 +1,7 @@
 """IAM knows which resource a request names where MiniStack authorises it on `*` (gap 6).
 
 The CDK CLI, publishing with its own narrow role, asks ECR for one repository; the control plane asks EFS for its own
-file system. Real AWS authorises both on that resource.
+file system; a command is sent to one instance. Real AWS authorises each on that resource.
 """
 
 import json
@@ -31,4 +31,6 @@ def _named(service: str, body: bytes, query: Mapping[str, Any]) -> str | None:
         return f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{names[0]}"
     if service == "elasticfilesystem" and (ids := query.get("FileSystemId")):
         return f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:file-system/{ids if isinstance(ids, str) else ids[0]}"
+    if service == "ssm" and (instances := json.loads(body or b"{}").get("InstanceIds")):
+        return f"arn:aws:ssm:{REGION}:{ACCOUNT}:managed-instance/{instances[0]}"
     return None
