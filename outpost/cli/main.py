@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from outpost.cli import admin, audit, dispatches, local, mcp, migrate, secrets, verify
+from outpost.cli import admin, audit, cost, dispatches, local, mcp, migrate, secrets, verify
 from outpost.cli.connection import URL_VARIABLE
 from outpost.cli.output import out
 
@@ -42,6 +42,7 @@ app.add_typer(secrets.app, name="secrets")
 app.add_typer(local.app, name="local")
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(verify.app, name="verify")
+app.command()(cost.cost)
 
 
 @app.command()

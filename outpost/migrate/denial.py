@@ -8,8 +8,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from outpost.v1.layout import DOCUMENT
-
 POLICY = "OutpostV1IsOutOfUse"
 """Name of the inline policy."""
 
@@ -36,10 +34,7 @@ def deny(iam: Any, principal: Principal, region: str, account: str, instance_id:
     statement = {
         "Effect": "Deny",
         "Action": "ssm:SendCommand",
-        "Resource": [
-            f"arn:aws:ssm:{region}:{account}:managed-instance/{instance_id}",
-            f"arn:aws:ssm:{region}::document/{DOCUMENT}",
-        ],
+        "Resource": f"arn:aws:ssm:{region}:{account}:managed-instance/{instance_id}",
     }
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     put = iam.put_user_policy if principal.kind == "user" else iam.put_role_policy

@@ -27,7 +27,8 @@ from outpost.migrate.deployment import Deployment
 from outpost.migrate.endpoint import V1Endpoint
 from outpost.migrate.runner import Runner
 from outpost.migrate.steps import archive, audit, clients, cutover, preflight, shadow, validate
-from outpost.monitor.model import CURRENT_PLAN, HOST, V1Host
+from outpost.migrate.steps.monitor import watch_of
+from outpost.monitor.model import CURRENT_PLAN, HOST, Plan, V1Host
 from outpost.names import MigrationOutput
 from outpost.v1.layout import DISABLED
 
@@ -70,6 +71,12 @@ class World:
         deployment = Deployment.find("local", session) if session else self.deployment
         fields = {"operator": "tester", "url": self.url, "key": self.key, "now": self.now, **fields}
         return Context(deployment=deployment, run=run, **fields)
+
+    def plan(self, run: str) -> Plan:
+        """What the monitor watches now."""
+        plan = watch_of(self.context(run)).plan()
+        assert plan is not None
+        return plan
 
     def now(self) -> datetime:
         return now() + self.ahead

@@ -16,7 +16,6 @@ from outpost.domain.ids import now
 from outpost.migrate.runner import Runner
 from outpost.migrate.steps import archive, clients, cutover, monitor
 from outpost.migrate.steps.archive import PREFIX, TAR
-from outpost.migrate.steps.monitor import watch_of
 from outpost.monitor.model import Plan
 from outpost.monitor.watch import baseline_key
 from outpost.names import MigrationOutput
@@ -41,7 +40,7 @@ def green(fresh: World, tmp_path: Path) -> World:
     Runner(world.context(RUN)).run("cutover", cutover.run, despite=SKIPPED)
     template = Plan(run=RUN, started_at=now())
     Runner(world.context(RUN)).run("monitor", lambda c: monitor.run(c, template))
-    live_through(world, watch_of(world.context(RUN)).plan().started_at, 24)
+    live_through(world, world.plan(RUN).started_at, 24)
     world.folder_of_docs = docs
     log(world, "all is well", world.now() - timedelta(hours=7))
     log(world, "all is well", world.now() - timedelta(hours=1))
@@ -93,7 +92,7 @@ def test_each_criterion_broken_by_hand_fails_alone(green: World) -> None:
     assert changed(world, before) == {3: "fail"}
     s3.put_object(Bucket=bucket, Key=key, Body=content)
 
-    plan = watch_of(world.context(RUN)).plan()
+    plan = world.plan(RUN)
     baseline = s3.get_object(Bucket=bucket, Key=baseline_key(plan))["Body"].read()
     s3.delete_object(Bucket=bucket, Key=baseline_key(plan))
     assert changed(world, before) == {5: "inconclusive"}

@@ -104,8 +104,7 @@ def test_every_step_from_preflight_to_decommission(fresh: World, tmp_path: Path)
 
     first = Runner(world.context(run)).run("monitor", template(run))
     assert first.status == "inconclusive", "nothing is known yet"
-    plan = watch_of(world.context(run)).plan()
-    assert plan is not None
+    plan = world.plan(run)
     live_through(world, plan.started_at, 24)
     day = Runner(world.context(run)).run("monitor", template(run))
     assert day.status == "pass", day.checks

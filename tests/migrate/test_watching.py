@@ -10,7 +10,6 @@ import httpx
 from outpost.domain.ids import now
 from outpost.migrate.runner import Runner
 from outpost.migrate.steps import monitor
-from outpost.migrate.steps.monitor import watch_of
 from outpost.monitor.model import Plan
 from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE, MigrationOutput
 from outpost.v1.layout import SCRIPTS_FOLDER
@@ -76,7 +75,7 @@ def test_real_samples_of_a_short_window_are_taken_and_judged(fresh: World) -> No
     )
     begun = Runner(world.context(run)).run("monitor", lambda c: monitor.run(c, short), despite={"cutover": "a test"})
     assert begun.status == "inconclusive"
-    plan = watch_of(world.context(run)).plan()
+    plan = world.plan(run)
     name = world.deployment[MigrationOutput.MONITOR_FUNCTION]
     end = plan.ends_at + timedelta(seconds=plan.lag_seconds + 2)
     while now() < end:
