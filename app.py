@@ -15,6 +15,7 @@ from aws_cdk import App, Validations
 from outpost.bundle import BundleError
 from outpost.config import ConfigError, EnvironmentConfig, conflict, load
 from outpost_constructs.controls import OutpostControls
+from outpost_constructs.cost_ceiling import CostCeiling
 from stacks.stage import OutpostStage
 
 ROOT = Path(__file__).resolve().parent
@@ -29,8 +30,9 @@ class OutpostApp(App):
     def __init__(self, *, outdir: str | None = None, context: Mapping[str, Any] | None = None) -> None:
         flags = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
         super().__init__(outdir=outdir, context={**flags, **(context or {})}, analytics_reporting=False)
-        Validations.of(self).add_plugins(OutpostControls())
-        self.stages = [OutpostStage(self, config=config) for config in self._configs()]
+        configs = self._configs()
+        Validations.of(self).add_plugins(OutpostControls(), CostCeiling(configs))
+        self.stages = [OutpostStage(self, config=config) for config in configs]
 
     def _configs(self) -> list[EnvironmentConfig]:
         """Read what to synthesize. The files in `config/` stand beside each other, so all of them must be good."""

@@ -28,7 +28,7 @@ class NetworkConfig(_Section):
     )
     worker_egress: tuple[IPv4Network, ...] = Field(
         default=(IPv4Network("0.0.0.0/0"),),
-        description="networks that workers may reach over HTTPS, besides S3, DynamoDB and interface endpoints",
+        description="networks that workers may reach over HTTPS; when narrowed, S3's have to be among them",
     )
 
 
@@ -146,6 +146,9 @@ class CostConfig(_Section):
     """What the environment may cost."""
 
     budget: int = Field(default=100, ge=1, description="USD a month: AWS Budgets gives notice at 80 and 100 percent")
+    ceiling: int = Field(
+        default=500, ge=1, description="USD a month that the idle environment may cost; a synth above it fails"
+    )
 
 
 class EnvironmentConfig(_Section):

@@ -1,0 +1,1 @@
+"""What an environment costs: a dated price table and the estimate from the templates."""
