@@ -173,3 +173,25 @@ def test_the_nat_instance_of_dev_forwards_only_https_of_the_network(assembly: As
 
     assert instance["SourceDestCheck"] is False
     assert [(rule["CidrIp"], rule["FromPort"]) for rule in group["SecurityGroupIngress"]] == [("10.61.0.0/16", 443)]
+
+
+def test_only_an_attempt_may_read_the_forges_token_and_only_the_broker_names_it(assembly: Assembly) -> None:
+    token = load(ROOT / "config" / "prod.toml").git.token_secret
+    readers = {
+        reference["Ref"]
+        for _, policy in assembly.of_type("AWS::IAM::Policy", "prod")
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if token in json.dumps(statement["Resource"])
+        for reference in policy["Properties"]["Roles"]
+    }
+    told = {
+        place for place, function in assembly.of_type("AWS::Lambda::Function", "prod") if str(token) in str(function)
+    }
+    tasks = [definition for _, definition in assembly.of_type("AWS::ECS::TaskDefinition", "prod")]
+
+    assert token
+    assert [re.sub("[0-9A-F]{8}$", "", reader) for reader in readers] == ["BrokerAttemptRole"]
+    assert len(told) == 1
+    assert "Broker" in told.pop()
+    assert token not in json.dumps(tasks)
+    assert "OUTPOST_FORGE_URL" in json.dumps(tasks)
