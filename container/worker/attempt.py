@@ -245,6 +245,7 @@ class Attempt:
             ended_at=now(),
             usage=self._usage,
             final_message=self._final_message(),
+            log_tail=self._tail(outcome),
             files_changed=patch.files_changed if patch else 0,
             patch_bytes=patch.file.stat().st_size if patch and not patch.withheld else 0,
         )
@@ -274,7 +275,10 @@ class Attempt:
     def _report(self, outcome: Outcome) -> None:
         clean = Scrubber(self._known).text(outcome.reason.message)
         reason = outcome.reason.model_copy(update={"message": clean})
-        self._lease.report(outcome.status, reason, outcome.exit_code, self._usage)
+        self._lease.report(outcome.status, reason, outcome.exit_code, self._usage, self._tail(outcome))
+
+    def _tail(self, outcome: Outcome) -> str | None:
+        return None if outcome.status is Status.SUCCESS else self._log.tail
 
     def _report_failure(self, error: Exception) -> int:
         """Tell the client that it was not the task's fault; the details are in the worker's own log."""

@@ -81,7 +81,9 @@ class Lease:
         self._show(SavedRequest(dispatch_id=self._dispatch_id, lease=self._lease, size_bytes=size_bytes))
         self.check()
 
-    def report(self, outcome: Status, reason: Reason, exit_code: int | None, usage: Usage) -> None:
+    def report(
+        self, outcome: Status, reason: Reason, exit_code: int | None, usage: Usage, log_tail: str | None
+    ) -> None:
         """Tell the outcome; nothing follows. Raises `BrokerError`."""
         request = ReportRequest(
             dispatch_id=self._dispatch_id,
@@ -90,6 +92,7 @@ class Lease:
             reason=reason,
             exit_code=exit_code,
             usage=usage,
+            log_tail=log_tail,
         )
         self._closed.set()
         with self._lock:

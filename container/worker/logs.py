@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from outpost.domain.artifacts import LogLine, LogSource
+from outpost.domain.artifacts import LogLine, LogSource, tail_of
 from outpost.domain.ids import now
 from outpost.domain.scrubber import Scrubber
 from worker.broker import BrokerError
@@ -20,6 +20,8 @@ CHUNK_BYTES = 64 * 1024
 BACKLOG_BYTES = 8 * 1024 * 1024
 """More than this unsent makes the agent wait for its output to be taken."""
 
+_LATEST_LINES = 500
+
 _log = structlog.get_logger()
 
 
@@ -30,6 +32,7 @@ class RunLog:
         self._store = store
         self._scrubbers = {source: Scrubber() for source in LogSource}
         self._output = output.open("w", encoding="utf-8")
+        self._latest: deque[str] = deque(maxlen=_LATEST_LINES)
         self._unsent: deque[bytes] = deque()
         self._unsent_bytes = 0
         self._sent_chunks = 0
@@ -51,12 +54,20 @@ class RunLog:
         if source is LogSource.AGENT:
             self._output.write(clean + "\n")
         with self._changed:
+            self._latest.append(clean)
             if source is LogSource.AGENT:
                 self._changed.wait_for(lambda: self._unsent_bytes < BACKLOG_BYTES or self._abandoned)
             self._unsent.append(encoded)
             self._unsent_bytes += len(encoded)
             self._changed.notify_all()
         return clean
+
+    @property
+    def tail(self) -> str:
+        """The last lines, of whatever source."""
+        with self._changed:
+            latest = list(self._latest)
+        return tail_of(latest)
 
     def close(self, timeout: float) -> None:
         """Send the rest. Raises `UploadError` when that takes longer than `timeout` seconds."""

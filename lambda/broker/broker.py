@@ -77,7 +77,13 @@ class Broker:
                 return self._saved(request)
             case ReportRequest():
                 report = Report(
-                    request.lease, request.outcome, request.reason, self.now(), request.exit_code, request.usage
+                    request.lease,
+                    request.outcome,
+                    request.reason,
+                    self.now(),
+                    request.exit_code,
+                    request.usage,
+                    request.log_tail,
                 )
                 return self._advance(request, report, request.outcome)
 

@@ -1,11 +1,13 @@
 """Where an attempt's results lie in the artifacts bucket, and the form of its log lines."""
 
+from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from outpost.domain.dispatch import Status, Usage
+from outpost.domain.dispatch import LOG_TAIL_BYTES, Status, Usage
 from outpost.domain.promotion import Promotion
 from outpost.domain.reasons import Reason
 
@@ -60,6 +62,20 @@ class LogLine(BaseModel):
     message: str
 
 
+def tail_of(lines: Sequence[str]) -> str:
+    """Return the last lines that fit into `LOG_TAIL_BYTES`; of a last line that is longer, its end."""
+    kept: deque[str] = deque()
+    room = LOG_TAIL_BYTES
+    for line in reversed(lines):
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        kept.appendleft(line)
+    if not kept and lines:
+        return lines[-1].encode()[-LOG_TAIL_BYTES:].decode(errors="ignore")
+    return "\n".join(kept)
+
+
 class Summary(BaseModel):
     """`summary.json`: what came of an attempt. Written last, so that its presence means that all else is there."""
 
@@ -84,5 +100,7 @@ class Summary(BaseModel):
     """The agent's last words, without secrets."""
     pull_request: str | None = None
     """Of a promotion: the URL of the pull request."""
+    log_tail: str | None = None
+    """The last log lines of a run that did not succeed."""
     files_changed: int = 0
     patch_bytes: int = 0

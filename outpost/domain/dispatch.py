@@ -36,6 +36,8 @@ ContextLevel = Literal["minimal", "standard", "full"]
 WorkspaceMode = Literal["ephemeral", "persistent"]
 InitMode = Literal["full", "minimal", "none"]
 
+LOG_TAIL_BYTES = 8 * 1024
+
 MAX_ATTEMPTS = 3
 """A worker lost is retried until this many attempts were made."""
 
@@ -129,6 +131,8 @@ class Dispatch(BaseModel):
     exit_code: int | None = None
     reason: Reason | None = None
     usage: Usage | None = None
+    log_tail: str | None = None
+    """The last log lines of a dispatch that did not succeed, at most `LOG_TAIL_BYTES`."""
 
     @property
     def lease(self) -> Lease | None:

@@ -79,6 +79,7 @@ class Report:
     at: datetime
     exit_code: int | None = None
     usage: Usage | None = None
+    log_tail: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Lose:
     lease: Lease
     reason: Reason
     at: datetime
+    log_tail: str | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ def _(event: Report, row: Dispatch) -> Dispatch:
     reason = _cancelled(row.cancel_reason) if event.outcome is Status.CANCELLED else event.reason
     ended = _end(row, event.outcome, reason, event.at)
     exit_code = row.exit_code if event.exit_code is None else event.exit_code
-    return ended.model_copy(update={"exit_code": exit_code, "usage": event.usage})
+    tail = None if event.outcome is Status.SUCCESS else event.log_tail
+    return ended.model_copy(update={"exit_code": exit_code, "usage": event.usage, "log_tail": tail})
 
 
 @_follow.register
@@ -192,7 +195,7 @@ def _(event: Lose, row: Dispatch) -> Dispatch:
                 "progress": None,
             },
         )
-    return _end(row, Status.FAILED, event.reason, event.at)
+    return _end(row, Status.FAILED, event.reason, event.at).model_copy(update={"log_tail": event.log_tail})
 
 
 @_follow.register

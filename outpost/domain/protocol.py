@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from outpost.domain.dispatch import Lease, Spec, Status, Usage
+from outpost.domain.dispatch import LOG_TAIL_BYTES, Lease, Spec, Status, Usage
 from outpost.domain.reasons import Reason
 
 VERSION = 1
@@ -83,6 +83,8 @@ class ReportRequest(_Request):
     reason: Reason
     exit_code: int | None = None
     usage: Usage = Field(default_factory=Usage)
+    log_tail: str | None = Field(default=None, max_length=LOG_TAIL_BYTES)
+    """The last log lines, unless it succeeded."""
 
 
 Request = Annotated[

@@ -16,8 +16,11 @@ class ReasonCode(StrEnum):
     MODEL_KEY_UNUSABLE = "MODEL_KEY_UNUSABLE"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
+    IMAGE_UNUSABLE = "IMAGE_UNUSABLE"
     CAPACITY_UNAVAILABLE = "CAPACITY_UNAVAILABLE"
     WORKER_LOST = "WORKER_LOST"
+    WORKER_START_FAILED = "WORKER_START_FAILED"
+    SPOT_INTERRUPTED = "SPOT_INTERRUPTED"
     TIME_LIMIT = "TIME_LIMIT"
     NO_PROGRESS = "NO_PROGRESS"
     CLONE_FAILED = "CLONE_FAILED"
@@ -44,8 +47,11 @@ _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.AGENT_START_FAILED: "Ask the operator to check the agent's image and version.",
     ReasonCode.OUT_OF_MEMORY: "Give the agent more memory in the environment's configuration, or split the task.",
     ReasonCode.IMAGE_PULL_FAILED: "Ask the operator to check that the agent's image is in the registry.",
+    ReasonCode.IMAGE_UNUSABLE: "Ask the operator to check the agent's image: a worker could not run it.",
     ReasonCode.CAPACITY_UNAVAILABLE: "Dispatch again later, or with a longer queueTimeoutSeconds.",
     ReasonCode.WORKER_LOST: "Dispatch again, with retryable=true where running twice does no harm.",
+    ReasonCode.WORKER_START_FAILED: "Dispatch again; if it recurs, ask the operator to read the task's stop reason.",
+    ReasonCode.SPOT_INTERRUPTED: "Dispatch again, with retryable=true where running twice does no harm.",
     ReasonCode.TIME_LIMIT: "Dispatch again with a larger timeoutSeconds, or split the task.",
     ReasonCode.NO_PROGRESS: "Read the last log lines; the agent printed nothing for too long.",
     ReasonCode.CLONE_FAILED: "Check repo and branch, and that the platform may read the repository.",

@@ -90,6 +90,16 @@ class Artifacts:
             yield number, lines
             number += 1
 
+    def last_lines(self, row: Dispatch) -> list[str]:
+        """Return the current attempt's last log lines, as many as a tail can hold, from its last chunks."""
+        chunks = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=f"{prefix_of(row)}chunks/"
+        )
+        last = sum(page.get("KeyCount", 0) for page in chunks)
+        # A chunk is 64 KB or the lines of two seconds: two may be needed when the last one is short.
+        numbers = range(max(1, last - 1), last + 1)
+        return [line.message for number in numbers for line in self.chunk(row, number) or ()]
+
     def _read(self, key: str) -> bytes | None:
         try:
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()

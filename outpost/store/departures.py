@@ -37,4 +37,4 @@ class Departures:
             return
         row = self._dispatches.get(worker.dispatch_id)
         if row and row.lease == Lease(worker_id=worker.worker_id, token=worker.fencing_token):
-            self._recovery.close(row, diagnose(stop))
+            self._recovery.close(row, diagnose(stop, self._recovery.last_lines(row)))

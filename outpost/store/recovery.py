@@ -2,7 +2,8 @@
 
 import logging
 
-from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.artifacts import tail_of
+from outpost.domain.dispatch import Dispatch, Lease, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Finish, Lose, Report, TransitionError
 from outpost.domain.reasons import Reason
@@ -27,10 +28,18 @@ class Recovery:
         if row.lease is None:
             return None
         try:
-            return self._from_summary(row) or self._dispatches.change(row.id, Lose(row.lease, reason, now()))
+            return self._from_summary(row) or self._lose(row, row.lease, reason)
         except TransitionError as refused:
             logger.info("dispatch %s needs no recovery: %s", row.id, refused)
             return None
+
+    def last_lines(self, row: Dispatch) -> list[str]:
+        """Return what the attempt last logged."""
+        return self._artifacts.last_lines(row)
+
+    def _lose(self, row: Dispatch, lease: Lease, reason: Reason) -> Dispatch:
+        tail = tail_of(self.last_lines(row)) or None
+        return self._dispatches.change(row.id, Lose(lease, reason, now(), tail))
 
     def _from_summary(self, row: Dispatch) -> Dispatch | None:
         summary = self._artifacts.summary(row)
@@ -39,5 +48,7 @@ class Recovery:
             return None
         if row.status is Status.RUNNING and summary.outcome in (Status.SUCCESS, Status.FAILED):
             self._dispatches.change(row.id, Finish(lease, summary.exit_code, now()))
-        report = Report(lease, summary.outcome, summary.reason, now(), summary.exit_code, summary.usage)
+        report = Report(
+            lease, summary.outcome, summary.reason, now(), summary.exit_code, summary.usage, summary.log_tail
+        )
         return self._dispatches.change(row.id, report)

@@ -1,7 +1,7 @@
 """What POST /dispatch takes and what every dispatch route shows."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -149,7 +149,15 @@ class UsageView(View):
 
     duration_seconds: float = Field(description="Run time of the agent.")
     input_tokens: int = Field(description="Tokens that the model read.")
+    cached_input_tokens: int = Field(description="Of these: from the provider's cache, at its lower price.")
     output_tokens: int = Field(description="Tokens that the model wrote.")
+    model_calls: int = Field(description="Calls of the model.")
+    model_cost_usd: float | None = Field(
+        description="What they cost at the provider's list price, in US dollars; null when a model has no known price."
+    )
+    vcpu_seconds: float = Field(description="vCPUs of the worker, times the seconds from claim to report.")
+    gb_seconds: float = Field(description="Its memory in GB, times the same seconds.")
+    capacity: Literal["spot", "on-demand"] | None = Field(description="What the worker ran on; null when not known.")
 
 
 class PromotionView(View):
@@ -220,6 +228,9 @@ class StatusView(DispatchView):
         default=None,
         description="When the tenant will probably have room for it, judging by how long its last 50 dispatches ran; "
         "null when there is nothing to judge by.",
+    )
+    log_tail: str | None = Field(
+        description="The last log lines, up to 8 KB, of a dispatch that did not succeed; else null."
     )
     logs: InlineLogs | None = Field(description="Log lines, when `logLimit` asks for some.")
 
