@@ -83,6 +83,10 @@ docs: .venv/.ready ## Write the generated pages: docs/configuration.md, docs/api
 	@python tools/configuration_page.py
 	@python tools/reference_pages.py
 
+.PHONY: baselines
+baselines: $(READY) ## Accept prod's stateful stacks as they are: later changes are compared with them
+	@python tools/baselines.py
+
 .PHONY: diff
 diff: $(READY) ## Show what a deployment would change (ENV=dev; needs AWS credentials)
 	$(CDK) diff 'Outpost-$(ENV)/*'
@@ -90,6 +94,10 @@ diff: $(READY) ## Show what a deployment would change (ENV=dev; needs AWS creden
 .PHONY: deploy
 deploy: $(READY) ## Deploy an environment to its AWS account (ENV=dev; needs AWS credentials)
 	$(CDK) deploy 'Outpost-$(ENV)/*' --require-approval never --concurrency 2
+
+.PHONY: gc
+gc: $(READY) ## Delete images and files of old deploys that no deployed stack names (ENV=dev; needs AWS credentials)
+	$(CDK) gc --unstable=gc --rollback-buffer-days 30 --created-buffer-days 30
 
 .PHONY: release
 release: .venv/.ready ## Set the version, date the CHANGELOG section, commit and tag (VERSION=x.y.z)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -52,10 +52,15 @@ def crashing(world: World, name: str, moment: str, number: int) -> Context:
     return context
 
 
+EVERY_CALL = pytest.param(1, marks=[pytest.mark.full, pytest.mark.timeout(1200)], id="every call")
+SOME_CALLS = pytest.param(5, id="every fifth call")
+
+
 @pytest.mark.parametrize("moment", ["before-call", "after-call"])
-def test_a_cutover_that_died_at_any_call_is_resumed(fresh: World, moment: str) -> None:
-    for number in itertools.count(1):
-        name = f"crash-{moment}-{number}"
+@pytest.mark.parametrize("stride", [SOME_CALLS, EVERY_CALL])
+def test_a_cutover_that_died_at_any_call_is_resumed(fresh: World, moment: str, stride: int) -> None:
+    for number in itertools.count(stride, stride):
+        name = f"crash-{moment}-{stride}-{number}"
         fresh.reset()
         try:
             run(crashing(fresh, name, moment, number), "cutover", cutover.run)
@@ -72,12 +77,13 @@ def test_a_cutover_that_died_at_any_call_is_resumed(fresh: World, moment: str) -
 
 
 @pytest.mark.parametrize("level", [1, 2])
-def test_a_rollback_that_died_at_any_call_is_resumed(fresh: World, level: Any) -> None:  # noqa: ANN401 - 1 or 2
+@pytest.mark.parametrize("stride", [SOME_CALLS, EVERY_CALL])
+def test_a_rollback_that_died_at_any_call_is_resumed(fresh: World, level: Literal[1, 2], stride: int) -> None:
     def back(context: Context) -> Report:
         return rollback.run(context, level=level, reason="a test")
 
-    for number in itertools.count(1, 1 if level == 1 else 4):
-        name = f"crash-back-{level}-{number}"
+    for number in itertools.count(stride, stride * level):
+        name = f"crash-back-{level}-{stride}-{number}"
         fresh.reset()
         run(fresh.context(name), "cutover", cutover.run)
         try:
