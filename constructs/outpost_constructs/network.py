@@ -3,6 +3,7 @@
 from typing import cast
 
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
@@ -42,8 +43,11 @@ class Network(Construct):
             )
             for instance in provider.gateway_instances:
                 _harden_nat(cast(ec2.CfnInstance, instance.node.default_child))
-        self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
-        self.vpc.add_gateway_endpoint("DynamoDb", service=ec2.GatewayVpcEndpointAwsService.DYNAMODB)
+        s3 = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+        dynamodb = self.vpc.add_gateway_endpoint("DynamoDb", service=ec2.GatewayVpcEndpointAwsService.DYNAMODB)
+        for endpoint in (s3, dynamodb):
+            endpoint.add_to_policy(_only_ours(config))
+        s3.add_to_policy(_image_layers(config))
         flow_logs = ExpiringLogGroup(self, "FlowLogs", config=config, name="flow-logs")
         self.vpc.add_flow_log(
             "FlowLog",
@@ -66,6 +70,30 @@ class Network(Construct):
                 security_groups=[security_group],
                 open=False,
             )
+
+
+def _only_ours(config: EnvironmentConfig) -> iam.PolicyStatement:
+    """Admit buckets and tables of this account: nobody carries data out into his own, whatever credentials he has.
+
+    Their names would point from Network forwards, to Data.
+    """
+    return iam.PolicyStatement(
+        sid="OursOnly",
+        principals=[iam.AnyPrincipal()],
+        actions=["*"],
+        resources=["*"],
+        conditions={"StringEquals": {"aws:ResourceAccount": config.account}},
+    )
+
+
+def _image_layers(config: EnvironmentConfig) -> iam.PolicyStatement:
+    """Admit the bucket that ECR hands out image layers from."""
+    return iam.PolicyStatement(
+        sid="ImageLayers",
+        principals=[iam.AnyPrincipal()],
+        actions=["s3:GetObject"],
+        resources=[f"arn:aws:s3:::prod-{config.region}-starport-layer-bucket/*"],
+    )
 
 
 def _nat_provider(config: EnvironmentConfig) -> ec2.NatProvider | None:

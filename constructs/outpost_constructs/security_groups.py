@@ -31,7 +31,10 @@ class SecurityGroups(Construct):
         self._connect(self.workers, self.endpoints, _HTTPS, "AWS APIs through interface endpoints")
         self.control_plane.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "AWS APIs")
         self.reaper.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "DynamoDB")
-        self.workers.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "AWS APIs, git hosts and model providers")
+        for cidr in config.network.worker_egress:
+            self.workers.add_egress_rule(
+                ec2.Peer.ipv4(str(cidr)), _HTTPS, "AWS APIs, git hosts and model providers, as configured"
+            )
 
     def _group(self, construct_id: str, description: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(self, construct_id, vpc=self._vpc, description=description, allow_all_outbound=False)

@@ -93,6 +93,14 @@ class AgentConfig(_Section):
     spot_share: int = Field(
         default=0, ge=0, le=100, description="percent of launches that try Fargate Spot before on-demand, 0 to 100"
     )
+    token_budget: int | None = Field(
+        default=None, ge=1, description="model tokens, in and out, that one dispatch may use; left out: no limit"
+    )
+    model_url: str | None = Field(
+        default=None,
+        pattern=r"^(https://[^\s]+|http://127\.0\.0\.1:\d+)$",
+        description="https URL of a gateway that speaks the provider's API; left out: the provider itself",
+    )
 
 
 class RetentionConfig(_Section):

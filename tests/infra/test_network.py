@@ -1,9 +1,11 @@
 """Who can reach whom."""
 
 import re
+from pathlib import Path
 
+from app import OutpostApp
 from outpost.config import load
-from tests.infra.assembly import Assembly, Resource
+from tests.infra.assembly import Assembly, Resource, synthesize
 from tests.infra.conftest import ROOT
 
 
@@ -13,7 +15,7 @@ def rules(assembly: Assembly, environment: str, direction: str) -> set[tuple[str
     groups = {place.split("/")[1]: group for place, group in assembly.of_type("AWS::EC2::SecurityGroup", environment)}
     for logical_id, group in groups.items():
         for rule in group["Properties"].get(f"SecurityGroup{direction}", []):
-            found.add((_name(logical_id), direction, rule.get("CidrIp"), rule["FromPort"]))
+            found.add((_name(logical_id), direction, rule.get("CidrIp"), rule.get("FromPort", 0)))
     for _, rule in assembly.of_type(f"AWS::EC2::SecurityGroup{direction}", environment):
         properties = rule["Properties"]
         peer = properties["SourceSecurityGroupId" if direction == "Ingress" else "DestinationSecurityGroupId"]
@@ -99,6 +101,25 @@ def test_s3_and_dynamodb_are_reached_without_leaving_the_network(assembly: Assem
 
     assert any("s3" in name for name in gateways)
     assert any("dynamodb" in name for name in gateways)
+
+
+def test_gateway_endpoints_admit_our_account_and_image_layers_only(assembly: Assembly, environment: str) -> None:
+    account = load(ROOT / "config" / f"{environment}.toml").account
+    for _, endpoint in assembly.of_type("AWS::EC2::VPCEndpoint", environment):
+        if endpoint["Properties"]["VpcEndpointType"] == "Gateway":
+            for statement in endpoint["Properties"]["PolicyDocument"]["Statement"]:
+                ours = statement.get("Condition") == {"StringEquals": {"aws:ResourceAccount": account}}
+                assert ours or statement["Resource"] == "arn:aws:s3:::prod-us-east-1-starport-layer-bucket/*"
+
+
+def test_workers_reach_the_configured_networks_only(tmp_path: Path) -> None:
+    text = (ROOT / "config" / "dev.toml").read_text()
+    narrow = text.replace('nat = "instance"', 'nat = "instance"\nworker_egress = ["203.0.113.0/24", "198.51.100.7/32"]')
+    (tmp_path / "dev.toml").write_text(narrow)
+    found = synthesize(OutpostApp(outdir=str(tmp_path / "out"), context={"config": str(tmp_path / "dev.toml")}))
+
+    out = {(peer, port) for name, _, peer, port in rules(found, "dev", "Egress") if name == "Workers" and "/" in peer}
+    assert out == {("203.0.113.0/24", 443), ("198.51.100.7/32", 443)}
 
 
 def test_the_load_balancer_is_hardened(assembly: Assembly, environment: str) -> None:
