@@ -52,3 +52,40 @@ def test_a_trail_writes_what_was_called_into_its_bucket_and_says_when_it_cannot(
     assert "LatestDeliveryError" not in status
     assert status["LatestDeliveryTime"]
     assert "CreateBucket" in {record["eventName"] for record in records}
+
+
+def test_an_alarm_on_one_metric_of_several_dimensions_is_deployed_and_rings(
+    aws: LocalEnvironment, stack: Stack
+) -> None:
+    cloudwatch, namespace = aws.client("cloudwatch"), f"test-{uuid4().hex[:8]}"
+    statistics = [
+        {
+            "Id": f"m{number}",
+            "ReturnData": False,
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": namespace,
+                    "MetricName": "Depth",
+                    "Dimensions": [{"Name": "Agent", "Value": agent}],
+                },
+                "Period": 60,
+                "Stat": "Maximum",
+            },
+        }
+        for number, agent in enumerate(("one", "two"))
+    ]
+    alarm = resource(
+        "AWS::CloudWatch::Alarm",
+        Metrics=[{"Id": "all", "Expression": "MAX([m0, m1])"}, *statistics],
+        ComparisonOperator="GreaterThanThreshold",
+        EvaluationPeriods=1,
+        Threshold=5,
+    )
+    name = stack.deploy({"Alarm": alarm})["Alarm"]
+
+    dimensions = [{"Name": "Agent", "Value": "two"}]
+    cloudwatch.put_metric_data(
+        Namespace=namespace, MetricData=[{"MetricName": "Depth", "Value": 9, "Dimensions": dimensions}]
+    )
+
+    assert cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"] == "ALARM"
