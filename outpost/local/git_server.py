@@ -1,4 +1,7 @@
-"""Git repositories for local dispatches: a read-only git daemon on loopback, and a sample project to try things on."""
+"""Git repositories for local dispatches: a git daemon on loopback, and a sample project to try things on.
+
+Repositories are read-only unless their own configuration says `daemon.receivepack = true`, as the sample's does.
+"""
 
 import os
 import shutil
@@ -113,8 +116,9 @@ class GitServer:
         return _git("rev-parse", "main", cwd=bare)
 
     def create_sample_repository(self) -> str:
-        """The sample project; answers its `owner/name`."""
+        """The sample project, to which results can be promoted; answers its `owner/name`."""
         self.create_repository(SAMPLE_REPOSITORY, SAMPLE_FILES)
+        _git("config", "daemon.receivepack", "true", cwd=self.repositories / f"{SAMPLE_REPOSITORY}.git")
         return SAMPLE_REPOSITORY
 
 
