@@ -1,13 +1,15 @@
 """The scrubber: no secret gets through, ordinary text does."""
 
 import base64
-from urllib.parse import quote
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outpost.domain.scrubber import Scrubber
+from worker.lines import LineSplitter
 
 ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -107,3 +109,53 @@ def test_ordinary_text_stays_as_it_is(line: str) -> None:
 @given(st.text(max_size=200))
 def test_scrubbing_keeps_the_number_of_lines(text: str) -> None:
     assert Scrubber({"A": "abcdefgh"}).text(text).count("\n") == text.count("\n")
+
+
+@given(
+    before=st.binary(max_size=40),
+    secret=st.text(st.characters(exclude_categories=["Cs"]), min_size=12, max_size=60),
+    after=st.binary(max_size=40),
+    encode=st.sampled_from([base64.b64encode, base64.urlsafe_b64encode]),
+)
+def test_no_known_value_survives_inside_something_that_is_encoded(
+    before: bytes, secret: str, after: bytes, encode: Callable[[bytes], bytes]
+) -> None:
+    """Basic credentials, for instance: the user's name comes before the token, and shifts its bits."""
+    line = encode(before + secret.encode() + after).decode()
+    cleaned = Scrubber({"TOKEN": secret}).line(line)
+    assert "[REDACTED:TOKEN]" in cleaned
+    longest = max(len(part) for part in cleaned.split("[REDACTED:TOKEN]"))
+    assert longest <= (max(len(before), len(after)) + 3) * 4 / 3 + 4
+
+
+@pytest.mark.parametrize("encode", [quote, quote_plus, lambda text: quote(text, safe="").lower()])
+def test_no_known_value_survives_in_a_url(encode: Callable[[str], str]) -> None:
+    secret = "pass/word with+signs&more"
+    assert Scrubber({"T": secret}).line(f"GET /?q={encode(secret)}&x") == "GET /?q=[REDACTED:T]&x"
+
+
+@given(
+    before=st.text(ALNUM + " ", max_size=40_000),
+    key=KEYS,
+    known=st.text(ALNUM, min_size=20, max_size=60),
+    after=st.text(ALNUM + " ", max_size=2_000),
+    cuts=st.lists(st.integers(1, 9_000), max_size=8),
+)
+@settings(max_examples=50)
+def test_no_secret_survives_however_the_stream_is_cut(
+    before: str, key: str, known: str, after: str, cuts: list[int]
+) -> None:
+    data = f"{before} {key} {known} {after}\n".encode()
+    splitter, scrubber, lines = LineSplitter(), Scrubber({"KNOWN": known}), []
+    for size in [*cuts, len(data)]:
+        chunk, data = data[:size], data[size:]
+        lines += [scrubber.line(line) for line in splitter.feed(chunk)]
+    lines += [scrubber.line(line) for line in splitter.finish()]
+    assert key not in "".join(lines)
+    assert known not in "".join(lines)
+
+
+@given(st.lists(st.one_of(KEYS, AROUND), max_size=12))
+def test_many_lines_at_once_are_scrubbed_as_one_by_one(lines: list[str]) -> None:
+    once, one_by_one = Scrubber({"A": "abcdefgh"}), Scrubber({"A": "abcdefgh"})
+    assert once.text("\n".join(lines)).split("\n") == [one_by_one.line(part) for part in "\n".join(lines).split("\n")]
