@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,9 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Lease, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Lose
+from outpost.domain.promotion import Promotion
 from outpost.domain.protocol import (
+    FORGE_TOKEN,
     Assignment,
     ClaimAnswer,
     ClaimRequest,
@@ -236,3 +239,33 @@ def test_only_the_live_holder_of_a_workspace_accounts_for_its_size(
     found = broker.workspaces.get("acme", id_)
     assert found is not None
     assert found.size_bytes == 42
+
+
+def promotion(source_id: str) -> Promotion:
+    return Promotion(
+        dispatch_id=source_id,
+        attempt=2,
+        base_commit="4" * 40,
+        branch="outpost/x",
+        committed_at=now(),
+        fingerprint="",
+    )
+
+
+def test_the_forges_token_goes_to_promotions_and_to_nothing_that_runs_an_agent(store: Store, broker: Broker) -> None:
+    arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:forge"
+    with_token = replace(broker, forge_token_secret=arn)
+    store.dispatch()
+    assert assigned(with_token).secrets == {}
+    store.dispatch(kind="promote", promotes=promotion(new_id()))
+    assert assigned(with_token).secrets == {FORGE_TOKEN: arn}
+    store.dispatch(kind="promote", promotes=promotion(new_id()))
+    assert assigned(broker).secrets == {}
+
+
+def test_a_promotion_may_read_the_one_patch_that_it_publishes(store: Store) -> None:
+    source = new_id()
+    statements: Any = session_policy("bucket", store.dispatch(promotes=promotion(source)), [])["Statement"]
+    reading = [s["Resource"] for s in statements if s["Action"] == "s3:GetObject" and source in s["Resource"]]
+    assert reading == [f"arn:aws:s3:::bucket/tenants/acme/dispatches/{source}/2/changes.patch"]
+    assert source not in json.dumps(session_policy("bucket", store.dispatch(), []))
