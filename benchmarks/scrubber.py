@@ -9,9 +9,9 @@ from outpost.domain.scrubber import Scrubber
 BAR = 20.0
 LINES = 200_000
 _WORDS = (
-    "the error in module task token secret skip disk-usage value of function returned https://example.org/path "
-    "foo_bar 12345 warning: deprecated"
-).split()
+    *("the", "error", "in", "module", "task", "token", "secret", "skip", "disk-usage", "value", "of", "function"),
+    *("returned", "https://example.org/path", "foo_bar", "12345", "warning:", "deprecated"),
+)
 """Ordinary text, with more of the words that make the scrubber look twice than text usually has."""
 
 
