@@ -28,6 +28,7 @@ PACKAGES = (
             "migration_monitor",
             "sweep",
             "task_events",
+            "usage_events",
             "workspace_reaper",
         )
     ),

@@ -49,5 +49,6 @@ def agents_json(data: DataStack, config: EnvironmentConfig) -> str:
             queue_url=data.queues[agent].queue.queue_url,
             family=worker_family(agent, config),
             provider_secret_arn=None if secret is None else secret.secret_arn,
+            token_budget=configured.token_budget,
         ).model_dump(mode="json")
     return json.dumps(settings, sort_keys=True)

@@ -9,6 +9,7 @@ from outpost_constructs.broker import Broker
 from outpost_constructs.healing import Sweep, TaskEvents
 from outpost_constructs.planner import Planner
 from outpost_constructs.release import release
+from outpost_constructs.usage_events import UsageEvents
 from outpost_constructs.worker_task import WorkerTask
 from outpost_constructs.workspace_reaper import WorkspaceReaper
 from stacks.data_stack import DataStack
@@ -73,6 +74,9 @@ class FleetStack(Stack):
             security_group=network.security_groups.reaper,
             environment=environment,
             config=config,
+        )
+        self.usage_events = UsageEvents(
+            self, "UsageEvents", dispatches=data.dispatches, environment=environment, config=config
         )
         self._grant_data(data)
 

@@ -37,6 +37,7 @@ class ObservabilityStack(Stack):
             "capacity": fleet.planner.function,
             "task_events": fleet.task_events.function,
             "sweep": fleet.sweep.function,
+            "usage_events": fleet.usage_events.function,
             "workspace_reaper": fleet.reaper.function,
         }
         self.dashboard = Dashboard(

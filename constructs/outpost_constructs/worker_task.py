@@ -77,6 +77,7 @@ class WorkerTask(Construct):
                 Env.QUEUE_URL: queue.queue.queue_url,
                 Env.BROKER_FUNCTION: broker.function_name,
                 Env.WORKSPACES_PATH: WORKSPACES_PATH,
+                **({Env.MODEL_URL: settings.model_url} if settings.model_url else {}),
             },
         )
         self._mount(container, workspaces)

@@ -23,6 +23,7 @@ from outpost.store.workers import Worker, Workers, WorkerState
 
 if TYPE_CHECKING:
     from types_boto3_ecs.client import ECSClient
+    from types_boto3_ecs.type_defs import KeyValuePairTypeDef
 
 logger = Logger(service="capacity")
 
@@ -138,6 +139,7 @@ class Launcher:
                         "assignPublicIp": "DISABLED",
                     },
                 },
+                overrides={"containerOverrides": [{"name": "worker", "environment": [_told(provider)]}]},
                 startedBy=intent.batch_id,
                 clientToken=f"{intent.batch_id}-{turn}",
             )
@@ -168,3 +170,8 @@ class Launcher:
             )
             for task in tasks
         ]
+
+
+def _told(provider: str) -> "KeyValuePairTypeDef":
+    """Return the variable by which a worker knows what it runs on; its metadata does not tell."""
+    return {"name": Env.CAPACITY, "value": "spot" if provider == _SPOT else "on-demand"}

