@@ -57,6 +57,7 @@ test-full: test ## Run every test, the long ones too
 .PHONY: bench
 bench: $(READY) ## Measure the API's speed beside bare AWS calls: a table, and build/bench.json
 	PYTHONPATH=.:container python -m benchmarks build/bench.json
+	python -m benchmarks.scrubber
 
 .PHONY: lint
 lint: $(READY) ## Check format, style, types and the direction of imports
@@ -86,6 +87,10 @@ docs: .venv/.ready ## Write the generated pages: docs/configuration.md, docs/api
 .PHONY: baselines
 baselines: $(READY) ## Accept prod's stateful stacks as they are: later changes are compared with them
 	@python tools/baselines.py
+
+.PHONY: diagram
+diagram: $(READY) ## Draw the architecture from prod's templates: docs/architecture.svg
+	@python -m tools.diagram
 
 .PHONY: diff
 diff: $(READY) ## Show what a deployment would change (ENV=dev; needs AWS credentials)

@@ -92,7 +92,7 @@ class Journal:
     def held(self, *, take_over: bool = False) -> Iterator[None]:
         """Hold the lock while the block runs. Raises LockedError while somebody else's step runs.
 
-        A crash inside leaves the lease behind on purpose: only its end or its holder's death frees the lock.
+        An error frees the lock. A crash cannot: the lease is left until it ends, or its holder is seen to be dead.
         """
         holder = self.read().holder
         if holder and not holder.gone and not take_over:
@@ -104,12 +104,18 @@ class Journal:
         done = threading.Event()
         renewal = threading.Thread(target=self._renew, args=(done,), daemon=True)
         renewal.start()
+        crashed = True
         try:
             yield
+            crashed = False
+        except Exception:
+            crashed = False
+            raise
         finally:
             done.set()
             renewal.join()
-        self._change(lambda content: content.model_copy(update={"holder": None}))
+            if not crashed:
+                self._change(lambda content: content.model_copy(update={"holder": None}))
 
     def set(self, step: str, entry: Entry) -> None:
         """Write where a step stands. Raises LockedError when the lock was lost."""
