@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -133,15 +134,21 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, unused_port: Callable[[],
 @pytest.fixture(scope="session")
 def outpost(deployed: LocalEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outpost]:
     """The environment, as the tenant `acme` of the tier enterprise sees it; at the end nothing may be left behind."""
-    url = api_url(deployed)
+    with tenant_of(deployed, tmp_path_factory.mktemp("artifacts")) as outpost:
+        yield outpost
+
+
+@contextmanager
+def tenant_of(environment: LocalEnvironment, folder: Path) -> Iterator[Outpost]:
+    url = api_url(environment)
     with Client(url) as anybody:
         eventually(anybody.ready, within=60, what="the service is ready")
-    with Client(url, operator_key(deployed)) as operator:
+    with Client(url, operator_key(environment)) as operator:
         operator.create_tenant("acme", "Acme", "enterprise", Limits(requests_per_minute=100_000))
         key = operator.create_key("acme", "end-to-end", SCOPES).key
     headers = {"Authorization": f"Bearer {key}"}
     with Client(url, key) as client, httpx.Client(base_url=url, headers=headers) as http:
-        outpost = Outpost(deployed, client, http, tmp_path_factory.mktemp("artifacts"))
+        outpost = Outpost(environment, client, http, folder)
         yield outpost
         assert outpost.active_rows() == 0
         assert outpost.taken_slots() == 0

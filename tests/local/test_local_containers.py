@@ -1,7 +1,5 @@
 """ECS tasks as real containers: the definition's options reach the engine. Skipped, saying so, without an engine."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,52 +12,17 @@ from docker.models.containers import Container
 
 from outpost.local.container_engine import build_images, connect
 from outpost.local.environment import LocalEnvironment
-from outpost.local.errors import LocalError
 from outpost.local.settings import Engine
+from tests.engines import build_options, container_engine
 from tests.local.accounts import create_role, register_job, run_job, status_is
 from tests.local.conftest import DEMO_IMAGE, free_ports, write_image_asset
 from tests.local.eventually import eventually
 
-BASES = ("localhost/outpost-test-base:bookworm", "docker.io/library/python:3.13-slim-bookworm")
-
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine that answers: Docker's, or Podman's with a service of the test's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        if shutil.which("docker") and answers("docker"):
-            yield "docker"
-        elif shutil.which("podman"):
-            folder = tmp_path_factory.mktemp("podman")
-            patch.setenv("CONTAINERS_CONF", str(write_podman_settings(folder)))
-            patch.setenv("DOCKER_HOST", f"unix://{folder}/socket")
-            service = subprocess.Popen(
-                ["podman", "system", "service", "--time=0", f"unix://{folder}/socket"]  # noqa: S607
-            )
-            try:
-                if not eventually(lambda: answers("podman") or service.poll() is not None) or service.poll():
-                    pytest.skip("not run: podman system service does not start here")
-                yield "podman"
-            finally:
-                service.terminate()
-                service.wait()
-        else:
-            pytest.skip("not run: neither docker nor podman works here")
-
-
-def answers(engine: Engine) -> bool:
-    try:
-        connect(engine).close()
-    except LocalError:
-        return False
-    return True
-
-
-def write_podman_settings(folder: Path) -> Path:
-    runtime = '[engine]\nruntime = "runc"\n' if shutil.which("runc") else ""
-    settings = folder / "containers.conf"
-    settings.write_text(f'[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n{runtime}')
-    return settings
+    with container_engine(tmp_path_factory.mktemp("engine")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -68,20 +31,10 @@ def aws(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lo
     port, git_port = free_ports(2)
     local = LocalEnvironment(tmp_path_factory.mktemp("containers") / "aws", port, git_port, engine)
     write_image_asset(local.settings.cdk_out)
-    base = next((name for name in BASES if has_image(engine, name)), None)
-    if base is None:
-        pytest.skip(f"not run: none of the base images {', '.join(BASES)} is here")
-    options = ["--network=host", f"--build-arg=BASE_IMAGE={base}"]
-    if engine == "podman":
-        options.append("--volume=/etc/ssl/certs:/etc/ssl/certs:ro")
-    build_images(local.settings, options, lambda _line: None)
+    build_images(local.settings, build_options(engine), lambda _line: None)
     local.start()
     yield local
     local.stop()
-
-
-def has_image(engine: Engine, name: str) -> bool:
-    return subprocess.run([engine, "image", "inspect", name], capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture
