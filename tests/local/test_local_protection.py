@@ -54,9 +54,7 @@ def test_a_trail_writes_what_was_called_into_its_bucket_and_says_when_it_cannot(
     assert "CreateBucket" in {record["eventName"] for record in records}
 
 
-def test_an_alarm_on_one_metric_of_several_dimensions_is_deployed_and_rings(
-    aws: LocalEnvironment, stack: Stack
-) -> None:
+def test_an_alarm_on_several_metrics_is_deployed_and_rings(aws: LocalEnvironment, stack: Stack) -> None:
     cloudwatch, namespace = aws.client("cloudwatch"), f"test-{uuid4().hex[:8]}"
     statistics = [
         {
@@ -65,7 +63,7 @@ def test_an_alarm_on_one_metric_of_several_dimensions_is_deployed_and_rings(
             "MetricStat": {
                 "Metric": {
                     "Namespace": namespace,
-                    "MetricName": "Depth",
+                    "MetricName": f"Depth{number}",
                     "Dimensions": [{"Name": "Agent", "Value": agent}],
                 },
                 "Period": 60,
@@ -85,7 +83,7 @@ def test_an_alarm_on_one_metric_of_several_dimensions_is_deployed_and_rings(
 
     dimensions = [{"Name": "Agent", "Value": "two"}]
     cloudwatch.put_metric_data(
-        Namespace=namespace, MetricData=[{"MetricName": "Depth", "Value": 9, "Dimensions": dimensions}]
+        Namespace=namespace, MetricData=[{"MetricName": "Depth1", "Value": 9, "Dimensions": dimensions}]
     )
 
     assert cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"] == "ALARM"

@@ -1,39 +1,54 @@
-"""Alarms on several metrics (metric math) can be deployed: MiniStack's CloudFormation refuses them.
+"""Alarms on several metrics (metric math) can be deployed and ring: MiniStack's CloudFormation refuses them.
 
-It judges an alarm by namespace and name alone, whatever the dimensions. Ours combine one metric over its dimensions,
-so the alarm is recorded on the first one: what it would see of all of them together.
+It judges an alarm by one namespace and name, whatever the dimensions. Ours ring when the greatest or the sum of some
+metrics is too high, so each time such an alarm is judged by the metric with the highest value: exact for the greatest;
+a sum of which no part is too high does not ring here.
 """
 
+import time
 from typing import Any
 
+from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
 from outpost.local.extensions.cloudformation import Properties
 
+_SEVERAL = "_Several"
+"""Member of an alarm's record: the (namespace, name) pairs that it looks at."""
+
 
 def install() -> None:
-    """Translate before the alarm is recorded."""
-    record = provisioners._cw_metric_alarm_record
+    """Translate before an alarm is recorded, choose the metric before it is judged."""
+    record, evaluate = provisioners._cw_metric_alarm_record, cloudwatch._evaluate_alarm
 
-    def record_first(name: str, props: Properties) -> Any:
-        return record(name, _on_one_metric(props) if props.get("Metrics") else props)
+    def record_several(name: str, props: Properties) -> Any:
+        metrics = [each["MetricStat"] for each in props.get("Metrics", []) if "MetricStat" in each]
+        if not metrics:
+            return record(name, props)
+        several = sorted({(each["Metric"]["Namespace"], each["Metric"]["MetricName"]) for each in metrics})
+        plain = {key: value for key, value in props.items() if key != "Metrics"}
+        first = {"Period": metrics[0]["Period"], "Statistic": metrics[0]["Stat"]}
+        recorded = record(name, {**plain, **first, "Namespace": several[0][0], "MetricName": several[0][1]})
+        recorded[_SEVERAL] = several
+        return recorded
 
-    provisioners._cw_metric_alarm_record = record_first
+    def evaluate_highest(alarm: dict[str, Any]) -> None:
+        if _SEVERAL in alarm:
+            since = time.time() - alarm["Period"] * alarm["EvaluationPeriods"]
+            highest = max(alarm[_SEVERAL], key=lambda metric: _highest(metric, since))
+            alarm["Namespace"], alarm["MetricName"] = highest
+        evaluate(alarm)
+
+    provisioners._cw_metric_alarm_record = record_several
+    cloudwatch._evaluate_alarm = evaluate_highest
 
 
-def _on_one_metric(props: Properties) -> Properties:
-    """Return the properties of an alarm on the metric that all of them are; raises ValueError for different ones."""
-    statistics = [each["MetricStat"] for each in props["Metrics"] if "MetricStat" in each]
-    names = {(each["Metric"]["Namespace"], each["Metric"]["MetricName"]) for each in statistics}
-    if len(names) != 1:
-        raise ValueError(f"Metrics: an alarm on different metrics cannot be judged here: {sorted(names)}")
-    ((namespace, metric),) = names
-    first = statistics[0]
-    plain = {key: value for key, value in props.items() if key != "Metrics"}
-    return {
-        **plain,
-        "Namespace": namespace,
-        "MetricName": metric,
-        "Period": first["Period"],
-        "Statistic": first["Stat"],
-    }
+def _highest(metric: tuple[str, str], since: float) -> float:
+    points = [
+        float(point.get("Value", point.get("Maximum", 0)))
+        for (namespace, name, _), found in cloudwatch._metrics.items()
+        if (namespace, name) == metric
+        for point in found
+        if point["Timestamp"] >= since
+    ]
+    return max(points, default=float("-inf"))
