@@ -1,7 +1,7 @@
 """IAM knows which resource a request names where MiniStack authorises it on `*` (gap 6).
 
 The CDK CLI, publishing with its own narrow role, asks ECR for one repository; the control plane asks EFS for its own
-file system; a command is sent to one instance. Real AWS authorises each on that resource.
+file system, and writes into one log stream; a command is sent to one instance. Real AWS authorises each on that resource.
 """
 
 import json
@@ -33,4 +33,6 @@ def _named(service: str, body: bytes, query: Mapping[str, Any]) -> str | None:
         return f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:file-system/{ids if isinstance(ids, str) else ids[0]}"
     if service == "ssm" and (instances := json.loads(body or b"{}").get("InstanceIds")):
         return f"arn:aws:ssm:{REGION}:{ACCOUNT}:managed-instance/{instances[0]}"
+    if service == "logs" and (stream := (request := json.loads(body or b"{}")).get("logStreamName")):
+        return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{request.get('logGroupName')}:log-stream:{stream}"
     return None
