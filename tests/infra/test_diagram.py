@@ -1,0 +1,96 @@
+"""The picture of the architecture shows what the templates have, and is the one in docs/."""
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from outpost.diagram import BOXES, WIDTH, draw
+from outpost.templates import Templates, read_assembly
+from tests.infra.assembly import Assembly
+from tools.diagram import PICTURE, picture
+
+DRAWN = {
+    "AWS::DynamoDB::Table",
+    "AWS::ECS::Service",
+    "AWS::ECS::TaskDefinition",
+    "AWS::EFS::FileSystem",
+    "AWS::ElasticLoadBalancingV2::LoadBalancer",
+    "AWS::Lambda::Function",
+    "AWS::S3::Bucket",
+    "AWS::SecretsManager::Secret",
+    "AWS::WAFv2::WebACL",
+}
+"""What somebody would look for: all of it is in exactly one box."""
+
+
+def arrows(svg: str) -> set[tuple[str, ...]]:
+    titles = [each.text or "" for each in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}title")]  # noqa: S314 - our own
+    return {tuple(title.split(" to ")) for title in titles if " to " in title}
+
+
+@pytest.fixture
+def environment_templates(assembly: Assembly, environment: str) -> Templates:
+    return of(assembly, environment)
+
+
+def of(assembly: Assembly, name: str) -> Templates:
+    (found,) = (each for each in read_assembly(assembly.folder) if each.environment == name)
+    return found
+
+
+def test_the_picture_in_docs_is_what_the_templates_say(assembly: Assembly) -> None:
+    assert PICTURE.read_text(encoding="utf-8") == picture(assembly.folder), "stale: run `make diagram`"
+
+
+def test_everything_that_matters_is_in_exactly_one_box(environment_templates: Templates) -> None:
+    boxes = {
+        each.place: [name for name, box in BOXES.items() if box.holds(each)]
+        for each in environment_templates.resources
+        if each.type in DRAWN
+    }
+
+    assert {place: names for place, names in boxes.items() if len(names) != 1} == {}
+
+
+def test_arrows_say_who_may_call_what(assembly: Assembly) -> None:
+    found = arrows(draw(of(assembly, "prod")))
+
+    assert {
+        ("clients", "balancer"),
+        ("balancer", "api"),
+        ("api", "tables"),
+        ("workers", "broker"),
+        ("broker", "tables"),
+        ("tables", "planner"),
+        ("planner", "workers"),
+        ("artifacts", "audit"),
+    } <= found
+    assert not {("workers", "tables"), ("workers", "artifacts"), ("workers", "secrets"), ("broker", "workers")} & found
+
+
+def test_a_right_that_is_taken_away_takes_its_arrow_along(assembly: Assembly) -> None:
+    templates = of(assembly, "prod")
+    kept = {
+        name: {
+            **stack,
+            "Resources": {
+                key: each
+                for key, each in stack["Resources"].items()
+                if each["Type"] != "AWS::IAM::Policy" or not key.startswith("Worker")
+            },
+        }
+        for name, stack in templates.stacks.items()
+    }
+
+    before, after = arrows(draw(templates)), arrows(draw(Templates("prod", kept)))
+
+    assert before - after == {("workers", "broker"), ("workers", "queues"), ("workers", "files")}
+
+
+def test_it_fits_the_width_of_a_page(environment_templates: Templates) -> None:
+    root = ET.fromstring(draw(environment_templates))  # noqa: S314 - our own
+    boxes = [each for each in root.iter("{http://www.w3.org/2000/svg}rect") if each.get("x")]
+
+    assert WIDTH <= 1000
+    assert all(float(each.attrib["x"]) + float(each.attrib["width"]) <= WIDTH for each in boxes)
+    assert all(float(each.get("font-size", "12")) >= 12 for each in root.iter("{http://www.w3.org/2000/svg}text"))
