@@ -1,7 +1,8 @@
 """IAM knows which resource a request names where MiniStack authorises it on `*` (gap 6).
 
 The CDK CLI, publishing with its own narrow role, asks ECR for one repository; the control plane asks EFS for its own
-file system, and writes into one log stream; a command is sent to one instance. Real AWS authorises each on that resource.
+file system, and writes into one log stream; a command is sent to one instance. Real AWS authorises each on that
+resource.
 """
 
 import json
