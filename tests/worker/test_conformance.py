@@ -185,7 +185,7 @@ def test_every_exit_code_is_told_with_its_meaning(platform: Platform, path: str,
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("code", "agent"), zip(CODES, itertools.cycle(Agent), strict=False))
+@pytest.mark.parametrize(("code", "agent"), list(zip(CODES, itertools.cycle(Agent), strict=False)))
 def test_no_exit_code_is_taken_for_another_kind_of_end(
     platform: Platform, path: str, repo: str, code: int, agent: Agent
 ) -> None:
