@@ -12,6 +12,7 @@ from docker.models.containers import Container
 
 from outpost.local.container_engine import build_images, connect
 from outpost.local.environment import LocalEnvironment
+from outpost.local.errors import LocalError
 from outpost.local.settings import Engine
 from tests.engines import build_options, container_engine
 from tests.local.accounts import create_role, register_job, run_job, status_is
