@@ -46,6 +46,7 @@ PAUSE = 0.1
 """Seconds that the pause after the first try is at most; after each further one it may be twice as long."""
 
 _TROUBLE: dict[type[http.HTTPError], type[BotoCoreError]] = {
+    http.NewConnectionError: EndpointConnectionError,  # first: urllib3 makes it a kind of the next one
     http.ConnectTimeoutError: ConnectTimeoutError,
     http.ReadTimeoutError: ReadTimeoutError,
     http.ProtocolError: ConnectionClosedError,

@@ -62,10 +62,13 @@ LastEventId = Annotated[
     "/dispatch/{dispatch_id}/events",
     status_code=200,
     summary="Watch a dispatch",
-    response_class=EventStream,
+    response_class=Response,  # of no media type: the errors are JSON
     responses=errors(400, 404)
     | {
-        200: {"description": "`status` events with a dispatch, `log` events with a log line, both as JSON."},
+        200: {
+            "description": "`status` events with a dispatch, `log` events with a log line, both as JSON.",
+            "content": {EventStream.media_type: {"schema": {"type": "string"}}},
+        },
         204: {"description": "The dispatch has ended and `Last-Event-ID` names its last event: nothing will follow."},
     },
 )
