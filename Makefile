@@ -50,6 +50,10 @@ v1: .venv/.ready ## Add a v1 host to migrate from to the running environment, fo
 test: lint ## Run lint, types, unit, infrastructure and end-to-end tests
 	pytest
 
+.PHONY: retest
+retest: $(READY) ## Run again only the tests that failed last time
+	pytest --last-failed --last-failed-no-failures none
+
 .PHONY: test-full
 test-full: test ## Run every test, the long ones too
 	pytest -m full
