@@ -66,6 +66,8 @@ class Collector:
         except subprocess.CalledProcessError as error:
             lines = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines() or ["no error was printed"]
             raise CollectError(f"{error.cmd[0]} ended with {error.returncode}: {lines[-1]}") from error
+        except OSError as error:  # the agent may have left no room on the disk
+            raise CollectError(f"the patch could not be written: {error.strerror}") from error
 
     def _stage(self) -> None:
         """Put all files into the index, those of repositories that the agent made inside included."""

@@ -52,7 +52,7 @@ class RunLog:
         line = LogLine(timestamp=now(), level=level, source=source, message=clean)
         encoded = line.model_dump_json().encode() + b"\n"
         if source is LogSource.AGENT:
-            self._output.write(clean + "\n")
+            self._keep(clean)
         with self._changed:
             self._latest.append(clean)
             if source is LogSource.AGENT:
@@ -75,10 +75,20 @@ class RunLog:
             self._closing = True
             self._changed.notify_all()
         self._thread.join(timeout)
-        self._output.close()
+        try:
+            self._output.close()
+        except OSError as error:
+            _log.warning("the output's file is not complete; the log chunks are", error=str(error))
         if self._thread.is_alive() or self._unsent:
             self.abandon()
             raise UploadError(f"the log's last {self._unsent_bytes} bytes were not stored within {timeout:.0f} s")
+
+    def _keep(self, line: str) -> None:
+        """Write to the output's file, as long as the agent leaves it room: the chunks go on without."""
+        try:
+            self._output.write(line + "\n")
+        except OSError as error:
+            _log.warning("a line is not in the output's file; it is in the log chunks", error=str(error))
 
     def abandon(self) -> None:
         """Send nothing more; lines are dropped from now on."""
