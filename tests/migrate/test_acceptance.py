@@ -23,6 +23,8 @@ from outpost.v1.layout import SCRIPTS_FOLDER
 from outpost.verify.acceptance import Acceptance
 from tests.migrate.test_migration import documentation, live_through
 
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+
 World = Any
 RUN = "accepted"
 SKIPPED = dict.fromkeys(("preflight", "audit", "archive", "shadow", "validate", "update-clients"), "tested elsewhere")

@@ -27,6 +27,8 @@ from outpost.migrate.steps import archive, cutover, rollback
 from outpost.migrate.steps.shadow import StoredPair
 from outpost.v1.layout import DISABLED, SCRIPTS
 
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+
 World = Any
 SKIPPED = dict.fromkeys(("preflight", "audit", "archive", "shadow", "validate", "update-clients"), "tested elsewhere")
 

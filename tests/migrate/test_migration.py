@@ -24,6 +24,8 @@ from outpost.names import MigrationOutput
 from outpost.v1.layout import DISABLED, SCRIPTS
 from outpost.verify.acceptance import Acceptance
 
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+
 World = Any
 TOOLS = (
     "dispatch",

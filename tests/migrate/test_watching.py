@@ -15,6 +15,8 @@ from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE, MigrationOutput
 from outpost.v1.layout import SCRIPTS_FOLDER
 from tests.migrate.conftest import eventually
 
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+
 World = Any
 
 
