@@ -22,7 +22,8 @@ def install() -> None:
         service: str, method: str, path: str, headers: Any, body: bytes, query: Mapping[str, Any], *rest: Any
     ) -> str:
         resource: str = extract(service, method, path, headers, body, query, *rest)
-        return _named(service, body, query) or resource if resource == "*" else resource
+        # A log stream lies below the group that MiniStack names.
+        return _named(service, body, query) or resource if resource == "*" or service == "logs" else resource
 
     iam_actions.extract_resource_arn = extract_named
 
