@@ -9,7 +9,7 @@ from aws_cdk import aws_lambda_event_sources as sources
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost.domain.usage_event import SOURCE
+from outpost.domain.dispatch import Status
 from outpost.store import schema
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.queues import FailedDeliveries
@@ -17,7 +17,7 @@ from outpost_constructs.store_table import StoreTable
 
 
 class UsageEvents(Construct):
-    """Follows the rows of dispatches: one that leaves the index of the live ones has ended, and is told."""
+    """Follows the rows of dispatches: one whose state is terminal has ended, and is told."""
 
     def __init__(
         self,
@@ -44,7 +44,6 @@ class UsageEvents(Construct):
             grantee=self.function,
             actions=["events:PutEvents"],
             resource_arns=[bus],
-            conditions={"StringEquals": {"events:source": SOURCE}},
         )
         self._follow(dispatches)
 
@@ -76,7 +75,7 @@ class UsageEvents(Construct):
                         "eventName": lambda_.FilterRule.is_equal("MODIFY"),
                         "dynamodb": {
                             "Keys": {schema.SORT_KEY: {"S": lambda_.FilterRule.is_equal(schema.ROW)}},
-                            "NewImage": {schema.BY_ACTIVE.hash_key: {"S": lambda_.FilterRule.not_exists()}},
+                            "NewImage": {"status": {"S": [str(status) for status in Status if status.terminal]}},
                         },
                     }
                 )

@@ -253,7 +253,7 @@ def platform(
         folder=tmp_path_factory.mktemp("workers"),
         secrets=secrets,
         environment={
-            **{name: os.environ[name] for name in os.environ if name.startswith("AWS_")},
+            **{name: os.environ[name] for name in os.environ if name.startswith(("AWS_", "PYTHONPATH"))},
             "PATH": os.environ["PATH"],
             "ECS_CONTAINER_METADATA_URI_V4": metadata_url,
             Env.AGENT: "shell",
@@ -276,7 +276,7 @@ def create_provider_keys(suffix: str) -> dict[Agent, str]:
     """Create a secret for the provider of each agent that has one."""
     client = boto3.client("secretsmanager")
     return {
-        agent: client.create_secret(Name=f"{entry.provider}-{suffix}", SecretString=PROVIDER_KEY)["ARN"]
+        agent: client.create_secret(Name=f"{agent}-{suffix}", SecretString=PROVIDER_KEY)["ARN"]
         for agent, entry in CATALOGUE.items()
         if entry.provider is not None
     }
