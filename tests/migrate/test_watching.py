@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from outpost.domain.ids import now
 from outpost.migrate.runner import Runner
