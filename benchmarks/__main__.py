@@ -48,7 +48,7 @@ def main(path: Path) -> None:
                     for name, requests in stand.requests.items()
                 ]
     load = [round(figure, 1) for figure in os.getloadavg()]
-    Console().print(
+    Console(width=110).print(
         _table(levels, calls, bare), f"Load of the machine: {load}, {os.cpu_count()} CPUs. All of it: {path}"
     )
     document = {
