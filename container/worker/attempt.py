@@ -37,7 +37,7 @@ from worker.model_access import ModelKeyError
 from worker.outcome import Outcome, cancelled, failed, judge, with_the_agents_word, without_results
 from worker.settings import Identity, Settings
 from worker.stop import Cause, Stopped, StopSignal
-from worker.store import AttemptStore, SecretError, UploadError
+from worker.store import AttemptStore, SecretError, TooLargeError, UploadError
 from worker.workspace import CloneError, Workspace
 
 EXIT_DONE = 0
@@ -185,7 +185,9 @@ class Attempt:
             self._store.put_summary(self._summary(outcome))
         except UploadError as error:
             self._log.abandon()
-            return without_results(outcome, ReasonCode.UPLOAD_FAILED, str(error))
+            too_large = isinstance(error, TooLargeError)
+            code = ReasonCode.ARTIFACT_TOO_LARGE if too_large else ReasonCode.UPLOAD_FAILED
+            return without_results(outcome, code, f"{error}.")
         return outcome
 
     def _keep_workspace(self, archive: Archive, outcome: Outcome, seconds: float) -> Outcome:

@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 _RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=10, read_timeout=60)
 
 
+MAX_ARTIFACT_BYTES = 5 * 2**30
+"""The most that S3 takes in one request."""
+
+
 class UploadError(Exception):
     """A result could not be stored."""
 
 
 class DownloadError(Exception):
     """An earlier result could not be read."""
+
+
+class TooLargeError(UploadError):
+    """A result is larger than what is stored."""
 
 
 class SecretError(Exception):
@@ -79,7 +87,10 @@ class AttemptStore:
         self._put(chunk_key(self._prefix, number), body, "application/x-ndjson")
 
     def put_file(self, artifact: Artifact, file: Path) -> None:
-        """Store a file. Raises `UploadError`, and what `check` raises."""
+        """Store a file. Raises `UploadError`, `TooLargeError`, and what `check` raises."""
+        size = file.stat().st_size
+        if size > MAX_ARTIFACT_BYTES:
+            raise TooLargeError(f"{artifact} has {size / 2**30:.1f} GiB: no more than 5 GiB are stored")
         with file.open("rb") as body:
             self._put(self._prefix + artifact, body, "text/plain; charset=utf-8")
 

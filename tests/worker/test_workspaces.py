@@ -17,6 +17,7 @@ from tests.worker.conftest import GitServer, Platform
 from worker.archive import Archive, ArchiveError, ArchiveFullError
 from worker.isolation import NoIsolation
 from worker.settings import read_settings
+from worker.store import AttemptStore, TooLargeError
 from worker.workspace import Workspace as RunWorkspace
 
 
@@ -185,3 +186,25 @@ def test_a_damaged_archive_is_told_and_not_run_with(platform: Platform, local: R
     (tmp_path / archive_name("acme", "01K9ZJ3J0X4T8WB6Q1V5N7M2CD")).write_bytes(b"not an archive")
     with pytest.raises(ArchiveError, match="could not be unpacked"):
         archive(platform, tmp_path, "01B").restore(local)
+
+
+def test_an_artifact_over_5_gb_is_refused_by_its_name_and_size(tmp_path: Path, platform: Platform) -> None:
+    credentials = Credentials(access_key_id="a", secret_access_key="b", session_token="c", expires_at=now())
+    spec = Spec.model_validate({"agent": "shell"})
+    lease = Lease(worker_id="w", token=1)
+    store = AttemptStore(
+        Assignment(
+            dispatch_id="d",
+            tenant_id="t",
+            lease=lease,
+            spec=spec,
+            task="",
+            bucket="b",
+            prefix="",
+            credentials=credentials,
+        )
+    )
+    with (tmp_path / "patch").open("wb") as file:
+        file.truncate(5 * 2**30 + 1)  # sparse: takes no room
+    with pytest.raises(TooLargeError, match=r"changes\.patch has 5\.0 GiB"):
+        store.put_file(Artifact.PATCH, tmp_path / "patch")
