@@ -26,14 +26,16 @@ def test_tables_are_encrypted_recoverable_and_forget(assembly: Assembly, environ
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_tables_stream_as_the_schema_says_with_their_new_image(assembly: Assembly, environment: str) -> None:
+def test_tables_stream_as_the_schema_says_with_both_images(assembly: Assembly, environment: str) -> None:
     streams = [
         table["Properties"]["StreamSpecification"]
         for _, table in assembly.of_type("AWS::DynamoDB::Table", environment)
         if "StreamSpecification" in table["Properties"]
     ]
 
-    assert [stream["StreamViewType"] for stream in streams] == ["NEW_IMAGE" for table in TABLES if table.stream]
+    assert [stream["StreamViewType"] for stream in streams] == [
+        "NEW_AND_OLD_IMAGES" for table in TABLES if table.stream
+    ]
 
 
 def test_buckets_are_private_and_encrypted(assembly: Assembly, environment: str) -> None:

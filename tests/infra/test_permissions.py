@@ -67,7 +67,9 @@ def test_an_attempt_can_at_most_touch_objects_of_attempts_and_read_secrets(
     for statement in statements(assembly, environment, role):
         resources = json.dumps(statement["Resource"])
         action = _listed(statement["Action"])[0]
-        wanted = {"s3": "/tenants/*", "secretsmanager": "Secrets|/tenants/*", "kms": "Key"}[action.partition(":")[0]]
+        wanted = {"s3": "/tenants/*|/context/*", "secretsmanager": "Secrets|/tenants/*", "kms": "Key"}[
+            action.partition(":")[0]
+        ]
         assert any(part in resources for part in wanted.split("|")), resources
 
 

@@ -79,6 +79,7 @@ def test_roles_use_the_key_through_a_service_only(assembly: Assembly, name: str)
         "PlannerFunctionRole": {"dynamodb"},
         "TaskEventsFunctionRole": {"dynamodb", "s3"},
         "SweepFunctionRole": {"dynamodb", "s3"},
+        "ReaperFunctionRole": {"dynamodb"},
         "BrokerAttemptRole": {"s3", "secretsmanager"},
         "ApiDefinitionTaskRole": {"dynamodb", "s3", "secretsmanager"},
     }
