@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "localhost/outpost-worker:test"
 LOCAL_BASE = "localhost/outpost-test-base:bookworm"
 DEFAULT_BASE = "docker.io/library/python:3.13-slim-bookworm"
+BUDGETS = {"claude": 850, "codex": 850, "gemini": 700, "grok": 680, "aider": 1_100}
+"""Megabytes of each agent's image, unpacked; about 280 are the base that is made here where none can be pulled."""
 LAUNCHER = "/usr/local/libexec/outpost-launcher"
 DROPPED = (
     "AUDIT_WRITE",
@@ -69,11 +71,15 @@ class Engine:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder = tmp_path_factory.mktemp("engine")
     engine = _find_engine(folder)
+    _build(engine, folder, "shell", IMAGE)
+    return engine
+
+
+def _build(engine: Engine, folder: Path, target: str, tag: str) -> None:
     certificates = ["--volume=/etc/ssl/certs:/etc/ssl/certs:ro"] if engine.command == "podman" else []
     base = f"--build-arg=BASE_IMAGE={_base_image(engine, folder)}"
-    files = ["--file=container/worker/Dockerfile", "--target=shell", f"--tag={IMAGE}", "."]
-    engine.call("build", "--network=host", *certificates, base, *files)
-    return engine
+    files = ["--file=container/worker/Dockerfile", f"--target={target}", f"--tag={tag}", "."]
+    engine.call("build", "--network=host", *certificates, base, *files, timeout=900)
 
 
 def _find_engine(folder: Path) -> Engine:
@@ -112,6 +118,19 @@ def test_the_image_runs_as_the_harness_and_its_launcher_has_four_capabilities(en
     assert engine.inside("stat", "--format=%U:%G %a", LAUNCHER).strip() == "root:outpost 750"
     capabilities = engine.inside("/usr/sbin/getcap", LAUNCHER).split()[1]
     assert capabilities == "cap_kill,cap_setgid,cap_setuid,cap_setpcap=ep"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1000)
+@pytest.mark.parametrize(("agent", "megabytes"), BUDGETS.items())
+def test_each_agents_image_has_its_program_and_keeps_its_budget(
+    engine: Engine, tmp_path: Path, agent: str, megabytes: int
+) -> None:
+    tag = f"localhost/outpost-worker:{agent}"
+    _build(engine, tmp_path, agent, tag)
+    command = ["run", "--rm", "--env=HOME=/tmp", f"--entrypoint={agent}", tag, "--version"]
+    assert any(character.isdigit() for character in engine.call(*command))
+    assert int(engine.call("image", "inspect", "--format={{.Size}}", tag)) < megabytes * 1_000_000
 
 
 def test_no_other_file_of_the_image_gives_privileges_to_the_harness(engine: Engine) -> None:
