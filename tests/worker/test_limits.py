@@ -49,7 +49,6 @@ def test_of_time_and_silence_the_first_to_pass_counts(tmp_path: Path) -> None:
     assert run(tmp_path, "sleep 600", time_limit=0.2, silence_limit=5).limit is Limit.TIME
 
 
-
 @pytest.mark.parametrize(
     ("end", "status", "code"),
     [
