@@ -182,7 +182,7 @@ def test_only_an_attempt_may_read_the_forges_token_and_only_the_broker_names_it(
         reference["Ref"]
         for _, policy in assembly.of_type("AWS::IAM::Policy", "prod")
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]
-        if token in json.dumps(statement["Resource"])
+        if str(token) in json.dumps(statement["Resource"])
         for reference in policy["Properties"]["Roles"]
     }
     told = {
