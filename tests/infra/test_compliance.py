@@ -25,6 +25,8 @@ from tools.compliance.model import (
 )
 from tools.nag import write
 
+CFN_LINT = str(Path(sys.executable).with_name("cfn-lint"))
+
 
 @pytest.fixture(scope="module")
 def reports(assembly: Assembly) -> list[ComplianceReport]:
@@ -149,9 +151,7 @@ def test_cfn_lint_finds_nothing(assembly: Assembly, name: str) -> None:
     """The least and the most of the environments: the others have the same resources."""
     templates = [str(path) for path in assembly.folder.glob(f"assembly-Outpost-{name}/*.template.json")]
 
-    done = subprocess.run(
-        [sys.executable, "-m", "cfnlint", "--", *templates], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([CFN_LINT, "--", *templates], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert len(templates) >= 6
     assert done.stdout == ""
@@ -162,8 +162,6 @@ def test_cfn_lint_is_on(tmp_path: Path) -> None:
     template = tmp_path / "careless.json"
     template.write_text(json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"Nam": "q"}}}}))
 
-    done = subprocess.run(
-        [sys.executable, "-m", "cfnlint", "--", str(template)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([CFN_LINT, "--", str(template)], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert "E3002" in done.stdout
