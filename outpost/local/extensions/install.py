@@ -10,6 +10,7 @@ from outpost.local.extensions import (
     application_scaling,
     container_options,
     file_system,
+    function_placement,
     iam_cloudwatch,
     iam_denials,
     iam_ecs,
@@ -59,6 +60,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         send_command,
         service_deployments,
         table_protection,
+        function_placement,
         trail_delivery,
         trail_lookup,
     ):
