@@ -13,7 +13,7 @@ from outpost.store.artifacts import prefix_of
 from tests.worker.conftest import GitServer, Platform
 
 ENVIRONMENT_OF_AN_AGENT = {
-    *("PATH", "HOME", "TMPDIR", "USER", "LANG", "TERM", "GIT_TERMINAL_PROMPT"),
+    *("PATH", "HOME", "TMPDIR", "USER", "LANG", "TERM", "GIT_TERMINAL_PROMPT", "OUTPOST_CONTEXT"),
     *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
 }
 
