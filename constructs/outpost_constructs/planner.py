@@ -74,16 +74,7 @@ class Planner(Construct):
         """Deliver new and changed dispatch rows; other items of the table, and removals, never start the function."""
         stream = dispatches.table_stream_arn
         assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
-        grant = iam.Grant.add_to_principal(
-            grantee=self.function,
-            actions=[
-                "dynamodb:DescribeStream",
-                "dynamodb:GetRecords",
-                "dynamodb:GetShardIterator",
-                "dynamodb:ListStreams",
-            ],
-            resource_arns=[stream],
-        )
+        grant = dispatches.grant_follow(self.function)
         mapping = self.function.add_event_source_mapping(
             "Changes",
             event_source_arn=stream,

@@ -50,16 +50,7 @@ class UsageEvents(Construct):
     def _follow(self, dispatches: StoreTable) -> None:
         stream = dispatches.table_stream_arn
         assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
-        grant = iam.Grant.add_to_principal(
-            grantee=self.function,
-            actions=[
-                "dynamodb:DescribeStream",
-                "dynamodb:GetRecords",
-                "dynamodb:GetShardIterator",
-                "dynamodb:ListStreams",
-            ],
-            resource_arns=[stream],
-        )
+        grant = dispatches.grant_follow(self.function)
         mapping = self.function.add_event_source_mapping(
             "Ended",
             event_source_arn=stream,

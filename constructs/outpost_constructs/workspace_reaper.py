@@ -90,16 +90,7 @@ class WorkspaceReaper(Construct):
     def _follow(self, rows: StoreTable) -> None:
         stream = rows.table_stream_arn
         assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
-        grant = iam.Grant.add_to_principal(
-            grantee=self.function,
-            actions=[
-                "dynamodb:DescribeStream",
-                "dynamodb:GetRecords",
-                "dynamodb:GetShardIterator",
-                "dynamodb:ListStreams",
-            ],
-            resource_arns=[stream],
-        )
+        grant = rows.grant_follow(self.function)
         mapping = self.function.add_event_source_mapping(
             "Deleted",
             event_source_arn=stream,
