@@ -1,21 +1,27 @@
 """A store on the emulator, with the shell agent and two tenants."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import boto3
 import pytest
 
+from broker.broker import Broker
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.tenants import Limits, Tenant
 from outpost.names import Env
+from outpost.store.artifacts import Artifacts
+from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
+from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Worker, Workers, WorkerState
+from outpost.store.workspaces import Workspaces
 
 
 @dataclass(frozen=True)
@@ -75,3 +81,30 @@ def store(database: Database, monkeypatch: pytest.MonkeyPatch) -> Store:
         limits = Limits(concurrent=concurrent, daily=1_000_000, timeout_seconds=600)
         tenants.add(Tenant(id=name, name=name.title(), overrides=limits, created_at=now()))
     return Store(dispatches, Workers(database, dispatches), tenants, queue_url, agents)
+
+
+_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+}
+
+
+@pytest.fixture
+def broker(store: Store, database: Database) -> Iterator[Broker]:
+    iam = boto3.client("iam")
+    name = f"attempt-{new_id()}"
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(_TRUST))["Role"]["Arn"]
+    credentials = AttemptCredentials(boto3.client("sts"), arn, "artifacts")
+    boto3.client("s3").create_bucket(Bucket="artifacts")
+    yield Broker(
+        dispatches=store.dispatches,
+        workers=store.workers,
+        tenants=store.tenants,
+        workspaces=Workspaces(database),
+        artifacts=Artifacts(boto3.client("s3"), "artifacts"),
+        credentials=credentials,
+        launches=Launches(database),
+        agents=store.agents,
+        now=now,
+    )
+    iam.delete_role(RoleName=name)

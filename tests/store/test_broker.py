@@ -1,13 +1,11 @@
 """The broker serves tenants fairly, answers repetitions alike, and gives an attempt exactly its own credentials."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import boto3
-import pytest
 
 from broker.broker import LINGER, Broker, retires
 from outpost.domain.agents import Agent
@@ -29,39 +27,11 @@ from outpost.domain.protocol import (
 )
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.workspaces import QUOTAS, Workspace, expiry
-from outpost.store.artifacts import Artifacts
-from outpost.store.credentials import AttemptCredentials, session_policy
+from outpost.store.credentials import session_policy
 from outpost.store.database import Database
-from outpost.store.launches import Launches
 from outpost.store.workers import WorkerState
-from outpost.store.workspaces import Workspaces
 
 Store = Any
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
-}
-
-
-@pytest.fixture
-def broker(store: Store, database: Database) -> Iterator[Broker]:
-    iam = boto3.client("iam")
-    name = f"attempt-{new_id()}"
-    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
-    credentials = AttemptCredentials(boto3.client("sts"), arn, "artifacts")
-    boto3.client("s3").create_bucket(Bucket="artifacts")
-    yield Broker(
-        dispatches=store.dispatches,
-        workers=store.workers,
-        tenants=store.tenants,
-        workspaces=Workspaces(database),
-        artifacts=Artifacts(boto3.client("s3"), "artifacts"),
-        credentials=credentials,
-        launches=Launches(database),
-        agents=store.agents,
-        now=now,
-    )
-    iam.delete_role(RoleName=name)
 
 
 def ask(broker: Broker, worker_id: str | None = None) -> ClaimAnswer:

@@ -1,51 +1,18 @@
 """Fair shares: a tenant's long queue delays nobody else, and its own dispatches come in order."""
 
-import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import pytest
 
 from broker.broker import Broker
 from outpost.domain.dispatch import Lease, Status
-from outpost.domain.ids import new_id, now
+from outpost.domain.ids import new_id
 from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest, ReportRequest
 from outpost.domain.reasons import Reason, ReasonCode
-from outpost.store.artifacts import Artifacts
-from outpost.store.credentials import AttemptCredentials
-from outpost.store.database import Database
-from outpost.store.launches import Launches
-from outpost.store.workspaces import Workspaces
 
 Store = Any
 QUEUED = 500
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
-}
-
-
-@pytest.fixture
-def broker(store: Store, database: Database) -> Iterator[Broker]:
-    iam = boto3.client("iam")
-    name = f"attempt-{new_id()}"
-    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
-    credentials = AttemptCredentials(boto3.client("sts"), arn, "artifacts")
-    boto3.client("s3").create_bucket(Bucket="artifacts")
-    yield Broker(
-        dispatches=store.dispatches,
-        workers=store.workers,
-        tenants=store.tenants,
-        workspaces=Workspaces(database),
-        artifacts=Artifacts(boto3.client("s3"), "artifacts"),
-        credentials=credentials,
-        launches=Launches(database),
-        agents=store.agents,
-        now=now,
-    )
-    iam.delete_role(RoleName=name)
 
 
 def claim(broker: Broker) -> Assignment | None:
