@@ -1,21 +1,18 @@
 """The limits that end an agent: silence, disk; and what the end is called."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from outpost.domain.dispatch import Status
 from outpost.domain.reasons import ReasonCode
-from worker.agent_process import AgentCommand, AgentEnd, run_agent
-from worker.isolation import NoIsolation, adopt_orphans
+from worker.agent_process import AgentCommand, AgentEnd
 from worker.limits import Limit
 from worker.outcome import judge
-from worker.stop import StopSignal
-
-
-@pytest.fixture(autouse=True)
-def orphans() -> None:
-    adopt_orphans()
 
 
 def run(folder: Path, script: str, **limits: float) -> AgentEnd:
@@ -27,7 +24,11 @@ def run(folder: Path, script: str, **limits: float) -> AgentEnd:
         silence_limit=limits.get("silence_limit"),
         disk_reserve=int(limits.get("disk_reserve", 0)),
     )
-    return run_agent(command, NoIsolation(), StopSignal(), lambda _: None)
+    argument = TypeAdapter(AgentCommand).dump_json(command).decode()
+    harness = [sys.executable, str(Path(__file__).parent / "limited_agent.py"), argument]
+    roots = {"PYTHONPATH": "container:."}
+    answer = subprocess.run(harness, env=os.environ | roots, stdout=subprocess.PIPE, check=True, timeout=60)
+    return TypeAdapter(AgentEnd).validate_json(answer.stdout)
 
 
 def test_an_agent_that_says_nothing_is_stopped(tmp_path: Path) -> None:

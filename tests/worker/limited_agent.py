@@ -1,0 +1,24 @@
+"""Run one agent to its end or limit, as a harness does, in a process of its own: `python limited_agent.py COMMAND`.
+
+COMMAND is `AgentCommand` as JSON, the answer `AgentEnd` as JSON. Without isolation all descendants of the harness's
+process count as the agent's and are ended with it; in the tests' own process those would be everybody's services.
+"""
+
+import sys
+
+from pydantic import TypeAdapter
+
+from worker.agent_process import AgentCommand, AgentEnd, run_agent
+from worker.isolation import NoIsolation, adopt_orphans
+from worker.stop import StopSignal
+
+
+def main() -> None:
+    command = TypeAdapter(AgentCommand).validate_json(sys.argv[1])
+    adopt_orphans()
+    end = run_agent(command, NoIsolation(), StopSignal(), lambda _: None)
+    print(TypeAdapter(AgentEnd).dump_json(end).decode())
+
+
+if __name__ == "__main__":
+    main()
