@@ -26,7 +26,8 @@ def container_engine(folder: Path) -> Iterator[Engine]:
             patch.setenv("CONTAINERS_CONF", str(write_podman_settings(folder)))
             patch.setenv("DOCKER_HOST", f"unix://{folder}/socket")
             service = subprocess.Popen(
-                ["podman", "system", "service", "--time=0", f"unix://{folder}/socket"]  # noqa: S607
+                ["podman", "system", "service", "--time=0", f"unix://{folder}/socket"],  # noqa: S607
+                cwd=folder,  # its monitors leave files there
             )
             try:
                 if not eventually(lambda: answers("podman") or service.poll() is not None) or service.poll():

@@ -42,12 +42,14 @@ class Engine:
 
     command: str
     environment: dict[str, str]
+    folder: Path
+    """Where it runs: Podman's monitor leaves files there."""
 
     def call(self, *arguments: str, timeout: float = 300) -> str:
         """Run a command of the engine and return what it printed."""
         command = [self.command, *arguments]
         done = subprocess.run(
-            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout
+            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False, timeout=timeout
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -78,7 +80,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 def _build(engine: Engine, folder: Path, target: str, tag: str) -> None:
     certificates = ["--volume=/etc/ssl/certs:/etc/ssl/certs:ro"] if engine.command == "podman" else []
     base = f"--build-arg=BASE_IMAGE={_base_image(engine, folder)}"
-    files = ["--file=container/worker/Dockerfile", f"--target={target}", f"--tag={tag}", "."]
+    files = [f"--file={ROOT / 'container/worker/Dockerfile'}", f"--target={target}", f"--tag={tag}", str(ROOT)]
     engine.call("build", "--network=host", *certificates, base, *files, timeout=900)
 
 
@@ -90,7 +92,7 @@ def _find_engine(folder: Path) -> Engine:
     for command in filter(shutil.which, ("docker", "podman")):
         probe = subprocess.run([command, "info"], env=environment, capture_output=True, check=False, timeout=60)
         if probe.returncode == 0:
-            return Engine(command, environment)
+            return Engine(command, environment, folder)
     pytest.skip("not run: neither docker nor podman works here")
 
 
