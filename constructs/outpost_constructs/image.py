@@ -10,6 +10,8 @@ from outpost_constructs.translation import image_platform
 
 _CONTEXT = ("pyproject.toml", "uv.lock", "outpost/__init__.py", "outpost/names.py")
 _SHARED = ("outpost/domain", "outpost/store")
+_OWN = {"control_plane": ("outpost/client", "outpost/mcp"), "worker": ()}
+"""What only one image needs: the control plane serves the MCP tools, which are made of the client's calls."""
 
 
 class OutpostImage(ecr_assets.DockerImageAsset):
@@ -28,7 +30,7 @@ class OutpostImage(ecr_assets.DockerImageAsset):
         config: EnvironmentConfig,
         target: str | None = None,
     ) -> None:
-        folders = (*_SHARED, f"container/{package}")
+        folders = (*_SHARED, *_OWN[package], f"container/{package}")
         super().__init__(
             scope,
             construct_id,

@@ -1,6 +1,10 @@
 """What a container image is built from."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,17 +13,18 @@ from tests.infra.assembly import Assembly
 from tests.infra.conftest import ROOT
 
 
-@pytest.mark.parametrize("dockerfile", ["container/worker/Dockerfile", "container/control_plane/Dockerfile"])
+@pytest.mark.parametrize(
+    ("dockerfile", "shared"),
+    [
+        ("container/worker/Dockerfile", {"domain", "store"}),
+        ("container/control_plane/Dockerfile", {"domain", "store", "client", "mcp"}),
+    ],
+)
 def test_an_image_gets_its_own_code_and_the_shared_code_only(
-    assembly: Assembly, environment: str, dockerfile: str
+    assembly: Assembly, environment: str, dockerfile: str, shared: set[str]
 ) -> None:
-    images = [
-        image["source"]
-        for file in assembly.folder.glob(f"assembly-Outpost-{environment}/*.assets.json")
-        for image in json.loads(file.read_text())["dockerImages"].values()
-        if image["source"]["dockerFile"] == dockerfile
-    ]
-    contexts = [(assembly.folder / f"assembly-Outpost-{environment}" / i["directory"]).resolve() for i in images]
+    images = _images(assembly, environment, dockerfile)
+    contexts = [_context(assembly, environment, image) for image in images]
     listings = [{str(path.relative_to(c)) for path in c.rglob("*") if path.is_file()} for c in contexts]
     files = listings[0]
     own = dockerfile.rpartition("/")[0]
@@ -32,10 +37,42 @@ def test_an_image_gets_its_own_code_and_the_shared_code_only(
     assert {dockerfile, "pyproject.toml", "uv.lock", "outpost/names.py", "outpost/domain/agents.py"} <= files
     assert {path.split("/")[1] for path in files if path.startswith("container/")} == {own.split("/")[1]}
     assert {path.split("/")[0] for path in files} == {"pyproject.toml", "uv.lock", "outpost", "container"}
-    assert {path.split("/")[1] for path in files if path.startswith("outpost/")} == {
-        "__init__.py",
-        "names.py",
-        "domain",
-        "store",
-    }
+    assert {path.split("/")[1] for path in files if path.startswith("outpost/")} == {"__init__.py", "names.py"} | shared
     assert not [path for path in files if "__pycache__" in path or path.endswith(".pyc")]
+
+
+@pytest.mark.parametrize("package", ["worker", "control_plane"])
+def test_an_image_has_every_module_that_its_program_imports(
+    assembly: Assembly, environment: str, package: str, tmp_path: Path
+) -> None:
+    image = _images(assembly, environment, f"container/{package}/Dockerfile")[0]
+    context = _context(assembly, environment, image)
+    modules = [file.relative_to(context / "container") for file in (context / f"container/{package}").rglob("*.py")]
+    program = "\n".join(f"import {'.'.join(module.with_suffix('').parts)}" for module in modules)
+    path = f"{context}{os.pathsep}{context / 'container'}"
+
+    # Elsewhere, so that the checkout itself is not on the path.
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def _images(assembly: Assembly, environment: str, dockerfile: str) -> list[dict[str, str]]:
+    """Return what the environment's images of that Dockerfile are built from."""
+    return [
+        image["source"]
+        for file in assembly.folder.glob(f"assembly-Outpost-{environment}/*.assets.json")
+        for image in json.loads(file.read_text())["dockerImages"].values()
+        if image["source"]["dockerFile"] == dockerfile
+    ]
+
+
+def _context(assembly: Assembly, environment: str, image: dict[str, str]) -> Path:
+    return (assembly.folder / f"assembly-Outpost-{environment}" / image["directory"]).resolve()
