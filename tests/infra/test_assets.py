@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_an_image_has_every_module_that_its_program_imports(
     assert done.returncode == 0, done.stderr
 
 
-def _images(assembly: Assembly, environment: str, dockerfile: str) -> list[dict[str, str]]:
+def _images(assembly: Assembly, environment: str, dockerfile: str) -> list[dict[str, Any]]:
     """Return what the environment's images of that Dockerfile are built from."""
     return [
         image["source"]
@@ -74,5 +75,5 @@ def _images(assembly: Assembly, environment: str, dockerfile: str) -> list[dict[
     ]
 
 
-def _context(assembly: Assembly, environment: str, image: dict[str, str]) -> Path:
+def _context(assembly: Assembly, environment: str, image: dict[str, Any]) -> Path:
     return (assembly.folder / f"assembly-Outpost-{environment}" / image["directory"]).resolve()
