@@ -48,7 +48,7 @@ v1: .venv/.ready ## Add a v1 host to migrate from to the running environment, fo
 
 .PHONY: test
 test: lint ## Run lint, types, unit, infrastructure and end-to-end tests
-	pytest
+	pytest --numprocesses 2
 
 .PHONY: retest
 retest: $(READY) ## Run again only the tests that failed last time

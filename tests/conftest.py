@@ -14,6 +14,7 @@ import boto3
 import pytest
 import urllib3
 from urllib3.util import Retry
+from xdist.scheduler import LoadScopeScheduling
 
 from outpost.names import Env
 from outpost.store import schema
@@ -25,6 +26,28 @@ CREDENTIALS = {
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+
+TOGETHER = ("e2e", "local", "infra", "migrate")
+"""Suites that share something dear (a deployment, a synthesis): each stays on one runner. The longest first."""
+
+
+def _scope(nodeid: str) -> str:
+    path = nodeid.partition("::")[0]
+    suite = path.split("/")[1]
+    return suite if suite in TOGETHER else path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long suites; all else stays in its random order."""
+    order = {suite: place for place, suite in enumerate(TOGETHER)}
+    items.sort(key=lambda item: order.get(_scope(item.nodeid), len(order)))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:  # noqa: ANN401 - xdist's own
+    """Give a runner a suite of `TOGETHER`, or one file of another, at a time."""
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = _scope
+    return scheduler
 
 
 def free_port() -> int:
