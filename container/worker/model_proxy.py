@@ -219,6 +219,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if model and tokens.total:
                     proxy.meter.add(model, tokens)
                 _log.info("model call", path=urlsplit(target).path, status=answer.status, tokens=tokens.total)
+            # Only now has the agent its whole answer: it may end at once, and this process with it.
+            self.wfile.write(b"0\r\n\r\n")
 
     def _relay(self, answer: http.client.HTTPResponse, reader: UsageReader) -> None:
         self._begun = True
@@ -232,7 +234,6 @@ class _Handler(BaseHTTPRequestHandler):
             reader.feed(data)
             self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
             self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
 
     def _refuse(self, status: int, message: str) -> None:
         content = json.dumps({"error": {"type": "outpost_error", "message": f"Outpost: {message}"}}).encode()
