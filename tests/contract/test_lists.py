@@ -7,7 +7,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from outpost.domain.ids import new_id, now
+from outpost.domain.ids import now
 from tests.contract.running import TASK, Api, fields, refused
 
 
@@ -113,7 +113,9 @@ def test_a_cursor_fits_its_tenant_its_filter_and_its_list_only(client: httpx.Cli
         assert fields(refused(attempt, 400, "VALIDATION_ERROR")) == {"cursor"}
 
 
-@pytest.mark.parametrize("cursor", ["x", "\N{SNOWMAN}", "AAAA" * 10, "A" * 5_000, "%00", "=", new_id()])
+@pytest.mark.parametrize(
+    "cursor", ["x", "\N{SNOWMAN}", "AAAA" * 10, "A" * 5_000, "%00", "=", "01JZZZZZZZZZZZZZZZZZZZZZZZ"]
+)
 def test_a_malformed_cursor_is_a_validation_error(client: httpx.Client, cursor: str) -> None:
     answer = client.get("/dispatch", params={"cursor": cursor})
     assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"cursor"}
