@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
+from outpost import bundle
 from outpost.config import load
 from tests.infra.assembly import Assembly
 from tests.infra.conftest import ROOT
@@ -41,27 +44,52 @@ def test_an_image_gets_its_own_code_and_the_shared_code_only(
     assert not [path for path in files if "__pycache__" in path or path.endswith(".pyc")]
 
 
-@pytest.mark.parametrize("package", ["worker", "control_plane"])
+IMPORT_ALL = """
+import sys
+refused = set(sys.argv[1].split())
+class Refusal:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in refused:
+            raise ModuleNotFoundError(f"the image has no {name}", name=name)
+sys.meta_path.insert(0, Refusal())
+for module in sys.argv[2:]:
+    __import__(module)
+"""
+
+
+@pytest.mark.parametrize(("package", "group"), [("worker", "worker"), ("control_plane", "control-plane")])
 def test_an_image_has_every_module_that_its_program_imports(
-    assembly: Assembly, environment: str, package: str, tmp_path: Path
+    assembly: Assembly, environment: str, package: str, group: str, tmp_path: Path
 ) -> None:
     image = _images(assembly, environment, f"container/{package}/Dockerfile")[0]
     context = _context(assembly, environment, image)
-    modules = [file.relative_to(context / "container") for file in (context / f"container/{package}").rglob("*.py")]
-    program = "\n".join(f"import {'.'.join(module.with_suffix('').parts)}" for module in modules)
-    path = f"{context}{os.pathsep}{context / 'container'}"
+    root = context / "container"
+    modules = [".".join(file.relative_to(root).with_suffix("").parts) for file in (root / package).rglob("*.py")]
 
     # Elsewhere, so that the checkout itself is not on the path.
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", IMPORT_ALL, " ".join(_modules_outside(group)), *modules],
         cwd=tmp_path,
-        env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PYTHONPATH": f"{context}{os.pathsep}{root}", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
 
+    assert modules
     assert done.returncode == 0, done.stderr
+
+
+def _modules_outside(group: str) -> list[str]:
+    """Return the modules installed here that an image with this group's packages would not have."""
+    export = ("export", "--quiet", "--offline", "--frozen", "--no-emit-project", "--no-default-groups")
+    listing = bundle._uv(*export, "--no-hashes", "--no-annotate", "--no-header", f"--group={group}")
+    locked = {line.partition("==")[0] for line in listing.splitlines()}
+    return [
+        module
+        for module, distributions in packages_distributions().items()
+        if not locked & {re.sub("[-_.]+", "-", name).lower() for name in distributions}
+    ]
 
 
 def _images(assembly: Assembly, environment: str, dockerfile: str) -> list[dict[str, str]]:
