@@ -1,7 +1,10 @@
 """The plan: a pure function from demand and supply to launches.
 
-Demand of an agent is its runnable dispatches (pending, and the tenant has a free slot) and its warm target; supply is
-its workers that are starting or idle, and the launches that were intended and are not written down as workers yet.
+Demand of an agent is its runnable dispatches and its warm target. A dispatch is runnable when it is pending and the
+tenant has a slot that is free, or will be in a moment: its agent has ended and the results are being stored, or the
+dispatch before it had the slot for seconds only. So the next worker starts meanwhile.
+Supply is its workers that are starting or idle, and the launches that were intended and are not written down as workers
+yet.
 """
 
 from collections.abc import Mapping, Sequence

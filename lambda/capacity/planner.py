@@ -15,7 +15,7 @@ from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.metrics import emit
 from outpost.store.tenants import Tenants
-from outpost.store.workers import Workers
+from outpost.store.workers import Slots, Workers
 
 logger = Logger(service="capacity")
 
@@ -63,7 +63,8 @@ class Planner:
         """Launch what is missing and the rate allows; return how many are still missing."""
         at = self.now()
         fleets = {agent: self._fleet(agent, settings, at) for agent, settings in self.agents.items()}
-        demand = {agent: len(ids) for agent, ids in self._runnable().items()}
+        soon = self._runnable(lambda slots, limit: slots.soon_free(limit, at))
+        demand = {agent: len(ids) for agent, ids in soon.items()}
         wanted = plan(demand, fleets, at)
         rate = self.launches.rate(at)
         shares = ration(wanted, int(rate.tokens))
@@ -79,7 +80,7 @@ class Planner:
 
     def tell_backlog(self) -> None:
         """Emit how many dispatches are runnable, and for how long the oldest has been there."""
-        found, at = self._runnable(), self.now()
+        found, at = self._runnable(Slots.free), self.now()
         for agent in self.agents:
             ids = found.get(agent, [])
             emit(Metric.QUEUE_DEPTH, len(ids), Agent=agent)
@@ -98,17 +99,17 @@ class Planner:
             revision=self.revisions.get(agent, 0),
         )
 
-    def _runnable(self) -> dict[Agent, list[str]]:
+    def _runnable(self, room: Callable[[Slots, int], list[int]]) -> dict[Agent, list[str]]:
         waiting = {agent: list(self.dispatches.queues(agent)) for agent in self.agents}
-        free = {tenant_id: self._free(tenant_id) for tenants in waiting.values() for tenant_id in tenants}
+        found = {tenant_id: self._room(tenant_id, room) for tenants in waiting.values() for tenant_id in tenants}
         queued = {
-            agent: {t: self.dispatches.queued(agent, t, limit=free[t]) for t in tenants if free[t]}
+            agent: {t: self.dispatches.queued(agent, t, limit=found[t]) for t in tenants if found[t]}
             for agent, tenants in waiting.items()
         }
-        return runnable(queued, free)
+        return runnable(queued, found)
 
-    def _free(self, tenant_id: str) -> int:
+    def _room(self, tenant_id: str, room: Callable[[Slots, int], list[int]]) -> int:
         tenant = self.tenants.get(tenant_id)
         if tenant is None or tenant.status != "active":
             return 0
-        return len(self.workers.slots(tenant_id).free(tenant.limits.concurrent))
+        return len(room(self.workers.slots(tenant_id), tenant.limits.concurrent))

@@ -195,7 +195,10 @@ class Dispatches:
         raise ContentionError(f"dispatch {dispatch_id} changed under {MAX_RACES} tries of {type(event).__name__}")
 
     def replacement(self, row: Dispatch, changed: Dispatch) -> list["TransactWriteItemTypeDef"]:
-        """Return the writes that replace `row` by `changed` and free the slot and the workspace that it gives up."""
+        """Return the writes that replace `row` by `changed` and free the slot and the workspace that it gives up.
+
+        A slot tells when its agent has ended, and how long it was last held: the planner starts the next worker by it.
+        """
         writes: list[TransactWriteItemTypeDef] = [
             {
                 "Put": {
@@ -207,20 +210,25 @@ class Dispatches:
             },
         ]
         if row.slot is not None and changed.slot is None:
-            writes.append(
-                {
-                    "Update": {
-                        "TableName": self._db.workers,
-                        "Key": key(f"TENANT#{row.tenant_id}", f"SLOT#{row.slot:03d}"),
-                        "UpdateExpression": "REMOVE dispatch_id",
-                        "ConditionExpression": "dispatch_id = :id",
-                        "ExpressionAttributeValues": expression_values({"id": row.id}),
-                    },
-                },
-            )
+            held = {"held": str(_held_seconds(row, changed))}
+            writes.append(self._mark_slot(row, "SET held_seconds = :held REMOVE dispatch_id, ending_at", **held))
+        elif row.slot is not None and changed.status is Status.COMPLETING and changed.completing_at:
+            ending = {"ending": changed.completing_at.isoformat()}
+            writes.append(self._mark_slot(row, "SET ending_at = :ending", **ending))
         if row.spec.workspace_id is not None and changed.status.terminal:
             writes.append(giving_back(self._db, row))
         return writes
+
+    def _mark_slot(self, row: Dispatch, expression: str, **values: str) -> "TransactWriteItemTypeDef":
+        return {
+            "Update": {
+                "TableName": self._db.workers,
+                "Key": key(f"TENANT#{row.tenant_id}", f"SLOT#{row.slot:03d}"),
+                "UpdateExpression": expression,
+                "ConditionExpression": "dispatch_id = :id",
+                "ExpressionAttributeValues": expression_values({"id": row.id} | values),
+            },
+        }
 
     def _wake_after(self, changed: Dispatch) -> None:
         """A slot is free: wake a worker for the tenant's next pending dispatch, whichever agent it needs."""
@@ -378,6 +386,11 @@ def _encode(row: Dispatch) -> Item:
 
 def _decode(item: Item) -> Dispatch:
     return Dispatch.model_validate_json(item["document"])
+
+
+def _held_seconds(row: Dispatch, changed: Dispatch) -> float:
+    since, until = row.provisioning_at, changed.ended_at or changed.queued_at
+    return (until - since).total_seconds() if since else 0.0
 
 
 def _epoch(moment: datetime) -> int:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Lease
 from outpost.domain.lifecycle import Claim, TransitionError, apply
-from outpost.store.database import ConflictError, Database, expression_values, key
+from outpost.store.database import ConflictError, Database, Item, expression_values, key
 from outpost.store.dispatches import Dispatches
 from outpost.store.schema import BY_AGENT
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 KEPT_AFTER_END = timedelta(days=1)
+SOON = timedelta(seconds=20)
+"""A moment: as long as a worker that was started for the next dispatch would wait for it."""
 
 
 class WorkerState(StrEnum):
@@ -58,10 +60,17 @@ class Slots:
     last_served: str
     agents: Counter[str] = field(default_factory=Counter)
     """How many of those taken run which agent."""
+    ending: dict[int, datetime] = field(default_factory=dict)
+    """Those taken that will be free in a moment, and since when: the agent has ended, or the last one was quick."""
 
     def free(self, limit: int) -> list[int]:
         """Return the free slots under a limit."""
         return [number for number in range(limit) if number not in self.taken]
+
+    def soon_free(self, limit: int, at: datetime) -> list[int]:
+        """Return the slots under a limit that are free, or will be in a moment."""
+        ending = [number for number, since in self.ending.items() if number < limit and at - since < SOON]
+        return [*self.free(limit), *ending]
 
 
 class Workers:
@@ -146,9 +155,10 @@ class Workers:
             ),
         )
         return Slots(
-            taken={int(i["sk"].removeprefix("SLOT#")): i["dispatch_id"] for i in items if "dispatch_id" in i},
+            taken={_number(i): i["dispatch_id"] for i in items if "dispatch_id" in i},
             last_served=max((i["claimed_at"] for i in items), default=""),
             agents=Counter(i.get("held_by_agent", "") for i in items if "dispatch_id" in i),
+            ending={_number(i): since for i in items if "dispatch_id" in i and (since := _ending(i))},
         )
 
     def claim(self, worker: Worker, queued: list[str], free: list[int], at: datetime) -> Dispatch | None:
@@ -214,3 +224,15 @@ class Workers:
                 ),
             },
         }
+
+
+def _number(slot: Item) -> int:
+    return int(slot["sk"].removeprefix("SLOT#"))
+
+
+def _ending(slot: Item) -> datetime | None:
+    """Return since when a taken slot is about to be free, as far as one can tell."""
+    if "ending_at" in slot:
+        return datetime.fromisoformat(slot["ending_at"])
+    quick = "held_seconds" in slot and timedelta(seconds=float(slot["held_seconds"])) < SOON
+    return datetime.fromisoformat(slot["claimed_at"]) if quick else None

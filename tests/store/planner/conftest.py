@@ -166,7 +166,7 @@ class World:
 
     def _claim(self, worker: Worker) -> None:
         queued = self.store.dispatches.queued("shell", "acme", limit=3)
-        free = self.store.workers.slots("acme").free(1_000)
+        free = self.store.workers.slots("acme").free(self.store.tenants.get("acme").limits.concurrent)
         row = self.store.workers.claim(worker, queued, free, self.clock.now())
         if row is None:
             self.idle.append(worker)

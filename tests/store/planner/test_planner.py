@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
-from outpost.domain.lifecycle import Cancel
-from outpost.domain.reasons import ReasonCode
+from outpost.domain.dispatch import Status
+from outpost.domain.lifecycle import Cancel, Finish, Report
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.tenants import Limits
 from outpost.store.launches import LAUNCH_BURST, LAUNCHES_PER_SECOND
 
 World = Any
 HOUR = 3_600
+DONE = Reason.of(ReasonCode.COMPLETED, "Done.")
 
 
 @pytest.mark.parametrize(("number", "seconds"), [(160, 5), pytest.param(500, 22, marks=pytest.mark.full)])
@@ -61,6 +64,62 @@ def test_one_percent_that_never_start_are_replaced_until_every_dispatch_runs(wor
     world.pass_time(10 * 60)
     assert sorted(world.ran) == ids
     assert 400 < len(world.ecs.launched) <= 420
+
+
+@pytest.mark.parametrize(
+    ("run_seconds", "ahead"), [(5, Status.PROVISIONING), (60, Status.COMPLETING)], ids=["quick", "long"]
+)
+def test_a_queue_of_one_at_a_time_has_each_next_worker_started_ahead_and_none_besides(
+    world: World, one_at_a_time: list[str], run_seconds: float, ahead: Status
+) -> None:
+    launched = {}
+
+    def look(dispatch_id: str, status: Status) -> None:
+        for _ in range(2):
+            world.wake_planner()
+        launched[dispatch_id, status] = len(world.ecs.launched)
+
+    for dispatch_id in one_at_a_time:
+        row = world.store.dispatches.get(dispatch_id)
+        assert row.status is Status.RUNNING
+        look(dispatch_id, Status.PROVISIONING)
+        world.clock.sleep(run_seconds)
+        world.store.dispatches.change(dispatch_id, Finish(row.lease, 0, world.clock.now()))
+        look(dispatch_id, Status.COMPLETING)
+        world.store.dispatches.change(dispatch_id, Report(row.lease, Status.SUCCESS, DONE, world.clock.now()))
+        look(dispatch_id, Status.SUCCESS)
+        world.clock.sleep(31)
+    assert len(world.ecs.launched) == len(one_at_a_time)
+    assert set(world.ran.values()) == {1}
+    assert world.idle == []
+    # Nobody knows yet how long the first takes.
+    for served, dispatch_id in enumerate(one_at_a_time[1:-1], 2):
+        states = [status for (id_, status), count in launched.items() if id_ == dispatch_id and count > served]
+        assert states[0] is ahead
+
+
+def test_a_guess_that_was_wrong_has_one_worker_wait_and_not_one_after_the_other(
+    world: World, one_at_a_time: list[str]
+) -> None:
+    first, second = (world.store.dispatches.get(id_) for id_ in one_at_a_time[:2])
+    world.store.dispatches.change(first.id, Finish(first.lease, 0, world.clock.now()))
+    world.pass_time(10 * 60)
+    assert (len(world.ecs.launched), len(world.idle)) == (2, 1)
+    world.store.dispatches.change(first.id, Report(first.lease, Status.SUCCESS, DONE, first.provisioning_at))
+    world.pass_time(31)
+    world.pass_time(10 * 60)
+    assert world.store.dispatches.get(second.id).status is Status.RUNNING
+    assert (len(world.ecs.launched), len(world.idle)) == (4, 2)
+
+
+@pytest.fixture
+def one_at_a_time(world: World) -> list[str]:
+    """Queued dispatches of a tenant that may run one at a time; the first runs."""
+    world.store.tenants.change("acme", overrides=Limits(concurrent=1, daily=1_000_000, timeout_seconds=86_400))
+    ids: list[str] = world.queue(6)
+    world.wake_planner()
+    world.clock.sleep(31)
+    return ids
 
 
 def test_late_starters_find_nothing_and_leave(world: World) -> None:
