@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -113,7 +113,12 @@ def print_operator_key() -> None:
 def present() -> LocalEnvironment:
     """Return the environment of this checkout, on the ports on which it runs."""
     server, git = (processes.find(name, DATA) for name in ("server", "git"))
-    return LocalEnvironment(DATA, server.port if server else DEFAULT_PORT, git.port if git else DEFAULT_GIT_PORT)
+    return LocalEnvironment(
+        DATA,
+        server.port if server else DEFAULT_PORT,
+        git.port if git else DEFAULT_GIT_PORT,
+        cast("Engine", server.detail) if server else "process",
+    )
 
 
 @contextmanager

@@ -67,11 +67,12 @@ class Cdk:
         """`cdk synth` into the data folder; raises DeployError with the CLI's last lines."""
         self._run(["synth", self._app.stacks, "--quiet", "--no-lookups", *self._app_arguments(config)], on_line)
 
-    def deploy(self, config: Path, on_line: OnLine) -> None:
-        """`cdk deploy`; raises DeployError with the CLI's last lines."""
+    def deploy(self, config: Path, on_line: OnLine, *, synthesized: bool = False) -> None:
+        """`cdk deploy`, of what `synth` left if `synthesized`; raises DeployError with the CLI's last lines."""
         arguments = ["deploy", self._app.stacks, "--require-approval", "never", "--no-lookups", "--progress", "events"]
         arguments += ["--concurrency", "4", "--method", "direct", "--outputs-file", str(self.outputs_file)]
-        self._run([*arguments, *self._app_arguments(config)], on_line)
+        app = ["--app", str(self._settings.cdk_out)] if synthesized else self._app_arguments(config)
+        self._run([*arguments, *app], on_line)
 
     def destroy(self, config: Path, on_line: OnLine) -> None:
         """`cdk destroy` of the same stacks; raises DeployError with the CLI's last lines."""

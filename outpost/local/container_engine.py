@@ -10,12 +10,15 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
 
 from outpost.local.errors import LocalError
 from outpost.local.images import read_assets
@@ -57,7 +60,7 @@ def _no_answer(engine: Engine, host: str, reason: str) -> str:
 
 def ensure_bridge(client: "docker.DockerClient", settings: Settings) -> Bridge:
     """The instance's network, created if necessary."""
-    name = f"outpost-{settings.port}"
+    name = _network_name(settings)
     try:
         network = client.networks.get(name)
     except NotFound:
@@ -66,10 +69,29 @@ def ensure_bridge(client: "docker.DockerClient", settings: Settings) -> Bridge:
     return Bridge(name, str(network.attrs["IPAM"]["Config"][0]["Gateway"]))
 
 
-def remove_bridge(client: "docker.DockerClient", settings: Settings) -> None:
-    """Remove the instance's network; nothing happens when there is none."""
-    for network in client.networks.list(names=[f"outpost-{settings.port}"]):
-        network.remove()
+def _network_name(settings: Settings) -> str:
+    return f"outpost-{settings.port}"
+
+
+def end_containers(client: "docker.DockerClient", settings: Settings, timeout: float) -> None:
+    """End and remove every container of the instance, all at once, and its network; nothing happens without one.
+
+    Each container has `timeout` seconds to end by itself.
+    """
+    try:
+        network = client.networks.get(_network_name(settings))
+    except NotFound:
+        return
+    containers = client.containers.list(all=True, filters={"network": _network_name(settings)})
+    with ThreadPoolExecutor(max(1, len(containers))) as pool:
+        list(pool.map(lambda container: _end(container, timeout), containers))
+    network.remove()
+
+
+def _end(container: Container, timeout: float) -> None:
+    with suppress(NotFound):  # it ended by itself meanwhile
+        container.stop(timeout=int(timeout))
+        container.remove(v=True, force=True)
 
 
 def build_images(settings: Settings, options: Sequence[str], on_line: Callable[[str], None]) -> None:
@@ -127,7 +149,6 @@ class _Containers:
     def __init__(self, client: "docker.DockerClient", bridge: Bridge) -> None:
         self._client = client
         self._self_attrs = {"NetworkSettings": {"Networks": {bridge.network: {"IPAddress": bridge.gateway}}}}
-
         self._closed = False
 
     def run(self, image: str, **options: Any) -> Any:
@@ -160,7 +181,6 @@ class ContainerEngine:
         self._client = connect(settings.engine)
         self._settings = settings
         self.bridge = ensure_bridge(self._client, settings)
-        self._remove_containers(timeout=0)  # an earlier server may have been killed
         self.images = _LocalImages(self._client)
         self.containers = _Containers(self._client, self.bridge)
 
@@ -171,10 +191,4 @@ class ContainerEngine:
     def stop_all(self, timeout: float) -> None:
         """End and remove every container of the instance, and its network."""
         self.containers.close()
-        self._remove_containers(timeout)
-        remove_bridge(self._client, self._settings)
-
-    def _remove_containers(self, timeout: float) -> None:
-        for container in self._client.containers.list(all=True, filters={"network": self.bridge.network}):
-            container.stop(timeout=int(timeout))
-            container.remove(v=True, force=True)
+        end_containers(self._client, self._settings, timeout)

@@ -18,7 +18,7 @@ import psutil
 
 from outpost.local import processes
 from outpost.local.cdk import Cdk, CdkApp, OnLine
-from outpost.local.container_engine import build_images, connect, ensure_bridge
+from outpost.local.container_engine import build_images, connect, end_containers, ensure_bridge
 from outpost.local.errors import LocalError, ProcessDiedError
 from outpost.local.git_server import GitServer
 from outpost.local.services import wait_until_steady
@@ -87,10 +87,12 @@ class LocalEnvironment:
         config = self._cdk.render_config(self._git_url_of_tasks())
         if not self._bootstrapped():
             self._cdk.bootstrap(on_line)
-        if self.settings.engine != "process":
+        in_containers = self.settings.engine != "process"
+        if in_containers:
             self._cdk.synth(config, on_line)
             build_images(self.settings, self._build_options, on_line)
-        self._cdk.deploy(config, on_line)
+        # Once synthesized it is deployed as it is: another synthesis might name other images than were built.
+        self._cdk.deploy(config, on_line, synthesized=in_containers)
         wait_until_steady(self.client("ecs"), on_line)
 
     def destroy(self, on_line: OnLine) -> None:
@@ -102,6 +104,9 @@ class LocalEnvironment:
         processes.end(_SERVER, self.settings.data_dir)
         self.git.stop()
         processes.end_leftovers(self.settings.data_dir)
+        if self.settings.engine != "process":
+            with closing(connect(self.settings.engine)) as client:
+                end_containers(client, self.settings, timeout=0)  # the server may have been killed
         self._cdk.outputs_file.unlink(missing_ok=True)
 
     def remove(self) -> None:

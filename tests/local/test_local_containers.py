@@ -30,9 +30,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def aws(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEnvironment]:
     """A running account whose tasks are containers; the demonstration's image is built."""
     port, git_port = free_ports(2)
-    local = LocalEnvironment(tmp_path_factory.mktemp("containers") / "aws", port, git_port, engine)
+    folder = tmp_path_factory.mktemp("containers")
+    local = LocalEnvironment(folder / "aws", port, git_port, engine)
     write_image_asset(local.settings.cdk_out)
-    build_images(local.settings, build_options(engine), lambda _line: None)
+    build_images(local.settings, build_options(engine, folder), lambda _line: None)
     local.start()
     yield local
     local.stop()

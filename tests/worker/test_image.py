@@ -1,8 +1,7 @@
 """The worker's image, built for real and run in a container: two users, and an agent that attacks the harness."""
 
-import os
-import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +11,13 @@ from outpost.domain.artifacts import Artifact
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import new_id
 from outpost.domain.reasons import ReasonCode
+from outpost.local.settings import Engine as EngineName
 from outpost.names import Env
+from tests.engines import build_options, container_engine
 from tests.worker.conftest import Platform
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "localhost/outpost-worker:test"
-LOCAL_BASE = "localhost/outpost-test-base:bookworm"
-DEFAULT_BASE = "docker.io/library/python:3.13-slim-bookworm"
 BUDGETS = {"claude": 850, "codex": 850, "gemini": 700, "grok": 680, "aider": 1_100}
 """Megabytes of each agent's image, unpacked; about 280 are the base that is made here where none can be pulled."""
 LAUNCHER = "/usr/local/libexec/outpost-launcher"
@@ -32,6 +31,7 @@ DROPPED = (
     "NET_BIND_SERVICE",
     "NET_RAW",
     "SETFCAP",
+    "SYS_CHROOT",
 )
 OF_THE_PROCESS_ENGINE = {"PATH", str(Env.ISOLATION)}
 
@@ -40,27 +40,32 @@ OF_THE_PROCESS_ENGINE = {"PATH", str(Env.ISOLATION)}
 class Engine:
     """A container engine, with the worker's image built."""
 
-    command: str
-    environment: dict[str, str]
-    folder: Path
-    """Where it runs: Podman's monitor leaves files there."""
+    command: EngineName
+    build_options: Sequence[str]
 
     def call(self, *arguments: str, timeout: float = 300) -> str:
         """Run a command of the engine and return what it printed."""
-        command = [self.command, *arguments]
         done = subprocess.run(
-            command, env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False, timeout=timeout
+            [self.command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def build(self, target: str, tag: str) -> None:
+        """Build the image of an agent."""
+        files = ["--file=container/worker/Dockerfile", f"--target={target}", f"--tag={tag}", "."]
+        self.call("build", *self.build_options, *files, timeout=900)
 
     def inside(self, *argv: str) -> str:
         """Run a program in the image, as its user."""
         return self.call("run", "--rm", f"--entrypoint={argv[0]}", IMAGE, *argv[1:])
 
     def work(self, platform: Platform, task: str, *options: str, **spec: object) -> Dispatch:
+        """Let a worker in a container run a new dispatch."""
+        return self.run(platform, platform.dispatch(task, **spec), *options)
+
+    def run(self, platform: Platform, row: Dispatch, *options: str) -> Dispatch:
         """Let a worker in a container run a dispatch, with the capabilities that the task definition leaves."""
-        row = platform.dispatch(task, **spec)
         variables = {name: value for name, value in platform.environment.items() if name not in OF_THE_PROCESS_ENGINE}
         variables["ECS_CONTAINER_METADATA_URI_V4"] += f"/{new_id()}"
         settings = [f"--env={name}={value}" for name, value in variables.items()]
@@ -70,49 +75,12 @@ class Engine:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("engine")
-    engine = _find_engine(folder)
-    _build(engine, folder, "shell", IMAGE)
-    return engine
-
-
-def _build(engine: Engine, folder: Path, target: str, tag: str) -> None:
-    certificates = ["--volume=/etc/ssl/certs:/etc/ssl/certs:ro"] if engine.command == "podman" else []
-    base = f"--build-arg=BASE_IMAGE={_base_image(engine, folder)}"
-    files = [f"--file={ROOT / 'container/worker/Dockerfile'}", f"--target={target}", f"--tag={tag}", str(ROOT)]
-    engine.call("build", "--network=host", *certificates, base, *files, timeout=900)
-
-
-def _find_engine(folder: Path) -> Engine:
-    settings = folder / "containers.conf"
-    runtime = '[engine]\nruntime = "runc"\n' if shutil.which("runc") else ""
-    settings.write_text(f'[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n{runtime}')
-    environment = os.environ | {"CONTAINERS_CONF": str(settings)}
-    for command in filter(shutil.which, ("docker", "podman")):
-        probe = subprocess.run([command, "info"], env=environment, capture_output=True, check=False, timeout=60)
-        if probe.returncode == 0:
-            return Engine(command, environment, folder)
-    pytest.skip("not run: neither docker nor podman works here")
-
-
-def _base_image(engine: Engine, folder: Path) -> str:
-    """Return the default base image, or, where no registry can be reached, one made of Debian's packages."""
-    known = subprocess.run([engine.command, "image", "inspect", LOCAL_BASE], capture_output=True, check=False)
-    if known.returncode == 0:
-        return LOCAL_BASE
-    pull = [engine.command, "pull", DEFAULT_BASE]
-    if subprocess.run(pull, env=engine.environment, capture_output=True, check=False, timeout=300).returncode == 0:
-        return DEFAULT_BASE
-    if shutil.which("mmdebstrap") is None:
-        pytest.skip(f"not run: {DEFAULT_BASE} cannot be pulled and mmdebstrap is not installed")
-    archive = folder / "base.tar"
-    packages = "--include=python3,python3-venv,ca-certificates,git"
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", packages, "bookworm", str(archive)]
-    subprocess.run(command, check=True, timeout=300)
-    engine.call("import", str(archive), LOCAL_BASE)
-    archive.unlink()
-    return LOCAL_BASE
+    with container_engine(folder) as command:
+        engine = Engine(command, build_options(command, folder))
+        engine.build("shell", IMAGE)
+        yield engine
 
 
 def test_the_image_runs_as_the_harness_and_its_launcher_has_four_capabilities(engine: Engine) -> None:
@@ -125,11 +93,9 @@ def test_the_image_runs_as_the_harness_and_its_launcher_has_four_capabilities(en
 @pytest.mark.full
 @pytest.mark.timeout(1000)
 @pytest.mark.parametrize(("agent", "megabytes"), BUDGETS.items())
-def test_each_agents_image_has_its_program_and_keeps_its_budget(
-    engine: Engine, tmp_path: Path, agent: str, megabytes: int
-) -> None:
+def test_each_agents_image_has_its_program_and_keeps_its_budget(engine: Engine, agent: str, megabytes: int) -> None:
     tag = f"localhost/outpost-worker:{agent}"
-    _build(engine, tmp_path, agent, tag)
+    engine.build(agent, tag)
     command = ["run", "--rm", "--env=HOME=/tmp", f"--entrypoint={agent}", tag, "--version"]
     assert any(character.isdigit() for character in engine.call(*command))
     assert int(engine.call("image", "inspect", "--format={{.Size}}", tag)) < megabytes * 1_000_000
