@@ -211,7 +211,8 @@ class Attempt:
             self._tell(f"the patch could not be collected: {error}", "error")
             return without_results(outcome, ReasonCode.INTERNAL_ERROR, f"The patch could not be collected: {error}")
         self._patch = patch
-        self._tell(f"{patch.files_changed} files changed")
+        left_out = f", {patch.left_out} left out: git refuses names like its own" if patch.left_out else ""
+        self._tell(f"{patch.files_changed} files changed{left_out}")
         if not patch.withheld:
             return outcome
         self._tell("the patch holds a secret and was withheld", "error")

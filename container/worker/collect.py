@@ -36,6 +36,8 @@ class Patch:
 
     file: Path
     files_changed: int
+    left_out: int
+    """Files whose names git does not take."""
     withheld: bool
     """The patch holds a secret that cannot be taken out; `file` is not to be stored."""
     commit_after: str | None
@@ -61,16 +63,15 @@ class Collector:
         """Write the patch without secrets. Raises `CollectError`."""
         try:
             self._workspace.make_folders(self._scratch, self._scratch / "objects")
-            self._stage()
-            return self._write()
+            return self._write(self._stage())
         except subprocess.CalledProcessError as error:
             lines = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines() or ["no error was printed"]
             raise CollectError(f"{error.cmd[0]} ended with {error.returncode}: {lines[-1]}") from error
         except OSError as error:  # the agent may have left no room on the disk
             raise CollectError(f"the patch could not be written: {error.strerror}") from error
 
-    def _stage(self) -> None:
-        """Put all files into the index, those of repositories that the agent made inside included."""
+    def _stage(self) -> int:
+        """Put all files into the index, those of repositories that the agent made inside too; returns as `_add`."""
         workspace = self._workspace
         if not workspace.path.is_dir() or workspace.path.is_symlink():
             raise CollectError("the workspace folder was removed or replaced")
@@ -80,9 +81,23 @@ class Collector:
         self._run(["find", files, "-mindepth", "2", "-name", ".git", "-prune", "-exec", "rm", "-rf", "{}", "+"])
         if workspace.commit_before is not None:
             self._run(git("read-tree", workspace.commit_before))
-        self._run(git("add", "--all", "--", files))
+        return self._add(files)
 
-    def _write(self) -> Patch:
+    def _add(self, files: str) -> int:
+        """Add every file; returns how many git refuses for a name like its own, such as `.GIT` or `git~1`."""
+        try:
+            self._run(git("add", "--all", "--ignore-errors", "--", files))
+        except subprocess.CalledProcessError as error:
+            lines: list[str] = (error.stderr or b"").decode("utf-8", "replace").splitlines()
+            errors = [line for line in lines if line.startswith(("error:", "fatal:"))]
+            refused = sum(line.startswith("error: invalid path ") for line in errors)
+            followed = sum(line.startswith("error: unable to add ") for line in errors)
+            if error.returncode != 1 or not refused or refused + followed < len(errors):
+                raise
+            return refused
+        return 0
+
+    def _write(self, left_out: int) -> Patch:
         target = self._workspace.private / "changes.patch"
         patch = PatchScrubber(self._scrubber)
         base = self._workspace.commit_before or self._empty_tree()
@@ -91,7 +106,7 @@ class Collector:
             file.writelines(patch.scrub(pieces_of(diff)))
         blobs = (blob for blob in patch.binary_blobs if blob.strip("0"))
         withheld = patch.secret_in_header or any(self._blob_holds_secret(blob) for blob in blobs)
-        return Patch(target, patch.files, withheld, self._commit_after())
+        return Patch(target, patch.files, left_out, withheld, self._commit_after())
 
     def _blob_holds_secret(self, blob: str) -> bool:
         self._scrubber.restart()

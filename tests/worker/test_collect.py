@@ -154,6 +154,31 @@ def test_a_repository_made_inside_the_workspace_is_in_the_patch_as_files(run: Ru
     assert b"+++ b/sub/file\n" in run.collect().file.read_bytes()
 
 
+def test_files_whose_names_git_refuses_cost_the_others_nothing(run: Run) -> None:
+    run.agent("mkdir .GIT; echo x > .GIT/config; echo y > git~1; echo z > '.git '; echo kept > kept")
+    patch = run.collect()
+    assert (patch.files_changed, patch.left_out) == (1, 3)
+    assert b"+++ b/kept" in patch.file.read_bytes()
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_one_that_git_refuses(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.agent("echo y > git~1; echo kept > kept")
+    taken = Collector._run
+
+    def without_room(collector: Collector, argv: list[str]) -> bytes:
+        if "add" in argv:  # git cannot make its objects any more
+            objects = collector._scratch / "objects"
+            objects.rmdir()
+            objects.touch()
+        return taken(collector, argv)
+
+    monkeypatch.setattr(Collector, "_run", without_room)
+    with pytest.raises(CollectError, match="git ended with"):
+        run.collect()
+
+
 def test_an_ignored_file_stays_out_of_the_patch(run: Run) -> None:
     run.agent("mkdir ignored; echo x > ignored/file")
     assert run.collect().files_changed == 0

@@ -26,8 +26,10 @@ def workspaces(platform: Platform) -> Workspaces:
     return Workspaces(Database.from_environment())
 
 
-def run(platform: Platform, workspaces: Workspaces, task: str, workspace_id: str, repo: str | None = None) -> Dispatch:
-    """Run a dispatch in a workspace, which is made unless it is known, as the API does it."""
+def accept(
+    platform: Platform, workspaces: Workspaces, task: str, workspace_id: str, repo: str | None = None
+) -> Dispatch:
+    """Create a pending dispatch in a workspace, which is made unless it is known, as the API does it."""
     row = Dispatch(
         id=new_id(),
         tenant_id="acme",
@@ -56,7 +58,12 @@ def run(platform: Platform, workspaces: Workspaces, task: str, workspace_id: str
     )
     known = workspaces.get("acme", workspace_id)
     write = workspaces.taking(row) if known else workspaces.creating(made)
-    platform.dispatches.create(row, task, 1_000, workspace=write)
+    return platform.dispatches.create(row, task, 1_000, workspace=write)
+
+
+def run(platform: Platform, workspaces: Workspaces, task: str, workspace_id: str, repo: str | None = None) -> Dispatch:
+    """Run a dispatch in a workspace to its end."""
+    row = accept(platform, workspaces, task, workspace_id, repo)
     assert platform.finish(platform.start_worker()) == 0
     return platform.row(row)
 
