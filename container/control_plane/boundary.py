@@ -1,4 +1,4 @@
-"""The outermost layer of the service: request id, body limit, one log line a request, and an answer for any error."""
+"""The outermost layer of the service: request id, limits of size, a log line a request, and an answer for any error."""
 
 import re
 import time
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.auth import Principal
-from control_plane.errors import ApiError, ErrorCode
+from control_plane.errors import ApiError, ErrorCode, invalid
 from control_plane.refusals import answer
 from control_plane.services import Services
 from outpost.domain.ids import new_id, now
@@ -20,6 +20,9 @@ logger = structlog.get_logger()
 
 MAX_BODY_BYTES = 1024 * 1024
 """Any spelling of the longest task fits: 50,000 characters, each escaped as a surrogate pair, are 600,000 bytes."""
+MAX_HEAD_BYTES = 64 * 1024
+MAX_URL_BYTES = 16 * 1024
+"""Both as the load balancer has them."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 """A client's own request id is taken over when it is this: nothing that could break a log line or a header."""
 QUIET_ROUTES = frozenset({"/health/live"})
@@ -102,6 +105,8 @@ class Boundary:
                 headers["X-Request-ID"] = exchange.request_id
                 if allowance := scope["state"].get("allowance"):
                     headers.update(allowance.headers)
+                if scope["app"].state.services.live.closing:
+                    headers["Connection"] = "close"
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
@@ -116,9 +121,8 @@ class Boundary:
                 exchange.log()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        length = Headers(scope=scope).get("content-length", "0")
-        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
-            await _refuse(_too_large(), scope, receive, send)
+        if refusal := _oversize(scope):
+            await _refuse(refusal, scope, receive, send)
             return
         seen = 0
 
@@ -135,6 +139,24 @@ class Boundary:
 
 async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
     await answer(Request(scope), error)(scope, receive, send)
+
+
+def _oversize(scope: Scope) -> ApiError | None:
+    """Return the refusal of a request that is too large by what can be seen of it."""
+    if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > MAX_URL_BYTES:
+        return invalid(
+            ("query", f"path and query are longer than {MAX_URL_BYTES} bytes together: ask for less at once")
+        )
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+        return head_too_large()
+    length = Headers(scope=scope).get("content-length", "0")
+    return _too_large() if not length.isdecimal() or int(length) > MAX_BODY_BYTES else None
+
+
+def head_too_large() -> ApiError:
+    """Return the refusal of headers that nobody needs."""
+    message = f"The request's headers are larger than {MAX_HEAD_BYTES} bytes: send fewer or shorter ones."
+    return ApiError(ErrorCode.HEADERS_TOO_LARGE, message)
 
 
 def _too_large() -> ApiError:

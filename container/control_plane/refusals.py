@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from control_plane.envelope import Failure, Problem, meta
+from control_plane.envelope import Failure, Meta, Problem, meta
 from control_plane.errors import CODES, ApiError, ErrorCode, daily_limit, invalid, throttled, unavailable
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import TransitionError
@@ -25,14 +25,14 @@ logger = structlog.get_logger()
 
 def answer(request: Request, error: ApiError) -> Response:
     """Return the answer that tells an error."""
+    body = failure(error, meta(request))
+    return Response(body, error.status_code, dict(error.headers or {}), media_type="application/json")
+
+
+def failure(error: ApiError, about: Meta) -> str:
+    """Return the body that tells an error."""
     problem = Problem(code=error.code, message=error.message, details=error.details or None)
-    failure = Failure(error=problem, meta=meta(request))
-    return Response(
-        failure.model_dump_json(by_alias=True),
-        error.status_code,
-        dict(error.headers or {}),
-        media_type="application/json",
-    )
+    return Failure(error=problem, meta=about).model_dump_json(by_alias=True)
 
 
 def install(app: FastAPI) -> None:

@@ -14,6 +14,7 @@ import uvicorn
 from botocore.client import BaseClient
 
 from control_plane.app import create_app
+from control_plane.server import configure
 from control_plane.services import Services
 from outpost.domain.artifacts import LogLine, attempt_prefix, chunk_key
 from outpost.domain.dispatch import Dispatch, Status, Usage
@@ -30,10 +31,7 @@ TASK = {"agent": "shell", "task": "echo hello, world"}
 @contextmanager
 def serve(services: Services) -> Iterator[tuple[str, int | None]]:
     """Run the service in a thread of its own: its URL, and the thread of its event loop."""
-    config = uvicorn.Config(
-        create_app(services), port=0, log_config=None, access_log=False, ws="none", loop="uvloop", http="httptools"
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configure(create_app(services), "127.0.0.1", 0))
     thread = threading.Thread(target=server.run, name="service")
     thread.start()
     deadline = time.monotonic() + 20

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import boto3
 import httpx
@@ -25,9 +26,9 @@ ROOTS = os.pathsep.join((".", "container"))
 
 @pytest.fixture
 def process(
-    environment: dict[str, str], unused_port: Callable[[], int], tmp_path: Path
+    api: Api, environment: dict[str, str], unused_port: Callable[[], int], tmp_path: Path
 ) -> Iterator[tuple[subprocess.Popen[bytes], str, Path]]:
-    """The process, its URL and its log."""
+    """The process, its URL and its log; `api` lets the operator ask often."""
     port, log = unused_port(), tmp_path / "log"
     environ = os.environ | environment | {"PORT": str(port), Env.BIND_HOST: "127.0.0.1", "PYTHONPATH": ROOTS}
     with log.open("wb") as output:
@@ -76,23 +77,30 @@ def test_the_key_of_the_deployment_opens_the_api_and_the_log_tells_no_secret(
     assert created["ms"] > 0
 
 
-def test_requests_that_were_begun_are_finished_when_it_is_told_to_stop(
+def test_a_stop_under_load_fails_no_request_on_connections_kept_alive_or_new(
     process: tuple[subprocess.Popen[bytes], str, Path], environment: dict[str, str]
 ) -> None:
     running, url, _ = process
-    key = operator_key(environment)
+    headers = {"X-API-Key": operator_key(environment)}
 
-    def ask(_: int) -> int | None:
-        try:
-            return httpx.post(f"{url}/dispatch", json=TASK, headers={"X-API-Key": key}, timeout=20).status_code
-        except httpx.ConnectError:
-            return None  # it no longer listens: the load balancer would have asked another replica
+    def load(kept_alive: bool) -> list[int]:
+        """Ask as a load balancer does, until it has been told some times that the replica leaves."""
+        statuses, told = [], 0
+        with httpx.Client() as client:
+            ask = client.post if kept_alive else httpx.post
+            while told < 5:
+                answer = ask(f"{url}/dispatch", json=TASK, headers=headers, timeout=20)
+                statuses.append(answer.status_code)
+                told += answer.headers.get("Connection") == "close"
+                started.set()
+        return statuses
 
+    started = Event()
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(ask, range(100))
-        assert next(answers) == 201
+        loads = [pool.submit(load, number % 2 == 0) for number in range(8)]
+        assert started.wait(20)
         running.send_signal(signal.SIGTERM)
-        assert set(answers) <= {201, None}
+        assert {status for each in loads for status in each.result()} == {201}
     assert running.wait(25) == -signal.SIGTERM
 
 

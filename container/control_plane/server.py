@@ -1,0 +1,116 @@
+"""uvicorn as this service runs it: what comes before a body is bounded, and a stop loses no request."""
+
+import asyncio
+import socket
+from http import HTTPStatus
+from types import FrameType
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from control_plane.boundary import MAX_HEAD_BYTES, head_too_large
+from control_plane.envelope import Meta
+from control_plane.errors import ApiError, ErrorCode
+from control_plane.live import Hub
+from control_plane.refusals import failure
+from outpost.domain.ids import new_id, now
+
+DRAIN_SECONDS = 20
+"""How long requests may still run after the last one has come."""
+KEEP_ALIVE_SECONDS = 75
+"""Longer than the load balancer's 60 s, so that it is always the balancer who closes an idle connection."""
+QUIET_SECONDS = 1.0
+"""Without a new request for so long, the load balancer has heard that this replica leaves."""
+QUIET_ROUNDS = 5
+CLOSE_SECONDS = 2
+"""How long a client that was refused may take to read the answer, whatever it still sends."""
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 whose refusals are the API's, from the first byte on.
+
+    What is wrong with a request that could be read is for the boundary to say.
+    """
+
+    _pending = 0
+    """Bytes of a head that is not complete yet."""
+    _reading_head = False
+    _refused = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sends; a head without an end is not kept in memory."""
+        if self._refused:
+            return
+        super().data_received(data)
+        self._pending = self._pending + len(data) if self._reading_head else 0
+        if self._pending > MAX_HEAD_BYTES and not self._refused:
+            self._refuse(head_too_large())
+
+    def on_message_begin(self) -> None:
+        """Note that a head begins."""
+        self._reading_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that a head ends."""
+        self._reading_head = False
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, or an address that no parser takes."""
+        head = len(getattr(self, "url", b""))
+        error = ApiError(ErrorCode.VALIDATION_ERROR, f"{msg} Send HTTP/1.1 as RFC 9112 has it.")
+        self._refuse(head_too_large() if head > MAX_HEAD_BYTES else error)
+
+    def _refuse(self, error: ApiError) -> None:
+        self._refused = True
+        id_ = new_id()
+        body = failure(error, Meta(request_id=id_, timestamp=now())).encode()
+        head = (
+            f"HTTP/1.1 {error.status_code} {HTTPStatus(error.status_code).phrase}\r\nX-Request-ID: {id_}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.loop.call_later(CLOSE_SECONDS, self.transport.close)
+
+
+class Server(uvicorn.Server):
+    """A server that leaves in order: streams end, kept-alive connections are given up by the client, then it stops."""
+
+    def __init__(self, config: uvicorn.Config, live: Hub) -> None:
+        super().__init__(config)
+        self._live = live
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to leave: from here on every answer asks the client to close its connection."""
+        self._live.closing = True
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve whoever has not heard yet, then stop."""
+        for _ in range(QUIET_ROUNDS):
+            before = self.server_state.total_requests
+            await asyncio.sleep(QUIET_SECONDS)
+            if self.server_state.total_requests == before and not self.server_state.tasks:
+                break
+        await super().shutdown(sockets)
+
+
+def configure(app: object, host: str, port: int) -> uvicorn.Config:
+    """Return uvicorn's settings for serving the application."""
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        host=host,
+        port=port,
+        loop="uvloop",
+        http=Protocol,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        # Only the load balancer reaches this port; it says whether the client spoke TLS.
+        proxy_headers=True,
+        forwarded_allow_ips="*",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
