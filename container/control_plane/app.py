@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from control_plane import mcp, refusals
 from control_plane.boundary import Boundary
-from control_plane.openapi import PROTECTED, errors
+from control_plane.openapi import PROTECTED, DocumentedApp, errors
 from control_plane.routes import (
     artifacts,
     dispatches,
@@ -34,7 +34,7 @@ Every answer is an envelope: `success`, then `data` or `error`, and `meta`. Send
 
 def create_app(services: Services) -> FastAPI:
     """Build the application on the services given."""
-    app = FastAPI(
+    app = DocumentedApp(
         title="Outpost",
         version=services.version,
         description=DESCRIPTION,

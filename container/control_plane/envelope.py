@@ -47,9 +47,9 @@ class Meta(View):
 class Success(View, Generic[Data]):
     """An answer with data."""
 
-    success: Literal[True] = True
-    data: Data
-    meta: Meta
+    success: Literal[True] = Field(default=True, description="It worked.")
+    data: Data = Field(description="What was asked for.")
+    meta: Meta = Field(description="About this answer.")
 
 
 class Detail(View):
@@ -70,9 +70,9 @@ class Problem(View):
 class Failure(View):
     """An answer without data."""
 
-    success: Literal[False] = False
-    error: Problem
-    meta: Meta
+    success: Literal[False] = Field(default=False, description="It was refused, or failed.")
+    error: Problem = Field(description="What was wrong.")
+    meta: Meta = Field(description="About this answer.")
 
 
 def success(request: Request, data: Data, pagination: Pagination | None = None) -> Success[Data]:

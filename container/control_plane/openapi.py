@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Path
+from fastapi import FastAPI, Path
 
 from control_plane.envelope import Failure
+from control_plane.examples import illustrate
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -37,3 +38,15 @@ def errors(*statuses: int) -> Responses:
 
 PROTECTED = errors(401, 403)
 """The errors of every route that needs an API key."""
+
+
+class DocumentedApp(FastAPI):
+    """An application whose document shows an example with every operation."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document; it is made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            illustrate(document)
+        assert self.openapi_schema is not None  # noqa: S101 - FastAPI keeps what it made
+        return self.openapi_schema

@@ -3,6 +3,7 @@
 import json
 
 import httpx
+import jsonschema_rs
 import pytest
 
 from outpost.domain.ids import is_id, new_id
@@ -22,6 +23,19 @@ def test_documents_have_a_request_id_too(api: Api, path: str) -> None:
         answer = client.get(path)
     assert answer.status_code == 200
     assert is_id(answer.headers["X-Request-ID"])
+
+
+def test_every_body_shows_an_example_that_its_schema_allows(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    shown = 0
+    for operation in (operation for item in document["paths"].values() for operation in item.values()):
+        answers = [answer for code, answer in operation["responses"].items() if code.startswith("2")]
+        for body in [operation.get("requestBody", {}), *answers]:
+            for media in body.get("content", {}).values():
+                schema = media["schema"] | {"components": document["components"]}
+                jsonschema_rs.validator_for(schema, validate_formats=True).validate(media["example"])
+                shown += 1
+    assert shown > len(document["paths"])
 
 
 @pytest.mark.parametrize("offered", ["a", "trace:1/2.3_4-5=@+", "x" * 128])

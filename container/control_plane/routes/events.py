@@ -30,6 +30,10 @@ SILENCE_SECONDS = 15
 STUCK_SECONDS = 30
 """A client that takes nothing for so long is let go; it resumes where it was."""
 RETRY_MILLISECONDS = 2_000
+EXAMPLE = (
+    "id: 1.1.1.\nevent: log\n"
+    'data: {"timestamp":"2026-01-05T10:00:05Z","level":"info","source":"agent","message":"Ran 3 tests in 0.001s"}\n\n'
+)
 
 
 class EventStream(StreamingResponse):
@@ -67,7 +71,7 @@ LastEventId = Annotated[
     | {
         200: {
             "description": "`status` events with a dispatch, `log` events with a log line, both as JSON.",
-            "content": {EventStream.media_type: {"schema": {"type": "string"}}},
+            "content": {EventStream.media_type: {"schema": {"type": "string"}, "example": EXAMPLE}},
         },
         204: {"description": "The dispatch has ended and `Last-Event-ID` names its last event: nothing will follow."},
     },

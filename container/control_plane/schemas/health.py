@@ -13,7 +13,7 @@ CheckStatus = Literal["pass", "warn", "fail"]
 class LiveView(View):
     """The process answers."""
 
-    status: Literal["alive"] = "alive"
+    status: Literal["alive"] = Field(default="alive", description="Nothing more is known.")
 
 
 class CheckView(View):
