@@ -85,13 +85,15 @@ def environment(deployed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> di
     return deployed
 
 
-@pytest.fixture(scope="session", autouse=True)
-def plain_log() -> None:
+@pytest.fixture(scope="module", autouse=True)
+def plain_log() -> Iterator[None]:
     """Let pytest capture the service's log; the form that it has in production is tested on the process."""
     structlog.configure(
         processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

