@@ -122,6 +122,19 @@ def suspended(tenant_id: str) -> ApiError:
     return ApiError(ErrorCode.AUTHORIZATION_ERROR, f"Tenant {tenant_id} is suspended: ask the operator.")
 
 
+async def identify(request: Request) -> None:
+    """Find out who asks, and count the request, unless it is part of one that was counted. Raises `ApiError`."""
+    authenticator: Authenticator = request.app.state.services.authenticator
+    limiter: RateLimiter = request.app.state.services.limiter
+    caller = request.state.principal = await authenticator.authenticate(request.headers)
+    if getattr(request.state, "counted", False):
+        return
+    limit = caller.tenant.limits.requests_per_minute
+    request.state.allowance, request.state.counted = await limiter.take(caller.key.sha256, limit)
+    if not request.state.counted:
+        raise exceeded(request.state.allowance)
+
+
 class AuthenticatedRoute(APIRoute):
     """A route that authenticates, and counts the request, before anything of its body is read."""
 
@@ -130,13 +143,7 @@ class AuthenticatedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def authenticated(request: Request) -> Response:
-            authenticator: Authenticator = request.app.state.services.authenticator
-            limiter: RateLimiter = request.app.state.services.limiter
-            caller = request.state.principal = await authenticator.authenticate(request.headers)
-            limit = caller.tenant.limits.requests_per_minute
-            request.state.allowance, taken = await limiter.take(caller.key.sha256, limit)
-            if not taken:
-                raise exceeded(request.state.allowance)
+            await identify(request)
             return await handle(request)
 
         return authenticated

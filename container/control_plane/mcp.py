@@ -4,6 +4,7 @@ A tool calls the API's own routes inside this process, with the caller's headers
 it does for tools as well. There are no sessions, so there is nothing to GET or DELETE here.
 """
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
@@ -14,9 +15,11 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from control_plane.auth import identify
 from control_plane.boundary import MAX_BODY_BYTES
+from control_plane.errors import ApiError, ErrorCode
 from control_plane.services import Services
 from outpost.mcp.server import Context, build
 from outpost.mcp.tools import BoundTool, bind
@@ -27,17 +30,51 @@ _FORWARDED = ("authorization", "x-api-key", "x-request-id")
 
 
 class McpEndpoint:
-    """The ASGI application behind the route: authenticates, then hands over to the MCP package."""
+    """The ASGI application behind the route: authenticates and counts, then hands over to the MCP package."""
 
-    def __init__(self, manager: StreamableHTTPSessionManager, services: Services) -> None:
+    def __init__(self, manager: StreamableHTTPSessionManager) -> None:
         self._manager = manager
-        self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request of a caller whose key is good; which tools it may use is theirs to say."""
-        request = Request(scope)
-        request.state.principal = await self._services.authenticator.authenticate(request.headers)
-        await self._manager.handle_request(scope, receive, send)
+        request = Request(scope, receive)
+        try:
+            await identify(request)
+        except ApiError as refusal:
+            if refusal.code is not ErrorCode.RATE_LIMIT_EXCEEDED or not await _calls_a_tool(request):
+                raise
+            # The route behind the tool refuses it as well, in a form that a model can act on.
+        await self._manager.handle_request(scope, _again(request), send)
+
+
+async def _calls_a_tool(request: Request) -> bool:
+    try:
+        message = json.loads(await request.body())
+    except ValueError:
+        return False
+    return isinstance(message, dict) and message.get("method") == "tools/call"
+
+
+def _again(request: Request) -> Receive:
+    """Return what gives the request's body also when it has been read."""
+    if not hasattr(request, "_body"):
+        return request.receive
+    messages: list[Message] = [{"type": "http.request", "body": request._body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else await request.receive()
+
+    return receive
+
+
+def _part_of(whole: Request, app: ASGIApp) -> ASGIApp:
+    """Return the application for requests that were counted with the one that they are part of."""
+
+    async def part(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"] = {"counted": whole.state.counted, "allowance": whole.state.allowance}
+        await app(scope, receive, send)
+
+    return part
 
 
 def install(app: FastAPI, services: Services) -> AbstractAsyncContextManager[None]:
@@ -57,7 +94,7 @@ def install(app: FastAPI, services: Services) -> AbstractAsyncContextManager[Non
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         headers["x-request-id"] = request.state.request_id
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=app), base_url=str(request.base_url), headers=headers
+            transport=httpx.ASGITransport(app=_part_of(request, app)), base_url=str(request.base_url), headers=headers
         ) as http:
             yield http
 
@@ -68,7 +105,7 @@ def install(app: FastAPI, services: Services) -> AbstractAsyncContextManager[Non
         security_settings=_only_for(services.hosts),
         max_request_body_size=MAX_BODY_BYTES,
     )
-    app.router.routes.append(Route(PATH, McpEndpoint(manager, services), methods=["POST"], include_in_schema=False))
+    app.router.routes.append(Route(PATH, McpEndpoint(manager), methods=["POST"], include_in_schema=False))
     return manager.run()
 
 

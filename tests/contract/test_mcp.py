@@ -1,5 +1,6 @@
 """The official client against the service: it lists and calls every tool, over HTTP and over stdio."""
 
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +19,7 @@ from mcp_types import CallToolResult, TextContent
 
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id
-from outpost.domain.tenants import Scope, Tenant
+from outpost.domain.tenants import Overrides, Scope, Tenant
 from tests.contract.running import Api, refused
 
 TOOLS = [
@@ -252,3 +253,33 @@ def test_another_name_for_the_service_is_refused(api: Api, tenant: Tenant) -> No
 def test_there_is_no_session_to_get_or_delete(api: Api, client: httpx.Client) -> None:
     for method in ("GET", "DELETE"):
         refused(client.request(method, "/mcp"), 405, "METHOD_NOT_ALLOWED")
+
+
+def test_each_request_counts_once_against_the_keys_limit_and_the_last_refusal_is_for_the_model(api: Api) -> None:
+    tenant = api.tenant(overrides=Overrides(requests_per_minute=6))
+    key = api.key(tenant)
+
+    with api.client(key) as client:
+        left = int(client.get("/dispatch").headers["X-RateLimit-Remaining"])
+        answer = client.post("/mcp", json=message("tools/list"), headers=ACCEPT)
+        assert (answer.status_code, int(answer.headers["X-RateLimit-Remaining"])) == (200, left - 1)
+        answer = client.post("/mcp", json=message("tools/call", name="outpost_health", arguments={}), headers=ACCEPT)
+        assert (answer.status_code, int(answer.headers["X-RateLimit-Remaining"])) == (200, left - 2)
+        while client.post("/mcp", json=message("ping"), headers=ACCEPT).status_code == 200:
+            pass
+        for method in ("initialize", "tools/list", "ping"):
+            answer = client.post("/mcp", json=message(method), headers=ACCEPT)
+            refused(answer, 429, "RATE_LIMIT_EXCEEDED")
+            assert int(answer.headers["Retry-After"]) > 0
+        refused(client.post("/mcp", content="{", headers=ACCEPT), 429, "RATE_LIMIT_EXCEEDED")
+        called = message("tools/call", name="outpost_list_runs", arguments={})
+        result = client.post("/mcp", json=called, headers=ACCEPT).json()["result"]
+    assert result["isError"] is True
+    assert json.loads(result["content"][0]["text"])["code"] == "RATE_LIMIT_EXCEEDED"
+
+
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+
+
+def message(method: str, **params: object) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
