@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CONFIG = CLIENT_CONFIG.merge(
-    Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}),
+    Config(connect_timeout=0.5, read_timeout=0.5, retries={"mode": "standard", "total_max_attempts": 2}),
 )
-"""A wake-up is worth little waiting: the sweep makes up for a lost one within a minute."""
+"""A wake-up is worth a second of waiting at most: the sweep makes up for a lost one within a minute."""
 
 _AGENTS = TypeAdapter(dict[Agent, AgentSettings])
 

@@ -131,3 +131,13 @@ def test_a_dispatch_that_is_committed_is_accepted_although_the_queue_is_down(
     assert answer.status_code == 201
     # A worker that asks finds it: the table's stream launches one, and the sweep wakes those that idle.
     assert api.services.dispatches.queued(Agent.SHELL, tenant.id, limit=9) == [answer.json()["data"]["id"]]
+
+
+def test_a_queue_that_does_not_answer_does_not_hold_a_dispatch(client: httpx.Client, way: Relay) -> None:
+    release = Event()
+    way.faults["SendMessage"] = waits(release)
+    way.made.clear()
+    answer = client.post("/dispatch", json=TASK, timeout=10)
+    release.set()
+    assert answer.status_code == 201
+    assert (way.made["TransactWriteItems"], way.made["SendMessage"]) == (1, TRIES)
