@@ -59,9 +59,10 @@ test-full: test ## Run every test, the long ones too
 	pytest -m full
 
 .PHONY: bench
-bench: $(READY) ## Measure the API's speed beside bare AWS calls: a table, and build/bench.json
+bench: $(READY) ## Measure the API's speed, the scrubber's, and warm starts: tables, and build/bench*.json
 	PYTHONPATH=.:container python -m benchmarks build/bench.json
 	python -m benchmarks.scrubber
+	PYTHONPATH=.:container python -m benchmarks.warm_start build/bench-warm-start.json
 
 .PHONY: lint
 lint: $(READY) ## Check format, style, types and the direction of imports
