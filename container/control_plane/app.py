@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from fastapi import FastAPI
 
-from control_plane import mcp, refusals
+from control_plane import mcp, pages, refusals
 from control_plane.boundary import Boundary
 from control_plane.openapi import PROTECTED, DocumentedApp, errors
 from control_plane.routes import (
@@ -39,6 +39,7 @@ def create_app(services: Services) -> FastAPI:
         version=services.version,
         description=DESCRIPTION,
         lifespan=_lifespan,
+        docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -52,6 +53,7 @@ def create_app(services: Services) -> FastAPI:
     for protected in (logs, events, promotions, artifacts, workspaces, tenants, keys, secrets):
         app.include_router(protected.router, responses=PROTECTED)
     app.include_router(health.fleet_router, responses=PROTECTED)
+    pages.install(app)
     app.state.mcp = mcp.install(app, services)
     return app
 

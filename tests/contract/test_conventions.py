@@ -1,6 +1,7 @@
 """What holds for every answer of the API, whatever was asked."""
 
 import json
+import re
 
 import httpx
 import jsonschema_rs
@@ -23,6 +24,17 @@ def test_documents_have_a_request_id_too(api: Api, path: str) -> None:
         answer = client.get(path)
     assert answer.status_code == 200
     assert is_id(answer.headers["X-Request-ID"])
+
+
+def test_the_page_for_people_loads_nothing_from_elsewhere(api: Api) -> None:
+    with api.client() as client:
+        page = client.get("/docs").text
+        loaded = re.findall(r"""(?:src|href)="([^"]+)""", page)
+        assert len(loaded) == 3
+        for address in loaded:
+            assert client.get(address).status_code == 200
+    assert set(re.findall(r"https?://[^\s'\"]+", page)) == set()
+    assert "'/openapi.json'" in page
 
 
 def test_every_body_shows_an_example_that_its_schema_allows(client: httpx.Client) -> None:
