@@ -1,4 +1,4 @@
-"""GET /docs: the API for people to try. All of it comes from this service: a page trusts whatever it loads scripts from.
+"""GET /docs: the API for people to try, all of it from this service: a page trusts whatever it loads scripts from.
 
 The scripts are Swagger UI's, as the package `fastapi-offline` brings them.
 """
