@@ -1,4 +1,4 @@
-"""Waits for ECS services as CloudFormation would: MiniStack reports a stack complete while its tasks still start."""
+"""Waits for ECS services: a stack that has no changes does not say whether its tasks run."""
 
 import time
 from typing import TYPE_CHECKING, Any
