@@ -10,9 +10,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from outpost.cli.first_run import output
 from outpost.client import ApiError
 from outpost.domain.dispatch import Status
 from outpost.local.environment import LocalEnvironment
+from outpost.names import Output
 from tests.e2e.conftest import Outpost, eventually
 
 ROOT_PRINCIPAL = "arn:aws:iam::000000000000:root"
@@ -75,9 +77,21 @@ NEEDED = [
 ]
 
 
+@pytest.fixture
+def rested(outpost: Outpost) -> Outpost:
+    """The environment without workers, and without a failure for which the planner would pause."""
+    eventually(lambda: not outpost.workers(), within=90, what="every worker has left")
+    outpost.environment.client("dynamodb").delete_item(
+        TableName=output(outpost.environment, Output.WORKERS_TABLE),
+        Key={"pk": {"S": "INTENT#shell"}, "sk": {"S": "~failure"}},
+    )
+    return outpost
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(("role", "action"), NEEDED)
-def test_without_a_single_action_the_run_fails(outpost: Outpost, role: str, action: str) -> None:
+def test_without_a_single_action_the_run_fails(rested: Outpost, role: str, action: str) -> None:
+    outpost = rested
     log = outpost.environment.settings.server_log
     begin = log.stat().st_size
 
