@@ -24,6 +24,7 @@ PACKAGES = (
             "audit_records",
             "broker",
             "capacity",
+            "default_group",
             "legacy_watch",
             "migration_monitor",
             "sweep",

@@ -78,6 +78,8 @@ class Metric(StrEnum):
     """Worker tasks that ECS accepted."""
     LAUNCH_FAILURES = "LaunchFailures"
     """Batches that ECS refused, at least in part."""
+    START_FAILURES = "StartFailures"
+    """Workers that ended by themselves before they asked for work; told at the end of each worker."""
     CLAIM_LATENCY = "ClaimLatency"
     """Seconds from becoming pending to being claimed."""
     RUN_TIME = "RunTime"

@@ -33,7 +33,7 @@ class ControlPlaneStack(Stack):
         self.load_balancer = LoadBalancer(
             self,
             "LoadBalancer",
-            vpc=network.network.vpc,
+            network=network.network,
             security_group=network.security_groups.load_balancer,
             access_logs=data.access_logs,
             config=config,

@@ -59,6 +59,9 @@ class MigrationStack(Stack):
             description="The monitor proposes a rollback",
             runbook="rollback-proposed",
         )
+        self.alarms.add_function("legacy_watch", self.watch.function)
+        self.alarms.add_function("migration_monitor", self.monitor.function)
+        self.alarms.add_dead_letters("LegacyWatch", self.watch.dead_letters)
         values = {
             MigrationOutput.ENDPOINT_SECRET: self.secret.ref,
             MigrationOutput.AUDIT_BUCKET: bucket.bucket_name,

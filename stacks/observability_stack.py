@@ -39,6 +39,7 @@ class ObservabilityStack(Stack):
             "sweep": fleet.sweep.function,
             "usage_events": fleet.usage_events.function,
             "workspace_reaper": fleet.reaper.function,
+            "audit_records": control_plane.audit.function,
         }
         self.dashboard = Dashboard(
             self,
@@ -58,25 +59,15 @@ class ObservabilityStack(Stack):
         self, fleet: FleetStack, control_plane: ControlPlaneStack, functions: Mapping[str, OutpostFunction]
     ) -> None:
         for name, function in functions.items():
-            self.alarms.add(
-                f"Errors{name.title().replace('_', '')}",
-                function.metric_errors(period=MINUTE),
-                above=0,
-                description=f"The {name} function fails",
-                runbook="function-errors",
-            )
+            self.alarms.add_function(name, function)
         for name, queue in {
             "Planner": fleet.planner.dead_letters,
             "TaskEvents": fleet.task_events.dead_letters,
             "Reaper": fleet.reaper.dead_letters,
+            "UsageEvents": fleet.usage_events.dead_letters,
+            "AuditRecords": control_plane.audit.dead_letters,
         }.items():
-            self.alarms.add(
-                f"DeadLetters{name}",
-                queue.metric_approximate_number_of_messages_visible(period=MINUTE),
-                above=0,
-                description=f"Deliveries to {name} failed and wait in {queue.node.path}",
-                runbook="dead-letters",
-            )
+            self.alarms.add_dead_letters(name, queue)
         logs = [control_plane.api.log_errors, *(function.log_errors for function in functions.values())]
         self.alarms.add(
             "LogErrors",

@@ -61,7 +61,11 @@ class Dashboard(Construct):
         )
         self.dashboard.add_widgets(
             _graph("Launches", *by_agent(Metric.LAUNCHES, "Sum", config)),
-            _graph("Launches refused", *by_agent(Metric.LAUNCH_FAILURES, "Sum", config)),
+            _graph(
+                "Launches refused, and workers that died before they asked for work",
+                *by_agent(Metric.LAUNCH_FAILURES, "Sum", config),
+                *by_agent(Metric.START_FAILURES, "Sum", config),
+            ),
             _graph("Run time, seconds", *by_agent(Metric.RUN_TIME, "Average", config)),
         )
         self.dashboard.add_widgets(

@@ -1,8 +1,10 @@
 """A Lambda function with a role and a log group of its own."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -14,6 +16,8 @@ from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.translation import lambda_architecture, lambda_runtime
 
 _LATEST_PYTHON = "3.14"
+_MEMORY = {"sweep": 256}
+"""MB, where not 512, by package: the sweep waits for most of its time, which is paid by the memory."""
 
 
 class OutpostFunction(lambda_.Function):
@@ -53,11 +57,16 @@ class OutpostFunction(lambda_.Function):
             ),
             handler=f"{package}.handler.handler",
             timeout=timeout,
-            memory_size=512,
+            memory_size=_MEMORY.get(package, 512),
             role=role,
             log_group=log_group,
             environment=environment,
         )
-        self.log_errors = log_group.count_errors()
+        self._log_group = log_group
         if config.python != _LATEST_PYTHON:
             acknowledge(self, "L1", "The embedded AWS runs functions in the Python of the machine, which is older")
+
+    @cached_property
+    def log_errors(self) -> cloudwatch.Metric:
+        """The metric of the errors in its log, which is counted because somebody asks for it."""
+        return self._log_group.count_errors()

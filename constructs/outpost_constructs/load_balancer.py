@@ -9,17 +9,21 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.config.model import TlsConfig
+from outpost_constructs.network import Network
 
 
 class LoadBalancer(Construct):
-    """HTTPS with a redirect from HTTP when a certificate is configured, else HTTP for the networks that may connect."""
+    """HTTPS with a redirect from HTTP when a certificate is configured, else HTTP for the networks that may connect.
+
+    When those are private it has private addresses only.
+    """
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
         *,
-        vpc: ec2.IVpc,
+        network: Network,
         security_group: ec2.ISecurityGroup,
         access_logs: s3.IBucket,
         config: EnvironmentConfig,
@@ -28,9 +32,11 @@ class LoadBalancer(Construct):
         self.balancer = elbv2.ApplicationLoadBalancer(
             self,
             "Balancer",
-            vpc=vpc,
-            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC),
-            internet_facing=True,
+            vpc=network.vpc,
+            vpc_subnets=ec2.SubnetSelection(
+                subnets=network.private_subnets if config.ingress.private else network.vpc.public_subnets
+            ),
+            internet_facing=not config.ingress.private,
             security_group=security_group,
             drop_invalid_header_fields=True,
             desync_mitigation_mode=elbv2.DesyncMitigationMode.STRICTEST,

@@ -8,6 +8,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.acknowledge import acknowledge
+from outpost_constructs.default_group import ClosedDefaultGroup
 from outpost_constructs.log_group import ExpiringLogGroup
 
 
@@ -28,8 +29,7 @@ class Network(Construct):
             availability_zones=list(config.zones),
             nat_gateway_provider=provider,
             nat_gateways=0 if closed else config.network.nat_count,
-            # Closing it takes a custom resource; nothing uses the group, every resource names its own.
-            restrict_default_security_group=False,
+            restrict_default_security_group=False,  # the CDK's way takes Node and wide permissions; see below
             subnet_configuration=[
                 ec2.SubnetConfiguration(
                     name="Public", subnet_type=ec2.SubnetType.PUBLIC, map_public_ip_on_launch=False
@@ -37,6 +37,7 @@ class Network(Construct):
                 ec2.SubnetConfiguration(name="Private", subnet_type=private),
             ],
         )
+        ClosedDefaultGroup(self, "DefaultGroup", vpc=self.vpc, config=config)
         if isinstance(provider, ec2.NatInstanceProviderV2):
             provider.connections.allow_from(
                 ec2.Peer.ipv4(str(config.network.cidr)), ec2.Port.HTTPS, "HTTPS on its way out"

@@ -10,6 +10,9 @@ from outpost.names import Metric
 from outpost_constructs.alarms import Alarms
 from outpost_constructs.figures import MINUTE, by_agent, combined, figure
 
+_LONG_PAUSES = 20
+"""Minutes that hold three attempts of a planner that pauses for five between them."""
+
 
 def alarm_on_work(alarms: Alarms, dead_letters: Sequence[sqs.IQueue], config: EnvironmentConfig) -> None:
     """Add the alarms of an environment's work; `dead_letters` are those of the agents' wake-ups."""
@@ -27,6 +30,15 @@ def alarm_on_work(alarms: Alarms, dead_letters: Sequence[sqs.IQueue], config: En
         above=0,
         description="ECS refuses to launch workers",
         runbook="launches-refused",
+        minutes=_LONG_PAUSES,
+    )
+    alarms.add(
+        "StartFailures",
+        combined("SUM", by_agent(Metric.START_FAILURES, "Sum", config), "died"),
+        above=0,
+        description="Workers die before they ask for work: a bad image, or a crash loop",
+        runbook="workers-do-not-start",
+        minutes=_LONG_PAUSES,
     )
     alarms.add(
         "LeaseExpiries",

@@ -74,6 +74,7 @@ def _show(found: Estimate, ceiling: int) -> None:
     without = f", {found.total - found.waf:.2f} without WAF" if found.waf else ""
     style = "bold red" if found.total > ceiling else "bold green"
     out.print(Text(f"{found.environment} idle: {found.total:.2f} USD a month{without}; ceiling {ceiling}", style=style))
+    out.print(Text(f"{found.after_allowances:.2f} after what AWS gives every account for good (the negative lines)"))
     out.print(Text(f"List prices of {found.prices_of}, sources in outpost/cost/prices.toml\n", style="dim"))
 
 

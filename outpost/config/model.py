@@ -9,6 +9,9 @@ from outpost.domain.agents import Agent, Alias, WarmWindow
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653]
 """The retentions that CloudWatch Logs offers."""
+_PRIVATE = tuple(
+    IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8")
+)
 
 
 class _Section(BaseModel):
@@ -35,11 +38,18 @@ class NetworkConfig(_Section):
 class IngressConfig(_Section):
     """Who may reach the load balancer."""
 
-    cidrs: tuple[IPv4Network, ...] = Field(min_length=1, description="IPv4 networks, e.g. 203.0.113.0/24")
+    cidrs: tuple[IPv4Network, ...] = Field(
+        min_length=1, description="IPv4 networks, e.g. 203.0.113.0/24; when all are private, so is the load balancer"
+    )
     waf: bool = Field(default=False, description="true or false: AWS WAF before the load balancer; 0.0.0.0/0 needs it")
     requests_per_address: int = Field(
         default=2000, ge=100, le=2_000_000, description="requests of one address in 5 minutes that WAF lets through"
     )
+
+    @property
+    def private(self) -> bool:
+        """Whether all of them are networks of companies or machines: no such address arrives over the internet."""
+        return all(any(cidr.subnet_of(network) for network in _PRIVATE) for cidr in self.cidrs)
 
 
 class TlsConfig(_Section):

@@ -26,6 +26,7 @@ def flow_logs(templates: Templates) -> Found:
 
 def security_groups(templates: Templates) -> Found:
     """Outside networks reach load balancers alone; service and files know their clients, workers nobody."""
+    yield from _default_groups(templates)
     networks = [str(vpc.properties.get("CidrBlock")) for vpc in templates.of_type("AWS::EC2::VPC")]
     balancers = _groups_of(templates, "AWS::ElasticLoadBalancingV2::LoadBalancer")
     services = _groups_of(templates, "AWS::ECS::Service")
@@ -45,6 +46,15 @@ def security_groups(templates: Templates) -> Found:
             yield rule, "admits somebody else than the load balancer to the service"
         elif group in files and sender not in clients:
             yield rule, "admits somebody who does not mount it to the file system"
+
+
+def _default_groups(templates: Templates) -> Found:
+    """Find the VPCs whose default group keeps the rules that EC2 gave it."""
+    closers = templates.of_type("Custom::ClosedDefaultGroup")
+    closed = [templates.target(closer.properties.get("GroupId"), closer.stack) for closer in closers]
+    for vpc in templates.of_type("AWS::EC2::VPC"):
+        if vpc not in closed:
+            yield vpc, "leaves its default security group open"
 
 
 def private_tasks(templates: Templates) -> Found:

@@ -40,7 +40,9 @@ class Estimate(BaseModel):
     environment: str
     prices_of: date
     total: float
-    """What the bill says: list prices less what AWS gives every account."""
+    """At list prices."""
+    after_allowances: float
+    """What the bill says: less what AWS gives every account for good."""
     waf: float
     """How much of it is WAF."""
     lines: list[Line]
@@ -71,7 +73,8 @@ def estimate(templates: Templates, warm: Mapping[str, int], table: PriceTable | 
     return Estimate(
         environment=templates.environment,
         prices_of=prices.date,
-        total=sum(line.usd for line in [*lines, *free]),
+        total=sum(line.usd for line in lines),
+        after_allowances=sum(line.usd for line in [*lines, *free]),
         waf=sum(line.usd for line in lines if line.type.startswith("AWS::WAFv2::")),
         lines=sorted((line for line in lines if line.usd), key=lambda line: -line.usd),
         always_free=free,

@@ -4,8 +4,10 @@ from datetime import datetime
 
 from outpost.domain.diagnosis import TaskStop, diagnose
 from outpost.domain.dispatch import Lease
+from outpost.names import Metric
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
+from outpost.store.metrics import emit
 from outpost.store.recovery import Recovery
 from outpost.store.workers import Worker, Workers, WorkerState
 
@@ -28,8 +30,11 @@ class Departures:
         if worker is None or worker.worker_state is WorkerState.ENDED:
             return
         self._close(worker, stop)
-        if worker.worker_state is WorkerState.STARTING and worker.live_agent and stop.exit_code not in CLEAN_EXITS:
-            self._launches.failed(worker.live_agent, diagnose(stop), worker.launched_at, at)
+        if worker.live_agent:
+            failed = worker.worker_state is WorkerState.STARTING and stop.exit_code not in CLEAN_EXITS
+            if failed:
+                self._launches.failed(worker.live_agent, diagnose(stop), worker.launched_at, at)
+            emit(Metric.START_FAILURES, int(failed), Agent=worker.live_agent)
         self._workers.end(worker_id, at)
 
     def _close(self, worker: Worker, stop: TaskStop) -> None:

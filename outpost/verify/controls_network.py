@@ -40,6 +40,9 @@ def security_groups(deployed: Deployed) -> Evidence:
     admitted = _admitted(deployed)
     for group in ec2.describe_security_groups(Filters=vpcs)["SecurityGroups"]:
         name = group["GroupId"]
+        if group["GroupName"] == "default":
+            closed = not group["IpPermissions"] and not group["IpPermissionsEgress"]
+            evidence.demand(f"{name} (the default group): no rules", closed)
         allowed, senders = admitted.get(name, (networks, None))
         for source in _sources(group["IpPermissions"]):
             what = f"{name} ({group['Description']}) admits {source}"

@@ -20,6 +20,7 @@ from outpost.verify.report import ControlsReport
 
 ROOT = Path(__file__).resolve().parents[2]
 ANYWHERE = "0.0.0.0/0"
+DEFAULT = "default VPC security group"
 Undo = Callable[[], Any]
 
 
@@ -209,7 +210,8 @@ BREAKS = [
         "files to the service",
         admits("Outpost workspaces file system", group="Outpost control plane"),
     ),
-    (Control.SECURITY_GROUPS, "default group to the world", admits("default VPC security group", network=ANYWHERE)),
+    (Control.SECURITY_GROUPS, "default group to the world", admits(DEFAULT, network=ANYWHERE)),
+    (Control.SECURITY_GROUPS, "default group to its members", admits(DEFAULT, group=DEFAULT)),
     (Control.PRIVATE_TASKS, "service with public addresses", public_address_of_the_service),
     (Control.PRIVATE_TASKS, "private subnet with a way in", route_to_the_internet),
     (Control.PRIVATE_TASKS, "worker in a public subnet", worker_in_a_public_subnet),

@@ -42,6 +42,10 @@ NETWORK = {
             TrafficType="ALL",
             LogDestinationType="cloud-watch-logs",
         ),
+        "Closed": {
+            "Type": "Custom::ClosedDefaultGroup",
+            "Properties": {"GroupId": {"Fn::GetAtt": ["Vpc", "DefaultSecurityGroup"]}},
+        },
         "Gateway": typed("EC2::InternetGateway"),
         "Public": typed("EC2::Subnet"),
         "Private": typed("EC2::Subnet"),
@@ -175,6 +179,7 @@ BROKEN = [
     (Control.SECURITY_GROUPS, changed("Network.Nat", group({"CidrIpv6": "::/0"})), "Nat"),
     (Control.SECURITY_GROUPS, changed("Network.Nat", group({"SourcePrefixListId": "pl-1"})), "Nat"),
     (Control.SECURITY_GROUPS, without("App.Cleaner"), "CleanersToFiles"),
+    (Control.SECURITY_GROUPS, without("Network.Closed"), "Vpc"),
     (Control.PRIVATE_TASKS, changed(f"{NETWORK_OF_SERVICE}.AssignPublicIp", "ENABLED"), "Service"),
     (Control.PRIVATE_TASKS, changed(f"{NETWORK_OF_SERVICE}.Subnets", [{"Fn::ImportValue": "public"}]), "Service"),
     (

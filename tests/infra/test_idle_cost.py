@@ -86,7 +86,7 @@ def test_no_type_is_at_once_priced_paid_by_use_or_free() -> None:
                 "Cluster": typed("ECS::Cluster", ClusterSettings=[{"Name": "containerInsights", "Value": "enhanced"}]),
                 "Tasks": typed("ECS::TaskDefinition", Cpu="256", Memory="512"),
             },
-            (28 - 10) * 0.30,  # ten metrics are always free
+            28 * 0.30,
         ),
         (
             {
@@ -99,12 +99,21 @@ def test_no_type_is_at_once_priced_paid_by_use_or_free() -> None:
                     "Lambda::Function", Handler="sweep.handler.handler", MemorySize=512, Architectures=["arm64"]
                 ),
             },
-            (43_800 * 46 * 0.5 - 400_000) * 0.0000133334,
+            43_800 * 46 * 0.5 * 0.0000133334 + 0.0438 * 0.20,
         ),
     ],
 )
 def test_what_is_known_is_priced(resources: dict[str, Resource], usd: float) -> None:
     assert of(resources).total == pytest.approx(usd)
+
+
+def test_what_aws_gives_every_account_for_good_is_told_apart() -> None:
+    alarms = {f"Alarm{number}": typed("CloudWatch::Alarm") for number in range(12)}
+
+    found = of(alarms)
+
+    assert (found.total, found.after_allowances) == (pytest.approx(1.20), pytest.approx(0.20))
+    assert [line.usd for line in found.always_free] == [pytest.approx(-1.00)]
 
 
 def test_warm_workers_are_paid_all_month() -> None:

@@ -122,6 +122,36 @@ def test_workers_reach_the_configured_networks_only(tmp_path: Path) -> None:
     assert out == {("203.0.113.0/24", 443), ("198.51.100.7/32", 443)}
 
 
+def test_the_load_balancer_is_public_only_where_public_networks_may_connect(
+    assembly: Assembly, environment: str
+) -> None:
+    (balancer,) = (
+        b["Properties"] for _, b in assembly.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer", environment)
+    )
+    private = load(ROOT / "config" / f"{environment}.toml").ingress.private
+
+    assert private is (environment in {"local", "dev"})
+    assert balancer["Scheme"] == ("internal" if private else "internet-facing")
+    assert all(("PrivateSubnet" in str(subnet)) is private for subnet in balancer["Subnets"])
+
+
+def test_the_default_group_is_closed_by_a_function_that_may_do_nothing_else(
+    assembly: Assembly, environment: str
+) -> None:
+    (closed,) = (each["Properties"] for _, each in assembly.of_type("Custom::ClosedDefaultGroup", environment))
+    (policy,) = (
+        p["Properties"]
+        for place, p in assembly.of_type("AWS::IAM::Policy", environment)
+        if "DefaultGroupFunction" in place
+    )
+    logs, revoke = policy["PolicyDocument"]["Statement"]
+
+    assert closed["GroupId"]["Fn::GetAtt"][1] == "DefaultSecurityGroup"
+    assert set(logs["Action"]) == {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert set(revoke["Action"]) == {"ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"}
+    assert closed["GroupId"] in revoke["Resource"]["Fn::Join"][1]
+
+
 def test_the_load_balancer_is_hardened(assembly: Assembly, environment: str) -> None:
     (balancer,) = (
         b["Properties"] for _, b in assembly.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer", environment)
