@@ -19,6 +19,7 @@ from worker.isolation import Isolation, Launcher, NoIsolation, adopt_orphans
 from worker.promotion import PromotionAttempt
 from worker.settings import Identity, Settings, SettingsError, read_identity, read_settings
 from worker.stop import Cause, StopSignal
+from worker.store import warm_up
 
 _RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 8}, connect_timeout=10, read_timeout=60)
 
@@ -76,6 +77,7 @@ def _serve(settings: Settings, identity: Identity, isolation: Isolation, request
     wake_ups = WakeUps(boto3.client("sqs", config=_RETRIES), settings.queue_url)
     signal.signal(signal.SIGTERM, partial(_on_sigterm, stop, wake_ups))
     broker = Broker(boto3.client("lambda", config=_RETRIES), settings.broker_function)
+    warm_up()
     assignment = wait_for_work(broker, wake_ups, request, stop)
     if assignment is None:
         _log.info("no work for this worker")

@@ -1,12 +1,15 @@
 """Where an attempt's results go: its own prefix of the artifacts bucket, with its own credentials, each key once."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader, create_loader
 
 from outpost.domain.artifacts import Artifact, Summary, chunk_key
 from outpost.domain.protocol import Assignment, Credentials
@@ -37,6 +40,30 @@ class SecretError(Exception):
     """A secret that the task names could not be read."""
 
 
+@cache
+def _models() -> Loader:
+    """Return what reads the descriptions of AWS's services; it keeps them, whosever credentials a session has."""
+    return create_loader()
+
+
+def _session(credentials: Credentials | None) -> boto3.Session:
+    session = botocore.session.Session()
+    session.register_component("data_loader", _models())
+    if credentials is None:
+        return boto3.Session(botocore_session=session)
+    return boto3.Session(
+        aws_access_key_id=credentials.access_key_id,
+        aws_secret_access_key=credentials.secret_access_key,
+        aws_session_token=credentials.session_token,
+        botocore_session=session,
+    )
+
+
+def warm_up() -> None:
+    """Read S3's description ahead of the first dispatch, which would wait for it: it is the longest of AWS."""
+    _session(None).client("s3", config=_RETRIES)
+
+
 class AttemptStore:
     """Writes under the attempt's prefix and reads its secrets; `check` runs before each write and may forbid it."""
 
@@ -48,11 +75,7 @@ class AttemptStore:
 
     def use(self, credentials: Credentials) -> None:
         """Take new credentials over; requests under way finish with the old ones."""
-        self._session = boto3.Session(
-            aws_access_key_id=credentials.access_key_id,
-            aws_secret_access_key=credentials.secret_access_key,
-            aws_session_token=credentials.session_token,
-        )
+        self._session = _session(credentials)
         self._s3: S3Client = self._session.client("s3", config=_RETRIES)
 
     def read_secrets(self, arns: Mapping[str, str]) -> dict[str, str]:
