@@ -5,9 +5,7 @@ import hashlib
 import io
 import json
 import tarfile
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from botocore.exceptions import ClientError
 
@@ -71,7 +69,7 @@ def run(context: Context) -> ArchiveReport:
 
 
 def restore(context: Context, prefix: str) -> tuple[bool, list[str]]:
-    """Restore an archive from S3 into a scratch folder and compare with its manifest; returns evidence as well."""
+    """Unpack an archive from S3, compare each file with the manifest; returns evidence as well."""
     client, bucket = context.deployment.client("s3"), context.documents.bucket
     try:
         manifest = json.loads(client.get_object(Bucket=bucket, Key=prefix + MANIFEST)["Body"].read())
@@ -81,10 +79,9 @@ def restore(context: Context, prefix: str) -> tuple[bool, list[str]]:
     evidence = [f"s3:GetObject s3://{bucket}/{prefix}{TAR}: {len(content)} bytes"]
     if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
         return False, [*evidence, "the archive's SHA-256 is not the manifest's"]
-    with tempfile.TemporaryDirectory() as scratch:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-            archive.extractall(scratch, filter="data")
-        found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path(scratch).iterdir()}
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+        files = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
+        found = {name: hashlib.sha256(file.read()).hexdigest() for name, file in files.items() if file}
     expected = {file["file"]: file["sha256"] for file in manifest["files"]}
     wrong = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
     evidence.append(f"restored {len(found)} files, {len(expected) - len(wrong)} of {len(expected)} equal the manifest")
