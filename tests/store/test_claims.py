@@ -60,6 +60,28 @@ def test_many_claimants_take_each_dispatch_once_and_no_more_than_the_slots(store
     assert len(store.workers.slots("acme").taken) == len(claimed) <= 3
 
 
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_ten_thousand_attempts_of_sixty_four_claimants_take_each_of_a_thousand_dispatches_once(store: Store) -> None:
+    tenants = [f"tenant-{number}" for number in range(50)]
+    waiting = {store.dispatch(tenant_id).id for tenant_id in tenants for _ in range(20)}
+
+    def attempts(claimant: int) -> list[str]:
+        worker, taken = store.worker(), []
+        for turn in range(10_000 // 64 + 1):
+            if row := claim(store, worker, tenants[(claimant + turn) % 50], limit=20):
+                taken.append(row.id)
+                worker = store.worker()
+        return taken
+
+    with ThreadPoolExecutor(64) as pool:
+        taken = Counter(id_ for ids in pool.map(attempts, range(64)) for id_ in ids)
+    assert set(taken.values()) == {1}
+    assert set(taken) == waiting
+    held = [id_ for tenant_id in tenants for id_ in store.workers.slots(tenant_id).taken.values()]
+    assert sorted(held) == sorted(taken)
+
+
 def test_the_end_frees_the_slot_in_the_same_transaction_and_wakes_the_next(store: Store) -> None:
     store.dispatch()
     store.dispatch()
