@@ -1,0 +1,54 @@
+"""A service behind a load balancer: deployed when its task answers, not when its process runs."""
+
+from typing import Any
+from uuid import uuid4
+
+from outpost.local.environment import LocalEnvironment
+from tests.local.accounts import create_role, register_job
+from tests.local.conftest import DEMO_IMAGE
+from tests.local.eventually import eventually
+
+
+def start_service(aws: LocalEnvironment, *command: str) -> str:
+    """A service of one task that runs the command of the demonstration; answers its name."""
+    name = f"service-{uuid4().hex[:12]}"
+    group = aws.client("elbv2").create_target_group(
+        Name=name, Protocol="HTTP", Port=8080, VpcId="vpc-1", TargetType="ip", HealthCheckPath="/"
+    )["TargetGroups"][0]["TargetGroupArn"]
+    family = register_job(
+        aws,
+        DEMO_IMAGE,
+        command=list(command),
+        portMappings=[{"containerPort": 8080}],
+        taskRoleArn=create_role(aws),
+    )
+    aws.client("ecs").create_service(
+        serviceName=name,
+        taskDefinition=family,
+        desiredCount=1,
+        launchType="FARGATE",
+        loadBalancers=[{"targetGroupArn": group, "containerName": "job", "containerPort": 8080}],
+        networkConfiguration={"awsvpcConfiguration": {"subnets": ["subnet-1"]}},
+    )
+    return name
+
+
+def describe(aws: LocalEnvironment, name: str) -> dict[str, Any]:
+    service: dict[str, Any] = aws.client("ecs").describe_services(services=[name])["services"][0]
+    return service
+
+
+def rollout(aws: LocalEnvironment, name: str) -> str:
+    return str(describe(aws, name)["deployments"][0]["rolloutState"])
+
+
+def test_a_deployment_is_complete_when_its_task_answers_and_not_before(aws: LocalEnvironment) -> None:
+    silent = start_service(aws, "linger", "0")
+    eventually(lambda: describe(aws, silent)["runningCount"] == 1, 30)
+    serving = start_service(aws, "serve", "0")
+    eventually(lambda: rollout(aws, serving) == "COMPLETED", 30)
+
+    # Its task has run for longer, yet answers nothing.
+    assert (describe(aws, silent)["runningCount"], rollout(aws, silent)) == (1, "IN_PROGRESS")
+    for name in (silent, serving):
+        aws.client("ecs").delete_service(service=name, force=True)
