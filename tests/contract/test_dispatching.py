@@ -3,6 +3,7 @@
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,10 +11,13 @@ import boto3
 import httpx
 import pytest
 
+from control_plane.auth import Authenticator
+from control_plane.rate_limit import RateLimiter
 from outpost.domain.ids import is_id, new_id, now
 from outpost.domain.lifecycle import Start
 from outpost.domain.tenants import TIERS, Limits
-from tests.contract.running import MODELS, TASK, Api, fields, refused
+from outpost.store.rates import Rates
+from tests.contract.running import MODELS, TASK, Api, fields, refused, serve
 
 
 def post(client: httpx.Client, **fields: object) -> dict[str, Any]:
@@ -210,9 +214,14 @@ def test_keys_of_different_tenants_have_nothing_to_do_with_each_other(
     assert mine.json()["data"]["id"] != theirs.json()["data"]["id"]
 
 
-def test_twenty_concurrent_identical_requests_make_one_dispatch(client: httpx.Client) -> None:
-    with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: keyed(client, "race"), range(20)))
+def test_fifty_concurrent_identical_requests_to_two_replicas_make_one_dispatch(api: Api, client: httpx.Client) -> None:
+    limiter, authenticator = RateLimiter(Rates(api.database).lease), Authenticator(api.services.tenants)
+    with (
+        serve(replace(api.services, limiter=limiter, authenticator=authenticator)) as (url, _),
+        httpx.Client(base_url=url, headers=client.headers, timeout=30) as other,
+        ThreadPoolExecutor(50) as pool,
+    ):
+        answers = list(pool.map(lambda number: keyed((client, other)[number % 2], "race"), range(50)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({json.dumps(answer.json()["data"]) for answer in answers}) == 1
     assert sum("Idempotent-Replay" not in answer.headers for answer in answers) == 1
