@@ -2,16 +2,13 @@
 
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_lambda_event_sources as sources
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost.store import schema
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.queues import FailedDeliveries
-from outpost_constructs.store_table import StoreTable
+from outpost_constructs.store_table import ROW, Delivery, StoreTable
 from outpost_constructs.translation import audit_retention
 
 
@@ -39,25 +36,6 @@ class AuditRecords(Construct):
 
     def follow(self, dispatches: StoreTable) -> None:
         """Deliver new and changed dispatch rows."""
-        stream = dispatches.table_stream_arn
-        assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
-        grant = dispatches.grant_follow(self.function)
-        mapping = self.function.add_event_source_mapping(
-            "Changes",
-            event_source_arn=stream,
-            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
-            batch_size=100,
-            max_batching_window=Duration.seconds(1),
-            bisect_batch_on_error=True,
-            retry_attempts=10,
-            on_failure=sources.SqsDlq(self.dead_letters),
-            filters=[
-                lambda_.FilterCriteria.filter(
-                    {
-                        "eventName": lambda_.FilterRule.or_("INSERT", "MODIFY"),
-                        "dynamodb": {"Keys": {schema.SORT_KEY: {"S": lambda_.FilterRule.is_equal(schema.ROW)}}},
-                    }
-                )
-            ],
-        )
-        grant.apply_before(mapping)
+        changed = {"eventName": ["INSERT", "MODIFY"], "dynamodb": ROW}
+        delivery = Delivery(changed, retries=10, window=Duration.seconds(1))
+        dispatches.deliver("Changes", self.function, self.dead_letters, delivery)

@@ -5,8 +5,11 @@ from functools import cached_property
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from outpost.bundle import build_functions
@@ -62,9 +65,26 @@ class OutpostFunction(lambda_.Function):
             log_group=log_group,
             environment=environment,
         )
-        self._log_group = log_group
+        self._scope, self._log_group = scope, log_group
         if config.python != _LATEST_PYTHON:
             acknowledge(self, "L1", "The embedded AWS runs functions in the Python of the machine, which is older")
+
+    def start_each(self, construct_id: str, period: Duration) -> None:
+        """Start it on a schedule. A run that fails is not repeated: the next one comes anyway."""
+        self.configure_async_invoke(retry_attempts=0)
+        events.Rule(
+            self._scope,
+            construct_id,
+            schedule=events.Schedule.rate(period),
+            targets=[targets.LambdaFunction(self, retry_attempts=0)],
+        )
+
+    def start_on(self, construct_id: str, pattern: events.EventPattern, dead_letters: sqs.IQueue) -> None:
+        """Start it for each event of a pattern. What cannot be delivered within an hour is a dead letter."""
+        delivered = targets.LambdaFunction(
+            self, dead_letter_queue=dead_letters, retry_attempts=10, max_event_age=Duration.hours(1)
+        )
+        events.Rule(self._scope, construct_id, event_pattern=pattern, targets=[delivered])
 
     @cached_property
     def log_errors(self) -> cloudwatch.Metric:

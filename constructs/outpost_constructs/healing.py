@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from aws_cdk import Duration
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_lambda_destinations as destinations
 from constructs import Construct
 
@@ -43,22 +42,14 @@ class TaskEvents(Construct):
             max_event_age=Duration.hours(1),
             on_failure=destinations.SqsDestination(self.dead_letters),
         )
-        events.Rule(
-            self,
+        self.function.start_on(
             "TaskStopped",
-            event_pattern=events.EventPattern(
+            events.EventPattern(
                 source=["aws.ecs"],
                 detail_type=["ECS Task State Change"],
                 detail={"clusterArn": [cluster.cluster_arn], "lastStatus": ["STOPPED"]},
             ),
-            targets=[
-                targets.LambdaFunction(
-                    self.function,
-                    dead_letter_queue=self.dead_letters,
-                    retry_attempts=10,
-                    max_event_age=Duration.hours(1),
-                )
-            ],
+            self.dead_letters,
         )
 
 
@@ -84,13 +75,7 @@ class Sweep(Construct):
             environment=environment,
             config=config,
         )
-        self.function.configure_async_invoke(retry_attempts=0)  # the next minute comes anyway
         access = ClusterAccess(cluster)
         access.grant_read(self.function)
         access.grant_stop(self.function)
-        events.Rule(
-            self,
-            "EachMinute",
-            schedule=events.Schedule.rate(Duration.minutes(1)),
-            targets=[targets.LambdaFunction(self.function, retry_attempts=0)],
-        )
+        self.function.start_each("EachMinute", Duration.minutes(1))

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -71,22 +70,14 @@ class LegacyWatch(Construct):
         grant_documents(bucket, self.function, "s3:GetObject")
         grant_account(self.function, "ssm:ListCommands")
         grant_metrics(self.function)
-        events.Rule(
-            self,
+        self.function.start_on(
             "SendCommand",
-            event_pattern=events.EventPattern(
+            events.EventPattern(
                 source=["aws.ssm"],
                 detail_type=["AWS API Call via CloudTrail"],
                 detail={"eventSource": ["ssm.amazonaws.com"], "eventName": ["SendCommand"]},
             ),
-            targets=[
-                targets.LambdaFunction(
-                    self.function,
-                    dead_letter_queue=self.dead_letters,
-                    retry_attempts=10,
-                    max_event_age=Duration.hours(1),
-                )
-            ],
+            self.dead_letters,
         )
         self.metric = environment_metric(LEGACY_DISPATCHES, "Sum", config)
 

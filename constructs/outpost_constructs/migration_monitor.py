@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 
 from aws_cdk import Duration
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -36,14 +34,8 @@ class MigrationMonitor(Construct):
             environment=environment,
             config=config,
         )
-        self.function.configure_async_invoke(retry_attempts=0)  # the next minute catches up
         grant_documents(bucket, self.function, "s3:GetObject", "s3:PutObject")
         grant_account(self.function, "ssm:ListCommands", "cloudtrail:LookupEvents", "cloudwatch:GetMetricData")
         grant_metrics(self.function)
-        events.Rule(
-            self,
-            "EachMinute",
-            schedule=events.Schedule.rate(Duration.minutes(1)),
-            targets=[targets.LambdaFunction(self.function, retry_attempts=0)],
-        )
+        self.function.start_each("EachMinute", Duration.minutes(1))
         self.metric = environment_metric(ROLLBACK_PROPOSED, "Maximum", config)

@@ -5,20 +5,15 @@ from collections.abc import Mapping, Sequence
 from aws_cdk import Duration, Fn
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_lambda_event_sources as sources
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import Env
-from outpost.store import schema
 from outpost_constructs.cluster_access import ClusterAccess
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.queues import FailedDeliveries
-from outpost_constructs.store_table import StoreTable
+from outpost_constructs.store_table import ROW, Delivery, StoreTable
 from outpost_constructs.worker_task import WorkerTask
 
 
@@ -52,14 +47,8 @@ class Planner(Construct):
             },
             config=config,
         )
-        self.function.configure_async_invoke(retry_attempts=0)  # the next minute comes anyway
         self.dead_letters = FailedDeliveries(self, "DeadLetters")
-        events.Rule(
-            self,
-            "EachMinute",
-            schedule=events.Schedule.rate(Duration.minutes(1)),
-            targets=[targets.LambdaFunction(self.function, retry_attempts=0)],
-        )
+        self.function.start_each("EachMinute", Duration.minutes(1))
         access = ClusterAccess(cluster)
         access.grant_launch(self.function, [task.definition for task in tasks])
         access.grant_read(self.function)
@@ -72,29 +61,9 @@ class Planner(Construct):
 
     def follow(self, dispatches: StoreTable) -> None:
         """Deliver new and changed dispatch rows; other items of the table, and removals, never start the function."""
-        stream = dispatches.table_stream_arn
-        assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
-        grant = dispatches.grant_follow(self.function)
-        mapping = self.function.add_event_source_mapping(
-            "Changes",
-            event_source_arn=stream,
-            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
-            batch_size=100,
-            max_batching_window=Duration.seconds(0),
-            bisect_batch_on_error=True,
-            retry_attempts=3,
-            max_record_age=Duration.minutes(5),
-            on_failure=sources.SqsDlq(self.dead_letters),
-            filters=[
-                lambda_.FilterCriteria.filter(
-                    {
-                        "eventName": lambda_.FilterRule.or_("INSERT", "MODIFY"),
-                        "dynamodb": {"Keys": {schema.SORT_KEY: {"S": lambda_.FilterRule.is_equal(schema.ROW)}}},
-                    }
-                )
-            ],
-        )
-        grant.apply_before(mapping)
+        changed = {"eventName": ["INSERT", "MODIFY"], "dynamodb": ROW}
+        delivery = Delivery(changed, retries=3, window=Duration.seconds(0), max_age=Duration.minutes(5))
+        dispatches.deliver("Changes", self.function, self.dead_letters, delivery)
 
 
 def _revisions(tasks: Sequence[WorkerTask]) -> str:

@@ -1,14 +1,37 @@
 """A table of the store, as `outpost.store.schema` describes it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aws_cdk import Duration
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.store import schema
 from outpost_constructs.environment_key import READ, WRITE, grant_key
 from outpost_constructs.translation import removal_policy
+
+ROW = {"Keys": {schema.SORT_KEY: {"S": [schema.ROW]}}}
+"""Changes of a dispatch's row, not of the other items beside it."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Which changes of items start a function, and how patiently: after `retries` each is a dead letter."""
+
+    pattern: Mapping[str, Any]
+    retries: int
+    batch: int = 100
+    window: Duration | None = None
+    """For how long changes are collected into a batch."""
+    max_age: Duration | None = None
 
 
 class StoreTable(dynamodb.Table):
@@ -63,14 +86,29 @@ class StoreTable(dynamodb.Table):
         self.grant_read(grantee)
         return self._grant(grantee, "dynamodb:PutItem", "dynamodb:UpdateItem")
 
-    def grant_follow(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let the grantee read the table's stream."""
+    def deliver(
+        self, construct_id: str, function: lambda_.Function, dead_letters: sqs.IQueue, delivery: "Delivery"
+    ) -> None:
+        """Start a function with changes of items, and let it read the stream; what it cannot take is a dead letter."""
+        stream = self.table_stream_arn
+        assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
         actions = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
-        return iam.Grant.add_to_principal(
-            grantee=grantee,
-            actions=[f"dynamodb:{action}" for action in actions],
-            resource_arns=[self.table_stream_arn or ""],
+        grant = iam.Grant.add_to_principal(
+            grantee=function, actions=[f"dynamodb:{action}" for action in actions], resource_arns=[stream]
         )
+        mapping = function.add_event_source_mapping(
+            construct_id,
+            event_source_arn=stream,
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+            batch_size=delivery.batch,
+            max_batching_window=delivery.window,
+            bisect_batch_on_error=True,
+            retry_attempts=delivery.retries,
+            max_record_age=delivery.max_age,
+            on_failure=sources.SqsDlq(dead_letters),
+            filters=[lambda_.FilterCriteria.filter(delivery.pattern)],
+        )
+        grant.apply_before(mapping)
 
     def grant_delete(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee delete items; most items end by their TTL instead."""

@@ -4,11 +4,8 @@ from collections.abc import Mapping
 
 from aws_cdk import Duration
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_lambda_event_sources as sources
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
@@ -17,7 +14,7 @@ from outpost_constructs.acknowledge import KNOWS_NO_RESOURCE, acknowledge_wildca
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.network import Network
 from outpost_constructs.queues import FailedDeliveries
-from outpost_constructs.store_table import StoreTable
+from outpost_constructs.store_table import Delivery, StoreTable
 from outpost_constructs.worker_task import WORKSPACES_PATH
 from outpost_constructs.workspaces import Workspaces
 
@@ -48,17 +45,13 @@ class WorkspaceReaper(Construct):
             environment={**environment, Env.WORKSPACES_PATH: WORKSPACES_PATH},
             config=config,
         )
-        self.function.configure_async_invoke(retry_attempts=0)  # the next hour comes anyway
         self._mount(workspaces, network, security_group)
         rows.grant_read(self.function)
         rows.grant_delete(self.function)
-        events.Rule(
-            self,
-            "EachHour",
-            schedule=events.Schedule.rate(Duration.hours(1)),
-            targets=[targets.LambdaFunction(self.function, retry_attempts=0)],
+        self.function.start_each("EachHour", Duration.hours(1))
+        rows.deliver(
+            "Deleted", self.function, self.dead_letters, Delivery({"eventName": ["REMOVE"]}, batch=10, retries=3)
         )
-        self._follow(rows)
 
     def _mount(self, workspaces: Workspaces, network: Network, security_group: ec2.ISecurityGroup) -> None:
         """Give the function the access point. The L2 would also write rules between the stacks' security groups."""
@@ -86,19 +79,3 @@ class WorkspaceReaper(Construct):
         ]
         for grant in (attachment, mount):
             grant.apply_before(function)
-
-    def _follow(self, rows: StoreTable) -> None:
-        stream = rows.table_stream_arn
-        assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
-        grant = rows.grant_follow(self.function)
-        mapping = self.function.add_event_source_mapping(
-            "Deleted",
-            event_source_arn=stream,
-            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
-            batch_size=10,
-            bisect_batch_on_error=True,
-            retry_attempts=3,
-            on_failure=sources.SqsDlq(self.dead_letters),
-            filters=[lambda_.FilterCriteria.filter({"eventName": lambda_.FilterRule.is_equal("REMOVE")})],
-        )
-        grant.apply_before(mapping)
