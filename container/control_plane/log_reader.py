@@ -12,6 +12,10 @@ from outpost.store.artifacts import Artifacts
 CHUNKS_A_PAGE = 100
 """Chunks that one request reads at most; a page may be short and yet have more."""
 CACHED_COUNTS = 100_000
+CACHED_BYTES = 16 * 1024 * 1024
+"""Of chunks: short pages then read each only once."""
+LINE_BYTES = 500
+"""What a line takes beside its message."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class LogReader:
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
         self._counts: LRUCache[tuple[str, int, int], int] = LRUCache(CACHED_COUNTS)
+        self._chunks: LRUCache[tuple[str, int, int], list[LogLine]] = LRUCache(CACHED_BYTES, _size)
         self._lock = Lock()
 
     def page(self, row: Dispatch, start: Position | None, limit: int) -> LogPage:
@@ -94,8 +99,19 @@ class LogReader:
     def _chunk(self, row: Dispatch, attempt: int, number: int) -> list[LogLine] | None:
         if attempt == 0:
             return None
+        place = row.id, attempt, number
+        with self._lock:
+            known = self._chunks.get(place)
+        if known is not None:
+            return known
         chunk = self._artifacts.chunk(row.model_copy(update={"attempt": attempt}), number)
         if chunk is not None:
             with self._lock:
-                self._counts[row.id, attempt, number] = len(chunk)
+                self._counts[place] = len(chunk)
+                if _size(chunk) <= CACHED_BYTES:
+                    self._chunks[place] = chunk
         return chunk
+
+
+def _size(chunk: list[LogLine]) -> int:
+    return sum(LINE_BYTES + len(line.message) for line in chunk)

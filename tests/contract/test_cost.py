@@ -45,6 +45,16 @@ def test_a_request_makes_exactly_these_aws_calls(
     assert dict(Counter(api.calls.made) - before) == expected
 
 
+def test_short_pages_of_a_log_read_each_chunk_once(api: Api, client: httpx.Client, id_: str) -> None:
+    api.chunk(api.row(id_), 1, *(f"line {number}" for number in range(40)))
+    before, cursor = Counter(api.calls.made), ""
+    for _ in range(4):
+        page = client.get(f"/dispatch/{id_}/logs?limit=10{cursor}").json()
+        cursor = f"&cursor={page['meta']['pagination']['cursor']}"
+        assert len(page["data"]) == 10
+    assert (Counter(api.calls.made) - before)["s3.GetObject"] == 1
+
+
 def test_the_status_of_a_pending_dispatch_costs_one_query_more(api: Api, client: httpx.Client) -> None:
     id_ = client.post("/dispatch", json=TASK).json()["data"]["id"]
     client.get(f"/dispatch/{id_}")  # looks how fast the tenant's dispatches come and go, for the next 20 s

@@ -19,7 +19,7 @@ from control_plane.schemas.dispatches import (
     StatusQuery,
     StatusView,
 )
-from control_plane.schemas.logs import InlineLogs, LogLineView
+from control_plane.schemas.logs import InlineLogs, shown
 from control_plane.services import Services
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
@@ -145,5 +145,4 @@ def _waiting(services: Services, caller: Principal, row: Dispatch) -> dict[str, 
 
 def _inline_logs(services: Services, row: Dispatch, query: StatusQuery) -> InlineLogs:
     page, next_offset = services.logs.page_at(row, query.log_offset, query.log_limit)
-    lines = [LogLineView.model_validate(line.model_dump()) for line in page.lines]
-    return InlineLogs(lines=lines, next_offset=next_offset, has_more=page.has_more)
+    return InlineLogs(lines=shown(page.lines), next_offset=next_offset, has_more=page.has_more)

@@ -10,7 +10,7 @@ from control_plane.envelope import Pagination, Success, success
 from control_plane.log_reader import Position
 from control_plane.openapi import DispatchId, errors
 from control_plane.routes.access import Injected, open_cursor, owned
-from control_plane.schemas.logs import LogLineView, LogQuery
+from control_plane.schemas.logs import LogLineView, LogQuery, shown
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["dispatch"])
 
@@ -38,4 +38,4 @@ async def read(
     pagination = Pagination(
         cursor=services.signer.seal("logs", context, {**place}), has_more=page.has_more, limit=query.limit
     )
-    return success(request, [LogLineView.model_validate(line.model_dump()) for line in page.lines], pagination)
+    return success(request, shown(page.lines), pagination)

@@ -208,7 +208,7 @@ class DispatchView(View):
     @classmethod
     def of(cls, row: Dispatch, **more: object) -> Self:
         """Show a row as it is; what the view does not name stays inside."""
-        return cls.model_validate({**row.spec.model_dump(), **row.model_dump(), **more}, by_name=True)
+        return cls.model_validate({**vars(row.spec), **vars(row), **more}, by_name=True, from_attributes=True)
 
     @classmethod
     def as_created(cls, row: Dispatch) -> Self:

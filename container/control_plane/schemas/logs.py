@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from control_plane.envelope import Body, View
-from outpost.domain.artifacts import LogSource
+from outpost.domain.artifacts import LogLine, LogSource
 
 
 class LogQuery(Body):
@@ -22,6 +22,14 @@ class LogLineView(View):
     level: str = Field(description="`info`, `warning` or `error`.")
     source: LogSource = Field(description="Who printed it: the agent, the executor around it, or the platform.")
     message: str = Field(description="The line, with secrets removed.")
+
+
+_LINES = TypeAdapter(list[LogLineView])
+
+
+def shown(lines: list[LogLine]) -> list[LogLineView]:
+    """Return the lines as the API shows them."""
+    return _LINES.validate_python(lines, from_attributes=True)
 
 
 class InlineLogs(View):
