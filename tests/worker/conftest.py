@@ -31,7 +31,10 @@ from outpost.store.dispatches import Dispatches
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from tests.conftest import CREDENTIALS, table_definition
+from tests.worker.container import engine
 from tests.worker.forge_server import TOKEN
+
+__all__ = ["engine"]  # a fixture
 
 PATIENCE_SECONDS = 60.0
 PROVIDER_KEY = "the-key-that-no-agent-ever-sees"

@@ -1,86 +1,17 @@
 """The worker's image, built for real and run in a container: two users, and an agent that attacks the harness."""
 
-import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 
 from outpost.domain.artifacts import Artifact
-from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.dispatch import Status
 from outpost.domain.ids import new_id
 from outpost.domain.reasons import ReasonCode
-from outpost.local.settings import Engine as EngineName
-from outpost.names import Env
-from tests.engines import build_options, container_engine
 from tests.worker.conftest import Platform
+from tests.worker.container import IMAGE, OF_THE_PROCESS_ENGINE, Engine
 
-ROOT = Path(__file__).resolve().parents[2]
-IMAGE = "localhost/outpost-worker:test"
 BUDGETS = {"claude": 850, "codex": 850, "gemini": 700, "grok": 680, "aider": 1_100}
 """Megabytes of each agent's image, unpacked; about 280 are the base that is made here where none can be pulled."""
 LAUNCHER = "/usr/local/libexec/outpost-launcher"
-DROPPED = (
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "NET_RAW",
-    "SETFCAP",
-    "SYS_CHROOT",
-)
-OF_THE_PROCESS_ENGINE = {"PATH", str(Env.ISOLATION)}
-
-
-@dataclass(frozen=True)
-class Engine:
-    """A container engine, with the worker's image built."""
-
-    command: EngineName
-    build_options: Sequence[str]
-
-    def call(self, *arguments: str, timeout: float = 300) -> str:
-        """Run a command of the engine and return what it printed."""
-        done = subprocess.run(
-            [self.command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def build(self, target: str, tag: str) -> None:
-        """Build the image of an agent."""
-        files = ["--file=container/worker/Dockerfile", f"--target={target}", f"--tag={tag}", "."]
-        self.call("build", *self.build_options, *files, timeout=900)
-
-    def inside(self, *argv: str) -> str:
-        """Run a program in the image, as its user."""
-        return self.call("run", "--rm", f"--entrypoint={argv[0]}", IMAGE, *argv[1:])
-
-    def work(self, platform: Platform, task: str, *options: str, **spec: object) -> Dispatch:
-        """Let a worker in a container run a new dispatch."""
-        return self.run(platform, platform.dispatch(task, **spec), *options)
-
-    def run(self, platform: Platform, row: Dispatch, *options: str) -> Dispatch:
-        """Let a worker in a container run a dispatch, with the capabilities that the task definition leaves."""
-        variables = {name: value for name, value in platform.environment.items() if name not in OF_THE_PROCESS_ENGINE}
-        variables["ECS_CONTAINER_METADATA_URI_V4"] += f"/{new_id()}"
-        settings = [f"--env={name}={value}" for name, value in variables.items()]
-        dropped = [f"--cap-drop={name}" for name in DROPPED]
-        print(self.call("run", "--rm", "--init", "--network=host", *dropped, *settings, *options, IMAGE))
-        return platform.row(row)
-
-
-@pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder = tmp_path_factory.mktemp("engine")
-    with container_engine(folder) as command:
-        engine = Engine(command, build_options(command, folder))
-        engine.build("shell", IMAGE)
-        yield engine
 
 
 def test_the_image_runs_as_the_harness_and_its_launcher_has_four_capabilities(engine: Engine) -> None:
