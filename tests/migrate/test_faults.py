@@ -144,7 +144,7 @@ def test_an_upload_that_is_cut_off_leaves_no_archive_that_looks_complete(
     with cutting_uploads(fresh.environment.settings.endpoint) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         with pytest.raises(BotoCoreError):
-            run(fresh.context("cut"), "archive", archive.run)
+            run(fresh.context("cut", session=fresh.session()), "archive", archive.run)
         monkeypatch.undo()
     context = fresh.context("cut")
     assert archive.restore(context, f"{archive.PREFIX}cut/")[0] is False

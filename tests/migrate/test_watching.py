@@ -84,7 +84,8 @@ def test_real_samples_of_a_short_window_are_taken_and_judged(fresh: World) -> No
     while now() < end:
         httpx.get(f"{world.url}/health/live")
         time.sleep(0.5)  # the samples are of real time
-    world.client("lambda").invoke(FunctionName=name, Payload=json.dumps({"time": now().isoformat()}))
+    event = json.dumps({"time": now().isoformat()})
+    world.client("lambda").invoke(FunctionName=name, Payload=event)["Payload"].read()
     done = Runner(world.context(run)).run("monitor", lambda c: monitor.run(c, short), despite={"cutover": "a test"})
     assert done.status == "pass", done.checks
     assert (done.samples, done.coverage, done.ssm_calls) == (3, 1.0, 0)  # type: ignore[attr-defined]
