@@ -52,11 +52,11 @@ test: lint ## Run lint, types, unit, infrastructure and end-to-end tests
 
 .PHONY: retest
 retest: $(READY) ## Run again only the tests that failed last time
-	pytest --last-failed --last-failed-no-failures none
+	pytest -m "" --last-failed --last-failed-no-failures none
 
 .PHONY: test-full
-test-full: test ## Run every test, the long ones too
-	pytest -m full
+test-full: $(READY) ## Run the long tests, which `make test` leaves out
+	pytest -m full --numprocesses 2
 
 .PHONY: bench
 bench: $(READY) ## Measure the API's speed, the scrubber's, and warm starts: tables, and build/bench*.json
