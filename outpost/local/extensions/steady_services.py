@@ -1,8 +1,10 @@
 """CloudFormation waits for a service's deployment, and one that fails rolls its stack back.
 
-MiniStack calls the service created or updated as soon as its deployment has begun.
+MiniStack calls the service created or updated as soon as its deployment has begun, and a task healthy when it has run
+for a second, whether or not its load balancer could reach it by then.
 """
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +20,7 @@ _POLL_SECONDS = 0.1
 
 Handler = Callable[..., Created]
 Service = dict[str, Any]
+Task = dict[str, Any]
 
 
 def install() -> None:
@@ -27,6 +30,7 @@ def install() -> None:
         handlers[verb] = _until_steady(handlers[verb])
     for decision in ("_runs_on_worker_thread", "_sends_back_failed_update"):
         setattr(stacks, decision, _also_for_services(getattr(stacks, decision)))
+    ecs._record_service_task_healthy = _when_it_answers(ecs._record_service_task_healthy)
 
 
 def _also_for_services(decide: Callable[[str], bool]) -> Callable[[str], bool]:
@@ -41,6 +45,26 @@ def _until_steady(handle: Handler) -> Handler:
         return created
 
     return wait
+
+
+def _when_it_answers(record: Callable[[str, Task], None]) -> Callable[[str, Task], None]:
+    """Take a task for healthy only when it accepts connections of its load balancers; called on a thread of its own."""
+
+    def wait(service_key: str, task: Task) -> None:
+        ports = [balancer["containerPort"] for balancer in ecs._services[service_key].get("loadBalancers") or []]
+        while task["lastStatus"] == "RUNNING" and not all(_accepts(ecs._task_ip(task), port) for port in ports):
+            time.sleep(_POLL_SECONDS)
+        record(service_key, task)
+
+    return wait
+
+
+def _accepts(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def _wait(service: Service, deployment_id: str) -> None:
