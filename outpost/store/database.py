@@ -50,7 +50,10 @@ def to_attributes(item: Item) -> dict[str, "AttributeValueTypeDef"]:
 
 def from_attributes(attributes: dict[str, Any]) -> Item:
     """Decode an item of the low-level client."""
-    return {name: type_deserializer.deserialize(value) for name, value in attributes.items()}
+    # Nearly all are strings, and lists decode hundreds of them.
+    return {
+        name: value["S"] if "S" in value else type_deserializer.deserialize(value) for name, value in attributes.items()
+    }
 
 
 def key(pk: str, sk: str) -> dict[str, "AttributeValueTypeDef"]:

@@ -118,6 +118,7 @@ def test_a_long_queue_of_one_at_a_time_keeps_one_worker_busy_and_fills_no_dead_l
             most = max(most, len(outpost.workers()))
             return client.status(ids[WATCHED - 1]).status.terminal
 
+        other = outpost.ends(outpost.dispatch("echo of a tenant that queues nothing").id)
         eventually(enough, within=120, what=f"{WATCHED} of {QUEUED} have ended")
         served = [client.status(id_) for id_ in ids[:WATCHED]]
         with ThreadPoolExecutor(4) as pool:
@@ -128,9 +129,14 @@ def test_a_long_queue_of_one_at_a_time_keeps_one_worker_busy_and_fills_no_dead_l
     assert len(starts) == len(ends) == WATCHED
     assert all(later >= end for end, (_, later) in zip(ends, pairwise(starts), strict=False))
     gaps = [(start - end).total_seconds() for end, start in zip(ends, starts[1:], strict=False)]
+    waited = (other.provisioning_at - other.created_at).total_seconds() if other.provisioning_at else None
     print(f"from the end of one to the claim of the next: {', '.join(f'{gap:.1f}' for gap in gaps)} s; workers {most}")
+    print(f"from another tenant's request to its claim, meanwhile: {waited} s")
+    # The bar is 2 s, on a machine that does nothing else; behind the queue, the other tenant would wait for minutes.
     assert max(gaps) < 30
-    assert most <= 4
+    assert waited is not None
+    assert waited < 30
+    assert most <= 5
     assert dead_letters(outpost) == {}
 
 
