@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from outpost.cli.connection import ERROR, ProfileError, load_profile
@@ -115,9 +116,18 @@ def run_step(
     with explained():
         reasons = dict(_reason(text) for text in options.despite)
         context = open_context(options, dry_run=dry_run)
-        report = Runner(context).run(step, action, despite=reasons, take_over=options.take_over)
+        with under_way(step):
+            report = Runner(context).run(step, action, despite=reasons, take_over=options.take_over)
     print(report.model_dump_json()) if as_json else show_report(report)
     raise typer.Exit(EXIT_CODES[report.status])
+
+
+def under_way(what: str) -> Progress:
+    """Show on a terminal that something goes on, and for how long; the lines of its progress appear above."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    shown = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    shown.add_task(what, total=None)
+    return shown
 
 
 def _reason(text: str) -> tuple[str, str]:

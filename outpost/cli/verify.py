@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from outpost.cli.controls import controls, live_controls
-from outpost.cli.migration import EXIT_CODES, Options, explained, open_context, show_checks
+from outpost.cli.migration import EXIT_CODES, Options, explained, open_context, show_checks, under_way
 from outpost.migrate.context import Context
 from outpost.verify.acceptance import Acceptance
 from outpost.verify.report import Check, overall
@@ -37,7 +37,8 @@ def acceptance(
     """Look at the nine acceptance criteria of the migration. Exit code: 0 all pass, 1 one fails, 3 inconclusive."""
     with explained():
         opened = open_context(Options(url=context.obj, environment=environment, run=run))
-        checks = Acceptance(opened, docs).checks()
+        with under_way("nine criteria"):
+            checks = Acceptance(opened, docs).checks()
     if as_json:
         for check in checks:
             print(check.model_dump_json())
