@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Fn, Stack
 from aws_cdk import aws_backup as backup
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_efs as efs
@@ -39,6 +39,7 @@ class Backups(Construct):
         self.vault = backup.BackupVault(
             self,
             "Vault",
+            backup_vault_name=f"outpost-{config.name}-{_of_this_stack(self)}",
             encryption_key=key,
             block_recovery_point_deletion=config.retention.lock_days > 0,
             removal_policy=removal_policy(config),
@@ -74,3 +75,11 @@ class Backups(Construct):
             ],
             disable_default_backup_policy=True,
         )
+
+
+def _of_this_stack(scope: Construct) -> str:
+    """Return letters that another stack of the same name would not have: CloudFormation names no vault by itself.
+
+    A vault that was kept would stand in the way of the next one.
+    """
+    return Fn.select(0, Fn.split("-", Fn.select(2, Fn.split("/", Stack.of(scope).stack_id))))

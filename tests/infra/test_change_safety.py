@@ -102,3 +102,22 @@ def test_a_changed_key_of_a_table_does_not_pass(assembly: Assembly, tmp_path: Pa
 
     assert done.returncode != 0
     assert "Dispatches" in done.stdout + done.stderr
+
+
+NAMES = {"Name", "BackupVaultName", "BucketName", "TableName", "LogGroupName", "QueueName", "AliasName"}
+ADOPTED = {"AWS::SecretsManager::Secret outpost/api-endpoint"}
+"""What keeps its name when its stack goes: the interface of v1's clients (docs/infrastructure.md, Taking it down)."""
+
+
+def test_what_outlives_its_stack_has_no_name_that_the_next_stack_would_want(
+    assembly: Assembly, environment: str
+) -> None:
+    named = set()
+    for stack, template in assembly.templates.items():
+        if stack.startswith(f"Outpost-{environment}-"):
+            for resource in template["Resources"].values():
+                name = next((v for k, v in resource.get("Properties", {}).items() if k in NAMES), None)
+                if resource.get("DeletionPolicy") == "Retain" and isinstance(name, str):
+                    named.add(f"{resource['Type']} {name}")
+
+    assert named <= ADOPTED
