@@ -5,8 +5,10 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import boto3
@@ -16,12 +18,13 @@ from rich.table import Table
 from benchmarks.load import Sample, ask, drive
 from benchmarks.stand import Stand, fresh, pending, service
 from outpost.domain.ids import now
+from outpost.store.database import CLIENT_CONFIG
 from tests.contract.relay import relay
 
 CLIENTS = (1, 8, 32)
 SECONDS = 3.0
 """How long each load lasts."""
-BARE_CALLS = 200
+BARE_SECONDS = 1.5
 COUNTED = 10
 """Requests of each kind whose AWS calls are counted."""
 
@@ -35,13 +38,25 @@ class Level:
     sample: Sample
 
 
+@dataclass(frozen=True)
+class Bare:
+    """The AWS calls that a kind of request cannot do without, made by some threads at once."""
+
+    call: str
+    clients: int
+    p50: float
+    per_second: float
+
+
 def main(path: Path) -> None:
     """Measure, print one table, and write all figures to a file."""
     levels: list[Level] = []
+    bare: list[Bare] = []
     for clients in CLIENTS:
         with fresh() as stand:
             if clients == CLIENTS[0]:
-                bare, calls = _bare(stand), _calls(stand)
+                calls = _calls(stand)
+            bare += _bare(stand, clients)
             with service(stand.environment) as (port, server):
                 levels += [
                     Level(name, clients, drive(port, requests, clients, SECONDS, server))
@@ -55,7 +70,7 @@ def main(path: Path) -> None:
         "at": now().isoformat(),
         "load": load,
         "cpus": os.cpu_count(),
-        "bare_ms": bare,
+        "bare": [asdict(each) for each in bare],
         "aws_calls": calls,
         "levels": [{"request": level.request, "clients": level.clients} | asdict(level.sample) for level in levels],
     }
@@ -63,27 +78,30 @@ def main(path: Path) -> None:
     path.write_text(f"{json.dumps(document, indent=2)}\n", encoding="utf-8")
 
 
-def _bare(stand: Stand) -> dict[str, float]:
-    """Return the median milliseconds of the calls that requests cannot do without, one at a time."""
-    dispatches, dynamodb = stand.api.services.dispatches, boto3.client("dynamodb")
+def _bare(stand: Stand, clients: int) -> Iterator[Bare]:
+    """Measure the calls that requests cannot do without, on the same machine and emulator."""
+    dispatches, dynamodb = stand.api.services.dispatches, boto3.client("dynamodb", config=CLIENT_CONFIG)
     row = dispatches.create(pending("bare"), "a task", 1_000_000)
     key = {"pk": {"S": f"DISPATCH#{row.id}"}, "sk": {"S": "DISPATCH"}}
     table = stand.api.database.dispatches
     calls: dict[str, Callable[[], object]] = {
         "GetItem, boto3": lambda: dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True),
         "GetItem, ours": lambda: dispatches.get(row.id),
+        "Query of 20, ours": lambda: dispatches.page(stand.watching, limit=20),
         "transaction + send, ours": lambda: dispatches.create(pending("bare"), "a task", 1_000_000),
     }
-    return {name: _median(call) for name, call in calls.items()}
+    for name, call in calls.items():
+        with ThreadPoolExecutor(clients) as pool:
+            times = sorted(chain.from_iterable(pool.map(lambda _: _times(call), range(clients))))  # noqa: B023
+        yield Bare(name, clients, round(statistics.median(times) * 1e3, 2), round(len(times) / BARE_SECONDS, 1))
 
 
-def _median(call: Callable[[], object]) -> float:
-    times = []
-    for _ in range(BARE_CALLS):
-        begin = time.perf_counter()
+def _times(call: Callable[[], object]) -> list[float]:
+    times, end = [], time.perf_counter() + BARE_SECONDS
+    while (begin := time.perf_counter()) < end:
         call()
         times.append(time.perf_counter() - begin)
-    return round(statistics.median(times) * 1e3, 2)
+    return times
 
 
 def _calls(stand: Stand) -> dict[str, dict[str, float]]:
@@ -99,7 +117,7 @@ def _calls(stand: Stand) -> dict[str, dict[str, float]]:
     return counted
 
 
-def _table(levels: list[Level], calls: dict[str, dict[str, float]], bare: dict[str, float]) -> Table:
+def _table(levels: list[Level], calls: dict[str, dict[str, float]], bare: list[Bare]) -> Table:
     table = Table("request", "clients", "p50 ms", "p95 ms", "requests/s", "server CPU ms", "MiB", "AWS calls")
     for level in levels:
         sample, made = level.sample, calls[level.request]
@@ -107,8 +125,8 @@ def _table(levels: list[Level], calls: dict[str, dict[str, float]], bare: dict[s
         called = "\n".join(f"{count:g} {operation}" for operation, count in made.items())
         table.add_row(level.request, str(level.clients), *(f"{figure:g}" for figure in figures), called)
     table.add_section()
-    for name, milliseconds in bare.items():
-        table.add_row(f"bare {name}", "1", f"{milliseconds:g}")
+    for each in bare:
+        table.add_row(f"bare {each.call}", str(each.clients), f"{each.p50:g}", "", f"{each.per_second:g}")
     return table
 
 

@@ -21,7 +21,7 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Claim, Start
-from outpost.domain.tenants import Limits, new_key
+from outpost.domain.tenants import Limits, Tenant, new_key
 from outpost.names import Env
 from tests.conftest import CREDENTIALS, free_port, run_emulator
 from tests.contract.conftest import deploy
@@ -40,6 +40,8 @@ class Stand:
 
     environment: dict[str, str]
     api: Api
+    watching: str
+    """The tenant whose dispatches are looked at."""
     requests: dict[str, Iterator[Request]]
 
 
@@ -54,12 +56,12 @@ def fresh() -> Iterator[Stand]:
         services = Services.from_environment("unused: this process signs nothing")
         database, bucket = services.tenants._db, environment[Env.ARTIFACTS_BUCKET]
         api = Api("", services, database, bucket, boto3.client("s3"), Calls())
-        yield Stand(environment, api, _requests(api))
+        limits = Limits(concurrent=1_000, daily=10_000_000, timeout_seconds=1_800, requests_per_minute=1_000_000_000)
+        watching, posting = api.tenant(limits), api.tenant(limits)
+        yield Stand(environment, api, watching.id, _requests(api, watching, posting))
 
 
-def _requests(api: Api) -> dict[str, Iterator[Request]]:
-    limits = Limits(concurrent=1_000, daily=10_000_000, timeout_seconds=1_800, requests_per_minute=1_000_000_000)
-    watching, posting = api.tenant(limits), api.tenant(limits)
+def _requests(api: Api, watching: Tenant, posting: Tenant) -> dict[str, Iterator[Request]]:
     watcher, poster = api.key(watching), api.key(posting)
     ids = [_running(api, watching.id) for _ in range(ROWS)]
     return {
