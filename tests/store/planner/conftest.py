@@ -97,7 +97,7 @@ class SimulatedEcs:
     def __post_init__(self) -> None:
         self._launches = Quota(self.clock, 20, 100)
         self._calls = Quota(self.clock, 20, 20)
-        self._random = random.Random(7)  # noqa: S311 - a simulation
+        self._random = random.Random(7)
         self._tokens: dict[str, list[dict[str, Any]]] = {}
 
     def run_task(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's request

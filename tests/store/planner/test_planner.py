@@ -1,5 +1,6 @@
 """The planner keeps the account's quotas busy and never over them, and loses nothing in any outage."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from outpost.domain.dispatch import Status
 from outpost.domain.lifecycle import Cancel, Finish, Report
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import Limits
+from outpost.names import Metric
 from outpost.store.launches import LAUNCH_BURST, LAUNCHES_PER_SECOND
 
 World = Any
@@ -175,6 +177,22 @@ def test_a_crash_loop_backs_off_instead_of_burning_money(world: World) -> None:
     world.crashes = False
     world.pass_time(15 * 60)
     assert sorted(world.ran) == ids
+
+
+def test_a_crash_loop_is_told_often_enough_for_its_alarm_to_go_on_ringing(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.crashes = True
+    world.queue(50)
+    capsys.readouterr()
+    world.pass_time(2 * HOUR)
+
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines() if f'"{Metric.START_FAILURES}"' in line]
+    deaths = [seconds + 30 for seconds, _, _ in world.ecs.launched]
+    assert len(told) == sum(each[Metric.START_FAILURES] == [1.0] for each in told) == sum(d <= 2 * HOUR for d in deaths)
+    # Three of twenty minutes (outpost_constructs/work_alarms.py), whichever twenty.
+    for begin in range(100):
+        assert len({int(death // 60) for death in deaths} & {*range(begin, begin + 20)}) >= 3, begin
 
 
 def test_the_warm_target_is_launched_without_demand_and_refilled_for_a_new_revision(
