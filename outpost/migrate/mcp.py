@@ -36,6 +36,14 @@ class McpClient:
 
     def __enter__(self) -> "McpClient":
         """Open the session."""
+        try:
+            self._open()
+        except MigrationError:
+            self._http.close()
+            raise
+        return self
+
+    def _open(self) -> None:
         client = {"name": "outpost-migrate", "version": "1"}
         answer = self._post(
             {
@@ -49,7 +57,6 @@ class McpClient:
         if session := answer.headers.get("mcp-session-id"):
             self._http.headers["Mcp-Session-Id"] = session
         self._post({"jsonrpc": "2.0", "method": "notifications/initialized"})
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Close the connection."""
