@@ -160,9 +160,9 @@ def route_to_the_internet(live: Deployed) -> Undo:
 
 def worker_in_a_public_subnet(live: Deployed) -> Undo:
     ecs, cluster = live.client("ecs"), only(live, "ECS::Cluster")
-    balancer = live.client("elbv2").describe_load_balancers()["LoadBalancers"][0]
+    public = [{"Name": "tag:aws-cdk:subnet-type", "Values": ["Public"]}]
     network = {
-        "subnets": [balancer["AvailabilityZones"][0]["SubnetId"]],
+        "subnets": [live.client("ec2").describe_subnets(Filters=public)["Subnets"][0]["SubnetId"]],
         "securityGroups": [group(live, "Outpost workers")],
     }
     (task,) = ecs.run_task(

@@ -11,8 +11,8 @@ PROBE = """
 import asyncio, inspect, json, os
 os.environ |= {"AUTH": "true", "MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import cloudtrail, ecr, ecs, eventbridge, imds, sts
-from ministack.services.cloudformation import provisioners
+from ministack.services import cloudtrail, ecr, ecs, eventbridge, imds, lambda_svc, sts
+from ministack.services.cloudformation import provisioners, stacks
 
 request = json.dumps({"cluster": "c", "taskDefinition": "job:1"}).encode()
 headers = {"x-amz-target": "AmazonEC2ContainerServiceV20141113.RunTask"}
@@ -39,6 +39,11 @@ print(json.dumps({
     "Lambda processes are not bounded": lambda_runtime._LOCAL_MAX_WORKERS == 0,
     "a missing image tag is an empty list": images[0] == 200 and not json.loads(images[2])["imageDetails"],
     "the emulator takes /health from load balancers": "/health" in __import__("ministack.app").app._HEALTH_PATHS,
+    "a stack takes over a log group that exists": ["/taken"] * 2 == [
+        provisioners._cwlogs_create("Logs", {"LogGroupName": "/taken"}, "stack")[0] for _ in range(2)],
+    "a function makes its deleted log group again": "_log_groups[group_name] =" in inspect.getsource(
+        lambda_svc._emit_lambda_logs),
+    "a stack does not wait for its services": not stacks._runs_on_worker_thread("AWS::ECS::Service"),
     "SendCommand is recorded in clear": "shown" in json.dumps(list(cloudtrail._get_event_queue()), default=str),
     "SSL-only policies see plain HTTP": "x-forwarded-proto" in inspect.getsource(__import__("ministack.app").app.app),
 }))
