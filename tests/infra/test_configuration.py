@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from outpost.config import ConfigError, EnvironmentConfig, conflict, load
-from outpost.config.model import MigrationConfig
+from outpost.config.model import IngressConfig, MigrationConfig
 from tests.infra.conftest import ROOT
 
 DEV = (ROOT / "config" / "dev.toml").read_text()
@@ -173,3 +173,16 @@ def test_the_app_ends_with_the_sentence_and_without_a_traceback(tmp_path: Path) 
     assert done.returncode == 1
     assert "ingress.cidrs is ['0.0.0.0/0']" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "private"),
+    [
+        (["10.0.0.0/8", "192.168.7.0/24"], True),
+        (["203.0.113.0/24"], False),  # Python's own `is_private` says yes
+        (["10.0.0.0/8", "198.51.100.7/32"], False),
+        (["8.0.0.0/6"], False),  # contains 10.0.0.0/8 and much else
+    ],
+)
+def test_networks_are_private_when_no_address_of_them_is_public(cidrs: list[str], private: bool) -> None:
+    assert IngressConfig.model_validate({"cidrs": cidrs}).private is private
