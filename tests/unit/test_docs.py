@@ -10,9 +10,10 @@ import typer
 from typer.testing import CliRunner
 
 from outpost.cli.main import app
+from tests.aws_command import AwsCommand
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/migration-runbook.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/migration-runbook.md", "docs/operations.md")
 TARGETS = set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
@@ -49,6 +50,16 @@ def test_every_command_named_exists(page: str) -> None:
     known = {words for words, _ in commands()}
     unknown = {words for words in named if not any(re.match(rf"{command}\b", words) for command in known - {"outpost"})}
     assert unknown == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_call_of_aws_named_exists(page: str) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").replace("$ aws", "`aws").split())
+    named = re.findall(r"`(aws [^`$]*)", text)
+    for command in named:
+        if not command.startswith("aws logs tail "):  # a command of the command line's own
+            AwsCommand.parse(command)
+    assert named or page != "docs/operations.md"
 
 
 @pytest.mark.parametrize("page", PAGES)
