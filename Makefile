@@ -126,7 +126,7 @@ clean: ## Remove what builds and tests leave; the installed tools and .outpost s
 
 .venv/.ready: pyproject.toml uv.lock $(UV)
 	@echo "Set up: the locked Python packages into .venv"
-	@$(UV) sync --frozen
+	@$(UV) sync --frozen --quiet
 	@touch $@
 
 .tools/bin/.ready: .venv/.ready

@@ -72,6 +72,8 @@ def _detail(found: dict[str, object]) -> tuple[str, str]:
     where, *path = place if isinstance(place, tuple) else (place,)
     if found["type"] == "json_invalid":
         return "body", f"is not JSON (from character {path[0]} on)"
+    if found["type"] == "model_attributes_type":
+        return "body", "is not a JSON object: send one, with the header Content-Type: application/json"
     if found["type"] == "extra_forbidden":
         return ".".join(map(str, path)), "is not known here: remove it, or see /docs for the right name"
     message = str(found["msg"]).removeprefix("Value error, ")

@@ -1,6 +1,7 @@
 """The commands for dispatches: hand in, look, follow, cancel, fetch what came of it."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from outpost.cli.output import (
 )
 from outpost.cli.watch import EXIT_CODES, watch
 from outpost.client import Client
-from outpost.client.models import ArtifactList, Dispatch, DispatchRequest, LogLine, PromotionRequest
+from outpost.client.models import Artifact, ArtifactList, Dispatch, DispatchRequest, LogLine, PromotionRequest
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a dispatch")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line")]
@@ -187,10 +188,7 @@ def artifacts(
     with connect(context) as client:
         found = client.artifacts(dispatch_id)
         if download:
-            download.mkdir(parents=True, exist_ok=True)
-            for artifact in found:
-                client.download(artifact, download / Path(artifact.name).name)
-                err.print(f"Wrote {download / Path(artifact.name).name}")
+            _download(client, found, download)
         if as_json:
             print_json(ArtifactList(artifacts=found))
         elif not download:
@@ -212,6 +210,18 @@ def _tell_accepted(client: Client, accepted: Dispatch, *, watch_it: bool, as_jso
 
 def _print_line(line: LogLine, *, as_json: bool) -> None:
     print_json(line) if as_json else out.print(log_text(line))
+
+
+def _download(client: Client, found: Sequence[Artifact], folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for artifact in found:
+            target = folder / Path(artifact.name).name
+            client.download(artifact, target)
+            err.print(f"Wrote {target}")
+    except OSError as error:
+        show_error(f"The artifacts cannot be written to {folder}: {error.strerror}. Name another folder.")
+        raise typer.Exit(ERROR) from error
 
 
 def _task_text(task: str | None, file: Path | None) -> str:

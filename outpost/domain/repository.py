@@ -55,7 +55,7 @@ def check_branch(branch: str) -> str:
     Raises `ValueError` naming the rule that it breaks.
     """
     if broken := _broken_rule(branch):
-        raise ValueError(f"branch {branch[:80]!r} {broken}: give the name of an existing branch")
+        raise ValueError(f"branch {branch[:80]!r} {broken}: give a name that git accepts")
     return branch
 
 

@@ -172,6 +172,9 @@ def test_artifacts_are_downloaded_whole(api: Api, outpost: Outpost, session: Cli
         path.name for path in (tmp_path / "results").iterdir()
     }
     assert (tmp_path / "results" / "changes.patch").read_text() == "This is changes.patch.\n"
+    refused = outpost("artifacts", dispatch_id, "--download", str(tmp_path / "results" / "changes.patch"))
+    assert refused.exit_code == 2
+    assert "cannot be written to" in refused.stderr
 
 
 def test_the_operator_admits_a_tenant_and_shuts_it_out_again(api: Api, outpost: Outpost) -> None:

@@ -76,6 +76,11 @@ def test_malformed_json_is_a_validation_error(client: httpx.Client, body: str) -
     refused(answer, 400, "VALIDATION_ERROR")
 
 
+def test_a_body_of_another_type_is_told_which_one_to_send(client: httpx.Client) -> None:
+    answer = client.post("/dispatch", content=json.dumps(TASK), headers={"Content-Type": "text/plain"})
+    assert "Content-Type: application/json" in refused(answer, 400, "VALIDATION_ERROR")["details"][0]["message"]
+
+
 def test_a_body_that_is_not_utf_8_is_a_validation_error(client: httpx.Client) -> None:
     answer = client.post("/dispatch", content=b'{"a": "\xff\xfe"}', headers={"Content-Type": "application/json"})
     refused(answer, 400, "VALIDATION_ERROR")

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
-from pydantic.alias_generators import to_camel
 
 from control_plane.envelope import Body, View
 from control_plane.schemas.logs import InlineLogs
@@ -233,7 +232,3 @@ class StatusView(DispatchView):
         description="The last log lines, up to 8 KB, of a dispatch that did not succeed; else null."
     )
     logs: InlineLogs | None = Field(description="Log lines, when `logLimit` asks for some.")
-
-
-ALIASES = {name: to_camel(name) for name in DispatchRequest.model_fields}
-"""A request's field as code names it -> as the client does."""
