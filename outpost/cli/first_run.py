@@ -177,10 +177,10 @@ def _show_results(dispatch: Dispatch, folder: Path, bucket: str) -> None:
         err.print("\n[bold]Its patch[/bold]")
         out.print(patch_text(patch.read_text(encoding="utf-8", errors="replace")))
     err.print("\n[bold]Its artifacts[/bold]")
-    err.print(f"  {_short(folder)}/")
+    err.print(f"  {short(folder)}/")
     err.print(f"  s3://{bucket}/tenants/{TENANT}/dispatches/{dispatch.id}/{dispatch.attempt}/")
     err.print("\n[bold]Try next[/bold]")
-    command = _short(Path(sys.executable).with_name("outpost"))
+    command = short(Path(sys.executable).with_name("outpost"))
     for arguments in (
         "dispatch shell 'grep -rn celsius .' --repo outpost/sample --watch",
         "list",
@@ -189,6 +189,6 @@ def _show_results(dispatch: Dispatch, folder: Path, bucket: str) -> None:
         err.print(f"  {command} {arguments}")
 
 
-def _short(path: Path) -> Path:
+def short(path: Path) -> Path:
     """Return a path as it is typed here."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

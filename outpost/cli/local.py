@@ -12,7 +12,7 @@ import typer
 
 from outpost.cli.connection import ERROR, LOCAL_PROFILE
 from outpost.cli.dispatches import Json
-from outpost.cli.first_run import api_url, bring_up, operator_key, step, try_it
+from outpost.cli.first_run import api_url, bring_up, operator_key, short, step, try_it
 from outpost.cli.output import err, out, print_table, show_error
 from outpost.client import ApiError
 from outpost.local import processes
@@ -41,9 +41,14 @@ def up(
 
 @app.command()
 def down() -> None:
-    """Stop what `up` started and remove its data; nothing else."""
+    """Stop what `up` started and remove its data, except the git server's repositories; nothing else."""
+    environment = present()
     with _explained(), step("Stopped and removed"):
-        present().remove()
+        environment.remove()
+    if environment.git.has_repositories:
+        err.print(
+            f"The git repositories stay in {short(environment.git.repositories)}; the next `make up` serves them."
+        )
 
 
 @app.command()

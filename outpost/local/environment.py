@@ -110,12 +110,22 @@ class LocalEnvironment:
         self._cdk.outputs_file.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Stop, then delete the data folder; raises LocalError when the folder does not look like one of ours."""
+        """Stop, then delete the data folder except the git server's repositories: they may be the only copy of work.
+
+        Raises LocalError when the folder does not look like one of ours.
+        """
         self.stop()
         data_dir = self.settings.data_dir
-        if data_dir.exists() and not self.settings.logs_dir.exists():
+        doomed = [path for path in data_dir.glob("*") if path != self.git.repositories]
+        if doomed and not self.settings.logs_dir.exists():
             raise LocalError(f"{data_dir} is not a data folder of the embedded AWS; it was left alone")
-        shutil.rmtree(data_dir, ignore_errors=True)
+        for path in doomed:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+        if not self.git.has_repositories:
+            shutil.rmtree(data_dir, ignore_errors=True)
 
     def status(self) -> Status:
         """What runs now."""

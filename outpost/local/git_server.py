@@ -95,6 +95,11 @@ class GitServer:
         """Whether the daemon runs."""
         return processes.find(_NAME, self._data_dir) is not None
 
+    @property
+    def has_repositories(self) -> bool:
+        """Whether anything lies where repositories are served from."""
+        return self.repositories.exists() and any(self.repositories.iterdir())
+
     def create_repository(self, name: str, files: Mapping[str, str]) -> str:
         """A repository `owner/name` with one commit of `files` on branch main; answers the commit id.
 

@@ -83,6 +83,19 @@ def test_removing_deletes_the_data_folder_but_never_somebody_elses(
     assert (tmp_path / "precious" / "file").exists()
 
 
+def test_removing_keeps_the_repositories_and_the_next_start_serves_them(
+    environment: LocalEnvironment, tmp_path: Path
+) -> None:
+    environment.start()
+    commit = environment.git.create_repository("acme/widget", {"README.md": "# widget\n"})
+    environment.remove()
+    environment.remove()
+    assert [path.name for path in environment.settings.data_dir.iterdir()] == ["git"]
+    environment.start()
+    assert git("clone", f"{environment.git.url}/acme/widget", "work", cwd=tmp_path).returncode == 0
+    assert git("rev-parse", "HEAD", cwd=tmp_path / "work").stdout.strip() == commit
+
+
 def test_a_port_in_use_is_named_with_the_option_that_changes_it(environment: LocalEnvironment) -> None:
     port = environment.settings.port
     with socket.create_server(("127.0.0.1", port)), pytest.raises(PortInUseError, match=f"port {port} .*--port"):
