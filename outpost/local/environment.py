@@ -112,20 +112,16 @@ class LocalEnvironment:
     def remove(self) -> None:
         """Stop, then delete the data folder except the git server's repositories: they may be the only copy of work.
 
-        Raises LocalError when the folder does not look like one of ours.
+        Raises LocalError when the folder does not look like one of ours, or something in it cannot be deleted.
         """
         self.stop()
-        data_dir = self.settings.data_dir
-        doomed = [path for path in data_dir.glob("*") if path != self.git.repositories]
-        if doomed and not self.settings.logs_dir.exists():
+        data_dir, logs = self.settings.data_dir, self.settings.logs_dir
+        doomed = [path for path in data_dir.glob("*") if path not in (self.git.repositories, logs)]
+        if doomed and not logs.exists():
             raise LocalError(f"{data_dir} is not a data folder of the embedded AWS; it was left alone")
-        for path in doomed:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
-        if not self.git.has_repositories:
-            shutil.rmtree(data_dir, ignore_errors=True)
+        # The logs go last: they are what tells the folder as ours when the rest could not be deleted.
+        for path in [*doomed, logs, *([] if self.git.has_repositories else [data_dir])]:
+            _delete(path)
 
     def status(self) -> Status:
         """What runs now."""
@@ -226,6 +222,16 @@ class LocalEnvironment:
                 family = task["taskDefinitionArn"].rpartition("/")[2].partition(":")[0]
                 tasks[task["taskArn"].rpartition("/")[2]] = family
         return tasks
+
+
+def _delete(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise LocalError(f"{path} could not be deleted: {error}; delete it yourself and repeat `make down`") from error
 
 
 def _server_environment(data_dir: Path) -> dict[str, str]:

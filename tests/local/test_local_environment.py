@@ -1,5 +1,6 @@
 """An instance of the embedded AWS: started, found again, ended and recovered, and nobody else's processes touched."""
 
+import errno
 import json
 import os
 import socket
@@ -94,6 +95,24 @@ def test_removing_keeps_the_repositories_and_the_next_start_serves_them(
     environment.start()
     assert git("clone", f"{environment.git.url}/acme/widget", "work", cwd=tmp_path).returncode == 0
     assert git("rev-parse", "HEAD", cwd=tmp_path / "work").stdout.strip() == commit
+
+
+def test_what_cannot_be_deleted_is_named_and_removing_can_be_repeated(
+    environment: LocalEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = environment.settings.data_dir / "artifacts"
+    environment.settings.logs_dir.mkdir(parents=True)
+    (stuck / "kept").mkdir(parents=True)
+
+    def refuse(path: str, **_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    with monkeypatch.context() as patched:  # file modes do not stop root, as whom CI may run
+        patched.setattr(os, "rmdir", refuse)
+        with pytest.raises(LocalError, match=f"{stuck} could not be deleted: .*Permission denied"):
+            environment.remove()
+    environment.remove()
+    assert not environment.settings.data_dir.exists()
 
 
 def test_a_port_in_use_is_named_with_the_option_that_changes_it(environment: LocalEnvironment) -> None:
