@@ -73,7 +73,7 @@ def bring_up(environment: LocalEnvironment) -> Profile:
 
     Raises `LocalError` and `ApiError`.
     """
-    was_up = " (was up)" if environment.status().running else ""
+    was_up = " (was up)" if environment.runs() else ""
     with step(f"Embedded AWS on port {environment.settings.port}{was_up}"):
         environment.start()
     with step("Stacks deployed by the CDK") as progress:

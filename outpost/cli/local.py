@@ -29,8 +29,10 @@ DATA = LOCAL_PROFILE.parent
 @app.command()
 def up(
     engine: Annotated[Engine, typer.Option(help="What runs container images; process needs no engine")] = "process",
-    port: Annotated[int, typer.Option(help="Port of the embedded AWS on 127.0.0.1")] = DEFAULT_PORT,
-    git_port: Annotated[int, typer.Option(help="Port of the git server on 127.0.0.1")] = DEFAULT_GIT_PORT,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the embedded AWS on 127.0.0.1")] = DEFAULT_PORT,
+    git_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the git server on 127.0.0.1")
+    ] = DEFAULT_GIT_PORT,
 ) -> None:
     """Start and deploy everything, then run a first task. Run again, it brings everything up to date."""
     environment = LocalEnvironment(DATA, port, git_port, engine)

@@ -70,12 +70,24 @@ class LocalEnvironment:
     def _cdk(self) -> Cdk:
         return Cdk(self.settings, self.environ(), self.app)
 
+    def runs(self) -> bool:
+        """Whether the embedded AWS runs; raises LocalError when it runs with other settings than these."""
+        record = processes.find(_SERVER, self.settings.data_dir)
+        if record is None:
+            return False
+        if (record.port, record.detail) != (self.settings.port, self.settings.engine):
+            raise LocalError(
+                f"the embedded AWS in {self.settings.data_dir} already runs on port {record.port} with engine "
+                f"{record.detail}; run `outpost local down` first to change them"
+            )
+        return True
+
     def start(self) -> None:
         """Start the embedded AWS and the git server unless they run.
 
         Raises PortInUseError, ProcessDiedError with the end of the log, or LocalError when it runs with other settings.
         """
-        if not self._server_runs():
+        if not self.runs():
             self._start_server()
         self.git.start()
 
@@ -169,17 +181,6 @@ class LocalEnvironment:
         # Its children inherit the marker: the init process is the one whose parent has none.
         init = next((process for process in found.values() if process.ppid() not in found), None)
         return [init, *init.children(recursive=True)] if init else []
-
-    def _server_runs(self) -> bool:
-        record = processes.find(_SERVER, self.settings.data_dir)
-        if record is None:
-            return False
-        if (record.port, record.detail) != (self.settings.port, self.settings.engine):
-            raise LocalError(
-                f"the embedded AWS in {self.settings.data_dir} already runs on port {record.port} with engine "
-                f"{record.detail}; run `outpost local down` first to change them"
-            )
-        return True
 
     def _start_server(self) -> None:
         self.stop()

@@ -4,7 +4,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from outpost.cli import local
+from outpost.cli.connection import ERROR
 from outpost.local.environment import LocalEnvironment
+from tests.local.conftest import free_ports
 
 
 @pytest.fixture
@@ -26,3 +28,22 @@ def test_down_says_where_the_repositories_stay(environment: LocalEnvironment) ->
     assert f"The git repositories stay in {environment.git.repositories}" in said.output
     assert (environment.git.repositories / "outpost" / "sample.git").exists()
     assert not environment.settings.logs_dir.exists()
+
+
+def test_up_on_another_port_than_the_running_one_is_refused_in_a_line(environment: LocalEnvironment) -> None:
+    environment.start()
+    running = environment.settings
+    said = outpost_local("up", "--port", free_ports(1)[0], "--git-port", running.git_port)
+    assert said.exit_code == ERROR
+    assert f"already runs on port {running.port}" in said.output
+    assert len(said.output.splitlines()) == 1
+    assert environment.status().running
+
+
+@pytest.mark.parametrize("option", ["--port", "--git-port"])
+@pytest.mark.parametrize("port", [0, 65536])
+def test_a_number_that_is_no_port_is_refused(environment: LocalEnvironment, option: str, port: int) -> None:
+    said = outpost_local("up", option, port)
+    assert said.exit_code == ERROR
+    assert f"Invalid value for '{option}'" in said.output
+    assert not environment.settings.data_dir.exists()
