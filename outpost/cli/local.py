@@ -119,11 +119,11 @@ def print_operator_key() -> None:
 
 def present() -> LocalEnvironment:
     """Return the environment of this checkout, on the ports on which it runs."""
-    server, git = (processes.find(name, DATA) for name in ("server", "git"))
+    server = processes.find("server", DATA)
     return LocalEnvironment(
         DATA,
         server.port if server else DEFAULT_PORT,
-        git.port if git else DEFAULT_GIT_PORT,
+        server.git_port if server else DEFAULT_GIT_PORT,
         cast("Engine", server.detail) if server else "process",
     )
 

@@ -75,10 +75,11 @@ class LocalEnvironment:
         record = processes.find(_SERVER, self.settings.data_dir)
         if record is None:
             return False
-        if (record.port, record.detail) != (self.settings.port, self.settings.engine):
+        wanted = (self.settings.port, self.settings.git_port, self.settings.engine)
+        if (record.port, record.git_port, record.detail) != wanted:
             raise LocalError(
-                f"the embedded AWS in {self.settings.data_dir} already runs on port {record.port} with engine "
-                f"{record.detail}; run `outpost local down` first to change them"
+                f"the embedded AWS in {self.settings.data_dir} already runs on port {record.port} with git port "
+                f"{record.git_port} and engine {record.detail}; run `outpost local down` first to change them"
             )
         return True
 
@@ -184,7 +185,7 @@ class LocalEnvironment:
 
     def _start_server(self) -> None:
         self.stop()
-        processes.check_port_free(self.settings.port, "--port")
+        self._check_ports()
         argv = [sys.executable, "-m", "outpost.local.server", "--data-dir", str(self.settings.data_dir)]
         argv += ["--port", str(self.settings.port), "--git-port", str(self.settings.git_port)]
         argv += ["--engine", self.settings.engine]
@@ -197,9 +198,16 @@ class LocalEnvironment:
             log=self.settings.server_log,
             env=_server_environment(self.settings.data_dir),
             detail=self.settings.engine,
+            git_port=self.settings.git_port,
         )
         if not processes.wait_for_port(self.settings.port, process):
             raise ProcessDiedError("embedded AWS", self.settings.server_log)
+
+    def _check_ports(self) -> None:
+        if self.settings.port == self.settings.git_port:
+            raise LocalError(f"port {self.settings.port} is wanted twice; choose another with --git-port")
+        processes.check_port_free(self.settings.port, "--port")
+        self.git.check_port()
 
     def _git_url_of_tasks(self) -> str:
         """The git server's URL where the tasks are: on this machine, or on the container network."""

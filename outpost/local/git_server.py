@@ -73,11 +73,9 @@ class GitServer:
 
     def start(self) -> None:
         """Start the daemon unless it runs; raises PortInUseError or ProcessDiedError."""
-        running = processes.find(_NAME, self._data_dir)
-        if running and running.port == self._port:
+        if self.running:
             return
-        self.stop()
-        processes.check_port_free(self._port, "--git-port")
+        self.check_port()
         self.repositories.mkdir(parents=True, exist_ok=True)
         argv = ["git", "daemon", "--listen=127.0.0.1", f"--port={self._port}", "--reuseaddr", "--export-all"]
         argv += ["--log-destination=stderr", f"--base-path={self.repositories}", str(self.repositories)]
@@ -85,6 +83,10 @@ class GitServer:
         process = processes.start(_NAME, argv, data_dir=self._data_dir, port=self._port, log=log, env=_GIT_ENVIRONMENT)
         if not processes.wait_for_port(self._port, process):
             raise ProcessDiedError("git server", log)
+
+    def check_port(self) -> None:
+        """Raise PortInUseError when another program listens on the daemon's port."""
+        processes.check_port_free(self._port, "--git-port")
 
     def stop(self) -> None:
         """End the daemon if it runs."""

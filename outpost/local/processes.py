@@ -29,10 +29,20 @@ class Record:
     started: float
     port: int
     detail: str = ""
+    git_port: int = 0
+    """Where the server expects the git server."""
 
 
 def start(
-    name: str, argv: Sequence[str], *, data_dir: Path, port: int, log: Path, env: Mapping[str, str], detail: str = ""
+    name: str,
+    argv: Sequence[str],
+    *,
+    data_dir: Path,
+    port: int,
+    log: Path,
+    env: Mapping[str, str],
+    detail: str = "",
+    git_port: int = 0,
 ) -> psutil.Process:
     """Start a process that outlives this one, with its output in `log`, and record it as `name`."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +59,7 @@ def start(
         setsid=True,
     )
     process = psutil.Process(pid)
-    record = Record(pid, process.create_time(), port, detail)
+    record = Record(pid, process.create_time(), port, detail, git_port)
     _record_path(data_dir, name).write_text(json.dumps(asdict(record)))
     return process
 

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -125,13 +126,25 @@ def test_a_git_port_in_use_is_named_with_its_option(environment: LocalEnvironmen
     git_port = int(environment.git.url.rpartition(":")[2])
     with socket.create_server(("127.0.0.1", git_port)), pytest.raises(PortInUseError, match="--git-port"):
         environment.start()
+    assert not environment.status().running
 
 
-def test_another_port_for_a_running_instance_is_refused(environment: LocalEnvironment) -> None:
+def test_one_port_for_both_servers_is_refused_before_either_starts(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    environment = LocalEnvironment(tmp_path / "aws", port, port)
+    with pytest.raises(LocalError, match=f"port {port} is wanted twice"):
+        environment.start()
+    assert not environment.status().running
+
+
+@pytest.mark.parametrize("changed", ["port", "git_port"])
+def test_another_port_for_a_running_instance_is_refused(environment: LocalEnvironment, changed: str) -> None:
     environment.start()
-    other = LocalEnvironment(environment.settings.data_dir, free_ports(1)[0])
+    running = environment.settings
+    wanted = replace(running, **{changed: free_ports(1)[0]})
     with pytest.raises(LocalError, match="outpost local down"):
-        other.start()
+        LocalEnvironment(wanted.data_dir, wanted.port, wanted.git_port).start()
+    assert listeners(running.git_port) == {"127.0.0.1"}
 
 
 def test_a_server_that_dies_at_once_shows_the_end_of_its_log(tmp_path: Path) -> None:
