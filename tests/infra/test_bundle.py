@@ -78,7 +78,7 @@ def test_a_change_of_our_code_changes_the_bundle(checkout: Path) -> None:
     assert (after / "sweep" / "handler.py").read_bytes() == handler.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["broker", "capacity", "sweep", "task_events", "usage_events", "workspace_reaper"])
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in (bundle.ROOT / "lambda").glob("*/__init__.py")))
 def test_each_function_can_be_imported_with_the_bundle_and_the_runtimes_own_packages_only(
     tmp_path: Path, name: str
 ) -> None:
