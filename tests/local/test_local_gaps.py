@@ -11,7 +11,7 @@ PROBE = """
 import asyncio, inspect, json, os
 os.environ |= {"AUTH": "true", "MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import cloudtrail, ecr, ecs, eventbridge, imds, lambda_svc, sts
+from ministack.services import alb, cloudtrail, ecr, ecs, eventbridge, imds, lambda_svc, ssm, sts
 from ministack.services.cloudformation import provisioners, stacks
 
 request = json.dumps({"cluster": "c", "taskDefinition": "job:1"}).encode()
@@ -23,6 +23,10 @@ ecr._create_repository({"repositoryName": "r"})
 images = ecr._describe_images({"repositoryName": "r", "imageIds": [{"imageTag": "missing"}]})
 cloudtrail.record_event(service="ssm", event_name="SendCommand", username="u", access_key_id="k", resources=[],
     region="us-east-1", request_id="1", user_agent="a", request_params={"Parameters": "shown"}, method="POST")
+for number in range(60):
+    cloudtrail.record_event(service="s3", event_name="Filler", username="u", access_key_id="k", resources=[],
+        region="us-east-1", request_id=str(number), user_agent="a", request_params={}, method="GET")
+secret = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]["create"]("S", {"Name": "s"}, "stack")[0]
 print(json.dumps({
     "RunTask is authorised on the cluster": resource("ecs", request).endswith("cluster/c"),
     "ecs:cluster is not filled": "ecs:cluster" not in context,
@@ -45,6 +49,20 @@ print(json.dumps({
         lambda_svc._emit_lambda_logs),
     "a stack does not wait for its services": not stacks._runs_on_worker_thread("AWS::ECS::Service"),
     "SendCommand is recorded in clear": "shown" in json.dumps(list(cloudtrail._get_event_queue()), default=str),
+    "LookupEvents has no second page": b"NextToken" not in cloudtrail._lookup_events({})[2],
+    "trails deliver no files": "put_object" not in inspect.getsource(cloudtrail),
+    "managed instances are EC2's only": "ec2" in inspect.getsource(ssm._managed_instance_ids),
+    "a secret's Ref is its name": not secret.startswith("arn:"),
+    "tables lose their encryption": "SSESpecification" not in inspect.getsource(provisioners._ddb_create),
+    "functions lose their network": "VpcConfig" not in inspect.getsource(provisioners._lambda_create),
+    "tasks have no EFS": "efsVolumeConfiguration" not in inspect.getsource(ecs),
+    "alarms have one metric": "(metric math) is not supported" in inspect.getsource(
+        provisioners._cw_metric_alarm_record),
+    "load balancers have no metrics": "ApplicationELB" not in inspect.getsource(alb),
+    "cloudwatch:namespace is not filled": not iam_actions.request_tag_context(
+        "cloudwatch", "cloudwatch:PutMetricData", b"Namespace=n", {}),
+    "Application Auto Scaling is not served": "application-autoscaling" not in inspect.getsource(
+        __import__("ministack.app").app),
     "SSL-only policies see plain HTTP": "x-forwarded-proto" in inspect.getsource(__import__("ministack.app").app.app),
 }))
 """

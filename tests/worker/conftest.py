@@ -212,7 +212,7 @@ class Platform:
 def environment(emulator: str) -> Iterator[pytest.MonkeyPatch]:
     """This process's environment, set up for the emulator and restored after the module's tests."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": emulator}).items():
+        for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": emulator, Env.ENVIRONMENT: "test"}).items():
             patch.setenv(name, value)
         boto3.setup_default_session()
         yield patch
