@@ -129,7 +129,7 @@ def _wait_until_ready(url: str) -> None:
             if time.monotonic() > deadline:
                 raise DeployError(
                     f"the service at {url} is not ready after {READY_SECONDS:.0f} s: {_fault(client)}\n"
-                    "`outpost local status` lists the tasks, `outpost local logs TASK` prints what one says"
+                    f"`{command()} local status` lists the tasks, `{command()} local logs TASK` prints what one says"
                 )
             time.sleep(0.5)
 
@@ -180,13 +180,17 @@ def _show_results(dispatch: Dispatch, folder: Path, bucket: str) -> None:
     err.print(f"  {short(folder)}/")
     err.print(f"  s3://{bucket}/tenants/{TENANT}/dispatches/{dispatch.id}/{dispatch.attempt}/")
     err.print("\n[bold]Try next[/bold]")
-    command = short(Path(sys.executable).with_name("outpost"))
     for arguments in (
         "dispatch shell 'grep -rn celsius .' --repo outpost/sample --watch",
         "list",
         f"status {dispatch.id}",
     ):
-        err.print(f"  {command} {arguments}")
+        err.print(f"  {command()} {arguments}")
+
+
+def command() -> Path:
+    """Return the command line as it is typed here, where it is not on PATH."""
+    return short(Path(sys.executable).with_name("outpost"))
 
 
 def short(path: Path) -> Path:

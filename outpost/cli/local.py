@@ -12,7 +12,7 @@ import typer
 
 from outpost.cli.connection import ERROR, LOCAL_PROFILE
 from outpost.cli.dispatches import Json
-from outpost.cli.first_run import api_url, bring_up, operator_key, short, step, try_it
+from outpost.cli.first_run import api_url, bring_up, command, operator_key, short, step, try_it
 from outpost.cli.output import err, out, print_table, show_error
 from outpost.client import ApiError
 from outpost.local import processes
@@ -104,7 +104,7 @@ def v1() -> None:
     out.print(f"{host.instance_id} answers SSM Run Command; its disk is in {host.base}")
     err.print("\nTry next, in this order (the scripts are v1's, the sample repository is the git server's):")
     for arguments in ("preflight", "audit", "archive", f"shadow --repo {repository} --agent shell", "status"):
-        err.print(f"  outpost migrate {arguments}")
+        err.print(f"  {command()} migrate {arguments}")
 
 
 @app.command("operator-key")
@@ -138,7 +138,7 @@ def _explained() -> Iterator[None]:
         raise typer.Exit(ERROR) from error
     except ApiError as error:
         show_error(error.message, code=error.code, details=error.details, request_id=error.request_id)
-        show_error("The service's log tells more: outpost local logs")
+        show_error(f"The service's log tells more: {command()} local logs")
         raise typer.Exit(ERROR) from error
 
 

@@ -78,8 +78,9 @@ class LocalEnvironment:
         wanted = (self.settings.port, self.settings.git_port, self.settings.engine)
         if (record.port, record.git_port, record.detail) != wanted:
             raise LocalError(
-                f"the embedded AWS in {self.settings.data_dir} already runs on port {record.port} with git port "
-                f"{record.git_port} and engine {record.detail}; run `outpost local down` first to change them"
+                f"the embedded AWS in {self.settings.data_dir} already runs with other settings: repeat "
+                f"`make up ENGINE={record.detail} PORT={record.port} GIT_PORT={record.git_port}`, "
+                "or run `make down` first to change them"
             )
         return True
 
@@ -204,9 +205,10 @@ class LocalEnvironment:
             raise ProcessDiedError("embedded AWS", self.settings.server_log)
 
     def _check_ports(self) -> None:
-        if self.settings.port == self.settings.git_port:
-            raise LocalError(f"port {self.settings.port} is wanted twice; choose another with --git-port")
-        processes.check_port_free(self.settings.port, "--port")
+        port = self.settings.port
+        if port == self.settings.git_port:
+            raise LocalError(f"port {port} is wanted twice; choose another: `make up PORT={port} GIT_PORT={port + 1}`")
+        processes.check_port_free(port, "PORT")
         self.git.check_port()
 
     def _git_url_of_tasks(self) -> str:

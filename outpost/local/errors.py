@@ -10,9 +10,11 @@ class LocalError(Exception):
 class PortInUseError(LocalError):
     """Another program listens where one of ours should."""
 
-    def __init__(self, port: int, option: str) -> None:
+    def __init__(self, port: int, variable: str) -> None:
+        """`variable` is the one of `make up` that chooses another port."""
         super().__init__(
-            f"port {port} on 127.0.0.1 is in use by another program; end it, or choose another port with {option}"
+            f"port {port} on 127.0.0.1 is in use by another program; end it, or choose another port: "
+            f"`make up {variable}={port + 1}`"
         )
         self.port = port
 

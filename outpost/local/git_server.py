@@ -86,7 +86,7 @@ class GitServer:
 
     def check_port(self) -> None:
         """Raise PortInUseError when another program listens on the daemon's port."""
-        processes.check_port_free(self._port, "--git-port")
+        processes.check_port_free(self._port, "GIT_PORT")
 
     def stop(self) -> None:
         """End the daemon if it runs."""

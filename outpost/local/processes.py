@@ -109,14 +109,14 @@ def wait_for_port(port: int, process: psutil.Process, seconds: float = 30.0) -> 
     return False
 
 
-def check_port_free(port: int, option: str) -> None:
-    """Raise PortInUseError naming the option that chooses another port."""
+def check_port_free(port: int, variable: str) -> None:
+    """Raise PortInUseError naming the variable of `make up` that chooses another port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise PortInUseError(port, option) from error
+            raise PortInUseError(port, variable) from error
 
 
 def _record_path(data_dir: Path, name: str) -> Path:

@@ -35,7 +35,7 @@ def test_up_on_another_port_than_the_running_one_is_refused_in_a_line(environmen
     running = environment.settings
     said = outpost_local("up", "--port", free_ports(1)[0], "--git-port", running.git_port)
     assert said.exit_code == ERROR
-    assert f"already runs on port {running.port}" in said.output
+    assert f"`make up ENGINE=process PORT={running.port} GIT_PORT={running.git_port}`" in said.output
     assert len(said.output.splitlines()) == 1
     assert environment.status().running
 

@@ -5,7 +5,6 @@ import json
 import os
 import socket
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -116,15 +115,20 @@ def test_what_cannot_be_deleted_is_named_and_removing_can_be_repeated(
     assert not environment.settings.data_dir.exists()
 
 
-def test_a_port_in_use_is_named_with_the_option_that_changes_it(environment: LocalEnvironment) -> None:
+def test_a_port_in_use_is_named_with_what_to_type_for_another(environment: LocalEnvironment) -> None:
     port = environment.settings.port
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(PortInUseError, match=f"port {port} .*--port"):
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(PortInUseError, match=f"port {port} .*`make up PORT="),
+    ):
         environment.start()
 
 
-def test_a_git_port_in_use_is_named_with_its_option(environment: LocalEnvironment) -> None:
+def test_a_git_port_in_use_is_named_with_what_to_type_for_another_before_anything_starts(
+    environment: LocalEnvironment,
+) -> None:
     git_port = int(environment.git.url.rpartition(":")[2])
-    with socket.create_server(("127.0.0.1", git_port)), pytest.raises(PortInUseError, match="--git-port"):
+    with socket.create_server(("127.0.0.1", git_port)), pytest.raises(PortInUseError, match="`make up GIT_PORT="):
         environment.start()
     assert not environment.status().running
 
@@ -140,10 +144,10 @@ def test_one_port_for_both_servers_is_refused_before_either_starts(tmp_path: Pat
 @pytest.mark.parametrize("changed", ["port", "git_port"])
 def test_another_port_for_a_running_instance_is_refused(environment: LocalEnvironment, changed: str) -> None:
     environment.start()
-    running = environment.settings
-    wanted = replace(running, **{changed: free_ports(1)[0]})
-    with pytest.raises(LocalError, match="outpost local down"):
-        LocalEnvironment(wanted.data_dir, wanted.port, wanted.git_port).start()
+    running, (other,) = environment.settings, free_ports(1)
+    ports = (other, running.git_port) if changed == "port" else (running.port, other)
+    with pytest.raises(LocalError, match="`make down`"):
+        LocalEnvironment(running.data_dir, *ports).start()
     assert listeners(running.git_port) == {"127.0.0.1"}
 
 
