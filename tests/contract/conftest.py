@@ -99,20 +99,20 @@ def plain_log() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def api(deployed: dict[str, str]) -> Iterator[Api]:
     """The service in a thread of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, value in deployed.items():
-            patch.setenv(variable, value)
-        boto3.setup_default_session()
-        services, s3 = Services.from_environment("a secret of the session"), boto3.client("s3")
-    database, calls = services.tenants._db, Calls()
-    for client in (database.client, services.artifacts._client, services.dispatches._wakeups._client):
-        calls.watch(client)
-    register_operator(services.tenants, new_key())
-    services.tenants.change(OPERATOR, overrides=Overrides(requests_per_minute=1_000_000))
-    started = time.time()
-    services.limiter._clock = lambda: started  # no minute ends while a test counts AWS calls
-    with serve(services) as (url, calls.loop_thread):
-        yield Api(url, services, database, deployed[Env.ARTIFACTS_BUCKET], s3, calls)
+    calls = Calls()
+    with calls.watched():
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in deployed.items():
+                patch.setenv(variable, value)
+            boto3.setup_default_session()
+            services, s3 = Services.from_environment("a secret of the session"), boto3.client("s3")
+        register_operator(services.tenants, new_key())
+        services.tenants.change(OPERATOR, overrides=Overrides(requests_per_minute=1_000_000))
+        started = time.time()
+        services.limiter._clock = lambda: started  # no minute ends while a test counts AWS calls
+        with serve(services) as (url, calls.loop_thread):
+            yield Api(url, services, services.tenants._db, deployed[Env.ARTIFACTS_BUCKET], s3, calls)
+    assert calls.on_loop == []  # whatever the whole session asked for
 
 
 @pytest.fixture

@@ -4,14 +4,16 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 from botocore.client import BaseClient
+from botocore.session import Session
 
 from control_plane.app import create_app
 from control_plane.server import configure
@@ -47,15 +49,29 @@ class Calls:
     """The AWS calls that a service made, by operation, and those it made on the event loop."""
 
     made: Counter[str] = field(default_factory=Counter)
+    behind: Counter[str] = field(default_factory=Counter)
+    """Those of the audit log's thread, which belong to no request."""
     on_loop: list[str] = field(default_factory=list)
     loop_thread: int | None = None
 
-    def watch(self, client: BaseClient) -> None:
-        client.meta.events.register("before-send", self._note)
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Note the calls of every client that is made meanwhile, whoever makes it and for whichever service."""
+        create: Callable[..., BaseClient] = Session.create_client
+
+        def watching(session: Session, *args: object, **options: object) -> BaseClient:
+            client = create(session, *args, **options)
+            client.meta.events.register("before-send", self._note)
+            return client
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Session, "create_client", watching)
+            yield
 
     def _note(self, event_name: str, **_: object) -> None:
         operation = event_name.removeprefix("before-send.")
-        self.made[operation] += 1
+        noted = self.behind if threading.current_thread().name == "audit" else self.made
+        noted[operation] += 1
         if threading.get_ident() == self.loop_thread:
             self.on_loop.append(operation)
 

@@ -2,15 +2,18 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Event, get_ident
+from typing import Any
 
+import boto3
 import httpx
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from outpost.store.database import ConflictError
 from outpost.store.dispatches import ContentionError
-from tests.contract.running import TASK, Api, refused
+from tests.contract.running import TASK, Api, Calls, refused
 
 CREATE = {"dynamodb.TransactWriteItems": 1, "sqs.SendMessage": 1}
 READ = {"dynamodb.GetItem": 1}
@@ -74,14 +77,44 @@ def test_a_keys_first_request_looks_it_up_notes_its_use_and_leases_requests(api:
         }
 
 
-def test_no_aws_call_runs_on_the_event_loop(api: Api, client: httpx.Client, id_: str, operator: httpx.Client) -> None:
+def test_no_aws_call_runs_on_the_event_loop(
+    api: Api, client: httpx.Client, id_: str, operator: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.services.probes, "_taken", float("-inf"))  # they look now, however lately they did
+    secret = f"/tenants/{api.row(id_).tenant_id}/secrets/NPM_TOKEN"
+    before = Counter(api.calls.made)
     for path in ("/dispatch", f"/dispatch/{id_}?logLimit=5", f"/artifacts/{id_}", "/health", "/health/fleet"):
-        client.get(path)
+        assert client.get(path).is_success
+    client.post("/dispatch", json=TASK)
     client.delete(f"/dispatch/{id_}")
     operator.get("/tenants")
     operator.post("/tenants/operator/keys", json={"name": "x", "scopes": ["list"]})
+    operator.put(secret, json={"value": "a value of some length"})
+    operator.delete(secret)
+    api.services.audit.flush()
+    asked = (Counter(api.calls.made) - before) + api.calls.behind
+    services = {call.partition(".")[0] for call in asked}
+    assert services == {"dynamodb", "s3", "sqs", "efs", "cloudwatch-logs", "secrets-manager"}
     assert api.calls.loop_thread is not None
     assert api.calls.on_loop == []
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("efs", "DescribeFileSystems"),
+        ("logs", "DescribeLogGroups"),
+        ("secretsmanager", "ListSecrets"),
+        ("dynamodb", "ListTables"),
+    ],
+)
+@pytest.mark.usefixtures("environment")
+def test_a_call_on_the_event_loop_would_be_noticed_whichever_client_makes_it(service: str, operation: str) -> None:
+    calls = Calls(loop_thread=get_ident())
+    with calls.watched():
+        client: Any = boto3.client(service)  # type: ignore[call-overload]
+    getattr(client, xform_name(operation))()
+    assert [call.rpartition(".")[2] for call in calls.on_loop] == [operation]
 
 
 def test_liveness_answers_while_every_thread_waits_for_aws(
