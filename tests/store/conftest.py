@@ -1,8 +1,11 @@
 """A store on the emulator, with the shell agent and two tenants."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 import pytest
@@ -11,6 +14,7 @@ from broker.broker import Broker
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
+from outpost.domain.lifecycle import Cancel
 from outpost.domain.tenants import Limits, Tenant
 from outpost.names import Env
 from outpost.store.artifacts import Artifacts
@@ -22,6 +26,32 @@ from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Worker, Workers, WorkerState
 from outpost.store.workspaces import Workspaces
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.client import DynamoDBClient
+
+
+@dataclass
+class Reads:
+    """What a DynamoDB client was asked, and how many items the tables read for it."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    items: int = 0
+
+    @contextmanager
+    def of(self, client: "DynamoDBClient") -> Iterator[Self]:
+        """Count meanwhile."""
+        call: Callable[..., dict[str, Any]] = client._make_api_call  # type: ignore[attr-defined]
+
+        def counting(operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+            answer = call(operation, parameters)
+            self.calls[operation] += 1
+            self.items += answer.get("ScannedCount", "Item" in answer)
+            return answer
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client, "_make_api_call", counting)
+            yield self
 
 
 @dataclass(frozen=True)
@@ -61,6 +91,17 @@ class Store:
                 launched_at=now(),
             )
         )
+
+    def history(self, dispatches: int, workers: int = 0) -> None:
+        """Leave dispatches and workers behind that have ended."""
+        for _ in range(dispatches):
+            self.dispatches.change(self.dispatch().id, Cancel(None, now()))
+        for _ in range(workers):
+            self.workers.end(self.worker().worker_id, now())
+
+    def reads(self) -> AbstractContextManager[Reads]:
+        """Count what the store reads."""
+        return Reads().of(self.dispatches._db.client)
 
     def messages(self) -> int:
         """Count the wake-ups in the queue."""

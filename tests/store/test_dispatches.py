@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from control_plane.schemas.dispatches import DispatchRequest
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Claim, TransitionError
 from outpost.store.daily import shares
+from outpost.store.database import key
 from outpost.store.dispatches import DailyLimitError, Idempotency, IdempotencyConflictError
 
 Store = Any
@@ -34,9 +36,43 @@ def test_a_created_dispatch_is_read_back_as_it_was_with_its_text(store: Store) -
     assert store.messages() == 1
 
 
-def test_the_row_stays_small_while_the_text_is_large(store: Store) -> None:
-    row = fresh()
-    assert len(row.model_dump_json(exclude_none=True)) < 4_096
+LARGEST = {
+    "agent": "shell",
+    "model_id": "m" * 128,
+    "repo": "r" * 500,
+    "branch": "\N{GRINNING FACE}" * 255,
+    "workspace_mode": "persistent",
+    "workspace_id": new_id(),
+    "workspace_init_mode": "minimal",
+    "timeout_seconds": 86_400,
+    "additional_secrets": [f"S{number:063d}" for number in range(20)],
+    "retryable": True,
+}
+"""Every field of a request at its limit, but for the tags."""
+TAGS = {f"{number:02d}".ljust(64, "k"): "v" * 256 for number in range(20)}
+UNPRINTABLE_TAGS = {f"{number:02d}".ljust(64, "\x01"): "\x01" * 256 for number in range(20)}
+"""The largest: JSON writes each of these characters as six."""
+LONGEST_TEXT = "\N{GRINNING FACE}" * 50_000
+
+
+@pytest.mark.parametrize(
+    ("tags", "at_most"),
+    [({}, 4_096), (TAGS, 12 * 1_024), (UNPRINTABLE_TAGS, 48 * 1_024)],
+    ids=["without tags", "with all tags", "with tags that JSON cannot write plainly"],
+)
+def test_the_row_stays_small_while_the_text_is_large(store: Store, tags: dict[str, str], at_most: int) -> None:
+    request = DispatchRequest.model_validate(LARGEST | {"tags": tags, "task": LONGEST_TEXT}, by_name=True)
+    spec = Spec.model_validate(request.model_dump(exclude={"task"}))
+    row = store.dispatches.create(fresh().model_copy(update={"spec": spec}), request.task, daily_limit=1)
+    assert stored_bytes(store, row.id, "TASK") > 200_000
+    assert stored_bytes(store, row.id, "DISPATCH") < at_most
+
+
+def stored_bytes(store: Store, dispatch_id: str, sk: str) -> int:
+    """What DynamoDB counts as an item's size: the UTF-8 bytes of its names and values."""
+    db = store.dispatches._db
+    item = db.client.get_item(TableName=db.dispatches, Key=key(f"DISPATCH#{dispatch_id}", sk))["Item"]
+    return sum(len(text.encode()) for name, value in item.items() for text in (name, *value.values()))
 
 
 @pytest.mark.parametrize("limit", [0, 1, 10, 16, 17, 10_000])
@@ -111,11 +147,26 @@ def test_only_live_dispatches_are_active_and_only_pending_ones_queued(store: Sto
     assert store.dispatches.queued("shell", "acme", limit=10) == [waiting.id]
 
 
-def test_tenants_with_work_are_found_however_long_a_queue_is(store: Store) -> None:
-    for _ in range(5):
-        store.dispatch("acme")
+def test_tenants_with_work_are_found_by_one_read_each_however_long_a_queue_is(store: Store) -> None:
+    store.dispatch("acme")
     store.dispatch("globex")
-    assert list(store.dispatches.queues("shell")) == ["acme", "globex"]
+    for more in (0, 300):
+        for _ in range(more):
+            store.dispatch("acme")
+        with store.reads() as reads:
+            assert list(store.dispatches.queues("shell")) == ["acme", "globex"]
+        assert (reads.calls, reads.items) == ({"Query": 3}, 2)
+
+
+def test_the_cost_of_a_page_grows_with_the_page_and_never_with_history(store: Store) -> None:
+    for _ in range(25):
+        store.dispatch()
+    for more in (0, 300):
+        store.history(more)
+        with store.reads() as reads:
+            first = store.dispatches.page("acme", limit=10)
+            store.dispatches.page("acme", limit=10, before=first.last_id)
+        assert (reads.calls, reads.items) == ({"Query": 2}, 2 * (10 + 2))
 
 
 def test_pages_lose_and_double_nothing_while_rows_are_added(store: Store) -> None:

@@ -200,6 +200,22 @@ def test_lost_wake_ups_are_sent_again_while_workers_idle_beside_work(field: Fiel
     assert field.store.messages() == sent + 1
 
 
+def test_the_cost_of_a_sweep_grows_with_what_is_active_and_never_with_history(field: Field) -> None:
+    for _ in range(3):
+        field.busy()
+    for _ in range(4):
+        field.store.dispatch()
+    field.run()  # writes its first observations
+    costs = []
+    for more in (0, 200):
+        field.store.history(more, workers=more)
+        with field.store.reads() as reads:
+            field.run()
+        costs.append((reads.calls, reads.items))
+    assert costs[0][1] >= 3 + 4 + 3
+    assert costs[1] == costs[0]
+
+
 def test_one_row_that_cannot_be_healed_does_not_keep_the_others_from_it(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
