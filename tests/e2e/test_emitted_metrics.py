@@ -1,10 +1,13 @@
 """A run emits every metric that the templates name, with the dimensions that they name."""
 
+import pytest
+
 from outpost.names import METRIC_DIMENSIONS, Metric
 from tests.e2e.conftest import Outpost, eventually
 from tests.e2e.emitted import emitted
 
 
+@pytest.mark.full
 def test_a_run_emits_every_metric_that_templates_name(outpost: Outpost) -> None:
     """But for the silence of workers: tests/e2e/test_faults.py brings that about."""
     outpost.ends(outpost.dispatch("echo measured").id)

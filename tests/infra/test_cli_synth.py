@@ -38,7 +38,7 @@ def made(target: str, *settings: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["local", "prod", *(pytest.param(name, marks=pytest.mark.full) for name in ("dev", "staging"))]
+    "name", ["local", *(pytest.param(name, marks=pytest.mark.full) for name in ("dev", "staging", "prod"))]
 )
 def test_make_synth_is_strict_and_needs_neither_credentials_nor_network(tmp_path: Path, name: str) -> None:
     command = made("synth", f"ENV={name}", f"OUT={tmp_path / 'out'}")
