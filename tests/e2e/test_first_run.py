@@ -1,37 +1,90 @@
-"""What `make up` does with a deployed environment: a key, a first task, its patch; and again."""
+"""`outpost local up` and `down` as they are typed: a first task and its patch, again, and only repositories left."""
 
+import os
 import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 
 from outpost.cli import connection
-from outpost.cli.first_run import bring_up, try_it
+from outpost.cli.connection import Profile
 from outpost.client import Client
 from outpost.local.environment import LocalEnvironment
+from outpost.local.settings import INSTANCE_MARKER, REPOSITORY_ROOT
+
+# The command line as installed, but with a data folder of its own instead of the checkout's.
+_OUTPOST = """\
+import sys
+from pathlib import Path
+from outpost.cli import connection
+connection.LOCAL_PROFILE = Path(sys.argv.pop(1), "profile.json")
+from outpost.cli.main import main
+main()
+"""
 
 
-def test_a_newcomer_sees_a_first_task_come_back_with_its_patch_and_may_do_it_again(
-    deployed: LocalEnvironment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = deployed.settings.data_dir / "profile.json"
-    monkeypatch.setattr(connection, "LOCAL_PROFILE", file)
-    monkeypatch.delenv(connection.URL_VARIABLE, raising=False)
-    monkeypatch.delenv(connection.KEY_VARIABLE, raising=False)
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A data folder for the command line, of which nothing runs on after the test."""
+    yield tmp_path / "data"
+    LocalEnvironment(tmp_path / "data").stop()
 
-    profile = bring_up(deployed)
+
+def outpost_local(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `outpost local` in a process of its own."""
+    argv = [sys.executable, "-c", _OUTPOST, str(folder), "local", *arguments]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OUTPOST_")}
+    return subprocess.run(argv, cwd=REPOSITORY_ROOT, env=env, capture_output=True, text=True, check=False)
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    found = psutil.process_iter(["environ"])
+    return [each for each in found if (each.info["environ"] or {}).get(INSTANCE_MARKER) == str(folder)]
+
+
+def is_usable(folder: Path, shown: "subprocess.CompletedProcess[str]") -> None:
+    """Check that the first run left a profile that opens the service, and its results."""
+    file = folder / "profile.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert try_it(deployed, profile) == 0
-
-    shown = capsys.readouterr()
-    assert "+    return celsius - ABSOLUTE_ZERO" in shown.out
-    assert "Added to_kelvin; running the tests" in shown.out
-    assert "success" in shown.err
-    assert "Try next" in shown.err
-    assert profile.key not in shown.out + shown.err
+    profile = Profile.model_validate_json(file.read_text())
+    assert profile.key not in shown.stdout + shown.stderr
     with Client(profile.url, profile.key) as client:
         newest = client.dispatches({"tag": "made-by:make-up"}).items[0]
-    assert newest.id in shown.err
-    assert (deployed.settings.data_dir / "artifacts" / newest.id / "summary.json").exists()
+    assert newest.id in shown.stderr
+    assert (folder / "artifacts" / newest.id / "summary.json").exists()
 
-    assert bring_up(deployed) == profile
-    assert "(was up)" in capsys.readouterr().err
+
+def test_a_newcomer_sees_a_first_task_come_back_may_do_it_again_and_leaves_nothing_running(
+    folder: Path, unused_port: Callable[[], int]
+) -> None:
+    port, git_port = str(unused_port()), str(unused_port())
+    first = outpost_local(folder, "up", "--port", port, "--git-port", git_port)
+    assert first.returncode == 0, first.stderr
+    assert "+    return celsius - ABSOLUTE_ZERO" in first.stdout
+    assert "Added to_kelvin; running the tests" in first.stdout
+    assert "success" in first.stderr
+    assert "Try next" in first.stderr
+    is_usable(folder, first)
+    profile = (folder / "profile.json").read_text()
+
+    again = outpost_local(folder, "up", "--port", port, "--git-port", git_port)
+    assert again.returncode == 0, again.stderr
+    assert "(was up)" in again.stderr
+    assert (folder / "profile.json").read_text() == profile
+
+    refused = outpost_local(folder, "up", "--port", str(unused_port()), "--git-port", git_port)
+    assert refused.returncode == connection.ERROR
+    assert f"`make up ENGINE=process PORT={port} GIT_PORT={git_port}`" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert processes_of(folder)
+
+    down = outpost_local(folder, "down")
+    assert down.returncode == 0, down.stderr
+    assert f"The git repositories stay in {folder / 'git'}" in down.stderr
+    assert not processes_of(folder)
+    assert [path.name for path in folder.iterdir()] == ["git"]
+    assert (folder / "git" / "outpost" / "sample.git" / "HEAD").exists()
