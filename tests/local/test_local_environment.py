@@ -133,11 +133,10 @@ def test_a_git_port_in_use_is_named_with_what_to_type_for_another_before_anythin
     assert not environment.status().running
 
 
-def test_one_port_for_both_servers_is_refused_before_either_starts(tmp_path: Path) -> None:
-    (port,) = free_ports(1)
-    environment = LocalEnvironment(tmp_path / "aws", port, port)
+def test_one_port_for_both_servers_is_refused_before_either_starts(environment: LocalEnvironment) -> None:
+    port = environment.settings.port
     with pytest.raises(LocalError, match=f"port {port} is wanted twice"):
-        environment.start()
+        LocalEnvironment(environment.settings.data_dir, port, port).start()
     assert not environment.status().running
 
 
