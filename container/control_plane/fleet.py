@@ -59,7 +59,7 @@ class Fleet:
             model_id=settings.resolve_model(None),
             warm=min(self._workers_of(agent)[WorkerState.IDLE], len(slots.free(tenant.limits.concurrent))),
             busy=slots.agents[agent],
-            pending=self._dispatches.pending(agent, tenant.id, EXAMINED),
+            pending=self._dispatches.live.pending(agent, tenant.id, EXAMINED),
             success_rate=round(successes / len(ended), 4) if ended else None,
             mean_duration_seconds=round(sum(times) / len(times), 3) if times else None,
         )
@@ -70,11 +70,11 @@ class Fleet:
                 starting=self._workers_of(agent)[WorkerState.STARTING],
                 idle=self._workers_of(agent)[WorkerState.IDLE],
                 busy=self._workers_of(agent)[WorkerState.BUSY],
-                pending=self._dispatches.pending_of_all(agent, EXAMINED),
+                pending=self._dispatches.live.pending_of_all(agent, EXAMINED),
             )
             for agent in self._policy.agents
         }
-        return TotalsView(agents=agents, live=self._dispatches.live(EXAMINED))
+        return TotalsView(agents=agents, live=self._dispatches.live.count(EXAMINED))
 
     def _workers_of(self, agent: Agent) -> Counter[WorkerState]:
         with self._lock:

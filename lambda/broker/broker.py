@@ -127,13 +127,13 @@ class Broker:
     def _candidates(self, agent: Agent) -> list[Candidate]:
         """Return the tenants that may be served: least recently served first, then the oldest dispatch."""
         found = []
-        for tenant_id in self.dispatches.queues(agent):
+        for tenant_id in self.dispatches.live.tenants(agent):
             tenant = self.tenants.get(tenant_id)
             if tenant is None or tenant.status != "active":
                 continue
             slots = self.workers.slots(tenant_id)
             free = slots.free(tenant.limits.concurrent)
-            queued = self.dispatches.queued(agent, tenant_id, limit=CANDIDATES) if free else []
+            queued = self.dispatches.live.queued(agent, tenant_id, limit=CANDIDATES) if free else []
             if queued:
                 found.append(Candidate(slots, queued, free))
         return sorted(found, key=lambda candidate: (candidate.slots.last_served, candidate.queued[0]))

@@ -100,10 +100,10 @@ class Planner:
         )
 
     def _runnable(self, room: Callable[[Slots, int], list[int]]) -> dict[Agent, list[str]]:
-        waiting = {agent: list(self.dispatches.queues(agent)) for agent in self.agents}
+        waiting = {agent: list(self.dispatches.live.tenants(agent)) for agent in self.agents}
         found = {tenant_id: self._room(tenant_id, room) for tenants in waiting.values() for tenant_id in tenants}
         queued = {
-            agent: {t: self.dispatches.queued(agent, t, limit=found[t]) for t in tenants if found[t]}
+            agent: {t: self.dispatches.live.queued(agent, t, limit=found[t]) for t in tenants if found[t]}
             for agent, tenants in waiting.items()
         }
         return runnable(queued, found)

@@ -49,7 +49,7 @@ class Sweep:
     def run(self) -> None:
         """Go through active rows and living workers once. Raises `ExceptionGroup` after all, when some failed."""
         at = self.now()
-        rows = list(self.dispatches.active())
+        rows = list(self.dispatches.live.all())
         workers = [worker for agent in self.agents for worker in self.workers.alive(agent)]
         failures = [
             *_each(workers, lambda worker: self._heal_departed(worker, at)),

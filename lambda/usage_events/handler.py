@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from outpost.domain.usage_event import DETAIL_TYPE, SOURCE, DispatchEnded, dispatch_ended
 from outpost.names import Env
-from outpost.store.dispatches import row_of
+from outpost.store.rows import row_of
 
 if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient

@@ -2,27 +2,19 @@
 
 import random
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import lowest_id
 from outpost.domain.lifecycle import Event, apply
 from outpost.store.daily import DailyCount
-from outpost.store.database import (
-    ConflictError,
-    Database,
-    Item,
-    expression_values,
-    from_attributes,
-    key,
-    to_attributes,
-)
-from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE, BY_QUEUE, BY_TENANT, ROW, Index
+from outpost.store.database import ConflictError, Database, expression_values, key, to_attributes
+from outpost.store.live_dispatches import LiveDispatches
+from outpost.store.rows import AFTER_IDS, item_of, row_from
+from outpost.store.schema import BY_TENANT, ROW
 from outpost.store.wakeups import Wakeups
 from outpost.store.workspaces import giving_back
 
@@ -39,8 +31,8 @@ FILTERED_PAGE = 250
 """Rows read at a time when some will not match."""
 IDEMPOTENCY_HOURS = 24
 
-_BEFORE_IDS, _AFTER_IDS = "0", "~"
-"""Sort before and after every id."""
+_BEFORE_IDS = "0"
+"""Sorts before every id."""
 
 
 class UnknownDispatchError(LookupError):
@@ -80,11 +72,12 @@ class Page:
 
 
 class Dispatches:
-    """The dispatches table."""
+    """The dispatches table; `live` finds those in it that have not ended."""
 
     def __init__(self, database: Database, wakeups: Wakeups) -> None:
         self._db = database
         self._wakeups = wakeups
+        self.live = LiveDispatches(database)
 
     def create(
         self,
@@ -128,7 +121,7 @@ class Dispatches:
         table = self._db.dispatches
         text = {"pk": f"DISPATCH#{row.id}", "sk": "TASK", "task": task, "expires_at": row.expires_at}
         writes: list[TransactWriteItemTypeDef] = [
-            {"Put": {"TableName": table, "Item": _encode(row), "ConditionExpression": "attribute_not_exists(pk)"}},
+            {"Put": {"TableName": table, "Item": item_of(row), "ConditionExpression": "attribute_not_exists(pk)"}},
             {"Put": {"TableName": table, "Item": to_attributes(text)}},
             counting,
         ]
@@ -166,7 +159,7 @@ class Dispatches:
     def get(self, dispatch_id: str, *, consistent: bool = True) -> Dispatch | None:
         """Read a row, or None."""
         item = self._db.get(self._db.dispatches, f"DISPATCH#{dispatch_id}", ROW, consistent=consistent)
-        return _decode(item) if item else None
+        return row_from(item) if item else None
 
     def task(self, dispatch_id: str) -> str:
         """Read the text of a task. Raises `UnknownDispatchError`."""
@@ -203,7 +196,7 @@ class Dispatches:
             {
                 "Put": {
                     "TableName": self._db.dispatches,
-                    "Item": _encode(changed),
+                    "Item": item_of(changed),
                     "ConditionExpression": "version = :version",
                     "ExpressionAttributeValues": expression_values({"version": row.version}),
                 },
@@ -236,84 +229,12 @@ class Dispatches:
             self._wakeups.send(changed.spec.agent)
             return
         heads = {
-            agent: ids[0] for agent in self._wakeups.agents if (ids := self.queued(agent, changed.tenant_id, limit=1))
+            agent: ids[0]
+            for agent in self._wakeups.agents
+            if (ids := self.live.queued(agent, changed.tenant_id, limit=1))
         }
         if heads:
             self._wakeups.send(min(heads, key=lambda agent: heads[agent]))
-
-    def queued(self, agent: Agent, tenant_id: str, *, limit: int) -> list[str]:
-        """Return the ids of a tenant's oldest pending dispatches for an agent."""
-        items = self._db.query(
-            self._db.dispatches,
-            "queue = :agent AND begins_with(queue_key, :tenant)",
-            {"agent": agent, "tenant": f"{tenant_id}#"},
-            index=BY_QUEUE.name,
-            limit=limit,
-        )
-        return [item["queue_key"].partition("#")[2] for item in items]
-
-    def position(self, row: Dispatch, at_most: int) -> int:
-        """Return a pending row's place among its tenant's for the same agent, from 1, counting to `at_most`."""
-        # The index may lag behind the row: whoever is not in it yet is at least the first.
-        return max(1, self._count_queued(row.spec.agent, row.tenant_id, row.id, at_most))
-
-    def pending(self, agent: Agent, tenant_id: str, at_most: int) -> int:
-        """Count a tenant's pending dispatches for an agent, up to `at_most`."""
-        return self._count_queued(agent, tenant_id, _AFTER_IDS, at_most)
-
-    def _count_queued(self, agent: Agent, tenant_id: str, last_id: str, at_most: int) -> int:
-        condition = "queue = :agent AND queue_key BETWEEN :first AND :last"
-        values = {"agent": agent, "first": f"{tenant_id}#", "last": f"{tenant_id}#{last_id}"}
-        return self._count(BY_QUEUE, condition, values, at_most)
-
-    def pending_of_all(self, agent: Agent, at_most: int) -> int:
-        """Count all pending dispatches for an agent, up to `at_most`."""
-        return self._count(BY_QUEUE, "queue = :hash", {"hash": agent}, at_most)
-
-    def live(self, at_most: int) -> int:
-        """Count the dispatches that have not ended, up to `at_most` in each shard."""
-        shards = range(ACTIVE_SHARDS)
-        return sum(self._count(BY_ACTIVE, "active_shard = :hash", {"hash": str(shard)}, at_most) for shard in shards)
-
-    def _count(self, index: Index, condition: str, values: dict[str, str], at_most: int) -> int:
-        answer = self._db.client.query(
-            TableName=self._db.dispatches,
-            IndexName=index.name,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=expression_values(values),
-            Select="COUNT",
-            Limit=at_most,
-        )
-        return answer["Count"]
-
-    def queues(self, agent: Agent) -> Iterator[str]:
-        """Yield the tenants with pending dispatches for an agent: one query each, however long their queues."""
-        after = " "
-        while True:
-            items = self._db.query(
-                self._db.dispatches,
-                "queue = :agent AND queue_key > :after",
-                {"agent": agent, "after": after},
-                index=BY_QUEUE.name,
-                limit=1,
-            )
-            item = next(items, None)
-            if item is None:
-                return
-            tenant_id = item["queue_key"].partition("#")[0]
-            yield tenant_id
-            after = f"{tenant_id}#{_AFTER_IDS}"
-
-    def active(self) -> Iterator[Dispatch]:
-        """Yield every dispatch that has not ended; its cost does not grow with those that have."""
-        for shard in range(ACTIVE_SHARDS):
-            items = self._db.query(
-                self._db.dispatches,
-                "active_shard = :shard",
-                {"shard": str(shard)},
-                index=BY_ACTIVE.name,
-            )
-            yield from map(_decode, items)
 
     def page(
         self,
@@ -330,7 +251,7 @@ class Dispatches:
         At most `EXAMINED` rows are read, so a short page may have a `last_id`.
         """
         oldest = lowest_id(since) if since else _BEFORE_IDS
-        newest = min(before or _AFTER_IDS, lowest_id(until) if until else _AFTER_IDS)
+        newest = min(before or AFTER_IDS, lowest_id(until) if until else AFTER_IDS)
         if oldest > newest:
             return Page([], None)
         items = self._db.query(
@@ -346,7 +267,7 @@ class Dispatches:
         rows: list[Dispatch] = []
         last: str | None = None
         examined = 0
-        for row in map(_decode, items):
+        for row in map(row_from, items):
             examined += 1
             if row.id == newest:
                 continue
@@ -356,36 +277,6 @@ class Dispatches:
                 rows.append(row)
             last = row.id
         return Page(rows, last if examined == EXAMINED else None)
-
-
-def row_of(image: Item) -> Dispatch:
-    """Return the row whose encoded item a stream record shows."""
-    return _decode(from_attributes(image))
-
-
-def _encode(row: Dispatch) -> Item:
-    """Return the item of a row: its keys, what conditions and indexes read, and the row itself as a document."""
-    live = None if row.status.terminal else str(zlib.crc32(row.id.encode()) % ACTIVE_SHARDS)
-    pending = row.status is Status.PENDING
-    return to_attributes(
-        {
-            "pk": f"DISPATCH#{row.id}",
-            "sk": ROW,
-            "id": row.id,
-            "tenant_id": row.tenant_id,
-            "status": row.status,
-            "version": row.version,
-            "active_shard": live,
-            "queue": row.spec.agent if pending else None,
-            "queue_key": f"{row.tenant_id}#{row.id}" if pending else None,
-            "expires_at": row.expires_at,
-            "document": row.model_dump_json(exclude_none=True),
-        },
-    )
-
-
-def _decode(item: Item) -> Dispatch:
-    return Dispatch.model_validate_json(item["document"])
 
 
 def _held_seconds(row: Dispatch, changed: Dispatch) -> float:

@@ -130,7 +130,7 @@ def test_a_dispatch_that_is_committed_is_accepted_although_the_queue_is_down(
     answer = client.post("/dispatch", json=TASK)
     assert answer.status_code == 201
     # A worker that asks finds it: the table's stream launches one, and the sweep wakes those that idle.
-    assert api.services.dispatches.queued(Agent.SHELL, tenant.id, limit=9) == [answer.json()["data"]["id"]]
+    assert api.services.dispatches.live.queued(Agent.SHELL, tenant.id, limit=9) == [answer.json()["data"]["id"]]
 
 
 def test_a_queue_that_does_not_answer_does_not_hold_a_dispatch(client: httpx.Client, way: Relay) -> None:

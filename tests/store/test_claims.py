@@ -20,7 +20,7 @@ DONE = Reason.of(ReasonCode.COMPLETED, "ok")
 
 def claim(store: Store, worker: Worker | None = None, tenant_id: str = "acme", limit: int = 3) -> Dispatch | None:
     worker = worker or store.worker()
-    queued = store.dispatches.queued("shell", tenant_id, limit=8)
+    queued = store.dispatches.live.queued("shell", tenant_id, limit=8)
     result: Dispatch | None = store.workers.claim(worker, queued, store.workers.slots(tenant_id).free(limit), now())
     return result
 

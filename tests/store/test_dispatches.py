@@ -143,8 +143,8 @@ def _claim_is_refused(store: Store, dispatch_id: str, number: int) -> bool:
 def test_only_live_dispatches_are_active_and_only_pending_ones_queued(store: Store) -> None:
     ended, waiting = store.dispatch(), store.dispatch()
     store.dispatches.change(ended.id, Cancel(None, now()))
-    assert [row.id for row in store.dispatches.active()] == [waiting.id]
-    assert store.dispatches.queued("shell", "acme", limit=10) == [waiting.id]
+    assert [row.id for row in store.dispatches.live.all()] == [waiting.id]
+    assert store.dispatches.live.queued("shell", "acme", limit=10) == [waiting.id]
 
 
 def test_tenants_with_work_are_found_by_one_read_each_however_long_a_queue_is(store: Store) -> None:
@@ -154,7 +154,7 @@ def test_tenants_with_work_are_found_by_one_read_each_however_long_a_queue_is(st
         for _ in range(more):
             store.dispatch("acme")
         with store.reads() as reads:
-            assert list(store.dispatches.queues("shell")) == ["acme", "globex"]
+            assert list(store.dispatches.live.tenants("shell")) == ["acme", "globex"]
         assert (reads.calls, reads.items) == ({"Query": 3}, 2)
 
 

@@ -62,7 +62,7 @@ class Field:
         """A worker that holds a new dispatch."""
         self.store.dispatch(**spec)
         worker = self.worker()
-        queued = self.store.dispatches.queued("shell", "acme", limit=1)
+        queued = self.store.dispatches.live.queued("shell", "acme", limit=1)
         return worker, self.store.workers.claim(worker, queued, self.store.workers.slots("acme").free(3), now())
 
     def run(self, later: timedelta = timedelta()) -> None:

@@ -136,7 +136,7 @@ async def cancel(
 
 
 def _waiting(services: Services, caller: Principal, row: Dispatch) -> dict[str, object]:
-    position = services.dispatches.position(row, POSITIONS + 1)
+    position = services.dispatches.live.position(row, POSITIONS + 1)
     if position > POSITIONS:
         return {}
     start = services.outlook.start(caller.tenant, row.spec.agent, position, now())

@@ -165,7 +165,7 @@ class World:
         self._claim(worker)
 
     def _claim(self, worker: Worker) -> None:
-        queued = self.store.dispatches.queued("shell", "acme", limit=3)
+        queued = self.store.dispatches.live.queued("shell", "acme", limit=3)
         free = self.store.workers.slots("acme").free(self.store.tenants.get("acme").limits.concurrent)
         row = self.store.workers.claim(worker, queued, free, self.clock.now())
         if row is None:
@@ -195,7 +195,7 @@ class World:
             self.clock.sleep(min(60, max(0.0, end - self.clock.seconds)))
 
     def running(self) -> int:
-        return sum(row.status is Status.RUNNING for row in self.store.dispatches.active())
+        return sum(row.status is Status.RUNNING for row in self.store.dispatches.live.all())
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def one_at_a_time(world: World) -> list[str]:
 def test_late_starters_find_nothing_and_leave(world: World) -> None:
     world.queue(3)
     world.wake_planner()
-    for dispatch_id in world.store.dispatches.queued("shell", "acme", limit=3)[:2]:
+    for dispatch_id in world.store.dispatches.live.queued("shell", "acme", limit=3)[:2]:
         cancel(world, dispatch_id)
     world.clock.sleep(60)
     assert world.running() == 1
