@@ -11,7 +11,7 @@ PROBE = """
 import asyncio, inspect, json, os
 os.environ |= {"AUTH": "true", "MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import alb, cloudtrail, ecr, ecs, eventbridge, imds, lambda_svc, ssm, sts
+from ministack.services import alb, cloudtrail, cloudwatch, ecr, ecs, eventbridge, imds, lambda_svc, ssm, sts
 from ministack.services.cloudformation import provisioners, stacks
 
 request = json.dumps({"cluster": "c", "taskDefinition": "job:1"}).encode()
@@ -58,6 +58,7 @@ print(json.dumps({
     "tasks have no EFS": "efsVolumeConfiguration" not in inspect.getsource(ecs),
     "alarms have one metric": "(metric math) is not supported" in inspect.getsource(
         provisioners._cw_metric_alarm_record),
+    "alarms do not judge missing data": "TreatMissingData" not in inspect.getsource(cloudwatch._evaluate_alarm),
     "load balancers have no metrics": "ApplicationELB" not in inspect.getsource(alb),
     "cloudwatch:namespace is not filled": not iam_actions.request_tag_context(
         "cloudwatch", "cloudwatch:PutMetricData", b"Namespace=n", {}),

@@ -54,6 +54,26 @@ def test_a_trail_writes_what_was_called_into_its_bucket_and_says_when_it_cannot(
     assert "CreateBucket" in {record["eventName"] for record in records}
 
 
+def test_an_alarm_without_data_is_ok_when_that_is_no_breach(aws: LocalEnvironment, stack: Stack) -> None:
+    cloudwatch, namespace = aws.client("cloudwatch"), f"test-{uuid4().hex[:8]}"
+    alarm = resource(
+        "AWS::CloudWatch::Alarm",
+        Namespace=namespace,
+        MetricName="Errors",
+        Statistic="Sum",
+        Period=60,
+        ComparisonOperator="GreaterThanThreshold",
+        EvaluationPeriods=1,
+        Threshold=5,
+        TreatMissingData="notBreaching",
+    )
+    name = stack.deploy({"Alarm": alarm})["Alarm"]
+    cloudwatch.put_metric_data(Namespace=f"{namespace}-other", MetricData=[{"MetricName": "Errors", "Value": 9}])
+    assert cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"] == "OK"
+    cloudwatch.put_metric_data(Namespace=namespace, MetricData=[{"MetricName": "Errors", "Value": 9}])
+    assert cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"] == "ALARM"
+
+
 def test_an_alarm_on_several_metrics_is_deployed_and_rings(aws: LocalEnvironment, stack: Stack) -> None:
     cloudwatch, namespace = aws.client("cloudwatch"), f"test-{uuid4().hex[:8]}"
     statistics = [

@@ -21,14 +21,13 @@ from outpost.monitor.watch import baseline_key
 from outpost.names import MigrationOutput
 from outpost.v1.layout import SCRIPTS_FOLDER
 from outpost.verify.acceptance import Acceptance
-from tests.migrate.test_migration import documentation, live_through
+from tests.migrate.test_migration import documentation, live_through, log
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 World = Any
 RUN = "accepted"
 SKIPPED = dict.fromkeys(("preflight", "audit", "archive", "shadow", "validate", "update-clients"), "tested elsewhere")
-LOGS = "/outpost/local/control-plane"
 
 
 @pytest.fixture
@@ -47,16 +46,6 @@ def green(fresh: World, tmp_path: Path) -> World:
     log(world, "all is well", world.now() - timedelta(hours=7))
     log(world, "all is well", world.now() - timedelta(hours=1))
     return world
-
-
-def log(world: World, message: str, at: Any) -> None:  # noqa: ANN401 - a datetime
-    client = world.client("logs")
-    stream = f"test-{at.timestamp()}"
-    client.create_log_stream(logGroupName=LOGS, logStreamName=stream)
-    events = [{"timestamp": int(at.timestamp() * 1000), "message": json.dumps({"level": "info", "event": message})}]
-    if message.startswith("ERROR"):
-        events[0]["message"] = json.dumps({"level": "error", "event": message})
-    client.put_log_events(logGroupName=LOGS, logStreamName=stream, logEvents=events)
 
 
 def states(world: World) -> dict[int, str]:
