@@ -12,12 +12,13 @@ from typing import Any, Literal
 import pytest
 
 from outpost.cli.verify import controls_of
+from outpost.client import Client
 from outpost.domain.ids import now
 from outpost.migrate.endpoint import V1Endpoint, V2Endpoint
 from outpost.migrate.errors import MigrationError
 from outpost.migrate.html import render
 from outpost.migrate.reports import REPORTS, Report
-from outpost.migrate.runner import Runner
+from outpost.migrate.runner import NEEDS, Runner
 from outpost.migrate.steps import audit, clients, cutover, decommission, monitor, rollback, verify
 from outpost.migrate.steps.monitor import watch_of
 from outpost.monitor.model import Plan
@@ -207,14 +208,59 @@ def test_a_rollback_gives_v1_back_and_a_second_cutover_works(fresh: World, level
     Runner(world.context(run)).run("rollback", lambda c: rollback.run(c, level=1, reason="clean up"))
 
 
-def test_nothing_changes_in_a_dry_run(fresh: World) -> None:
+def test_no_step_changes_anything_in_a_dry_run(fresh: World) -> None:
     world, run = fresh, "dry"
-    before = (world.context(run).secret.current(), world.host.scripts())
-    report = Runner(world.context(run, dry_run=True)).run("cutover", cutover.run)
-    assert len(report.changes) == 2
-    assert report.dry_run
-    assert (world.context(run).secret.current(), world.host.scripts()) == before
-    assert Runner(world.context(run)).journal.read().entries == {}
+    home = world.home(run)
+    steps = {
+        "preflight": [],
+        "audit": [],
+        "archive": [],
+        "shadow": ["--repo", world.repository, "--agent", "shell"],
+        "validate": ["--agent", "shell"],
+        "update-clients": ["--file", str(home)],
+        "cutover": [],
+        "monitor": [],
+        "verify": [],
+        "rollback": ["--level", "2", "--reason", "a test"],
+        "decommission": [],
+    }
+    assert set(steps) == set(NEEDS)
+    told = {}
+    for step, options in steps.items():
+        if step == "monitor":  # it, and what follows, needs a cutover that was done
+            skip = dict.fromkeys(("archive", "shadow", "validate", "update-clients"), "tested elsewhere")
+            Runner(world.context(run)).run("cutover", cutover.run, despite=skip)
+        before = everything(world, home)
+        done = outpost(world, "migrate", "--run", run, step, *options, "--dry-run", "--json")
+        assert done.returncode in {0, 1, 3}, (step, done.stderr)
+        report = json.loads(done.stdout)
+        assert report["dry_run"] is True
+        told[step] = report["changes"]
+        assert everything(world, home) == before, step
+    assert {step for step, changes in told.items() if not changes} <= {"audit", "verify"}, told
+
+
+def everything(world: World, home: Path) -> object:
+    """All that a step may change: objects, the secret's versions, scripts, clients' files, the service, dispatches."""
+    deployment = world.deployment
+    secret = world.client("secretsmanager").list_secret_version_ids(
+        SecretId=deployment[MigrationOutput.ENDPOINT_SECRET]
+    )["Versions"]
+    objects = world.client("s3").list_objects_v2(Bucket=deployment[MigrationOutput.AUDIT_BUCKET], Prefix="migration/")
+    archived = world.client("s3").list_objects_v2(Bucket=deployment[MigrationOutput.AUDIT_BUCKET], Prefix="archive/")
+    service = world.client("ecs").describe_services(
+        cluster=deployment[MigrationOutput.CLUSTER], services=[deployment[MigrationOutput.SERVICE]]
+    )["services"][0]
+    with Client(world.url, world.key) as client:
+        newest = [found.id for found in client.dispatches({}).items]
+    return (
+        [(found["Key"], found["ETag"]) for page in (objects, archived) for found in page.get("Contents", [])],
+        sorted((version["VersionId"], sorted(version["VersionStages"])) for version in secret),
+        world.host.scripts(),
+        {path: path.read_text() for path in home.rglob("*") if path.is_file()},
+        service["desiredCount"],
+        newest,
+    )
 
 
 def test_clients_get_their_files_back(fresh: World) -> None:
