@@ -14,8 +14,9 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem }
 th, td { text-align: left; padding: .3rem .6rem;
 border-bottom: 1px solid #d8dee4; vertical-align: top } .pass { color: #1a7f37 } .fail, .error { color: #cf222e }
-.inconclusive, .running, .rolled-back { color: #9a6700 } pre { background: #f6f8fa; padding: .6rem; white-space: pre-wrap;
-overflow-wrap: anywhere; font-size: 13px } svg { width: 100%; height: 9rem; background: #f6f8fa } small { color: #57606a }
+.inconclusive, .running, .rolled-back { color: #9a6700 }
+pre { background: #f6f8fa; padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px }
+svg { width: 100%; height: 9rem; background: #f6f8fa } small { color: #57606a }
 """
 _WIDTH, _HEIGHT = 1000, 140
 
