@@ -28,6 +28,7 @@ from outpost.v1.layout import DISABLED, SCRIPTS
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 World = Any
+SKIPPED = dict.fromkeys(("archive", "shadow", "validate", "update-clients"), "tested elsewhere")
 LOGS = "/outpost/local/control-plane"
 TOOLS = (
     "dispatch",
@@ -192,8 +193,7 @@ def page_of(world: World, run: str) -> str:
 @pytest.mark.parametrize("level", [1, 2])
 def test_a_rollback_gives_v1_back_and_a_second_cutover_works(fresh: World, level: Literal[1, 2]) -> None:
     world, run = fresh, f"back-{level}"
-    skip = dict.fromkeys(("archive", "shadow", "validate", "update-clients"), "tested elsewhere")
-    Runner(world.context(run)).run("cutover", cutover.run, despite=skip)
+    Runner(world.context(run)).run("cutover", cutover.run, despite=SKIPPED)
     assert isinstance(world.context(run).secret.current()[1], V2Endpoint)
 
     back = Runner(world.context(run)).run("rollback", lambda c: rollback.run(c, level=level, reason="a test"))
@@ -203,7 +203,7 @@ def test_a_rollback_gives_v1_back_and_a_second_cutover_works(fresh: World, level
     entries = Runner(world.context(run)).journal.read().entries
     assert (entries["cutover"].state, entries["rollback"].state) == ("rolled-back", "pass")
 
-    again = Runner(world.context(run)).run("cutover", cutover.run, despite=skip)
+    again = Runner(world.context(run)).run("cutover", cutover.run, despite=SKIPPED)
     assert again.status == "pass", again.checks
     Runner(world.context(run)).run("rollback", lambda c: rollback.run(c, level=1, reason="clean up"))
 
@@ -228,8 +228,7 @@ def test_no_step_changes_anything_in_a_dry_run(fresh: World) -> None:
     told = {}
     for step, options in steps.items():
         if step == "monitor":  # it, and what follows, needs a cutover that was done
-            skip = dict.fromkeys(("archive", "shadow", "validate", "update-clients"), "tested elsewhere")
-            Runner(world.context(run)).run("cutover", cutover.run, despite=skip)
+            Runner(world.context(run)).run("cutover", cutover.run, despite=SKIPPED)
         before = everything(world, home)
         done = outpost(world, "migrate", "--run", run, step, *options, "--dry-run", "--json")
         assert done.returncode in {0, 1, 3}, (step, done.stderr)
@@ -294,9 +293,8 @@ def test_callers_can_be_denied_and_are_allowed_again(fresh: World) -> None:
     ssm.send_command(**call)
     report = audit.run(world.context(run))
     assert "arn:aws:iam::000000000000:user/old-client" in [caller.caller for caller in report.callers]
-    skip = dict.fromkeys(("archive", "shadow", "validate", "update-clients"), "tested elsewhere")
     Runner(world.context(run)).run("audit", audit.run, despite={"preflight": "a test"})
-    moved = Runner(world.context(run)).run("cutover", lambda c: cutover.run(c, deny_callers=True), despite=skip)
+    moved = Runner(world.context(run)).run("cutover", lambda c: cutover.run(c, deny_callers=True), despite=SKIPPED)
     assert moved.denied_callers == ["user old-client"]  # type: ignore[attr-defined]
     with pytest.raises(ssm.exceptions.ClientError, match="not authorized"):
         ssm.send_command(**call)
