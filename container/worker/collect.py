@@ -81,12 +81,36 @@ class Collector:
         self._run(["find", files, "-mindepth", "2", "-name", ".git", "-prune", "-exec", "rm", "-rf", "{}", "+"])
         if workspace.commit_before is not None:
             self._run(git("read-tree", workspace.commit_before))
+            if workspace.began_sparse:
+                self._keep_what_was_not_checked_out(workspace.commit_before)
         return self._add(files)
+
+    def _keep_what_was_not_checked_out(self, base: str) -> None:
+        """Mark the files that a sparse checkout left out: that they are missing is no deletion."""
+        missing = set(self._run(git("ls-files", "--deleted", "-z")).split(b"\0")) - {b""}
+        kept = missing & self._not_checked_out(base, missing)
+        mark = git("update-index", "-z", "--skip-worktree", "--stdin")
+        listed = (path + b"\0" for path in sorted(kept))
+        self._workspace.feed_as_agent(mark, listed, timeout=self._left(), **self._variables)
+
+    def _not_checked_out(self, base: str, missing: set[bytes]) -> set[bytes]:
+        """Ask the agent's own index, as the agent may have checked out more, and may have deleted some of that.
+
+        Without an index that knows the base, whatever is not of the root folder was not checked out.
+        """
+        files = self._workspace.path
+        agents = git("-C", str(files), "ls-files", "-t", "-z", f"--with-tree={base}")
+        own = {"GIT_DIR": files / ".git", "GIT_WORK_TREE": files}
+        try:
+            entries = self._workspace.as_agent(agents, timeout=self._left(), **own).split(b"\0")
+        except subprocess.CalledProcessError:
+            return {path for path in missing if b"/" in path}
+        return {entry.removeprefix(b"S ") for entry in entries if entry.startswith(b"S ")}
 
     def _add(self, files: str) -> int:
         """Add every file; returns how many git refuses for a name like its own, such as `.GIT` or `git~1`."""
         try:
-            self._run(git("add", "--all", "--ignore-errors", "--", files))
+            self._run(git("add", "--all", "--sparse", "--ignore-errors", "--", files))
         except subprocess.CalledProcessError as error:
             lines: list[str] = (error.stderr or b"").decode("utf-8", "replace").splitlines()
             errors = [line for line in lines if line.startswith(("error:", "fatal:"))]

@@ -3,6 +3,9 @@
 The harness keeps its own git directory, which the agent can read and not write: what changed is told by comparing with
 that one, so an agent may delete or poison its own `.git`. The agent gets a copy, and checks it out itself: whatever a
 hostile repository does to git, it does with the agent's rights.
+
+Init mode `minimal` fetches one commit and checks out the files of its root folder; `git sparse-checkout add` brings
+more. That commit comes with all its contents: git would fetch missing ones later, and the agent has no token for that.
 """
 
 import os
@@ -62,9 +65,16 @@ class Workspace:
         """As `as_agent`, in chunks."""
         return stream_as_agent(self._isolation, argv, environment=self.environment(**variables), timeout=timeout)
 
-    def feed_as_agent(self, argv: Sequence[str], data: Iterable[bytes], *, timeout: float) -> None:
+    def feed_as_agent(
+        self, argv: Sequence[str], data: Iterable[bytes], *, timeout: float, **variables: str | Path
+    ) -> None:
         """Run a program on the agent's files that reads `data`. Raises `subprocess.CalledProcessError`."""
-        feed_as_agent(self._isolation, argv, data, environment=self.environment(), timeout=timeout)
+        feed_as_agent(self._isolation, argv, data, environment=self.environment(**variables), timeout=timeout)
+
+    @property
+    def began_sparse(self) -> bool:
+        """Whether the agent was given the files of the root folder only. A later run of the workspace knows it too."""
+        return (self.git_dir / "info" / "sparse-checkout").is_file()
 
     def _lay_out_task(self, task: str) -> None:
         self.task_file.write_text(task, encoding="utf-8")
@@ -100,7 +110,7 @@ class Workspace:
         except ValueError as error:
             raise CloneError(str(error)) from error
         if spec.workspace_init_mode == "minimal":
-            arguments += ["--depth=1", "--no-tags"]
+            arguments += ["--depth=1", "--no-tags", "--sparse"]
         url = clone_url(repo, self._settings.git_base_url)
         errors = self.private / "clone.log"
         with errors.open("wb") as stream:

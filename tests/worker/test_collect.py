@@ -2,13 +2,14 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from outpost.domain.agents import Agent
-from outpost.domain.dispatch import Spec
+from outpost.domain.dispatch import InitMode, Spec
 from outpost.domain.scrubber import Scrubber
 from tests.worker.conftest import GitServer
 from worker.collect import CollectError, Collector, Patch
@@ -21,6 +22,7 @@ FILES = {
     "README.md": b"one\ntwo\nthree\n",
     "script.sh": b"#!/bin/sh\necho hi\n",
     "old/name.txt": b"".join(b"line %d\n" % n for n in range(40)),
+    "old/deep/more.txt": b"more\n",
     "image.bin": bytes(range(256)) * 8,
     "latin.txt": "gr\u00fc\u00df dich\n".encode("latin-1"),
     "windows.txt": b"a\r\nb\r\n",
@@ -58,7 +60,17 @@ class Run:
 
 
 @pytest.fixture
-def run(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(prepare: Callable[[InitMode], Run]) -> Run:
+    return prepare("full")
+
+
+@pytest.fixture
+def sparse(prepare: Callable[[InitMode], Run]) -> Run:
+    return prepare("minimal")
+
+
+@pytest.fixture
+def prepare(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[InitMode], Run]:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     if not (git_server.folder / "owner" / "kinds").exists():
         git_server.create("kinds", FILES)
@@ -76,9 +88,14 @@ def run(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         metadata_url="",
         workspaces=tmp_path,
     )
-    workspace = Workspace(settings, NoIsolation())
-    workspace.prepare(Spec(agent=Agent.SHELL, repo="owner/kinds"), "", StopSignal())
-    return Run(workspace)
+
+    def prepare(mode: InitMode) -> Run:
+        workspace = Workspace(settings, NoIsolation())
+        spec = Spec(agent=Agent.SHELL, repo="owner/kinds", workspace_init_mode=mode)
+        workspace.prepare(spec, "", StopSignal())
+        return Run(workspace)
+
+    return prepare
 
 
 def _applied(patch: Patch, git_server: GitServer, folder: Path) -> str:
@@ -227,3 +244,45 @@ def test_the_agents_last_commit_is_told(run: Run) -> None:
 def test_a_path_that_carries_a_secret_withholds_the_patch(run: Run) -> None:
     run.agent("touch ghp_" + "a" * 36)
     assert run.collect().withheld
+
+
+@pytest.mark.parametrize(
+    ("script", "same"),
+    [
+        pytest.param("true", "true", id="nothing"),
+        pytest.param("git sparse-checkout disable", "true", id="all checked out"),
+        pytest.param("echo four >> README.md; rm script.sh", "echo four >> README.md; rm script.sh", id="root folder"),
+        pytest.param(
+            "rm -f * .gitignore .gitattributes || true", "rm -f * .gitignore .gitattributes || true", id="root emptied"
+        ),
+        pytest.param(
+            "mkdir -p a/b old; echo x | tee a/b/new old/new", "mkdir -p a/b; echo x | tee a/b/new old/new", id="new"
+        ),
+        pytest.param("mkdir old; echo x > old/name.txt", "echo x > old/name.txt", id="overwritten unseen"),
+        pytest.param("echo x > old", "rm -r old; echo x > old", id="a file in a folder's place"),
+        pytest.param(
+            "git sparse-checkout add old; rm old/name.txt; echo x >> old/deep/more.txt",
+            "rm old/name.txt; echo x >> old/deep/more.txt",
+            id="widened",
+        ),
+        pytest.param("git sparse-checkout add old; git rm -rq old; git commit -qm x", "rm -r old", id="removed by git"),
+        pytest.param("git sparse-checkout set old; git sparse-checkout set", "true", id="widened and narrowed"),
+        pytest.param("rm -rf .git; echo x > y", "echo x > y", id=".git deleted"),
+        pytest.param(
+            "rm -rf .git; git init -q; git add .; git commit -qm x; echo x > y", "echo x > y", id="begun anew"
+        ),
+        pytest.param("echo broken > .git/index; echo x > y", "echo x > y", id="broken index"),
+        pytest.param(
+            "git config core.sparseCheckout false; git config core.worktree /; rm README.md",
+            "rm README.md",
+            id="poisoned configuration",
+        ),
+    ],
+)
+def test_from_a_sparse_checkout_the_patch_is_the_same_as_from_a_full_one(
+    sparse: Run, run: Run, git_server: GitServer, tmp_path: Path, script: str, same: str
+) -> None:
+    """`same` does in a full checkout what `script` does in a sparse one."""
+    sparse.agent(script)
+    run.agent(same)
+    assert _applied(sparse.collect(), git_server, tmp_path / "applied") == _expected(run, tmp_path / "expected.git")

@@ -48,6 +48,28 @@ def test_a_branch_is_checked_out(platform: Platform, git_server: GitServer) -> N
     assert platform.read(row, Artifact.OUTPUT) == b"on the branch\n1\n"
 
 
+def test_init_mode_minimal_begins_with_the_root_folders_files_and_the_rest_is_at_hand(
+    platform: Platform, git_server: GitServer
+) -> None:
+    repo = git_server.create(
+        "large", {"README.md": b"x\n", "lib/deep/a": b"a\n", "docs/b": b"b\n", ".outpost/context/n.md": b"note\n"}
+    )
+    script = """set -e
+ls -A; cat $OUTPOST_CONTEXT
+git remote set-url origin git://127.0.0.1:1/nothing.git
+git sparse-checkout add lib; cat lib/deep/a
+echo more >> lib/deep/a; mkdir tests; echo test > tests/new"""
+    row = platform.run(script, repo=repo, workspace_init_mode="minimal")
+    assert row.status is Status.SUCCESS, row.reason
+    told = platform.read(row, Artifact.OUTPUT).decode()
+    assert told.startswith(".git\nREADME.md\n")
+    assert "\nnote\n" in told  # from the commit itself
+    assert told.endswith("\na\n")
+    patch = platform.read(row, Artifact.PATCH).decode()
+    changed = [line.split(" b/")[1] for line in patch.splitlines() if line.startswith("diff --git")]
+    assert changed == ["lib/deep/a", "tests/new"]
+
+
 def test_init_mode_none_begins_with_an_empty_repository(platform: Platform, git_server: GitServer) -> None:
     repo = git_server.create("unused", {"file": b"x\n"})
     row = platform.run("ls; git status --short; echo made > new", repo=repo, workspace_init_mode="none")

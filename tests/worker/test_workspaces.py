@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from outpost.domain.artifacts import Artifact
-from outpost.domain.dispatch import Dispatch, Lease, Spec, Status
+from outpost.domain.dispatch import Dispatch, InitMode, Lease, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.protocol import Assignment, Credentials
 from outpost.domain.reasons import ReasonCode
@@ -27,7 +27,12 @@ def workspaces(platform: Platform) -> Workspaces:
 
 
 def accept(
-    platform: Platform, workspaces: Workspaces, task: str, workspace_id: str, repo: str | None = None
+    platform: Platform,
+    workspaces: Workspaces,
+    task: str,
+    workspace_id: str,
+    repo: str | None = None,
+    init_mode: InitMode = "full",
 ) -> Dispatch:
     """Create a pending dispatch in a workspace, which is made unless it is known, as the API does it."""
     row = Dispatch(
@@ -41,6 +46,7 @@ def accept(
                 "repo": repo,
                 "workspace_mode": "persistent",
                 "workspace_id": workspace_id,
+                "workspace_init_mode": init_mode,
             }
         ),
         expires_at=int(now().timestamp()) + 3600,
@@ -61,9 +67,16 @@ def accept(
     return platform.dispatches.create(row, task, 1_000, workspace=write)
 
 
-def run(platform: Platform, workspaces: Workspaces, task: str, workspace_id: str, repo: str | None = None) -> Dispatch:
+def run(
+    platform: Platform,
+    workspaces: Workspaces,
+    task: str,
+    workspace_id: str,
+    repo: str | None = None,
+    init_mode: InitMode = "full",
+) -> Dispatch:
     """Run a dispatch in a workspace to its end."""
-    row = accept(platform, workspaces, task, workspace_id, repo)
+    row = accept(platform, workspaces, task, workspace_id, repo, init_mode)
     assert platform.finish(platform.start_worker()) == 0
     return platform.row(row)
 
@@ -93,6 +106,16 @@ cat a.txt b.txt deep/.git/file; readlink link; git config user.note; git log --f
     assert "+++ b/b.txt" in patch  # against the commit that the workspace began with
     assert "+++ b/c.txt" in patch
     assert platform.summary(second).commit_before == platform.summary(first).commit_before
+
+
+def test_a_workspace_that_began_sparse_stays_so_and_its_patch_deletes_nothing(
+    platform: Platform, workspaces: Workspaces, git_server: GitServer
+) -> None:
+    repo, id_ = git_server.create("sparse", {"a.txt": b"a\n", "lib/b.txt": b"b\n"}), new_id()
+    run(platform, workspaces, "ls -A; exit 0", id_, repo, "minimal")
+    second = run(platform, workspaces, "ls -A; echo c > c.txt", id_, repo)
+    assert "lib" not in platform.messages(second)
+    assert platform.summary(second).files_changed == 1
 
 
 def test_the_row_tells_the_size_of_the_archive_and_is_free_again(platform: Platform, workspaces: Workspaces) -> None:

@@ -68,7 +68,9 @@ class DispatchRequest(Body):
         description="The persistent workspace to go on in, one dispatch at a time. Default: a new one.",
     )
     workspace_init_mode: InitMode = Field(
-        default="full", description="How much of the repository to fetch: all, the newest commit only, or nothing."
+        default="full",
+        description="How much of the repository to fetch: all; the newest commit, with only the root folder's files "
+        "checked out (`git sparse-checkout add FOLDER` brings more); or nothing.",
     )
     timeout_seconds: StrictInt | None = Field(
         default=None,
