@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import boto3
@@ -27,14 +27,16 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 
-TOGETHER = ("e2e", "local", "infra", "migrate")
+TOGETHER = ("migrate", "e2e", "changes", "migrate again", "local", "infra")
 """Suites that share something dear (a deployment, a synthesis): each stays on one runner. The longest first."""
+APART = {"test_changes.py": "changes", "test_acceptance.py": "migrate again", "test_faults.py": "migrate again"}
+"""Files that leave their folder's suite: for one runner, together they take too long."""
 
 
 def _scope(nodeid: str) -> str:
-    path = nodeid.partition("::")[0]
-    suite = path.split("/")[1]
-    return suite if suite in TOGETHER else path
+    path = PurePosixPath(nodeid.partition("::")[0])
+    suite = APART.get(path.name, path.parts[1])
+    return suite if suite in TOGETHER else str(path)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

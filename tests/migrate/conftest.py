@@ -33,7 +33,9 @@ from outpost.names import MigrationOutput
 from outpost.v1.layout import DISABLED
 
 SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]
-ROOT = Path(__file__).resolve().parents[2]
+LOGS = "/outpost/local/control-plane"
+TOLD = "told-by-a-test-"
+"""What the names of such log streams begin with."""
 
 
 def eventually(look: Callable[[], Any], *, within: float, what: str) -> Any:  # noqa: ANN401 - whatever is looked for
@@ -101,6 +103,18 @@ class World:
         value = V1Endpoint(instance_id=self.host.instance_id, region="us-east-1").model_dump_json(by_alias=True)
         secret = deployment[MigrationOutput.ENDPOINT_SECRET]
         self.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=value)
+        logs, told = self.client("logs"), {"logGroupName": LOGS}
+        for stream in logs.describe_log_streams(**told, logStreamNamePrefix=TOLD)["logStreams"]:
+            logs.delete_log_stream(**told, logStreamName=stream["logStreamName"])
+
+    def log(self, message: str, at: datetime) -> None:
+        """Let the service have logged something at that time."""
+        logs, stream = self.client("logs"), {"logGroupName": LOGS, "logStreamName": f"{TOLD}{at.timestamp()}"}
+        line = {"level": "error" if message.startswith("ERROR") else "info", "event": message}
+        logs.create_log_stream(**stream)
+        logs.put_log_events(
+            **stream, logEvents=[{"timestamp": int(at.timestamp() * 1000), "message": json.dumps(line)}]
+        )
 
     def home(self, name: str) -> Path:
         """A client's home with every kind of file, still for v1."""

@@ -21,7 +21,7 @@ from outpost.monitor.watch import baseline_key
 from outpost.names import MigrationOutput
 from outpost.v1.layout import SCRIPTS_FOLDER
 from outpost.verify.acceptance import Acceptance
-from tests.migrate.test_migration import documentation, live_through, log
+from tests.migrate.test_migration import documentation, live_through
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
@@ -43,8 +43,8 @@ def green(fresh: World, tmp_path: Path) -> World:
     Runner(world.context(RUN)).run("monitor", lambda c: monitor.run(c, template))
     live_through(world, world.plan(RUN).started_at, 24)
     world.folder_of_docs = docs
-    log(world, "all is well", world.now() - timedelta(hours=7))
-    log(world, "all is well", world.now() - timedelta(hours=1))
+    world.log("all is well", world.now() - timedelta(hours=7))
+    world.log("all is well", world.now() - timedelta(hours=1))
     return world
 
 
@@ -95,7 +95,7 @@ def test_each_criterion_broken_by_hand_fails_alone(green: World) -> None:
     assert changed(world, before) == {1: "fail", 9: "fail"}, "both criteria are about the clients' files"
     environment.write_text(updated)
 
-    log(world, "ERROR: it broke", world.now() - timedelta(hours=2))
+    world.log("ERROR: it broke", world.now() - timedelta(hours=2))
     assert changed(world, before) == {4: "fail"}
     before[4] = "fail"
 
