@@ -4,9 +4,11 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from outpost.cli.main import app
@@ -31,11 +33,14 @@ def code_of(page: str) -> list[str]:
 
 def commands() -> Iterator[tuple[str, object]]:
     """Yield every command with its words, groups included."""
-    pending: list[tuple[str, object]] = [("outpost", typer.main.get_command(app))]
+    pending: list[tuple[str, Any]] = [("outpost", typer.main.get_command(app))]
     while pending:
         words, command = pending.pop()
         yield words, command
-        pending += [(f"{words} {name}", sub) for name, sub in getattr(command, "commands", {}).items()]
+        if isinstance(command, TyperGroup):
+            context = typer.Context(command)
+            names = command.list_commands(context)
+            pending += [(f"{words} {name}", command.get_command(context, name)) for name in names]
 
 
 @pytest.mark.parametrize("page", PAGES)
