@@ -1,8 +1,8 @@
-"""A short way to DynamoDB and SQS: at less than half of botocore's CPU time a call, and otherwise as botocore does it.
+"""A short way to DynamoDB and SQS: at a fifth of botocore's CPU time a call, and otherwise as botocore does it.
 
 Both speak JSON in the very form that boto3's clients take and give, so the calls that a request waits for leave out
-botocore's endpoint rules, serialiser, parser and chain of events. Endpoint, region, credentials and their renewal,
-signature, time limits, number of tries, idempotency tokens, `before-send` and exceptions stay those of the client.
+botocore's endpoint rules, serialiser, parser, chain of events and HTTP client. Endpoint, region, credentials and their
+renewal, time limits, number of tries, idempotency tokens, `before-send` and exceptions stay those of the client.
 """
 
 import json
@@ -11,24 +11,17 @@ import time
 import uuid
 from functools import cached_property, partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
-import urllib3
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.client import BaseClient
 from botocore.credentials import Credentials
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionClosedError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    ReadTimeoutError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.httpsession import get_cert_path
-from urllib3 import exceptions as http
+
+from outpost.store.connections import Connections
+from outpost.store.signature import sign
 
 QUICK = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "TransactWriteItems", "SendMessage"})
 """Operations with neither times nor binary values in what they take and give; all others go botocore's way."""
@@ -44,14 +37,6 @@ PASSING = frozenset(
 """Errors that another try may not meet, beside those of the server (5xx) and of the connection."""
 PAUSE = 0.1
 """Seconds that the pause after the first try is at most; after each further one it may be twice as long."""
-
-_TROUBLE: dict[type[http.HTTPError], type[BotoCoreError]] = {
-    http.NewConnectionError: EndpointConnectionError,  # first: urllib3 makes it a kind of the next one
-    http.ConnectTimeoutError: ConnectTimeoutError,
-    http.ReadTimeoutError: ReadTimeoutError,
-    http.ProtocolError: ConnectionClosedError,
-    http.HTTPError: EndpointConnectionError,
-}
 
 
 def quick_session() -> boto3.Session:
@@ -75,12 +60,18 @@ class _QuickCalls(BaseClient):
     credentials: Credentials | None
 
     @cached_property
-    def _pool(self) -> urllib3.HTTPConnectionPool:
+    def _connections(self) -> Connections:
         config: Any = self.meta.config  # its attributes are made at run time
-        url = self.meta.endpoint_url
-        trust = {"ca_certs": get_cert_path(True)} if url.startswith("https:") else {}
-        limits = urllib3.Timeout(connect=config.connect_timeout, read=config.read_timeout)
-        return urllib3.connection_from_url(url, maxsize=config.max_pool_connections, timeout=limits, **trust)
+        trusted: Any = get_cert_path(True)
+        return Connections(self.meta.endpoint_url, config.connect_timeout, config.read_timeout, trusted)
+
+    @cached_property
+    def _fixed_headers(self) -> dict[str, str]:
+        service = self.meta.service_model
+        return {
+            "host": urlsplit(self.meta.endpoint_url).netloc,
+            "content-type": f"application/x-amz-json-{service.metadata['jsonVersion']}",
+        }
 
     def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:
         if operation_name not in QUICK:
@@ -98,32 +89,25 @@ class _QuickCalls(BaseClient):
         return self._try(operation_name, body)
 
     def _try(self, operation: str, body: bytes) -> dict[str, Any]:
-        request = self._signed(operation, body)
+        headers = self._signed(operation, body)
+        listening: Any = headers  # nobody who listens needs more of botocore's headers than a dictionary has
+        request = AWSPreparedRequest("POST", self.meta.endpoint_url, listening, body, stream_output=False)
         self.meta.events.emit(f"before-send.{self.meta.service_model.service_name}.{operation}", request=request)
-        try:
-            answer = self._pool.urlopen("POST", "/", body=body, headers=dict(request.headers.items()), retries=False)
-        except http.HTTPError as error:
-            trouble = next(ours for theirs, ours in _TROUBLE.items() if isinstance(error, theirs))
-            raise trouble(endpoint_url=self.meta.endpoint_url, error=error) from error
-        metadata = {"HTTPStatusCode": answer.status, "HTTPHeaders": dict(answer.headers)}
+        answer = self._connections.post(headers, body)
+        metadata = {"HTTPStatusCode": answer.status, "HTTPHeaders": answer.headers}
         if answer.status == 200:
-            return {**json.loads(answer.data), "ResponseMetadata": metadata}
-        raise self._error(operation, answer.data, metadata)
+            return {**json.loads(answer.body), "ResponseMetadata": metadata}
+        raise self._error(operation, answer.body, metadata)
 
-    def _signed(self, operation: str, body: bytes) -> AWSRequest:
+    def _signed(self, operation: str, body: bytes) -> dict[str, str]:
         if self.credentials is None:
             raise NoCredentialsError
         config: Any = self.meta.config
         model = self.meta.service_model
-        headers = {
-            "Content-Type": f"application/x-amz-json-{model.metadata['jsonVersion']}",
-            "User-Agent": config.user_agent,
-            "X-Amz-Target": f"{model.metadata['targetPrefix']}.{operation}",
-        }
-        request = AWSRequest("POST", f"{self.meta.endpoint_url}/", headers=headers, data=body)
+        headers = self._fixed_headers | {"x-amz-target": f"{model.metadata['targetPrefix']}.{operation}"}
         credentials = self.credentials.get_frozen_credentials()
-        SigV4Auth(credentials, model.signing_name, self.meta.region_name).add_auth(request)
-        return request
+        signed = sign(headers, body, credentials, self.meta.region_name, model.signing_name, time.time())
+        return signed | {"user-agent": config.user_agent}
 
     def _error(self, operation: str, body: bytes, metadata: dict[str, Any]) -> ClientError:
         try:

@@ -48,8 +48,8 @@ def test_credentials_of_a_session_are_signed_with(monkeypatch: pytest.MonkeyPatc
     client.meta.events.register("before-send", lambda request, **_: sent.append(dict(request.headers.items())))
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.get_item(TableName="not-there", Key=KEY)
-    assert sent[0]["X-Amz-Security-Token"] == "a-session"
-    assert "x-amz-security-token" in sent[0]["Authorization"]
+    assert sent[0]["x-amz-security-token"] == "a-session"
+    assert "x-amz-security-token" in sent[0]["authorization"]
 
 
 @pytest.mark.usefixtures("aws")
