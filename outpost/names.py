@@ -34,6 +34,8 @@ class Env(StrEnum):
     FORGE_URL = "OUTPOST_FORGE_URL"
     """The forge's API, for pull requests; not set where promotions only push."""
     FORGE_TOKEN_SECRET = "OUTPOST_FORGE_TOKEN_SECRET"  # noqa: S105 - the name of a variable that holds an ARN
+    FORGE_APP_ID = "OUTPOST_FORGE_APP_ID"
+    FORGE_APP_KEY_SECRET = "OUTPOST_FORGE_APP_KEY_SECRET"  # noqa: S105 - the name of a variable that holds an ARN
     GIT_ALLOWED_HOSTS = "OUTPOST_GIT_ALLOWED_HOSTS"
     """Comma-separated host names that an https repository URL may name."""
     API_HOSTS = "OUTPOST_API_HOSTS"

@@ -40,9 +40,16 @@ def _sections() -> Iterator[tuple[str, str, list[str]]]:
     plain = {name: field for name, field in top.items() if name not in nested}
     yield "The environment", "At the top of the file.", [_row(name, field) for name, field in plain.items()]
     for name, model in nested.items():
-        heading = f"`[{name}.<agent>]`" if get_origin(top[name].annotation) is dict else f"`[{name}]`"
-        rows = [_row(key, field) for key, field in model.model_fields.items()]
-        yield heading, (model.__doc__ or "").strip(), rows
+        yield from _tables(f"{name}.<agent>" if get_origin(top[name].annotation) is dict else name, model)
+
+
+def _tables(name: str, model: type[BaseModel]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield a table, then those inside it."""
+    yield f"`[{name}]`", (model.__doc__ or "").strip(), [_row(key, field) for key, field in model.model_fields.items()]
+    for key, field in model.model_fields.items():
+        inner = _model(field.annotation)
+        if inner is not None and _kind(field.annotation) == "table":
+            yield from _tables(f"{name}.{key}", inner)
 
 
 def _row(name: str, field: FieldInfo) -> str:

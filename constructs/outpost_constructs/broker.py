@@ -64,15 +64,24 @@ class Broker(Construct):
             actions=["secretsmanager:GetSecretValue"],
             resource_arns=[tenant_secrets],
         )
-        if token := config.git.token_secret:
-            self.function.add_environment(Env.FORGE_TOKEN_SECRET, token)
-            iam.Grant.add_to_principal(
-                grantee=self.attempt_role, actions=["secretsmanager:GetSecretValue"], resource_arns=[token]
-            )
+        self._forge(config)
         acknowledge_wildcard(
             self.attempt_role,
             tenant_secrets,
             NAMED_AT_RUN_TIME,
+        )
+
+    def _forge(self, config: EnvironmentConfig) -> None:
+        """Only the function reads what tokens of the forge are made with: attempts ask it for one."""
+        app = config.git.app
+        secret = app.key_secret if app else config.git.token_secret
+        if secret is None:
+            return
+        self.function.add_environment(Env.FORGE_APP_KEY_SECRET if app else Env.FORGE_TOKEN_SECRET, secret)
+        if app:
+            self.function.add_environment(Env.FORGE_APP_ID, app.id)
+        iam.Grant.add_to_principal(
+            grantee=self.function, actions=["secretsmanager:GetSecretValue"], resource_arns=[secret]
         )
 
     def _tenant_secrets(self, config: EnvironmentConfig) -> str:

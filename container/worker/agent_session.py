@@ -33,9 +33,9 @@ class AgentSession:
         settings: Settings,
         workspace: Workspace,
         store: AttemptStore,
-        on_key: Callable[[str, str], None],
+        on_key: Callable[[Mapping[str, str]], None],
     ) -> None:
-        """`on_key` is told the name and value of a key that was read again, before it is used."""
+        """`on_key` is told a name and the value of a key that was read again, before it is used."""
         self._assignment = assignment
         self._settings = settings
         self._workspace = workspace
@@ -134,7 +134,7 @@ class AgentSession:
         except SecretError as error:
             _log.warning("the key could not be read again", error=str(error))
             return before
-        self._on_key(name, key)
+        self._on_key({f"{name} (rotated)": key})
         return key
 
     def _lay_out(self, files: Mapping[str, str]) -> None:

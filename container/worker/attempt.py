@@ -21,7 +21,6 @@ from outpost.domain.ids import now
 from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.scrubber import Scrubber
-from outpost.domain.usage import compute_seconds
 from worker.adapters.base import Said
 from worker.agent_process import AgentEnd, StartError
 from worker.agent_session import AgentSession
@@ -38,6 +37,7 @@ from worker.outcome import Outcome, cancelled, failed, judge, with_the_agents_wo
 from worker.settings import Identity, Settings
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import AttemptStore, SecretError, TooLargeError, UploadError
+from worker.usage import usage_of
 from worker.workspace import CloneError, Workspace
 
 EXIT_DONE = 0
@@ -73,13 +73,14 @@ class Attempt:
         self._workspace = Workspace(settings, isolation)
         self._archive = Archive(settings.workspaces, assignment) if assignment.spec.workspace_id else None
         self._log = RunLog(self._store, self._workspace.private / "output.log")
-        self._known = {"attempt-credentials": assignment.credentials.secret_access_key}
+        self._known: dict[str, str] = {}
+        self._learn({"attempt-credentials": assignment.credentials.secret_access_key})
         self._secrets: Mapping[str, str] = {}
         self._started_at: datetime | None = None
         self._end: AgentEnd | None = None
         self._patch: Patch | None = None
         self._context: Context | None = None
-        self._agent = AgentSession(assignment, settings, self._workspace, self._store, self._learn_key)
+        self._agent = AgentSession(assignment, settings, self._workspace, self._store, self._learn)
 
     def run(self) -> int:
         """Do it all, and return the worker's exit code."""
@@ -124,14 +125,13 @@ class Attempt:
     def _prepare(self) -> None:
         spec = self._assignment.spec
         self._secrets = self._store.read_secrets(self._assignment.secrets)
-        self._known |= self._secrets
-        self._log.know_secrets(self._known)
+        self._learn(self._secrets)
         if self._archive is not None and self._archive.restore(self._workspace):
             self._tell("unpacked the workspace as its last run left it")
             self._workspace.resume(self._assignment.task)
         else:
             self._tell(f"cloning {spec.repo}" if spec.repo else "preparing an empty repository")
-            self._workspace.prepare(spec, self._assignment.task, self._stop)
+            self._workspace.prepare(spec, self._assignment.task, self._stop, self._forge_token)
         self._context = lay_out_context(self._workspace, self._store, self._assignment, Scrubber(self._known))
         record = self._context.record
         if record.notes:
@@ -160,10 +160,21 @@ class Attempt:
         if said.progress:
             self._lease.progress = next((line for line in lines if line.strip()), None)
 
-    def _learn_key(self, name: str, key: str) -> None:
-        """Keep a key that was read again out of everything as well."""
-        self._known |= {f"{name} (rotated)": key}
+    def _learn(self, secrets: Mapping[str, str]) -> None:
+        """Keep these out of everything that is written from now on."""
+        self._known |= secrets
         self._log.know_secrets(self._known)
+
+    def _forge_token(self) -> str | None:
+        """Return a token for one call of git. Raises `SecretError`, `Stopped`."""
+        if not self._assignment.forge:
+            return None
+        try:
+            token = self._lease.forge_token()
+        except BrokerError as error:
+            raise SecretError(f"there is no token of the forge ({error})") from error
+        self._learn({"forge-token": token} if token else {})
+        return token
 
     def _leave_results(self, outcome: Outcome) -> Outcome:
         """Store patch, log and summary, in this order. Raises `Stopped` after the checkpoint of a terminated run."""
@@ -261,19 +272,9 @@ class Attempt:
     @cached_property
     def _usage(self) -> Usage:
         """What it took so far: asked once, for summary and report alike."""
-        meter, identity = self._agent.meter, self._identity
-        vcpu, gigabytes = compute_seconds(identity.vcpu, identity.memory_mib, time.monotonic() - self._claimed)
-        return Usage(
-            duration_seconds=self._end.duration_seconds if self._end else 0,
-            input_tokens=meter.tokens.input,
-            cached_input_tokens=meter.tokens.cached,
-            output_tokens=meter.tokens.output,
-            model_calls=meter.calls,
-            model_cost_usd=meter.cost,
-            vcpu_seconds=vcpu,
-            gb_seconds=gigabytes,
-            capacity=self._settings.capacity,
-        )
+        ran = self._end.duration_seconds if self._end else 0
+        held = time.monotonic() - self._claimed
+        return usage_of(self._agent.meter, self._identity, ran, held, self._settings.capacity)
 
     def _report(self, outcome: Outcome) -> None:
         clean = Scrubber(self._known).text(outcome.reason.message)

@@ -11,6 +11,8 @@ from outpost.domain.protocol import (
     ClaimAnswer,
     ClaimRequest,
     EndedRequest,
+    ForgeTokenAnswer,
+    ForgeTokenRequest,
     LeaseAnswer,
     RenewRequest,
     ReportRequest,
@@ -45,6 +47,10 @@ class Broker:
     def show_lease(self, request: LeaseRequest) -> LeaseAnswer:
         """Tell what happened under a lease. Raises `BrokerError`."""
         return LeaseAnswer.model_validate_json(self._ask(request))
+
+    def forge_token(self, request: ForgeTokenRequest) -> ForgeTokenAnswer:
+        """Ask for a token of the forge. Raises `BrokerError`."""
+        return ForgeTokenAnswer.model_validate_json(self._ask(request))
 
     def _ask(self, request: BaseModel) -> bytes:
         pause = _FIRST_PAUSE

@@ -1,5 +1,6 @@
 """How git is called: nothing of the machine's or the user's configuration counts, and no hook or helper runs."""
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,6 +44,23 @@ def git_environment(path: str, **variables: str | Path) -> Mapping[str, str]:
         "GIT_LFS_SKIP_SMUDGE": "1",
         "GIT_OPTIONAL_LOCKS": "0",
         **{name: str(value) for name, value in variables.items()},
+    }
+
+
+def authorization(base_url: str, token: str | None) -> Mapping[str, str]:
+    """Return the forge's token as configuration in git's environment, for URLs below `base_url` only.
+
+    There no file, argument or URL holds it. A redirect is refused: git would take the header along to another host.
+    """
+    if token is None:
+        return {}
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return {
+        "GIT_CONFIG_COUNT": "2",
+        "GIT_CONFIG_KEY_0": f"http.{base_url.rstrip('/')}/.extraHeader",
+        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
+        "GIT_CONFIG_KEY_1": "http.followRedirects",
+        "GIT_CONFIG_VALUE_1": "false",
     }
 
 

@@ -14,6 +14,7 @@ from outpost.domain.protocol import (
     Assignment,
     Credentials,
     EndedRequest,
+    ForgeTokenRequest,
     RenewRequest,
     ReportRequest,
     SavedRequest,
@@ -80,6 +81,14 @@ class Lease:
         """The workspace was written back. Raises `Stopped` when the lease is lost, `BrokerError`."""
         self._show(SavedRequest(dispatch_id=self._dispatch_id, lease=self._lease, size_bytes=size_bytes))
         self.check()
+
+    def forge_token(self) -> str | None:
+        """Return a token for one call of git, if there is one. Raises `Stopped`, `BrokerError`."""
+        answer = self._broker.forge_token(ForgeTokenRequest(dispatch_id=self._dispatch_id, lease=self._lease))
+        if not answer.live:
+            self._stop.request(Cause.LOST)
+        self._stop.check()
+        return answer.token
 
     def report(
         self, outcome: Status, reason: Reason, exit_code: int | None, usage: Usage, log_tail: str | None

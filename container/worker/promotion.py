@@ -4,11 +4,11 @@ from outpost.domain.artifacts import Summary, promoted_patch
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import now
 from outpost.domain.promotion import Promotion, Publication
-from outpost.domain.protocol import FORGE_TOKEN
 from outpost.domain.reasons import Reason, ReasonCode
-from outpost.domain.repository import clone_url
+from outpost.domain.repository import clone_url, forge_repository
+from outpost.store.forge import ForgeError
 from worker.attempt import Attempt
-from worker.forge import Forge, ForgeError, PullRequest, repository_of
+from worker.forge import PullRequest, open_pull_request
 from worker.outcome import Outcome, cancelled, failed
 from worker.publish import Publisher, PublishError
 from worker.stop import Cause, Stopped
@@ -51,32 +51,30 @@ class PromotionAttempt(Attempt):
         return Outcome(Status.SUCCESS, Reason.of(ReasonCode.COMPLETED, message), 0)
 
     def _fetch(self) -> None:
-        self._secrets = self._store.read_secrets(self._assignment.secrets)
-        self._known |= self._secrets
-        self._log.know_secrets(self._known)
         self._tell(f"cloning {self._assignment.spec.repo}")
-        self._workspace.clone(self._assignment.spec, self._stop)
+        self._workspace.clone(self._assignment.spec, self._stop, self._forge_token())
 
     def _publish(self, promotion: Promotion) -> str:
         """Commit, push and propose. Returns what was done; raises the errors of each step, and `Stopped`."""
         words = Publication.model_validate_json(self._assignment.task)
-        repo, token = self._assignment.spec.repo or "", self._secrets.get(FORGE_TOKEN)
+        repo = self._assignment.spec.repo or ""
         patch = self._workspace.private / "promoted.patch"
         self._store.get_file(promoted_patch(self._assignment.tenant_id, promotion), patch)
         publisher = Publisher(self._workspace, self._settings)
         self._workspace.commit_before = promotion.base_commit
         self._commit = publisher.commit(promotion, words, patch)
-        self._stop.check()
+        token = self._forge_token()
         publisher.push(self._commit, promotion.branch, clone_url(repo, self._settings.git_base_url), token)
         done = f"Pushed {self._commit} to {promotion.branch}."
         self._tell(done)
         if not promotion.create_pr:
             return done
-        if self._settings.forge_url is None or token is None:
-            raise ForgeError("no forge is configured here")
+        forge, name = self._settings.forge_url, forge_repository(repo, self._settings.git_base_url)
+        if forge is None or token is None or name is None:
+            raise ForgeError("no forge is configured for this repository")
         base = self._assignment.spec.branch or publisher.default_branch()
-        forge = Forge(self._settings.forge_url, token, repository_of(repo))
-        self._pull_request = forge.open(PullRequest(promotion.branch, base, words.pr_title, words.pr_body))
+        wanted = PullRequest(promotion.branch, base, words.pr_title, words.pr_body)
+        self._pull_request = open_pull_request(forge, token, name, wanted)
         self._tell(f"pull request {self._pull_request}")
         return f"{done} Pull request: {self._pull_request}"
 

@@ -3,13 +3,12 @@
 The patch is applied to an index of this one call; hooks, filters and diff drivers have nothing to act on.
 """
 
-import base64
 import subprocess
 from pathlib import Path
 
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import ReasonCode
-from worker.git import allowed_protocols, git
+from worker.git import allowed_protocols, authorization, git
 from worker.settings import Settings
 from worker.workspace import Workspace, last_line
 
@@ -58,23 +57,11 @@ class Publisher:
         """Make `branch` the commit, unless that would lose others'. Raises `PublishError`."""
         self._run(
             ReasonCode.PUSH_FAILED,
-            *("-c", "http.followRedirects=false", "push", "--porcelain", "--quiet", "--no-verify"),
+            *("push", "--porcelain", "--quiet", "--no-verify"),
             *("--", url, f"{commit}:refs/heads/{branch}"),
             GIT_ALLOW_PROTOCOL=allowed_protocols(self._settings.git_base_url),
-            **self._credentials(url, token),
+            **authorization(self._settings.git_base_url, token),
         )
-
-    def _credentials(self, url: str, token: str | None) -> dict[str, str]:
-        """Return the token as configuration in git's environment, for the forge's own URLs only."""
-        base = self._settings.git_base_url.rstrip("/")
-        if token is None or not url.startswith(f"{base}/"):
-            return {}
-        basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        return {
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": f"http.{base}/.extraHeader",
-            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
-        }
 
     def _run(self, code: ReasonCode, *arguments: str, text: str = "", **variables: str) -> str:
         try:

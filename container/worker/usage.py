@@ -3,10 +3,12 @@
 import json
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from outpost.domain.dispatch import Usage
 from outpost.domain.pricing import cost
-from outpost.domain.usage import Tokens, tokens_of
+from outpost.domain.usage import Tokens, compute_seconds, tokens_of
+from worker.settings import Identity
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """Of an answer, or an event in a stream, that is searched for its count; a larger one is passed on uncounted."""
@@ -50,6 +52,24 @@ class Meter:
         """US dollars so far; None when a model without a price was used."""
         with self._lock:
             return cost(self._used)
+
+
+def usage_of(
+    meter: Meter, identity: Identity, ran: float, held: float, capacity: Literal["spot", "on-demand"] | None
+) -> Usage:
+    """Return what a dispatch took: its agent `ran`, and its worker was `held`, for so many seconds."""
+    vcpu, gigabytes = compute_seconds(identity.vcpu, identity.memory_mib, held)
+    return Usage(
+        duration_seconds=ran,
+        input_tokens=meter.tokens.input,
+        cached_input_tokens=meter.tokens.cached,
+        output_tokens=meter.tokens.output,
+        model_calls=meter.calls,
+        model_cost_usd=meter.cost,
+        vcpu_seconds=vcpu,
+        gb_seconds=gigabytes,
+        capacity=capacity,
+    )
 
 
 class UsageReader:

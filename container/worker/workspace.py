@@ -13,12 +13,12 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from outpost.domain.dispatch import Spec
 from outpost.domain.repository import check_branch, check_repo, clone_url
-from worker.git import RAW_CONTENT, allowed_protocols, git, git_environment
+from worker.git import RAW_CONTENT, allowed_protocols, authorization, git, git_environment
 from worker.isolation import Isolation, feed_as_agent, run_as_agent, stream_as_agent
 from worker.lines import printable
 from worker.settings import Settings
@@ -85,13 +85,13 @@ class Workspace:
         self._lay_out_task(task)
         self.commit_before = self._head()
 
-    def prepare(self, spec: Spec, task: str, stop: StopSignal) -> None:
-        """Lay out repository and task. Raises `CloneError`, `Stopped`."""
+    def prepare(self, spec: Spec, task: str, stop: StopSignal, token: Callable[[], str | None]) -> None:
+        """Lay out repository and task; `token` gives the forge's, if any. Raises `CloneError`, `Stopped`."""
         self._lay_out_task(task)
         if spec.repo is None or spec.workspace_init_mode == "none":
             self._git_here("init", "--quiet", "--template=", "--initial-branch=main", str(self.git_dir.parent))
         else:
-            self.clone(spec, stop)
+            self.clone(spec, stop, token())
         (self.git_dir / "info").mkdir(exist_ok=True)
         (self.git_dir / "info" / "attributes").write_text(RAW_CONTENT)
         self.commit_before = self._head()
@@ -100,7 +100,7 @@ class Workspace:
         except subprocess.CalledProcessError as error:
             raise CloneError(last_line(error.stderr)) from error
 
-    def clone(self, spec: Spec, stop: StopSignal) -> None:
+    def clone(self, spec: Spec, stop: StopSignal, token: str | None) -> None:
         """Bring the repository here, without any file of it. Raises `CloneError`, `Stopped`."""
         arguments = ["clone", "--quiet", "--no-checkout", "--no-recurse-submodules", "--template="]
         try:
@@ -116,7 +116,10 @@ class Workspace:
         with errors.open("wb") as stream:
             process = subprocess.Popen(
                 git(*arguments, "--", url, str(self.git_dir.parent)),
-                env=self.environment(GIT_ALLOW_PROTOCOL=allowed_protocols(self._settings.git_base_url)),
+                env=self.environment(
+                    GIT_ALLOW_PROTOCOL=allowed_protocols(self._settings.git_base_url),
+                    **authorization(self._settings.git_base_url, token),
+                ),
                 cwd=self.root,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -4,16 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from broker.forge import Forge
 from outpost.domain.agents import CATALOGUE, Agent, AgentSettings
 from outpost.domain.artifacts import attempt_prefix
 from outpost.domain.dispatch import Dispatch, Lease, Status
 from outpost.domain.lifecycle import Event, Finish, Progress, Report, Start, TransitionError
 from outpost.domain.protocol import (
-    FORGE_TOKEN,
     Assignment,
     ClaimAnswer,
     ClaimRequest,
     EndedRequest,
+    ForgeTokenAnswer,
+    ForgeTokenRequest,
     LeaseAnswer,
     RenewRequest,
     ReportRequest,
@@ -59,33 +61,21 @@ class Broker:
     launches: Launches
     agents: Mapping[Agent, AgentSettings]
     now: Callable[[], datetime]
-    forge_token_secret: str | None = None
-    """ARN of the secret that promotions push with."""
+    forge: Forge | None = None
 
-    def answer(self, request: Request) -> ClaimAnswer | LeaseAnswer:
+    def answer(self, request: Request) -> ClaimAnswer | LeaseAnswer | ForgeTokenAnswer:
         """Answer one request. A lease that is no longer live is an answer, not an error."""
         match request:
             case ClaimRequest():
                 return self._claim(request)
             case RenewRequest():
                 return self._renew(request)
-            case StartedRequest():
-                return self._advance(request, Start(request.lease, self.now()), Status.RUNNING)
-            case EndedRequest():
-                return self._advance(request, Finish(request.lease, request.exit_code, self.now()), Status.COMPLETING)
             case SavedRequest():
                 return self._saved(request)
-            case ReportRequest():
-                report = Report(
-                    request.lease,
-                    request.outcome,
-                    request.reason,
-                    self.now(),
-                    request.exit_code,
-                    request.usage,
-                    request.log_tail,
-                )
-                return self._advance(request, report, request.outcome)
+            case ForgeTokenRequest():
+                return self._forge_token(request)
+            case StartedRequest() | EndedRequest() | ReportRequest():
+                return self._advance(request)
 
     def _claim(self, request: ClaimRequest) -> ClaimAnswer:
         try:
@@ -157,12 +147,13 @@ class Broker:
                 self.agents[row.spec.agent].no_progress_seconds or CATALOGUE[row.spec.agent].no_progress_seconds
             ),
             workspace_room=self._room(row),
+            forge=self.forge is not None and self.forge.serves(row.spec),
             credentials=self.credentials.mint(row, _arns(secrets)),
         )
 
     def _secrets(self, row: Dispatch) -> dict[str, str]:
         if row.spec.promotes:
-            return {FORGE_TOKEN: self.forge_token_secret} if self.forge_token_secret else {}
+            return {}
         arn = self.agents[row.spec.agent].provider_secret_arn
         given = {CATALOGUE[row.spec.agent].token_variables[0]: arn} if arn else {}
         known = self.tenants.secrets(row.tenant_id) if row.spec.additional_secrets else {}
@@ -195,15 +186,20 @@ class Broker:
             return LeaseAnswer(live=False)
         return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None)
 
+    def _forge_token(self, request: ForgeTokenRequest) -> ForgeTokenAnswer:
+        row = self.dispatches.get(request.dispatch_id)
+        if row is None or row.lease != request.lease:
+            return ForgeTokenAnswer(live=False)
+        return ForgeTokenAnswer(live=True, token=self.forge.token(row.spec) if self.forge else None)
+
     def _room(self, row: Dispatch) -> int | None:
         tenant = self.tenants.get(row.tenant_id) if row.spec.workspace_id else None
         if tenant is None or row.spec.workspace_id is None:
             return None
         return room(self.workspaces.all(row.tenant_id), QUOTAS[tenant.tier], row.spec.workspace_id)
 
-    def _advance(
-        self, request: StartedRequest | EndedRequest | ReportRequest, event: Event, goal: Status
-    ) -> LeaseAnswer:
+    def _advance(self, request: StartedRequest | EndedRequest | ReportRequest) -> LeaseAnswer:
+        event, goal = _step(request, self.now())
         try:
             row = self.dispatches.change(request.dispatch_id, event)
         except TransitionError:
@@ -213,6 +209,17 @@ class Broker:
                 return LeaseAnswer(live=False)
             row = found
         return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None)
+
+
+def _step(request: StartedRequest | EndedRequest | ReportRequest, at: datetime) -> tuple[Event, Status]:
+    """Return what a request does to the row, and the state that this leads to."""
+    match request:
+        case StartedRequest(lease=lease):
+            return Start(lease, at), Status.RUNNING
+        case EndedRequest(lease=lease, exit_code=exit_code):
+            return Finish(lease, exit_code, at), Status.COMPLETING
+        case ReportRequest(lease=lease, outcome=outcome, reason=reason, exit_code=exit_code):
+            return Report(lease, outcome, reason, at, exit_code, request.usage, request.log_tail), outcome
 
 
 def _arns(secrets: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,5 @@
 """The broker's Lambda: invoked synchronously by workers (`outpost.domain.protocol`)."""
 
-import os
 from functools import cache
 from typing import Any
 
@@ -8,9 +7,9 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from broker.broker import Broker
+from broker.forge import Forge
 from outpost.domain.ids import now
-from outpost.domain.protocol import REQUEST, ClaimAnswer, LeaseAnswer
-from outpost.names import Env
+from outpost.domain.protocol import REQUEST, ClaimAnswer, ForgeTokenAnswer, LeaseAnswer
 from outpost.store.artifacts import Artifacts
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
@@ -38,7 +37,7 @@ def _broker() -> Broker:
         launches=Launches(database),
         agents=agents_from_environment(),
         now=now,
-        forge_token_secret=os.environ.get(Env.FORGE_TOKEN_SECRET) or None,
+        forge=Forge.from_environment(),
     )
 
 
@@ -52,11 +51,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return answer.model_dump(mode="json")
 
 
-def _kind(answer: ClaimAnswer | LeaseAnswer) -> str:
+def _kind(answer: ClaimAnswer | LeaseAnswer | ForgeTokenAnswer) -> str:
     match answer:
         case ClaimAnswer(assignment=None, retire=retire):
             return "retire" if retire else "wait"
         case ClaimAnswer(assignment=assignment):
             return f"assigned {assignment.dispatch_id}" if assignment else "wait"
+        case ForgeTokenAnswer(live=live, token=token):
+            return ("token" if token else "no token") if live else "stale"
         case LeaseAnswer(live=live, cancel=cancel):
             return ("cancel" if cancel else "live") if live else "stale"

@@ -35,9 +35,18 @@ def broken_invariants(config: EnvironmentConfig) -> list[Problem]:
 
 
 def _forge_problems(config: EnvironmentConfig) -> list[Problem]:
-    if config.git.forge_url is None or config.git.token_secret is not None:
-        return []
-    return [Problem("git.token_secret", None, "the ARN of the forge's token", "add it, or remove git.forge_url")]
+    git = config.git
+    problems = []
+    if git.forge_url is not None and git.app is None and git.token_secret is None:
+        remedy = "add it or git.app, or remove git.forge_url"
+        problems.append(Problem("git.token_secret", None, "the ARN of the forge's token", remedy))
+    if git.app is not None and git.token_secret is not None:
+        remedy = "remove one of the two"
+        problems.append(Problem("git.token_secret", git.token_secret, "nothing beside git.app", remedy))
+    if git.app is not None and git.forge_url is None:
+        remedy = "add it, e.g. https://api.github.com"
+        problems.append(Problem("git.forge_url", None, "the URL of the app's API", remedy))
+    return problems
 
 
 def _zone_problems(config: EnvironmentConfig) -> list[Problem]:

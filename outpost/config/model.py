@@ -9,6 +9,7 @@ from outpost.domain.agents import Agent, Alias, WarmWindow
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653]
 """The retentions that CloudWatch Logs offers."""
+_SECRET_ARN = r"^arn:aws:secretsmanager:[a-z0-9-]+:\d{12}:secret:[^\s*?]+$"  # noqa: S105 - a pattern
 _PRIVATE = tuple(
     IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8")
 )
@@ -127,6 +128,13 @@ class RetentionConfig(_Section):
     )
 
 
+class ForgeAppConfig(_Section):
+    """A GitHub app: installed where dispatches may read and promotions may write."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9.]{1,64}$", description="the app's id or client id, in quotes")
+    key_secret: str = Field(pattern=_SECRET_ARN, description="ARN of a secret whose text is the app's private key, PEM")
+
+
 class GitConfig(_Section):
     """Where repositories come from."""
 
@@ -137,12 +145,15 @@ class GitConfig(_Section):
     forge_url: str | None = Field(
         default=None,
         pattern=r"^https://[^\s?#]+$",
-        description="the forge's API, for pull requests, e.g. https://api.github.com; needs token_secret",
+        description="the forge's API, e.g. https://api.github.com; needs app or token_secret",
+    )
+    app: ForgeAppConfig | None = Field(
+        default=None, description="the forge's app, whose tokens reach one repository for one hour; needs forge_url"
     )
     token_secret: str | None = Field(
         default=None,
-        pattern=r"^arn:aws:secretsmanager:[a-z0-9-]+:\d{12}:secret:[^\s*?]+$",
-        description="ARN of a secret whose text is the forge's token: promotions push with it, agents never see it",
+        pattern=_SECRET_ARN,
+        description="in place of an app: ARN of a secret whose text is a token that clones and pushes below base_url",
     )
 
 

@@ -12,8 +12,6 @@ from outpost.domain.dispatch import LOG_TAIL_BYTES, Lease, Spec, Status, Usage
 from outpost.domain.reasons import Reason
 
 VERSION = 1
-FORGE_TOKEN = "FORGE_TOKEN"  # noqa: S105 - the name of a secret in an assignment
-"""The secret that a promotion pushes with. It is the harness's: no agent runs where it is handed out."""
 
 
 class _Message(BaseModel):
@@ -73,6 +71,14 @@ class SavedRequest(_Request):
     size_bytes: int = Field(ge=0)
 
 
+class ForgeTokenRequest(_Request):
+    """A call of git follows that needs the forge's token. Which repository and which rights, the dispatch says."""
+
+    op: Literal["forge_token"] = "forge_token"
+    dispatch_id: str
+    lease: Lease
+
+
 class ReportRequest(_Request):
     """The attempt's outcome; everything it left is uploaded."""
 
@@ -88,7 +94,7 @@ class ReportRequest(_Request):
 
 
 Request = Annotated[
-    ClaimRequest | StartedRequest | RenewRequest | EndedRequest | SavedRequest | ReportRequest,
+    ClaimRequest | StartedRequest | RenewRequest | EndedRequest | SavedRequest | ForgeTokenRequest | ReportRequest,
     Field(discriminator="op"),
 ]
 REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
@@ -123,6 +129,8 @@ class Assignment(_Message):
     """How long the agent may print nothing; None: as long as it likes."""
     workspace_room: int | None = None
     """Bytes that the persistent workspace's archive may take; None without one."""
+    forge: bool = False
+    """Whether git asks for a token of the forge before it reaches for the repository."""
     credentials: Credentials
 
 
@@ -139,3 +147,11 @@ class LeaseAnswer(_Message):
     live: bool
     cancel: bool = False
     credentials: Credentials | None = None
+
+
+class ForgeTokenAnswer(_Message):
+    """A token for one call of git. Not live: stop, and write nothing more."""
+
+    live: bool
+    token: str | None = Field(default=None, repr=False)
+    """None where the platform has no right of its own: what is public can be read without."""

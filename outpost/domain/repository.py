@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 MAX_REPO_LENGTH = 500
 MAX_BRANCH_LENGTH = 255
@@ -73,6 +73,19 @@ def _broken_rule(branch: str) -> str | None:
     if any(not part or part.startswith(".") or part.endswith(".lock") for part in parts):
         return "has a part that is empty, begins with a dot or ends with '.lock'"
     return None
+
+
+def forge_repository(repo: str, base_url: str) -> str | None:
+    """Return `owner/name` of a repository that lies below the platform's base URL; None for any other."""
+    url, base = urlsplit(clone_url(repo, base_url)), urlsplit(f"{base_url.rstrip('/')}/")
+    if _origin(url) != _origin(base) or not url.path.startswith(base.path):
+        return None
+    path = url.path.removeprefix(base.path).rstrip("/").removesuffix(".git")
+    return path if _OWNER_NAME.fullmatch(path) else None
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.hostname, url.port or {"https": 443}.get(url.scheme)
 
 
 def clone_url(repo: str, base_url: str) -> str:

@@ -13,6 +13,8 @@ import pytest
 from outpost import bundle
 from outpost.bundle import BundleError, build_functions
 
+AARCH64 = (183).to_bytes(2, "little")
+"""The machine in the header of an ELF file."""
 HOST = (
     "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
     f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -101,10 +103,11 @@ def test_each_function_can_be_imported_with_the_bundle_and_the_runtimes_own_pack
 
 
 def test_compiled_packages_are_those_of_the_target() -> None:
-    libraries = [path.name for path in build_functions("arm64", "3.14").rglob("*.so")]
+    libraries = list(build_functions("arm64", "3.14").rglob("*.so"))
 
     assert libraries
-    assert all("cpython-314-aarch64-linux-gnu" in name for name in libraries)
+    assert {path.read_bytes()[18:20] for path in libraries} == {AARCH64}
+    assert {path.name.partition(".")[2] for path in libraries} == {"cpython-314-aarch64-linux-gnu.so", "abi3.so"}
 
 
 def test_only_what_runs_is_in_the_bundle() -> None:

@@ -12,6 +12,8 @@ from outpost.config import ConfigError, EnvironmentConfig, conflict, load
 from outpost.config.model import IngressConfig, MigrationConfig
 from tests.infra.conftest import ROOT
 
+SECRET = "arn:aws:secretsmanager:us-east-1:111111111111:secret:forge"
+APP = f"{{ id = '1', key_secret = '{SECRET}' }}"
 DEV = (ROOT / "config" / "dev.toml").read_text()
 
 
@@ -54,6 +56,14 @@ def edited(folder: Path, *edits: tuple[str, str]) -> Path:
         ("audit_days = 365", "audit_days = 365\nlock_days = 30", ["retention.lock_days is 30", 'removal = "retain"']),
         ("audit_days = 365", "audit_days = 365\nlock_days = 400", ["retention.lock_days is 400", "0 to 365"]),
         ("spot_share = 100", "spot_share = 101", ["agents.shell.spot_share is 101", "percent of launches"]),
+        ("[git]", "[git]\nforge_url = 'https://a.example'", ["git.token_secret is missing", "add it or git.app"]),
+        ("[git]", f"[git]\napp = {APP}", ["git.forge_url is missing", "https://api.github.com"]),
+        (
+            "[git]",
+            f"[git]\nforge_url = 'https://a.example'\napp = {APP}\ntoken_secret = '{SECRET}'",
+            ["git.token_secret is", "remove one of the two"],
+        ),
+        ("[git]", "[git]\napp = { id = '1', key_secret = 'x' }", ["git.app.key_secret is 'x'", "ARN of a secret"]),
         ("spot_share = 100", "spot = true", ["agents.shell.spot is True", "Remove it or correct its name"]),
     ],
 )

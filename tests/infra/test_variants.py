@@ -176,23 +176,26 @@ def test_the_nat_instance_of_dev_forwards_only_https_of_the_network(assembly: As
     assert [(rule["CidrIp"], rule["FromPort"]) for rule in group["SecurityGroupIngress"]] == [("10.61.0.0/16", 443)]
 
 
-def test_only_an_attempt_may_read_the_forges_token_and_only_the_broker_names_it(assembly: Assembly) -> None:
-    token = load(ROOT / "config" / "prod.toml").git.token_secret
-    readers = {
-        reference["Ref"]
-        for _, policy in assembly.of_type("AWS::IAM::Policy", "prod")
+@pytest.mark.parametrize(("name", "secret"), [("staging", "outpost/forge-token"), ("prod", "outpost/forge-app-key")])
+def test_only_the_broker_reads_what_tokens_of_the_forge_are_made_with(
+    assembly: Assembly, name: str, secret: str
+) -> None:
+    grants = [
+        (reference["Ref"], statement["Action"], statement["Resource"])
+        for _, policy in assembly.of_type("AWS::IAM::Policy", name)
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]
-        if str(token) in json.dumps(statement["Resource"])
+        if secret in json.dumps(statement["Resource"])
         for reference in policy["Properties"]["Roles"]
-    }
+    ]
+    git = load(ROOT / "config" / f"{name}.toml").git
     told = {
-        place for place, function in assembly.of_type("AWS::Lambda::Function", "prod") if str(token) in str(function)
+        re.sub("[0-9A-F]{8}$", "", place.rpartition("/")[2])
+        for kind in ("AWS::Lambda::Function", "AWS::ECS::TaskDefinition")
+        for place, resource in assembly.of_type(kind, name)
+        if secret in json.dumps(resource)
     }
-    tasks = [definition for _, definition in assembly.of_type("AWS::ECS::TaskDefinition", "prod")]
 
-    assert token
-    assert [re.sub("[0-9A-F]{8}$", "", reader) for reader in readers] == ["BrokerAttemptRole"]
-    assert len(told) == 1
-    assert "Broker" in told.pop()
-    assert token not in json.dumps(tasks)
-    assert "OUTPOST_FORGE_URL" in json.dumps(tasks)
+    assert [(re.sub("[0-9A-F]{8}$", "", role), action, arn) for role, action, arn in grants] == [
+        ("BrokerFunctionRole", "secretsmanager:GetSecretValue", git.app.key_secret if git.app else git.token_secret)
+    ]
+    assert told == {"BrokerFunction"}

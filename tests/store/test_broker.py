@@ -6,19 +6,22 @@ from datetime import timedelta
 from typing import Any
 
 import boto3
+import pytest
 
 from broker.broker import LINGER, Broker, retires
+from broker.forge import Forge, OwnToken
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Lease, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Lose
 from outpost.domain.promotion import Promotion
 from outpost.domain.protocol import (
-    FORGE_TOKEN,
     Assignment,
     ClaimAnswer,
     ClaimRequest,
     EndedRequest,
+    ForgeTokenAnswer,
+    ForgeTokenRequest,
     LeaseAnswer,
     RenewRequest,
     ReportRequest,
@@ -222,15 +225,39 @@ def promotion(source_id: str) -> Promotion:
     )
 
 
-def test_the_forges_token_goes_to_promotions_and_to_nothing_that_runs_an_agent(store: Store, broker: Broker) -> None:
-    arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:forge"
-    with_token = replace(broker, forge_token_secret=arn)
-    store.dispatch()
-    assert assigned(with_token).secrets == {}
-    store.dispatch(kind="promote", promotes=promotion(new_id()))
-    assert assigned(with_token).secrets == {FORGE_TOKEN: arn}
-    store.dispatch(kind="promote", promotes=promotion(new_id()))
-    assert assigned(broker).secrets == {}
+@pytest.fixture
+def with_forge(broker: Broker) -> Broker:
+    """The broker of a platform that has a token for https://github.com."""
+    return replace(broker, forge=Forge("https://github.com", OwnToken(lambda: "a-token")))
+
+
+def test_an_assignment_says_whether_git_is_to_ask_for_a_token(store: Store, broker: Broker, with_forge: Broker) -> None:
+    for repo, asks in ((None, False), ("owner/name", True), ("https://gitlab.com/owner/name", False)):
+        store.dispatch(repo=repo)
+        assert assigned(with_forge).forge is asks
+    store.dispatch("globex", repo="owner/name")
+    assert assigned(broker).forge is False
+
+
+def test_a_token_of_the_forge_is_given_for_the_live_attempt_only(store: Store, with_forge: Broker) -> None:
+    row = store.dispatch(repo="owner/name", retryable=True)
+    first = assigned(with_forge, "w1")
+    asked = ForgeTokenRequest(dispatch_id=row.id, lease=first.lease)
+    assert with_forge.answer(asked) == ForgeTokenAnswer(live=True, token="a-token")
+    foreign = asked.model_copy(update={"lease": Lease(worker_id="w2", token=1)})
+    assert with_forge.answer(foreign) == ForgeTokenAnswer(live=False)
+    store.dispatches.change(row.id, Lose(first.lease, Reason.of(ReasonCode.WORKER_LOST, "gone"), now()))
+    assert with_forge.answer(asked) == ForgeTokenAnswer(live=False)
+    second = assigned(with_forge, "w2")
+    assert second.lease.token == 2
+    assert with_forge.answer(asked) == ForgeTokenAnswer(live=False)
+    again = asked.model_copy(update={"lease": second.lease})
+    assert with_forge.answer(again) == ForgeTokenAnswer(live=True, token="a-token")
+
+
+def test_attempts_never_reach_the_secret_that_tokens_are_made_with(store: Store, with_forge: Broker) -> None:
+    store.dispatch(kind="promote", repo="owner/name", promotes=promotion(new_id()))
+    assert assigned(with_forge).secrets == {}
 
 
 def test_a_promotion_may_read_the_one_patch_that_it_publishes(store: Store) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outpost.domain.repository import check_branch, check_repo, clone_url
+from outpost.domain.repository import check_branch, check_repo, clone_url, forge_repository
 
 HOSTS = {"github.com", "git.example.org"}
 
@@ -102,3 +102,21 @@ def test_a_branch_that_is_an_option_or_too_long_is_refused_by_name(branch: str) 
 def test_a_short_name_is_cloned_from_the_base_url_and_a_url_from_itself() -> None:
     assert clone_url("owner/name", "https://github.com/") == "https://github.com/owner/name"
     assert clone_url("https://git.example.org/a/b", "https://github.com") == "https://git.example.org/a/b"
+
+
+@pytest.mark.parametrize(
+    ("repo", "base_url", "name"),
+    [
+        ("owner/name", "https://github.com", "owner/name"),
+        ("owner/name", "https://git.example.org/scm/", "owner/name"),
+        ("https://github.com/owner/name.git", "https://github.com", "owner/name"),
+        ("https://GitHub.com:443/owner/name/", "https://github.com/", "owner/name"),
+        ("https://gitlab.com/owner/name", "https://github.com", None),
+        ("https://github.com.evil.example/owner/name", "https://github.com", None),
+        ("https://github.com/owner/name/more", "https://github.com", None),
+        ("https://git.example.org/scmother/owner/name", "https://git.example.org/scm", None),
+        ("https://git.example.org:8443/owner/name", "https://git.example.org", None),
+    ],
+)
+def test_a_repository_is_the_forges_when_it_lies_below_the_base_url(repo: str, base_url: str, name: str | None) -> None:
+    assert forge_repository(repo, base_url) == name

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,7 +32,6 @@ from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from tests.conftest import CREDENTIALS, table_definition
 from tests.worker.container import engine
-from tests.worker.forge_server import TOKEN
 
 __all__ = ["engine"]  # a fixture
 
@@ -44,7 +43,7 @@ TABLES = {
     Env.WORKERS_TABLE: schema.WORKERS,
     Env.WORKSPACES_TABLE: schema.WORKSPACES,
 }
-BROKER_VARIABLES = (*TABLES, Env.FORGE_TOKEN_SECRET, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.ATTEMPT_ROLE_ARN)
+BROKER_VARIABLES = (*TABLES, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.ATTEMPT_ROLE_ARN)
 
 
 @dataclass(frozen=True)
@@ -227,8 +226,6 @@ def platform(
     bucket = f"artifacts-{suffix}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     secrets = create_provider_keys(suffix)
-    forge_token = boto3.client("secretsmanager").create_secret(Name=f"forge-{suffix}", SecretString=TOKEN)["ARN"]
-    environment.setenv(Env.FORGE_TOKEN_SECRET, forge_token)
     agents = {
         agent: AgentSettings(
             queue_url=queue_url, family=f"outpost-{agent}", provider_secret_arn=secrets.get(agent)
@@ -261,7 +258,7 @@ def platform(
             "ECS_CONTAINER_METADATA_URI_V4": metadata_url,
             Env.AGENT: "shell",
             Env.QUEUE_URL: queue_url,
-            Env.BROKER_FUNCTION: create_broker(f"broker-{suffix}"),
+            Env.BROKER_FUNCTION: create_broker(f"broker-{suffix}", broker_variables()),
             Env.GIT_BASE_URL: git_server.url,
             Env.GIT_ALLOWED_HOSTS: "github.com",
             Env.ISOLATION: "none",
@@ -300,7 +297,12 @@ def create_role(name: str, *actions: str) -> str:
     return arn
 
 
-def create_broker(name: str, variables: Iterable[str] = BROKER_VARIABLES) -> str:
+def broker_variables() -> dict[str, str]:
+    """Return what the broker is told of the platform."""
+    return {variable: os.environ[variable] for variable in BROKER_VARIABLES}
+
+
+def create_broker(name: str, variables: Mapping[str, str]) -> str:
     """Create the real broker function; the emulator's Python has its packages."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
@@ -312,7 +314,7 @@ def create_broker(name: str, variables: Iterable[str] = BROKER_VARIABLES) -> str
         Handler="entry.handler",
         Timeout=30,
         Code={"ZipFile": code.getvalue()},
-        Environment={"Variables": {variable: os.environ[variable] for variable in variables}},
+        Environment={"Variables": dict(variables)},
     )
     return name
 

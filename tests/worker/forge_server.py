@@ -1,4 +1,4 @@
-"""A forge on loopback that behaves like GitHub: git over HTTP, where only the token may push, and pull requests."""
+"""A forge on loopback that behaves like GitHub: git over HTTP, apps with their tokens, and pull requests."""
 
 import base64
 import json
@@ -13,8 +13,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import jwt
+
+from outpost.domain.ids import new_id
+
 TOKEN = "a-forge-token-of-the-platform"
+"""May do everything."""
+APP_ID = "Iv23liOutpost"
+INSTALLATION = 4711
 IDENTITY = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a token of the app reaches, and may do there."""
+
+    repositories: list[str]
+    permissions: dict[str, str]
 
 
 @dataclass
@@ -23,6 +38,18 @@ class ForgeServer:
 
     folder: Path
     port: int = 0
+    private: set[str] = field(default_factory=set)
+    """Repositories that nobody reads without a token; all others are public."""
+    installed: set[str] = field(default_factory=set)
+    """Repositories on which the app is installed."""
+    app_key: str = ""
+    """The app's public key, PEM."""
+    minted: dict[str, Grant] = field(default_factory=dict)
+    """Token of the app -> what it is for."""
+    moved: dict[str, str] = field(default_factory=dict)
+    """Repository -> base URL that it is redirected to."""
+    authorized: list[str] = field(default_factory=list)
+    """The requests of `seen` that came with a header `Authorization`."""
     pulls: list[dict[str, Any]] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     broken: bool = False
@@ -48,6 +75,15 @@ class ForgeServer:
         self.git(name, "commit", "--quiet", "--message", "begin")
         return self.git(name, "rev-parse", "main")
 
+    def may(self, token: str | None, repository: str, permission: str, level: str) -> bool:
+        """Whether the token's bearer may; `write` includes `read`."""
+        if token == TOKEN:
+            return True
+        grant = self.minted.get(token or "")
+        if grant is None or repository not in grant.repositories:
+            return False
+        return grant.permissions.get(permission) in (level, "write")
+
     def git(self, name: str, *arguments: str) -> str:
         command = ["git", "-C", str(self.folder / "owner" / name), *IDENTITY, *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -61,7 +97,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _serve(self) -> None:
-        self.server.forge.seen.append(f"{self.command} {self.path}")
+        request = f"{self.command} {self.path}"
+        self.server.forge.seen.append(request)
+        if self.headers.get("Authorization"):
+            self.server.forge.authorized.append(request)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path.startswith("/git/"):
             self._git(body)
@@ -71,11 +110,16 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = _serve  # noqa: N815 - http.server's names
 
     def _git(self, body: bytes) -> None:
-        url = urlsplit(self.path.removeprefix("/git"))
-        basic = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
-        known = self.headers.get("Authorization") == f"Basic {basic}"
-        if "git-receive-pack" in self.path and not known:
-            self._answer(401, b"", {"WWW-Authenticate": 'Basic realm="forge"'})
+        url, forge = urlsplit(self.path.removeprefix("/git")), self.server.forge
+        repository = "/".join(url.path.split("/")[1:3])
+        if repository in forge.moved:
+            self._answer(301, b"", {"Location": f"{forge.moved[repository]}{url.path}?{url.query}"})
+            return
+        level = "write" if "git-receive-pack" in self.path else "read"
+        known = forge.may(self._password(), repository, "contents", level)
+        if not known and (level == "write" or repository in forge.private):
+            # As GitHub does: a stranger is asked who he is, somebody known is not told what there is.
+            self._answer(404 if self._password() else 401, b"", {"WWW-Authenticate": 'Basic realm="forge"'})
             return
         environment = {
             "PATH": os.environ["PATH"],
@@ -96,9 +140,19 @@ class _Handler(BaseHTTPRequestHandler):
         headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
         self._answer(int(headers.pop("Status", "200").split()[0]), content, headers)
 
+    def _password(self) -> str | None:
+        kind, _, credentials = self.headers.get("Authorization", "").partition(" ")
+        if kind != "Basic":
+            return None
+        name, _, password = base64.b64decode(credentials).decode().partition(":")
+        return password if name == "x-access-token" else None
+
     def _api(self, body: bytes) -> None:
         url = urlsplit(self.path.removeprefix("/api"))
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if url.path.endswith(("/installation", "/access_tokens")):
+            self._app(url.path, token, body)
+        elif not self.server.forge.may(token, "/".join(url.path.split("/")[2:4]), "pull_requests", "write"):
             self._json(401, {"message": "Bad credentials"})
         elif self.server.forge.broken:
             self._json(403, {"message": "Resource not accessible by integration"})
@@ -112,6 +166,27 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, found)
         else:
             self._open(url.path, json.loads(body))
+
+    def _app(self, path: str, proof: str, body: bytes) -> None:
+        """Serve the app itself: https://docs.github.com/en/rest/apps."""
+        forge = self.server.forge
+        try:
+            jwt.decode(proof, forge.app_key, algorithms=["RS256"], issuer=APP_ID, options={"require": ["exp", "iat"]})
+        except jwt.InvalidTokenError as error:
+            self._json(401, {"message": f"A JSON web token could not be decoded: {error}"})
+            return
+        if path.endswith("/installation"):
+            known = path.removeprefix("/repos/").removesuffix("/installation") in forge.installed
+            self._json(*((200, {"id": INSTALLATION}) if known else (404, {"message": "Not Found"})))
+            return
+        asked = json.loads(body)
+        repositories = [f"owner/{name}" for name in asked["repositories"]]
+        if path != f"/app/installations/{INSTALLATION}/access_tokens" or not forge.installed.issuperset(repositories):
+            self._json(422, {"message": "There is at least one repository that does not exist or is not accessible"})
+            return
+        token = f"ghs_{new_id()}{new_id()}"
+        forge.minted[token] = Grant(repositories, asked["permissions"])
+        self._json(201, {"token": token, "permissions": asked["permissions"]})
 
     def _open(self, path: str, asked: dict[str, Any]) -> None:
         if any((p["head"], p["base"]) == (asked["head"], asked["base"]) for p in self.server.forge.pulls):

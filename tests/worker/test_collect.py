@@ -92,7 +92,7 @@ def prepare(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def prepare(mode: InitMode) -> Run:
         workspace = Workspace(settings, NoIsolation())
         spec = Spec(agent=Agent.SHELL, repo="owner/kinds", workspace_init_mode=mode)
-        workspace.prepare(spec, "", StopSignal())
+        workspace.prepare(spec, "", StopSignal(), lambda: None)
         return Run(workspace)
 
     return prepare

@@ -104,7 +104,7 @@ def test_secrets_are_read_with_the_attempts_credentials_and_a_missing_one_is_nam
 
 @pytest.mark.usefixtures("environment")
 def test_an_error_of_the_broker_function_surfaces() -> None:
-    function = create_broker(f"broken-{new_id().lower()}", variables=())  # it misses the names of its tables
+    function = create_broker(f"broken-{new_id().lower()}", variables={})  # it misses the names of its tables
     broker = Broker(boto3.client("lambda"), function)
     with pytest.raises(BrokerError, match=r"failed: .*DISPATCHES_TABLE"):
         broker.claim(ClaimRequest(worker_id="w", task_arn="arn:x/w", agent="shell", revision=1))

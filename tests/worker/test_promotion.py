@@ -8,11 +8,12 @@ import pytest
 
 from outpost.domain.artifacts import Artifact
 from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.ids import new_id
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Env
 from outpost.store.artifacts import prefix_of
-from tests.worker.conftest import Platform
+from tests.worker.conftest import Platform, broker_variables, create_broker
 from tests.worker.forge_server import TOKEN, ForgeServer, serve_forge
 
 WORDS = Publication(
@@ -30,10 +31,14 @@ def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForgeServer]:
         yield forge
 
 
-@pytest.fixture
-def variables(forge: ForgeServer) -> dict[str, str]:
-    """What makes a worker use the forge."""
-    return {Env.GIT_BASE_URL: forge.git_url, Env.FORGE_URL: forge.api_url}
+@pytest.fixture(scope="module")
+def variables(platform: Platform, forge: ForgeServer) -> dict[str, str]:
+    """What makes a worker use the forge, and a broker that has the forge's token."""
+    name = f"forge-{new_id().lower()}"
+    token = boto3.client("secretsmanager").create_secret(Name=name, SecretString=TOKEN)["ARN"]
+    here: dict[str, str] = {Env.GIT_BASE_URL: forge.git_url, Env.FORGE_URL: forge.api_url}
+    broker = create_broker(name, broker_variables() | here | {Env.FORGE_TOKEN_SECRET: token})
+    return here | {Env.BROKER_FUNCTION: broker}
 
 
 def work(platform: Platform, variables: dict[str, str], repo: str, task: str) -> Dispatch:

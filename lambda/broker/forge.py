@@ -1,0 +1,130 @@
+"""Tokens of the forge for one call of git: minted by the platform's app for one repository, or the one it was given."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from http import HTTPStatus
+from typing import Protocol
+from urllib.parse import quote
+
+import boto3
+import jwt
+
+from outpost.domain.dispatch import Spec
+from outpost.domain.ids import now
+from outpost.domain.repository import forge_repository
+from outpost.names import Env
+from outpost.store.database import CLIENT_CONFIG
+from outpost.store.forge import ForgeApi, ForgeError
+
+SECONDS = 4.0
+"""What each call of the forge's API may take: there are two of them, and the function has 10 s."""
+READ = {"contents": "read"}
+_CLOCKS_APART = timedelta(minutes=1)
+_PROOF_LIFETIME = timedelta(minutes=5)
+"""GitHub takes at most ten minutes."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a token is needed for."""
+
+    repository: str
+    """`owner/name`."""
+    permissions: Mapping[str, str]
+
+
+def access_of(spec: Spec, base_url: str) -> Access | None:
+    """Return what a dispatch needs at the forge: to read its repository, and where it promotes, to write to it.
+
+    None when the repository is not the forge's.
+    """
+    repository = forge_repository(spec.repo, base_url) if spec.repo else None
+    if repository is None:
+        return None
+    if spec.promotes is None:
+        return Access(repository, READ)
+    proposing = {"pull_requests": "write"} if spec.promotes.create_pr else {}
+    return Access(repository, {"contents": "write", **proposing})
+
+
+class Tokens(Protocol):
+    """Where tokens come from."""
+
+    def token(self, access: Access) -> str | None:
+        """Return a token; None when there is none, which for reading a public repository does no harm."""
+
+
+@dataclass(frozen=True)
+class OwnToken:
+    """One token for everything, whose rights are what the operator gave it."""
+
+    read: Callable[[], str]
+
+    def token(self, _: Access) -> str:
+        """Return it as it is now."""
+        return self.read()
+
+
+@dataclass(frozen=True)
+class App:
+    """A GitHub app. Its tokens live for an hour, reach one repository, and can do there what was asked for."""
+
+    api_url: str
+    app_id: str
+    read_key: Callable[[], str]
+    """Returns the private key, PEM."""
+
+    def token(self, access: Access) -> str | None:
+        """Mint a token; None where the app is not installed and only reading is asked for. Raises `ForgeError`."""
+        api = ForgeApi(self.api_url, self._proof(), SECONDS)
+        try:
+            installation = api.call("GET", f"/repos/{quote(access.repository)}/installation")
+        except ForgeError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            if access.permissions == READ:
+                return None
+            raise ForgeError(f"the forge's app is not installed on {access.repository}: install it there") from error
+        wanted = {"repositories": [access.repository.partition("/")[2]], "permissions": access.permissions}
+        return str(api.call("POST", f"/app/installations/{int(installation['id'])}/access_tokens", wanted)["token"])
+
+    def _proof(self) -> str:
+        """Prove that this is the app."""
+        claims = {"iss": self.app_id, "iat": now() - _CLOCKS_APART, "exp": now() + _PROOF_LIFETIME}
+        return jwt.encode(claims, self.read_key(), algorithm="RS256")
+
+
+@dataclass(frozen=True)
+class Forge:
+    """The forge below `base_url`, and the platform's right to it."""
+
+    base_url: str
+    tokens: Tokens
+
+    @classmethod
+    def from_environment(cls) -> "Forge | None":
+        """Connect as the environment says; None where no forge is configured."""
+        base_url = os.environ.get(Env.GIT_BASE_URL, "")
+        if key := os.environ.get(Env.FORGE_APP_KEY_SECRET):
+            return cls(base_url, App(os.environ[Env.FORGE_URL], os.environ[Env.FORGE_APP_ID], partial(_secret, key)))
+        if token := os.environ.get(Env.FORGE_TOKEN_SECRET):
+            return cls(base_url, OwnToken(partial(_secret, token)))
+        return None
+
+    def serves(self, spec: Spec) -> bool:
+        """Whether the dispatch's repository is the forge's."""
+        return access_of(spec, self.base_url) is not None
+
+    def token(self, spec: Spec) -> str | None:
+        """Return a token for the dispatch's own repository. Raises `ForgeError`."""
+        access = access_of(spec, self.base_url)
+        return self.tokens.token(access) if access else None
+
+
+def _secret(arn: str) -> str:
+    """Read it anew each time, so that another value counts from the next call on."""
+    client = boto3.client("secretsmanager", config=CLIENT_CONFIG)
+    return client.get_secret_value(SecretId=arn)["SecretString"].strip()

@@ -1,0 +1,65 @@
+"""A forge's API, as GitHub speaks it: calls with a token that goes where it was meant for, and nowhere else."""
+
+import json
+import urllib.request
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+
+class ForgeError(Exception):
+    """The forge refused, or did not answer; the text is its own."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """The HTTP status of a refusal; None when there was no answer."""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would take the token elsewhere."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow nothing: the redirect becomes an error."""
+
+
+@dataclass(frozen=True)
+class ForgeApi:
+    """The API at `url` for the bearer of `token`; `seconds` bound each call."""
+
+    url: str
+    token: str = field(repr=False)
+    seconds: float
+
+    def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+        """Return the answer's document. Raises `ForgeError`."""
+        request = urllib.request.Request(  # noqa: S310 - the configured forge
+            f"{self.url.rstrip('/')}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+            headers={
+                "Accept": "application/vnd.github+json",
+                "Authorization": f"Bearer {self.token}",
+                "Content-Type": "application/json",
+                "User-Agent": "outpost",
+                "X-GitHub-Api-Version": "2022-11-28",
+            },
+        )
+        try:
+            with urllib.request.build_opener(_NoRedirect).open(request, timeout=self.seconds) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            raise ForgeError(f"the forge answered {error.code}: {_message(error)}", error.code) from error
+        except (URLError, OSError, HTTPException, ValueError) as error:
+            raise ForgeError(f"the forge does not answer: {error}") from error
+
+
+def _message(error: HTTPError) -> str:
+    """Return what the forge says, with the details that it gives for a 422."""
+    try:
+        told = json.load(error)
+        details = [each.get("message", "") for each in told.get("errors", []) if isinstance(each, dict)]
+        return "; ".join(filter(None, [told.get("message"), *details]))[:500]
+    except (ValueError, AttributeError):
+        return str(error.reason)
