@@ -49,6 +49,7 @@ def agents_json(data: DataStack, config: EnvironmentConfig) -> str:
             queue_url=data.queues[agent].queue.queue_url,
             family=worker_family(agent, config),
             provider_secret_arn=None if secret is None else secret.secret_arn,
+            no_progress_seconds=configured.no_progress_seconds,
             token_budget=configured.token_budget,
         ).model_dump(mode="json")
     return json.dumps(settings, sort_keys=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from outpost.domain.agents import Agent, Alias, WarmWindow
+from outpost.domain.agents import CATALOGUE, Agent, Alias, CatalogueEntry, WarmWindow
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653]
 """The retentions that CloudWatch Logs offers."""
@@ -106,6 +106,13 @@ class AgentConfig(_Section):
     )
     token_budget: int | None = Field(
         default=None, ge=1, description="model tokens, in and out, that one dispatch may use; left out: no limit"
+    )
+    no_progress_seconds: int | None = Field(
+        default=None,
+        ge=30,
+        le=86_400,
+        description="seconds that it may print nothing before it is ended as stuck, 30 to 86400; left out: "
+        f"{CatalogueEntry.no_progress_seconds}, shell {CATALOGUE[Agent.SHELL].no_progress_seconds}",
     )
     model_url: str | None = Field(
         default=None,

@@ -64,6 +64,11 @@ def edited(folder: Path, *edits: tuple[str, str]) -> Path:
             ["git.token_secret is", "remove one of the two"],
         ),
         ("[git]", "[git]\napp = { id = '1', key_secret = 'x' }", ["git.app.key_secret is 'x'", "ARN of a secret"]),
+        (
+            "no_progress_seconds = 900",
+            "no_progress_seconds = 5",
+            ["agents.shell.no_progress_seconds is 5", "30 to 86400"],
+        ),
         ("spot_share = 100", "spot = true", ["agents.shell.spot is True", "Remove it or correct its name"]),
     ],
 )

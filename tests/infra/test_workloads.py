@@ -6,6 +6,7 @@ import re
 import pytest
 
 from outpost.config import load
+from outpost.domain.agents import Agent
 from outpost.names import Env
 from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT
@@ -119,6 +120,14 @@ def test_containers_get_the_variables_that_their_code_reads(
 
     assert needed <= given
     assert given <= set(Env)
+
+
+def test_the_broker_learns_how_long_an_agent_may_be_silent(assembly: Assembly) -> None:
+    (broker,) = (f for place, f in assembly.of_type("AWS::Lambda::Function", "dev") if "/BrokerFunction" in place)
+    seconds = load(ROOT / "config" / "dev.toml").agents[Agent.SHELL].no_progress_seconds
+
+    assert seconds
+    assert f'\\"no_progress_seconds\\": {seconds}' in json.dumps(broker["Properties"]["Environment"])
 
 
 def test_functions_get_the_variables_that_their_code_reads(assembly: Assembly, environment: str) -> None:

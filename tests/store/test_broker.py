@@ -10,7 +10,7 @@ import pytest
 
 from broker.broker import LINGER, Broker, retires
 from broker.forge import Forge, OwnToken
-from outpost.domain.agents import Agent
+from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.dispatch import Lease, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Lose
@@ -223,6 +223,16 @@ def promotion(source_id: str) -> Promotion:
         committed_at=now(),
         fingerprint="",
     )
+
+
+def test_an_agent_may_be_silent_as_long_as_its_environment_says_or_else_the_catalogue(
+    store: Store, broker: Broker
+) -> None:
+    store.dispatch()
+    assert assigned(broker).no_progress_seconds == CATALOGUE[Agent.SHELL].no_progress_seconds == 3_600
+    patient = store.agents[Agent.SHELL].model_copy(update={"no_progress_seconds": 7_200})
+    store.dispatch()
+    assert assigned(replace(broker, agents={Agent.SHELL: patient})).no_progress_seconds == 7_200
 
 
 @pytest.fixture

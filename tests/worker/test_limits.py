@@ -1,5 +1,6 @@
 """The limits that end an agent: silence, disk; and what the end is called."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,8 +9,12 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
+from outpost.domain.artifacts import Artifact
 from outpost.domain.dispatch import Status
+from outpost.domain.ids import new_id
 from outpost.domain.reasons import ReasonCode
+from outpost.names import Env
+from tests.worker.conftest import Platform, broker_variables, create_broker
 from worker.agent_process import AgentCommand, AgentEnd
 from worker.limits import Limit
 from worker.outcome import judge
@@ -67,3 +72,15 @@ def test_of_time_and_silence_the_first_to_pass_counts(tmp_path: Path) -> None:
 def test_each_end_has_its_own_reason(end: AgentEnd, status: Status, code: ReasonCode) -> None:
     outcome = judge(end, 60, {})
     assert (outcome.status, outcome.reason.code) == (status, code)
+
+
+def test_a_silent_agent_is_ended_after_the_time_that_its_environment_configures(platform: Platform) -> None:
+    variables = broker_variables()
+    agents = json.loads(variables[Env.AGENTS])
+    agents["shell"]["no_progress_seconds"] = 2
+    name = f"impatient-{new_id().lower()}"
+    broker = create_broker(name, variables | {Env.AGENTS: json.dumps(agents)})
+    row = platform.run("echo working > done; sleep 1000", {Env.BROKER_FUNCTION: broker})
+    assert row.reason is not None
+    assert (row.status, row.reason.code) == (Status.FAILED, ReasonCode.NO_PROGRESS)
+    assert b"+working" in platform.read(row, Artifact.PATCH)
