@@ -25,6 +25,7 @@ FIELDS: Mapping[str, Any] = {
     "TenantView.id": "acme",
     "TenantView.name": "Acme Inc.",
     "TenantChange.name": "Acme Inc.",
+    "repositories": ["acme/*"],
     "WorkspaceView.id": _WORKSPACE,
     "SecretView.name": "NPM_TOKEN",
     "dispatchId": _DISPATCH,

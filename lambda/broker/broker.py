@@ -188,9 +188,10 @@ class Broker:
 
     def _forge_token(self, request: ForgeTokenRequest) -> ForgeTokenAnswer:
         row = self.dispatches.get(request.dispatch_id)
-        if row is None or row.lease != request.lease:
+        tenant = self.tenants.get(row.tenant_id) if row else None
+        if row is None or row.lease != request.lease or tenant is None:
             return ForgeTokenAnswer(live=False)
-        return ForgeTokenAnswer(live=True, token=self.forge.token(row.spec) if self.forge else None)
+        return ForgeTokenAnswer(live=True, token=self.forge.token(row.spec, tenant) if self.forge else None)
 
     def _room(self, row: Dispatch) -> int | None:
         tenant = self.tenants.get(row.tenant_id) if row.spec.workspace_id else None

@@ -15,6 +15,7 @@ import jwt
 from outpost.domain.dispatch import Spec
 from outpost.domain.ids import now
 from outpost.domain.repository import forge_repository
+from outpost.domain.tenants import Tenant
 from outpost.names import Env
 from outpost.store.database import CLIENT_CONFIG
 from outpost.store.forge import ForgeApi, ForgeError
@@ -50,11 +51,15 @@ def access_of(spec: Spec, base_url: str) -> Access | None:
     return Access(repository, {"contents": "write", **proposing})
 
 
+class NoRightError(ForgeError):
+    """The platform, or the tenant, has no right to the repository; the text says how to give it."""
+
+
 class Tokens(Protocol):
     """Where tokens come from."""
 
-    def token(self, access: Access) -> str | None:
-        """Return a token; None when there is none, which for reading a public repository does no harm."""
+    def token(self, access: Access) -> str:
+        """Return a token. Raises `ForgeError`."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +82,15 @@ class App:
     read_key: Callable[[], str]
     """Returns the private key, PEM."""
 
-    def token(self, access: Access) -> str | None:
-        """Mint a token; None where the app is not installed and only reading is asked for. Raises `ForgeError`."""
+    def token(self, access: Access) -> str:
+        """Mint a token. Raises `ForgeError`; `NoRightError` where the app is not installed."""
         api = ForgeApi(self.api_url, self._proof(), SECONDS)
         try:
             installation = api.call("GET", f"/repos/{quote(access.repository)}/installation")
         except ForgeError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
-            if access.permissions == READ:
-                return None
-            raise ForgeError(f"the forge's app is not installed on {access.repository}: install it there") from error
+            raise NoRightError(f"the forge's app is not installed on {access.repository}: install it there") from error
         wanted = {"repositories": [access.repository.partition("/")[2]], "permissions": access.permissions}
         return str(api.call("POST", f"/app/installations/{int(installation['id'])}/access_tokens", wanted)["token"])
 
@@ -118,10 +121,26 @@ class Forge:
         """Whether the dispatch's repository is the forge's."""
         return access_of(spec, self.base_url) is not None
 
-    def token(self, spec: Spec) -> str | None:
-        """Return a token for the dispatch's own repository. Raises `ForgeError`."""
+    def token(self, spec: Spec, tenant: Tenant) -> str | None:
+        """Return a token for the dispatch's own repository; None where there is none. Raises `ForgeError`.
+
+        Without one git reads what is public. To write it takes one: there `NoRightError` tells why there is none.
+        """
         access = access_of(spec, self.base_url)
-        return self.tokens.token(access) if access else None
+        if access is None:
+            return None
+        try:
+            return self._token(access, tenant)
+        except NoRightError:
+            if access.permissions == READ:
+                return None
+            raise
+
+    def _token(self, access: Access, tenant: Tenant) -> str:
+        if not tenant.may_use(access.repository):
+            remedy = f"`outpost tenants set {tenant.id} --repository {access.repository}` gives it"
+            raise NoRightError(f"tenant {tenant.id} has no right to {access.repository}: {remedy}")
+        return self.tokens.token(access)
 
 
 def _secret(arn: str) -> str:

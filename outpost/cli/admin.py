@@ -71,9 +71,12 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
     timeout: Annotated[int | None, typer.Option(help="Longest time limit, in seconds")] = None,
     requests: Annotated[int | None, typer.Option(help="Requests a minute of each key")] = None,
     reset: Annotated[bool, typer.Option("--reset", help="First take back all limits of its own")] = False,
+    repository: Annotated[
+        list[str] | None, typer.Option(help="owner/name or owner/* to give our token for, or none")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Change a tenant's name, tier or limits. A limit once given stays, whatever the tier, until --reset."""
+    """Change a tenant's name, tier, limits or repositories. A limit once given stays, whatever the tier."""
     own = {
         "concurrent": concurrent,
         "daily": daily,
@@ -87,7 +90,8 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
             limits = Limits(**given)
         elif given:
             limits = client.tenant(tenant_id).own_limits.model_copy(update=given)
-        tenant = client.change_tenant(tenant_id, name=name, tier=tier, limits=limits)
+        repositories = [] if repository == ["none"] else repository or None
+        tenant = client.change_tenant(tenant_id, name=name, tier=tier, limits=limits, repositories=repositories)
         print_json(tenant) if as_json else _show(tenant)
 
 
@@ -175,6 +179,7 @@ def _show(tenant: Tenant) -> None:
         ("a day", str(limits.daily)),
         ("time limit", f"{limits.timeout_seconds} s"),
         ("requests a minute", str(limits.requests_per_minute)),
+        ("repositories", ", ".join(tenant.repositories) or "public ones"),
     ]
     print_table(tenant.id, "", rows=rows)
 

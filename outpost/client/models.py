@@ -153,6 +153,7 @@ class Tenant(_Model):
     status: str
     limits: Limits = Limits()
     own_limits: Limits = Limits()
+    repositories: list[str] = Field(default_factory=list)
     created_at: datetime
 
 

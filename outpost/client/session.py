@@ -168,10 +168,16 @@ class Client:
         return self._one(Tenant, "GET", f"/tenants/{tenant_id}")
 
     def change_tenant(
-        self, tenant_id: str, *, name: str | None = None, tier: str | None = None, limits: Limits | None = None
+        self,
+        tenant_id: str,
+        *,
+        name: str | None = None,
+        tier: str | None = None,
+        limits: Limits | None = None,
+        repositories: Sequence[str] | None = None,
     ) -> Tenant:
         """Change a tenant (operator): what is None stays; limits are all that shall differ from the tier's."""
-        fields = {"name": name, "tier": tier, "limits": limits and _given(limits)}
+        fields = {"name": name, "tier": tier, "limits": limits and _given(limits), "repositories": repositories}
         changes = {field: value for field, value in fields.items() if value is not None}
         return self._one(Tenant, "PATCH", f"/tenants/{tenant_id}", changes)
 

@@ -81,7 +81,7 @@ def forge_repository(repo: str, base_url: str) -> str | None:
     if _origin(url) != _origin(base) or not url.path.startswith(base.path):
         return None
     path = url.path.removeprefix(base.path).rstrip("/").removesuffix(".git")
-    return path if _OWNER_NAME.fullmatch(path) else None
+    return path if _OWNER_NAME.fullmatch(path) and not _has_dots_only(path) else None
 
 
 def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:

@@ -70,6 +70,8 @@ class Tenant(BaseModel):
     tier: Literal["free", "starter", "pro", "enterprise"] = "free"
     status: TenantStatus = "active"
     overrides: Overrides | None = None
+    repositories: tuple[str, ...] = ()
+    """What the platform's right at the forge is used for: `owner/name`, or `owner/*` for all of an owner."""
     created_at: datetime
 
     @property
@@ -77,6 +79,11 @@ class Tenant(BaseModel):
         """The tier's limits, where the tenant has none of its own."""
         own = self.overrides.model_dump(exclude_none=True) if self.overrides else {}
         return TIERS[self.tier].model_copy(update=own)
+
+    def may_use(self, repository: str) -> bool:
+        """Say whether git gets a token for `owner/name`; the forge takes capitals and small letters for the same."""
+        owner = repository.partition("/")[0]
+        return not {repository.lower(), f"{owner}/*".lower()}.isdisjoint(each.lower() for each in self.repositories)
 
 
 class ApiKey(BaseModel):

@@ -201,6 +201,9 @@ def test_the_operator_changes_limits_rotates_keys_and_keeps_secrets(api: Api, ou
         ("timeoutSeconds", "requestsPerMinute")
     )
     assert "500" in outpost("tenants", "set", name, "--reset", admin=True).stdout
+    given = outpost("tenants", "set", name, "--repository", "acme/*", "--repository", "other/one", admin=True).stdout
+    assert "acme/*, other/one" in given
+    assert "public ones" in outpost("tenants", "set", name, "--repository", "none", admin=True).stdout
     assert "pro" in outpost("tenants", "show", name, admin=True).stdout
     issued = json.loads(outpost("keys", "create", name, "--days", "9", "--json", admin=True).stdout)
     rotated = json.loads(outpost("keys", "rotate", issued["id"], "--overlap", "0", "--json", admin=True).stdout)

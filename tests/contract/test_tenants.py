@@ -32,7 +32,31 @@ def test_a_tenant_is_created_with_its_tiers_limits(operator: httpx.Client) -> No
         "status": "active",
         "limits": {"concurrent": 10, "daily": 500, "timeoutSeconds": 1_800, "requestsPerMinute": 60},
         "ownLimits": {"concurrent": None, "daily": None, "timeoutSeconds": None, "requestsPerMinute": None},
+        "repositories": [],
     }
+
+
+def test_a_tenants_repositories_are_given_and_taken_as_a_whole(api: Api, operator: httpx.Client) -> None:
+    name = fresh()
+    operator.post("/tenants", json={"id": name, "name": "X", "repositories": ["acme/*", "other/one"]})
+    stored = api.services.tenants.get(name)
+    assert stored is not None
+    assert stored.may_use("Acme/Anything")
+    assert not stored.may_use("other/two")
+
+    def change(**fields: object) -> Any:  # noqa: ANN401 - JSON
+        return operator.patch(f"/tenants/{name}", json=fields).json()["data"]["repositories"]
+
+    assert change(name="Y") == ["acme/*", "other/one"]
+    assert change(repositories=["acme/widget"]) == ["acme/widget"]
+    assert change(repositories=[]) == []
+
+
+@pytest.mark.parametrize("repository", ["acme", "*/*", "*/one", "acme/", "https://github.com/a/b", "a/b/c"])
+def test_what_names_no_repository_is_refused(operator: httpx.Client, repository: str) -> None:
+    answer = operator.post("/tenants", json={"id": fresh(), "name": "X", "repositories": [repository]})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["details"][0]["field"].startswith("repositories")
 
 
 def test_limits_of_a_tenants_own_replace_the_tiers(api: Api, operator: httpx.Client) -> None:

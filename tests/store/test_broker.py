@@ -250,6 +250,7 @@ def test_an_assignment_says_whether_git_is_to_ask_for_a_token(store: Store, brok
 
 
 def test_a_token_of_the_forge_is_given_for_the_live_attempt_only(store: Store, with_forge: Broker) -> None:
+    store.tenants.change("acme", repositories=("owner/name",))
     row = store.dispatch(repo="owner/name", retryable=True)
     first = assigned(with_forge, "w1")
     asked = ForgeTokenRequest(dispatch_id=row.id, lease=first.lease)

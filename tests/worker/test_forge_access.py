@@ -15,6 +15,8 @@ from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Env
 from outpost.store.artifacts import prefix_of
+from outpost.store.database import Database
+from outpost.store.tenants import Tenants
 from tests.worker.conftest import Platform, broker_variables, create_broker
 from tests.worker.forge_server import APP_ID, ForgeServer, Grant, serve_forge
 
@@ -41,6 +43,7 @@ def variables(platform: Platform, forge: ForgeServer) -> dict[str, str]:
     name = f"app-{new_id().lower()}"
     secret = boto3.client("secretsmanager").create_secret(Name=name, SecretString=private.decode())["ARN"]
     here: dict[str, str] = {Env.GIT_BASE_URL: forge.git_url, Env.FORGE_URL: forge.api_url}
+    Tenants(Database.from_environment()).change("acme", repositories=("owner/*",))
     app = {Env.FORGE_APP_ID: APP_ID, Env.FORGE_APP_KEY_SECRET: secret}
     return here | {Env.BROKER_FUNCTION: create_broker(name, broker_variables() | here | app)}
 
@@ -133,6 +136,28 @@ def test_a_promotion_to_where_the_app_is_not_installed_says_so(
     assert row.reason is not None
     assert row.reason.code is ReasonCode.SECRET_UNAVAILABLE
     assert "not installed on owner/foreign: install it there" in row.reason.message
+
+
+def test_a_tenant_gets_no_token_for_a_repository_that_is_not_given_to_it(
+    platform: Platform, forge: ForgeServer, variables: dict[str, str]
+) -> None:
+    repo = create_private(forge, "others")
+    tenants = Tenants(Database.from_environment())
+    tenants.change("acme", repositories=("owner/promoted", "another/*"))
+    try:
+        row = platform.run("cat a", variables, repo=repo)
+        forge.private.remove(repo)
+        source = platform.run("echo 2 > a", variables, repo=repo)
+        promoted = promote(platform, variables, source, create_pr=False)
+    finally:
+        tenants.change("acme", repositories=("owner/*",))
+    assert row.reason is not None
+    assert row.reason.code is ReasonCode.CLONE_FAILED
+    assert source.status is Status.SUCCESS
+    assert promoted.reason is not None
+    assert promoted.reason.code is ReasonCode.SECRET_UNAVAILABLE
+    assert "outpost tenants set acme --repository owner/others" in promoted.reason.message
+    assert grants(forge, repo) == []
 
 
 def test_the_token_is_not_sent_after_a_redirect(

@@ -13,6 +13,8 @@ from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Env
 from outpost.store.artifacts import prefix_of
+from outpost.store.database import Database
+from outpost.store.tenants import Tenants
 from tests.worker.conftest import Platform, broker_variables, create_broker
 from tests.worker.forge_server import TOKEN, ForgeServer, serve_forge
 
@@ -38,6 +40,7 @@ def variables(platform: Platform, forge: ForgeServer) -> dict[str, str]:
     token = boto3.client("secretsmanager").create_secret(Name=name, SecretString=TOKEN)["ARN"]
     here: dict[str, str] = {Env.GIT_BASE_URL: forge.git_url, Env.FORGE_URL: forge.api_url}
     broker = create_broker(name, broker_variables() | here | {Env.FORGE_TOKEN_SECRET: token})
+    Tenants(Database.from_environment()).change("acme", repositories=("owner/*",))
     return here | {Env.BROKER_FUNCTION: broker}
 
 

@@ -23,7 +23,14 @@ router = APIRouter(route_class=AuthenticatedRoute, tags=["tenants"])
 @router.post("/tenants", status_code=201, summary="Create a tenant", responses=errors(400, 409, 413))
 async def create(body: TenantRequest, _: Operator, services: Injected, request: Request) -> Success[TenantView]:
     """Create a tenant; it is active at once."""
-    tenant = Tenant(id=body.id, name=body.name, tier=body.tier, overrides=body.overrides, created_at=now())
+    tenant = Tenant(
+        id=body.id,
+        name=body.name,
+        tier=body.tier,
+        overrides=body.overrides,
+        repositories=body.repositories,
+        created_at=now(),
+    )
     await run_in_threadpool(services.tenants.add, tenant)
     return success(request, TenantView.of(tenant))
 
@@ -52,7 +59,7 @@ async def get(tenant_id: TenantId, _: Operator, services: Injected, request: Req
 async def change(
     tenant_id: TenantId, body: TenantChange, _: Operator, services: Injected, request: Request
 ) -> Success[TenantView]:
-    """Change a tenant's name, tier or limits; what is left out stays. Replicas apply it within 30 seconds."""
+    """Change a tenant's name, tier, limits or repositories; the rest stays. Replicas apply it within 30 seconds."""
     return success(request, TenantView.of(await _change(services, tenant_id, **body.fields)))
 
 

@@ -1,7 +1,7 @@
 """Tenants and keys as the operator sees them."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, StrictInt
 
@@ -9,6 +9,10 @@ from control_plane.envelope import Body, View
 from outpost.domain.tenants import ApiKey, KeyStatus, Overrides, Scope, Tenant, TenantStatus
 
 Tier = Literal["free", "starter", "pro", "enterprise"]
+
+_REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/(\*|[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99})$"
+_REPOSITORIES = "Repositories that git gets the platform's token for: `owner/name`, or `owner/*`."
+Repositories = Annotated[tuple[Annotated[str, Field(pattern=_REPOSITORY)], ...], Field(max_length=100)]
 
 
 class LimitsRequest(Body):
@@ -38,6 +42,7 @@ class TenantRequest(Body):
     name: str = Field(min_length=1, max_length=100, description="For people.", examples=["Acme Inc."])
     tier: Tier = Field(default="free", description="Sets the limits.")
     limits: LimitsRequest | None = Field(default=None, description="Limits that differ from the tier's.")
+    repositories: Repositories = Field(default=(), description=_REPOSITORIES, examples=[["acme/*"]])
 
     @property
     def overrides(self) -> Overrides | None:
@@ -53,12 +58,13 @@ class TenantChange(Body):
     limits: LimitsRequest | None = Field(
         default=None, description="All limits that differ from the tier's; `{}` ends those there were."
     )
+    repositories: Repositories | None = Field(default=None, description=f"{_REPOSITORIES} `[]` ends those there were.")
 
     @property
     def fields(self) -> dict[str, object]:
         """The tenant's fields that change."""
         own = {"overrides": self.limits.overrides} if self.limits else {}
-        return self.model_dump(include={"name", "tier"}, exclude_none=True) | own
+        return self.model_dump(include={"name", "tier", "repositories"}, exclude_none=True) | own
 
 
 class LimitsView(View):
@@ -88,6 +94,7 @@ class TenantView(View):
     status: TenantStatus = Field(description="A suspended tenant's keys open nothing.")
     limits: LimitsView = Field(description="The limits that apply.")
     own_limits: OwnLimitsView = Field(description="Those that differ from the tier's.")
+    repositories: tuple[str, ...] = Field(description=_REPOSITORIES)
     created_at: datetime = Field(description="When it was created.")
 
     @classmethod
