@@ -29,7 +29,7 @@ _LINES = TypeAdapter(list[LogLineView])
 
 def shown(lines: list[LogLine]) -> list[LogLineView]:
     """Return the lines as the API shows them."""
-    return _LINES.validate_python(lines, from_attributes=True)
+    return _LINES.validate_python([vars(line) for line in lines])
 
 
 class InlineLogs(View):
