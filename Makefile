@@ -48,7 +48,7 @@ v1: .venv/.ready ## Add a v1 host to migrate from to the running environment, fo
 
 .PHONY: test
 test: lint ## Run lint, types, unit, infrastructure and end-to-end tests
-	pytest --numprocesses 4
+	pytest --numprocesses 3
 
 .PHONY: retest
 retest: $(READY) ## Run again only the tests that failed last time
@@ -56,7 +56,7 @@ retest: $(READY) ## Run again only the tests that failed last time
 
 .PHONY: test-full
 test-full: $(READY) ## Run the long tests, which `make test` leaves out
-	pytest -m full --numprocesses 4
+	pytest -m full --numprocesses 3
 
 .PHONY: bench
 bench: $(READY) ## Measure the API's speed, the scrubber's, and warm starts: tables, and build/bench*.json

@@ -74,7 +74,8 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def run_emulator(folder: Path) -> Iterator[str]:
     """Run MiniStack with its files in a folder."""
     port = free_port()
-    environ = os.environ | CREDENTIALS
+    # Functions inherit it: one that was told of another emulator by another suite would call that one.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | CREDENTIALS
     environ |= {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0", "TMPDIR": str(folder)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environ, stdout=log, stderr=log)

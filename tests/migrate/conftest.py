@@ -1,7 +1,6 @@
 """A deployed environment and a v1 host beside it: what `outpost migrate` works with, and hands to break things."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -156,8 +155,6 @@ def world(tmp_path_factory: pytest.TempPathFactory, unused_port: Callable[[], in
     folder = tmp_path_factory.mktemp("migrate")
     environment = LocalEnvironment(folder / "data", port=unused_port(), git_port=unused_port())
     environment.start()
-    saved = dict(os.environ)
-    os.environ.update(environment.environ())
     try:
         with (folder / "deploy.log").open("w") as log:
             environment.deploy(lambda line: print(line, file=log))
@@ -171,14 +168,15 @@ def world(tmp_path_factory: pytest.TempPathFactory, unused_port: Callable[[], in
         yield World(environment, host, repository, url, key, folder)
     finally:
         environment.stop()
-        os.environ.clear()
-        os.environ.update(saved)
         shutil.rmtree(folder / "data", ignore_errors=True)
 
 
 @pytest.fixture
-def fresh(world: World) -> Iterator[World]:
-    """The world before any migration, whatever the last test left."""
+def fresh(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The world before any migration, whatever the last test left, and this process's AWS."""
+    for name, value in world.environment.environ().items():
+        monkeypatch.setenv(name, value)
+    boto3.setup_default_session()
     world.reset()
     yield world
     world.reset()

@@ -138,14 +138,11 @@ def limited(world: World, denied: str) -> Any:  # noqa: ANN401 - a boto3 session
     return world.session(made["AccessKeyId"], made["SecretAccessKey"])
 
 
-def test_an_upload_that_is_cut_off_leaves_no_archive_that_looks_complete(
-    fresh: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with cutting_uploads(fresh.environment.settings.endpoint) as endpoint:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+def test_an_upload_that_is_cut_off_leaves_no_archive_that_looks_complete(fresh: World) -> None:
+    with cutting_uploads(fresh.environment.settings.endpoint) as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         with pytest.raises(BotoCoreError):
             run(fresh.context("cut", session=fresh.session()), "archive", archive.run)
-        monkeypatch.undo()
     context = fresh.context("cut")
     assert archive.restore(context, f"{archive.PREFIX}cut/")[0] is False
     report = run(context, "archive", archive.run)
