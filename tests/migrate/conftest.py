@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,6 +35,17 @@ from outpost.v1.layout import DISABLED
 
 SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]
 LOGS = "/outpost/local/control-plane"
+TOOLS = (
+    "dispatch",
+    "status",
+    "cancel",
+    "health",
+    "list_workspaces",
+    "delete_workspace",
+    "get_artifacts",
+    "list_runs",
+    "promote",
+)
 TOLD = "told-by-a-test-"
 """What the names of such log streams begin with."""
 
@@ -115,6 +128,13 @@ class World:
             **stream, logEvents=[{"timestamp": int(at.timestamp() * 1000), "message": json.dumps(line)}]
         )
 
+    def outpost(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command line, as an operator runs it."""
+        own = {"OUTPOST_URL": self.url, "OUTPOST_API_KEY": self.key, "PATH": "/usr/bin"}
+        command = [str(Path(sys.executable).with_name("outpost")), *arguments]
+        environ = self.environment.environ() | own
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=300)
+
     def home(self, name: str) -> Path:
         """A client's home with every kind of file, still for v1."""
         home = self.folder / name
@@ -180,3 +200,12 @@ def fresh(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     world.reset()
     yield world
     world.reset()
+
+
+@pytest.fixture
+def documentation(tmp_path: Path) -> Path:
+    """A folder of pages that name every tool."""
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "tools.md").write_text("".join(f"## outpost_{tool}\n\nDoes it.\n" for tool in TOOLS))
+    return folder

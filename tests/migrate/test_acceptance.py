@@ -21,7 +21,7 @@ from outpost.monitor.watch import baseline_key
 from outpost.names import MigrationOutput
 from outpost.v1.layout import SCRIPTS_FOLDER
 from outpost.verify.acceptance import Acceptance
-from tests.migrate.test_migration import documentation, live_through
+from tests.migrate.passing import live_through
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
@@ -31,18 +31,17 @@ SKIPPED = dict.fromkeys(("preflight", "audit", "archive", "shadow", "validate", 
 
 
 @pytest.fixture
-def green(fresh: World, tmp_path: Path) -> World:
+def green(fresh: World, documentation: Path) -> World:
     """A migration of which every criterion can be looked at, a day after its cutover."""
     world = fresh
-    home, docs = world.home(RUN), tmp_path / "docs"
-    documentation(docs)
+    home = world.home(RUN)
     Runner(world.context(RUN)).run("archive", archive.run, despite=SKIPPED)
     Runner(world.context(RUN)).run("update-clients", lambda c: clients.run(c, [home]), despite=SKIPPED)
     Runner(world.context(RUN)).run("cutover", cutover.run, despite=SKIPPED)
     template = Plan(run=RUN, started_at=now())
     Runner(world.context(RUN)).run("monitor", lambda c: monitor.run(c, template))
     live_through(world, world.plan(RUN).started_at, 24)
-    world.folder_of_docs = docs
+    world.folder_of_docs = documentation
     world.log("all is well", world.now() - timedelta(hours=7))
     world.log("all is well", world.now() - timedelta(hours=1))
     return world

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,90 +22,15 @@ from outpost.migrate.steps.monitor import watch_of
 from outpost.monitor.model import Plan
 from outpost.names import MigrationOutput
 from outpost.v1.layout import DISABLED, SCRIPTS
+from tests.migrate.passing import live_through, quiet_month
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 World = Any
 SKIPPED = dict.fromkeys(("archive", "shadow", "validate", "update-clients"), "tested elsewhere")
-TOOLS = (
-    "dispatch",
-    "status",
-    "cancel",
-    "health",
-    "list_workspaces",
-    "delete_workspace",
-    "get_artifacts",
-    "list_runs",
-    "promote",
-)
 
 
-def outpost(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command line, as an operator runs it."""
-    environ = {
-        **world.environment.environ(),
-        "OUTPOST_URL": world.url,
-        "OUTPOST_API_KEY": world.key,
-        "PATH": "/usr/bin",
-    }
-    command = [str(Path(sys.executable).with_name("outpost")), *arguments]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=300)
-
-
-def put_metrics(world: World, start: datetime, minutes: int) -> None:
-    """What CloudWatch would hold of a healthy balancer for that time."""
-    deployment = world.deployment
-    balancer = {
-        "Name": "LoadBalancer",
-        "Value": deployment[MigrationOutput.LOAD_BALANCER].partition("loadbalancer/")[2],
-    }
-    group = {"Name": "TargetGroup", "Value": deployment[MigrationOutput.TARGET_GROUP].rpartition(":")[2]}
-    data = []
-    for minute in range(minutes):
-        at = start + timedelta(minutes=minute, seconds=1)
-        data += [
-            {"MetricName": "HealthyHostCount", "Dimensions": [balancer, group], "Timestamp": at, "Value": 1.0},
-            {"MetricName": "RequestCount", "Dimensions": [balancer], "Timestamp": at, "Value": 10.0},
-            {"MetricName": "TargetResponseTime", "Dimensions": [balancer], "Timestamp": at, "Value": 0.012},
-        ]
-    client = world.client("cloudwatch")
-    for begin in range(0, len(data), 900):
-        client.put_metric_data(Namespace="AWS/ApplicationELB", MetricData=data[begin : begin + 900])
-
-
-def tick(world: World, at: datetime) -> None:
-    """Start the deployed function as its schedule would at that time."""
-    name = world.deployment[MigrationOutput.MONITOR_FUNCTION]
-    event = {"time": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
-    answer = world.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
-    said = answer["Payload"].read()
-    assert "FunctionError" not in answer, said
-
-
-def live_through(world: World, start: datetime, hours: int) -> None:
-    """Let healthy hours pass: metrics, calls of AWS, and ticks, which take the samples of all minutes before."""
-    put_metrics(world, start, hours * 60)
-    for hour in range(1, hours + 1):
-        call_at(world, start + timedelta(hours=hour))
-        if hour % 2 == 0:
-            tick(world, world.now())
-    call_at(world, start + timedelta(hours=hours, minutes=30))
-    tick(world, world.now())
-
-
-def call_at(world: World, at: datetime) -> None:
-    """Move the clock, and use the account then."""
-    world.move(at - now())
-    world.client("sts").get_caller_identity()
-
-
-def documentation(folder: Path) -> Path:
-    folder.mkdir()
-    (folder / "tools.md").write_text("".join(f"## outpost_{tool}\n\nDoes it.\n" for tool in TOOLS))
-    return folder
-
-
-def test_every_step_from_preflight_to_decommission(fresh: World, tmp_path: Path) -> None:
+def test_every_step_from_preflight_to_decommission(fresh: World, documentation: Path) -> None:
     world, run = fresh, "whole"
     world.up_to_cutover(run)
 
@@ -126,13 +49,12 @@ def test_every_step_from_preflight_to_decommission(fresh: World, tmp_path: Path)
 
     for hours in (7, 1):
         world.log("all is well", world.now() - timedelta(hours=hours))
-    docs = documentation(tmp_path / "docs")
-    unseen = Runner(world.context(run)).run("verify", lambda c: verify.run(c, list, docs))
+    unseen = Runner(world.context(run)).run("verify", lambda c: verify.run(c, list, documentation))
     assert [check for check in unseen.checks if check.status == "fail"] == []
     assert unseen.status == "inconclusive", "no control was looked at, so nothing is signed off"
     with pytest.raises(MigrationError, match="needs verify to have passed"):
         Runner(world.context(run)).run("decommission", lambda c: decommission.run(c, yes=True))
-    signed = Runner(world.context(run)).run("verify", lambda c: verify.run(c, controls_of(c), docs))
+    signed = Runner(world.context(run)).run("verify", lambda c: verify.run(c, controls_of(c), documentation))
     assert (signed.status, signed.migration_complete) == ("pass", True), signed.checks  # type: ignore[attr-defined]
 
     early = Runner(world.context(run)).run("decommission", lambda c: decommission.run(c, yes=True))
@@ -153,12 +75,6 @@ def test_every_step_from_preflight_to_decommission(fresh: World, tmp_path: Path)
 
 def template(run: str) -> Callable[[Any], Report]:
     return lambda context: monitor.run(context, Plan(run=run, started_at=now()))
-
-
-def quiet_month(world: World, start: datetime) -> None:
-    """A month in which the account is used twice a day, v1 never."""
-    for half in range(64):
-        call_at(world, start + half * timedelta(hours=12))
 
 
 def reinstall(world: World) -> None:
@@ -227,7 +143,7 @@ def test_no_step_changes_anything_in_a_dry_run(fresh: World) -> None:
         if step == "monitor":  # it, and what follows, needs a cutover that was done
             Runner(world.context(run)).run("cutover", cutover.run, despite=SKIPPED)
         before = everything(world, home)
-        done = outpost(world, "migrate", "--run", run, step, *options, "--dry-run", "--json")
+        done = world.outpost("migrate", "--run", run, step, *options, "--dry-run", "--json")
         assert done.returncode in {0, 1, 3}, (step, done.stderr)
         report = json.loads(done.stdout)
         assert report["dry_run"] is True
@@ -300,12 +216,12 @@ def test_callers_can_be_denied_and_are_allowed_again(fresh: World) -> None:
 
 
 def test_the_command_line_shows_the_steps(fresh: World) -> None:
-    done = outpost(fresh, "migrate", "--run", "typed", "preflight", "--json")
+    done = fresh.outpost("migrate", "--run", "typed", "preflight", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["validation_status"] == "pass"
-    refused = outpost(fresh, "migrate", "--run", "typed", "cutover")
+    refused = fresh.outpost("migrate", "--run", "typed", "cutover")
     assert refused.returncode == 2
     assert "cutover needs archive to have passed, which is not run" in refused.stderr
-    shown = outpost(fresh, "migrate", "--run", "typed", "status")
+    shown = fresh.outpost("migrate", "--run", "typed", "status")
     first = shown.stdout.splitlines()[1].split()
     assert first[:2] == ["preflight", "pass"]

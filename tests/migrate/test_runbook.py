@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from outpost.migrate.runner import NEEDS
-from tests.migrate.test_migration import outpost
 
 World = Any
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "migration-runbook.md"
@@ -35,7 +34,7 @@ def test_the_runbooks_commands_do_what_it_says(fresh: World, tmp_path: Path) -> 
         if "rollback" in words:
             cut_over(fresh)
         arguments = [str(tmp_path / word) if word.endswith(".html") else word for word in words[1:]]
-        done = outpost(fresh, *arguments)
+        done = fresh.outpost(*arguments)
         step = next((word for word in words[2:] if word in may_be_early), None)
         if step is None:
             assert done.returncode == 0, (command, done.stdout, done.stderr)
@@ -50,5 +49,5 @@ def test_the_runbooks_commands_do_what_it_says(fresh: World, tmp_path: Path) -> 
 
 def cut_over(world: World) -> None:
     despite = [f"--despite={step}=a test" for step in ("update-clients", "shadow", "validate", "archive")]
-    moved = outpost(world, "migrate", *despite, "cutover")
+    moved = world.outpost("migrate", *despite, "cutover")
     assert moved.returncode == 0, moved.stderr
