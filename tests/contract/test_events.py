@@ -224,6 +224,7 @@ def test_a_watcher_that_takes_nothing_is_let_go_and_costs_the_others_nothing(
     api: Api, client: httpx.Client, running: Dispatch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(events, "STUCK_SECONDS", 0.5)
+    caplog.set_level("INFO")
     for number in range(1, 9):
         api.chunk(running, number, *("x" * 100_000 for _ in range(10)))
     with client.stream("GET", f"/dispatch/{running.id}/events") as stuck:  # and reads nothing
@@ -232,5 +233,7 @@ def test_a_watcher_that_takes_nothing_is_let_go_and_costs_the_others_nothing(
         assert [seen(next(other))[0] for _ in range(81)] == ["status", *["log"] * 80]
         feed, _ = api.services.live._feeds[running.id]
         while feed.watchers > 1:
+            assert client.get("/health/live").status_code == 200
+        while "let go: it took nothing" not in caplog.text:
             assert client.get("/health/live").status_code == 200
     assert "unexpected error" not in caplog.text

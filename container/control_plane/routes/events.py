@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
@@ -23,6 +24,7 @@ from control_plane.services import Services
 from outpost.domain.artifacts import LogLine
 from outpost.domain.dispatch import Dispatch
 
+logger = structlog.get_logger()
 router = APIRouter(route_class=AuthenticatedRoute, tags=["dispatch"])
 
 SILENCE_SECONDS = 15
@@ -49,11 +51,21 @@ class EventStream(StreamingResponse):
         """Send the events; however that ends, the watching ends with it."""
 
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(STUCK_SECONDS):
-                await send(message)
+            try:
+                async with asyncio.timeout(STUCK_SECONDS):
+                    await send(message)
+            except TimeoutError as error:
+                raise _StuckClientError from error
 
         async with aclosing(self._events):
-            await super().__call__(scope, receive, send_in_time)
+            try:
+                await super().__call__(scope, receive, send_in_time)
+            except _StuckClientError:  # the server closes the connection of an answer without an end
+                logger.info("a watcher was let go: it took nothing", seconds=STUCK_SECONDS)
+
+
+class _StuckClientError(Exception):
+    """The client takes nothing."""
 
 
 LastEventId = Annotated[
