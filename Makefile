@@ -56,7 +56,7 @@ retest: $(READY) ## Run again only the tests that failed last time
 
 .PHONY: test-full
 test-full: $(READY) ## Run the long tests, which `make test` leaves out
-	pytest -m full --numprocesses 3
+	pytest -m full --numprocesses 4
 
 .PHONY: bench
 bench: $(READY) ## Measure the API's speed, the scrubber's, and warm starts: tables, and build/bench*.json

@@ -31,6 +31,7 @@ from outpost.migrate.steps import archive, audit, clients, cutover, preflight, s
 from outpost.migrate.steps.monitor import watch_of
 from outpost.monitor.model import CURRENT_PLAN, HOST, Plan, V1Host
 from outpost.names import MigrationOutput
+from outpost.v1 import trail
 from outpost.v1.layout import DISABLED
 
 SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]
@@ -197,6 +198,7 @@ def fresh(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for name, value in world.environment.environ().items():
         monkeypatch.setenv(name, value)
     boto3.setup_default_session()
+    monkeypatch.setattr(trail, "_PAUSE_SECONDS", 0.0)  # the embedded AWS takes more than two calls a second
     world.reset()
     yield world
     world.reset()
