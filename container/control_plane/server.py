@@ -52,8 +52,9 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Note that a head ends."""
+        """Note that a head ends, and let the application break the connection off."""
         self._reading_head = False
+        self.scope["state"]["abort"] = self.transport.abort
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:

@@ -30,6 +30,11 @@ def test_a_task_is_given_exactly_once(arguments: list[str]) -> None:
     assert "--file" in ended.stderr
 
 
+def test_a_command_that_is_nearly_right_is_suggested() -> None:
+    ended = CliRunner().invoke(app, ["dispach"])
+    assert (ended.exit_code, "'dispatch'" in ended.stderr) == (2, True)
+
+
 def test_a_tag_without_a_value_is_refused_with_an_example() -> None:
     ended = CliRunner().invoke(app, ["dispatch", "shell", "echo hello", "--tag", "team"])
     assert ended.exit_code == 2

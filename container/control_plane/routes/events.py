@@ -60,8 +60,10 @@ class EventStream(StreamingResponse):
         async with aclosing(self._events):
             try:
                 await super().__call__(scope, receive, send_in_time)
-            except _StuckClientError:  # the server closes the connection of an answer without an end
+            except _StuckClientError:
                 logger.info("a watcher was let go: it took nothing", seconds=STUCK_SECONDS)
+                scope["state"]["abort"]()  # an ordinary end would wait until the client takes what there is
+                await self.listen_for_disconnect(receive)
 
 
 class _StuckClientError(Exception):
