@@ -84,6 +84,16 @@ def forge_repository(repo: str, base_url: str) -> str | None:
     return path if _OWNER_NAME.fullmatch(path) and not _has_dots_only(path) else None
 
 
+def check_grant(grant: str) -> str:
+    """Return `owner/name` or `owner/*` when repositories of the forge can match it: `forge_repository` is its name.
+
+    Raises `ValueError` naming the remedy.
+    """
+    if grant.lower().endswith(".git") or _has_dots_only(grant):
+        raise ValueError(f"{grant!r} names no repository: give owner/name without '.git', or owner/*")
+    return grant
+
+
 def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, url.port or {"https": 443}.get(url.scheme)
 

@@ -52,7 +52,9 @@ def test_a_tenants_repositories_are_given_and_taken_as_a_whole(api: Api, operato
     assert change(repositories=[]) == []
 
 
-@pytest.mark.parametrize("repository", ["acme", "*/*", "*/one", "acme/", "https://github.com/a/b", "a/b/c"])
+@pytest.mark.parametrize(
+    "repository", ["acme", "*/*", "*/one", "acme/", "https://github.com/a/b", "a/b/c", "acme/app.GIT", "acme/.."]
+)
 def test_what_names_no_repository_is_refused(operator: httpx.Client, repository: str) -> None:
     answer = operator.post("/tenants", json={"id": fresh(), "name": "X", "repositories": [repository]})
     assert answer.status_code == 400

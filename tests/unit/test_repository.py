@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outpost.domain.repository import check_branch, check_repo, clone_url, forge_repository
+from outpost.domain.repository import check_branch, check_grant, check_repo, clone_url, forge_repository
 
 HOSTS = {"github.com", "git.example.org"}
 
@@ -120,3 +120,14 @@ def test_a_short_name_is_cloned_from_the_base_url_and_a_url_from_itself() -> Non
 )
 def test_a_repository_is_the_forges_when_it_lies_below_the_base_url(repo: str, base_url: str, name: str | None) -> None:
     assert forge_repository(repo, base_url) == name
+
+
+@pytest.mark.parametrize("grant", ["acme/app.git", "acme/app.GIT", "acme/.git", "acme/.Git", "acme/.", "acme/.."])
+def test_a_grant_that_no_repository_of_the_forge_can_match_is_refused_with_a_remedy(grant: str) -> None:
+    with pytest.raises(ValueError, match=r"give owner/name without '.git', or owner/\*"):
+        check_grant(grant)
+
+
+@pytest.mark.parametrize("grant", ["acme/app", "acme/*", "acme/git", "acme/.github", "a.git/app"])
+def test_a_grant_of_an_ordinary_repository_or_of_all_of_an_owner_is_accepted(grant: str) -> None:
+    assert check_grant(grant) == grant

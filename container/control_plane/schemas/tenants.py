@@ -3,16 +3,18 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, StrictInt
+from pydantic import AfterValidator, AwareDatetime, Field, StrictInt
 
 from control_plane.envelope import Body, View
+from outpost.domain.repository import check_grant
 from outpost.domain.tenants import ApiKey, KeyStatus, Overrides, Scope, Tenant, TenantStatus
 
 Tier = Literal["free", "starter", "pro", "enterprise"]
 
 _REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/(\*|[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99})$"
-_REPOSITORIES = "Repositories that git gets the platform's token for: `owner/name`, or `owner/*`."
-Repositories = Annotated[tuple[Annotated[str, Field(pattern=_REPOSITORY)], ...], Field(max_length=100)]
+_REPOSITORIES = "Repositories that git gets the platform's token for: `owner/name` (without `.git`), or `owner/*`."
+_Grant = Annotated[str, Field(pattern=_REPOSITORY), AfterValidator(check_grant)]
+Repositories = Annotated[tuple[_Grant, ...], Field(max_length=100)]
 
 
 class LimitsRequest(Body):
@@ -58,7 +60,9 @@ class TenantChange(Body):
     limits: LimitsRequest | None = Field(
         default=None, description="All limits that differ from the tier's; `{}` ends those there were."
     )
-    repositories: Repositories | None = Field(default=None, description=f"{_REPOSITORIES} `[]` ends those there were.")
+    repositories: Repositories | None = Field(
+        default=None, description=f"{_REPOSITORIES} They replace those there were; `[]` ends all."
+    )
 
     @property
     def fields(self) -> dict[str, object]:
