@@ -72,7 +72,11 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
     requests: Annotated[int | None, typer.Option(help="Requests a minute of each key")] = None,
     reset: Annotated[bool, typer.Option("--reset", help="First take back all limits of its own")] = False,
     repository: Annotated[
-        list[str] | None, typer.Option(help="owner/name or owner/* to give our token for, or none")
+        list[str] | None,
+        typer.Option(help="owner/name or owner/* to give our token for, beside those it has; repeatable"),
+    ] = None,
+    no_repository: Annotated[
+        list[str] | None, typer.Option(help="One of its repositories to give our token for no longer; repeatable")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -90,9 +94,20 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
             limits = Limits(**given)
         elif given:
             limits = client.tenant(tenant_id).own_limits.model_copy(update=given)
-        repositories = [] if repository == ["none"] else repository or None
+        repositories = None
+        if repository or no_repository:
+            repositories = _regranted(client.tenant(tenant_id).repositories, repository or [], no_repository or [])
         tenant = client.change_tenant(tenant_id, name=name, tier=tier, limits=limits, repositories=repositories)
         print_json(tenant) if as_json else _show(tenant)
+
+
+def _regranted(had: list[str], given: list[str], taken: list[str]) -> list[str]:
+    """Return a tenant's repositories after a change; the forge takes capitals and small letters for the same."""
+    kept = {each.lower(): each for each in had}
+    for each in taken:
+        if kept.pop(each.lower(), None) is None:
+            raise typer.BadParameter(f"{each} is none of the tenant's repositories; it has {', '.join(had) or 'none'}")
+    return list((kept | {each.lower(): each for each in given}).values())
 
 
 @tenants.command("suspend")

@@ -203,7 +203,12 @@ def test_the_operator_changes_limits_rotates_keys_and_keeps_secrets(api: Api, ou
     assert "500" in outpost("tenants", "set", name, "--reset", admin=True).stdout
     given = outpost("tenants", "set", name, "--repository", "acme/*", "--repository", "other/one", admin=True).stdout
     assert "acme/*, other/one" in given
-    assert "public ones" in outpost("tenants", "set", name, "--repository", "none", admin=True).stdout
+    assert "acme/*, other/one, two/*" in outpost("tenants", "set", name, "--repository", "two/*", admin=True).stdout
+    changed = ("--no-repository", "Other/One", "--no-repository", "two/*", "--repository", "ACME/*", "--json")
+    assert json.loads(outpost("tenants", "set", name, *changed, admin=True).stdout)["repositories"] == ["ACME/*"]
+    refused = outpost("tenants", "set", name, "--no-repository", "acme/app", admin=True)
+    assert "acme/app is none of the tenant's repositories; it has ACME/*" in refused.stderr
+    assert "public ones" in outpost("tenants", "set", name, "--no-repository", "acme/*", admin=True).stdout
     assert "pro" in outpost("tenants", "show", name, admin=True).stdout
     issued = json.loads(outpost("keys", "create", name, "--days", "9", "--json", admin=True).stdout)
     rotated = json.loads(outpost("keys", "rotate", issued["id"], "--overlap", "0", "--json", admin=True).stdout)
