@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import boto3
 import jwt
+from botocore.config import Config
 
 from outpost.domain.dispatch import Spec
 from outpost.domain.ids import now
@@ -20,8 +21,12 @@ from outpost.names import Env
 from outpost.store.database import CLIENT_CONFIG
 from outpost.store.forge import ForgeApi, ForgeError
 
-SECONDS = 4.0
-"""What each call of the forge's API may take: there are two of them, and the function has 10 s."""
+SECONDS = 2.0
+"""How long a call of the forge's API waits to connect, and for each part of the answer.
+
+There are two calls, and the function has 10 s: a forge that hangs leaves time to say so.
+"""
+_SECRET_CLIENT = CLIENT_CONFIG.merge(Config(read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}))
 READ = {"contents": "read"}
 _CLOCKS_APART = timedelta(minutes=1)
 _PROOF_LIFETIME = timedelta(minutes=5)
@@ -145,5 +150,5 @@ class Forge:
 
 def _secret(arn: str) -> str:
     """Read it anew each time, so that another value counts from the next call on."""
-    client = boto3.client("secretsmanager", config=CLIENT_CONFIG)
+    client = boto3.client("secretsmanager", config=_SECRET_CLIENT)
     return client.get_secret_value(SecretId=arn)["SecretString"].strip()

@@ -26,7 +26,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class ForgeApi:
-    """The API at `url` for the bearer of `token`; `seconds` bound each call."""
+    """The API at `url` for the bearer of `token`; `seconds` bound each wait of a call, not the call."""
 
     url: str
     token: str = field(repr=False)
@@ -59,7 +59,7 @@ def _message(error: HTTPError) -> str:
     """Return what the forge says, with the details that it gives for a 422."""
     try:
         told = json.load(error)
-        details = [each.get("message", "") for each in told.get("errors", []) if isinstance(each, dict)]
+        details = [each.get("message") for each in told.get("errors") or [] if isinstance(each, dict)]
         return "; ".join(filter(None, [told.get("message"), *details]))[:500]
-    except (ValueError, AttributeError):
+    except (OSError, HTTPException, ValueError, AttributeError, TypeError):  # cut short, or not as GitHub writes it
         return str(error.reason)
