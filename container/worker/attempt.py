@@ -29,7 +29,7 @@ from worker.broker import Broker, BrokerError
 from worker.collect import CollectError, Collector, Patch
 from worker.context import Context, lay_out_context
 from worker.isolation import Isolation, IsolationError, end_all
-from worker.lease import Lease
+from worker.lease import ForgeTokenError, Lease
 from worker.lines import lines_of
 from worker.logs import RunLog
 from worker.model_access import ModelKeyError
@@ -112,8 +112,10 @@ class Attempt:
             return failed(ReasonCode.CLONE_FAILED, f"The repository could not be cloned: {error}")
         except ArchiveError as error:
             return failed(ReasonCode.WORKSPACE_UNAVAILABLE, f"{error}.")
-        except SecretError as error:
-            return failed(ReasonCode.SECRET_UNAVAILABLE, f"{error}.")
+        except (SecretError, ForgeTokenError) as error:
+            missing = isinstance(error, SecretError)
+            code = ReasonCode.SECRET_UNAVAILABLE if missing else ReasonCode.FORGE_TOKEN_UNAVAILABLE
+            return failed(code, f"{error}.")
         except ModelKeyError as error:
             return failed(ReasonCode.MODEL_KEY_UNUSABLE, f"The agent cannot reach its model: {error}.")
         except Stopped as stopped:
@@ -166,13 +168,8 @@ class Attempt:
         self._log.know_secrets(self._known)
 
     def _forge_token(self) -> str | None:
-        """Return a token for one call of git. Raises `SecretError`, `Stopped`."""
-        if not self._assignment.forge:
-            return None
-        try:
-            token = self._lease.forge_token()
-        except BrokerError as error:
-            raise SecretError(f"there is no token of the forge ({error})") from error
+        """Return a token for one call of git. Raises `ForgeTokenError`, `Stopped`."""
+        token = self._lease.forge_token() if self._assignment.forge else None
         self._learn({"forge-token": token} if token else {})
         return token
 

@@ -33,6 +33,10 @@ TRUSTED_SECONDS = 25.0
 _log = structlog.get_logger()
 
 
+class ForgeTokenError(Exception):
+    """Git gets no token of the forge; the text says why."""
+
+
 class Lease:
     """Keeps the lease alive on a thread of its own, and stops the run when it is lost or cancelled."""
 
@@ -83,11 +87,16 @@ class Lease:
         self.check()
 
     def forge_token(self) -> str | None:
-        """Return a token for one call of git, if there is one. Raises `Stopped`, `BrokerError`."""
-        answer = self._broker.forge_token(ForgeTokenRequest(dispatch_id=self._dispatch_id, lease=self._lease))
+        """Return a token for one call of git, if there is one. Raises `Stopped`, `ForgeTokenError`."""
+        try:
+            answer = self._broker.forge_token(ForgeTokenRequest(dispatch_id=self._dispatch_id, lease=self._lease))
+        except BrokerError as error:
+            raise ForgeTokenError(str(error)) from error
         if not answer.live:
             self._stop.request(Cause.LOST)
         self._stop.check()
+        if answer.refused is not None:
+            raise ForgeTokenError(answer.refused)
         return answer.token
 
     def report(

@@ -9,15 +9,16 @@ from outpost.domain.repository import clone_url, forge_repository
 from outpost.store.forge import ForgeError
 from worker.attempt import Attempt
 from worker.forge import PullRequest, open_pull_request
+from worker.lease import ForgeTokenError
 from worker.outcome import Outcome, cancelled, failed
 from worker.publish import Publisher, PublishError
 from worker.stop import Cause, Stopped
-from worker.store import DownloadError, SecretError
+from worker.store import DownloadError
 from worker.workspace import CloneError
 
 _FAILURES: dict[type[Exception], tuple[ReasonCode, str]] = {
     CloneError: (ReasonCode.CLONE_FAILED, "The repository could not be cloned"),
-    SecretError: (ReasonCode.SECRET_UNAVAILABLE, "The forge's token is missing"),
+    ForgeTokenError: (ReasonCode.FORGE_TOKEN_UNAVAILABLE, "There is no token of the forge"),
     DownloadError: (ReasonCode.PATCH_FAILED, "The patch could not be read"),
     ForgeError: (ReasonCode.PULL_REQUEST_FAILED, "The branch was pushed, but the pull request was not opened"),
 }

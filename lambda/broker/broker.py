@@ -28,6 +28,7 @@ from outpost.store.artifacts import Artifacts
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import ConflictError
 from outpost.store.dispatches import Dispatches
+from outpost.store.forge import ForgeError
 from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
 from outpost.store.workers import Slots, Worker, Workers, WorkerState
@@ -191,7 +192,12 @@ class Broker:
         tenant = self.tenants.get(row.tenant_id) if row else None
         if row is None or row.lease != request.lease or tenant is None:
             return ForgeTokenAnswer(live=False)
-        return ForgeTokenAnswer(live=True, token=self.forge.token(row.spec, tenant) if self.forge else None)
+        try:
+            token = self.forge.token(row.spec, tenant) if self.forge else None
+        except ForgeError as error:
+            # Not a failure of this function: those are repeated, and ring an alarm.
+            return ForgeTokenAnswer(live=True, refused=str(error))
+        return ForgeTokenAnswer(live=True, token=token)
 
     def _room(self, row: Dispatch) -> int | None:
         tenant = self.tenants.get(row.tenant_id) if row.spec.workspace_id else None

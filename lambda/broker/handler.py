@@ -57,6 +57,8 @@ def _kind(answer: ClaimAnswer | LeaseAnswer | ForgeTokenAnswer) -> str:
             return "retire" if retire else "wait"
         case ClaimAnswer(assignment=assignment):
             return f"assigned {assignment.dispatch_id}" if assignment else "wait"
+        case ForgeTokenAnswer(refused=str(reason)):
+            return f"refused: {reason}"
         case ForgeTokenAnswer(live=live, token=token):
             return ("token" if token else "no token") if live else "stale"
         case LeaseAnswer(live=live, cancel=cancel):

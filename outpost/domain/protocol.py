@@ -155,3 +155,5 @@ class ForgeTokenAnswer(_Message):
     live: bool
     token: str | None = Field(default=None, repr=False)
     """None where the platform has no right of its own: what is public can be read without."""
+    refused: str | None = None
+    """Why there is no token where it takes one, or the forge gives none: asking again changes nothing."""

@@ -34,6 +34,7 @@ class ReasonCode(StrEnum):
     WORKSPACE_UNAVAILABLE = "WORKSPACE_UNAVAILABLE"
     SECRET_IN_OUTPUT = "SECRET_IN_OUTPUT"  # noqa: S105 - the name of a reason
     SECRET_UNAVAILABLE = "SECRET_UNAVAILABLE"  # noqa: S105 - the name of a reason
+    FORGE_TOKEN_UNAVAILABLE = "FORGE_TOKEN_UNAVAILABLE"  # noqa: S105 - the name of a reason
     CANCELLED_BY_USER = "CANCELLED_BY_USER"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
@@ -65,6 +66,7 @@ _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.WORKSPACE_UNAVAILABLE: "Dispatch again; if it recurs, ask the operator to check the file system.",
     ReasonCode.SECRET_IN_OUTPUT: "Remove the secret from the repository or the task; the patch was withheld.",
     ReasonCode.SECRET_UNAVAILABLE: "Store the named secrets for the tenant, then dispatch again.",
+    ReasonCode.FORGE_TOKEN_UNAVAILABLE: "Ask the operator for what the message names, or dispatch or promote again.",
     ReasonCode.CANCELLED_BY_USER: "Nothing to do.",
     ReasonCode.INTERNAL_ERROR: "Report the dispatch id to the operator.",
 }

@@ -266,6 +266,22 @@ def test_a_token_of_the_forge_is_given_for_the_live_attempt_only(store: Store, w
     assert with_forge.answer(again) == ForgeTokenAnswer(live=True, token="a-token")
 
 
+@pytest.mark.parametrize(
+    ("repo", "words"),
+    [
+        ("owner/name", "`outpost tenants set acme --repository owner/name` gives it"),
+    ],
+)
+def test_why_a_promotion_gets_no_token_is_an_answer(store: Store, with_forge: Broker, repo: str, words: str) -> None:
+    row = store.dispatch(kind="promote", repo=repo, promotes=promotion(new_id()))
+    assignment = assigned(with_forge)
+    assert assignment.forge
+    answer = with_forge.answer(ForgeTokenRequest(dispatch_id=row.id, lease=assignment.lease))
+    assert isinstance(answer, ForgeTokenAnswer)
+    assert (answer.live, answer.token) == (True, None)
+    assert words in str(answer.refused)
+
+
 def test_attempts_never_reach_the_secret_that_tokens_are_made_with(store: Store, with_forge: Broker) -> None:
     store.dispatch(kind="promote", repo="owner/name", promotes=promotion(new_id()))
     assert assigned(with_forge).secrets == {}

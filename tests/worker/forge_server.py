@@ -53,7 +53,7 @@ class ForgeServer:
     pulls: list[dict[str, Any]] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     broken: bool = False
-    """Whether the API answers with errors of its own."""
+    """Whether the API refuses whatever it is asked."""
 
     @property
     def git_url(self) -> str:
@@ -150,12 +150,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _api(self, body: bytes) -> None:
         url = urlsplit(self.path.removeprefix("/api"))
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        if url.path.endswith(("/installation", "/access_tokens")):
+        if self.server.forge.broken:
+            self._json(403, {"message": "Resource not accessible by integration"})
+        elif url.path.endswith(("/installation", "/access_tokens")):
             self._app(url.path, token, body)
         elif not self.server.forge.may(token, "/".join(url.path.split("/")[2:4]), "pull_requests", "write"):
             self._json(401, {"message": "Bad credentials"})
-        elif self.server.forge.broken:
-            self._json(403, {"message": "Resource not accessible by integration"})
         elif self.command == "GET":
             asked = {name: values[0] for name, values in parse_qs(url.query).items()}
             found = [

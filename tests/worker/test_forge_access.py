@@ -134,8 +134,24 @@ def test_a_promotion_to_where_the_app_is_not_installed_says_so(
     source = platform.run("echo 2 > a", variables, repo="owner/foreign")
     row = promote(platform, variables, source, create_pr=False)
     assert row.reason is not None
-    assert row.reason.code is ReasonCode.SECRET_UNAVAILABLE
+    assert row.reason.code is ReasonCode.FORGE_TOKEN_UNAVAILABLE
     assert "not installed on owner/foreign: install it there" in row.reason.message
+
+
+def test_a_forge_that_fails_fails_the_dispatch_with_its_words_and_not_the_brokers_function(
+    platform: Platform, forge: ForgeServer, variables: dict[str, str]
+) -> None:
+    repo = create_private(forge, "unlucky")
+    asked = len(forge.seen)
+    forge.broken = True
+    try:
+        row = platform.run("cat a", variables, repo=repo)
+    finally:
+        forge.broken = False
+    assert row.reason is not None
+    assert row.reason.code is ReasonCode.FORGE_TOKEN_UNAVAILABLE
+    assert row.reason.message.startswith("the forge answered 403: Resource not accessible")
+    assert len(forge.seen[asked:]) == 1  # nobody repeats what was answered
 
 
 def test_a_tenant_gets_no_token_for_a_repository_that_is_not_given_to_it(
@@ -155,7 +171,7 @@ def test_a_tenant_gets_no_token_for_a_repository_that_is_not_given_to_it(
     assert row.reason.code is ReasonCode.CLONE_FAILED
     assert source.status is Status.SUCCESS
     assert promoted.reason is not None
-    assert promoted.reason.code is ReasonCode.SECRET_UNAVAILABLE
+    assert promoted.reason.code is ReasonCode.FORGE_TOKEN_UNAVAILABLE
     assert "outpost tenants set acme --repository owner/others" in promoted.reason.message
     assert grants(forge, repo) == []
 
