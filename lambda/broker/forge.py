@@ -123,8 +123,8 @@ class Forge:
         return None
 
     def serves(self, spec: Spec) -> bool:
-        """Whether the dispatch's repository is the forge's."""
-        return access_of(spec, self.base_url) is not None
+        """Whether git asks for a token: for the forge's repositories, and before it pushes anywhere."""
+        return spec.promotes is not None or access_of(spec, self.base_url) is not None
 
     def token(self, spec: Spec, tenant: Tenant) -> str | None:
         """Return a token for the dispatch's own repository; None where there is none. Raises `ForgeError`.
@@ -132,6 +132,8 @@ class Forge:
         Without one git reads what is public. To write it takes one: there `NoRightError` tells why there is none.
         """
         access = access_of(spec, self.base_url)
+        if access is None and spec.promotes:
+            raise NoRightError(f"{spec.repo} is not owner/name below {self.base_url}: results are pushed only there")
         if access is None:
             return None
         try:

@@ -146,7 +146,11 @@ class GitConfig(_Section):
     """Where repositories come from."""
 
     base_url: str = Field(
-        pattern=r"^(https|git)://[^\s/]+$", description="what `owner/name` resolves against, e.g. https://github.com"
+        pattern=r"^(https|git)://[^\s/]+$",
+        description=(
+            "what `owner/name` resolves against, e.g. https://github.com; git has a token for exactly `owner/name` "
+            "below it, not for deeper paths (groups in groups)"
+        ),
     )
     allowed_hosts: tuple[str, ...] = Field(min_length=1, description="hosts that a repository URL may name")
     forge_url: str | None = Field(

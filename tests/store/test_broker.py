@@ -270,6 +270,10 @@ def test_a_token_of_the_forge_is_given_for_the_live_attempt_only(store: Store, w
     ("repo", "words"),
     [
         ("owner/name", "`outpost tenants set acme --repository owner/name` gives it"),
+        (
+            "https://github.com/group/in/group",
+            "is not owner/name below https://github.com: results are pushed only there",
+        ),
     ],
 )
 def test_why_a_promotion_gets_no_token_is_an_answer(store: Store, with_forge: Broker, repo: str, words: str) -> None:

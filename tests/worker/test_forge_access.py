@@ -154,6 +154,17 @@ def test_a_forge_that_fails_fails_the_dispatch_with_its_words_and_not_the_broker
     assert len(forge.seen[asked:]) == 1  # nobody repeats what was answered
 
 
+def test_a_result_is_not_pushed_to_where_the_forge_has_no_repositories(
+    platform: Platform, forge: ForgeServer, variables: dict[str, str]
+) -> None:
+    source = platform.run("echo 2 > a", variables, repo=create_private(forge, "shallow"))
+    deep = source.spec.model_copy(update={"repo": f"{forge.git_url}/owner/group/deep"})
+    row = promote(platform, variables, source.model_copy(update={"spec": deep}), create_pr=False)
+    assert row.reason is not None
+    assert row.reason.code is ReasonCode.FORGE_TOKEN_UNAVAILABLE
+    assert f"is not owner/name below {forge.git_url}" in row.reason.message
+
+
 def test_a_tenant_gets_no_token_for_a_repository_that_is_not_given_to_it(
     platform: Platform, forge: ForgeServer, variables: dict[str, str]
 ) -> None:
