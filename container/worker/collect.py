@@ -24,6 +24,8 @@ _DIFF = (
     "--no-ext-diff",
     "--no-textconv",
 )
+_CHOICE_BYTES = 1024 * 1024
+"""As much is read of the folders that an agent chose to check out; more is no choice."""
 
 
 class CollectError(Exception):
@@ -94,18 +96,29 @@ class Collector:
         self._workspace.feed_as_agent(mark, listed, timeout=self._left(), **self._variables)
 
     def _not_checked_out(self, base: str, missing: set[bytes]) -> set[bytes]:
-        """Ask the agent's own index, as the agent may have checked out more, and may have deleted some of that.
+        """Ask the agent's own git, as the agent may have checked out more, and may have deleted some of that.
 
-        Without an index that knows the base, whatever is not of the root folder was not checked out.
+        Its index tells, unless it was lost or made anew: then it marks no missing file of any folder. In that case the
+        folders count that the agent chose, and without a choice that can be read only the root folder was checked out.
         """
         files = self._workspace.path
-        agents = git("-C", str(files), "ls-files", "-t", "-z", f"--with-tree={base}")
-        own = {"GIT_DIR": files / ".git", "GIT_WORK_TREE": files}
+        beyond_root = {path for path in missing if b"/" in path}
         try:
-            entries = self._workspace.as_agent(agents, timeout=self._left(), **own).split(b"\0")
+            entries = self._ask_agents_git("ls-files", "-t", "-z", f"--with-tree={base}").split(b"\0")
+            marked = {entry.removeprefix(b"S ") for entry in entries if entry.startswith(b"S ")}
+            if not beyond_root or marked & beyond_root:
+                return marked
+            read = ["head", "-c", str(_CHOICE_BYTES), "--", str(files / ".git" / "info" / "sparse-checkout")]
+            choice = self._workspace.as_agent(read, timeout=10)
+            sparse = self._ask_agents_git("config", "--type=bool", "--default=false", "core.sparseCheckout")
         except subprocess.CalledProcessError:
-            return {path for path in missing if b"/" in path}
-        return {entry.removeprefix(b"S ") for entry in entries if entry.startswith(b"S ")}
+            return beyond_root
+        return marked | _not_chosen(beyond_root, choice) if sparse == b"true\n" else marked
+
+    def _ask_agents_git(self, *arguments: str) -> bytes:
+        files = self._workspace.path
+        own = {"GIT_DIR": files / ".git", "GIT_WORK_TREE": files}
+        return self._workspace.as_agent(git("-C", str(files), *arguments), timeout=self._left(), **own)
 
     def _add(self, files: str) -> int:
         """Add every file; returns how many git refuses for a name like its own, such as `.GIT` or `git~1`."""
@@ -155,3 +168,24 @@ class Collector:
 
     def _left(self) -> float:
         return max(1.0, self._deadline - time.monotonic())
+
+
+def _not_chosen(paths: set[bytes], choice: bytes) -> set[bytes]:
+    """Return those of `paths`, none in the root folder, that `.git/info/sparse-checkout` leaves out.
+
+    Only what git writes for whole folders is understood (`/a/` all of it, with `!/a/*/` its own files only); anything
+    else chooses nothing.
+    """
+    lines = set(choice.split(b"\n")) - {b""}
+    folders = {line for line in lines if len(line) > 1 and line.startswith(b"/") and line.endswith(b"/")}
+    whole = {folder for folder in folders if b"!" + folder + b"*/" not in lines}
+    understood = folders | {b"!" + folder + b"*/" for folder in folders - whole} | {b"/*", b"!/*/"}
+    if len(choice) == _CHOICE_BYTES or lines - understood:
+        return paths
+
+    def chosen(path: bytes) -> bool:
+        names = path.split(b"/")[:-1]
+        above = [b"/" + b"/".join(names[: n + 1]) + b"/" for n in range(len(names))]
+        return above[-1] in folders or not whole.isdisjoint(above)
+
+    return {path for path in paths if not chosen(path)}

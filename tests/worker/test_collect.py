@@ -23,6 +23,7 @@ FILES = {
     "script.sh": b"#!/bin/sh\necho hi\n",
     "old/name.txt": b"".join(b"line %d\n" % n for n in range(40)),
     "old/deep/more.txt": b"more\n",
+    "far/away.txt": b"away\n",
     "image.bin": bytes(range(256)) * 8,
     "latin.txt": "gr\u00fc\u00df dich\n".encode("latin-1"),
     "windows.txt": b"a\r\nb\r\n",
@@ -272,6 +273,28 @@ def test_a_path_that_carries_a_secret_withholds_the_patch(run: Run) -> None:
             "rm -rf .git; git init -q; git add .; git commit -qm x; echo x > y", "echo x > y", id="begun anew"
         ),
         pytest.param("echo broken > .git/index; echo x > y", "echo x > y", id="broken index"),
+        pytest.param("rm .git/index; echo x > y", "echo x > y", id="index deleted"),
+        pytest.param("git read-tree HEAD; rm README.md", "rm README.md", id="index made anew"),
+        pytest.param(
+            "git sparse-checkout add old; git read-tree HEAD; rm old/deep/more.txt",
+            "rm old/deep/more.txt",
+            id="widened, index made anew",
+        ),
+        pytest.param(
+            "git sparse-checkout add old/deep; rm .git/index old/deep/more.txt old/name.txt",
+            "rm old/deep/more.txt old/name.txt",
+            id="widened by a folder in a folder, index deleted",
+        ),
+        pytest.param("git sparse-checkout disable; rm -r old", "rm -r old", id="all checked out, some deleted"),
+        pytest.param("rm -r .git/index .git/info", "true", id="index and choice deleted"),
+        pytest.param(
+            "rm .git/index; printf '/\\n/far/\\n!secret\\n\\xff' > .git/info/sparse-checkout",
+            "true",
+            id="a choice that git never writes",
+        ),
+        pytest.param(
+            "rm .git/index; yes /old/ | head -c 1048576 > .git/info/sparse-checkout", "true", id="an endless choice"
+        ),
         pytest.param(
             "git config core.sparseCheckout false; git config core.worktree /; rm README.md",
             "rm README.md",
