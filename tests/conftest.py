@@ -31,10 +31,14 @@ TOGETHER = ("migrate", "e2e", "changes", "migrate again", "local", "infra")
 """Suites that share something dear (a deployment, a synthesis): each stays on one runner. The longest first."""
 APART = {"test_changes.py": "changes", "test_acceptance.py": "migrate again", "test_faults.py": "migrate again"}
 """Files that leave their folder's suite: for one runner, together they take too long."""
+SPREAD = "test_conformance.py"
+"""A file that is too long for one runner: what its tests try first, mostly an agent, makes a suite."""
 
 
 def _scope(nodeid: str) -> str:
     path = PurePosixPath(nodeid.partition("::")[0])
+    if path.name == SPREAD:
+        return nodeid.partition("[")[2].partition("-")[0]
     suite = APART.get(path.name, path.parts[1])
     return suite if suite in TOGETHER else str(path)
 
