@@ -65,6 +65,8 @@ class PromotionAttempt(Attempt):
         self._workspace.commit_before = promotion.base_commit
         self._commit = publisher.commit(promotion, words, patch)
         token = self._forge_token()
+        self._lease.check()  # a push cannot be taken back
+        self._stop.check()
         publisher.push(self._commit, promotion.branch, clone_url(repo, self._settings.git_base_url), token)
         done = f"Pushed {self._commit} to {promotion.branch}."
         self._tell(done)

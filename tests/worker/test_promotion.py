@@ -1,6 +1,8 @@
 """A result becomes a commit on a branch, and a pull request, without anything of the repository being run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
@@ -8,15 +10,24 @@ import pytest
 
 from outpost.domain.artifacts import Artifact
 from outpost.domain.dispatch import Dispatch, Status
-from outpost.domain.ids import new_id
+from outpost.domain.ids import new_id, now
+from outpost.domain.lifecycle import Cancel, Lose
 from outpost.domain.promotion import Promotion, Publication
-from outpost.domain.reasons import ReasonCode
+from outpost.domain.protocol import Assignment, ClaimRequest
+from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
 from outpost.store.artifacts import prefix_of
 from outpost.store.database import Database
 from outpost.store.tenants import Tenants
-from tests.worker.conftest import Platform, broker_variables, create_broker
+from tests.worker.conftest import GitServer, Platform, broker_variables, create_broker
 from tests.worker.forge_server import TOKEN, ForgeServer, serve_forge
+from worker import lease as lease_module
+from worker.broker import Broker
+from worker.isolation import NoIsolation
+from worker.promotion import PromotionAttempt
+from worker.settings import Identity, read_settings
+from worker.stop import Cause, Stopped, StopSignal
+from worker.store import UploadError
 
 WORDS = Publication(
     message="Grow the widget\n\nTwice as large.\n",
@@ -50,9 +61,8 @@ def work(platform: Platform, variables: dict[str, str], repo: str, task: str) ->
     return row
 
 
-def promote(platform: Platform, variables: dict[str, str], source: Dispatch, branch: str, **more: object) -> Dispatch:
-    """Promote a result as the API does, and wait for the end."""
-    promotion = Promotion.model_validate(
+def promotion_of(platform: Platform, source: Dispatch, branch: str, **more: object) -> Promotion:
+    return Promotion.model_validate(
         {
             "dispatch_id": source.id,
             "attempt": source.attempt,
@@ -63,8 +73,52 @@ def promote(platform: Platform, variables: dict[str, str], source: Dispatch, bra
         }
         | more,
     )
+
+
+def promote(platform: Platform, variables: dict[str, str], source: Dispatch, branch: str, **more: object) -> Dispatch:
+    """Promote a result as the API does, and wait for the end."""
+    promotion = promotion_of(platform, source, branch, **more)
     text = WORDS.model_dump_json()
     return platform.run(text, variables, kind="promote", repo=source.spec.repo, promotes=promotion)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A promotion that a test runs step by step, in place of a worker."""
+
+    promotion: Promotion
+    assignment: Assignment
+    stop: StopSignal
+    attempt: PromotionAttempt
+
+
+@pytest.fixture
+def begin(
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Dispatch, Mapping[str, str]], Begun]]:
+    """Claim the promotion of a result to the branch `outpost/two`."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    begun: list[Begun] = []
+
+    def begin(source: Dispatch, variables: Mapping[str, str]) -> Begun:
+        promotion = promotion_of(platform, source, "outpost/two")
+        platform.dispatch(WORDS.model_dump_json(), kind="promote", repo=source.spec.repo, promotes=promotion)
+        environment = {**platform.environment, **variables}
+        settings = read_settings(environment)
+        identity = Identity(f"arn:x/{new_id()}", revision=1, vcpu=0.25, memory_mib=512)
+        broker = Broker(boto3.client("lambda"), settings.broker_function)
+        request = ClaimRequest(worker_id=identity.worker_id, task_arn=identity.task_arn, agent="shell", revision=1)
+        assignment = broker.claim(request).assignment
+        assert assignment is not None
+        stop = StopSignal()
+        attempt = PromotionAttempt(assignment, settings, identity, broker, NoIsolation(), stop)
+        begun.append(Begun(promotion, assignment, stop, attempt))
+        return begun[-1]
+
+    yield begin
+    for each in begun:
+        with suppress(UploadError):  # what is left under a lost lease
+            each.attempt._log.close(10)
 
 
 def test_a_result_is_pushed_as_one_commit_in_the_tenants_words(
@@ -126,6 +180,40 @@ def test_others_commits_on_the_branch_are_never_lost(
     assert (refused.status, refused.reason.code) == (Status.FAILED, ReasonCode.PUSH_FAILED)
     assert "rejected" in refused.reason.message
     assert forge.git("busy", "rev-parse", "taken") == theirs
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_promotion_that_is_stopped_after_its_clone_pushes_nothing(
+    platform: Platform,
+    git_server: GitServer,
+    begin: Callable[[Dispatch, Mapping[str, str]], Begun],
+    monkeypatch: pytest.MonkeyPatch,
+    cause: Cause,
+) -> None:
+    """On a git server that takes whatever comes, without a token."""
+    name = f"open-{cause.value}"
+    repo = git_server.create(name, {"a": b"1\n"})
+    git_server.git(name, "config", "daemon.receivepack", "true")
+    run = begin(work(platform, {}, repo, "echo 2 > a"), {})
+    assert not run.assignment.forge
+    run.attempt._fetch()
+    run.attempt._lease.started()
+
+    monkeypatch.setattr(lease_module, "TRUSTED_SECONDS", -1.0)  # what the last answer said is old
+    match cause:
+        case Cause.CANCELLED:
+            platform.dispatches.change(run.assignment.dispatch_id, Cancel("changed my mind", now()))
+        case Cause.LOST:
+            lost = Reason.of(ReasonCode.WORKER_LOST, "The worker fell silent.")
+            platform.dispatches.change(run.assignment.dispatch_id, Lose(run.assignment.lease, lost, now()))
+        case Cause.TERMINATED:
+            run.stop.request(cause)
+    with pytest.raises(Stopped) as stopped:
+        run.attempt._publish(run.promotion)
+
+    assert stopped.value.cause is cause
+    assert run.attempt._commit is not None  # all but the push was done
+    assert git_server.git(name, "branch", "--list", "outpost/two") == ""
 
 
 def test_a_hostile_repository_runs_nothing_while_its_result_is_published(
