@@ -170,7 +170,7 @@ class Attempt:
     def _forge_token(self) -> str | None:
         """Return a token for one call of git. Raises `ForgeTokenError`, `Stopped`."""
         token = self._lease.forge_token() if self._assignment.forge else None
-        self._learn({"forge-token": token} if token else {})
+        self._learn({f"forge-token-{len(self._known)}": token} if token else {})  # the last one is still valid
         return token
 
     def _leave_results(self, outcome: Outcome) -> Outcome:

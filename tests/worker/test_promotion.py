@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from outpost.domain.artifacts import Artifact
+from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Lose
@@ -214,6 +214,27 @@ def test_a_promotion_that_is_stopped_after_its_clone_pushes_nothing(
     assert stopped.value.cause is cause
     assert run.attempt._commit is not None  # all but the push was done
     assert git_server.git(name, "branch", "--list", "outpost/two") == ""
+
+
+def test_every_token_that_was_used_stays_out_of_the_log(
+    platform: Platform,
+    forge: ForgeServer,
+    variables: dict[str, str],
+    begin: Callable[[Dispatch, Mapping[str, str]], Begun],
+) -> None:
+    forge.create("rotated", {"a": "1\n"})
+    name = f"rotated-{new_id().lower()}"
+    secrets = boto3.client("secretsmanager")
+    arn = secrets.create_secret(Name=name, SecretString="the-token-of-the-clone")["ARN"]
+    here = {Env.GIT_BASE_URL: forge.git_url, Env.FORGE_URL: forge.api_url, Env.FORGE_TOKEN_SECRET: arn}
+    rotating = variables | {Env.BROKER_FUNCTION: create_broker(name, broker_variables() | here)}
+    attempt = begin(work(platform, variables, "owner/rotated", "echo 2 > a"), rotating).attempt
+    first = attempt._forge_token()
+    secrets.put_secret_value(SecretId=arn, SecretString="the-token-of-the-push")
+    second = attempt._forge_token()
+    assert (first, second) == ("the-token-of-the-clone", "the-token-of-the-push")
+    logged = attempt._log.write(LogSource.EXECUTOR, f"{first} and {second}")
+    assert "the-token" not in logged
 
 
 def test_a_hostile_repository_runs_nothing_while_its_result_is_published(
