@@ -1,9 +1,10 @@
 """The service as an ASGI application."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-import anyio.to_thread
 from fastapi import FastAPI
 
 from control_plane import mcp, pages, refusals
@@ -60,8 +61,8 @@ def create_app(services: Services) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "aws"))
     app.state.services.audit.start()
-    async with app.state.mcp:
+    async with app.state.services.reader.open(), app.state.mcp:
         yield
-    await anyio.to_thread.run_sync(app.state.services.audit.flush)
+    await asyncio.to_thread(app.state.services.audit.flush)

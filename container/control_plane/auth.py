@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from cachetools import TTLCache
 from fastapi import Request, Response, Security
+from fastapi.openapi.models import APIKey
 from fastapi.routing import APIRoute
-from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
-from starlette.concurrency import run_in_threadpool
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
 from starlette.datastructures import Headers
 
 from control_plane.errors import ApiError, ErrorCode, not_found
@@ -63,7 +64,7 @@ class Authenticator:
         """Say whether a tenant exists and is active; as fresh as a key's look-up."""
         active = self._active.get(tenant_id)
         if active is None:
-            tenant = await run_in_threadpool(self._tenants.get, tenant_id)
+            tenant = await asyncio.to_thread(self._tenants.get, tenant_id)
             active = self._active[tenant_id] = tenant is not None and tenant.status == "active"
         return active
 
@@ -83,7 +84,7 @@ class Authenticator:
 
     async def _look_up(self, sha256: str) -> Principal | None:
         try:
-            found = await run_in_threadpool(self._read, sha256)
+            found = await asyncio.to_thread(self._read, sha256)
         finally:
             del self._reads[sha256]
         if found is None:
@@ -149,25 +150,24 @@ class AuthenticatedRoute(APIRoute):
         return authenticated
 
 
-_api_key = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False)
-_bearer = HTTPBearer(scheme_name="Bearer", auto_error=False)
+class _Authorised(SecurityBase):
+    """The dependency that is the principal, when its key carries every scope that the route needs.
 
-
-async def authorised(
-    request: Request,
-    needed: SecurityScopes,
-    _key: Annotated[str | None, Security(_api_key)],
-    _token: Annotated[object, Security(_bearer)],
-) -> Principal:
-    """Return the principal when its key carries every scope that the route needs.
-
-    The two schemes are named for the OpenAPI document; their values were read by the authentication.
+    It names the scheme for the OpenAPI document, too; the key itself was read by the authentication.
     """
-    principal: Principal = request.state.principal
-    for scope in needed.scopes:
-        if not principal.key.allows(Scope(scope)):
-            raise ApiError(ErrorCode.AUTHORIZATION_ERROR, f"The API key lacks the scope {scope!s}.")
-    return principal
+
+    scheme_name = "ApiKey"
+    model = APIKey.model_validate({"in": "header", "name": "X-API-Key"})
+
+    async def __call__(self, request: Request, needed: SecurityScopes) -> Principal:
+        principal: Principal = request.state.principal
+        for scope in needed.scopes:
+            if not principal.key.allows(Scope(scope)):
+                raise ApiError(ErrorCode.AUTHORIZATION_ERROR, f"The API key lacks the scope {scope!s}.")
+        return principal
+
+
+authorised = _Authorised()
 
 
 async def operating(principal: Annotated[Principal, Security(authorised, scopes=[Scope.ADMIN])]) -> Principal:

@@ -6,7 +6,7 @@ A watcher is nothing but a place in the stream: a slow one reads later, a vanish
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,6 @@ from typing import Self
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from cachetools import LRUCache
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.log_reader import Position
 from outpost.domain.artifacts import LogLine
@@ -28,7 +27,7 @@ POLL_SECONDS = 0.6
 SHARED_CHUNKS = 32
 """Chunks that the watchers of one dispatch share; who lags farther behind reads for itself."""
 
-ReadRow = Callable[[str], Dispatch | None]
+ReadRow = Callable[[str], Awaitable[Dispatch | None]]
 ReadChunk = Callable[[Dispatch, int], list[LogLine] | None]
 Lines = list[LogLine] | None
 
@@ -82,7 +81,7 @@ class Feed:
         while not self._row.status.terminal:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                row = await run_in_threadpool(self._read_row, self._row.id)
+                row = await self._read_row(self._row.id)
             except (BotoCoreError, ClientError) as error:
                 logger.warning("a watched dispatch was not read; trying again", error=type(error).__name__)
                 row = None
@@ -146,7 +145,7 @@ class Feed:
     async def _fetch(self, key: tuple[int, int], reads: dict[tuple[int, int], asyncio.Task[Lines]]) -> Lines:
         attempt, number = key
         row = self._row.model_copy(update={"attempt": attempt})
-        lines = await run_in_threadpool(self._read_chunk, row, number)
+        lines = await asyncio.to_thread(self._read_chunk, row, number)
         if lines is not None:
             self._chunks[key] = lines
             reads.pop(key)  # only what is missing has to be remembered besides

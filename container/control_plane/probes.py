@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.schemas.health import CheckView
 
@@ -39,7 +38,7 @@ class Probes:
 
     async def _look(self, name: str) -> CheckView:
         try:
-            return CheckView(status="pass", message=await run_in_threadpool(self._probes[name]))
+            return CheckView(status="pass", message=await asyncio.to_thread(self._probes[name]))
         except (BotoCoreError, ClientError) as error:
             logger.warning("check failed", check=name, error=type(error).__name__, exc_info=error)
             return CheckView(status="fail", message=f"not reached: {_code(error)}")

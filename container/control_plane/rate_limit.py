@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.errors import ApiError, ErrorCode
 from outpost.store.rates import WINDOW_SECONDS
@@ -85,7 +84,7 @@ class RateLimiter:
             async with minute.asking:
                 if minute.left == 0 and minute.unleased != 0:
                     wanted = max(minute.waiting, limit // BLOCKS, 1)
-                    before = await run_in_threadpool(self._lease, key_sha256, minute.window, wanted)
+                    before = await asyncio.to_thread(self._lease, key_sha256, minute.window, wanted)
                     free = max(0, limit - before)
                     minute.left = min(wanted, free)
                     minute.unleased = free - minute.left

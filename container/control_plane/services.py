@@ -12,6 +12,7 @@ import boto3
 from control_plane.admission import Policy
 from control_plane.audit import AuditLog
 from control_plane.auth import Authenticator
+from control_plane.dispatch_reader import DispatchReader
 from control_plane.fleet import Fleet
 from control_plane.live import Hub
 from control_plane.log_reader import LogReader
@@ -43,6 +44,7 @@ class Services:
     version: str
     policy: Policy
     dispatches: Dispatches
+    reader: DispatchReader
     tenants: Tenants
     secrets: TenantSecrets
     workers: Workers
@@ -67,12 +69,14 @@ class Services:
         database = Database.from_environment()
         dispatches = Dispatches(database, Wakeups.from_environment())
         tenants = Tenants(database)
+        reader = DispatchReader(database)
         workers, policy = Workers(database, dispatches), _policy()
         artifacts = Artifacts.from_environment()
         return cls(
             version=os.environ.get(Env.VERSION) or version("outpost"),
             policy=policy,
             dispatches=dispatches,
+            reader=reader,
             tenants=tenants,
             secrets=TenantSecrets.from_environment(tenants),
             workers=workers,
@@ -83,7 +87,7 @@ class Services:
             limiter=RateLimiter(Rates(database).lease),
             logs=LogReader(artifacts),
             audit=AuditLog.from_environment(),
-            live=Hub(dispatches.get, artifacts.chunk),
+            live=Hub(reader.get, artifacts.chunk),
             outlook=Outlook(dispatches, workers),
             fleet=Fleet(policy, dispatches, workers),
             probes=Probes(_probes(database, artifacts)),

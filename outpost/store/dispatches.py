@@ -13,8 +13,8 @@ from outpost.domain.lifecycle import Event, apply
 from outpost.store.daily import DailyCount
 from outpost.store.database import ConflictError, Database, expression_values, key, to_attributes
 from outpost.store.live_dispatches import LiveDispatches
-from outpost.store.rows import AFTER_IDS, item_of, row_from
-from outpost.store.schema import BY_TENANT, ROW
+from outpost.store.rows import AFTER_IDS, item_of, key_of, row_from
+from outpost.store.schema import BY_TENANT
 from outpost.store.wakeups import Wakeups
 from outpost.store.workspaces import giving_back
 
@@ -158,7 +158,7 @@ class Dispatches:
 
     def get(self, dispatch_id: str, *, consistent: bool = True) -> Dispatch | None:
         """Read a row, or None."""
-        item = self._db.get(self._db.dispatches, f"DISPATCH#{dispatch_id}", ROW, consistent=consistent)
+        item = self._db.get(self._db.dispatches, *key_of(dispatch_id), consistent=consistent)
         return row_from(item) if item else None
 
     def task(self, dispatch_id: str) -> str:

@@ -10,14 +10,20 @@ AFTER_IDS = "~"
 """Sorts after every id."""
 
 
+def key_of(dispatch_id: str) -> tuple[str, str]:
+    """Return the partition and the sort key of a row."""
+    return f"DISPATCH#{dispatch_id}", ROW
+
+
 def item_of(row: Dispatch) -> Item:
     """Return the item of a row: its keys, what conditions and indexes read, and the row itself as a document."""
     live = None if row.status.terminal else str(zlib.crc32(row.id.encode()) % ACTIVE_SHARDS)
     pending = row.status is Status.PENDING
+    pk, sk = key_of(row.id)
     return to_attributes(
         {
-            "pk": f"DISPATCH#{row.id}",
-            "sk": ROW,
+            "pk": pk,
+            "sk": sk,
             "id": row.id,
             "tenant_id": row.tenant_id,
             "status": row.status,

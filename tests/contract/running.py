@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -16,6 +16,7 @@ from botocore.client import BaseClient
 from botocore.session import Session
 
 from control_plane.app import create_app
+from control_plane.dispatch_reader import DispatchReader
 from control_plane.server import configure
 from control_plane.services import Services
 from outpost.domain.artifacts import LogLine, attempt_prefix, chunk_key
@@ -46,7 +47,7 @@ def serve(services: Services) -> Iterator[tuple[str, int | None]]:
 
 @dataclass
 class Calls:
-    """The AWS calls that a service made, by operation, and those it made on the event loop."""
+    """The AWS calls that a service made, by operation, and those that kept its event loop waiting."""
 
     made: Counter[str] = field(default_factory=Counter)
     behind: Counter[str] = field(default_factory=Counter)
@@ -64,8 +65,15 @@ class Calls:
             client.meta.events.register("before-send", self._note)
             return client
 
+        asked = DispatchReader._try
+
+        async def awaited(reader: DispatchReader, operation: str, body: bytes) -> dict[str, Any]:
+            self.made[f"dynamodb.{operation}"] += 1
+            return await asked(reader, operation, body)
+
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Session, "create_client", watching)
+            patch.setattr(DispatchReader, "_try", awaited)
             yield
 
     def _note(self, event_name: str, **_: object) -> None:
@@ -86,6 +94,10 @@ class Api:
     bucket: str
     s3: Any
     calls: Calls
+
+    def replica(self, **parts: object) -> Services:
+        """Return services like these, for another server: with connections, and whatever else is given, of its own."""
+        return replace(self.services, reader=DispatchReader(self.database), **parts)  # type: ignore[arg-type]
 
     def tenant(self, limits: Limits | None = None, **fields: object) -> Tenant:
         """Create a tenant, with limits that do not get into a test's way."""

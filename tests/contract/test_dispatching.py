@@ -3,7 +3,6 @@
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -217,7 +216,7 @@ def test_keys_of_different_tenants_have_nothing_to_do_with_each_other(
 def test_fifty_concurrent_identical_requests_to_two_replicas_make_one_dispatch(api: Api, client: httpx.Client) -> None:
     limiter, authenticator = RateLimiter(Rates(api.database).lease), Authenticator(api.services.tenants)
     with (
-        serve(replace(api.services, limiter=limiter, authenticator=authenticator)) as (url, _),
+        serve(api.replica(limiter=limiter, authenticator=authenticator)) as (url, _),
         httpx.Client(base_url=url, headers=client.headers, timeout=30) as other,
         ThreadPoolExecutor(50) as pool,
     ):

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import boto3
 import httpx
@@ -80,7 +79,7 @@ def broken(api: Api, clock: Clock) -> Iterator[tuple[httpx.Client, dict[str, boo
         return look
 
     probes = {name: probe(name) for name in ("dynamodb", "s3", "efs", "worker-pool")}
-    services: Services = replace(api.services, probes=Probes(probes, clock))
+    services: Services = api.replica(probes=Probes(probes, clock))
     with serve(services) as (url, _), httpx.Client(base_url=url) as client:
         yield client, failing, made
 

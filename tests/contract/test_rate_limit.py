@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -45,7 +44,7 @@ def replicas(api: Api, clock: Clock) -> Iterator[Clients]:
 
     def replica() -> Services:
         limiter = RateLimiter(Rates(api.database).lease, clock)
-        return replace(api.services, authenticator=Authenticator(api.services.tenants, clock), limiter=limiter)
+        return api.replica(authenticator=Authenticator(api.services.tenants, clock), limiter=limiter)
 
     with ExitStack() as stack:
         urls = [stack.enter_context(serve(replica()))[0] for _ in range(2)]

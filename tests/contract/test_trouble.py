@@ -11,6 +11,7 @@ from botocore.config import Config
 from control_plane.services import Services
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch
+from outpost.domain.ids import new_id
 from outpost.domain.tenants import Tenant
 from outpost.store import artifacts, database
 from outpost.store.database import CLIENT_CONFIG
@@ -102,10 +103,13 @@ def test_a_throttled_or_failing_read_asks_to_come_back(
     come_back(client.get(path.format(id=id_)))
 
 
-def test_tables_that_do_not_answer_are_given_up_while_the_service_lives(client: httpx.Client, way: Relay) -> None:
-    release = Event()
-    way.faults["Query"] = waits(release)
-    come_back(client.get("/dispatch"))
+@pytest.mark.parametrize(("operation", "path"), [("GetItem", "/dispatch/{id}"), ("Query", "/dispatch")])
+def test_tables_that_do_not_answer_are_given_up_while_the_service_lives(
+    client: httpx.Client, way: Relay, operation: str, path: str
+) -> None:
+    release, id_ = Event(), new_id()
+    way.faults[operation] = waits(release)
+    come_back(client.get(path.format(id=id_)))
     assert client.get("/health/live").status_code == 200
     release.set()
 

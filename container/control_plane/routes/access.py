@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import Depends, Request
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.auth import Principal
 from control_plane.errors import invalid, not_found
@@ -23,7 +22,7 @@ Injected = Annotated[Services, Depends(_services)]
 
 async def owned(services: Services, caller: Principal, dispatch_id: str) -> Dispatch:
     """Read a dispatch of the caller's tenant. Raises the same 404 for all others, whether they exist or not."""
-    row = await run_in_threadpool(services.dispatches.get, dispatch_id) if is_id(dispatch_id) else None
+    row = await services.reader.get(dispatch_id) if is_id(dispatch_id) else None
     if row is None or row.tenant_id != caller.tenant.id:
         raise not_found("dispatch")
     return row

@@ -1,11 +1,11 @@
 """/artifacts: what a dispatch left, and the links that open it without an API key."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import RedirectResponse
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.auth import AuthenticatedRoute, MayRead, suspended
 from control_plane.envelope import Success, success
@@ -36,7 +36,7 @@ async def list_(
 ) -> Success[ArtifactList]:
     """List what the winning attempt left (of a live dispatch: its current attempt), with a link to each file."""
     row = await owned(services, caller, dispatch_id)
-    stored = await run_in_threadpool(services.artifacts.listing, row) if row.attempt else []
+    stored = await asyncio.to_thread(services.artifacts.listing, row) if row.attempt else []
     until = now() + timedelta(seconds=query.expires_in)
     base = str(request.base_url)
     views = [_view(services, row, found, base, until) for found in stored]
@@ -67,7 +67,7 @@ async def open_(
     if not await services.authenticator.is_active(tenant_id):
         raise suspended(tenant_id)
     key = attempt_prefix(tenant_id, dispatch_id, int(grant["attempt"])) + name
-    url = await run_in_threadpool(services.artifacts.presign, key, PRESIGNED_SECONDS)
+    url = await asyncio.to_thread(services.artifacts.presign, key, PRESIGNED_SECONDS)
     return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
 
 

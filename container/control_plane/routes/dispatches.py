@@ -1,9 +1,9 @@
 """/dispatch: hand in, list, look at, cancel."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.admission import admit, check_secrets, fingerprint
 from control_plane.auth import AuthenticatedRoute, MayCancel, MayDispatch, MayList, MayRead, Principal
@@ -62,15 +62,15 @@ async def create(
     `Idempotent-Replay: true`.
     """
     if body.additional_secrets:
-        check_secrets(body, await run_in_threadpool(services.tenants.secrets, caller.tenant.id))
+        check_secrets(body, await asyncio.to_thread(services.tenants.secrets, caller.tenant.id))
     at = now()
     idempotency = Idempotency(idempotency_key, fingerprint(body)) if idempotency_key else None
     if body.workspace_mode == "persistent":
-        created, repeated = await run_in_threadpool(dispatch_persistent, services, body, caller, idempotency, at)
+        created, repeated = await asyncio.to_thread(dispatch_persistent, services, body, caller, idempotency, at)
     else:
         row = admit(body, caller, services.policy, at)
         daily = caller.tenant.limits.daily
-        created = await run_in_threadpool(services.dispatches.create, row, body.task, daily, idempotency)
+        created = await asyncio.to_thread(services.dispatches.create, row, body.task, daily, idempotency)
         repeated = created.id != row.id
     if repeated:
         response.headers["Idempotent-Replay"] = "true"
@@ -87,7 +87,7 @@ async def list_(
     """
     context = (caller.tenant.id, query.model_dump_json(exclude={"limit", "cursor"}))
     cursor = open_cursor(services, "dispatches", context, query.cursor)
-    page = await run_in_threadpool(
+    page = await asyncio.to_thread(
         services.dispatches.page,
         caller.tenant.id,
         limit=query.limit,
@@ -111,8 +111,8 @@ async def get(
 ) -> Success[StatusView]:
     """Show a dispatch as it is now, and while it waits its place in the queue and when it will probably start."""
     row = await owned(services, caller, dispatch_id)
-    waiting = await run_in_threadpool(_waiting, services, caller, row) if row.status is Status.PENDING else {}
-    logs = await run_in_threadpool(_inline_logs, services, row, query) if query.log_limit else None
+    waiting = await asyncio.to_thread(_waiting, services, caller, row) if row.status is Status.PENDING else {}
+    logs = await asyncio.to_thread(_inline_logs, services, row, query) if query.log_limit else None
     return success(request, StatusView.of(row, logs=logs, **waiting))
 
 
@@ -131,7 +131,7 @@ async def cancel(
     row = await owned(services, caller, dispatch_id)
     if row.status.terminal or row.cancel_requested_at is None:
         wanted = Cancel(body.reason if body else None, now())
-        row = await run_in_threadpool(services.dispatches.change, dispatch_id, wanted)
+        row = await asyncio.to_thread(services.dispatches.change, dispatch_id, wanted)
     return success(request, DispatchView.of(row))
 
 

@@ -1,9 +1,9 @@
 """/health: for the load balancer, for operators, for tenants."""
 
+import asyncio
 import time
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.auth import AuthenticatedRoute, MayRead
 from control_plane.envelope import Success, success
@@ -59,4 +59,4 @@ async def fleet(caller: MayRead, services: Injected, request: Request) -> Succes
 
     The operator's keys are shown the platform's totals as well.
     """
-    return success(request, await run_in_threadpool(services.fleet.of, caller.tenant))
+    return success(request, await asyncio.to_thread(services.fleet.of, caller.tenant))

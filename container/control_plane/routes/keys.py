@@ -1,12 +1,12 @@
 """/tenants/{id}/keys and /keys/{id}: the operator's administration of API keys."""
 
+import asyncio
 import re
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.auth import AuthenticatedRoute, Operator
 from control_plane.envelope import Pagination, Success, success
@@ -47,7 +47,7 @@ async def list_(
     await existing(services, tenant_id)
     context = (tenant_id,)
     cursor = open_cursor(services, "keys", context, query.cursor)
-    keys = await run_in_threadpool(services.tenants.keys, tenant_id)
+    keys = await asyncio.to_thread(services.tenants.keys, tenant_id)
     keys.sort(key=_order, reverse=True)
     after = (str(cursor["created"]), str(cursor["id"])) if cursor else None
     found = [key for key in keys if after is None or _order(key) < after]
@@ -88,7 +88,7 @@ async def revoke(key_id: KeyId, _: Operator, services: Injected, request: Reques
 
 
 async def _find(services: Services, key_id: str) -> ApiKey:
-    key = await run_in_threadpool(services.tenants.find_key, key_id) if _KEY_ID.fullmatch(key_id) else None
+    key = await asyncio.to_thread(services.tenants.find_key, key_id) if _KEY_ID.fullmatch(key_id) else None
     if key is None:
         raise not_found("key")
     return key
@@ -107,12 +107,12 @@ async def _issue(
         created_at=at,
         expires=expires,
     )
-    await run_in_threadpool(services.tenants.add_key, key)
+    await asyncio.to_thread(services.tenants.add_key, key)
     return IssuedKeyView.of(key, at, text)
 
 
 async def _end(services: Services, key: ApiKey, **fields: object) -> ApiKey:
-    changed = await run_in_threadpool(partial(services.tenants.change_key, key.sha256, **fields))
+    changed = await asyncio.to_thread(partial(services.tenants.change_key, key.sha256, **fields))
     services.authenticator.forget()
     return changed or key
 

@@ -1,9 +1,9 @@
 """/dispatch/{id}/logs: the log, page by page."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.auth import AuthenticatedRoute, MayRead
 from control_plane.envelope import Pagination, Success, success
@@ -33,7 +33,7 @@ async def read(
     context = (caller.tenant.id, row.id)
     cursor = open_cursor(services, "logs", context, query.cursor)
     start = Position(int(cursor["attempt"]), int(cursor["chunk"]), int(cursor["line"])) if cursor else None
-    page = await run_in_threadpool(services.logs.page, row, start, query.limit)
+    page = await asyncio.to_thread(services.logs.page, row, start, query.limit)
     place = {"attempt": page.next.attempt, "chunk": page.next.chunk, "line": page.next.line}
     pagination = Pagination(
         cursor=services.signer.seal("logs", context, {**place}), has_more=page.has_more, limit=query.limit

@@ -1,7 +1,8 @@
 """/dispatch/{id}/promote: publish a result."""
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.auth import AuthenticatedRoute, MayPromote
 from control_plane.envelope import Success, success
@@ -46,10 +47,10 @@ async def promote(
     """
     check(body, services.policy)
     source = await owned(services, caller, dispatch_id)
-    summary = await run_in_threadpool(services.artifacts.summary, source) if source.attempt else None
+    summary = await asyncio.to_thread(services.artifacts.summary, source) if source.attempt else None
     row = promotion(source, promoted(source, summary), body, caller, services.policy, now())
     text = publication(source, body).model_dump_json()
-    created = await run_in_threadpool(_create, services, row, text, caller.tenant.limits.daily)
+    created = await asyncio.to_thread(_create, services, row, text, caller.tenant.limits.daily)
     if created.id != row.id:
         response.headers["Idempotent-Replay"] = "true"
     return success(request, DispatchView.as_created(created))

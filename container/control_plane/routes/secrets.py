@@ -1,9 +1,9 @@
 """/tenants/{id}/secrets: what a tenant's agents may be given. Values go in and never come out."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.auth import Administrator, AuthenticatedRoute
 from control_plane.envelope import Success, success
@@ -36,7 +36,7 @@ async def put(
     await existing(services, tenant_id)
     value = body.value.get_secret_value()
     try:
-        secret = await run_in_threadpool(services.secrets.put, tenant_id, name, value, now())
+        secret = await asyncio.to_thread(services.secrets.put, tenant_id, name, value, now())
     except TooManySecretsError as error:
         raise ApiError(ErrorCode.CONFLICT, str(error)) from error
     except SecretBusyError as error:
@@ -50,7 +50,7 @@ async def list_(
 ) -> Success[list[SecretView]]:
     """List the names of a tenant's secrets: at most 100."""
     await existing(services, tenant_id)
-    found = await run_in_threadpool(services.tenants.secrets, tenant_id)
+    found = await asyncio.to_thread(services.tenants.secrets, tenant_id)
     return success(request, [SecretView.model_validate(each.model_dump(), by_name=True) for each in found.values()])
 
 
@@ -60,7 +60,7 @@ async def delete(
 ) -> Success[SecretView]:
     """Delete a secret for good. A dispatch that waits and names it will fail with SECRET_UNAVAILABLE."""
     await existing(services, tenant_id)
-    secret = await run_in_threadpool(services.secrets.delete, tenant_id, name)
+    secret = await asyncio.to_thread(services.secrets.delete, tenant_id, name)
     if secret is None:
         raise not_found("secret")
     return success(request, SecretView.model_validate(secret.model_dump(), by_name=True))

@@ -1,11 +1,11 @@
 """/tenants: the operator's administration of tenants."""
 
+import asyncio
 from functools import partial
 from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.auth import AuthenticatedRoute, Operator
 from control_plane.envelope import Pagination, Success, success
@@ -31,7 +31,7 @@ async def create(body: TenantRequest, _: Operator, services: Injected, request: 
         repositories=body.repositories,
         created_at=now(),
     )
-    await run_in_threadpool(services.tenants.add, tenant)
+    await asyncio.to_thread(services.tenants.add, tenant)
     return success(request, TenantView.of(tenant))
 
 
@@ -42,7 +42,7 @@ async def list_(
     """List all tenants, by id."""
     cursor = open_cursor(services, "tenants", (), query.cursor)
     after = str(cursor["after"]) if cursor else None
-    found = await run_in_threadpool(lambda: list(islice(services.tenants.all(after), query.limit + 1)))
+    found = await asyncio.to_thread(lambda: list(islice(services.tenants.all(after), query.limit + 1)))
     shown = found[: query.limit]
     more = services.signer.seal("tenants", (), {"after": shown[-1].id}) if len(found) > len(shown) else None
     pagination = Pagination(cursor=more, has_more=more is not None, limit=query.limit)
@@ -79,14 +79,14 @@ async def resume(tenant_id: TenantId, _: Operator, services: Injected, request: 
 
 async def existing(services: Services, tenant_id: str) -> Tenant:
     """Read a tenant. Raises a 404."""
-    tenant = await run_in_threadpool(services.tenants.get, tenant_id)
+    tenant = await asyncio.to_thread(services.tenants.get, tenant_id)
     if tenant is None:
         raise not_found("tenant")
     return tenant
 
 
 async def _change(services: Services, tenant_id: str, **fields: object) -> Tenant:
-    tenant = await run_in_threadpool(partial(services.tenants.change, tenant_id, **fields))
+    tenant = await asyncio.to_thread(partial(services.tenants.change, tenant_id, **fields))
     if tenant is None:
         raise not_found("tenant")
     services.authenticator.forget()

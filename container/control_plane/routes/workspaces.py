@@ -1,10 +1,10 @@
 """/workspaces: list, look at and delete persistent workspaces."""
 
+import asyncio
 from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from starlette.concurrency import run_in_threadpool
 
 from control_plane.auth import AuthenticatedRoute, MayDelete, MayList, MayRead, Principal
 from control_plane.envelope import Pagination, Success, success
@@ -29,7 +29,7 @@ async def list_(
     cursor = open_cursor(services, "workspaces", context, query.cursor)
     before = str(cursor["before"]) if cursor else None
     all_ = services.workspaces.all
-    found = await run_in_threadpool(lambda: list(islice(all_(caller.tenant.id, before), query.limit + 1)))
+    found = await asyncio.to_thread(lambda: list(islice(all_(caller.tenant.id, before), query.limit + 1)))
     shown = found[: query.limit]
     more = services.signer.seal("workspaces", context, {"before": shown[-1].id}) if len(found) > len(shown) else None
     pagination = Pagination(cursor=more, has_more=more is not None, limit=query.limit)
@@ -54,7 +54,7 @@ async def delete(
 ) -> Success[WorkspaceView]:
     """Delete a workspace and its files for good, and show it for the last time. Refused while a dispatch uses it."""
     workspace = await _owned(services, caller, workspace_id)
-    await run_in_threadpool(services.workspaces.delete, workspace)
+    await asyncio.to_thread(services.workspaces.delete, workspace)
     return success(request, _view(workspace))
 
 
@@ -62,7 +62,7 @@ async def _owned(services: Services, caller: Principal, workspace_id: str) -> Wo
     """Read a workspace of the caller's tenant. Raises the same 404 for all others, whether they exist or not."""
     if not is_id(workspace_id):
         raise not_found("workspace")
-    found = await run_in_threadpool(services.workspaces.get, caller.tenant.id, workspace_id)
+    found = await asyncio.to_thread(services.workspaces.get, caller.tenant.id, workspace_id)
     if found is None:
         raise not_found("workspace")
     return found

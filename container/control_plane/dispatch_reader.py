@@ -1,0 +1,106 @@
+"""Reading a dispatch without a thread: most requests begin with it, and a hop to a thread and back costs as much again.
+
+The call is the quick one of outpost/store/quick_calls.py, awaited: aiohttp carries it, with the client's time limits,
+number of tries and exceptions.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import aiohttp
+from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.httpsession import get_cert_path
+
+from outpost.domain.dispatch import Dispatch
+from outpost.store.connections import Answer
+from outpost.store.database import Database, key
+from outpost.store.json_protocol import passing
+from outpost.store.quick_calls import QuickCalls
+from outpost.store.rows import key_of, row_of
+
+_TROUBLE: Mapping[type[Exception], type[BotoCoreError]] = {
+    aiohttp.ConnectionTimeoutError: ConnectTimeoutError,
+    aiohttp.ServerTimeoutError: ReadTimeoutError,
+    aiohttp.ClientSSLError: SSLError,
+    aiohttp.ClientConnectorError: EndpointConnectionError,
+    aiohttp.ClientError: ConnectionClosedError,
+}
+"""The first that an exception is an instance of says by which of botocore's it is told."""
+
+
+class DispatchReader:
+    """Reads dispatches on the event loop, while it is `open`."""
+
+    def __init__(self, database: Database) -> None:
+        self._table = database.dispatches
+        self._client = cast("QuickCalls", database.client)
+        self._session: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Keep connections meanwhile, on the running loop."""
+        config: Any = self._client.meta.config  # its attributes are made at run time
+        trusted: Any = get_cert_path(True)
+        connector = aiohttp.TCPConnector(
+            limit=config.max_pool_connections, ssl=ssl.create_default_context(cafile=trusted)
+        )
+        times = aiohttp.ClientTimeout(sock_connect=config.connect_timeout, sock_read=config.read_timeout)
+        async with aiohttp.ClientSession(
+            connector=connector,
+            timeout=times,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("accept", "accept-encoding"),  # an answer is too short to be packed
+        ) as self._session:
+            yield
+
+    async def get(self, dispatch_id: str) -> Dispatch | None:
+        """Read a row as it is now, or None. Raises botocore's exceptions."""
+        request = {"TableName": self._table, "Key": key(*key_of(dispatch_id)), "ConsistentRead": True}
+        answer = await self._call("GetItem", request)
+        return row_of(answer["Item"]) if "Item" in answer else None
+
+    async def _call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        protocol = self._client.protocol
+        body = protocol.body(operation, parameters)
+        for pause in protocol.pauses():
+            try:
+                return await self._try(operation, body)
+            except (BotoCoreError, ClientError) as error:
+                if not passing(error):
+                    raise
+            await asyncio.sleep(pause)
+        return await self._try(operation, body)
+
+    async def _try(self, operation: str, body: bytes) -> dict[str, Any]:
+        protocol, session = self._client.protocol, self._session
+        assert session is not None  # noqa: S101 - the service opens it before its first request
+        headers = protocol.headers(operation, body, await self._credentials())
+        try:
+            async with session.post(protocol.url, data=body, headers=headers, allow_redirects=False) as answer:
+                content = await answer.read()
+        except aiohttp.ClientError as error:
+            kind = next(ours for theirs, ours in _TROUBLE.items() if isinstance(error, theirs))
+            raise kind(endpoint_url=protocol.url, error=error) from error
+        told = {name.lower(): value for name, value in answer.headers.items()}
+        return protocol.result(operation, Answer(answer.status, told, content))
+
+    async def _credentials(self) -> ReadOnlyCredentials:
+        credentials = self._client.credentials
+        if credentials is None:
+            raise NoCredentialsError
+        if isinstance(credentials, RefreshableCredentials) and credentials.refresh_needed():
+            return await asyncio.to_thread(credentials.get_frozen_credentials)
+        return credentials.get_frozen_credentials()

@@ -1,0 +1,92 @@
+"""The protocol of DynamoDB and SQS: JSON over HTTP, in the very form that boto3's clients take and give.
+
+Endpoint, region, signing name, targets, number of tries, idempotency tokens and exceptions are those of a client; how
+bytes get to the service and back is for others to say.
+"""
+
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from functools import cached_property
+from time import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.client import BaseClient
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from outpost.store.connections import Answer
+from outpost.store.signature import sign
+
+PASSING = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "ThrottlingException",
+        "TransactionInProgressException",
+    },
+)
+"""Errors that another try may not meet, beside those of the server (5xx) and of the connection."""
+PAUSE = 0.1
+"""Seconds that the pause after the first try is at most; after each further one it may be twice as long."""
+
+
+class JsonProtocol:
+    """What to send to a client's service, what its answers say, and how often to try."""
+
+    def __init__(self, client: BaseClient) -> None:
+        self._client = client
+        self._config: Any = client.meta.config  # its attributes are made at run time
+        self.url = client.meta.endpoint_url
+
+    def body(self, operation: str, parameters: dict[str, Any]) -> bytes:
+        """Spell the parameters, and a token of idempotency where the operation takes one."""
+        members = self._client.meta.service_model.operation_model(operation).idempotent_members
+        return json.dumps({name: str(uuid.uuid4()) for name in members} | parameters).encode()
+
+    def headers(self, operation: str, body: bytes, credentials: ReadOnlyCredentials) -> dict[str, str]:
+        """Return the headers of a request, names in lower case, signed for this moment."""
+        model = self._client.meta.service_model
+        headers = self._fixed_headers | {"x-amz-target": f"{model.metadata['targetPrefix']}.{operation}"}
+        signed = sign(headers, body, credentials, self._client.meta.region_name, model.signing_name, time())
+        return signed | {"user-agent": self._config.user_agent}
+
+    @cached_property
+    def _fixed_headers(self) -> dict[str, str]:
+        version = self._client.meta.service_model.metadata["jsonVersion"]
+        return {"host": urlsplit(self.url).netloc, "content-type": f"application/x-amz-json-{version}"}
+
+    def result(self, operation: str, answer: Answer) -> dict[str, Any]:
+        """Return what a method of the client would. Raises the client's exceptions."""
+        metadata = {"HTTPStatusCode": answer.status, "HTTPHeaders": answer.headers}
+        if answer.status == 200:
+            return {**json.loads(answer.body), "ResponseMetadata": metadata}
+        raise self._error(operation, answer.body, metadata)
+
+    def _error(self, operation: str, body: bytes, metadata: dict[str, Any]) -> ClientError:
+        try:
+            told = json.loads(body)
+        except ValueError:
+            told = {}  # a proxy on the way answered, not the service: the status says all
+        code = str(told.get("__type", metadata["HTTPStatusCode"])).rpartition("#")[2]
+        message = told.get("message") or told.get("Message", "")
+        answer = told | {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
+        kind: Any = self._client.exceptions.from_code(code)
+        error: ClientError = kind(answer, operation)
+        return error
+
+    def pauses(self) -> Iterator[float]:
+        """Yield how many seconds to wait after each try but the last."""
+        for failed in range(1, self._config.retries["total_max_attempts"]):
+            yield random.uniform(0, PAUSE * 2 ** (failed - 1))  # noqa: S311 - spreads, hides nothing
+
+
+def passing(error: BotoCoreError | ClientError) -> bool:
+    """Say whether another try may not meet the error."""
+    if isinstance(error, ClientError):
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return status >= 500 or error.response["Error"]["Code"] in PASSING
+    return not isinstance(error, NoCredentialsError)
