@@ -109,8 +109,11 @@ def test_a_long_queue_of_one_at_a_time_keeps_one_worker_busy_and_fills_no_dead_l
     limits = Limits(concurrent=1, daily=10_000, requests_per_minute=100_000)
     with admitted(outpost, operator, "queueing", limits) as client:
         request = DispatchRequest(agent="shell", task="echo one at a time")
+        # What is measured begins when all of them wait.
+        first = client.dispatch(DispatchRequest(agent="shell", task="sleep 15; echo one at a time"))
         with ThreadPoolExecutor(4) as pool:
-            ids = sorted(each.id for each in pool.map(lambda _: client.dispatch(request), range(QUEUED)))
+            queued = pool.map(lambda _: client.dispatch(request), range(QUEUED))
+            ids = [first.id, *sorted(each.id for each in queued)]
         most = 0
 
         def enough() -> bool:
@@ -118,8 +121,8 @@ def test_a_long_queue_of_one_at_a_time_keeps_one_worker_busy_and_fills_no_dead_l
             most = max(most, len(outpost.workers()))
             return client.status(ids[WATCHED - 1]).status.terminal
 
-        other = outpost.ends(outpost.dispatch("echo of a tenant that queues nothing").id)
         eventually(enough, within=120, what=f"{WATCHED} of {QUEUED} have ended")
+        other = outpost.ends(outpost.dispatch("echo of a tenant that queues nothing").id)
         served = [client.status(id_) for id_ in ids[:WATCHED]]
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda id_: _cancelled(client, id_), ids[WATCHED:]))
