@@ -1,6 +1,5 @@
 """A worker as ECS runs it: `python -m worker`, with the real broker function, S3 and SQS on the emulator, real git."""
 
-import io
 import json
 import os
 import signal
@@ -9,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,9 +29,11 @@ from outpost.store.dispatches import Dispatches
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from tests.conftest import CREDENTIALS, table_definition
+from tests.worker.brokers import broker_variables, create_broker, create_role
 from tests.worker.container import engine
+from tests.worker.forge_server import forge
 
-__all__ = ["engine"]  # a fixture
+__all__ = ["engine", "forge"]  # fixtures
 
 PATIENCE_SECONDS = 60.0
 PROVIDER_KEY = "the-key-that-no-agent-ever-sees"
@@ -43,7 +43,6 @@ TABLES = {
     Env.WORKERS_TABLE: schema.WORKERS,
     Env.WORKSPACES_TABLE: schema.WORKSPACES,
 }
-BROKER_VARIABLES = (*TABLES, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.ATTEMPT_ROLE_ARN)
 
 
 @dataclass(frozen=True)
@@ -280,43 +279,6 @@ def create_provider_keys(suffix: str) -> dict[Agent, str]:
         for agent, entry in CATALOGUE.items()
         if entry.provider is not None
     }
-
-
-def create_role(name: str, *actions: str) -> str:
-    """Create a role that may do `actions`, and return its ARN."""
-    trust = {
-        "Effect": "Allow",
-        "Principal": {"AWS": "*", "Service": "lambda.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-    }
-    rights = {"Effect": "Allow", "Action": actions, "Resource": "*"}
-    documents = [json.dumps({"Version": "2012-10-17", "Statement": [statement]}) for statement in (trust, rights)]
-    iam = boto3.client("iam")
-    arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=documents[0])["Role"]["Arn"]
-    iam.put_role_policy(RoleName=name, PolicyName="rights", PolicyDocument=documents[1])
-    return arn
-
-
-def broker_variables() -> dict[str, str]:
-    """Return what the broker is told of the platform."""
-    return {variable: os.environ[variable] for variable in BROKER_VARIABLES}
-
-
-def create_broker(name: str, variables: Mapping[str, str]) -> str:
-    """Create the real broker function; the emulator's Python has its packages."""
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("entry.py", "from broker.handler import handler\n")
-    boto3.client("lambda").create_function(
-        FunctionName=name,
-        Runtime="python3.13",
-        Role=create_role(name, "*"),
-        Handler="entry.handler",
-        Timeout=30,
-        Code={"ZipFile": code.getvalue()},
-        Environment={"Variables": dict(variables)},
-    )
-    return name
 
 
 def eventually(holds: Callable[[], bool]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
+import pytest
 
 from outpost.domain.ids import new_id
 
@@ -225,3 +226,9 @@ def serve_forge(folder: Path) -> Iterator[ForgeServer]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForgeServer]:
+    with serve_forge(tmp_path_factory.mktemp("forge")) as forge:
+        yield forge

@@ -1,6 +1,5 @@
 """Private repositories: git in the harness has a token of the forge's app for one call, the agent never."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -17,18 +16,13 @@ from outpost.names import Env
 from outpost.store.artifacts import prefix_of
 from outpost.store.database import Database
 from outpost.store.tenants import Tenants
-from tests.worker.conftest import Platform, broker_variables, create_broker
+from tests.worker.brokers import at_forge
+from tests.worker.conftest import Platform
 from tests.worker.forge_server import APP_ID, ForgeServer, Grant, serve_forge
 
 READ = {"contents": "read"}
 BASIC = "eC1hY2Nlc3MtdG9rZW46"
 """Base64 of `x-access-token:`, with which git's header begins."""
-
-
-@pytest.fixture(scope="module")
-def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForgeServer]:
-    with serve_forge(tmp_path_factory.mktemp("forge")) as forge:
-        yield forge
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +36,7 @@ def variables(platform: Platform, forge: ForgeServer) -> dict[str, str]:
     forge.app_key = public.decode()
     name = f"app-{new_id().lower()}"
     secret = boto3.client("secretsmanager").create_secret(Name=name, SecretString=private.decode())["ARN"]
-    here: dict[str, str] = {Env.GIT_BASE_URL: forge.git_url, Env.FORGE_URL: forge.api_url}
-    Tenants(Database.from_environment()).change("acme", repositories=("owner/*",))
-    app = {Env.FORGE_APP_ID: APP_ID, Env.FORGE_APP_KEY_SECRET: secret}
-    return here | {Env.BROKER_FUNCTION: create_broker(name, broker_variables() | here | app)}
+    return at_forge(forge, {Env.FORGE_APP_ID: APP_ID, Env.FORGE_APP_KEY_SECRET: secret})
 
 
 def create_private(forge: ForgeServer, name: str, files: dict[str, str] | None = None) -> str:

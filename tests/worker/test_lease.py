@@ -14,7 +14,8 @@ from outpost.domain.protocol import Assignment, ClaimRequest, Credentials
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
 from outpost.store.credentials import AttemptCredentials
-from tests.worker.conftest import Platform, create_broker
+from tests.worker.brokers import create_broker
+from tests.worker.conftest import Platform
 from worker import lease as lease_module
 from worker.broker import Broker, BrokerError
 from worker.lease import Lease

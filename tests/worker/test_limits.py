@@ -14,7 +14,8 @@ from outpost.domain.dispatch import Status
 from outpost.domain.ids import new_id
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Env
-from tests.worker.conftest import Platform, broker_variables, create_broker
+from tests.worker.brokers import broker_variables, create_broker
+from tests.worker.conftest import Platform
 from worker.agent_process import AgentCommand, AgentEnd
 from worker.limits import Limit
 from worker.outcome import judge

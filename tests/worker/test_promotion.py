@@ -17,10 +17,9 @@ from outpost.domain.protocol import Assignment, ClaimRequest
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
 from outpost.store.artifacts import prefix_of
-from outpost.store.database import Database
-from outpost.store.tenants import Tenants
-from tests.worker.conftest import GitServer, Platform, broker_variables, create_broker
-from tests.worker.forge_server import TOKEN, ForgeServer, serve_forge
+from tests.worker.brokers import at_forge
+from tests.worker.conftest import GitServer, Platform
+from tests.worker.forge_server import TOKEN, ForgeServer
 from worker import lease as lease_module
 from worker.broker import Broker
 from worker.isolation import NoIsolation
@@ -39,20 +38,11 @@ WORDS = Publication(
 
 
 @pytest.fixture(scope="module")
-def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForgeServer]:
-    with serve_forge(tmp_path_factory.mktemp("forge")) as forge:
-        yield forge
-
-
-@pytest.fixture(scope="module")
 def variables(platform: Platform, forge: ForgeServer) -> dict[str, str]:
     """What makes a worker use the forge, and a broker that has the forge's token."""
     name = f"forge-{new_id().lower()}"
     token = boto3.client("secretsmanager").create_secret(Name=name, SecretString=TOKEN)["ARN"]
-    here: dict[str, str] = {Env.GIT_BASE_URL: forge.git_url, Env.FORGE_URL: forge.api_url}
-    broker = create_broker(name, broker_variables() | here | {Env.FORGE_TOKEN_SECRET: token})
-    Tenants(Database.from_environment()).change("acme", repositories=("owner/*",))
-    return here | {Env.BROKER_FUNCTION: broker}
+    return at_forge(forge, {Env.FORGE_TOKEN_SECRET: token})
 
 
 def work(platform: Platform, variables: dict[str, str], repo: str, task: str) -> Dispatch:
@@ -226,8 +216,7 @@ def test_every_token_that_was_used_stays_out_of_the_log(
     name = f"rotated-{new_id().lower()}"
     secrets = boto3.client("secretsmanager")
     arn = secrets.create_secret(Name=name, SecretString="the-token-of-the-clone")["ARN"]
-    here = {Env.GIT_BASE_URL: forge.git_url, Env.FORGE_URL: forge.api_url, Env.FORGE_TOKEN_SECRET: arn}
-    rotating = variables | {Env.BROKER_FUNCTION: create_broker(name, broker_variables() | here)}
+    rotating = variables | at_forge(forge, {Env.FORGE_TOKEN_SECRET: arn})
     attempt = begin(work(platform, variables, "owner/rotated", "echo 2 > a"), rotating).attempt
     first = attempt._forge_token()
     secrets.put_secret_value(SecretId=arn, SecretString="the-token-of-the-push")

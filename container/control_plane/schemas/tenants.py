@@ -6,14 +6,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, Field, StrictInt
 
 from control_plane.envelope import Body, View
-from outpost.domain.repository import check_grant
+from outpost.domain.repository import GRANT_PATTERN, check_grant
 from outpost.domain.tenants import ApiKey, KeyStatus, Overrides, Scope, Tenant, TenantStatus
 
 Tier = Literal["free", "starter", "pro", "enterprise"]
 
-_REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/(\*|[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99})$"
 _REPOSITORIES = "Repositories that git gets the platform's token for: `owner/name` (without `.git`), or `owner/*`."
-_Grant = Annotated[str, Field(pattern=_REPOSITORY), AfterValidator(check_grant)]
+_Grant = Annotated[str, Field(pattern=GRANT_PATTERN), AfterValidator(check_grant)]
 Repositories = Annotated[tuple[_Grant, ...], Field(max_length=100)]
 
 
