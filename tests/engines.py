@@ -11,7 +11,7 @@ import pytest
 from outpost.local.container_engine import connect
 from outpost.local.errors import LocalError
 from outpost.local.settings import Engine
-from tests.local.eventually import eventually
+from tests.eventually import eventually
 
 LOCAL_BASE = "localhost/outpost-test-base:bookworm"
 DEFAULT_BASE = "docker.io/library/python:3.13-slim-bookworm"

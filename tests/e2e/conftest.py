@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import psutil
 import pytest
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from outpost.cli.first_run import api_url, operator_key, output
 from outpost.client import Client
@@ -20,21 +19,9 @@ from outpost.client.models import Artifact, Dispatch, DispatchRequest, Limits
 from outpost.domain.dispatch import Status
 from outpost.local.environment import LocalEnvironment
 from outpost.names import Output
+from tests.eventually import eventually
 
 SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]
-Found = TypeVar("Found")
-
-
-def eventually(look: Callable[[], Found], *, within: float, what: str) -> Found:
-    """Look until what is found is true, for at most `within` seconds; then fail, saying what was awaited."""
-    found: Found = Retrying(
-        stop=stop_after_delay(within),
-        wait=wait_fixed(0.2),
-        retry=retry_if_result(lambda result: not result),
-        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
-    )(look)
-    assert found, f"{what}: not within {within:.0f} s"
-    return found
 
 
 @dataclass

@@ -16,7 +16,8 @@ from outpost.domain.dispatch import Status
 from outpost.local.cdk import CdkApp
 from outpost.local.environment import LocalEnvironment
 from outpost.local.errors import DeployError
-from tests.e2e.conftest import SCOPES, eventually
+from tests.e2e.conftest import SCOPES
+from tests.eventually import eventually
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 LOCAL = Path(__file__).resolve().parents[2] / "config" / "local.toml"

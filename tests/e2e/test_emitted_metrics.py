@@ -3,8 +3,9 @@
 import pytest
 
 from outpost.names import METRIC_DIMENSIONS, Metric
-from tests.e2e.conftest import Outpost, eventually
+from tests.e2e.conftest import Outpost
 from tests.e2e.emitted import emitted
+from tests.eventually import eventually
 
 
 @pytest.mark.full

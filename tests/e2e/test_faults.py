@@ -10,8 +10,8 @@ import pytest
 from outpost.client import ApiError
 from outpost.domain.dispatch import Status
 from outpost.names import Metric
-from tests.e2e.conftest import eventually
 from tests.e2e.emitted import emitted
+from tests.eventually import eventually
 
 Outpost = Any
 CRASH_BOUND = 60

@@ -15,7 +15,8 @@ from outpost.client import ApiError
 from outpost.domain.dispatch import Status
 from outpost.local.environment import LocalEnvironment
 from outpost.names import Output
-from tests.e2e.conftest import Outpost, eventually
+from tests.e2e.conftest import Outpost
+from tests.eventually import eventually
 
 ROOT_PRINCIPAL = "arn:aws:iam::000000000000:root"
 DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}

@@ -19,7 +19,8 @@ from outpost.client.models import Dispatch, DispatchRequest, Limits, LogLine
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import now
 from outpost.names import audit_log_group
-from tests.e2e.conftest import SCOPES, eventually
+from tests.e2e.conftest import SCOPES
+from tests.eventually import eventually
 
 Outpost = Any
 QUEUED = 500

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from outpost.domain.dispatch import Status
-from tests.e2e.conftest import eventually
+from tests.eventually import eventually
 
 Outpost = Any
 

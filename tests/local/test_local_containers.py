@@ -15,9 +15,9 @@ from outpost.local.environment import LocalEnvironment
 from outpost.local.errors import LocalError
 from outpost.local.settings import Engine
 from tests.engines import build_options, container_engine
+from tests.eventually import eventually
 from tests.local.accounts import create_role, register_job, run_job, status_is
 from tests.local.conftest import DEMO_IMAGE, free_ports, write_image_asset
-from tests.local.eventually import eventually
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def client(aws: LocalEnvironment) -> Iterator[DockerClient]:
 
 
 def container_of(aws: LocalEnvironment, client: DockerClient, arn: str) -> Container:
-    eventually(status_is(aws, arn, "RUNNING"), 60)
+    eventually(status_is(aws, arn, "RUNNING"), within=60)
     found: Container = client.containers.list(filters={"label": f"com.amazonaws.ecs.task-arn={arn}"})[0]
     return found
 
@@ -82,26 +82,26 @@ def test_a_container_gets_what_its_definition_says(aws: LocalEnvironment, client
     assert container.exec_run(["/usr/bin/id", "-u"]).output == b"12345\n"
     eventually(lambda: b"started" in container.logs())
     aws.client("ecs").stop_task(task=arn)
-    assert eventually(status_is(aws, arn, "STOPPED"), 60)["containers"][0]["exitCode"] == 0
+    assert eventually(status_is(aws, arn, "STOPPED"), within=60)["containers"][0]["exitCode"] == 0
 
 
 def test_a_container_above_its_memory_limit_is_killed(aws: LocalEnvironment) -> None:
     family = register_job(aws, DEMO_IMAGE, memory=128)
     arn = run_job(aws, family, "devour")
-    assert eventually(status_is(aws, arn, "STOPPED"), 60)["containers"][0]["exitCode"] == 137
+    assert eventually(status_is(aws, arn, "STOPPED"), within=60)["containers"][0]["exitCode"] == 137
 
 
 def test_a_container_acts_as_its_role_and_reaches_the_embedded_aws(aws: LocalEnvironment) -> None:
     arn = run_job(aws, register_job(aws, DEMO_IMAGE, taskRoleArn=create_role(aws)), "identify")
-    task = eventually(status_is(aws, arn, "STOPPED"), 60)
+    task = eventually(status_is(aws, arn, "STOPPED"), within=60)
     assert task["containers"][0]["exitCode"] == 0, task
 
 
 def test_a_container_that_ignores_sigterm_is_killed_after_its_stop_timeout(aws: LocalEnvironment) -> None:
     arn = run_job(aws, register_job(aws, DEMO_IMAGE, stopTimeout=2), "stubborn")
-    eventually(status_is(aws, arn, "RUNNING"), 60)
+    eventually(status_is(aws, arn, "RUNNING"), within=60)
     aws.client("ecs").stop_task(task=arn)
-    assert eventually(status_is(aws, arn, "STOPPED"), 60)["containers"][0]["exitCode"] == 137
+    assert eventually(status_is(aws, arn, "STOPPED"), within=60)["containers"][0]["exitCode"] == 137
 
 
 def test_the_embedded_aws_listens_on_loopback_and_the_container_network_only(aws: LocalEnvironment) -> None:

@@ -11,8 +11,8 @@ import pytest
 from outpost.local.cdk import CdkApp
 from outpost.local.environment import LocalEnvironment
 from outpost.local.errors import DeployError
+from tests.eventually import eventually
 from tests.local.conftest import new_environment
-from tests.local.eventually import eventually
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from outpost.local.environment import LocalEnvironment
 from outpost.local.errors import LocalError, PortInUseError, ProcessDiedError
 from outpost.local.git_server import SAMPLE_REPOSITORY
 from outpost.local.settings import INSTANCE_MARKER
+from tests.eventually import eventually
 from tests.local.accounts import describe_task, register_job, run_job
 from tests.local.conftest import DEMO_IMAGE, free_ports, write_image_asset
-from tests.local.eventually import eventually
 
 
 def git(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":

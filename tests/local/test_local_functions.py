@@ -12,8 +12,8 @@ import pytest
 from botocore.config import Config
 
 from outpost.local.environment import LocalEnvironment
+from tests.eventually import eventually
 from tests.local.accounts import allow, create_role
-from tests.local.eventually import eventually
 
 SOURCE = """
 import os, sys, time

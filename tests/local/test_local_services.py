@@ -4,9 +4,9 @@ from typing import Any
 from uuid import uuid4
 
 from outpost.local.environment import LocalEnvironment
+from tests.eventually import eventually
 from tests.local.accounts import create_role, register_job
 from tests.local.conftest import DEMO_IMAGE
-from tests.local.eventually import eventually
 
 
 def start_service(aws: LocalEnvironment, *command: str) -> str:
@@ -44,9 +44,9 @@ def rollout(aws: LocalEnvironment, name: str) -> str:
 
 def test_a_deployment_is_complete_when_its_task_answers_and_not_before(aws: LocalEnvironment) -> None:
     silent = start_service(aws, "linger", "0")
-    eventually(lambda: describe(aws, silent)["runningCount"] == 1, 30)
+    eventually(lambda: describe(aws, silent)["runningCount"] == 1, within=30)
     serving = start_service(aws, "serve", "0")
-    eventually(lambda: rollout(aws, serving) == "COMPLETED", 30)
+    eventually(lambda: rollout(aws, serving) == "COMPLETED", within=30)
 
     # Its task has run for longer, yet answers nothing.
     assert (describe(aws, silent)["runningCount"], rollout(aws, silent)) == (1, "IN_PROGRESS")

@@ -9,9 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from outpost.local.environment import LocalEnvironment
+from tests.eventually import eventually
 from tests.local.accounts import allow, create_role, describe_task, register_job, run_job, status_is
 from tests.local.conftest import DEMO_IMAGE
-from tests.local.eventually import eventually
 
 
 def logged(group: str) -> dict[str, Any]:

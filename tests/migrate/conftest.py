@@ -13,7 +13,6 @@ from typing import Any
 
 import boto3
 import pytest
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from outpost.cli.first_run import api_url, operator_key
 from outpost.client import Client
@@ -33,6 +32,7 @@ from outpost.monitor.model import CURRENT_PLAN, HOST, Plan, V1Host
 from outpost.names import MigrationOutput
 from outpost.v1 import trail
 from outpost.v1.layout import DISABLED
+from tests.eventually import eventually
 
 SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]
 LOGS = "/outpost/local/control-plane"
@@ -49,17 +49,6 @@ TOOLS = (
 )
 TOLD = "told-by-a-test-"
 """What the names of such log streams begin with."""
-
-
-def eventually(look: Callable[[], Any], *, within: float, what: str) -> Any:  # noqa: ANN401 - whatever is looked for
-    found = Retrying(
-        stop=stop_after_delay(within),
-        wait=wait_fixed(0.2),
-        retry=retry_if_result(lambda result: not result),
-        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
-    )(look)
-    assert found, f"{what}: not within {within:.0f} s"
-    return found
 
 
 @dataclass

@@ -14,7 +14,7 @@ from outpost.migrate.steps import monitor
 from outpost.monitor.model import Plan
 from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE, MigrationOutput
 from outpost.v1.layout import SCRIPTS_FOLDER
-from tests.migrate.conftest import eventually
+from tests.eventually import eventually
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 

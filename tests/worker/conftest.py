@@ -7,8 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,6 +28,7 @@ from outpost.store.dispatches import Dispatches
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from tests.conftest import CREDENTIALS, table_definition
+from tests.eventually import eventually
 from tests.worker.brokers import broker_variables, create_broker, create_role
 from tests.worker.container import engine
 from tests.worker.forge_server import forge
@@ -279,11 +279,3 @@ def create_provider_keys(suffix: str) -> dict[Agent, str]:
         for agent, entry in CATALOGUE.items()
         if entry.provider is not None
     }
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that another process brings about."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, f"this did not happen within {PATIENCE_SECONDS:.0f} s"
-        time.sleep(0.05)

@@ -18,7 +18,8 @@ from outpost.domain.ids import now
 from outpost.domain.lifecycle import Cancel, Lose
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
-from tests.worker.conftest import Platform, eventually
+from tests.eventually import eventually
+from tests.worker.conftest import Platform
 
 LOST = Reason.of(ReasonCode.WORKER_LOST, "The worker fell silent.")
 
