@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-PATH = "/docs"
-ASSETS = f"{PATH}/assets"
+ASSETS = "docs/assets"
 
 
 def install(app: FastAPI) -> None:
     """Add the page and what it loads."""
+    # Addresses are relative to the page, which may be behind a path of a proxy.
     page = get_swagger_ui_html(
-        openapi_url=str(app.openapi_url),
+        openapi_url=str(app.openapi_url).removeprefix("/"),
         title=app.title,
         swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
         swagger_css_url=f"{ASSETS}/swagger-ui.css",
@@ -28,5 +28,5 @@ def install(app: FastAPI) -> None:
     async def docs(_: Request) -> Response:
         return page
 
-    app.add_route(PATH, docs, include_in_schema=False)
-    app.mount(ASSETS, StaticFiles(directory=str(files("fastapi_offline") / "static")))
+    app.add_route("/docs", docs, include_in_schema=False)
+    app.mount(f"/{ASSETS}", StaticFiles(directory=str(files("fastapi_offline") / "static")))

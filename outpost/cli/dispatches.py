@@ -191,6 +191,8 @@ def artifacts(
             _download(client, found, download)
         if as_json:
             print_json(ArtifactList(artifacts=found))
+        elif not found:
+            err.print(f"{dispatch_id} has left nothing.")
         elif not download:
             rows = [(artifact.name, artifact.type, f"{artifact.size:,}", artifact.url) for artifact in found]
             print_table("NAME", "TYPE", "BYTES", "URL", rows=rows)

@@ -33,8 +33,10 @@ def live(
         wait = RECONNECT_SECONDS
         try:
             for event in _connection(http, dispatch_id, last):
-                last, lost = event.id, 0
-                told = _parse(event)
+                lost = 0
+                if not event.data:
+                    continue  # only a comment, which broke a silence
+                last, told = event.id, _parse(event)
                 yield told
                 if isinstance(told, Dispatch) and told.status.terminal:
                     return

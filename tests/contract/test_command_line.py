@@ -161,6 +161,7 @@ def test_a_waiting_dispatch_is_cancelled_at_once_and_only_once(api: Api, outpost
 
 def test_artifacts_are_downloaded_whole(api: Api, outpost: Outpost, session: Client, tmp_path: Path) -> None:
     dispatch_id = session.dispatch(TASK).id
+    assert "has left nothing" in outpost("artifacts", dispatch_id).stderr
     end(api, dispatch_id, Status.SUCCESS)
     row = api.row(dispatch_id)
     prefix = attempt_prefix(row.tenant_id, row.id, row.attempt)

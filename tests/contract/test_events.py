@@ -121,6 +121,19 @@ def test_a_silence_is_broken_by_comments(
         assert next(line for line in answer.iter_lines() if line.startswith(":"))
 
 
+def test_a_follower_takes_no_comment_for_an_event(
+    api: Api, tenant: Tenant, running: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "SILENCE_SECONDS", 0)
+    with Client(api.url, api.key(tenant)) as follower:
+        told = (each.message if isinstance(each, LogLine) else each.status for each in follower.watch(running.id))
+        assert next(told) is Status.RUNNING
+        api.chunk(running, 1, "after a silence")
+        assert next(told) == "after a silence"
+        api.end(running)
+        assert list(told) == [Status.SUCCESS]
+
+
 @pytest.mark.parametrize("place", ["x", "1.1.1", "1.1.1.asleep", "-1.1.1.", "1" * 100])
 def test_a_place_that_was_never_given_out_is_refused(client: httpx.Client, id_: str, place: str) -> None:
     answer = client.get(f"/dispatch/{id_}/events", headers={"Last-Event-ID": place})

@@ -99,9 +99,10 @@ async def watch(
 ) -> Response:
     """Stream a dispatch as it goes on: each change of its status, and each line of its log, until it has ended.
 
-    Begins with the current status and the beginning of the current attempt's log, or behind the event that
-    `Last-Event-ID` names: no event comes twice, none is left out, whichever replica serves the next connection. The
-    last event is the final status. A comment breaks a silence of 15 seconds.
+    Begins with the current status, unless it is final, and the beginning of the current attempt's log, or behind the
+    event that `Last-Event-ID` names: no event comes twice, no line is left out, whichever replica serves the next
+    connection. Of states that follow each other within a second only the last may be told. The last event is the final
+    status. A comment breaks a silence of 15 seconds.
     """
     row = await owned(services, caller, dispatch_id)
     try:
