@@ -1,8 +1,9 @@
 """A service on loopback that answers as it is told to, and hangs up as it is told to; over TLS, too."""
 
+import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -26,6 +27,8 @@ class Service(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers = list(answers)
         self.connections = 0
+        self.asked: list[tuple[dict[str, str], bytes]] = []
+        """Headers, names in lower case, and body of each request."""
         self.hung_up = Event()
 
     def process_request(self, request: object, client_address: object) -> None:
@@ -46,6 +49,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append(({name.lower(): value for name, value in self.headers.items()}, body))
         echo = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
         self.wfile.write(self.server.answers.pop(0) if self.server.answers else echo)
         self.close_connection = self.server.answers[:1] == [b""]
@@ -76,6 +80,17 @@ def serving_tls(certificate: str) -> Iterator[Service]:
     service.socket = context.wrap_socket(service.socket, server_side=True)
     with serving(service):
         yield service
+
+
+@contextmanager
+def full_of_connections() -> Iterator[int]:
+    """Listen at a port that lets nobody in."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as waiting:
+        for _ in range(4):  # more than the queue of those whom nobody has let in
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
 
 
 def certificate(folder: Path, address: str) -> str:

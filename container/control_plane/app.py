@@ -65,4 +65,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.services.audit.start()
     async with app.state.services.reader.open(), app.state.mcp:
         yield
-    await asyncio.to_thread(app.state.services.audit.flush)
+    # Not in a thread: all of them may hang in calls. Nothing is served any more that would have to wait.
+    app.state.services.audit.flush()

@@ -1,7 +1,7 @@
 """Reading a dispatch without a thread: most requests begin with it, and a hop to a thread and back costs as much again.
 
 The call is the quick one of outpost/store/quick_calls.py, awaited: aiohttp carries it, with the client's time limits,
-number of tries and exceptions.
+number of tries and exceptions. Of the client's hooks it calls none.
 """
 
 import asyncio
@@ -39,6 +39,8 @@ _TROUBLE: Mapping[type[Exception], type[BotoCoreError]] = {
     aiohttp.ClientError: ConnectionClosedError,
 }
 """The first that an exception is an instance of says by which of botocore's it is told."""
+KEPT_SECONDS = 50
+"""How long a connection may be idle. (After aiohttp's own 15 s a quiet replica would shake hands for every read.)"""
 
 
 class DispatchReader:
@@ -55,9 +57,15 @@ class DispatchReader:
         config: Any = self._client.meta.config  # its attributes are made at run time
         trusted: Any = get_cert_path(True)
         connector = aiohttp.TCPConnector(
-            limit=config.max_pool_connections, ssl=ssl.create_default_context(cafile=trusted)
+            limit=config.max_pool_connections,
+            ssl=ssl.create_default_context(cafile=trusted),
+            keepalive_timeout=KEPT_SECONDS,
         )
-        times = aiohttp.ClientTimeout(sock_connect=config.connect_timeout, sock_read=config.read_timeout)
+        times = aiohttp.ClientTimeout(
+            connect=config.read_timeout,  # with the wait for one of the connections
+            sock_connect=config.connect_timeout,
+            sock_read=config.read_timeout,
+        )
         async with aiohttp.ClientSession(
             connector=connector,
             timeout=times,

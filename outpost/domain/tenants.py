@@ -5,7 +5,6 @@ import re
 import secrets
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,7 +74,7 @@ class Tenant(BaseModel):
     """What the platform's right at the forge is used for: `owner/name`, or `owner/*` for all of an owner."""
     created_at: datetime
 
-    @cached_property
+    @property
     def limits(self) -> Limits:
         """The tier's limits, where the tenant has none of its own."""
         own = self.overrides.model_dump(exclude_none=True) if self.overrides else {}

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from botocore.client import BaseClient
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, NoCredentialsError
 
 from outpost.store.connections import Answer
 from outpost.store.signature import sign
@@ -60,17 +60,16 @@ class JsonProtocol:
         return {"host": urlsplit(self.url).netloc, "content-type": f"application/x-amz-json-{version}"}
 
     def result(self, operation: str, answer: Answer) -> dict[str, Any]:
-        """Return what a method of the client would. Raises the client's exceptions."""
+        """Return what a method of the client would. Raises the client's exceptions, and `ConnectionClosedError`."""
         metadata = {"HTTPStatusCode": answer.status, "HTTPHeaders": answer.headers}
-        if answer.status == 200:
-            return {**json.loads(answer.body), "ResponseMetadata": metadata}
-        raise self._error(operation, answer.body, metadata)
+        told = _object(answer.body)
+        if answer.status != 200:
+            raise self._error(operation, told or {}, metadata)  # of a proxy's answer the status says all
+        if told is None:
+            raise ConnectionClosedError(endpoint_url=self.url)  # cut short, or not of the service
+        return told | {"ResponseMetadata": metadata}
 
-    def _error(self, operation: str, body: bytes, metadata: dict[str, Any]) -> ClientError:
-        try:
-            told = json.loads(body)
-        except ValueError:
-            told = {}  # a proxy on the way answered, not the service: the status says all
+    def _error(self, operation: str, told: dict[str, Any], metadata: dict[str, Any]) -> ClientError:
         code = str(told.get("__type", metadata["HTTPStatusCode"])).rpartition("#")[2]
         message = told.get("message") or told.get("Message", "")
         answer = told | {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
@@ -82,6 +81,15 @@ class JsonProtocol:
         """Yield how many seconds to wait after each try but the last."""
         for failed in range(1, self._config.retries["total_max_attempts"]):
             yield random.uniform(0, PAUSE * 2 ** (failed - 1))  # noqa: S311 - spreads, hides nothing
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a body is, or None."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
 
 
 def passing(error: BotoCoreError | ClientError) -> bool:

@@ -1,6 +1,8 @@
 """The audit log of calls: one record for each authenticated request, without payloads, off the requests' path."""
 
+import asyncio
 import json
+from threading import Event
 from typing import Any
 
 import boto3
@@ -10,6 +12,8 @@ from botocore.exceptions import EndpointConnectionError
 from structlog.testing import CapturingLogger
 
 from control_plane import audit
+from control_plane.app import THREADS, create_app
+from control_plane.audit import AuditLog
 from outpost.cli.audit import records
 from outpost.domain.tenants import Scope, Tenant
 from tests.contract.running import TASK, Api
@@ -20,6 +24,23 @@ pytestmark = pytest.mark.usefixtures("environment")
 def recorded(api: Api, environment: dict[str, str], **wanted: str) -> list[dict[str, Any]]:
     api.services.audit.flush()
     return list(records(boto3.client("logs"), environment["OUTPOST_AUDIT_LOG_GROUP"], 0, wanted))
+
+
+def test_a_stop_writes_what_was_recorded_although_every_thread_hangs_in_a_call(api: Api) -> None:
+    release, services = Event(), api.replica(audit=AuditLog.from_environment())
+    app = create_app(services)
+
+    async def serve_and_stop() -> int:
+        async with app.router.lifespan_context(app):
+            loop = asyncio.get_running_loop()
+            hanging = [loop.run_in_executor(None, release.wait, 60) for _ in range(THREADS)]
+            services.audit.record(audit="call", request_id="the last one")
+        waiting = services.audit._records.unfinished_tasks
+        assert not any(call.done() for call in hanging)
+        release.set()
+        return waiting
+
+    assert asyncio.run(serve_and_stop()) == 0
 
 
 def test_each_call_is_recorded_with_who_what_outcome_and_request(

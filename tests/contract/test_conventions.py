@@ -167,7 +167,15 @@ def test_the_document_describes_every_route_and_every_field(client: httpx.Client
 
 
 def test_the_document_names_the_scope_of_every_protected_route(client: httpx.Client) -> None:
-    paths = client.get("/openapi.json").json()["paths"]
+    document = client.get("/openapi.json").json()
+    paths = document["paths"]
+    assert document["components"]["securitySchemes"] == {
+        "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "Bearer": {"type": "http", "scheme": "bearer"},
+    }
+    for operation in (operation for item in paths.values() for operation in item.values() if "security" in operation):
+        either = operation["security"]
+        assert either == [{"ApiKey": either[0]["ApiKey"]}, {"Bearer": either[0]["ApiKey"]}]
     scopes = {
         f"{method.upper()} {path}": operation.get("security", [{"ApiKey": None}])[0]["ApiKey"]
         for path, operations in paths.items()

@@ -1,6 +1,7 @@
 """A dispatch is read on the event loop as botocore would read it in a thread, whatever is the matter on the way."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,8 +11,9 @@ import pytest
 from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import (
-    BotoCoreError,
+    ClientError,
     ConnectionClosedError,
+    ConnectTimeoutError,
     EndpointConnectionError,
     NoCredentialsError,
     ReadTimeoutError,
@@ -25,7 +27,7 @@ from outpost.domain.ids import new_id, now
 from outpost.store.database import CLIENT_CONFIG, Database
 from outpost.store.quick_calls import quick_session
 from tests.contract.running import Api
-from tests.loopback import Service, certificate, serving, serving_tls
+from tests.loopback import Service, certificate, full_of_connections, serving, serving_tls
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -38,8 +40,8 @@ NOTHING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 def reader_of() -> MakeReader:
     """Makes a reader whose DynamoDB is at a URL."""
 
-    def make(url: str, read_timeout: float = 10) -> DispatchReader:
-        config = CLIENT_CONFIG.merge(Config(read_timeout=read_timeout, retries={"total_max_attempts": TRIES}))
+    def make(url: str, **times: float) -> DispatchReader:
+        config = CLIENT_CONFIG.merge(Config(**times, retries={"total_max_attempts": TRIES}))  # type: ignore[arg-type]
         client = quick_session().client("dynamodb", config=config, endpoint_url=url)
         return DispatchReader(Database(client, "dispatches", "tenants", "workers", "workspaces"))
 
@@ -73,18 +75,43 @@ def test_a_connection_is_kept_and_replaced_unnoticed(reader_of: MakeReader) -> N
     ("answer", "trouble"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", ConnectionClosedError),
+        (b"HTTP/1.1 200 OK\r\n\r\n{", ConnectionClosedError),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", ConnectionClosedError),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\n[]", ClientError),
         (b"nonsense\r\n\r\n", ConnectionClosedError),
         (NOTHING[:20], ReadTimeoutError),
     ],
 )
 def test_what_is_no_whole_answer_is_tried_again_and_then_told(
-    reader_of: MakeReader, answer: bytes, trouble: type[BotoCoreError]
+    reader_of: MakeReader, answer: bytes, trouble: type[Exception]
 ) -> None:
     slow = trouble is ReadTimeoutError
     with serving(Service(*([answer] if slow else [answer, b""]) * TRIES)) as service:
         with pytest.raises(trouble):
             read(reader_of(f"http://127.0.0.1:{service.server_port}", read_timeout=0.05 if slow else 10), "1")
         assert service.connections == TRIES
+
+
+def test_what_another_try_would_not_change_is_told_at_once(reader_of: MakeReader) -> None:
+    refusal = b'{"__type": "x#AccessDeniedException"}'
+    answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(refusal), refusal)
+    with serving(Service(answer)) as service:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            read(reader_of(f"http://127.0.0.1:{service.server_port}"), "1")
+        assert len(service.asked) == 1
+
+
+def test_a_read_is_consistent_and_asks_for_no_packed_answer(reader_of: MakeReader) -> None:
+    with serving(Service()) as service:
+        read(reader_of(f"http://127.0.0.1:{service.server_port}"), "1")
+    ((headers, body),) = service.asked
+    assert json.loads(body)["ConsistentRead"] is True
+    assert "accept-encoding" not in headers
+
+
+def test_an_endpoint_that_takes_no_connection_is_given_up(reader_of: MakeReader) -> None:
+    with full_of_connections() as port, pytest.raises(ConnectTimeoutError):
+        read(reader_of(f"http://127.0.0.1:{port}", connect_timeout=0.05), "1")
 
 
 def test_an_endpoint_that_nobody_serves_is_told(reader_of: MakeReader) -> None:
@@ -104,7 +131,7 @@ def test_only_a_certificate_that_is_trusted_is_enough(
         assert read(reader, "1") == [None]
 
 
-def test_credentials_are_renewed_in_a_thread_before_they_expire(api: Api) -> None:
+def test_credentials_are_renewed_in_a_thread_before_they_expire(reader_of: MakeReader) -> None:
     renewed: list[threading.Thread] = []
 
     def renew() -> dict[str, str]:
@@ -112,13 +139,14 @@ def test_credentials_are_renewed_in_a_thread_before_they_expire(api: Api) -> Non
         expiry = now() + timedelta(hours=1)
         return {"access_key": "test", "secret_key": "test", "token": "new", "expiry_time": expiry.isoformat()}
 
-    client = quick_session().client("dynamodb", config=CLIENT_CONFIG)
-    soon = now() + timedelta(minutes=1)
-    client.credentials = RefreshableCredentials("test", "test", "old", soon, renew, "test")  # type: ignore[attr-defined]
-    reader = DispatchReader(Database(client, api.database.dispatches, "tenants", "workers", "workspaces"))
-    assert read(reader, new_id(), new_id()) == [None, None]
+    with serving(Service()) as service:
+        reader = reader_of(f"http://127.0.0.1:{service.server_port}")
+        soon = now() + timedelta(minutes=1)
+        reader._client.credentials = RefreshableCredentials("test", "test", "old", soon, renew, "test")
+        assert read(reader, "1", "2") == [None, None]
     (thread,) = renewed
     assert thread is not threading.current_thread()
+    assert {headers["x-amz-security-token"] for headers, _ in service.asked} == {"new"}
 
 
 def test_without_credentials_nothing_is_sent(reader_of: MakeReader) -> None:

@@ -7,6 +7,7 @@ import boto3
 import httpx
 import pytest
 from botocore.config import Config
+from httpx_sse import connect_sse
 
 from control_plane.services import Services
 from outpost.domain.agents import Agent
@@ -17,6 +18,7 @@ from outpost.store import artifacts, database
 from outpost.store.database import CLIENT_CONFIG
 from tests.contract.relay import Relay, fails, loses_the_answer, once, relay, waits
 from tests.contract.running import TASK, Api, refused, serve
+from tests.eventually import eventually
 
 TRIES = 2
 IMPATIENT = Config(read_timeout=1, retries={"mode": "standard", "total_max_attempts": TRIES})
@@ -125,6 +127,20 @@ def test_a_bucket_that_does_not_answer_is_given_up(
     come_back(client.get(f"/artifacts/{running.id}"))
     assert client.get(f"/dispatch/{running.id}").json()["data"]["status"] == "running"
     release.set()
+
+
+def test_a_watcher_hears_on_after_reads_that_failed(
+    client: httpx.Client, way: Relay, running: Dispatch, api: Api
+) -> None:
+    with connect_sse(client, "GET", f"/dispatch/{running.id}/events") as source:
+        told = (event.json()["status"] for event in source.iter_sse() if event.event == "status")
+        assert next(told) == "running"
+        way.made.clear()
+        way.faults["GetItem"] = fails("ThrottlingException")
+        eventually(lambda: way.made["GetItem"] > TRIES, what="two reads of the poller have failed")
+        way.faults.clear()
+        api.end(running)
+        assert list(told) == ["success"]
 
 
 def test_a_dispatch_that_is_committed_is_accepted_although_the_queue_is_down(

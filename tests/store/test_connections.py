@@ -1,8 +1,6 @@
 """Connections on loopback: kept, replaced, given up, and trusted only when there is reason to."""
 
-import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from botocore.exceptions import (
 )
 
 from outpost.store.connections import Connections
-from tests.loopback import Service, certificate, serving, serving_tls
+from tests.loopback import Service, certificate, full_of_connections, serving, serving_tls
 
 ANSWER = b"HTTP/1.1 200 OK\r\nX-Amzn-RequestId:  7 \r\nContent-Length: 4\r\n\r\n{  }"
 
@@ -79,13 +77,8 @@ def test_an_endpoint_that_nobody_serves_is_told() -> None:
 
 
 def test_an_endpoint_that_takes_no_connection_is_given_up() -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as waiting:
-        for _ in range(4):  # more than the queue of those whom nobody has let in
-            client = waiting.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(server.getsockname())
-        with pytest.raises(ConnectTimeoutError):
-            Connections(f"http://127.0.0.1:{server.getsockname()[1]}", 0.05, 10, "").post({}, b"1")
+    with full_of_connections() as port, pytest.raises(ConnectTimeoutError):
+        Connections(f"http://127.0.0.1:{port}", 0.05, 10, "").post({}, b"1")
 
 
 def test_a_certificate_that_is_trusted_is_enough(tmp_path: Path) -> None:
