@@ -12,7 +12,7 @@ def eventually(look: Callable[[], Found | None], *, within: float = 60, what: st
     """Look until what is found is true, for at most `within` seconds; then fail, saying what was awaited."""
     found: Found | None = Retrying(
         stop=stop_after_delay(within),
-        wait=wait_fixed(0.1),
+        wait=wait_fixed(0.2),
         retry=retry_if_result(lambda result: not result),
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )(look)
