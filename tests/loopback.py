@@ -51,10 +51,11 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.asked.append(({name.lower(): value for name, value in self.headers.items()}, body))
         echo = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-        self.wfile.write(self.server.answers.pop(0) if self.server.answers else echo)
+        answer = self.server.answers.pop(0) if self.server.answers else echo
         self.close_connection = self.server.answers[:1] == [b""]
         if self.close_connection:
             self.server.answers.pop(0)
+        self.wfile.write(answer)  # last: the next request may come before this returns
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         """Say nothing."""
