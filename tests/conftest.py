@@ -20,6 +20,12 @@ from outpost.names import Env
 from outpost.store import schema
 from outpost.store.database import Database
 
+TABLES = {
+    Env.DISPATCHES_TABLE: schema.DISPATCHES,
+    Env.TENANTS_TABLE: schema.TENANTS,
+    Env.WORKERS_TABLE: schema.WORKERS,
+    Env.WORKSPACES_TABLE: schema.WORKSPACES,
+}
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -106,20 +112,19 @@ def aws(emulator: str, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def database(aws: str, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Tables of the test's own, exactly as the schema says."""
-    dynamodb = boto3.client("dynamodb")
-    suffix = uuid.uuid4().hex[:8]
     monkeypatch.setenv(Env.ENVIRONMENT, "test")
-    tables = {
-        Env.DISPATCHES_TABLE: schema.DISPATCHES,
-        Env.TENANTS_TABLE: schema.TENANTS,
-        Env.WORKERS_TABLE: schema.WORKERS,
-        Env.WORKSPACES_TABLE: schema.WORKSPACES,
-    }
-    for variable, table in tables.items():
-        name = f"{table.name}-{suffix}"
-        dynamodb.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **table_definition(table))
+    for variable, name in create_tables(uuid.uuid4().hex[:8]).items():
         monkeypatch.setenv(variable, name)
     return Database.from_environment()
+
+
+def create_tables(suffix: str) -> dict[str, str]:
+    """Create all tables where boto3 points to, and return the variables that name them."""
+    dynamodb = boto3.client("dynamodb")
+    named = {variable.value: f"{table.name}-{suffix}" for variable, table in TABLES.items()}
+    for variable, table in TABLES.items():
+        dynamodb.create_table(TableName=named[variable], BillingMode="PAY_PER_REQUEST", **table_definition(table))
+    return named
 
 
 def table_definition(table: schema.Table) -> dict[str, Any]:

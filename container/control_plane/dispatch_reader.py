@@ -6,7 +6,7 @@ number of tries and exceptions. Of the client's hooks it calls none.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -25,20 +25,19 @@ from botocore.exceptions import (
 from botocore.httpsession import get_cert_path
 
 from outpost.domain.dispatch import Dispatch
-from outpost.store.connections import Answer
+from outpost.store.connections import Answer, Kinds, told_by
 from outpost.store.database import Database, key
 from outpost.store.json_protocol import passing
 from outpost.store.quick_calls import QuickCalls
 from outpost.store.rows import key_of, row_of
 
-_TROUBLE: Mapping[type[Exception], type[BotoCoreError]] = {
+_TROUBLE: Kinds = {
     aiohttp.ConnectionTimeoutError: ConnectTimeoutError,
     aiohttp.ServerTimeoutError: ReadTimeoutError,
     aiohttp.ClientSSLError: SSLError,
     aiohttp.ClientConnectorError: EndpointConnectionError,
     aiohttp.ClientError: ConnectionClosedError,
 }
-"""The first that an exception is an instance of says by which of botocore's it is told."""
 KEPT_SECONDS = 50
 """How long a connection may be idle. (After aiohttp's own 15 s a quiet replica would shake hands for every read.)"""
 
@@ -100,8 +99,7 @@ class DispatchReader:
             async with session.post(protocol.url, data=body, headers=headers, allow_redirects=False) as answer:
                 content = await answer.read()
         except aiohttp.ClientError as error:
-            kind = next(ours for theirs, ours in _TROUBLE.items() if isinstance(error, theirs))
-            raise kind(endpoint_url=protocol.url, error=error) from error
+            raise told_by(_TROUBLE, error, protocol.url) from error
         told = {name.lower(): value for name, value in answer.headers.items()}
         return protocol.result(operation, Answer(answer.status, told, content))
 

@@ -9,6 +9,7 @@ import socket
 import ssl
 import weakref
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPSConnection
@@ -24,9 +25,10 @@ from botocore.exceptions import (
     SSLError,
 )
 
-_Kinds = dict[type[Exception], type[BotoCoreError]]
-_CONNECTING: _Kinds = {TimeoutError: ConnectTimeoutError, ssl.SSLError: SSLError, OSError: EndpointConnectionError}
-_ASKING: _Kinds = {TimeoutError: ReadTimeoutError, Exception: ConnectionClosedError}
+Kinds = Mapping[type[Exception], type[BotoCoreError]]
+"""What went wrong, and by which of botocore's exceptions it is told."""
+_CONNECTING: Kinds = {TimeoutError: ConnectTimeoutError, ssl.SSLError: SSLError, OSError: EndpointConnectionError}
+_ASKING: Kinds = {TimeoutError: ReadTimeoutError, Exception: ConnectionClosedError}
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Connections:
             answer = connection.ask(request)
         except (OSError, ValueError, LookupError) as error:
             connection.close()
-            raise self._trouble(error, _ASKING) from error
+            raise told_by(_ASKING, error, self._url) from error
         self._idle.append(connection)
         return answer
 
@@ -82,12 +84,8 @@ class Connections:
         try:
             http.connect()
         except OSError as error:
-            raise self._trouble(error, _CONNECTING) from error
+            raise told_by(_CONNECTING, error, self._url) from error
         return _Connection(http.sock, self._read_timeout)
-
-    def _trouble(self, error: Exception, kinds: _Kinds) -> BotoCoreError:
-        kind = next(ours for theirs, ours in kinds.items() if isinstance(error, theirs))
-        return kind(endpoint_url=self._url, error=error)
 
 
 class _Connection:
@@ -121,6 +119,12 @@ class _Connection:
     def close(self) -> None:
         self._file.close()
         self._socket.close()
+
+
+def told_by(kinds: Kinds, error: Exception, url: str) -> BotoCoreError:
+    """Return the exception that tells of trouble with an endpoint: the first kind that the error is one of."""
+    kind = next(ours for theirs, ours in kinds.items() if isinstance(error, theirs))
+    return kind(endpoint_url=url, error=error)
 
 
 def _close_all(idle: deque[_Connection]) -> None:

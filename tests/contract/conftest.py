@@ -20,26 +20,14 @@ from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Start
 from outpost.domain.tenants import OPERATOR, Overrides, Scope, Tenant, new_key
 from outpost.names import Env
-from outpost.store import schema
-from tests.conftest import CREDENTIALS, table_definition
+from tests.conftest import CREDENTIALS, create_tables
 from tests.contract.running import MODELS, TASK, Api, Calls, serve
-
-TABLES = {
-    Env.DISPATCHES_TABLE: schema.DISPATCHES,
-    Env.TENANTS_TABLE: schema.TENANTS,
-    Env.WORKERS_TABLE: schema.WORKERS,
-    Env.WORKSPACES_TABLE: schema.WORKSPACES,
-}
 
 
 def deploy() -> dict[str, str]:
     """Create what the service needs where boto3 points to, and return the variables that name it."""
     name = f"outpost-{uuid.uuid4().hex[:12]}"
-    for table in TABLES.values():
-        definition = table_definition(table)
-        boto3.client("dynamodb").create_table(
-            TableName=f"{name}-{table.name}", BillingMode="PAY_PER_REQUEST", **definition
-        )
+    tables = create_tables(name)
     boto3.client("s3").create_bucket(Bucket=name)
     queue_url = boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
     secrets = boto3.client("secretsmanager")
@@ -50,7 +38,7 @@ def deploy() -> dict[str, str]:
         "claude": {"queue_url": queue_url, "family": "claude", "models": MODELS},
     }
     return {
-        **{variable.value: f"{name}-{table.name}" for variable, table in TABLES.items()},
+        **tables,
         Env.ARTIFACTS_BUCKET.value: name,
         Env.FILE_SYSTEM_ID.value: boto3.client("efs").create_file_system(CreationToken=name)["FileSystemId"],
         Env.AGENTS.value: json.dumps(agents),

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,20 +31,14 @@ from tests.loopback import Service, certificate, full_of_connections, serving, s
 pytestmark = pytest.mark.usefixtures("environment")
 
 TRIES = 2
-MakeReader = Callable[..., DispatchReader]
 NOTHING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
-@pytest.fixture
-def reader_of() -> MakeReader:
-    """Makes a reader whose DynamoDB is at a URL."""
-
-    def make(url: str, **times: float) -> DispatchReader:
-        config = CLIENT_CONFIG.merge(Config(**times, retries={"total_max_attempts": TRIES}))  # type: ignore[arg-type]
-        client = quick_session().client("dynamodb", config=config, endpoint_url=url)
-        return DispatchReader(Database(client, "dispatches", "tenants", "workers", "workspaces"))
-
-    return make
+def reader_of(url: str, **times: float) -> DispatchReader:
+    """Make a reader whose DynamoDB is at a URL."""
+    config = CLIENT_CONFIG.merge(Config(**times, retries={"total_max_attempts": TRIES}))  # type: ignore[arg-type]
+    client = quick_session().client("dynamodb", config=config, endpoint_url=url)
+    return DispatchReader(Database(client, "dispatches", "tenants", "workers", "workspaces"))
 
 
 def read(reader: DispatchReader, *ids: str) -> list[Dispatch | None]:
@@ -62,7 +55,7 @@ def test_a_row_is_read_as_the_store_reads_it(api: Api, running: Dispatch) -> Non
     assert read(DispatchReader(api.database), running.id, new_id()) == [api.row(running.id), None]
 
 
-def test_a_connection_is_kept_and_replaced_unnoticed(reader_of: MakeReader) -> None:
+def test_a_connection_is_kept_and_replaced_unnoticed() -> None:
     with serving(Service()) as service:
         assert read(reader_of(f"http://127.0.0.1:{service.server_port}"), "1", "2", "3") == [None] * 3
         assert service.connections == 1
@@ -82,9 +75,7 @@ def test_a_connection_is_kept_and_replaced_unnoticed(reader_of: MakeReader) -> N
         (NOTHING[:20], ReadTimeoutError),
     ],
 )
-def test_what_is_no_whole_answer_is_tried_again_and_then_told(
-    reader_of: MakeReader, answer: bytes, trouble: type[Exception]
-) -> None:
+def test_what_is_no_whole_answer_is_tried_again_and_then_told(answer: bytes, trouble: type[Exception]) -> None:
     slow = trouble is ReadTimeoutError
     with serving(Service(*([answer] if slow else [answer, b""]) * TRIES)) as service:
         with pytest.raises(trouble):
@@ -92,7 +83,7 @@ def test_what_is_no_whole_answer_is_tried_again_and_then_told(
         assert service.connections == TRIES
 
 
-def test_what_another_try_would_not_change_is_told_at_once(reader_of: MakeReader) -> None:
+def test_what_another_try_would_not_change_is_told_at_once() -> None:
     refusal = b'{"__type": "x#AccessDeniedException"}'
     answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(refusal), refusal)
     with serving(Service(answer)) as service:
@@ -101,7 +92,7 @@ def test_what_another_try_would_not_change_is_told_at_once(reader_of: MakeReader
         assert len(service.asked) == 1
 
 
-def test_a_read_is_consistent_and_asks_for_no_packed_answer(reader_of: MakeReader) -> None:
+def test_a_read_is_consistent_and_asks_for_no_packed_answer() -> None:
     with serving(Service()) as service:
         read(reader_of(f"http://127.0.0.1:{service.server_port}"), "1")
     ((headers, body),) = service.asked
@@ -109,19 +100,17 @@ def test_a_read_is_consistent_and_asks_for_no_packed_answer(reader_of: MakeReade
     assert "accept-encoding" not in headers
 
 
-def test_an_endpoint_that_takes_no_connection_is_given_up(reader_of: MakeReader) -> None:
+def test_an_endpoint_that_takes_no_connection_is_given_up() -> None:
     with full_of_connections() as port, pytest.raises(ConnectTimeoutError):
         read(reader_of(f"http://127.0.0.1:{port}", connect_timeout=0.05), "1")
 
 
-def test_an_endpoint_that_nobody_serves_is_told(reader_of: MakeReader) -> None:
+def test_an_endpoint_that_nobody_serves_is_told() -> None:
     with pytest.raises(EndpointConnectionError):
         read(reader_of("http://127.0.0.1:1"), "1")
 
 
-def test_only_a_certificate_that_is_trusted_is_enough(
-    reader_of: MakeReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_certificate_that_is_trusted_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = certificate(tmp_path, "127.0.0.1")
     with serving_tls(ours) as service:
         reader = reader_of(f"https://127.0.0.1:{service.server_port}")
@@ -131,7 +120,7 @@ def test_only_a_certificate_that_is_trusted_is_enough(
         assert read(reader, "1") == [None]
 
 
-def test_credentials_are_renewed_in_a_thread_before_they_expire(reader_of: MakeReader) -> None:
+def test_credentials_are_renewed_in_a_thread_before_they_expire() -> None:
     renewed: list[threading.Thread] = []
 
     def renew() -> dict[str, str]:
@@ -149,7 +138,7 @@ def test_credentials_are_renewed_in_a_thread_before_they_expire(reader_of: MakeR
     assert {headers["x-amz-security-token"] for headers, _ in service.asked} == {"new"}
 
 
-def test_without_credentials_nothing_is_sent(reader_of: MakeReader) -> None:
+def test_without_credentials_nothing_is_sent() -> None:
     with serving(Service()) as service:
         reader = reader_of(f"http://127.0.0.1:{service.server_port}")
         reader._client.credentials = None

@@ -12,17 +12,10 @@ from outpost.domain.ids import new_id
 from outpost.names import Env
 from outpost.store.database import Database
 from outpost.store.tenants import Tenants
+from tests.conftest import TABLES
 from tests.worker.forge_server import ForgeServer
 
-TOLD = (
-    Env.DISPATCHES_TABLE,
-    Env.TENANTS_TABLE,
-    Env.WORKERS_TABLE,
-    Env.WORKSPACES_TABLE,
-    Env.AGENTS,
-    Env.ARTIFACTS_BUCKET,
-    Env.ATTEMPT_ROLE_ARN,
-)
+TOLD = (*TABLES, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.ATTEMPT_ROLE_ARN)
 
 
 def create_role(name: str, *actions: str) -> str:

@@ -21,13 +21,12 @@ from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.tenants import Limits, Tenant
 from outpost.names import Env
-from outpost.store import schema
 from outpost.store.artifacts import Artifacts, prefix_of
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
-from tests.conftest import CREDENTIALS, table_definition
+from tests.conftest import CREDENTIALS, create_tables
 from tests.eventually import eventually
 from tests.worker.brokers import broker_variables, create_broker, create_role
 from tests.worker.container import engine
@@ -37,12 +36,6 @@ __all__ = ["engine", "forge"]  # fixtures
 
 PATIENCE_SECONDS = 60.0
 PROVIDER_KEY = "the-key-that-no-agent-ever-sees"
-TABLES = {
-    Env.DISPATCHES_TABLE: schema.DISPATCHES,
-    Env.TENANTS_TABLE: schema.TENANTS,
-    Env.WORKERS_TABLE: schema.WORKERS,
-    Env.WORKSPACES_TABLE: schema.WORKSPACES,
-}
 
 
 @dataclass(frozen=True)
@@ -234,12 +227,8 @@ def platform(
     environment.setenv(Env.AGENTS, json.dumps(agents))
     environment.setenv(Env.ARTIFACTS_BUCKET, bucket)
     environment.setenv(Env.ATTEMPT_ROLE_ARN, create_role(f"attempt-{suffix}", "s3:*", "secretsmanager:*"))
-    for variable, table in TABLES.items():
-        environment.setenv(variable, f"{table.name}-{suffix}")
-        definition = table_definition(table)
-        boto3.client("dynamodb").create_table(
-            TableName=f"{table.name}-{suffix}", BillingMode="PAY_PER_REQUEST", **definition
-        )
+    for variable, name in create_tables(suffix).items():
+        environment.setenv(variable, name)
     database = Database.from_environment()
     workspaces = tmp_path_factory.mktemp("workspaces")
     limits = Limits(concurrent=100, daily=1_000, timeout_seconds=600)
