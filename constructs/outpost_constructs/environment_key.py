@@ -1,5 +1,7 @@
 """The environment's own key, where the configuration asks for one."""
 
+from collections.abc import Mapping
+
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -8,6 +10,7 @@ from constructs import Construct
 from outpost.config import EnvironmentConfig
 from outpost_constructs.translation import removal_policy
 
+Conditions = Mapping[str, Mapping[str, str]]
 READ = ("kms:Decrypt", "kms:DescribeKey")
 WRITE = (*READ, "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
 
@@ -28,19 +31,30 @@ class EnvironmentKey(kms.Key):
             pending_window=Duration.days(30),
             removal_policy=removal_policy(config),
         )
+        self._admit_cloudtrail()
+
+    def _admit_cloudtrail(self) -> None:
+        """Let CloudTrail encrypt with the key, look at it, and decrypt, which a bucket with a Bucket Key takes.
+
+        Source: CloudTrail user guide, "Configure AWS KMS key policies for CloudTrail"; aws-cdk issue 23391. CreateTrail
+        checks all three. Only encryption has an encryption context, and no condition is documented for decryption.
+        """
         stack = Stack.of(self)
-        trails = f"arn:aws:cloudtrail:*:{stack.account}:trail/*"
+        # The trail's stack stands on the key's, so that its exact name cannot be known here.
+        ours = {"ArnLike": {"aws:SourceArn": f"arn:aws:cloudtrail:{stack.region}:{stack.account}:trail/*"}}
+        context = {"kms:EncryptionContext:aws:cloudtrail:arn": f"arn:aws:cloudtrail:*:{stack.account}:trail/*"}
+        self._admit("TrailsEncrypt", "cloudtrail", ["kms:GenerateDataKey*"], {**ours, "StringLike": context})
+        self._admit("TrailsDescribe", "cloudtrail", ["kms:DescribeKey"], ours)
+        self._admit("TrailsDecrypt", "cloudtrail", ["kms:Decrypt"])
+
+    def _admit(self, sid: str, service: str, actions: list[str], conditions: Conditions | None = None) -> None:
         self.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="TrailsOfThisAccount",
-                principals=[iam.ServicePrincipal("cloudtrail.amazonaws.com")],
-                actions=["kms:GenerateDataKey*", "kms:DescribeKey"],
+                sid=sid,
+                principals=[iam.ServicePrincipal(f"{service}.amazonaws.com")],
+                actions=actions,
                 resources=["*"],
-                conditions={
-                    # The trail's stack stands on the key's, so that its exact name cannot be known here.
-                    "StringEquals": {"aws:SourceAccount": stack.account},
-                    "StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": trails},
-                },
+                conditions=conditions,
             )
         )
 
