@@ -89,9 +89,13 @@ class StoreTable(dynamodb.Table):
     def deliver(
         self, construct_id: str, function: lambda_.Function, dead_letters: sqs.IQueue, delivery: "Delivery"
     ) -> None:
-        """Start a function with changes of items, and let it read the stream; what it cannot take is a dead letter."""
+        """Start a function with changes of items, and let it read the stream; what it cannot take is a dead letter.
+
+        A stream has its table's key (aws-cdk issue 22796): without the grant on the key it cannot be read.
+        """
         stream = self.table_stream_arn
         assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
+        grant_key(self.encryption_key, function, "dynamodb", READ)
         actions = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
         grant = iam.Grant.add_to_principal(
             grantee=function, actions=[f"dynamodb:{action}" for action in actions], resource_arns=[stream]

@@ -53,3 +53,17 @@ def test_cloudtrail_may_encrypt_describe_and_decrypt_as_its_user_guide_asks(asse
     assert set(conditions) == {"kms:GenerateDataKey*", "kms:DescribeKey", "kms:Decrypt"}
     assert set(conditions["kms:GenerateDataKey*"]) == {"ArnLike", "StringLike"}
     assert "EncryptionContext" not in json.dumps([conditions["kms:DescribeKey"], conditions["kms:Decrypt"]])
+
+
+def test_every_reader_of_a_stream_may_decrypt_it(assembly: Assembly, encrypted: str) -> None:
+    functions = dict(assembly.of_type("AWS::Lambda::Function", encrypted))
+    readers = {
+        functions[f"{place.split('/')[0]}/{mapping['Properties']['FunctionName']['Ref']}"]["Properties"]["Role"][
+            "Fn::GetAtt"
+        ][0]
+        for place, mapping in assembly.of_type("AWS::Lambda::EventSourceMapping", encrypted)
+    }
+
+    assert readers
+    for role in readers:
+        assert "kms:Decrypt" in allowed_through(assembly, encrypted, role, "dynamodb"), role
