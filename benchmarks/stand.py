@@ -22,6 +22,7 @@ from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Claim, Start
 from outpost.domain.tenants import Limits, Tenant, new_key
+from outpost.local.realism import Realism
 from outpost.names import Env
 from tests.conftest import CREDENTIALS, free_port, run_emulator
 from tests.contract.conftest import deploy
@@ -48,7 +49,7 @@ class Stand:
 @contextmanager
 def fresh() -> Iterator[Stand]:
     """Start an emulator, create what the service needs, and fill in tenants, dispatches and a log."""
-    with TemporaryDirectory(prefix="outpost-bench-") as folder, run_emulator(Path(folder)) as endpoint:
+    with TemporaryDirectory(prefix="outpost-bench-") as folder, run_emulator(Path(folder), Realism.none()) as endpoint:
         os.environ.update(CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint})
         boto3.setup_default_session()
         environment = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint} | deploy()

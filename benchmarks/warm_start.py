@@ -27,6 +27,7 @@ from outpost.config import load
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.local.cdk import CdkApp
 from outpost.local.environment import LocalEnvironment
+from outpost.local.realism import Realism
 from outpost.local.settings import REPOSITORY_ROOT, Engine
 from outpost.names import Output
 from tests.conftest import free_port
@@ -90,7 +91,7 @@ def _measure(folder: Path, engine: Engine, options: list[str]) -> dict[str, list
 def _outpost(folder: Path, engine: Engine, options: list[str]) -> Iterator[Outpost]:
     folder.mkdir()
     app = CdkApp(config=_config(folder))
-    environment = LocalEnvironment(folder / "data", free_port(), free_port(), engine, app, options)
+    environment = LocalEnvironment(folder / "data", free_port(), free_port(), engine, app, options, Realism.none())
     environment.start()
     try:
         environment.deploy(lambda _line: None)

@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +17,7 @@ import urllib3
 from urllib3.util import Retry
 from xdist.scheduler import LoadScopeScheduling
 
+from outpost.local.realism import Realism
 from outpost.names import Env
 from outpost.store import schema
 from outpost.store.database import Database
@@ -49,6 +51,20 @@ def _scope(nodeid: str) -> str:
     return suite if suite in TOGETHER else str(path)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the embedded AWS draw its lags and faults from the seed of pytest-randomly."""
+    seed = int(config.getoption("randomly_seed", 0))
+    os.environ.update(replace(Realism.from_environment(), seed=seed).environment())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """After a failure, print what repeats the lags and faults of this run."""
+    if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
+        (assignment,) = Realism.from_environment().environment().items()
+        terminalreporter.write_line("embedded AWS: {}='{}'".format(*assignment))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long suites; all else stays in its random order."""
     order = {suite: place for place, suite in enumerate(TOGETHER)}
@@ -75,20 +91,25 @@ def unused_port() -> Callable[[], int]:
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """MiniStack as it is, on loopback: the endpoint URL. For a whole environment see tests/e2e."""
-    with run_emulator(tmp_path_factory.mktemp("emulator")) as url:
+    """Single services on loopback: the endpoint URL. For a whole environment see tests/e2e."""
+    # Without the lag until the store and the planner expect it: their tests count on what an index shows.
+    realism = replace(Realism.from_environment(), index_lag=0)
+    with run_emulator(tmp_path_factory.mktemp("emulator"), realism) as url:
         yield url
 
 
 @contextmanager
-def run_emulator(folder: Path) -> Iterator[str]:
-    """Run MiniStack with its files in a folder."""
+def run_emulator(folder: Path, realism: Realism) -> Iterator[str]:
+    """Run the emulator with its files in a folder."""
     port = free_port()
     # Functions inherit it: one that was told of another emulator by another suite would call that one.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | CREDENTIALS
     environ |= {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0", "TMPDIR": str(folder)}
+    environ |= realism.environment()
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environ, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "outpost.local.emulator"], env=environ, stdout=log, stderr=log
+        )
     url = f"http://127.0.0.1:{port}"
     patience = Retry(total=60, backoff_factor=0.1, backoff_max=0.5)
     with urllib3.PoolManager(retries=patience) as http:

@@ -21,6 +21,7 @@ from outpost.local.cdk import Cdk, CdkApp, OnLine
 from outpost.local.container_engine import build_images, connect, end_containers, ensure_bridge
 from outpost.local.errors import LocalError, ProcessDiedError
 from outpost.local.git_server import GitServer
+from outpost.local.realism import Realism
 from outpost.local.services import wait_until_steady
 from outpost.local.settings import REGION, REPOSITORY_ROOT, ROOT_KEY, TASK_MARKER, Engine, Settings
 
@@ -59,9 +60,13 @@ class LocalEnvironment:
         engine: Engine = "process",
         app: CdkApp | None = None,
         build_options: Sequence[str] = (),
+        realism: Realism | None = None,
     ) -> None:
-        """`build_options` go to the container engine's `build`, for instance another base image."""
-        self.settings = Settings(data_dir.resolve(), port, engine, git_port)
+        """`build_options` go to the container engine's `build`, for instance another base image.
+
+        Without `realism`, `OUTPOST_REALISM` and the defaults apply.
+        """
+        self.settings = Settings(data_dir.resolve(), port, engine, git_port, realism or Realism.from_environment())
         self._build_options = build_options
         self.git = GitServer(self.settings.data_dir, git_port)
         self.app = app or CdkApp()
@@ -197,7 +202,7 @@ class LocalEnvironment:
             data_dir=self.settings.data_dir,
             port=self.settings.port,
             log=self.settings.server_log,
-            env=_server_environment(self.settings.data_dir),
+            env=_server_environment(self.settings.data_dir) | self.settings.realism.environment(),
             detail=self.settings.engine,
             git_port=self.settings.git_port,
         )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast, get_args
 from outpost.local.container_engine import ContainerEngine
 from outpost.local.loopback_relay import listening_socket, relay
 from outpost.local.process_engine import ProcessEngine
+from outpost.local.realism import Realism
 from outpost.local.settings import ACCOUNT, REGION, ROOT_KEY, Engine, Settings
 
 if TYPE_CHECKING:
@@ -43,7 +44,13 @@ def _parse_arguments() -> Settings:
     parser.add_argument("--git-port", type=int, default=0, help="the git server's port on 127.0.0.1")
     parser.add_argument("--engine", choices=get_args(Engine), default="process", help="how container images are run")
     arguments = parser.parse_args()
-    return Settings(arguments.data_dir.resolve(), arguments.port, arguments.engine, arguments.git_port)
+    return Settings(
+        arguments.data_dir.resolve(),
+        arguments.port,
+        arguments.engine,
+        arguments.git_port,
+        Realism.from_environment(),
+    )
 
 
 def _prepare_folders(settings: Settings) -> None:

@@ -1,8 +1,10 @@
 """What one embedded AWS runs with, and where its files lie."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from outpost.local.realism import Realism
 
 Engine = Literal["process", "docker", "podman"]
 
@@ -28,6 +30,7 @@ class Settings:
     engine: Engine = "process"
     git_port: int = 0
     """Where the git server listens; containers reach it through the embedded AWS."""
+    realism: Realism = field(default_factory=Realism)
 
     @property
     def cdk_out(self) -> Path:

@@ -39,6 +39,7 @@ from outpost.local.extensions import (
     virtual_clock,
 )
 from outpost.local.extensions.iam_task_roles import AsgiApp, TaskCredentials
+from outpost.local.extensions.strictness import install_strictness
 from outpost.local.extensions.task_events import TaskEvents
 from outpost.local.process_engine import SELF_NAME, ProcessEngine
 from outpost.local.settings import Settings
@@ -71,6 +72,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         trail_lookup,
     ):
         module.install()
+    install_strictness(settings.realism)
     file_system.install(settings)
     managed_instances.install(settings)
     virtual_clock.install(settings)
