@@ -91,7 +91,9 @@ def _measure(folder: Path, engine: Engine, options: list[str]) -> dict[str, list
 def _outpost(folder: Path, engine: Engine, options: list[str]) -> Iterator[Outpost]:
     folder.mkdir()
     app = CdkApp(config=_config(folder))
-    environment = LocalEnvironment(folder / "data", free_port(), free_port(), engine, app, options, Realism.none())
+    environment = LocalEnvironment(
+        folder / "data", free_port(), free_port(), engine, app=app, build_options=options, realism=Realism.none()
+    )
     environment.start()
     try:
         environment.deploy(lambda _line: None)

@@ -11,17 +11,20 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import tomli_w
 
 from outpost.local.errors import DeployError, LocalError
-from outpost.local.settings import ACCOUNT, REGION, REPOSITORY_ROOT, Settings
+from outpost.local.settings import REPOSITORY_ROOT, Settings
 
 OnLine = Callable[[str], None]
 
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 _KEPT_LINES = 40
+_NO_CEILING = 1_000_000
+"""USD a month; nothing deployed here costs anything."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class CdkApp:
     command: str | None = None
     """How the app is started; None means as the checkout's cdk.json says."""
     config: Path = REPOSITORY_ROOT / "config" / "local.toml"
+
+    def values(self) -> dict[str, Any]:
+        """Return the configuration as its file has it."""
+        return tomllib.loads(self.config.read_text(encoding="utf-8"))
 
 
 class Cdk:
@@ -49,19 +56,24 @@ class Cdk:
 
     def render_config(self, git_url: str) -> Path:
         """The environment's configuration with what only this machine knows; answers its path."""
-        values = tomllib.loads(self._app.config.read_text())
+        values = self._app.values()
         values["git"]["base_url"] = git_url
         values["git"]["allowed_hosts"] = [urlsplit(git_url).hostname]
         values["architecture"] = _ARCHITECTURES[platform.machine().lower()]
+        values.setdefault("cost", {})["ceiling"] = _NO_CEILING  # the file's is for the architecture that it names
         values["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
-        rendered = self._settings.data_dir / "local.toml"
+        rendered = self._settings.data_dir / self._app.config.name
         rendered.write_text(tomli_w.dumps(values))
         return rendered
 
     def bootstrap(self, on_line: OnLine) -> None:
         """`cdk bootstrap`; raises DeployError with the CLI's last lines."""
         # From a folder without cdk.json: the CLI would synthesise the whole app first.
-        self._run(["bootstrap", f"aws://{ACCOUNT}/{REGION}"], on_line, cwd=self._settings.data_dir)
+        self._run(
+            ["bootstrap", f"aws://{self._settings.account}/{self._settings.region}"],
+            on_line,
+            cwd=self._settings.data_dir,
+        )
 
     def synth(self, config: Path, on_line: OnLine) -> None:
         """`cdk synth` into the data folder; raises DeployError with the CLI's last lines."""

@@ -102,7 +102,7 @@ def build_images(settings: Settings, options: Sequence[str], on_line: Callable[[
     command = shutil.which(settings.engine)
     if command is None:
         raise LocalError(f"the engine's command {settings.engine!r} was not found; install it, or use --engine process")
-    for asset in read_assets(settings.cdk_out).values():
+    for asset in read_assets(settings).values():
         names = [name for name in asset.names if not _exists(command, name)]
         if names:
             on_line(f"building image {asset.target or asset.hash[:12]}")

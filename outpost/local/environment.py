@@ -4,6 +4,7 @@ The cloud's state lives in the server's memory. After `kill -9` of everything (o
 left, begins with an empty account, and `deploy` fills it again; repositories and logs in the data folder stay.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -23,7 +24,7 @@ from outpost.local.errors import LocalError, ProcessDiedError
 from outpost.local.git_server import GitServer
 from outpost.local.realism import Realism
 from outpost.local.services import wait_until_steady
-from outpost.local.settings import REGION, REPOSITORY_ROOT, ROOT_KEY, TASK_MARKER, Engine, Settings
+from outpost.local.settings import REPOSITORY_ROOT, ROOT_KEY, TASK_MARKER, Engine, Settings
 
 DEFAULT_PORT = 4566
 DEFAULT_GIT_PORT = 9418
@@ -52,24 +53,39 @@ class Status:
 class LocalEnvironment:
     """An instance in `data_dir`, on ports of its own; every method may be called again, in any state."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an instance differs in
         self,
         data_dir: Path,
         port: int = DEFAULT_PORT,
         git_port: int = DEFAULT_GIT_PORT,
         engine: Engine = "process",
+        *,
         app: CdkApp | None = None,
         build_options: Sequence[str] = (),
         realism: Realism | None = None,
+        tls_port: int = 0,
+        task_environment: Mapping[str, str] | None = None,
     ) -> None:
         """`build_options` go to the container engine's `build`, for instance another base image.
 
-        Without `realism`, `OUTPOST_REALISM` and the defaults apply.
+        Without `realism`, `OUTPOST_REALISM` and the defaults apply. The account and the region are those of the app's
+        configuration.
         """
-        self.settings = Settings(data_dir.resolve(), port, engine, git_port, realism or Realism.from_environment())
+        self.app = app or CdkApp()
+        values = self.app.values()
+        self.settings = Settings(
+            data_dir.resolve(),
+            port,
+            engine,
+            git_port,
+            realism or Realism.from_environment(),
+            account=values["account"],
+            region=values["region"],
+            tls_port=tls_port,
+            task_environment=task_environment or {},
+        )
         self._build_options = build_options
         self.git = GitServer(self.settings.data_dir, git_port)
-        self.app = app or CdkApp()
 
     @property
     def _cdk(self) -> Cdk:
@@ -165,21 +181,23 @@ class LocalEnvironment:
             "AWS_ENDPOINT_URL_S3": self.settings.endpoint,
             "AWS_ACCESS_KEY_ID": ROOT_KEY,
             "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": self.settings.region,
+            "AWS_DEFAULT_REGION": self.settings.region,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
     def session(self) -> boto3.Session:
         """A boto3 session of the account's root user; its clients need `endpoint_url`, `client` sets it."""
-        return boto3.Session(aws_access_key_id=ROOT_KEY, aws_secret_access_key=ROOT_KEY, region_name=REGION)
+        return boto3.Session(
+            aws_access_key_id=ROOT_KEY, aws_secret_access_key=ROOT_KEY, region_name=self.settings.region
+        )
 
     def client(self, service: str) -> Any:
         """A boto3 client of the account's root user."""
         return self.session().client(service, endpoint_url=self.settings.endpoint)  # type: ignore[call-overload]
 
     def load_balancer_url(self, dns_name: str) -> tuple[str, dict[str, str]]:
-        """Where a load balancer answers, and the headers a request to it needs."""
+        """Where a load balancer answers over plain HTTP, and the headers a request to it needs."""
         return self.settings.endpoint, {"Host": dns_name}
 
     def task_processes(self, task_id: str) -> list[psutil.Process]:
@@ -194,7 +212,9 @@ class LocalEnvironment:
         self._check_ports()
         argv = [sys.executable, "-m", "outpost.local.server", "--data-dir", str(self.settings.data_dir)]
         argv += ["--port", str(self.settings.port), "--git-port", str(self.settings.git_port)]
-        argv += ["--engine", self.settings.engine]
+        argv += ["--engine", self.settings.engine, "--tls-port", str(self.settings.tls_port)]
+        argv += ["--account", self.settings.account, "--region", self.settings.region]
+        argv += ["--task-environment", json.dumps(dict(self.settings.task_environment))]
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         process = processes.start(
             _SERVER,
@@ -214,6 +234,8 @@ class LocalEnvironment:
         if port == self.settings.git_port:
             raise LocalError(f"port {port} is wanted twice; choose another: `make up PORT={port} GIT_PORT={port + 1}`")
         processes.check_port_free(port, "PORT")
+        if self.settings.tls_port:
+            processes.check_port_free(self.settings.tls_port, "TLS_PORT")
         self.git.check_port()
 
     def _git_url_of_tasks(self) -> str:

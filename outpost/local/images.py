@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outpost.local.dockerfile import ImageConfig, read_image_config
-from outpost.local.settings import ACCOUNT, REGION
+from outpost.local.settings import Settings
 
 
 class UnknownImageError(LookupError):
@@ -34,9 +34,10 @@ class ImageAsset:
         return read_image_config(self.dockerfile, self.target, self.build_args)
 
 
-def read_assets(cdk_out: Path) -> dict[str, ImageAsset]:
-    """Every image asset of a cloud assembly and its nested assemblies, by hash."""
+def read_assets(settings: Settings) -> dict[str, ImageAsset]:
+    """Every image asset of an instance's cloud assembly and its nested assemblies, by hash."""
     assets: dict[str, ImageAsset] = {}
+    cdk_out = settings.cdk_out
     for manifest in cdk_out.rglob("*.assets.json"):
         if any(part.startswith("asset.") for part in manifest.relative_to(cdk_out).parts):
             continue
@@ -49,32 +50,30 @@ def read_assets(cdk_out: Path) -> dict[str, ImageAsset]:
                 dockerfile=context / source.get("dockerFile", "Dockerfile"),
                 target=source.get("dockerBuildTarget"),
                 build_args=source.get("dockerBuildArgs", {}),
-                names=tuple(_reference(destination) for destination in image.get("destinations", {}).values()),
+                names=tuple(
+                    f"{settings.registry}/{destination['repositoryName']}:{destination['imageTag']}"
+                    for destination in image.get("destinations", {}).values()
+                ),
             )
     return assets
-
-
-def _reference(destination: Mapping[str, str]) -> str:
-    registry = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-    return f"{registry}/{destination['repositoryName']}:{destination['imageTag']}"
 
 
 class ImageCatalogue:
     """The images of every deployment this server has seen; a later deployment may still run an earlier one's tasks."""
 
-    def __init__(self, cdk_out: Path) -> None:
-        self._cdk_out = cdk_out
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._configs: dict[str, ImageConfig] = {}
 
     def config(self, reference: str) -> ImageConfig:
         """What the image runs; raises UnknownImageError naming the remedy, or DockerfileError."""
         asset_hash = reference.partition("@")[0].rpartition(":")[2]
         if asset_hash not in self._configs:
-            asset = read_assets(self._cdk_out).get(asset_hash)
+            asset = read_assets(self._settings).get(asset_hash)
             if asset is None:
                 raise UnknownImageError(
-                    f"image {reference!r} is no asset of {self._cdk_out}; without a container engine only images that "
-                    "the CDK app builds can run (ENGINE=docker or ENGINE=podman runs any image)"
+                    f"image {reference!r} is no asset of {self._settings.cdk_out}; without a container engine only "
+                    "images that the CDK app builds can run (ENGINE=docker or ENGINE=podman runs any image)"
                 )
             self._configs[asset_hash] = asset.config()
         return self._configs[asset_hash]

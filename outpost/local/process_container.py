@@ -64,7 +64,14 @@ def plan_launch(
         "LANG": "C.UTF-8",
         **inherited,
         **(overrides.get("environment") or {}),
-        "PATH": os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")),
+        **settings.task_environment,
+        "PATH": os.pathsep.join(
+            (
+                *filter(None, [settings.task_environment.get("PATH")]),
+                str(Path(sys.executable).parent),
+                *("/usr/local/bin", "/usr/bin", "/bin"),
+            )
+        ),
         "PYTHONPATH": os.pathsep.join(map(str, _SOURCE_ROOTS)),
         "PYTHONUNBUFFERED": "1",
         "HOME": str(home),

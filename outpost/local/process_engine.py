@@ -112,7 +112,7 @@ class ProcessEngine:
     """What MiniStack takes for a docker-py client."""
 
     def __init__(self, settings: Settings) -> None:
-        catalogue = ImageCatalogue(settings.cdk_out)
+        catalogue = ImageCatalogue(settings)
         self.images = _Images(catalogue)
         self.containers = _Containers(settings, catalogue)
 

@@ -7,6 +7,7 @@ process and Lambda worker it started.
 
 import argparse
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -18,7 +19,8 @@ from outpost.local.container_engine import ContainerEngine
 from outpost.local.loopback_relay import listening_socket, relay
 from outpost.local.process_engine import ProcessEngine
 from outpost.local.realism import Realism
-from outpost.local.settings import ACCOUNT, REGION, ROOT_KEY, Engine, Settings
+from outpost.local.settings import ROOT_KEY, Engine, Settings
+from outpost.local.tls import write_certificate
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIFramework
@@ -43,14 +45,13 @@ def _parse_arguments() -> Settings:
     parser.add_argument("--port", type=int, required=True, help="gateway port on 127.0.0.1")
     parser.add_argument("--git-port", type=int, default=0, help="the git server's port on 127.0.0.1")
     parser.add_argument("--engine", choices=get_args(Engine), default="process", help="how container images are run")
-    arguments = parser.parse_args()
-    return Settings(
-        arguments.data_dir.resolve(),
-        arguments.port,
-        arguments.engine,
-        arguments.git_port,
-        Realism.from_environment(),
-    )
+    parser.add_argument("--account", default=Settings.account, help="id of the account, 12 digits")
+    parser.add_argument("--region", default=Settings.region, help="the account's region")
+    parser.add_argument("--tls-port", type=int, default=0, help="port of HTTPS listeners on 127.0.0.1; 0: none")
+    parser.add_argument("--task-environment", type=json.loads, default={}, help="JSON object of tasks' variables")
+    arguments = vars(parser.parse_args())
+    resolved = {"data_dir": arguments["data_dir"].resolve(), "realism": Realism.from_environment()}
+    return Settings(**{**arguments, **resolved})
 
 
 def _prepare_folders(settings: Settings) -> None:
@@ -58,14 +59,16 @@ def _prepare_folders(settings: Settings) -> None:
     for folder in (settings.tasks_dir, settings.logs_dir / "tasks", settings.data_dir / "tmp"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+    settings.certificate.parent.mkdir(exist_ok=True)
+    write_certificate(settings.certificate, settings.certificate_key)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
     return {
         "GATEWAY_PORT": str(settings.port),
         "BIND_HOST": "127.0.0.1",
-        "MINISTACK_ACCOUNT_ID": ACCOUNT,
-        "MINISTACK_REGION": REGION,
+        "MINISTACK_ACCOUNT_ID": settings.account,
+        "MINISTACK_REGION": settings.region,
         "AWS_ACCESS_KEY_ID": ROOT_KEY,
         "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
         "AUTH": "true",
@@ -87,10 +90,13 @@ async def _serve(settings: Settings) -> None:
     engine, wrap = install_extensions(settings)
     config = Config()
     config.bind = [f"127.0.0.1:{settings.port}"]
+    if settings.tls_port:
+        config.insecure_bind, config.bind = config.bind, [f"127.0.0.1:{settings.tls_port}"]
+        config.certfile, config.keyfile = str(settings.certificate), str(settings.certificate_key)
     if isinstance(engine, ContainerEngine):
         # Containers cannot reach 127.0.0.1; nobody but them reaches the address of their network.
         gateway = listening_socket(engine.bridge.gateway, settings.port)
-        config.bind.append(f"fd://{gateway.detach()}")
+        (config.insecure_bind if settings.tls_port else config.bind).append(f"fd://{gateway.detach()}")
         await relay(listening_socket(engine.bridge.gateway, settings.git_port), settings.git_port)
     config.keep_alive_timeout = 75
     config.graceful_timeout = 1

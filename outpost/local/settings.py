@@ -1,5 +1,6 @@
 """What one embedded AWS runs with, and where its files lie."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -8,8 +9,6 @@ from outpost.local.realism import Realism
 
 Engine = Literal["process", "docker", "podman"]
 
-ACCOUNT = "000000000000"
-REGION = "us-east-1"
 ROOT_KEY = "test"
 """Access key id and secret of the account's root user: MiniStack's, known to everybody, valid on loopback only."""
 
@@ -31,6 +30,12 @@ class Settings:
     git_port: int = 0
     """Where the git server listens; containers reach it through the embedded AWS."""
     realism: Realism = field(default_factory=Realism)
+    account: str = "000000000000"
+    region: str = "us-east-1"
+    tls_port: int = 0
+    """Where load balancers' HTTPS listeners are reached; 0: nowhere."""
+    task_environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of every task of the process engine; PATH is searched before the task's own."""
 
     @property
     def cdk_out(self) -> Path:
@@ -56,6 +61,21 @@ class Settings:
     def server_log(self) -> Path:
         """The log of the embedded AWS itself."""
         return self.logs_dir / "server.log"
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate of the HTTPS listeners, which their clients have to trust."""
+        return self.data_dir / "tls" / "certificate.pem"
+
+    @property
+    def certificate_key(self) -> Path:
+        """The private key of the certificate."""
+        return self.data_dir / "tls" / "key.pem"
+
+    @property
+    def registry(self) -> str:
+        """The account's private container registry in its region."""
+        return f"{self.account}.dkr.ecr.{self.region}.amazonaws.com"
 
     @property
     def endpoint(self) -> str:

@@ -20,7 +20,7 @@ from outpost.client.models import Limits
 from outpost.domain.ids import now
 from outpost.local.environment import LocalEnvironment
 from outpost.local.extensions.virtual_clock import clock_file
-from outpost.local.settings import REGION, ROOT_KEY
+from outpost.local.settings import ROOT_KEY
 from outpost.local.v1 import DemonstrationHost, ensure_host
 from outpost.migrate.context import Context
 from outpost.migrate.deployment import Deployment
@@ -65,7 +65,9 @@ class World:
     folder_of_docs: Path = Path()
 
     def session(self, key_id: str = ROOT_KEY, key: str = ROOT_KEY) -> boto3.Session:
-        return boto3.Session(aws_access_key_id=key_id, aws_secret_access_key=key, region_name=REGION)
+        return boto3.Session(
+            aws_access_key_id=key_id, aws_secret_access_key=key, region_name=self.environment.settings.region
+        )
 
     @cached_property
     def deployment(self) -> Deployment:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
-from ministack.core.responses import new_uuid
+from ministack.core.responses import get_account_id, get_region, new_uuid
 from ministack.core.router import extract_access_key_id
 from ministack.services import ecs
 
 from outpost.local.extensions.cloudformation import Response
-from outpost.local.settings import ACCOUNT, REGION
 
 Request = Mapping[str, Any]
 
@@ -51,7 +50,7 @@ def _request(body: bytes) -> dict[str, Any]:
 
 
 def _arn(kind: str, name: str) -> str:
-    return name if name.startswith("arn:") else f"arn:aws:ecs:{REGION}:{ACCOUNT}:{kind}/{name}"
+    return name if name.startswith("arn:") else f"arn:aws:ecs:{get_region()}:{get_account_id()}:{kind}/{name}"
 
 
 def _cluster_name(request: Request) -> str:
@@ -121,7 +120,7 @@ def _passing_refused(headers: dict[str, str], request: Request, query: dict[str,
         checks.append(("ecs:TagResource", _arn("task", f"{_cluster_name(request)}/*"), created))
     key = extract_access_key_id(headers, query)
     for needed, resource, context in checks:
-        denied = iam_evaluator.enforce(key, needed, needed.partition(":")[0], REGION, resource, context)
+        denied = iam_evaluator.enforce(key, needed, needed.partition(":")[0], get_region(), resource, context)
         if denied:
             response: Response = iam_actions.access_denied_response(
                 "ecs", needed, denied.principal_arn, new_uuid(), headers=headers, resource_arn=resource

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ministack.core import iam_actions
-
-from outpost.local.settings import ACCOUNT, REGION
+from ministack.core.responses import get_account_id, get_region
 
 
 def install() -> None:
@@ -29,12 +28,13 @@ def install() -> None:
 
 
 def _named(service: str, body: bytes, query: Mapping[str, Any]) -> str | None:
+    where = f"{get_region()}:{get_account_id()}"
     if service == "ecr" and (names := json.loads(body or b"{}").get("repositoryNames")):
-        return f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{names[0]}"
+        return f"arn:aws:ecr:{where}:repository/{names[0]}"
     if service == "elasticfilesystem" and (ids := query.get("FileSystemId")):
-        return f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:file-system/{ids if isinstance(ids, str) else ids[0]}"
+        return f"arn:aws:elasticfilesystem:{where}:file-system/{ids if isinstance(ids, str) else ids[0]}"
     if service == "ssm" and (instances := json.loads(body or b"{}").get("InstanceIds")):
-        return f"arn:aws:ssm:{REGION}:{ACCOUNT}:managed-instance/{instances[0]}"
+        return f"arn:aws:ssm:{where}:managed-instance/{instances[0]}"
     if service == "logs" and (stream := (request := json.loads(body or b"{}")).get("logStreamName")):
-        return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{request.get('logGroupName')}:log-stream:{stream}"
+        return f"arn:aws:logs:{where}:log-group:{request.get('logGroupName')}:log-stream:{stream}"
     return None

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ministack.core.iam_evaluator import _service_principal_matches
-from ministack.core.responses import request_scope
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import ecs, iam, sts
-
-from outpost.local.settings import ACCOUNT, REGION
 
 SESSION_SECONDS = 6 * 3600
 _PATH = "/v2/credentials/"
@@ -52,7 +50,7 @@ class TaskCredentials:
         def register_with_role(task_arn: str, cluster: str, definition: Any, container: Any, *rest: Any) -> str:
             launch_type, env, *others = rest
             token: str = register(task_arn, cluster, definition, container, launch_type, env, *others)
-            env.update({"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION})
+            env.update({"AWS_REGION": get_region(), "AWS_DEFAULT_REGION": get_region()})
             self._replace_credentials(task_arn, definition, env)
             return token
 
@@ -116,17 +114,16 @@ def _session(grant: _Grant) -> dict[str, str]:
     """Register a session of the role and answer it in the shape of the endpoint."""
     role_name = grant.role_arn.rpartition("/")[2]
     key, secret, token = sts._gen_session_access_key(), sts._gen_secret(), sts._gen_session_token()
-    with request_scope(ACCOUNT, REGION):
-        session = {
-            "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{role_name}/{grant.session_name}",
-            "UserId": f"{sts._role_id(grant.role_arn)}:{grant.session_name}",
-            "SecretAccessKey": secret,
-            "SessionToken": token,
-            "Expiration": time.time() + SESSION_SECONDS,
-            "AccountId": ACCOUNT,
-            "PrincipalType": "AssumedRole",
-        }
-        sts.register_session(key, session)
+    session = {
+        "Arn": f"arn:aws:sts::{get_account_id()}:assumed-role/{role_name}/{grant.session_name}",
+        "UserId": f"{sts._role_id(grant.role_arn)}:{grant.session_name}",
+        "SecretAccessKey": secret,
+        "SessionToken": token,
+        "Expiration": time.time() + SESSION_SECONDS,
+        "AccountId": get_account_id(),
+        "PrincipalType": "AssumedRole",
+    }
+    sts.register_session(key, session)
     return {
         "AccessKeyId": key,
         "SecretAccessKey": secret,

@@ -18,6 +18,7 @@ from outpost.local.extensions import (
     iam_sts,
     iam_transport,
     lambda_workers,
+    load_balancer_listeners,
     load_balancer_metrics,
     load_balancer_paths,
     log_groups,
@@ -26,6 +27,7 @@ from outpost.local.extensions import (
     missing_data,
     network_types,
     operations_types,
+    public_parameters,
     scaling_types,
     secret_references,
     send_command,
@@ -59,6 +61,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         iam_sts,
         lambda_workers,
         load_balancer_paths,
+        load_balancer_listeners,
         load_balancer_metrics,
         missing_data,
         metric_math_alarms,
@@ -68,6 +71,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         log_groups,
         table_protection,
         function_placement,
+        public_parameters,
         trail_delivery,
         trail_lookup,
     ):
@@ -85,4 +89,4 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
     engine = ProcessEngine(settings) if settings.engine == "process" else ContainerEngine(settings)
     ecs._docker = engine
     os.environ["HOSTNAME"] = SELF_NAME
-    return engine, credentials.serving
+    return engine, lambda app: load_balancer_listeners.serving(credentials.serving(app))

@@ -9,10 +9,7 @@ import threading
 import time
 from typing import Any
 
-from ministack.core.responses import request_scope
 from ministack.services import alb, cloudwatch
-
-from outpost.local.settings import ACCOUNT, REGION
 
 NAMESPACE = "AWS/ApplicationELB"
 _PERIOD_SECONDS = 10.0
@@ -36,19 +33,17 @@ def install() -> None:
 
 def _record_request(load_balancer_arn: str, status: int, seconds: float) -> None:
     dimensions = {"LoadBalancer": load_balancer_arn.partition("loadbalancer/")[2]}
-    with request_scope(ACCOUNT, REGION):
-        # What the balancer answers itself when no target does.
-        side = "ELB" if status in (502, 503, 504) else "Target"
-        cloudwatch.record_metric(NAMESPACE, "RequestCount", 1, "Count", dimensions)
-        cloudwatch.record_metric(NAMESPACE, f"HTTPCode_{side}_{status // 100}XX_Count", 1, "Count", dimensions)
-        if side == "Target":
-            cloudwatch.record_metric(NAMESPACE, "TargetResponseTime", seconds, "Seconds", dimensions)
+    # What the balancer answers itself when no target does.
+    side = "ELB" if status in (502, 503, 504) else "Target"
+    cloudwatch.record_metric(NAMESPACE, "RequestCount", 1, "Count", dimensions)
+    cloudwatch.record_metric(NAMESPACE, f"HTTPCode_{side}_{status // 100}XX_Count", 1, "Count", dimensions)
+    if side == "Target":
+        cloudwatch.record_metric(NAMESPACE, "TargetResponseTime", seconds, "Seconds", dimensions)
 
 
 def _look_at_targets() -> None:
     while True:
-        with request_scope(ACCOUNT, REGION):
-            _record_health()
+        _record_health()
         time.sleep(_PERIOD_SECONDS)
 
 

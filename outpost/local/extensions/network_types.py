@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ministack.core.responses import get_region
 from ministack.services import ec2
 from ministack.services.cloudformation import provisioners
 
@@ -13,7 +14,6 @@ from outpost.local.extensions.cloudformation import (
     element,
     only_tags_changed,
 )
-from outpost.local.settings import REGION
 
 
 def install() -> None:
@@ -165,7 +165,7 @@ def _instance_attributes(instance_id: str) -> dict[str, Any]:
     record = ec2._instances[instance_id]
     return {
         "InstanceId": instance_id,
-        "AvailabilityZone": record.get("Placement", {}).get("AvailabilityZone", f"{REGION}a"),
+        "AvailabilityZone": record.get("Placement", {}).get("AvailabilityZone", f"{get_region()}a"),
         "PrivateIp": record.get("PrivateIpAddress", ""),
         "PublicIp": record.get("PublicIpAddress", ""),
         "PrivateDnsName": record.get("PrivateDnsName", ""),

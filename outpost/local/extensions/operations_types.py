@@ -5,6 +5,7 @@ The services exist, apart from WAF logging, which is only recorded here: nothing
 
 from typing import Any
 
+from ministack.core.responses import get_account_id
 from ministack.services import backup, budgets, cloudtrail, cloudwatch, waf
 
 from outpost.local.extensions.cloudformation import (
@@ -15,7 +16,6 @@ from outpost.local.extensions.cloudformation import (
     checked_json,
     generated_name,
 )
-from outpost.local.settings import ACCOUNT
 
 waf_logging: dict[str, Properties] = {}
 """Recorded WAF logging configurations by web ACL ARN."""
@@ -99,7 +99,7 @@ def _create_budget(logical_id: str, props: Properties, stack: str) -> Created:
         # The API's amounts are decimal strings, the template's are numbers.
         budget["BudgetLimit"] = {**budget["BudgetLimit"], "Amount": str(budget["BudgetLimit"]["Amount"])}
     notifications = props.get("NotificationsWithSubscribers") or []
-    request = {"AccountId": ACCOUNT, "Budget": budget, "NotificationsWithSubscribers": notifications}
+    request = {"AccountId": get_account_id(), "Budget": budget, "NotificationsWithSubscribers": notifications}
     checked(budgets._DISPATCH["CreateBudget"](request))
     return name, {}
 
@@ -112,7 +112,7 @@ def _update_budget(physical_id: str, old: Properties, new: Properties, stack: st
 
 def _delete_budget(physical_id: str, _props: Properties) -> None:
     if physical_id in budgets._budgets:
-        checked(budgets._DISPATCH["DeleteBudget"]({"AccountId": ACCOUNT, "BudgetName": physical_id}))
+        checked(budgets._DISPATCH["DeleteBudget"]({"AccountId": get_account_id(), "BudgetName": physical_id}))
 
 
 def _create_selection(_logical_id: str, props: Properties, _stack: str) -> Created:

@@ -6,10 +6,10 @@ so a service keeps the number of tasks its template names.
 
 import uuid
 
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import ecs
 
 from outpost.local.extensions.cloudformation import Created, Properties, add_type, camel_case, checked, generated_name
-from outpost.local.settings import ACCOUNT, REGION
 
 recorded: dict[str, Properties] = {}
 """Scalable targets and scaling policies by physical id."""
@@ -45,7 +45,7 @@ def _record_target(_logical_id: str, props: Properties, _stack: str) -> Created:
 
 def _record_policy(logical_id: str, props: Properties, stack: str) -> Created:
     name = props.get("PolicyName") or generated_name(stack, logical_id)
-    arn = f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:scalingPolicy:{uuid.uuid4()}:policyName/{name}"
+    arn = f"arn:aws:autoscaling:{get_region()}:{get_account_id()}:scalingPolicy:{uuid.uuid4()}:policyName/{name}"
     recorded[arn] = props
     return arn, {"Arn": arn}
 
