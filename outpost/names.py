@@ -64,6 +64,9 @@ class Env(StrEnum):
     BIND_HOST = "OUTPOST_BIND_HOST"
 
 
+CONTROL_PLANE_CONTAINER = "control-plane"
+WORKER_CONTAINER = "worker"
+"""Names of our containers in their tasks. GuardDuty Runtime Monitoring adds one of its own to every Fargate task."""
 METRIC_NAMESPACE = "Outpost"
 LOG_METRIC_NAMESPACE = "Outpost/Logs"
 """Errors in logs: one metric a log group, `<environment>/<log group>`, counted by CloudWatch Logs."""

@@ -10,6 +10,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost.names import CONTROL_PLANE_CONTAINER
 from outpost_constructs.alarms import Alarms
 from outpost_constructs.figures import MINUTE
 from outpost_constructs.image import OutpostImage
@@ -84,7 +85,7 @@ class ControlPlaneService(Construct):
         self.log_errors = log_group.count_errors()
         definition.add_container(
             "control-plane",
-            container_name="control-plane",
+            container_name=CONTROL_PLANE_CONTAINER,
             image=ecs.ContainerImage.from_docker_image_asset(image),
             port_mappings=[ecs.PortMapping(container_port=CONTROL_PLANE_PORT)],
             stop_timeout=Duration.seconds(30),

@@ -9,7 +9,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.domain.agents import CATALOGUE, Agent
-from outpost.names import Env
+from outpost.names import WORKER_CONTAINER, Env
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.image import OutpostImage
 from outpost_constructs.log_group import ExpiringLogGroup
@@ -63,7 +63,7 @@ class WorkerTask(Construct):
         image = OutpostImage(self, "Image", package="worker", target=str(agent), config=config)
         container = self.definition.add_container(
             "worker",
-            container_name="worker",
+            container_name=WORKER_CONTAINER,
             image=ecs.ContainerImage.from_docker_image_asset(image),
             stop_timeout=Duration.seconds(120),
             linux_parameters=_linux_parameters(self),

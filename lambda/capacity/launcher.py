@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.diagnosis import launch_refused
 from outpost.domain.ids import new_id, now
-from outpost.names import Env, Metric
+from outpost.names import WORKER_CONTAINER, Env, Metric
 from outpost.store.database import CLIENT_CONFIG
 from outpost.store.launches import INTENT_LIFETIME, Intent, Launches
 from outpost.store.metrics import emit
@@ -139,7 +139,7 @@ class Launcher:
                         "assignPublicIp": "DISABLED",
                     },
                 },
-                overrides={"containerOverrides": [{"name": "worker", "environment": [_told(provider)]}]},
+                overrides={"containerOverrides": [{"name": WORKER_CONTAINER, "environment": [_told(provider)]}]},
                 startedBy=intent.batch_id,
                 clientToken=f"{intent.batch_id}-{turn}",
             )

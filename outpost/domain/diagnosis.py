@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.names import WORKER_CONTAINER
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,13 @@ class TaskStop:
 
     @classmethod
     def of(cls, task: Mapping[str, Any]) -> "TaskStop":
-        """Read the end of a task from an event's `detail` or from DescribeTasks, whose forms agree."""
-        containers: list[Mapping[str, Any]] = task.get("containers") or [{}]
-        container = containers[0]
+        """Read the end of a worker's task from an event's `detail` or from DescribeTasks, whose forms agree.
+
+        Other containers of the task say nothing about the worker: GuardDuty Runtime Monitoring adds one, at any place
+        in the list (aws-cdk#32877).
+        """
+        containers: Sequence[Mapping[str, Any]] = task.get("containers") or ()
+        container = next((each for each in containers if each.get("name") == WORKER_CONTAINER), {})
         return cls(
             stop_code=task.get("stopCode", ""),
             stopped_reason=task.get("stoppedReason", ""),

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 
+_PRESIGNING = Config(
+    # Version 4 signatures, also in us-east-1: S3 takes no others for objects under a KMS key.
+    signature_version="s3v4",
+    # Presigned URLs name the region's own endpoint. Without this botocore puts the global host into them: S3 redirects
+    # from there for a new bucket of another region, where the signature is for the wrong host, and returns 400 for
+    # regions opened after March 2019 (Amazon S3: Virtual hosting of buckets; boto3#2187, boto3#4768).
+    s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
+)
 MOST_NOTES = 50
 """Even one line of each would fill the largest budget."""
 
@@ -46,9 +54,7 @@ class Artifacts:
     @classmethod
     def from_environment(cls) -> "Artifacts":
         """Connect as the environment says."""
-        # Version 4 signatures, also in us-east-1: S3 takes no others for objects under a KMS key.
-        config = CLIENT_CONFIG.merge(Config(signature_version="s3v4"))
-        return cls(boto3.client("s3", config=config), os.environ[Env.ARTIFACTS_BUCKET])
+        return cls(boto3.client("s3", config=CLIENT_CONFIG.merge(_PRESIGNING)), os.environ[Env.ARTIFACTS_BUCKET])
 
     def reach(self) -> None:
         """Ask for the bucket. Raises botocore's errors when it cannot be reached."""

@@ -245,6 +245,15 @@ def test_a_kind_of_end_is_recognised(name: str) -> None:
     assert reason.remedy
 
 
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("name", CASES)
+def test_a_container_that_guardduty_added_changes_nothing(name: str, place: int) -> None:
+    detail = copy.deepcopy(CASES[name][0])
+    agent = {"name": "aws-guardduty-agent-3xkq1", "lastStatus": "STOPPED", "exitCode": 0, "reason": "OutOfMemoryError"}
+    detail["containers"].insert(place, agent)
+    assert diagnose(TaskStop.of(detail)) == diagnose(TaskStop.of(CASES[name][0]))
+
+
 def test_more_than_twenty_kinds_are_told_apart() -> None:
     """By what people read: the messages, without what ECS adds to them."""
     told = {diagnose(TaskStop.of(detail)).message.partition(":")[0] for detail, _, _ in CASES.values()}

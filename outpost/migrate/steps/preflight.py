@@ -1,5 +1,6 @@
 """preflight: the new environment runs, the old one can be reached, the secret can be written."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -7,7 +8,7 @@ from botocore.exceptions import ClientError
 from outpost.migrate.context import Context
 from outpost.migrate.errors import MigrationError
 from outpost.migrate.reports import ValidationReport
-from outpost.names import MigrationOutput
+from outpost.names import CONTROL_PLANE_CONTAINER, MigrationOutput
 from outpost.verify.report import Check, overall
 
 
@@ -29,7 +30,7 @@ def run(context: Context) -> ValidationReport:
         found,
         cluster_arn=_cluster(context)["clusterArn"],
         task_definition_arns=sorted({task["taskDefinitionArn"] for task in tasks}),
-        image_uris=sorted({container["image"] for task in tasks for container in task["containers"]}),
+        image_uris=_images(tasks),
         validation_status=overall(found),
     )
 
@@ -116,6 +117,12 @@ def _secret_writable(context: Context) -> Check:
         return Check.of("secret", title, False, [f"secretsmanager:PutSecretValue: {error}"], remedy)
     evidence = "not tried in a dry run" if context.dry_run else "secretsmanager:PutSecretValue: accepted"
     return Check.of("secret", title, None if context.dry_run else True, [evidence], remedy)
+
+
+def _images(tasks: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the images of our containers; one that GuardDuty adds to a task is none of them."""
+    containers = (container for task in tasks for container in task["containers"])
+    return sorted({container["image"] for container in containers if container["name"] == CONTROL_PLANE_CONTAINER})
 
 
 def _cluster(context: Context) -> dict[str, str]:
