@@ -13,6 +13,7 @@ from botocore.loaders import Loader, create_loader
 
 from outpost.domain.artifacts import Artifact, Summary, chunk_key
 from outpost.domain.protocol import Assignment, Credentials
+from outpost.store.conditional_writes import PreconditionFailedError, put_conditionally
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -124,10 +125,6 @@ class AttemptStore:
     def _put(self, key: str, body: bytes | IO[bytes], content_type: str) -> None:
         self.check()
         try:
-            self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
-        except ClientError as error:
-            # Only this attempt writes here: the key exists because the answer to our own earlier try was lost.
-            if error.response.get("Error", {}).get("Code") != "PreconditionFailed":
-                raise UploadError(f"{key.removeprefix(self._prefix)} was not stored: {error}") from error
-        except BotoCoreError as error:
+            put_conditionally(self._s3, self._bucket, key, body, content_type)
+        except (PreconditionFailedError, ClientError, BotoCoreError) as error:
             raise UploadError(f"{key.removeprefix(self._prefix)} was not stored: {error}") from error

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
+from outpost.store.conditional_writes import PreconditionFailedError, put_conditionally
+
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 Model = TypeVar("Model", bound=BaseModel)
-_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict")
 _MISSING = ("NoSuchKey", "404")
 
 
@@ -49,20 +50,15 @@ class Documents:
         Raises DocumentChangedError when that is not the current version, or the document exists already.
         """
         body = value.model_dump_json(indent=1).encode()
+        changed = f"s3://{self.bucket}/{key} was changed by somebody else"
         try:
-            if etag is None:
-                answer = self._client.put_object(
-                    Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
-                )
-            else:
-                answer = self._client.put_object(
-                    Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", IfMatch=etag
-                )
+            return put_conditionally(self._client, self.bucket, key, body, "application/json", etag)
+        except PreconditionFailedError as error:
+            raise DocumentChangedError(changed) from error
         except ClientError as error:
-            if error.response["Error"]["Code"] in _CHANGED:
-                raise DocumentChangedError(f"s3://{self.bucket}/{key} was changed by somebody else") from error
+            if error.response["Error"]["Code"] == "ConditionalRequestConflict":
+                raise DocumentChangedError(changed) from error
             raise
-        return answer["ETag"]
 
     def replace(self, key: str, value: BaseModel) -> None:
         """Write a document whatever is there: for what is written by the holder of a lock only."""

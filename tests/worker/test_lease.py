@@ -80,7 +80,9 @@ def test_nothing_is_written_under_a_lost_lease(
 def test_what_is_stored_is_never_replaced(claimed: Claimed, platform: Platform) -> None:
     store = AttemptStore(claimed.assignment)
     store.put_chunk(1, b"first\n")
-    store.put_chunk(1, b"second\n")
+    store.put_chunk(1, b"first\n")
+    with pytest.raises(UploadError, match="holds something else"):
+        store.put_chunk(1, b"second\n")
     key = f"{claimed.assignment.prefix}chunks/000001.jsonl"
     assert boto3.client("s3").get_object(Bucket=platform.bucket, Key=key)["Body"].read() == b"first\n"
 
