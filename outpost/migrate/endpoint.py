@@ -7,6 +7,8 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field
 
+from outpost.migrate.errors import MigrationError
+
 CURRENT, V1 = "AWSCURRENT", "V1"
 """Labels of versions: what clients read, and the last one that named v1."""
 _PROBE = "OUTPOSTPREFLIGHT"
@@ -69,7 +71,13 @@ class EndpointSecret:
         return found[0]
 
     def probe(self) -> None:
-        """Write and forget a version that no client reads. Raises ClientError when the secret cannot be written."""
+        """Write and forget a version that no client reads. Raises ClientError when the secret cannot be written.
+
+        The secret must have a value: whatever stage is asked for, the first version of a secret becomes AWSCURRENT
+        (Secrets Manager: PutSecretValue), which is the one that clients read. Raises MigrationError otherwise.
+        """
+        if self.current() is None:
+            raise MigrationError(f"{self.secret_id} has no value yet: a probe would become it")
         written = self.client.put_secret_value(
             SecretId=self.secret_id, SecretString=json.dumps({"probe": True}), VersionStages=[_PROBE]
         )
@@ -84,9 +92,19 @@ class EndpointSecret:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 return None
             raise
-        value = json.loads(answer["SecretString"])
-        model = V1Endpoint if value.get("provider") == "ssm" else V2Endpoint
-        return answer["VersionId"], model.model_validate(value)
+        return answer["VersionId"], self._parse(answer["SecretString"], answer["VersionId"])
+
+    def _parse(self, text: str, version_id: str) -> Endpoint:
+        try:
+            value: dict[str, object] = json.loads(text)
+            model = V1Endpoint if value.get("provider") == "ssm" else V2Endpoint
+            return model.model_validate(value)
+        except (ValueError, AttributeError) as error:
+            raise MigrationError(
+                f"version {version_id} of the secret {self.secret_id} is no endpoint: it needs provider, and "
+                "instanceId and region (v1) or endpoint (v2). Write such a value with "
+                "`aws secretsmanager put-secret-value`"
+            ) from error
 
     def _label(self, stage: str, version_id: str) -> None:
         stages: dict[str, list[str]] = self.client.describe_secret(SecretId=self.secret_id)["VersionIdsToStages"]

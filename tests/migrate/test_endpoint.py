@@ -1,0 +1,53 @@
+"""The secret that clients look the endpoint up in, on Secrets Manager itself."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from outpost.domain.ids import new_id
+from outpost.migrate.endpoint import EndpointSecret, V1Endpoint, V2Endpoint
+from outpost.migrate.errors import MigrationError
+from tests.conftest import CREDENTIALS
+
+V1 = V1Endpoint.model_validate({"instanceId": "mi-1", "region": "us-east-1"})
+V2 = V2Endpoint(endpoint="https://outpost.example.com")
+
+
+@pytest.fixture
+def secret(emulator: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[EndpointSecret]:
+    """A secret of the test's own."""
+    for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": emulator}).items():
+        monkeypatch.setenv(name, value)
+    client = boto3.Session().client("secretsmanager")
+    arn = client.create_secret(Name=f"endpoint-{new_id()}", SecretString=V1.model_dump_json(by_alias=True))["ARN"]
+    yield EndpointSecret(client, arn)
+    client.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
+
+
+def versions(secret: EndpointSecret) -> list[dict[str, Any]]:
+    found = secret.client.list_secret_version_ids(SecretId=secret.secret_id, IncludeDeprecated=True)["Versions"]
+    return [version for version in found if version.get("VersionStages")]
+
+
+def test_a_probe_changes_nothing_that_clients_read(secret: EndpointSecret) -> None:
+    before = versions(secret)
+    secret.probe()
+    assert versions(secret) == before
+    assert secret.current() == (before[0]["VersionId"], V1)
+
+
+def test_the_version_that_named_v1_can_be_restored(secret: EndpointSecret) -> None:
+    first, _ = secret.current() or ("", None)
+    second = secret.write(V2)
+    assert secret.current() == (second, V2)
+    assert secret.restore_v1() == first
+    assert secret.current() == (first, V1)
+
+
+@pytest.mark.parametrize("text", ['{"probe": true}', "[]", "http://outpost.example.com"])
+def test_a_value_that_is_no_endpoint_is_an_error_with_a_remedy(secret: EndpointSecret, text: str) -> None:
+    secret.client.put_secret_value(SecretId=secret.secret_id, SecretString=text)
+    with pytest.raises(MigrationError, match=r"is no endpoint.*put-secret-value"):
+        secret.current()
