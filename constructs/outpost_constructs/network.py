@@ -1,15 +1,13 @@
 """The VPC: subnets, the way out, gateway and interface endpoints, flow logs."""
 
-from typing import cast
-
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.acknowledge import acknowledge
 from outpost_constructs.default_group import ClosedDefaultGroup
 from outpost_constructs.log_group import ExpiringLogGroup
+from outpost_constructs.nat_instance import nat_instances, prepare
 
 
 class Network(Construct):
@@ -39,16 +37,10 @@ class Network(Construct):
         )
         ClosedDefaultGroup(self, "DefaultGroup", vpc=self.vpc, config=config)
         if isinstance(provider, ec2.NatInstanceProviderV2):
-            provider.connections.allow_from(
-                ec2.Peer.ipv4(str(config.network.cidr)), ec2.Port.HTTPS, "HTTPS on its way out"
-            )
-            for instance in provider.gateway_instances:
-                _harden_nat(cast(ec2.CfnInstance, instance.node.default_child))
-        s3 = self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
-        dynamodb = self.vpc.add_gateway_endpoint("DynamoDb", service=ec2.GatewayVpcEndpointAwsService.DYNAMODB)
-        for endpoint in (s3, dynamodb):
-            endpoint.add_to_policy(_only_ours(config))
+            prepare(provider, config)
+        s3 = self._gateway("S3", ec2.GatewayVpcEndpointAwsService.S3, config)
         s3.add_to_policy(_image_layers(config))
+        self._gateway("DynamoDb", ec2.GatewayVpcEndpointAwsService.DYNAMODB, config)
         flow_logs = ExpiringLogGroup(self, "FlowLogs", config=config, name="flow-logs")
         self.vpc.add_flow_log(
             "FlowLog",
@@ -60,6 +52,19 @@ class Network(Construct):
     def private_subnets(self) -> list[ec2.ISubnet]:
         """The subnets of control plane, workers and file system."""
         return self.vpc.private_subnets or self.vpc.isolated_subnets
+
+    def _gateway(
+        self, construct_id: str, service: ec2.GatewayVpcEndpointAwsService, config: EnvironmentConfig
+    ) -> ec2.GatewayVpcEndpoint:
+        """Give the private subnets a way to the service that needs no NAT, for what is ours.
+
+        In a public subnet's route table it would also catch what NAT instances send, and refuse them the package
+        repositories of Amazon Linux, which are buckets of AWS (aws-cdk issue 36717).
+        """
+        private = ec2.SubnetSelection(subnets=self.private_subnets)
+        endpoint = self.vpc.add_gateway_endpoint(construct_id, service=service, subnets=[private])
+        endpoint.add_to_policy(_only_ours(config))
+        return endpoint
 
     def add_interface_endpoints(self, services: tuple[str, ...], security_group: ec2.ISecurityGroup) -> None:
         """Give AWS services an address inside the private subnets."""
@@ -102,18 +107,4 @@ def _nat_provider(config: EnvironmentConfig) -> ec2.NatProvider | None:
         return None
     if config.network.nat == "gateway":
         return ec2.NatProvider.gateway()
-    return ec2.NatProvider.instance_v2(
-        instance_type=ec2.InstanceType.of(ec2.InstanceClass.T4G, ec2.InstanceSize.NANO),
-        associate_public_ip_address=True,
-        default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,
-    )
-
-
-def _harden_nat(instance: ec2.CfnInstance) -> None:
-    instance.block_device_mappings = [
-        ec2.CfnInstance.BlockDeviceMappingProperty(
-            device_name="/dev/xvda", ebs=ec2.CfnInstance.EbsProperty(encrypted=True, volume_type="gp3")
-        )
-    ]
-    acknowledge(instance, "EC28", "It forwards packets; five-minute metrics show whether it is alive")
-    acknowledge(instance, "EC29", "It holds no state: a deploy may replace it at any time")
+    return nat_instances()
