@@ -108,13 +108,15 @@ class ProcessContainer:
         """Copy the output; when the task has ended, remove what it left."""
         output = self._process.stdout
         assert output is not None  # noqa: S101 - it was started with a pipe
-        with output:
-            self._log.copy_from(output)
-        self._process.wait()
-        os.close(self._lifeline)
-        shutil.rmtree(self._launch.home, ignore_errors=True)
-        self.attrs["State"] = {"Status": "exited", "ExitCode": self._process.returncode}
-        self._ended_at = time.monotonic()
+        try:
+            with output:
+                self._log.copy_from(output)
+        finally:
+            self._process.wait()
+            os.close(self._lifeline)
+            shutil.rmtree(self._launch.home, ignore_errors=True)
+            self.attrs["State"] = {"Status": "exited", "ExitCode": self._process.returncode}
+            self._ended_at = time.monotonic()
 
     @property
     def address(self) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+_READ_BYTES = 65536
+
 
 class OutputLog:
     """The output of one task: a file that readers can follow while it grows."""
@@ -18,35 +20,35 @@ class OutputLog:
         self._changed = threading.Condition()
 
     def copy_from(self, source: IO[bytes]) -> None:
-        """Write everything `source` gives until its end."""
-        with self._path.open("wb", buffering=0) as file:
-            while chunk := os.read(source.fileno(), 65536):
-                file.write(chunk)
-                with self._changed:
-                    self._size += len(chunk)
-                    self._changed.notify_all()
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        """Write everything `source` gives until its end; readers see the end also when writing fails."""
+        try:
+            with self._path.open("wb", buffering=0) as file:
+                while chunk := os.read(source.fileno(), _READ_BYTES):
+                    file.write(chunk)
+                    with self._changed:
+                        self._size += len(chunk)
+                        self._changed.notify_all()
+        finally:
+            with self._changed:
+                self._closed = True
+                self._changed.notify_all()
 
     def read(self) -> bytes:
-        """What was written so far."""
+        """Return what was written so far."""
         return self._path.read_bytes() if self._size else b""
 
     def follow(self) -> Iterator[bytes]:
-        """Line by line, until the task has ended."""
+        """Yield everything in order, in pieces that need not end where lines end, until the task has ended."""
         position = 0
         while self._wait_beyond(position):
             with self._path.open("rb") as file:
                 file.seek(position)
-                for line in file:
-                    if line.endswith(b"\n") or self._closed:
-                        position += len(line)
-                        yield line
+                while piece := file.read(_READ_BYTES):
+                    position += len(piece)
+                    yield piece
 
     def _wait_beyond(self, position: int) -> bool:
         with self._changed:
-            seen = position
-            while self._size <= seen and not self._closed:
+            while self._size <= position and not self._closed:
                 self._changed.wait()
             return self._size > position

@@ -82,3 +82,19 @@ def status_is(aws: LocalEnvironment, arn: str, status: str) -> Callable[[], dict
         return task if task["lastStatus"] == status else None
 
     return condition
+
+
+def logged(group: str) -> dict[str, Any]:
+    """A container's log configuration; the group is created with its first task."""
+    options = {"awslogs-group": group, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "test"}
+    return {"logDriver": "awslogs", "options": {**options, "awslogs-create-group": "true"}}
+
+
+def log_lines(aws: LocalEnvironment, group: str) -> list[str]:
+    """The messages in the group so far, oldest first."""
+    logs = aws.client("logs")
+    try:
+        events = logs.filter_log_events(logGroupName=group)["events"]
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    return [event["message"] for event in events]

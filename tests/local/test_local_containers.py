@@ -16,7 +16,7 @@ from outpost.local.errors import LocalError
 from outpost.local.settings import Engine
 from tests.engines import build_options, container_engine
 from tests.eventually import eventually
-from tests.local.accounts import create_role, register_job, run_job, status_is
+from tests.local.accounts import create_role, log_lines, logged, register_job, run_job, status_is
 from tests.local.conftest import DEMO_IMAGE, free_ports, write_image_asset
 
 
@@ -83,6 +83,14 @@ def test_a_container_gets_what_its_definition_says(aws: LocalEnvironment, client
     eventually(lambda: b"started" in container.logs())
     aws.client("ecs").stop_task(task=arn)
     assert eventually(status_is(aws, arn, "STOPPED"), within=60)["containers"][0]["exitCode"] == 0
+
+
+def test_the_last_line_of_a_stopped_container_is_logged(aws: LocalEnvironment) -> None:
+    family = register_job(aws, DEMO_IMAGE, logConfiguration=logged("/test/containers"), stopTimeout=5)
+    arn = run_job(aws, family, "linger", "0")
+    eventually(lambda: "demo linger started" in log_lines(aws, "/test/containers"))
+    aws.client("ecs").stop_task(task=arn)
+    eventually(lambda: log_lines(aws, "/test/containers") == ["demo linger started", "terminated"])
 
 
 def test_a_container_above_its_memory_limit_is_killed(aws: LocalEnvironment) -> None:

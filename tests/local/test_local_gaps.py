@@ -11,7 +11,8 @@ PROBE = """
 import asyncio, inspect, json, os
 os.environ |= {"AUTH": "true", "MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import alb, cloudtrail, cloudwatch, ecr, ecs, eventbridge, imds, lambda_svc, ssm, sts
+from ministack.services import alb, cloudtrail, cloudwatch, cloudwatch_logs, ecr, ecs, eventbridge, imds, lambda_svc
+from ministack.services import ssm, sts
 from ministack.services.cloudformation import provisioners, stacks
 
 request = json.dumps({"cluster": "c", "taskDefinition": "job:1"}).encode()
@@ -45,6 +46,9 @@ print(json.dumps({
     "the emulator takes /health from load balancers": "/health" in __import__("ministack.app").app._HEALTH_PATHS,
     "a stack takes over a log group that exists": ["/taken"] * 2 == [
         provisioners._cwlogs_create("Logs", {"LogGroupName": "/taken"}, "stack")[0] for _ in range(2)],
+    "a log group is created without a lock": "lock" not in inspect.getsource(cloudwatch_logs._create_log_group),
+    "a task's output is lost without a group": "output is not forwarded" in inspect.getsource(ecs),
+    "a function's log waits for lines": "first_line_wait" in inspect.getsource(lambda_runtime.Worker),
     "a function makes its deleted log group again": "_log_groups[group_name] =" in inspect.getsource(
         lambda_svc._emit_lambda_logs),
     "a stack does not wait for its services": not stacks._runs_on_worker_thread("AWS::ECS::Service"),

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -10,22 +9,8 @@ from botocore.exceptions import ClientError
 
 from outpost.local.environment import LocalEnvironment
 from tests.eventually import eventually
-from tests.local.accounts import allow, create_role, describe_task, register_job, run_job, status_is
+from tests.local.accounts import allow, create_role, describe_task, log_lines, logged, register_job, run_job, status_is
 from tests.local.conftest import DEMO_IMAGE
-
-
-def logged(group: str) -> dict[str, Any]:
-    options = {"awslogs-group": group, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "test"}
-    return {"logDriver": "awslogs", "options": {**options, "awslogs-create-group": "true"}}
-
-
-def log_lines(aws: LocalEnvironment, group: str) -> list[str]:
-    logs = aws.client("logs")
-    try:
-        events = logs.filter_log_events(logGroupName=group)["events"]
-    except logs.exceptions.ResourceNotFoundException:
-        return []
-    return [event["message"] for event in events]
 
 
 def test_a_task_ends_with_the_exit_code_of_its_command(aws: LocalEnvironment) -> None:
@@ -143,8 +128,6 @@ def test_a_role_that_does_not_trust_ecs_is_refused(aws: LocalEnvironment) -> Non
 
 
 def test_a_task_listens_on_an_address_of_its_own(aws: LocalEnvironment) -> None:
-    # Two tasks that both create the group may lose the lines of one: MiniStack looks first, and then creates.
-    aws.client("logs").create_log_group(logGroupName="/test/addresses")
     family = register_job(aws, DEMO_IMAGE, stopTimeout=2, logConfiguration=logged("/test/addresses"))
     arns = [run_job(aws, family, "serve") for _ in range(2)]
     eventually(lambda: log_lines(aws, "/test/addresses").count("demo serve started") == 2)

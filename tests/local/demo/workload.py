@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -56,30 +57,50 @@ def prepare_for_sigterm(command: str, arguments: list[str]) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def main() -> int:
-    """Run the command named on the command line."""
-    command, *arguments = sys.argv[1:]
-    prepare_for_sigterm(command, arguments)
-    print(f"demo {command} started", flush=True)
-    if command == "serve":
-        host = os.environ.get("OUTPOST_BIND_HOST", "0.0.0.0")  # noqa: S104 - in a container of its own
-        ThreadingHTTPServer((host, 8080), Handler).serve_forever()
-    elif command == "exit":
-        return int(arguments[0])
-    elif command == "identify":
-        print(json.dumps(describe()), flush=True)
-    elif command == "stubborn":
-        # A child in a session of its own: a signal to the process group would not reach it.
-        subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
-        time.sleep(600)
-    elif command == "linger":
-        time.sleep(600)
-    elif command == "devour":
-        hoard = []
-        while True:
-            hoard.append(bytearray(16 * 1024 * 1024))
-    return 0
+def serve(*_: str) -> None:
+    """Answer requests until the end."""
+    host = os.environ.get("OUTPOST_BIND_HOST", "0.0.0.0")  # noqa: S104 - in a container of its own
+    ThreadingHTTPServer((host, 8080), Handler).serve_forever()
+
+
+def write(*texts: str) -> None:
+    """Write each text by itself, without anything between."""
+    for text in texts:
+        os.write(1, text.encode())
+
+
+def write_long(length: str) -> None:
+    """Write one long line that does not end, of characters of two bytes."""
+    os.write(1, "é".encode() * int(length))
+
+
+def stubborn(*_: str) -> None:
+    """Start a child in a session of its own, which a signal to the process group would not reach, and stay."""
+    subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
+    time.sleep(600)
+
+
+def devour(*_: str) -> None:
+    """Take memory without end."""
+    hoard = []
+    while True:
+        hoard.append(bytearray(16 * 1024 * 1024))
+
+
+COMMANDS: dict[str, Callable[..., object]] = {
+    "serve": serve,
+    "exit": lambda code: sys.exit(int(code)),
+    "identify": lambda: print(json.dumps(describe()), flush=True),
+    "write": write,
+    "write-long": write_long,
+    "stubborn": stubborn,
+    "linger": lambda *_: time.sleep(600),
+    "devour": devour,
+}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command, *arguments = sys.argv[1:]
+    prepare_for_sigterm(command, arguments)
+    print(f"demo {command} started", flush=True)
+    COMMANDS[command](*arguments)
