@@ -32,7 +32,7 @@ class Resource:
 
 
 class Templates:
-    """The stacks of one environment; exports and imports between them are resolved."""
+    """The stacks of one environment; what one reads of another (an SSM parameter) is resolved."""
 
     def __init__(
         self, environment: str, stacks: Mapping[str, Properties], files: Mapping[str, str] | None = None
@@ -46,11 +46,9 @@ class Templates:
             for logical_id, body in template.get("Resources", {}).items()
         ]
         self._by_place = {resource.place: resource for resource in self.resources}
-        self._exports = {
-            json.dumps(output["Export"]["Name"]): (output["Value"], stack)
-            for stack, template in stacks.items()
-            for output in template.get("Outputs", {}).values()
-            if "Export" in output
+        self._published = {
+            resource.properties["Name"]: (resource.properties["Value"], resource.stack)
+            for resource in self.of_type("AWS::SSM::Parameter")
         }
 
     def of_type(self, *types: str) -> list[Resource]:
@@ -58,12 +56,13 @@ class Templates:
         return [resource for resource in self.resources if resource.type in types]
 
     def target(self, value: object, stack: str) -> Resource | None:
-        """Return the resource that a Ref, Fn::GetAtt or Fn::ImportValue in this stack stands for."""
+        """Return the resource that a Ref or Fn::GetAtt in this stack stands for, which may be another stack's."""
         match value:
             case {"Ref": str(logical_id)} | {"Fn::GetAtt": [str(logical_id), *_]}:
+                read = self.stacks[stack].get("Parameters", {}).get(logical_id, {}).get("Default")
+                if read in self._published:
+                    return self.target(*self._published[read])
                 return self._by_place.get(f"{stack}/{logical_id}")
-            case {"Fn::ImportValue": name} if json.dumps(name) in self._exports:
-                return self.target(*self._exports[json.dumps(name)])
         return None
 
     def targets(self, value: object, stack: str) -> Iterator[Resource]:

@@ -1,18 +1,18 @@
 """Audit: the trail, and the bucket that keeps it, and what the migration archives."""
 
-from aws_cdk import Stack
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.audit_trail import AuditTrail
+from outpost_constructs.stack import OutpostStack
 from stacks.data_stack import DataStack
 
 
-class AuditStack(Stack):
+class AuditStack(OutpostStack):
     """Outlives the work that it records."""
 
     def __init__(self, scope: Construct, construct_id: str, *, data: DataStack, config: EnvironmentConfig) -> None:
-        super().__init__(scope, construct_id, description=f"Outpost {config.name}: audit")
+        super().__init__(scope, construct_id, purpose="audit", config=config)
         self.trail = AuditTrail(
             self, "Trail", artifacts=data.artifacts, access_logs=data.access_logs, key=data.key, config=config
         )

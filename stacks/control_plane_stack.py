@@ -1,6 +1,6 @@
 """ControlPlane: the API's service behind its load balancer."""
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnOutput
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -11,13 +11,14 @@ from outpost_constructs.control_plane_service import ControlPlaneService
 from outpost_constructs.firewall import Firewall
 from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.secrets import grant_secret
+from outpost_constructs.stack import OutpostStack
 from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets
 from stacks.data_stack import DataStack
 from stacks.environment import service_environment
 from stacks.network_stack import NetworkStack
 
 
-class ControlPlaneStack(Stack):
+class ControlPlaneStack(OutpostStack):
     """Changes with the code of the API."""
 
     def __init__(
@@ -29,7 +30,7 @@ class ControlPlaneStack(Stack):
         data: DataStack,
         config: EnvironmentConfig,
     ) -> None:
-        super().__init__(scope, construct_id, description=f"Outpost {config.name}: control plane")
+        super().__init__(scope, construct_id, purpose="control plane", config=config)
         self.load_balancer = LoadBalancer(
             self,
             "LoadBalancer",

@@ -1,6 +1,5 @@
 """Data: what must not be lost, and the cluster and queues that it is worked on with."""
 
-from aws_cdk import Stack
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
@@ -13,12 +12,13 @@ from outpost_constructs.environment_key import EnvironmentKey
 from outpost_constructs.notices import Notices
 from outpost_constructs.queues import WakeUpQueue
 from outpost_constructs.secrets import Secrets
+from outpost_constructs.stack import OutpostStack
 from outpost_constructs.store_table import StoreTable
 from outpost_constructs.workspaces import Workspaces
 from stacks.network_stack import NetworkStack
 
 
-class DataStack(Stack):
+class DataStack(OutpostStack):
     """Tables, artifacts, workspaces, secrets, their key and backups; the cluster, and a queue for each agent.
 
     The topic of notices and the bucket of access logs are here because every later stack sends to them.
@@ -27,7 +27,7 @@ class DataStack(Stack):
     def __init__(
         self, scope: Construct, construct_id: str, *, network: NetworkStack, config: EnvironmentConfig
     ) -> None:
-        super().__init__(scope, construct_id, description=f"Outpost {config.name}: data")
+        super().__init__(scope, construct_id, purpose="data", config=config)
         self.notices = Notices(self, "Notices", config=config)
         self.key = EnvironmentKey(self, "Key", config=config) if config.encryption == "customer" else None
         self.access_logs = AccessLogsBucket(self, "AccessLogs", config=config)
@@ -55,5 +55,7 @@ class DataStack(Stack):
                 key=self.key,
                 config=config,
             )
-        self.queues = {agent: WakeUpQueue(self, f"WakeUps{agent.capitalize()}") for agent in config.enabled_agents}
+        # Also for agents that are not enabled: this stack is deployed while the others still work with them.
+        configured = {agent: WakeUpQueue(self, f"WakeUps{agent.capitalize()}") for agent in config.configured_agents}
+        self.queues = {agent: configured[agent] for agent in config.enabled_agents}
         self.cluster = Cluster(self, "Cluster", vpc=network.network.vpc, config=config)

@@ -39,7 +39,7 @@ def agents_json(data: DataStack, config: EnvironmentConfig) -> str:
     """Return the value of `OUTPOST_AGENTS`: the settings of each enabled agent, with what was deployed for it."""
     settings = {}
     for agent, configured in config.enabled_agents.items():
-        secret = data.secrets.provider_of(agent)
+        secret = data.secrets.providers.get(agent)
         settings[str(agent)] = AgentSettings(
             models={str(alias): model for alias, model in configured.models.items()},
             warm=configured.warm,

@@ -1,6 +1,5 @@
 """Fleet: workers, and the functions that give them work, launch them and clean up after them."""
 
-from aws_cdk import Stack
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
@@ -9,6 +8,7 @@ from outpost_constructs.broker import Broker
 from outpost_constructs.healing import Sweep, TaskEvents
 from outpost_constructs.planner import Planner
 from outpost_constructs.release import release
+from outpost_constructs.stack import OutpostStack
 from outpost_constructs.usage_events import UsageEvents
 from outpost_constructs.worker_task import WorkerTask
 from outpost_constructs.workspace_reaper import WorkspaceReaper
@@ -17,7 +17,7 @@ from stacks.environment import git_environment, service_environment
 from stacks.network_stack import NetworkStack
 
 
-class FleetStack(Stack):
+class FleetStack(OutpostStack):
     """Changes with the code of workers and functions."""
 
     def __init__(
@@ -29,7 +29,7 @@ class FleetStack(Stack):
         data: DataStack,
         config: EnvironmentConfig,
     ) -> None:
-        super().__init__(scope, construct_id, description=f"Outpost {config.name}: fleet")
+        super().__init__(scope, construct_id, purpose="fleet", config=config)
         environment = service_environment(data, config)
         self.broker = Broker(
             self,

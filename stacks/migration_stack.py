@@ -1,6 +1,6 @@
 """Migration: the tools to leave v1 with. Optional; one environment of an account and region has them."""
 
-from aws_cdk import CfnOutput, Fn, Stack
+from aws_cdk import CfnOutput, Fn
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
@@ -8,13 +8,14 @@ from outpost.names import Env, MigrationOutput
 from outpost_constructs.alarms import Alarms
 from outpost_constructs.migration import EndpointSecret, LegacyWatch
 from outpost_constructs.migration_monitor import MigrationMonitor
+from outpost_constructs.stack import OutpostStack
 from stacks.audit_stack import AuditStack
 from stacks.control_plane_stack import ControlPlaneStack
 from stacks.data_stack import DataStack
 from stacks.fleet_stack import FleetStack
 
 
-class MigrationStack(Stack):
+class MigrationStack(OutpostStack):
     """Goes when v1 is gone."""
 
     def __init__(
@@ -28,7 +29,7 @@ class MigrationStack(Stack):
         control_plane: ControlPlaneStack,
         config: EnvironmentConfig,
     ) -> None:
-        super().__init__(scope, construct_id, description=f"Outpost {config.name}: migration from v1")
+        super().__init__(scope, construct_id, purpose="migration from v1", config=config)
         self.secret = EndpointSecret(self, "Endpoint", config=config)
         bucket = audit.trail.bucket
         environment: dict[str, str] = {Env.ENVIRONMENT: config.name, Env.AUDIT_BUCKET: bucket.bucket_name}

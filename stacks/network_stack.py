@@ -1,18 +1,18 @@
 """Network: the VPC and every security group."""
 
-from aws_cdk import Stack
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.network import Network
 from outpost_constructs.security_groups import SecurityGroups
+from outpost_constructs.stack import OutpostStack
 
 
-class NetworkStack(Stack):
+class NetworkStack(OutpostStack):
     """Changes seldom; everything else stands on it."""
 
     def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
-        super().__init__(scope, construct_id, description=f"Outpost {config.name}: network")
+        super().__init__(scope, construct_id, purpose="network", config=config)
         self.network = Network(self, "Network", config=config)
         self.security_groups = SecurityGroups(self, "SecurityGroups", vpc=self.network.vpc, config=config)
         self.network.add_interface_endpoints(config.network.endpoints, self.security_groups.endpoints)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from aws_cdk import Stack
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
@@ -11,13 +10,14 @@ from outpost_constructs.budget import Budget
 from outpost_constructs.dashboard import Dashboard
 from outpost_constructs.figures import MINUTE, combined
 from outpost_constructs.function import OutpostFunction
+from outpost_constructs.stack import OutpostStack
 from outpost_constructs.work_alarms import alarm_on_work
 from stacks.control_plane_stack import ControlPlaneStack
 from stacks.data_stack import DataStack
 from stacks.fleet_stack import FleetStack
 
 
-class ObservabilityStack(Stack):
+class ObservabilityStack(OutpostStack):
     """Only reads: nothing stands on it."""
 
     def __init__(
@@ -30,7 +30,7 @@ class ObservabilityStack(Stack):
         control_plane: ControlPlaneStack,
         config: EnvironmentConfig,
     ) -> None:
-        super().__init__(scope, construct_id, description=f"Outpost {config.name}: observability")
+        super().__init__(scope, construct_id, purpose="observability", config=config)
         balancer = control_plane.load_balancer.balancer
         functions = {
             "broker": fleet.broker.function,

@@ -4,6 +4,7 @@ from aws_cdk import Environment, Stage, Tags
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost_constructs.stack import ENVIRONMENT_TAG
 from stacks.audit_stack import AuditStack
 from stacks.control_plane_stack import ControlPlaneStack
 from stacks.data_stack import DataStack
@@ -21,7 +22,7 @@ class OutpostStage(Stage):
         super().__init__(scope, f"Outpost-{config.name}", env=environment)
         # The CDK looks zones up in the account even when they are given; the configuration answers instead.
         self.node.set_context(f"availability-zones:account={config.account}:region={config.region}", list(config.zones))
-        Tags.of(self).add("outpost:environment", config.name)
+        Tags.of(self).add(ENVIRONMENT_TAG, config.name)
         self.network = NetworkStack(self, "Network", config=config)
         self.data = DataStack(self, "Data", network=self.network, config=config)
         self.audit = AuditStack(self, "Audit", data=self.data, config=config)

@@ -58,6 +58,7 @@ class ControlPlaneService(Construct):
         )
         self.target_group = load_balancer.listener.add_targets(
             "ControlPlane",
+            target_group_name=load_balancer.target_group_name,
             port=CONTROL_PLANE_PORT,
             protocol=elbv2.ApplicationProtocol.HTTP,
             targets=[self.service],

@@ -1,5 +1,6 @@
 """The load balancer in front of the control plane."""
 
+from aws_cdk import Fn
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
@@ -50,6 +51,16 @@ class LoadBalancer(Construct):
         self.url = f"{'https' if config.tls.enabled else 'http'}://{self.hosts[0]}"
         if config.tls.zone_id:
             self._add_record(config.tls)
+
+    @property
+    def target_group_name(self) -> str:
+        """A name that a replaced load balancer changes, so that its target group is replaced as well.
+
+        A target group cannot belong to two load balancers, not even while the first waits for its deletion
+        (Elastic Load Balancing: TargetGroupAssociationLimit; aws-cdk#5440). The end of the ARN is its unique id.
+        """
+        unique = Fn.select(2, Fn.split("/", self.balancer.load_balancer_full_name))
+        return Fn.join("-", ["outpost", unique])
 
     def _certificate(self, tls: TlsConfig) -> acm.ICertificate:
         """Return the configured certificate, or one that the domain's zone proves to be ours."""

@@ -9,7 +9,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost.domain.agents import CATALOGUE, Agent
+from outpost.domain.agents import CATALOGUE
 from outpost_constructs.acknowledge import acknowledge
 from outpost_constructs.environment_key import READ, grant_key
 from outpost_constructs.translation import removal_policy
@@ -20,7 +20,7 @@ PROVIDER_PLACEHOLDER = "replace-with-the-key-of-the-provider"
 
 
 class Secrets(Construct):
-    """The first operator key, the key that signs cursors and links, and one key for each model provider in use."""
+    """The first operator key, the key that signs cursors and links, and one key for each configured model provider."""
 
     def __init__(self, scope: Construct, construct_id: str, *, key: kms.IKey | None, config: EnvironmentConfig) -> None:
         super().__init__(scope, construct_id)
@@ -28,16 +28,17 @@ class Secrets(Construct):
         self._key = key
         self.bootstrap_key = self._generated("BootstrapKey", "First operator key: otp_ + key_hex", "key_hex")
         self.signing_key = self._generated("SigningKey", "Signs cursors and artifact links", "key_hex")
-        self.providers = {
+        configured = {
             provider: self._provider(provider)
-            for provider in dict.fromkeys(CATALOGUE[agent].provider for agent in config.enabled_agents)
+            for provider in dict.fromkeys(CATALOGUE[agent].provider for agent in config.configured_agents)
             if provider is not None
         }
-
-    def provider_of(self, agent: Agent) -> secretsmanager.Secret | None:
-        """Return the secret with the agent's provider key; None for an agent without a model."""
-        provider = CATALOGUE[agent].provider
-        return None if provider is None else self.providers[provider]
+        self.providers = {
+            agent: configured[provider]
+            for agent in config.enabled_agents
+            if (provider := CATALOGUE[agent].provider) is not None
+        }
+        """The secret with the provider key of each enabled agent that has a model."""
 
     def _generated(self, construct_id: str, description: str, field: str) -> secretsmanager.Secret:
         """A JSON object with 64 hexadecimal digits, drawn at deploy time and never part of a template."""

@@ -79,6 +79,9 @@ class Broker:
                 return self._advance(request)
 
     def _claim(self, request: ClaimRequest) -> ClaimAnswer:
+        settings = self.agents.get(Agent(request.agent))
+        if settings is None:  # disabled since the worker was launched
+            return ClaimAnswer(retire=True)
         try:
             worker = self.workers.idle(
                 Worker(
@@ -98,9 +101,7 @@ class Broker:
             if row:
                 return ClaimAnswer(assignment=self._assignment(row))
         alive = self.workers.alive(Agent(request.agent))
-        return ClaimAnswer(
-            retire=retires(worker, alive, self.agents[Agent(request.agent)].warm_at(self.now()), self.now())
-        )
+        return ClaimAnswer(retire=retires(worker, alive, settings.warm_at(self.now()), self.now()))
 
     def _repeat(self, worker_id: str) -> ClaimAnswer:
         """A worker that has claimed before gets the same work again, if the answer was lost, and never other work."""
@@ -155,7 +156,8 @@ class Broker:
     def _secrets(self, row: Dispatch) -> dict[str, str]:
         if row.spec.promotes:
             return {}
-        arn = self.agents[row.spec.agent].provider_secret_arn
+        settings = self.agents.get(row.spec.agent)  # None: disabled since the dispatch was started
+        arn = settings.provider_secret_arn if settings else None
         given = {CATALOGUE[row.spec.agent].token_variables[0]: arn} if arn else {}
         known = self.tenants.secrets(row.tenant_id) if row.spec.additional_secrets else {}
         # One that was deleted meanwhile stays in the list: the worker cannot read it, and says so.

@@ -90,7 +90,10 @@ class ControlPlaneConfig(_Section):
 class AgentConfig(_Section):
     """One agent of this environment; the catalogue knows the rest."""
 
-    enabled: bool = Field(default=True, description="true or false")
+    enabled: bool = Field(
+        default=True,
+        description="true or false; false keeps the agent's queue and provider key, removing the table deletes them",
+    )
     cpu: int | None = Field(default=None, description="Fargate CPU units; left out: the catalogue's")
     memory: int | None = Field(default=None, description="MiB; left out: the catalogue's")
     models: dict[Alias, str] = Field(
@@ -223,6 +226,11 @@ class EnvironmentConfig(_Section):
     agents: Annotated[dict[Agent, AgentConfig], Field(min_length=1, description="one table for each agent")]
 
     @property
+    def configured_agents(self) -> list[Agent]:
+        """The agents that have a table, enabled or not, in the catalogue's order: what is kept for them is kept."""
+        return [agent for agent in Agent if agent in self.agents]
+
+    @property
     def enabled_agents(self) -> dict[Agent, AgentConfig]:
         """The agents to deploy, in the catalogue's order."""
-        return {agent: self.agents[agent] for agent in Agent if agent in self.agents and self.agents[agent].enabled}
+        return {agent: self.agents[agent] for agent in self.configured_agents if self.agents[agent].enabled}

@@ -51,7 +51,12 @@ class Wakeups:
         return list(self._agents)
 
     def send(self, agent: Agent) -> bool:
-        """Wake one worker of `agent`. Returns False when the send failed: then the sweep will wake it."""
+        """Wake one worker of `agent`. Returns False when the send failed: then the sweep will wake it.
+
+        Returns False for an agent that was disabled as well: nobody is to take its work.
+        """
+        if agent not in self._agents:
+            return False
         try:
             self._client.send_message(QueueUrl=self._agents[agent].queue_url, MessageBody=json.dumps({"wake": agent}))
         except (BotoCoreError, ClientError):

@@ -13,10 +13,11 @@ from outpost.controls.catalogue import Control
 from outpost.controls.rules import RULES, findings
 from outpost.templates import Templates, read_assembly
 from outpost_constructs.controls import OutpostControls
+from outpost_constructs.stack import PARAMETER_TYPE
 from tests.infra.assembly import Assembly, synthesize
 
 BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
-VPC = {"Fn::ImportValue": "vpc"}
+VPC = {"Ref": "Vpc"}
 
 
 def group(*ingress: dict[str, Any]) -> dict[str, Any]:
@@ -33,6 +34,8 @@ def typed(kind: str, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSO
     return {"Type": f"AWS::{kind}", "Properties": properties}
 
 
+PUBLISHED = ("Public", "Private", "Balancers", "Services", "Workers", "Files", "Cleaners")
+"""Resources of Network that App refers to."""
 NETWORK = {
     "Resources": {
         "Vpc": typed("EC2::VPC", CidrBlock="10.1.0.0/16"),
@@ -63,14 +66,12 @@ NETWORK = {
         "ToServices": admit("Services", "Balancers"),
         "ToFiles": admit("Files", "Workers"),
         "CleanersToFiles": admit("Files", "Cleaners"),
-    },
-    "Outputs": {
-        name: {"Value": {"Ref": name}, "Export": {"Name": name.lower()}}
-        for name in ("Vpc", "Public", "Private", "Balancers", "Services", "Workers", "Files", "Cleaners")
+        **{f"Published{name}": typed("SSM::Parameter", Name=f"/{name}", Value={"Ref": name}) for name in PUBLISHED},
     },
 }
-PRIVATE = {"Fn::ImportValue": "private"}
+PRIVATE = {"Ref": "NetworkPrivate"}
 APP = {
+    "Parameters": {f"Network{name}": {"Type": PARAMETER_TYPE, "Default": f"/{name}"} for name in PUBLISHED},
     "Resources": {
         "Bucket": typed(
             "S3::Bucket",
@@ -101,33 +102,33 @@ APP = {
             PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
             DeletionProtectionEnabled=True,
         ),
-        "Balancer": typed("ElasticLoadBalancingV2::LoadBalancer", SecurityGroups=[{"Fn::ImportValue": "balancers"}]),
+        "Balancer": typed("ElasticLoadBalancingV2::LoadBalancer", SecurityGroups=[{"Ref": "NetworkBalancers"}]),
         "Service": typed(
             "ECS::Service",
             NetworkConfiguration={
                 "AwsvpcConfiguration": {
                     "AssignPublicIp": "DISABLED",
-                    "SecurityGroups": [{"Fn::ImportValue": "services"}],
+                    "SecurityGroups": [{"Ref": "NetworkServices"}],
                     "Subnets": [PRIVATE],
                 }
             },
         ),
-        "Mount": typed("EFS::MountTarget", SecurityGroups=[{"Fn::ImportValue": "files"}]),
+        "Mount": typed("EFS::MountTarget", SecurityGroups=[{"Ref": "NetworkFiles"}]),
         "Cleaner": typed(
             "Lambda::Function",
             FileSystemConfigs=[{"LocalMountPath": "/mnt/files"}],
-            VpcConfig={"SecurityGroupIds": [{"Fn::ImportValue": "cleaners"}]},
+            VpcConfig={"SecurityGroupIds": [{"Ref": "NetworkCleaners"}]},
         ),
         "Planner": typed(
             "Lambda::Function",
             Environment={
                 "Variables": {
                     "OUTPOST_WORKER_SUBNETS": {"Fn::Join": [",", [PRIVATE]]},
-                    "OUTPOST_WORKER_SECURITY_GROUP": {"Fn::ImportValue": "workers"},
+                    "OUTPOST_WORKER_SECURITY_GROUP": {"Ref": "NetworkWorkers"},
                 }
             },
         ),
-    }
+    },
 }
 
 
@@ -181,10 +182,10 @@ BROKEN = [
     (Control.SECURITY_GROUPS, without("App.Cleaner"), "CleanersToFiles"),
     (Control.SECURITY_GROUPS, without("Network.Closed"), "Vpc"),
     (Control.PRIVATE_TASKS, changed(f"{NETWORK_OF_SERVICE}.AssignPublicIp", "ENABLED"), "Service"),
-    (Control.PRIVATE_TASKS, changed(f"{NETWORK_OF_SERVICE}.Subnets", [{"Fn::ImportValue": "public"}]), "Service"),
+    (Control.PRIVATE_TASKS, changed(f"{NETWORK_OF_SERVICE}.Subnets", [{"Ref": "NetworkPublic"}]), "Service"),
     (
         Control.PRIVATE_TASKS,
-        changed("App.Planner.Environment.Variables.OUTPOST_WORKER_SUBNETS", {"Fn::ImportValue": "public"}),
+        changed("App.Planner.Environment.Variables.OUTPOST_WORKER_SUBNETS", {"Ref": "NetworkPublic"}),
         "Planner",
     ),
     (Control.TABLES, without("App.Table.SSESpecification"), "Table"),

@@ -152,11 +152,11 @@ READ, WRITE, DELETE = {"GetItem", "Query"}, {"PutItem", "UpdateItem"}, {"DeleteI
 def test_each_role_touches_the_tables_of_its_business_only(
     assembly: Assembly, environment: str, role: str, table: str, allowed: set[str]
 ) -> None:
-    export = re.compile(rf"ExportsOutputFnGetAtt{table}[0-9A-F]{{8}}Arn")
+    arn = re.compile(rf"Data{table}[0-9A-F]{{8}}Arn")
     given = {
         action.removeprefix("dynamodb:")
         for statement in statements(assembly, environment, role)
-        if export.search(json.dumps(statement["Resource"]))
+        if arn.search(json.dumps(statement["Resource"]))
         for action in _listed(statement["Action"])
     }
 

@@ -297,3 +297,18 @@ def test_a_promotion_may_read_the_one_patch_that_it_publishes(store: Store) -> N
     reading = [s["Resource"] for s in statements if s["Action"] == "s3:GetObject" and source in s["Resource"]]
     assert reading == [f"arn:aws:s3:::bucket/tenants/acme/dispatches/{source}/2/changes.patch"]
     assert source not in json.dumps(session_policy("bucket", store.dispatch(), []))
+
+
+def test_a_worker_of_an_agent_that_was_disabled_leaves_and_its_running_dispatch_goes_on(
+    store: Store, broker: Broker
+) -> None:
+    store.dispatch()
+    running = assigned(broker)
+    store.dispatch()
+    disabled = replace(broker, agents={})
+    renew = RenewRequest(dispatch_id=running.dispatch_id, lease=running.lease, want_credentials=True)
+
+    assert ask(disabled) == ClaimAnswer(retire=True)
+    answer = lease_answer(disabled, renew)
+    assert answer.live
+    assert answer.credentials is not None
