@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 from outpost.local.environment import LocalEnvironment
+from tests.eventually import eventually
 
 Resources = dict[str, dict[str, Any]]
 
@@ -24,29 +26,68 @@ class Stack:
 
     def __init__(self, aws: LocalEnvironment) -> None:
         self._client = aws.client("cloudformation")
-        self._name = f"stack-{uuid4().hex[:12]}"
-        self._exists = False
+        self.name = f"stack-{uuid4().hex[:12]}"
 
-    def deploy(self, resources: Resources) -> dict[str, str]:
-        """Create or update; answers the physical ids."""
-        verb = "update" if self._exists else "create"
-        template = json.dumps({"Resources": resources})
-        getattr(self._client, f"{verb}_stack")(
-            StackName=self._name, TemplateBody=template, Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
-        )
-        waiter = self._client.get_waiter(f"stack_{verb}_complete")
-        waiter.wait(StackName=self._name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
-        self._exists = True
-        found = self._client.describe_stack_resources(StackName=self._name)["StackResources"]
+    def deploy(self, resources: Resources, **sections: Any) -> dict[str, str]:  # noqa: ANN401 - a template's
+        """Create or update, with further sections of the template if given; return the physical ids."""
+        status = self._write(resources, sections)
+        assert status in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, self.failures()
+        found = self._client.describe_stack_resources(StackName=self.name)["StackResources"]
         return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in found}
+
+    def refused(self, resources: Resources, **sections: Any) -> str:  # noqa: ANN401 - a template's
+        """Create or update what must fail and roll back; return the reasons."""
+        status = self._write(resources, sections)
+        assert "ROLLBACK" in status, status
+        return self.failures()
+
+    def failures(self) -> str:
+        """Every reason of a failed event, the newest first."""
+        events = self._client.describe_stack_events(StackName=self.id)["StackEvents"]
+        reasons = [event.get("ResourceStatusReason", "") for event in events if "FAILED" in event["ResourceStatus"]]
+        return "\n".join(reasons)
+
+    def events(self, logical_id: str) -> list[str]:
+        """The states that a resource of the stack went through, the newest first."""
+        events = self._client.describe_stack_events(StackName=self.id)["StackEvents"]
+        return [event["ResourceStatus"] for event in events if event["LogicalResourceId"] == logical_id]
 
     def delete(self) -> None:
         """Delete; an absent stack is fine."""
-        if self._exists:
-            self._client.delete_stack(StackName=self._name)
-            waiter = self._client.get_waiter("stack_delete_complete")
-            waiter.wait(StackName=self._name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
-            self._exists = False
+        if self.status() is not None:
+            assert self.try_delete() is None, self.failures()
+
+    def try_delete(self) -> str | None:
+        """Ask for deletion and return the state that the stack ends in, None when it is gone."""
+        self._client.delete_stack(StackName=self.name)
+        return self._settled()
+
+    def status(self) -> str | None:
+        """The stack's state, None without a stack."""
+        with suppress(self._client.exceptions.ClientError):
+            status: str = self._client.describe_stacks(StackName=self.name)["Stacks"][0]["StackStatus"]
+            return status
+        return None
+
+    def _write(self, resources: Resources, sections: dict[str, Any]) -> str:
+        template = json.dumps({"Resources": resources} | sections)
+        verb = self._client.update_stack if self.status() else self._client.create_stack
+        answer = verb(
+            StackName=self.name, TemplateBody=template, Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
+        )
+        self.id = answer["StackId"]
+        status = self._settled()
+        assert status is not None
+        return status
+
+    def _settled(self) -> str | None:
+        def settled() -> tuple[str | None] | None:
+            status = self.status()
+            return None if status and status.endswith("_IN_PROGRESS") else (status,)
+
+        found = eventually(settled, within=20, what=f"{self.name} has settled")
+        assert found is not None
+        return found[0]
 
 
 def resource(kind: str, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - a template's

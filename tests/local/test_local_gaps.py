@@ -14,6 +14,8 @@ from ministack.core import iam_actions, lambda_runtime
 from ministack.services import alb, cloudtrail, cloudwatch, cloudwatch_logs, ecr, ecs, eventbridge, imds, lambda_svc
 from ministack.services import ssm, sts
 from ministack.services.cloudformation import provisioners, stacks
+from ministack.services import alb, cloudtrail, cloudwatch, ecr, ecs, eventbridge, imds, lambda_svc, ssm, sts
+from ministack.services.cloudformation import engine, provisioners, stacks
 
 request = json.dumps({"cluster": "c", "taskDefinition": "job:1"}).encode()
 headers = {"x-amz-target": "AmazonEC2ContainerServiceV20141113.RunTask"}
@@ -68,6 +70,13 @@ print(json.dumps({
         "cloudwatch", "cloudwatch:PutMetricData", b"Namespace=n", {}),
     "Application Auto Scaling is not served": "application-autoscaling" not in inspect.getsource(
         __import__("ministack.app").app),
+    "exports in use can be dropped": "in use by" not in inspect.getsource(stacks),
+    "a condition does not call functions": not engine._evaluate_conditions(
+        {"Conditions": {"Empty": {"Fn::Equals": ["", {"Fn::Join": ["", []]}]}}}, {})["Empty"],
+    "create-only properties change in place": provisioners._property_recreation(
+        "AWS::EC2::SecurityGroup", "GroupDescription") != "Always",
+    "unknown properties are ignored": bool(provisioners._RESOURCE_HANDLERS["AWS::SNS::Topic"]["create"](
+        "Topic", {"DispalyName": "typo"}, "stack")),
     "SSL-only policies see plain HTTP": "x-forwarded-proto" in inspect.getsource(__import__("ministack.app").app.app),
 }))
 """

@@ -9,6 +9,7 @@ from outpost.local.container_engine import ContainerEngine
 from outpost.local.extensions import (
     application_scaling,
     container_options,
+    exports,
     file_system,
     function_logs,
     function_placement,
@@ -29,10 +30,14 @@ from outpost.local.extensions import (
     network_types,
     operations_types,
     public_parameters,
+    property_validation,
+    replacement,
+    resource_checks,
     scaling_types,
     secret_references,
     send_command,
     service_deployments,
+    stack_conditions,
     steady_services,
     table_protection,
     task_definitions,
@@ -78,6 +83,11 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         public_parameters,
         trail_delivery,
         trail_lookup,
+        resource_checks,
+        stack_conditions,
+        exports,
+        replacement,
+        property_validation,
     ):
         module.install()
     install_strictness(settings.realism)
