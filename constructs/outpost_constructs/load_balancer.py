@@ -41,6 +41,8 @@ class LoadBalancer(Construct):
             security_group=security_group,
             drop_invalid_header_fields=True,
             desync_mitigation_mode=elbv2.DesyncMitigationMode.STRICTEST,
+            # The service reads the last address of X-Forwarded-For.
+            xff_header_processing_mode=elbv2.XffHeaderProcessingMode.APPEND,
             deletion_protection=config.deletion_protection,
         )
         self.balancer.log_access_logs(access_logs, "load-balancer")

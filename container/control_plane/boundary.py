@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.auth import Principal
 from control_plane.errors import ApiError, ErrorCode, invalid
+from control_plane.forwarded import apply_forwarded
 from control_plane.refusals import answer
 from control_plane.services import Services
 from outpost.domain.ids import new_id, now
@@ -94,6 +95,7 @@ class Boundary:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        apply_forwarded(scope)
         offered = Headers(scope=scope).get("x-request-id", "")
         exchange = _Exchange(scope, offered if REQUEST_ID.fullmatch(offered) else new_id(), started=time.perf_counter())
         scope.setdefault("state", {})["request_id"] = exchange.request_id

@@ -68,9 +68,10 @@ def _again(request: Request) -> Receive:
 
 
 def _part_of(whole: Request, app: ASGIApp) -> ASGIApp:
-    """Return the application for requests that were counted with the one that they are part of."""
+    """Return the application for requests of the same client, counted with the one that they are part of."""
 
     async def part(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["client"] = whole.scope["client"]
         scope["state"] = {"counted": whole.state.counted, "allowance": whole.state.allowance}
         await app(scope, receive, send)
 

@@ -109,9 +109,7 @@ def configure(app: object, host: str, port: int) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
-        # Only the load balancer reaches this port; it says whether the client spoke TLS.
-        proxy_headers=True,
-        forwarded_allow_ips="*",
+        proxy_headers=False,  # it would take the first address, which the client chooses; see `forwarded`
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )

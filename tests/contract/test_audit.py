@@ -69,6 +69,45 @@ def test_each_call_is_recorded_with_who_what_outcome_and_request(
     assert key not in json.dumps(found)
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        (["203.0.113.7"], "203.0.113.7"),
+        (["8.8.8.8, 203.0.113.7"], "203.0.113.7"),
+        (["8.8.8.8", "9.9.9.9 , 203.0.113.7"], "203.0.113.7"),
+        (["x" * 15_000 + ", 203.0.113.7"], "203.0.113.7"),
+        (["8.8.8.8, [2001:DB8::7]"], "2001:db8::7"),
+        (["2001:db8::7"], "2001:db8::7"),
+        (["203.0.113.7, " + "x" * 15_000], "127.0.0.1"),
+        (["fe80::1%" + "x" * 15_000], "127.0.0.1"),
+        ([""], "127.0.0.1"),
+        ([], "127.0.0.1"),
+    ],
+)
+def test_a_call_is_recorded_with_the_address_that_the_load_balancer_appended(
+    api: Api, environment: dict[str, str], tenant: Tenant, forwarded: list[str], address: str
+) -> None:
+    """What comes before it is the client's own text, in whatever header."""
+    forged = [("Forwarded", "for=8.8.8.8"), ("X-Real-IP", "8.8.8.8"), ("X-Forwarded-Host", "evil.example.com")]
+    headers = [*forged, *(("X-Forwarded-For", value) for value in forwarded)]
+    with api.client(api.key(tenant)) as client:
+        client.get("/dispatch", headers=headers)
+    assert [each["client"] for each in recorded(api, environment, tenant=tenant.id)] == [address]
+
+
+def test_a_tool_call_is_recorded_with_the_address_of_its_client(
+    api: Api, environment: dict[str, str], tenant: Tenant
+) -> None:
+    call = {"name": "outpost_list_runs", "arguments": {}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    with api.client(api.key(tenant)) as client:
+        headers = {"X-Forwarded-For": "8.8.8.8, 203.0.113.7", "Accept": "application/json, text/event-stream"}
+        assert client.post("/mcp", json=message, headers=headers).status_code == 200
+    found = recorded(api, environment, tenant=tenant.id)
+    assert [each["route"] for each in found] == ["/dispatch", None]
+    assert {each["client"] for each in found} == {"203.0.113.7"}
+
+
 def test_who_is_not_known_is_not_recorded(api: Api, environment: dict[str, str]) -> None:
     with api.client() as client:
         client.get("/health")
