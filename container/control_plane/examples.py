@@ -98,7 +98,7 @@ FIELDS: Mapping[str, Any] = {
     "cursor": None,
     "size": 412,
     "sizeBytes": 1_048_576,
-    "url": f"https://outpost.example.com/artifacts/{_DISPATCH}/changes.patch?token=eyJ0ZW5hbnQiOiJhY21lIn0",
+    "url": f"https://outpost.example.com/artifacts/{_DISPATCH}/download?token=eyJ0ZW5hbnQiOiJhY21lIn0",
     "field": "task",
     "Problem.message": "1 field was refused.",
     "Detail.message": "at least 10 characters are needed",

@@ -24,6 +24,7 @@ from outpost.names import Env
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import CLIENT_CONFIG, Database
 from outpost.store.dispatches import Dispatches
+from outpost.store.links import Links
 from outpost.store.rates import Rates
 from outpost.store.secrets import TenantSecrets
 from outpost.store.tenants import Tenants
@@ -50,6 +51,7 @@ class Services:
     workers: Workers
     workspaces: Workspaces
     artifacts: Artifacts
+    links: Links
     signer: Signer
     authenticator: Authenticator
     limiter: RateLimiter
@@ -82,6 +84,7 @@ class Services:
             workers=workers,
             workspaces=Workspaces(database),
             artifacts=artifacts,
+            links=Links(database),
             signer=Signer(signing_secret),
             authenticator=Authenticator(tenants),
             limiter=RateLimiter(Rates(database).lease),

@@ -138,7 +138,8 @@ CATALOGUE = (
         name="outpost_get_artifacts",
         title="List artifacts",
         description="List what a dispatch left: output.log, changes.patch, summary.json. Each has a url that opens "
-        "the file with a plain GET and no API key until it expires.",
+        "the file once, with a plain GET that follows redirects and needs no API key, until it expires. List again for "
+        "another url.",
         method="GET",
         path="/artifacts/{dispatch_id}",
         annotations=_READS,

@@ -76,7 +76,8 @@ class Artifacts:
     def presign(self, key: str, seconds: int) -> str:
         """Return a URL that downloads one object for `seconds`, at most as long as our own credentials live."""
         # An attachment: what an agent wrote is never shown as a page of the storage's host.
-        parameters = {"Bucket": self._bucket, "Key": key, "ResponseContentDisposition": "attachment"}
+        disposition = f'attachment; filename="{key.rpartition("/")[2]}"'
+        parameters = {"Bucket": self._bucket, "Key": key, "ResponseContentDisposition": disposition}
         return self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
 
     def summary(self, row: Dispatch) -> Summary | None:

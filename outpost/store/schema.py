@@ -6,7 +6,8 @@ Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` 
 |---|---|
 | dispatches | `DISPATCH#<id>`/`DISPATCH` the row, `DISPATCH#<id>`/`TASK` its text, |
 | | `IDEMPOTENCY#<tenant>#<key>`/`IDEMPOTENCY`, `DAY#<tenant>#<date>`/`<shard>` |
-| tenants | `TENANT#<id>`/`TENANT`, `KEY#<sha256>`/`KEY`, `RATE#<sha256>`/`<minute>`, `SECRETS#<tenant>`/`<name>` |
+| tenants | `TENANT#<id>`/`TENANT`, `KEY#<sha256>`/`KEY`, `RATE#<sha256>`/`<minute>`, `SECRETS#<tenant>`/`<name>`, |
+| | `LINK#<id>`/`LINK` |
 | workers | `WORKER#<id>`/`WORKER`, `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, |
 | | `LEASE#planner`/`LEASE`, `SWEEP`/`OBSERVATIONS` |
 | workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>` |

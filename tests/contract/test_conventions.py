@@ -189,7 +189,7 @@ def test_the_document_names_the_scope_of_every_protected_route(client: httpx.Cli
         "GET /health/live": None,
         "GET /health/ready": None,
         "GET /health": None,
-        "GET /artifacts/{dispatch_id}/{name}": None,
+        "GET /artifacts/{dispatch_id}/download": None,
         "GET /dispatch/{dispatch_id}/logs": ["status"],
         "GET /dispatch/{dispatch_id}/events": ["status"],
         "POST /dispatch/{dispatch_id}/promote": ["promote"],

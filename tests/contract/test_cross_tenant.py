@@ -117,7 +117,7 @@ def token(client: httpx.Client, dispatch_id: str) -> str:
 
 def send(client: httpx.Client, route: Route, id_: str, token: str) -> httpx.Response:
     """Ask with one id wherever the route takes one."""
-    path = route.path.format(**dict.fromkeys(IDS, id_), name="output.log" if route.linked else "TOKEN")
+    path = route.path.format(**dict.fromkeys(IDS, id_), name="TOKEN")
     query = {"token": token} if route.linked else {}
     body = {"json": BODIES[route.body]} if route.body else {}
     return client.request(route.method, path, params=query, **body)  # type: ignore[arg-type]

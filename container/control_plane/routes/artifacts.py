@@ -1,10 +1,14 @@
-"""/artifacts: what a dispatch left, and the links that open it without an API key."""
+"""/artifacts: what a dispatch left, and the links that open it without an API key.
+
+A link stands in the access logs of the load balancer, token and all: it opens once (docs/adr/0016-artifact-links.md).
+Its path names no file, as firewalls block the names of some.
+"""
 
 import asyncio
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse
 
 from control_plane.auth import AuthenticatedRoute, MayRead, suspended
@@ -17,7 +21,7 @@ from control_plane.services import Services
 from control_plane.signing import BadTokenError, Json
 from outpost.domain.artifacts import attempt_prefix
 from outpost.domain.dispatch import Dispatch
-from outpost.domain.ids import now
+from outpost.domain.ids import new_id, now
 from outpost.store.artifacts import Stored
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["artifacts"])
@@ -34,7 +38,10 @@ async def list_(
     services: Injected,
     request: Request,
 ) -> Success[ArtifactList]:
-    """List what the winning attempt left (of a live dispatch: its current attempt), with a link to each file."""
+    """List what the winning attempt left (of a live dispatch: its current attempt), with a link to each file.
+
+    Each link opens its file once: list again for another.
+    """
     row = await owned(services, caller, dispatch_id)
     stored = await asyncio.to_thread(services.artifacts.listing, row) if row.attempt else []
     until = now() + timedelta(seconds=query.expires_in)
@@ -44,42 +51,44 @@ async def list_(
 
 
 @links.get(
-    "/artifacts/{dispatch_id}/{name}",
+    "/artifacts/{dispatch_id}/download",
     status_code=307,
     response_class=RedirectResponse,
-    summary="Open an artifact",
+    summary="Download an artifact",
     responses=errors(400, 401, 403) | {307: {"description": "To storage, for 60 seconds."}},
 )
-async def open_(
-    dispatch_id: DispatchId,
-    name: Annotated[str, Path(description="File name.")],
-    query: Annotated[LinkQuery, Query()],
-    services: Injected,
+async def download(
+    dispatch_id: DispatchId, query: Annotated[LinkQuery, Query()], services: Injected
 ) -> RedirectResponse:
-    """Redirect to an artifact. The token of the link is all it takes; it ends at its time or with the tenant."""
+    """Redirect to an artifact. The token of the link is all it takes; it works once, until its time or its tenant ends.
+
+    List the artifacts again for another link.
+    """
     try:
-        grant = services.signer.open("artifact", (dispatch_id, name), query.token)
+        grant = services.signer.open("artifact", (dispatch_id,), query.token)
     except BadTokenError as error:
-        raise _dead("The link is damaged, or its token belongs to another file") from error
-    if int(grant["until"]) <= now().timestamp():
+        raise _dead("The link is damaged, or its token belongs to another dispatch") from error
+    until, tenant_id = int(grant["until"]), str(grant["tenant"])
+    if until <= now().timestamp():
         raise _dead("The link has ended")
-    tenant_id = str(grant["tenant"])
     if not await services.authenticator.is_active(tenant_id):
         raise suspended(tenant_id)
-    key = attempt_prefix(tenant_id, dispatch_id, int(grant["attempt"])) + name
+    key = attempt_prefix(tenant_id, dispatch_id, int(grant["attempt"])) + str(grant["name"])
     url = await asyncio.to_thread(services.artifacts.presign, key, PRESIGNED_SECONDS)
+    if not await asyncio.to_thread(services.links.open, str(grant["id"]), until):
+        raise _dead("The link was opened before")
     return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
 
 
 def _view(services: Services, row: Dispatch, found: Stored, base: str, until: datetime) -> ArtifactView:
-    grant: Json = {"tenant": row.tenant_id, "attempt": row.attempt, "until": int(until.timestamp())}
-    token = services.signer.seal("artifact", (row.id, found.artifact), grant)
+    grant: Json = {"id": new_id(), "tenant": row.tenant_id, "attempt": row.attempt, "name": found.artifact.value}
+    token = services.signer.seal("artifact", (row.id,), grant | {"until": int(until.timestamp())})
     return ArtifactView.model_validate(
         {
             "name": found.artifact.value,
             "type": found.artifact.type,
             "size": found.size,
-            "url": f"{base}artifacts/{row.id}/{found.artifact}?token={token}",
+            "url": f"{base}artifacts/{row.id}/download?token={token}",
             "expires_at": until,
         },
         by_name=True,

@@ -11,11 +11,11 @@ from control_plane.envelope import Body, View
 class ArtifactQuery(Body):
     """How the links are made."""
 
-    expires_in: int = Field(default=3_600, ge=60, le=86_400, description="How long the links work, in seconds.")
+    expires_in: int = Field(default=900, ge=60, le=3_600, description="How long the links can be opened, in seconds.")
 
 
 class LinkQuery(Body):
-    """What opens an artifact without an API key."""
+    """What opens an artifact once, without an API key."""
 
     token: str = Field(description="From the artifact's `url`.", max_length=2_048)
 
@@ -26,7 +26,7 @@ class ArtifactView(View):
     name: str = Field(description="File name.", examples=["changes.patch"])
     type: Literal["output", "logs", "patch", "workspace", "metadata"] = Field(description="What it is.")
     size: int = Field(description="Size in bytes.")
-    url: str = Field(description="Opens the file without an API key until `expiresAt`; redirects to storage.")
+    url: str = Field(description="Opens the file once, without an API key, until `expiresAt`; redirects to storage.")
     expires_at: datetime = Field(description="When the link ends.")
 
 
