@@ -85,8 +85,9 @@ nag: $(READY) ## Check every environment's compliance; a report of each, as a pa
 	@python -m tools.nag build/compliance
 
 .PHONY: docs
-docs: .venv/.ready ## Write the generated pages: docs/configuration.md, docs/api.md, docs/mcp.md
+docs: .venv/.ready ## Write the generated pages: docs/configuration.md, docs/api.md, docs/mcp.md, docs/template-rules.md
 	@python tools/configuration_page.py
+	@python -m tools.template_rules_page
 	@python tools/reference_pages.py
 
 .PHONY: baselines

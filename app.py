@@ -14,6 +14,7 @@ from aws_cdk import App, Validations
 
 from outpost.bundle import BundleError
 from outpost.config import ConfigError, EnvironmentConfig, conflict, load
+from outpost_constructs.aws_rules import AwsRules
 from outpost_constructs.controls import OutpostControls
 from outpost_constructs.cost_ceiling import CostCeiling
 from stacks.stage import OutpostStage
@@ -31,7 +32,7 @@ class OutpostApp(App):
         flags = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
         super().__init__(outdir=outdir, context={**flags, **(context or {})}, analytics_reporting=False)
         configs = self._configs()
-        Validations.of(self).add_plugins(OutpostControls(), CostCeiling(configs))
+        Validations.of(self).add_plugins(OutpostControls(), AwsRules(), CostCeiling(configs))
         self.stages = [OutpostStage(self, config=config) for config in configs]
 
     def _configs(self) -> list[EnvironmentConfig]:

@@ -24,6 +24,8 @@ class Resource:
     properties: Properties = field(repr=False, compare=False)
     file: str = ""
     """Path of its template."""
+    attributes: Properties = field(default_factory=dict, repr=False, compare=False)
+    """What stands beside the properties: DeletionPolicy, DependsOn, Condition, ..."""
 
     @property
     def place(self) -> str:
@@ -41,7 +43,7 @@ class Templates:
         self.environment = environment
         self.stacks = stacks
         self.resources = [
-            Resource(stack, logical_id, body["Type"], body.get("Properties", {}), (files or {}).get(stack, ""))
+            Resource(stack, logical_id, body["Type"], body.get("Properties", {}), (files or {}).get(stack, ""), body)
             for stack, template in stacks.items()
             for logical_id, body in template.get("Resources", {}).items()
         ]
@@ -49,19 +51,27 @@ class Templates:
         self._published = {
             resource.properties["Name"]: (resource.properties["Value"], resource.stack)
             for resource in self.of_type("AWS::SSM::Parameter")
+            if "Name" in resource.properties
         }
 
     def of_type(self, *types: str) -> list[Resource]:
         """Return the resources of these types, stack by stack."""
         return [resource for resource in self.resources if resource.type in types]
 
-    def target(self, value: object, stack: str) -> Resource | None:
-        """Return the resource that a Ref or Fn::GetAtt in this stack stands for, which may be another stack's."""
+    def origin(self, value: object, stack: str) -> tuple[object, str]:
+        """Return what another stack's value is there, and the name of that stack; any other value as it is."""
         match value:
-            case {"Ref": str(logical_id)} | {"Fn::GetAtt": [str(logical_id), *_]}:
+            case {"Ref": str(logical_id)}:
                 read = self.stacks[stack].get("Parameters", {}).get(logical_id, {}).get("Default")
                 if read in self._published:
-                    return self.target(*self._published[read])
+                    return self.origin(*self._published[read])
+        return value, stack
+
+    def target(self, value: object, stack: str) -> Resource | None:
+        """Return the resource that a Ref or Fn::GetAtt in this stack stands for, which may be another stack's."""
+        value, stack = self.origin(value, stack)
+        match value:
+            case {"Ref": str(logical_id)} | {"Fn::GetAtt": [str(logical_id), *_]}:
                 return self._by_place.get(f"{stack}/{logical_id}")
         return None
 
