@@ -37,16 +37,11 @@ RULES: tuple[Rule, ...] = (
 
 NOT_YET = frozenset(
     {
-        "no-exported-value",
         "retained-on-create",
         "protected-on-create",
         "named-survivor",
         "scaled-desired-count",
-        "role-may-use-key",
-        "trail-may-use-key",
-        "iam-condition-key-exists",
         "stream-readers",
-        "endpoint-not-public",
     }
 )
 """Rules that our templates break today; a synth leaves them out until they do not."""

@@ -21,7 +21,10 @@ _PSEUDO = {
 _NAME_LENGTH = 64
 """Longest name that CloudFormation generates for most types; it shortens stack name and logical id to fit."""
 _IDS = {"Id": "x" * 21, "GroupId": "sg-" + "x" * 17, "FileSystemId": "fs-" + "x" * 17, "CidrBlock": "10.100.0.0/16"}
+_BALANCING = "AWS::ElasticLoadBalancingV2"
 _SPECIAL = {
+    (f"{_BALANCING}::LoadBalancer", "LoadBalancerFullName"): "app/{name}/xxxxxxxxxxxxxxxx",
+    (f"{_BALANCING}::TargetGroup", "TargetGroupFullName"): "targetgroup/{name}/xxxxxxxxxxxxxxxx",
     ("AWS::DynamoDB::Table", "StreamArn"): "{arn}/stream/2026-01-01T00:00:00.000",
     ("AWS::Logs::LogGroup", "Arn"): "{arn}:*",
     ("AWS::SQS::Queue", "QueueUrl"): f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{{name}}",
@@ -73,7 +76,7 @@ def arn_of(resource: Resource, templates: Templates) -> str:
         return f"arn:aws:{service.lower()}:{REGION}:{ACCOUNT}:{kind.lower()}/{name}"
     known = {"Partition": "aws", "Region": REGION, "Account": ACCOUNT}
     names = iter([name])
-    return re.sub(r"\$\{(\w+)\}", lambda found: known.get(found[1]) or next(names, "x"), form)
+    return re.sub(r"\$\{(\w+)\}", lambda found: known.get(found[1]) or next(names, "x" * 16), form)
 
 
 def values_at(value: object, path: str) -> Iterator[object]:
