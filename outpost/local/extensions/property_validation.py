@@ -12,9 +12,9 @@ from typing import Any
 
 from jsonschema import Draft7Validator, ValidationError, validators
 
+from outpost.aws_rules.resource_schemas import schema
 from outpost.local.extensions import resource_checks
 from outpost.local.extensions.cloudformation import Properties
-from outpost.local.resource_schemas import schema
 
 
 def install() -> None:

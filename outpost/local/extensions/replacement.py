@@ -11,8 +11,8 @@ from typing import Any
 
 from ministack.services.cloudformation import provisioners, stacks
 
+from outpost.aws_rules.resource_schemas import Pointer, create_only, custom_name, schema
 from outpost.local.extensions.cloudformation import Properties
-from outpost.local.resource_schemas import Pointer, create_only, custom_name, schema
 
 
 def install() -> None:
