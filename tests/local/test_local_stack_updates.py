@@ -134,6 +134,14 @@ def test_properties_that_the_schema_refuses_fail_the_resource(
     assert message in reasons
 
 
+def test_keys_whose_pattern_python_cannot_compile_may_have_any_name(stack: Stack) -> None:
+    stack.deploy({"Parameter": resource("AWS::SSM::Parameter", Type="String", Value="v", Tags={"a:b": "c"})})
+
+    assert "expected type" in stack.refused(
+        {"Parameter": resource("AWS::SSM::Parameter", Type="String", Value="v", Tags={"a:b": ["c"]})}
+    )
+
+
 def test_a_condition_compares_what_a_function_returns(stack: Stack) -> None:
     joined = {"Fn::Equals": ["", {"Fn::Join": ["", {"Ref": "List"}]}]}
     sections = {

@@ -52,7 +52,29 @@ def _message(error: ValidationError) -> str:
 @cache
 def _validator(kind: str) -> Any:
     found = schema(kind)
-    return None if found is None else _Validator(found)
+    return None if found is None else _Validator(_with_known_patterns(found))
+
+
+def _with_known_patterns(found: Any) -> Any:
+    """Return a schema without patterns of keys that Python cannot compile: their values' schema holds for any key."""
+    if isinstance(found, list):
+        return [_with_known_patterns(each) for each in found]
+    if not isinstance(found, dict):
+        return found
+    known = {key: _with_known_patterns(value) for key, value in found.items()}
+    patterns = known.get("patternProperties", {})
+    foreign = [pattern for pattern in patterns if not _compiles(pattern)]
+    for pattern in foreign:
+        known["additionalProperties"] = patterns.pop(pattern)
+    return known
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
 
 
 def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
