@@ -46,7 +46,8 @@ class ControlPlaneService(Construct):
             "Service",
             cluster=cluster,
             task_definition=self.definition,
-            desired_count=config.control_plane.minimum,
+            # No desired_count: CloudFormation would set it at each update, whatever scaling made of it. A new service
+            # has one task until its scalable target, which comes after it, raises it to the minimum.
             vpc_subnets=ec2.SubnetSelection(subnets=network.private_subnets),
             security_groups=[security_group],
             assign_public_ip=False,

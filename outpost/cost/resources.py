@@ -72,7 +72,13 @@ def _endpoint(_pricing: Pricing, endpoint: Resource) -> Parts:
 def _service(pricing: Pricing, service: Resource) -> Parts:
     definition = pricing.templates.target(service.properties["TaskDefinition"], service.stack)
     assert definition is not None  # noqa: S101 - a service names a task definition of its own stack
-    yield from pricing.fargate(definition, int(service.properties["DesiredCount"]), "tasks")
+    targets = pricing.templates.of_type("AWS::ApplicationAutoScaling::ScalableTarget")
+    minimums = [
+        int(target.properties["MinCapacity"])
+        for target in targets
+        if service in pricing.templates.targets(target.properties["ResourceId"], target.stack)
+    ]
+    yield from pricing.fargate(definition, minimums[0] if minimums else 1, "tasks")
 
 
 def _workers(pricing: Pricing, definition: Resource) -> Parts:

@@ -74,7 +74,12 @@ def test_no_type_is_at_once_priced_paid_by_use_or_free() -> None:
         ({"Acl": typed("WAFv2::WebACL", Rules=[{}, {}, {}])}, 8),
         (
             {
-                "Service": typed("ECS::Service", DesiredCount=2, TaskDefinition={"Ref": "Tasks"}),
+                "Service": typed("ECS::Service", TaskDefinition={"Ref": "Tasks"}),
+                "Scaling": typed(
+                    "ApplicationAutoScaling::ScalableTarget",
+                    MinCapacity=2,
+                    ResourceId={"Fn::Join": ["/", ["service", "cluster", {"Fn::GetAtt": ["Service", "Name"]}]]},
+                ),
                 "Tasks": typed(
                     "ECS::TaskDefinition", Cpu="256", Memory="512", RuntimePlatform={"CpuArchitecture": "ARM64"}
                 ),

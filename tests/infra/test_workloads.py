@@ -240,3 +240,12 @@ def _containers(assembly: Assembly, environment: str) -> dict[str, Resource]:
         for _, task in assembly.of_type("AWS::ECS::TaskDefinition", environment)
         for container in task["Properties"]["ContainerDefinitions"]
     }
+
+
+def test_no_deploy_resets_what_scaling_did(assembly: Assembly, environment: str) -> None:
+    """CloudFormation sends a template's DesiredCount with every update of the service (containers-roadmap#493)."""
+    (service,) = assembly.of_type("AWS::ECS::Service", environment)
+    (target,) = assembly.of_type("AWS::ApplicationAutoScaling::ScalableTarget", environment)
+
+    assert "DesiredCount" not in service[1]["Properties"]
+    assert target[1]["Properties"]["MinCapacity"] == load(ROOT / "config" / f"{environment}.toml").control_plane.minimum

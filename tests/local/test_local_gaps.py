@@ -77,6 +77,8 @@ print(json.dumps({
         "AWS::EC2::SecurityGroup", "GroupDescription") != "Always",
     "unknown properties are ignored": bool(provisioners._RESOURCE_HANDLERS["AWS::SNS::Topic"]["create"](
         "Topic", {"DispalyName": "typo"}, "stack")),
+    "a service's update skips an unchanged DesiredCount": "property_map" in inspect.getsource(
+        provisioners._ecs_service_update),
     "SSL-only policies see plain HTTP": "x-forwarded-proto" in inspect.getsource(__import__("ministack.app").app.app),
 }))
 """

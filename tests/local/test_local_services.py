@@ -7,6 +7,7 @@ from outpost.local.environment import LocalEnvironment
 from tests.eventually import eventually
 from tests.local.accounts import create_role, register_job
 from tests.local.conftest import DEMO_IMAGE
+from tests.local.stacks import Stack, resource
 
 
 def start_service(aws: LocalEnvironment, *command: str) -> str:
@@ -52,3 +53,46 @@ def test_a_deployment_is_complete_when_its_task_answers_and_not_before(aws: Loca
     assert (describe(aws, silent)["runningCount"], rollout(aws, silent)) == (1, "IN_PROGRESS")
     for name in (silent, serving):
         aws.client("ecs").delete_service(service=name, force=True)
+
+
+def scalable(service: str, minimum: int, maximum: int) -> dict[str, Any]:
+    return {
+        "ServiceNamespace": "ecs",
+        "ResourceId": f"service/default/{service}",
+        "ScalableDimension": "ecs:service:DesiredCount",
+        "MinCapacity": minimum,
+        "MaxCapacity": maximum,
+    }
+
+
+def test_a_scalable_target_moves_its_service_into_its_range(aws: LocalEnvironment) -> None:
+    name = start_service(aws, "serve", "0")
+    scaling = aws.client("application-autoscaling")
+
+    scaling.register_scalable_target(**scalable(name, 2, 4))
+    assert describe(aws, name)["desiredCount"] == 2
+    scaling.register_scalable_target(**scalable(name, 0, 1))
+    assert describe(aws, name)["desiredCount"] == 1
+    aws.client("ecs").delete_service(service=name, force=True)
+
+
+def test_an_update_sets_the_templates_count_of_tasks_and_keeps_it_without_one(
+    aws: LocalEnvironment, stack: Stack
+) -> None:
+    """What scaling did is undone by a template with DesiredCount, although that did not change."""
+    ecs, family = (
+        aws.client("ecs"),
+        register_job(aws, DEMO_IMAGE, command=["linger", "0"], taskRoleArn=create_role(aws)),
+    )
+    network = {"AwsvpcConfiguration": {"Subnets": ["subnet-1"]}}
+
+    def service(**properties: Any) -> dict[str, Any]:  # noqa: ANN401 - a template's
+        return resource("AWS::ECS::Service", TaskDefinition=family, NetworkConfiguration=network, **properties)
+
+    ids = stack.deploy({"Fixed": service(DesiredCount=1), "Scaled": service()})
+    for arn in ids.values():
+        ecs.update_service(service=arn.rpartition("/")[2], desiredCount=2)
+    changed = {"DeploymentConfiguration": {"MaximumPercent": 150}}
+    stack.deploy({"Fixed": service(DesiredCount=1, **changed), "Scaled": service(**changed)})
+
+    assert [describe(aws, ids[name].rpartition("/")[2])["desiredCount"] for name in ("Fixed", "Scaled")] == [1, 2]

@@ -1,6 +1,6 @@
 """Application Auto Scaling's scalable targets can be read and changed (extends gap 1): MiniStack lacks the service.
 
-Targets are those of `scaling_types`: recorded only. Nothing scales.
+Targets are those of `scaling_types`. Nothing scales, but a service is kept in its range.
 """
 
 import json
@@ -10,6 +10,7 @@ from ministack import app
 from ministack.core.responses import error_response_json, json_response
 
 from outpost.local.extensions.scaling_types import recorded
+from outpost.local.extensions.service_capacity import keep_in_range
 
 SERVICE = "application-autoscaling"
 _TARGET = "AnyScaleFrontendService."
@@ -62,4 +63,5 @@ def _register(request: dict[str, Any]) -> Any:
     if known is None and not {"MinCapacity", "MaxCapacity"} <= set(request):
         return error_response_json("ValidationException", "MinCapacity and MaxCapacity are needed", 400)
     recorded[key] = {**(known or {}), **request}
+    keep_in_range(recorded[key])
     return json_response({})

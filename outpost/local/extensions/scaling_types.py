@@ -1,7 +1,7 @@
 """ECS capacity and Application Auto Scaling resource types CloudFormation lacks in MiniStack (gap 1).
 
-MiniStack has no Application Auto Scaling service: targets and policies are recorded in `recorded` and change nothing,
-so a service keeps the number of tasks its template names.
+MiniStack has no Application Auto Scaling service: targets and policies are recorded in `recorded`. A target keeps its
+service in its range; policies change nothing.
 """
 
 import uuid
@@ -10,6 +10,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ecs
 
 from outpost.local.extensions.cloudformation import Created, Properties, add_type, camel_case, checked, generated_name
+from outpost.local.extensions.service_capacity import keep_in_range
 
 recorded: dict[str, Properties] = {}
 """Scalable targets and scaling policies by physical id."""
@@ -40,6 +41,7 @@ def install() -> None:
 def _record_target(_logical_id: str, props: Properties, _stack: str) -> Created:
     physical_id = "|".join(str(props[key]) for key in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
     recorded[physical_id] = props
+    keep_in_range(props)
     return physical_id, {"Id": physical_id}
 
 
