@@ -8,6 +8,7 @@ PORT = 4566
 GIT_PORT = 9418
 VERSION =
 UV = .tools/uv
+PYTEST = pytest
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -24,6 +25,8 @@ export UV_SYSTEM_CERTS := true
 export NODE_USE_SYSTEM_CA := 1
 
 CDK = $(if $(wildcard config/$(ENV).toml),,$(error ENV=$(ENV) has no config/$(ENV).toml))cdk --no-lookups --context environment=$(ENV)
+# A test run ends with the make that started it, also when that is killed. (Linux only, as the embedded AWS.)
+OWNED = $(if $(shell command -v setpriv),setpriv --pdeathsig KILL)
 READY = .venv/.ready .tools/bin/.ready node_modules/.ready build/.ready
 
 .PHONY: help
@@ -48,15 +51,11 @@ v1: .venv/.ready ## Add a v1 host to migrate from to the running environment, fo
 
 .PHONY: test
 test: lint ## Run lint, types, unit, infrastructure and end-to-end tests
-	pytest --numprocesses 3
-
-.PHONY: retest
-retest: $(READY) ## Run again only the tests that failed last time
-	pytest -m "" --last-failed --last-failed-no-failures none
+	@exec $(OWNED) $(PYTEST) --numprocesses 3
 
 .PHONY: test-full
 test-full: $(READY) ## Run the long tests, which `make test` leaves out
-	pytest -m full --numprocesses 4
+	@exec $(OWNED) $(PYTEST) -m full --numprocesses 4
 
 .PHONY: bench
 bench: $(READY) ## Measure the API's speed, the scrubber's, and warm starts: tables, and build/bench*.json

@@ -19,6 +19,7 @@ from benchmarks.load import Sample, ask, drive
 from benchmarks.stand import Stand, fresh, pending, service
 from outpost.domain.ids import now
 from outpost.store.database import CLIENT_CONFIG
+from tests import guard
 from tests.contract.relay import relay
 
 CLIENTS = (1, 8, 32)
@@ -50,6 +51,7 @@ class Bare:
 
 def main(path: Path) -> None:
     """Measure, print one table, and write all figures to a file."""
+    guard.start()
     levels: list[Level] = []
     bare: list[Bare] = []
     for clients in CLIENTS:

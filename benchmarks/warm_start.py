@@ -30,6 +30,7 @@ from outpost.local.environment import LocalEnvironment
 from outpost.local.realism import Realism
 from outpost.local.settings import REPOSITORY_ROOT, Engine
 from outpost.names import Output
+from tests import guard
 from tests.conftest import free_port
 from tests.e2e.conftest import Outpost
 from tests.engines import build_options, container_engine
@@ -55,6 +56,7 @@ class Start:
 
 def main(path: Path) -> None:
     """Measure, print one table, and write every sample to a file."""
+    guard.start()
     console = Console(width=110)
     found: dict[str, dict[str, list[Start]]] = {}
     with TemporaryDirectory(prefix="outpost-bench-") as folder:

@@ -21,6 +21,8 @@ from outpost.local.realism import Realism
 from outpost.names import Env
 from outpost.store import schema
 from outpost.store.database import Database
+from tests import guard
+from tests.second_run import SecondRun
 
 TABLES = {
     Env.DISPATCHES_TABLE: schema.DISPATCHES,
@@ -43,6 +45,11 @@ SPREAD = "test_conformance.py"
 """A file that is too long for one runner: what its tests try first, mostly an agent, makes a suite."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--second-run`."""
+    parser.addoption(SecondRun.OPTION, action="store_true", help="report which failed tests pass on a second run")
+
+
 def _scope(nodeid: str) -> str:
     path = PurePosixPath(nodeid.partition("::")[0])
     if path.name == SPREAD:
@@ -53,7 +60,9 @@ def _scope(nodeid: str) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the embedded AWS draw its lags and faults from the seed of pytest-randomly."""
+    """Guard this runner; let the embedded AWS draw its lags and faults from the seed of pytest-randomly."""
+    guard.start()
+    config.pluginmanager.register(SecondRun(config), "second-run")
     seed = int(config.getoption("randomly_seed", 0))
     os.environ.update(replace(Realism.from_environment(), seed=seed).environment())
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from outpost.local.errors import PortInUseError
-from outpost.local.settings import INSTANCE_MARKER
+from outpost.local.settings import INSTANCE_MARKER, OWNER_MARKER
 
 _TERMINATE_SECONDS = 15.0
 _KILL_SECONDS = 5.0
@@ -50,7 +50,7 @@ def start(
     pid = os.posix_spawnp(
         argv[0],
         list(argv),
-        {**env, INSTANCE_MARKER: str(data_dir)},
+        {**env, INSTANCE_MARKER: str(data_dir), OWNER_MARKER: os.environ.get(OWNER_MARKER, "")},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), create, 0o644),

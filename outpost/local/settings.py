@@ -17,6 +17,9 @@ INSTANCE_MARKER = "OUTPOST_LOCAL_INSTANCE"
 TASK_MARKER = "OUTPOST_LOCAL_TASK"
 """Variable in the init process of a task; its value is the ECS task id."""
 
+OWNER_MARKER = "OUTPOST_LOCAL_OWNER"
+"""Variable that an instance's processes inherit from their starter: a test run ends what it started by it."""
+
 REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -14,7 +14,7 @@ from outpost.cli import connection
 from outpost.cli.connection import Profile
 from outpost.client import Client
 from outpost.local.environment import LocalEnvironment
-from outpost.local.settings import INSTANCE_MARKER, REPOSITORY_ROOT
+from outpost.local.settings import INSTANCE_MARKER, OWNER_MARKER, REPOSITORY_ROOT
 
 # The command line as installed, but with a data folder of its own instead of the checkout's.
 _OUTPOST = """\
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def outpost_local(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run `outpost local` in a process of its own."""
     argv = [sys.executable, "-c", _OUTPOST, str(folder), "local", *arguments]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("OUTPOST_")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OUTPOST_") or name == OWNER_MARKER}
     return subprocess.run(argv, cwd=REPOSITORY_ROOT, env=env, capture_output=True, text=True, check=False)
 
 

@@ -20,6 +20,7 @@ from outpost.domain.artifacts import Artifact, LogLine, Summary
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.tenants import Limits, Tenant
+from outpost.local.settings import OWNER_MARKER
 from outpost.names import Env
 from outpost.store.artifacts import Artifacts, prefix_of
 from outpost.store.database import Database
@@ -140,7 +141,7 @@ class Platform:
     def start_worker(self, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start a worker, with other variables if given, and return at once."""
         worker_id = new_id()
-        environment = {**self.environment, **(variables or {})}
+        environment = {**self.environment, OWNER_MARKER: os.environ.get(OWNER_MARKER, ""), **(variables or {})}
         environment["ECS_CONTAINER_METADATA_URI_V4"] += f"/{worker_id}"
         environment["TMPDIR"] = str(self.folder / worker_id)
         (self.folder / worker_id).mkdir()
