@@ -138,7 +138,7 @@ def _idle(outpost: Outpost) -> int:
     answer = outpost.environment.client("dynamodb").scan(
         TableName=output(outpost.environment, Output.WORKERS_TABLE),
         FilterExpression="begins_with(pk, :worker) AND worker_state = :idle",
-        ExpressionAttributeValues={":worker": {"S": "WORKER#"}, ":idle": {"S": "idle"}},
+        ExpressionAttributeValues={":worker": {"S": "WORKERS#"}, ":idle": {"S": "idle"}},
         ConsistentRead=True,
     )
     return int(answer["Count"])

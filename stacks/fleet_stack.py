@@ -84,6 +84,7 @@ class FleetStack(OutpostStack):
         broker, planner = self.broker.function, self.planner.function
         for closing in (broker, self.task_events.function, self.sweep.function):
             data.dispatches.grant_read_write(closing)
+            data.dispatches.grant_delete(closing)  # entries of queues
             data.workers.grant_read_write(closing)
             data.workspace_rows.grant_read_write(closing)  # an ending dispatch gives its workspace back
             for queue in data.queues.values():
@@ -91,6 +92,11 @@ class FleetStack(OutpostStack):
         data.dispatches.grant_read(planner)
         data.workers.grant_read_write(planner)
         data.workers.grant_delete(planner)  # launch intents that came to something
+        for registering in (broker, planner):
+            data.workers.grant_check(registering)  # that the new worker has not ended
+        for ending in (self.task_events.function, self.sweep.function):
+            data.workers.grant_delete(ending)  # living workers
+        data.dispatches.grant_check(self.sweep.function)  # that a row is still pending
         for claiming in (broker, planner):
             data.tenants.grant_read(claiming)
         for healing in (self.task_events.function, self.sweep.function):

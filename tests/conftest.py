@@ -169,7 +169,7 @@ def table_definition(table: schema.Table) -> dict[str, Any]:
             {
                 "IndexName": index.name,
                 "KeySchema": _keys(index.hash_key, index.range_key),
-                "Projection": {"ProjectionType": index.projection},
+                "Projection": {"ProjectionType": "ALL"},
             }
             for index in table.indexes
         ]

@@ -68,7 +68,7 @@ class StoreTable(dynamodb.Table):
                 index_name=index.name,
                 partition_key=_string(index.hash_key),
                 sort_key=_string(index.range_key),
-                projection_type=dynamodb.ProjectionType[index.projection],
+                projection_type=dynamodb.ProjectionType.ALL,
             )
 
     def grant_read(self, grantee: iam.IGrantable) -> iam.Grant:
@@ -113,6 +113,10 @@ class StoreTable(dynamodb.Table):
             filters=[lambda_.FilterCriteria.filter(delivery.pattern)],
         )
         grant.apply_before(mapping)
+
+    def grant_check(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let the grantee make a transaction depend on items that it does not change."""
+        return self._grant(grantee, "dynamodb:ConditionCheckItem")
 
     def grant_delete(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee delete items; most items end by their TTL instead."""

@@ -15,8 +15,8 @@ from control_plane.envelope import Failure, Meta, Problem, meta
 from control_plane.errors import CODES, ApiError, ErrorCode, daily_limit, invalid, throttled, unavailable
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import TransitionError
-from outpost.store.database import ConflictError
-from outpost.store.dispatches import ContentionError, DailyLimitError, IdempotencyConflictError, WorkspaceTakenError
+from outpost.store.database import ConflictError, ContentionError
+from outpost.store.dispatches import DailyLimitError, IdempotencyConflictError, WorkspaceTakenError
 from outpost.store.tenants import ExistsError
 from outpost.store.workspaces import WorkspaceInUseError
 

@@ -87,14 +87,14 @@ class Broker:
                 Worker(
                     worker_id=request.worker_id,
                     task_arn=request.task_arn,
-                    live_agent=Agent(request.agent),
+                    agent=Agent(request.agent),
                     revision=request.revision,
                     worker_state=WorkerState.IDLE,
                     launched_at=self.now(),
                 ),
             )
         except ConflictError:
-            return self._repeat(request.worker_id)
+            return self._repeat(Agent(request.agent), request.worker_id)
         self.launches.succeeded(Agent(request.agent), worker.launched_at)
         for candidate in self._candidates(Agent(request.agent)):
             row = self.workers.claim(worker, candidate.queued, candidate.free, self.now())
@@ -103,9 +103,9 @@ class Broker:
         alive = self.workers.alive(Agent(request.agent))
         return ClaimAnswer(retire=retires(worker, alive, settings.warm_at(self.now()), self.now()))
 
-    def _repeat(self, worker_id: str) -> ClaimAnswer:
+    def _repeat(self, agent: Agent, worker_id: str) -> ClaimAnswer:
         """A worker that has claimed before gets the same work again, if the answer was lost, and never other work."""
-        worker = self.workers.get(worker_id)
+        worker = self.workers.get(agent, worker_id)
         row = self.dispatches.get(worker.dispatch_id) if worker and worker.dispatch_id else None
         if (
             row is None
@@ -168,7 +168,7 @@ class Broker:
         if row is None or row.lease != request.lease:
             return LeaseAnswer(live=False)
         try:
-            self.workers.beat(request.lease)
+            self.workers.beat(row.spec.agent, request.lease)
             if request.progress and request.progress != row.progress:
                 row = self.dispatches.change(row.id, Progress(request.lease, request.progress))
         except (ConflictError, TransitionError):

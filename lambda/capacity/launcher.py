@@ -96,7 +96,7 @@ class Launcher:
         intent = Intent(batch_id=new_id(), agent=agent, count=size, launched_at=self._now())
         self._launches.intend(intent)
         started, refusal = self._run(intent)
-        self._workers.launched(self._as_workers(started, agent))
+        self._workers.add(self._as_workers(started, agent))
         self._launches.settle(intent)
         emit(Metric.LAUNCHES, len(started), Agent=agent)
         emit(Metric.LAUNCH_FAILURES, int(refusal is not None), Agent=agent)
@@ -148,22 +148,26 @@ class Launcher:
         failures = [failure.get("reason", "unknown") for failure in answer.get("failures", [])]
         return list(answer["tasks"]), failures[0] if failures else None
 
-    def reconcile(self, intent: Intent) -> None:
-        """Write down the tasks of an intent whose planner died, and forget it once it counts no more."""
+    def reconcile(self, intent: Intent) -> Intent:
+        """Write the tasks of an intent whose planner died as workers, and remove it once it counts no more.
+
+        Returns what is left of it: ECS lists tasks late ("Amazon ECS API: eventual consistency"), so those not listed
+        yet still count as supply, and those written as workers must not count twice.
+        """
         cluster = self._placement.cluster
         arns = self._ecs.list_tasks(cluster=cluster, startedBy=intent.batch_id)["taskArns"]
-        if arns:
-            tasks = self._ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
-            self._workers.launched(self._as_workers(tasks, intent.agent))
-        if len(arns) >= intent.count or self._now() - intent.launched_at >= INTENT_LIFETIME:
+        tasks = self._ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+        self._workers.add(self._as_workers(tasks, intent.agent))
+        if len(tasks) >= intent.count or self._now() - intent.launched_at >= INTENT_LIFETIME:
             self._launches.settle(intent)
+        return intent.model_copy(update={"count": max(0, intent.count - len(tasks))})
 
     def _as_workers(self, tasks: Sequence[Any], agent: Agent) -> list[Worker]:
         return [
             Worker(
                 worker_id=task["taskArn"].rpartition("/")[2],
                 task_arn=task["taskArn"],
-                live_agent=agent,
+                agent=agent,
                 revision=int(task["taskDefinitionArn"].rpartition(":")[2]),
                 worker_state=WorkerState.STARTING,
                 launched_at=self._now(),

@@ -88,11 +88,10 @@ class Planner:
             emit(Metric.OLDEST_RUNNABLE, max(oldest, 0.0), Agent=agent)
 
     def _fleet(self, agent: Agent, settings: AgentSettings, at: datetime) -> Fleet:
-        for intent in self.launches.intents(agent):
-            self.launcher.reconcile(intent)
+        intents = [self.launcher.reconcile(intent) for intent in self.launches.intents(agent)]
         return Fleet(
             alive=self.workers.alive(agent),
-            intents=list(self.launches.intents(agent)),
+            intents=intents,
             failure=self.launches.failure(agent),
             warm=settings.warm_at(at),
             limit=settings.limit,

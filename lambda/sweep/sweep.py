@@ -1,6 +1,7 @@
 """One pass of the sweep: heals what events missed, through the same state machine, so it may race with everybody."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -15,20 +16,21 @@ from outpost.names import Metric
 from outpost.store.departures import Departures
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
+from outpost.store.live_dispatches import QueueEntry
 from outpost.store.metrics import emit
 from outpost.store.observations import Observations
 from outpost.store.recovery import Recovery
 from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Worker, Workers, WorkerState
 from sweep.judge import cancel_ignored, observe, orphaned, overdue
-from sweep.tasks import Tasks
+from sweep.tasks import FORGOTTEN, REMEMBERED, Tasks
 
 logger = Logger(service="sweep")
 
 Thing = TypeVar("Thing", Worker, Dispatch)
 
 SETTLING = timedelta(seconds=15)
-"""What rows, index and ECS's lists have to agree before the sweep believes that they do not."""
+"""What a wake-up and ECS's lists have to arrive before the sweep believes that they were lost."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,17 @@ class Sweep:
     def run(self) -> None:
         """Go through active rows and living workers once. Raises `ExceptionGroup` after all, when some failed."""
         at = self.now()
-        rows = list(self.dispatches.live.all())
+        queues = {agent: self.dispatches.live.queue(agent) for agent in self.agents}
         workers = [worker for agent in self.agents for worker in self.workers.alive(agent)]
+        queued = {entry.dispatch_id for queue in queues.values() for entry in queue}
+        alive = {worker.worker_id for worker in workers}
         failures = [
             *_each(workers, lambda worker: self._heal_departed(worker, at)),
             *_each(self._silent(workers, at), self._give_up),
-            *_each(workers, lambda worker: self._stop_orphan(worker, at)),
-            *_each(rows, lambda row: self._heal_row(row, {w.worker_id for w in workers}, at)),
+            *_each(workers, lambda worker: self._check_work(worker, at)),
+            *_each(self.dispatches.live.listed(), lambda listed: self._heal_listed(listed, queued, alive, at)),
         ]
-        self._wake(rows, workers, at)
+        self._wake(queues, workers, at)
         if failures:
             raise ExceptionGroup("the sweep could not heal everything", failures)
 
@@ -66,9 +70,11 @@ class Sweep:
         if at - worker.launched_at < SETTLING or self.tasks.running(worker.task_arn):
             return
         stop = self.tasks.stop_of(worker.task_arn)
+        if stop is FORGOTTEN and at - worker.launched_at < REMEMBERED:
+            return  # ECS does not know the task yet
         if stop:
             logger.warning("a task's end went unheard", extra={"worker": worker.worker_id})
-            self.departures.stopped(worker.worker_id, stop, at)
+            self.departures.stopped(worker.agent, worker.worker_id, stop, at)
 
     def _silent(self, workers: Iterable[Worker], at: datetime) -> list[Worker]:
         seen, silent = observe(workers, self.observations.load(), at)
@@ -84,27 +90,38 @@ class Sweep:
             self.recovery.close(row, Reason.of(ReasonCode.WORKER_LOST, "The worker's heartbeat stopped."))
         self.tasks.stop(worker.task_arn, "silent")
 
-    def _stop_orphan(self, worker: Worker, at: datetime) -> None:
+    def _check_work(self, worker: Worker, at: datetime) -> None:
+        """Close the dispatch of a living worker that is over its time; stop a worker without one, or one cancelled."""
         row = self.dispatches.get(worker.dispatch_id) if worker.dispatch_id else None
         if orphaned(worker, row, at):
             logger.warning("worker works for nobody", extra={"worker": worker.worker_id})
             self.tasks.stop(worker.task_arn, "works for nobody")
+        elif row and (reason := overdue(row, at)):
+            self._close(row, reason)
+        elif row and not row.status.terminal and cancel_ignored(row, at):
+            logger.warning("worker ignores a cancel", extra={"worker": worker.worker_id, "dispatch": row.id})
+            self.tasks.stop(worker.task_arn, "cancelled")
 
-    def _heal_row(self, row: Dispatch, alive: set[str], at: datetime) -> None:
-        if row.status is Status.PENDING:
-            if at >= row.queue_deadline:
-                self._expire(row, at)
+    def _heal_listed(self, listed: Dispatch, queued: set[str], alive: set[str], at: datetime) -> None:
+        """Heal a row that no living worker holds. The list is an index, which may lag: the row itself decides."""
+        expected = listed.id in queued and at < listed.queue_deadline
+        if expected if listed.status is Status.PENDING else listed.worker_id in alive:
             return
-        if overdue(row, at) or self._abandoned(row, alive, at):
-            self._close(row.id, at)
-        elif cancel_ignored(row, at):
-            self._stop_worker_of(row)
+        row = self.dispatches.get(listed.id)
+        if row and row.status is Status.PENDING:
+            self._heal_pending(row, queued, at)
+        elif row and row.lease and self.workers.get(row.spec.agent, row.lease.worker_id) is None:
+            self._close(row, Reason.of(ReasonCode.WORKER_LOST, "The worker is gone."))
 
-    def _close(self, dispatch_id: str, at: datetime) -> None:
-        row = self.dispatches.get(dispatch_id)  # the index may lag
-        if row and (reason := overdue(row, at) or self._gone(row)):
-            logger.warning("dispatch is closed", extra={"dispatch": row.id, "reason": reason.message})
-            self.recovery.close(row, reason)
+    def _heal_pending(self, row: Dispatch, queued: set[str], at: datetime) -> None:
+        if at >= row.queue_deadline:
+            self._expire(row, at)
+        elif row.id not in queued and self.dispatches.queue_again(row.id):
+            logger.warning("a pending dispatch was in no queue", extra={"dispatch": row.id})
+
+    def _close(self, row: Dispatch, reason: Reason) -> None:
+        logger.warning("dispatch is closed", extra={"dispatch": row.id, "reason": reason.message})
+        self.recovery.close(row, reason)
 
     def _expire(self, row: Dispatch, at: datetime) -> None:
         failure = self.launches.failure(row.spec.agent)
@@ -115,32 +132,12 @@ class Sweep:
         except TransitionError as refused:
             logger.info("not expired", extra={"dispatch": row.id, "why": str(refused)})
 
-    def _abandoned(self, row: Dispatch, alive: set[str], at: datetime) -> bool:
-        """Say whether the row's worker has ended, although nobody closed the row."""
-        settled = at - (row.provisioning_at or at) >= SETTLING
-        return settled and row.worker_id not in alive and self._gone(row) is not None
-
-    def _gone(self, row: Dispatch) -> Reason | None:
-        worker = self.workers.get(row.worker_id) if row.worker_id else None
-        if worker and worker.worker_state is not WorkerState.ENDED:
-            return None
-        return Reason.of(ReasonCode.WORKER_LOST, "The worker is gone.")
-
-    def _stop_worker_of(self, row: Dispatch) -> None:
-        worker = self.workers.get(row.worker_id) if row.worker_id else None
-        if worker:
-            logger.warning("worker ignores a cancel", extra={"worker": worker.worker_id, "dispatch": row.id})
-            self.tasks.stop(worker.task_arn, "cancelled")
-
-    def _wake(self, rows: Iterable[Dispatch], workers: Iterable[Worker], at: datetime) -> None:
+    def _wake(self, queues: Mapping[Agent, Sequence[QueueEntry]], workers: Iterable[Worker], at: datetime) -> None:
         """Wake-ups may be lost: while work waits beside idle workers, send some again."""
-        for agent in self.agents:
-            waiting = sum(
-                row.status is Status.PENDING and row.spec.agent is agent and at - row.queued_at > SETTLING
-                for row in rows
-            )
-            idle = sum(worker.live_agent is agent and worker.worker_state is WorkerState.IDLE for worker in workers)
-            for _ in range(min(waiting, idle)):
+        idle = Counter(worker.agent for worker in workers if worker.worker_state is WorkerState.IDLE)
+        for agent, queue in queues.items():
+            waiting = sum(at - entry.queued_at > SETTLING for entry in queue)
+            for _ in range(min(waiting, idle[agent])):
                 self.wakeups.send(agent)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from outpost.store.database import CLIENT_CONFIG
 if TYPE_CHECKING:
     from types_boto3_ecs.client import ECSClient
 
+REMEMBERED = timedelta(hours=1)
+"""For this long, at least, ECS describes a stopped task ("DescribeTasks"): one that it does not know is new to it."""
 FORGOTTEN = TaskStop(stop_code="Forgotten", stopped_reason="ECS no longer knows the task.", exit_code=None)
 
 

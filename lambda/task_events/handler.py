@@ -6,6 +6,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop, diagnose
 from outpost.domain.ids import now
 from outpost.store.artifacts import Artifacts
@@ -14,7 +15,7 @@ from outpost.store.departures import Departures
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.recovery import Recovery
-from outpost.store.wakeups import Wakeups
+from outpost.store.wakeups import Wakeups, agents_from_environment
 from outpost.store.workers import Workers
 
 logger = Logger(service="task_events")
@@ -28,11 +29,19 @@ def _departures() -> Departures:
     return Departures(Workers(database, dispatches), dispatches, recovery, Launches(database))
 
 
+@cache
+def _agents() -> dict[str, Agent]:
+    """Return the agents by the family of their task definitions."""
+    return {settings.family: agent for agent, settings in agents_from_environment().items()}
+
+
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Handle one "ECS Task State Change" event. Errors surface: EventBridge tries again, then keeps the event."""
     task = event["detail"]
     stop = TaskStop.of(task)
     worker_id = task["taskArn"].rpartition("/")[2]
+    agent = _agents().get(task["taskDefinitionArn"].rpartition("/")[2].partition(":")[0])
     logger.info("task stopped", extra={"worker": worker_id, "stop": stop, "reason": diagnose(stop).code})
-    _departures().stopped(worker_id, stop, now())
+    if agent is not None:  # else it is no worker's task, such as the control plane's
+        _departures().stopped(agent, worker_id, stop, now())

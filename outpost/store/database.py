@@ -1,6 +1,8 @@
-"""The connection to DynamoDB: clients with bounded waits, and transactions whose refusals can be told apart."""
+"""The connection to DynamoDB: clients with bounded waits, and writes whose refusals can be told apart."""
 
 import os
+import random
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,8 +34,20 @@ type_deserializer = TypeDeserializer()
 Item = dict[str, Any]
 
 
+TRIES = 10
+"""Of a transaction that is cancelled because others write the same items, before giving up."""
+PAUSE = 0.02
+"""Seconds by which each cancelled try lengthens the longest pause before the next."""
+_TRANSIENT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+"""Reasons of a cancelled transaction that another try may not meet (DynamoDB API: TransactionCanceledException)."""
+
+
+class ContentionError(Exception):
+    """Others were writing the same items, or too much was written, at every try; nothing was written: try again."""
+
+
 class ConflictError(Exception):
-    """A condition did not hold, or another transaction was quicker; nothing was written.
+    """A condition did not hold; nothing was written.
 
     `codes` has one entry per written item: `None`, `ConditionalCheckFailed`, `TransactionConflict`, ...
     """
@@ -88,7 +102,7 @@ class Database:
         return from_attributes(answer["Item"]) if "Item" in answer else None
 
     def put(self, table: str, item: Item, condition: str | None = None, **values: object) -> None:
-        """Write one item. Raises `ConflictError` when the condition does not hold."""
+        """Write one item. Raises `ConflictError` when the condition does not hold, and `ContentionError`."""
         request: dict[str, Any] = {"TableName": table, "Item": to_attributes(item)}
         if condition:
             request["ConditionExpression"] = condition
@@ -102,7 +116,10 @@ class Database:
     def update(
         self, table: str, pk: str, sk: str, expression: str, condition: str | None = None, **values: object
     ) -> Item:
-        """Change one item and return it whole. Raises `ConflictError` when the condition does not hold."""
+        """Change one item and return it whole.
+
+        Raises `ConflictError` when the condition does not hold, and `ContentionError`.
+        """
         request: dict[str, Any] = {"TableName": table, "Key": key(pk, sk), "UpdateExpression": expression}
         if condition:
             request["ConditionExpression"] = condition
@@ -115,7 +132,7 @@ class Database:
         return from_attributes(answer["Attributes"])
 
     def delete(self, table: str, pk: str, sk: str, condition: str | None = None) -> None:
-        """Delete one item, if it is there. Raises `ConflictError` when the condition does not hold."""
+        """Delete one item, if it is there. Raises `ConflictError` when the condition fails, and `ContentionError`."""
         request: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
         try:
             self.client.delete_item(TableName=table, Key=key(pk, sk), **request)
@@ -123,11 +140,18 @@ class Database:
             raise_conflict(error)
 
     def transact(self, writes: Sequence["TransactWriteItemTypeDef"]) -> None:
-        """Write all or nothing. Raises `ConflictError` with a code per item."""
-        try:
-            self.client.transact_write_items(TransactItems=writes)
-        except ClientError as error:
-            raise_conflict(error)
+        """Write all or nothing. Raises `ConflictError` with a code per item, and `ContentionError`."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                self.client.transact_write_items(TransactItems=writes)
+            except ClientError as error:
+                codes = set(_cancellation_codes(error)) - {None}
+                if not codes or codes - _TRANSIENT:
+                    raise_conflict(error)
+            else:
+                return
+            time.sleep(random.uniform(0, attempt * PAUSE))  # noqa: S311 - spreads, hides nothing
+        raise ContentionError(f"the transaction was cancelled {TRIES} times by other writes of the same items")
 
     def query(
         self,
@@ -147,7 +171,7 @@ class Database:
             "ExpressionAttributeValues": expression_values(values),
             "ScanIndexForward": not newest_first,
         }
-        # An index cannot be read consistently; whoever acts on what it says re-reads the row.
+        # An index cannot be read consistently: read the row again before acting on what it shows.
         request |= {"IndexName": index} if index else {"ConsistentRead": True}
         seen = 0
         while True:
@@ -167,12 +191,21 @@ def expression_values(values: dict[str, Any]) -> dict[str, "AttributeValueTypeDe
 
 
 def raise_conflict(error: ClientError) -> NoReturn:
-    """Raise `ConflictError` for a refused condition, else the error itself."""
+    """Raise `ConflictError` for a refused condition, `ContentionError` for a busy item, else the error itself."""
     code = error.response["Error"]["Code"]
     if code == "ConditionalCheckFailedException":
         raise ConflictError(["ConditionalCheckFailed"]) from error
-    if code == "TransactionCanceledException":
-        reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
-        codes = [reason.get("Code") for reason in reasons]
-        raise ConflictError([None if code == "None" else code for code in codes]) from error
+    if code == "TransactionConflictException":
+        raise ContentionError("a transaction was writing the item at every try") from error
+    codes = _cancellation_codes(error)
+    if "ConditionalCheckFailed" in codes:
+        raise ConflictError(codes) from error
     raise error
+
+
+def _cancellation_codes(error: ClientError) -> list[str | None]:
+    """Return a code per item of a cancelled transaction, None for an item that was no reason; else an empty list."""
+    if error.response["Error"]["Code"] != "TransactionCanceledException":
+        return []
+    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+    return [None if reason.get("Code") == "None" else reason.get("Code") for reason in reasons]

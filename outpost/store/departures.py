@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop, diagnose
 from outpost.domain.dispatch import Lease
 from outpost.names import Metric
@@ -24,18 +25,17 @@ class Departures:
         self._recovery = recovery
         self._launches = launches
 
-    def stopped(self, worker_id: str, stop: TaskStop, at: datetime) -> None:
+    def stopped(self, agent: Agent, worker_id: str, stop: TaskStop, at: datetime) -> None:
         """Close the dispatch that the worker held, and only then end its row: a retry after an error does all again."""
-        worker = self._workers.get(worker_id)
-        if worker is None or worker.worker_state is WorkerState.ENDED:
+        worker = self._workers.get(agent, worker_id)
+        if worker is None:
             return
         self._close(worker, stop)
-        if worker.live_agent:
-            failed = worker.worker_state is WorkerState.STARTING and stop.exit_code not in CLEAN_EXITS
-            if failed:
-                self._launches.failed(worker.live_agent, diagnose(stop), worker.launched_at, at)
-            emit(Metric.START_FAILURES, int(failed), Agent=worker.live_agent)
-        self._workers.end(worker_id, at)
+        failed = worker.worker_state is WorkerState.STARTING and stop.exit_code not in CLEAN_EXITS
+        if failed:
+            self._launches.failed(agent, diagnose(stop), worker.launched_at, at)
+        emit(Metric.START_FAILURES, int(failed), Agent=agent)
+        self._workers.end(worker, at)
 
     def _close(self, worker: Worker, stop: TaskStop) -> None:
         if worker.dispatch_id is None or worker.fencing_token is None:

@@ -1,7 +1,5 @@
 """Dispatches: created in one transaction, changed only by compare-and-set through the lifecycle, listed by page."""
 
-import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,9 +9,9 @@ from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import lowest_id
 from outpost.domain.lifecycle import Event, apply
 from outpost.store.daily import DailyCount
-from outpost.store.database import ConflictError, Database, expression_values, key, to_attributes
+from outpost.store.database import ConflictError, ContentionError, Database, expression_values, key, to_attributes
 from outpost.store.live_dispatches import LiveDispatches
-from outpost.store.rows import AFTER_IDS, item_of, key_of, row_from
+from outpost.store.rows import AFTER_IDS, item_of, key_of, queue_entry, queue_entry_key, row_from
 from outpost.store.schema import BY_TENANT
 from outpost.store.wakeups import Wakeups
 from outpost.store.workspaces import giving_back
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
 MAX_RACES = 10
 """Lost compare-and-sets before giving up: a row has at most four writers."""
-RACE_PAUSE = 0.02
-"""Seconds by which each lost race lengthens the longest pause before the next."""
 EXAMINED = 1_000
 """Rows that one page of a filtered list looks at, at most."""
 FILTERED_PAGE = 250
@@ -49,10 +45,6 @@ class IdempotencyConflictError(Exception):
 
 class WorkspaceTakenError(Exception):
     """Another dispatch holds the workspace, or it has just been deleted."""
-
-
-class ContentionError(Exception):
-    """The row changed under every try; the caller may try again."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +79,13 @@ class Dispatches:
         idempotency: Idempotency | None = None,
         workspace: "TransactWriteItemTypeDef | None" = None,
     ) -> Dispatch:
-        """Write row and task, count the day, and wake a worker. Returns an earlier row when the request is a replay.
+        """Write row and task, queue it, count the day, and wake a worker. Returns an earlier row for a replay.
 
         `workspace` is the write by which the dispatch takes its workspace. Raises `DailyLimitError`,
-        `IdempotencyConflictError` and `WorkspaceTakenError`; then nothing is written.
+        `IdempotencyConflictError`, `WorkspaceTakenError` and `ContentionError`; then nothing is written.
         """
         day = DailyCount(self._db, row.tenant_id, row.created_at, daily_limit)
-        for race in range(1, MAX_RACES + 1):
+        for _ in range(MAX_RACES):
             writes = self._creation(row, task, day.write(), idempotency)
             if workspace:
                 writes.append(workspace)
@@ -108,8 +100,6 @@ class Dispatches:
                 if workspace and refused.codes[-1] == "ConditionalCheckFailed":
                     msg = f"workspace {row.spec.workspace_id} is in use: dispatch again when its dispatch has ended"
                     raise WorkspaceTakenError(msg) from refused
-                # Who collided with another dispatch of the tenant must not do so again.
-                time.sleep(random.uniform(0, race * RACE_PAUSE))  # noqa: S311 - spreads, hides nothing
                 continue
             self._wakeups.send(row.spec.agent)
             return row
@@ -124,6 +114,7 @@ class Dispatches:
             {"Put": {"TableName": table, "Item": item_of(row), "ConditionExpression": "attribute_not_exists(pk)"}},
             {"Put": {"TableName": table, "Item": to_attributes(text)}},
             counting,
+            {"Put": {"TableName": table, "Item": queue_entry(row)}},
         ]
         if idempotency:
             writes.append(self._remember(row, idempotency))
@@ -188,7 +179,7 @@ class Dispatches:
         raise ContentionError(f"dispatch {dispatch_id} changed under {MAX_RACES} tries of {type(event).__name__}")
 
     def replacement(self, row: Dispatch, changed: Dispatch) -> list["TransactWriteItemTypeDef"]:
-        """Return the writes that replace `row` by `changed` and free the slot and the workspace that it gives up.
+        """Return the writes that replace `row` by `changed`, with its place in the queue, its slot and its workspace.
 
         A slot tells when its agent has ended, and how long it was last held: the planner starts the next worker by it.
         """
@@ -202,6 +193,11 @@ class Dispatches:
                 },
             },
         ]
+        if row.status is Status.PENDING and changed.status is not Status.PENDING:
+            entry = key(*queue_entry_key(row))
+            writes.append({"Delete": {"TableName": self._db.dispatches, "Key": entry}})
+        elif changed.status is Status.PENDING:
+            writes.append({"Put": {"TableName": self._db.dispatches, "Item": queue_entry(changed)}})
         if row.slot is not None and changed.slot is None:
             held = {"held": str(_held_seconds(row, changed))}
             writes.append(self._mark_slot(row, "SET held_seconds = :held REMOVE dispatch_id, ending_at", **held))
@@ -222,6 +218,30 @@ class Dispatches:
                 "ExpressionAttributeValues": expression_values({"id": row.id} | values),
             },
         }
+
+    def queue_again(self, dispatch_id: str) -> bool:
+        """Put a pending dispatch back into its agent's queue; return whether it was pending.
+
+        Rows and entries are written together. They differ only where a table was restored, or written by a release
+        without entries.
+        """
+        row = self.get(dispatch_id)
+        if row is None or row.status is not Status.PENDING:
+            return False
+        unchanged = expression_values({"version": row.version})
+        check: TransactWriteItemTypeDef = {
+            "ConditionCheck": {
+                "TableName": self._db.dispatches,
+                "Key": key(*key_of(row.id)),
+                "ConditionExpression": "version = :version",
+                "ExpressionAttributeValues": unchanged,
+            },
+        }
+        try:
+            self._db.transact([check, {"Put": {"TableName": self._db.dispatches, "Item": queue_entry(row)}}])
+        except ConflictError:
+            return False
+        return True
 
     def _wake_after(self, changed: Dispatch) -> None:
         """A slot is free: wake a worker for the tenant's next pending dispatch, whichever agent it needs."""

@@ -26,10 +26,15 @@ PASSING = frozenset(
         "RequestLimitExceeded",
         "RequestThrottled",
         "ThrottlingException",
+        "TransactionConflictException",
         "TransactionInProgressException",
     },
 )
-"""Errors that another try may not meet, beside those of the server (5xx) and of the connection."""
+"""Errors that another try may not meet, beside those of the server (5xx) and of the connection.
+
+botocore's own retries leave out TransactionConflictException, by which DynamoDB refuses a single write of an item that
+is in a transaction at this moment (DynamoDB Developer Guide: "Transaction conflict handling").
+"""
 PAUSE = 0.1
 """Seconds that the pause after the first try is at most; after each further one it may be twice as long."""
 

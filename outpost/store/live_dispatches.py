@@ -1,16 +1,25 @@
-"""The dispatches that have not ended, by the sparse indexes: what they cost grows with them, never with history."""
+"""The dispatches that have not ended: the queues of the pending ones, and all of them by a sparse index."""
 
 from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
 
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch
 from outpost.store.database import Database, expression_values
-from outpost.store.rows import AFTER_IDS, row_from
-from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE, BY_QUEUE, Index
+from outpost.store.rows import AFTER_IDS, queue_of, row_from
+from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE
+
+
+class QueueEntry(NamedTuple):
+    """A pending dispatch, and since when it is pending."""
+
+    dispatch_id: str
+    queued_at: datetime
 
 
 class LiveDispatches:
-    """Reads the queues of pending dispatches, and all that are live. An index may lag: who acts re-reads the row."""
+    """Reads queues, exactly, and lists what is live. What they cost never grows with history."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -19,16 +28,20 @@ class LiveDispatches:
         """Return the ids of a tenant's oldest pending dispatches for an agent."""
         items = self._db.query(
             self._db.dispatches,
-            "queue = :agent AND begins_with(queue_key, :tenant)",
-            {"agent": agent, "tenant": f"{tenant_id}#"},
-            index=BY_QUEUE.name,
+            "pk = :queue AND begins_with(sk, :tenant)",
+            {"queue": queue_of(agent), "tenant": f"{tenant_id}#"},
             limit=limit,
         )
-        return [item["queue_key"].partition("#")[2] for item in items]
+        return [item["sk"].partition("#")[2] for item in items]
+
+    def queue(self, agent: Agent) -> list[QueueEntry]:
+        """Return all pending dispatches for an agent."""
+        items = self._db.query(self._db.dispatches, "pk = :queue", {"queue": queue_of(agent)})
+        return [QueueEntry(i["sk"].partition("#")[2], datetime.fromisoformat(i["queued_at"])) for i in items]
 
     def position(self, row: Dispatch, at_most: int) -> int:
         """Return a pending row's place among its tenant's for the same agent, from 1, counting to `at_most`."""
-        # The index may lag behind the row: whoever is not in it yet is at least the first.
+        # The row may have been claimed since it was read.
         return max(1, self._count_queued(row.spec.agent, row.tenant_id, row.id, at_most))
 
     def pending(self, agent: Agent, tenant_id: str, at_most: int) -> int:
@@ -36,29 +49,28 @@ class LiveDispatches:
         return self._count_queued(agent, tenant_id, AFTER_IDS, at_most)
 
     def _count_queued(self, agent: Agent, tenant_id: str, last_id: str, at_most: int) -> int:
-        condition = "queue = :agent AND queue_key BETWEEN :first AND :last"
-        values = {"agent": agent, "first": f"{tenant_id}#", "last": f"{tenant_id}#{last_id}"}
-        return self._count(BY_QUEUE, condition, values, at_most)
+        values = {"queue": queue_of(agent), "first": f"{tenant_id}#", "last": f"{tenant_id}#{last_id}"}
+        return self._count("pk = :queue AND sk BETWEEN :first AND :last", values, at_most)
 
     def pending_of_all(self, agent: Agent, at_most: int) -> int:
         """Count all pending dispatches for an agent, up to `at_most`."""
-        return self._count(BY_QUEUE, "queue = :hash", {"hash": agent}, at_most)
+        return self._count("pk = :queue", {"queue": queue_of(agent)}, at_most)
 
     def count(self, at_most: int) -> int:
-        """Count the dispatches that have not ended, up to `at_most` in each shard."""
-        shards = range(ACTIVE_SHARDS)
-        return sum(self._count(BY_ACTIVE, "active_shard = :hash", {"hash": str(shard)}, at_most) for shard in shards)
+        """Count the dispatches that have not ended, up to `at_most` a shard; those of the last seconds may miss."""
+        condition = "active_shard = :shard"
+        return sum(self._count(condition, {"shard": str(n)}, at_most, BY_ACTIVE.name) for n in range(ACTIVE_SHARDS))
 
-    def _count(self, index: Index, condition: str, values: dict[str, str], at_most: int) -> int:
-        answer = self._db.client.query(
+    def _count(self, condition: str, values: dict[str, str], at_most: int, index: str | None = None) -> int:
+        response = self._db.client.query(
             TableName=self._db.dispatches,
-            IndexName=index.name,
+            **({"IndexName": index} if index else {"ConsistentRead": True}),
             KeyConditionExpression=condition,
             ExpressionAttributeValues=expression_values(values),
             Select="COUNT",
             Limit=at_most,
         )
-        return answer["Count"]
+        return response["Count"]
 
     def tenants(self, agent: Agent) -> Iterator[str]:
         """Yield the tenants with pending dispatches for an agent: one query each, however long their queues."""
@@ -66,20 +78,22 @@ class LiveDispatches:
         while True:
             items = self._db.query(
                 self._db.dispatches,
-                "queue = :agent AND queue_key > :after",
-                {"agent": agent, "after": after},
-                index=BY_QUEUE.name,
+                "pk = :queue AND sk > :after",
+                {"queue": queue_of(agent), "after": after},
                 limit=1,
             )
             item = next(items, None)
             if item is None:
                 return
-            tenant_id = item["queue_key"].partition("#")[0]
+            tenant_id = item["sk"].partition("#")[0]
             yield tenant_id
             after = f"{tenant_id}#{AFTER_IDS}"
 
-    def all(self) -> Iterator[Dispatch]:
-        """Yield every dispatch that has not ended; its cost does not grow with those that have."""
+    def listed(self) -> Iterator[Dispatch]:
+        """Yield the dispatches that have not ended, as the index shows them: late, by seconds under load.
+
+        A new one may miss, one that has changed since may be shown as it was: read a row again before acting on it.
+        """
         for shard in range(ACTIVE_SHARDS):
             items = self._db.query(
                 self._db.dispatches,

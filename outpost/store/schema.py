@@ -5,16 +5,19 @@ Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` 
 | table | items |
 |---|---|
 | dispatches | `DISPATCH#<id>`/`DISPATCH` the row, `DISPATCH#<id>`/`TASK` its text, |
+| | `QUEUE#<agent>`/`<tenant>#<id>` while it is pending, |
 | | `IDEMPOTENCY#<tenant>#<key>`/`IDEMPOTENCY`, `DAY#<tenant>#<date>`/`<shard>` |
 | tenants | `TENANT#<id>`/`TENANT`, `KEY#<sha256>`/`KEY`, `RATE#<sha256>`/`<minute>`, `SECRETS#<tenant>`/`<name>`, |
 | | `LINK#<id>`/`LINK` |
-| workers | `WORKER#<id>`/`WORKER`, `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, |
-| | `LEASE#planner`/`LEASE`, `SWEEP`/`OBSERVATIONS` |
+| workers | `WORKERS#<agent>`/`<id>` while it lives, `ENDED#<id>`/`WORKER` for a day after, |
+| | `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, `LEASE#planner`/`LEASE`, `SWEEP`/`OBSERVATIONS` |
 | workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>` |
+
+What a decision depends on is a partition of a table, read consistently: the queue of an agent, its living workers, a
+tenant's slots. An index follows its table late, by seconds under load, so indexes only list (docs/adr/0013).
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 PARTITION_KEY = "pk"
 SORT_KEY = "sk"
@@ -25,12 +28,11 @@ ROW = "DISPATCH"
 
 @dataclass(frozen=True)
 class Index:
-    """A global secondary index. Sparse ones hold only the items that carry the hash attribute."""
+    """A global secondary index of all attributes. Sparse ones hold only the items that carry the hash attribute."""
 
     name: str
     hash_key: str
     range_key: str
-    projection: Literal["ALL", "KEYS_ONLY"] = "ALL"
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,12 @@ BY_TENANT = Index("by-tenant", "tenant_id", "id")
 """A tenant's dispatches, newest last: the list."""
 BY_ACTIVE = Index("by-active", "active_shard", "id")
 """Live dispatches only, in `ACTIVE_SHARDS` partitions: the sweep's cost grows with live rows, never with history."""
-BY_QUEUE = Index("by-queue", "queue", "queue_key", "KEYS_ONLY")
-"""Pending dispatches only: hash is the agent, range `<tenant>#<id>`, so that a claim can step from tenant to tenant."""
 KEYS_BY_TENANT = Index("by-tenant", "tenant_id", "pk")
 """A tenant's API keys."""
-BY_AGENT = Index("by-agent", "live_agent", "worker_id")
-"""Live workers only (`live_agent` is removed when a worker ends): the supply that the planner counts."""
 
 ACTIVE_SHARDS = 8
 
-DISPATCHES = Table("dispatches", (BY_TENANT, BY_ACTIVE, BY_QUEUE), stream=True)
+DISPATCHES = Table("dispatches", (BY_TENANT, BY_ACTIVE), stream=True)
 TENANTS = Table("tenants", (KEYS_BY_TENANT,))
-WORKERS = Table("workers", (BY_AGENT,))
+WORKERS = Table("workers")
 WORKSPACES = Table("workspaces", stream=True)

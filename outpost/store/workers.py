@@ -13,9 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Lease
 from outpost.domain.lifecycle import Claim, TransitionError, apply
-from outpost.store.database import ConflictError, Database, Item, expression_values, key
+from outpost.store.database import ConflictError, Database, Item, expression_values, key, to_attributes
 from outpost.store.dispatches import Dispatches
-from outpost.store.schema import BY_AGENT
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -26,23 +25,21 @@ SOON = timedelta(seconds=20)
 
 
 class WorkerState(StrEnum):
-    """Starting (RunTask was answered), idle (asked for work, found none), busy (claimed once), ended."""
+    """Starting (RunTask was answered), idle (asked for work, found none), busy (claimed once)."""
 
     STARTING = "starting"
     IDLE = "idle"
     BUSY = "busy"
-    ENDED = "ended"
 
 
 class Worker(BaseModel):
-    """A worker task. `beat` counts its heartbeats: whoever watches judges by its own clock whether it still grows."""
+    """A living worker task. `beat` counts its heartbeats; a watcher sees by its own clock whether it still grows."""
 
     model_config = ConfigDict(frozen=True)
 
     worker_id: str
     task_arn: str
-    live_agent: Agent | None = None
-    """The agent that it runs; None once the worker has ended."""
+    agent: Agent
     revision: int
     worker_state: WorkerState
     launched_at: datetime
@@ -74,59 +71,67 @@ class Slots:
 
 
 class Workers:
-    """The workers table."""
+    """The workers table. The living workers of an agent are a partition: its supply is one consistent query."""
 
     def __init__(self, database: Database, dispatches: Dispatches) -> None:
         self._db = database
         self._dispatches = dispatches
 
-    def get(self, worker_id: str) -> Worker | None:
-        """Read a worker, or None."""
-        item = self._db.get(self._db.workers, f"WORKER#{worker_id}", "WORKER")
+    def get(self, agent: Agent, worker_id: str) -> Worker | None:
+        """Read a living worker, or None."""
+        item = self._db.get(self._db.workers, *_key(agent, worker_id))
         return Worker.model_validate(item) if item else None
 
     def alive(self, agent: Agent) -> list[Worker]:
         """Return the agent's workers that have not ended."""
-        items = self._db.query(self._db.workers, "live_agent = :agent", {"agent": agent}, index=BY_AGENT.name)
+        items = self._db.query(self._db.workers, "pk = :agent", {"agent": f"WORKERS#{agent}"})
         return [Worker.model_validate(item) for item in items]
 
-    def launched(self, workers: Iterable[Worker]) -> None:
-        """Write down workers that RunTask started. One that was quicker to write itself down is left as it is."""
+    def add(self, workers: Iterable[Worker]) -> None:
+        """Write new workers. One that is known already, or has ended, is left as it is."""
         for worker in workers:
-            item = {"pk": f"WORKER#{worker.worker_id}", "sk": "WORKER"} | worker.model_dump(mode="json")
             try:
-                self._db.put(self._db.workers, item, "attribute_not_exists(pk)")
+                self._db.transact(self._addition(worker))
             except ConflictError:
                 continue
 
+    def _addition(self, worker: Worker) -> list["TransactWriteItemTypeDef"]:
+        pk, sk = _key(worker.agent, worker.worker_id)
+        unknown = "attribute_not_exists(pk)"
+        item = to_attributes({"pk": pk, "sk": sk} | worker.model_dump(mode="json"))
+        ended = key(*_ended_key(worker.worker_id))
+        return [
+            {"Put": {"TableName": self._db.workers, "Item": item, "ConditionExpression": unknown}},
+            {"ConditionCheck": {"TableName": self._db.workers, "Key": ended, "ConditionExpression": unknown}},
+        ]
+
     def idle(self, worker: Worker) -> Worker:
-        """Write down that a worker asks for work. Raises `ConflictError` when it has ended or has claimed before."""
+        """Write that a worker asks for work. Raises `ConflictError` when it has ended or has claimed before."""
+        try:
+            return self._idle(worker)
+        except ConflictError:
+            if self.get(worker.agent, worker.worker_id):
+                raise
+        self.add([worker])  # it asks before its launch was written
+        return self._idle(worker)
+
+    def _idle(self, worker: Worker) -> Worker:
         item = self._db.update(
             self._db.workers,
-            f"WORKER#{worker.worker_id}",
-            "WORKER",
-            "SET worker_id = :id, task_arn = :arn, live_agent = :agent, revision = :revision, worker_state = :idle, "
-            "launched_at = if_not_exists(launched_at, :now), idle_since = if_not_exists(idle_since, :now), "
-            "beat = if_not_exists(beat, :zero) + :one",
-            "attribute_not_exists(dispatch_id) AND (attribute_not_exists(worker_state) OR worker_state <> :ended)",
-            id=worker.worker_id,
-            arn=worker.task_arn,
-            agent=worker.live_agent,
-            revision=worker.revision,
+            *_key(worker.agent, worker.worker_id),
+            "SET worker_state = :idle, idle_since = if_not_exists(idle_since, :now), beat = beat + :one",
+            "attribute_exists(pk) AND attribute_not_exists(dispatch_id)",
             idle=WorkerState.IDLE,
-            ended=WorkerState.ENDED,
             now=worker.launched_at.isoformat(),
-            zero=0,
             one=1,
         )
         return Worker.model_validate(item)
 
-    def beat(self, lease: Lease) -> None:
+    def beat(self, agent: Agent, lease: Lease) -> None:
         """Count a heartbeat. Raises `ConflictError` when the worker does not hold this token."""
         self._db.update(
             self._db.workers,
-            f"WORKER#{lease.worker_id}",
-            "WORKER",
+            *_key(agent, lease.worker_id),
             "SET beat = beat + :one",
             "fencing_token = :held AND worker_state = :busy",
             one=1,
@@ -134,15 +139,16 @@ class Workers:
             busy=WorkerState.BUSY,
         )
 
-    def end(self, worker_id: str, at: datetime) -> None:
-        """Write down that a worker is gone; it leaves the index of the living, and its row after a day."""
-        self._db.update(
-            self._db.workers,
-            f"WORKER#{worker_id}",
-            "WORKER",
-            "SET worker_state = :ended, expires_at = :expiry REMOVE live_agent",
-            ended=WorkerState.ENDED,
-            expiry=int((at + KEPT_AFTER_END).timestamp()),
+    def end(self, worker: Worker, at: datetime) -> None:
+        """Remove a worker that is gone from the living; for a day it is known to have ended, and cannot come back."""
+        pk, sk = _ended_key(worker.worker_id)
+        ended = to_attributes({"pk": pk, "sk": sk, "expires_at": int((at + KEPT_AFTER_END).timestamp())})
+        living = key(*_key(worker.agent, worker.worker_id))
+        self._db.transact(
+            [
+                {"Delete": {"TableName": self._db.workers, "Key": living}},
+                {"Put": {"TableName": self._db.workers, "Item": ended}},
+            ],
         )
 
     def slots(self, tenant_id: str) -> Slots:
@@ -210,7 +216,7 @@ class Workers:
         return {
             "Update": {
                 "TableName": self._db.workers,
-                "Key": key(f"WORKER#{worker.worker_id}", "WORKER"),
+                "Key": key(*_key(worker.agent, worker.worker_id)),
                 "UpdateExpression": "SET worker_state = :busy, dispatch_id = :id, fencing_token = :token, beat = :zero",
                 "ConditionExpression": "worker_state = :idle AND attribute_not_exists(dispatch_id)",
                 "ExpressionAttributeValues": expression_values(
@@ -224,6 +230,14 @@ class Workers:
                 ),
             },
         }
+
+
+def _key(agent: Agent, worker_id: str) -> tuple[str, str]:
+    return f"WORKERS#{agent}", worker_id
+
+
+def _ended_key(worker_id: str) -> tuple[str, str]:
+    return f"ENDED#{worker_id}", "WORKER"
 
 
 def _number(slot: Item) -> int:

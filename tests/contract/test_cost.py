@@ -11,8 +11,7 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from outpost.store.database import ConflictError
-from outpost.store.dispatches import ContentionError
+from outpost.store.database import ConflictError, ContentionError
 from tests.contract.running import TASK, Api, Calls, refused
 
 CREATE = {"dynamodb.TransactWriteItems": 1, "sqs.SendMessage": 1}

@@ -165,7 +165,7 @@ def test_warm_tells_how_many_dispatches_would_start_at_once(api: Api) -> None:
             Worker(
                 worker_id=f"idle-{number}",
                 task_arn="arn",
-                live_agent=Agent.CLAUDE,
+                agent=Agent.CLAUDE,
                 revision=1,
                 worker_state=WorkerState.IDLE,
                 launched_at=now(),

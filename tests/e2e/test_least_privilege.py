@@ -73,6 +73,7 @@ NEEDED = [
     ("PlannerFunctionRole", "dynamodb:PutItem"),
     ("WorkerShellDefinitionTaskRole", "lambda:InvokeFunction"),
     ("BrokerFunctionRole", "dynamodb:UpdateItem"),
+    ("BrokerFunctionRole", "dynamodb:DeleteItem"),
     ("BrokerFunctionRole", "sts:AssumeRole"),
     ("BrokerAttemptRole", "s3:PutObject"),
 ]

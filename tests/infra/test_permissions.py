@@ -128,22 +128,25 @@ def test_the_control_plane_starts_nothing_and_writes_no_artifact(assembly: Assem
 
 
 READ, WRITE, DELETE = {"GetItem", "Query"}, {"PutItem", "UpdateItem"}, {"DeleteItem"}
+CHECK = {"ConditionCheckItem"}
 
 
 @pytest.mark.parametrize(
     ("role", "table", "allowed"),
     [
-        ("BrokerFunctionRole", "Dispatches", READ | WRITE),
-        ("BrokerFunctionRole", "Workers", READ | WRITE),
+        ("BrokerFunctionRole", "Dispatches", READ | WRITE | DELETE),
+        ("BrokerFunctionRole", "Workers", READ | WRITE | CHECK),
         ("BrokerFunctionRole", "Tenants", READ),
         ("PlannerFunctionRole", "Dispatches", READ),
-        ("PlannerFunctionRole", "Workers", READ | WRITE | DELETE),
+        ("PlannerFunctionRole", "Workers", READ | WRITE | DELETE | CHECK),
         ("PlannerFunctionRole", "Tenants", READ),
-        ("TaskEventsFunctionRole", "Dispatches", READ | WRITE),
+        ("TaskEventsFunctionRole", "Dispatches", READ | WRITE | DELETE),
+        ("TaskEventsFunctionRole", "Workers", READ | WRITE | DELETE),
         ("TaskEventsFunctionRole", "Tenants", set()),
-        ("SweepFunctionRole", "Workers", READ | WRITE),
+        ("SweepFunctionRole", "Dispatches", READ | WRITE | DELETE | CHECK),
+        ("SweepFunctionRole", "Workers", READ | WRITE | DELETE),
         ("SweepFunctionRole", "Tenants", set()),
-        ("ApiDefinitionTaskRole", "Dispatches", READ | WRITE),
+        ("ApiDefinitionTaskRole", "Dispatches", READ | WRITE | DELETE),
         ("ApiDefinitionTaskRole", "Tenants", READ | WRITE | {"DeleteItem"}),  # names of secrets
         ("ApiDefinitionTaskRole", "Workers", READ),
         ("BrokerAttemptRole", "Dispatches", set()),

@@ -85,7 +85,7 @@ class Store:
             Worker(
                 worker_id=id_,
                 task_arn=arn,
-                live_agent=Agent.SHELL,
+                agent=Agent.SHELL,
                 revision=1,
                 worker_state=WorkerState.IDLE,
                 launched_at=now(),
@@ -97,7 +97,7 @@ class Store:
         for _ in range(dispatches):
             self.dispatches.change(self.dispatch().id, Cancel(None, now()))
         for _ in range(workers):
-            self.workers.end(self.worker().worker_id, now())
+            self.workers.end(self.worker(), now())
 
     def reads(self) -> AbstractContextManager[Reads]:
         """Count what the store reads."""

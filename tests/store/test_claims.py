@@ -32,7 +32,7 @@ def test_a_claim_takes_row_slot_and_worker_together(store: Store) -> None:
     assert claimed is not None
     assert (claimed.id, claimed.status, claimed.attempt) == (row.id, Status.PROVISIONING, 1)
     assert store.workers.slots("acme").taken == {claimed.slot: row.id}
-    assert store.workers.get(worker.worker_id).dispatch_id == row.id
+    assert store.workers.get("shell", worker.worker_id).dispatch_id == row.id
 
 
 def test_the_oldest_dispatch_goes_first(store: Store) -> None:
@@ -116,16 +116,16 @@ def test_a_heartbeat_counts_only_for_the_token_that_is_held(store: Store) -> Non
     row = claim(store)
     assert row is not None
     assert row.lease is not None
-    store.workers.beat(row.lease)
-    assert store.workers.get(row.lease.worker_id).beat == 1
+    store.workers.beat("shell", row.lease)
+    assert store.workers.get("shell", row.lease.worker_id).beat == 1
     with pytest.raises(ConflictError):
-        store.workers.beat(Lease(worker_id=row.lease.worker_id, token=row.lease.token + 1))
+        store.workers.beat("shell", Lease(worker_id=row.lease.worker_id, token=row.lease.token + 1))
 
 
 def test_an_ended_worker_leaves_the_living_and_cannot_come_back(store: Store) -> None:
     worker = store.worker()
     assert [w.worker_id for w in store.workers.alive("shell")] == [worker.worker_id]
-    store.workers.end(worker.worker_id, now())
+    store.workers.end(worker, now())
     assert store.workers.alive("shell") == []
     with pytest.raises(ConflictError):
         store.worker(worker.worker_id)

@@ -143,7 +143,7 @@ def _claim_is_refused(store: Store, dispatch_id: str, number: int) -> bool:
 def test_only_live_dispatches_are_active_and_only_pending_ones_queued(store: Store) -> None:
     ended, waiting = store.dispatch(), store.dispatch()
     store.dispatches.change(ended.id, Cancel(None, now()))
-    assert [row.id for row in store.dispatches.live.all()] == [waiting.id]
+    assert [row.id for row in store.dispatches.live.listed()] == [waiting.id]
     assert store.dispatches.live.queued("shell", "acme", limit=10) == [waiting.id]
 
 

@@ -50,7 +50,7 @@ class Field:
         idle = Worker(
             worker_id=arn.rpartition("/")[2],
             task_arn=arn,
-            live_agent=Agent.SHELL,
+            agent=Agent.SHELL,
             revision=1,
             worker_state=WorkerState.IDLE,
             launched_at=now(),
@@ -106,7 +106,7 @@ def test_a_stopped_task_whose_event_was_lost_is_closed(field: Field) -> None:
     field.ecs.stop_task(cluster=field.cluster, task=worker.task_arn)
     field.run(SETTLING)
     assert field.store.dispatches.get(row.id).status is Status.PENDING
-    assert field.store.workers.get(worker.worker_id).worker_state is WorkerState.ENDED
+    assert field.store.workers.get(Agent.SHELL, worker.worker_id) is None
     assert field.store.workers.slots("acme").taken == {}
 
 
@@ -130,7 +130,7 @@ def test_a_silent_worker_loses_its_dispatch_and_is_stopped(field: Field) -> None
 def test_a_worker_that_beats_keeps_its_dispatch(field: Field) -> None:
     worker, row = field.busy()
     field.run()
-    field.store.workers.beat(row.lease)
+    field.store.workers.beat(Agent.SHELL, row.lease)
     field.run(LEASE)
     assert field.store.dispatches.get(row.id).status is Status.PROVISIONING
     assert field.wanted(worker) == "RUNNING"
@@ -185,7 +185,7 @@ def test_a_worker_whose_dispatch_ended_is_stopped_when_it_does_not_leave(field: 
 
 def test_a_dispatch_whose_worker_row_ended_is_not_forgotten(field: Field) -> None:
     worker, row = field.busy()
-    field.store.workers.end(worker.worker_id, now())
+    field.store.workers.end(worker, now())
     field.run(SETTLING)
     assert field.store.dispatches.get(row.id).status is Status.PENDING
 

@@ -18,7 +18,7 @@ def worker(state: WorkerState = WorkerState.BUSY, beat: int = 0, token: int = 1)
     return Worker(
         worker_id="w",
         task_arn="arn:w",
-        live_agent=Agent.SHELL,
+        agent=Agent.SHELL,
         revision=1,
         worker_state=state,
         launched_at=T0,

@@ -18,7 +18,7 @@ def worker(state: WorkerState, number: int = 0, revision: int = 1, launched_at: 
     return Worker(
         worker_id=f"w{number}",
         task_arn=f"arn:w{number}",
-        live_agent=Agent.SHELL,
+        agent=Agent.SHELL,
         revision=revision,
         worker_state=state,
         launched_at=launched_at,

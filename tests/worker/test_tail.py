@@ -1,5 +1,6 @@
 """The last log lines of a dispatch that did not succeed are in its row, whoever closed it."""
 
+from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop
 from outpost.domain.dispatch import LOG_TAIL_BYTES, Status
 from outpost.domain.ids import now
@@ -40,7 +41,7 @@ def test_a_lost_worker_leaves_its_last_lines_from_the_stored_chunks(platform: Pl
     departures = Departures(workers, platform.dispatches, recovery, Launches(database))
     held = platform.row(row)
     assert held.lease is not None
-    departures.stopped(held.lease.worker_id, TaskStop("EssentialContainerExited", "", 137), now())
+    departures.stopped(Agent.SHELL, held.lease.worker_id, TaskStop("EssentialContainerExited", "", 137), now())
     ended = platform.row(row)
     assert ended.status is Status.FAILED
     assert ended.log_tail is not None

@@ -154,9 +154,11 @@ class World:
         worker_id = task["taskArn"].rpartition("/")[2]
         if self.crashes:
             self.ecs.stopped += 1
-            self.departures.stopped(worker_id, TaskStop("EssentialContainerExited", "bad", 1), self.clock.now())
+            self.departures.stopped(
+                Agent.SHELL, worker_id, TaskStop("EssentialContainerExited", "bad", 1), self.clock.now()
+            )
             return
-        known: Worker = self.store.workers.get(worker_id)
+        known: Worker = self.store.workers.get(Agent.SHELL, worker_id)
         try:
             worker = self.store.workers.idle(known)
         except ConflictError:
@@ -178,7 +180,9 @@ class World:
     def leave(self, worker: Worker) -> None:
         """A late starter finds nothing and leaves."""
         self.ecs.stopped += 1
-        self.departures.stopped(worker.worker_id, TaskStop("EssentialContainerExited", "", 0), self.clock.now())
+        self.departures.stopped(
+            Agent.SHELL, worker.worker_id, TaskStop("EssentialContainerExited", "", 0), self.clock.now()
+        )
 
     def wake_planner(self) -> None:
         """Start the planner as its Lambda would be."""
@@ -195,7 +199,7 @@ class World:
             self.clock.sleep(min(60, max(0.0, end - self.clock.seconds)))
 
     def running(self) -> int:
-        return sum(row.status is Status.RUNNING for row in self.store.dispatches.live.all())
+        return sum(row.status is Status.RUNNING for row in self.store.dispatches.live.listed())
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ class Ledger:
     def alive(self, _: Agent) -> list[Worker]:
         return list(self.workers.values())
 
-    def launched(self, workers: Iterable[Worker]) -> None:
+    def add(self, workers: Iterable[Worker]) -> None:
         self.workers |= {worker.worker_id: worker for worker in workers}
 
     def intents(self, _: Agent) -> list[Intent]:
