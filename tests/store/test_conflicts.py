@@ -1,0 +1,134 @@
+"""Writes that meet a transaction, or a moment without throughput: tried again, with bounds, over real HTTP."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from control_plane.dispatch_reader import DispatchReader
+from outpost.store import database as module
+from outpost.store.database import CLIENT_CONFIG, TRIES, ConflictError, ContentionError, Database
+from outpost.store.json_protocol import PASSING
+from outpost.store.quick_calls import quick_session
+from tests.contract.relay import Fault, Relay, fails, once, relay
+from tests.loopback import Service, serving
+
+KEY = {"pk": "a", "sk": "b"}
+WRITES: dict[str, tuple[str, Callable[[Database], object]]] = {
+    "put": ("PutItem", lambda db: db.put(db.tenants, KEY)),
+    "update": ("UpdateItem", lambda db: db.update(db.tenants, "a", "b", "SET n = :n", n=1)),
+    "delete": ("DeleteItem", lambda db: db.delete(db.tenants, "a", "b")),
+    "transact": (
+        "TransactWriteItems",
+        lambda db: db.transact([{"Put": {"TableName": db.tenants, "Item": {"pk": {"S": "a"}, "sk": {"S": "b"}}}}]),
+    ),
+}
+
+
+def cancelled(*codes: str) -> Fault:
+    """Cancel a transaction as DynamoDB does, with a reason for each item."""
+    reasons = [{"Code": code, "Message": "spoilt"} for code in codes]
+    body = {"__type": "com.amazonaws#TransactionCanceledException", "Message": "", "CancellationReasons": reasons}
+    return lambda _: (400, json.dumps(body).encode(), {})
+
+
+@pytest.fixture
+def way(database: Database, aws: str) -> Iterator[Relay]:
+    with relay(aws) as way:
+        yield way
+
+
+@pytest.fixture
+def spoilt(database: Database, way: Relay, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """The database, by way of the relay, with short pauses."""
+    monkeypatch.setattr(module, "PAUSE", 0.001)
+    client = quick_session().client("dynamodb", config=CLIENT_CONFIG, endpoint_url=way.url)
+    return Database(client, database.dispatches, database.tenants, database.workers, database.workspaces)
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("TransactionConflictException", 400),
+        ("TransactionInProgressException", 400),
+        ("ProvisionedThroughputExceededException", 400),
+        ("ThrottlingException", 400),
+        ("InternalServerError", 500),
+    ],
+)
+def test_a_write_that_meets_a_moment_of_trouble_is_made(
+    spoilt: Database, way: Relay, write: str, code: str, status: int
+) -> None:
+    operation, make = WRITES[write]
+    way.faults[operation] = once(fails(code, status))
+    make(spoilt)
+    assert way.made[operation] == 2
+
+
+@pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
+def test_a_transaction_that_is_cancelled_by_others_is_tried_again(spoilt: Database, way: Relay, reason: str) -> None:
+    way.faults["TransactWriteItems"] = once(cancelled("None", reason))
+    WRITES["transact"][1](spoilt)
+    assert way.made["TransactWriteItems"] == 2
+    assert spoilt.get(spoilt.tenants, "a", "b") is not None
+
+
+@pytest.mark.parametrize("write", ["put", "update", "delete"])
+def test_a_conflict_that_lasts_is_contention_and_not_a_refused_condition(
+    spoilt: Database, way: Relay, write: str
+) -> None:
+    operation, make = WRITES[write]
+    way.faults[operation] = fails("TransactionConflictException")
+    with pytest.raises(ContentionError):
+        make(spoilt)
+    assert way.made[operation] == 4
+
+
+def test_a_transaction_that_is_cancelled_for_long_is_contention(spoilt: Database, way: Relay) -> None:
+    way.faults["TransactWriteItems"] = cancelled("TransactionConflict", "None")
+    with pytest.raises(ContentionError):
+        WRITES["transact"][1](spoilt)
+    assert way.made["TransactWriteItems"] == TRIES
+
+
+def test_a_refused_condition_is_told_at_once(spoilt: Database, way: Relay) -> None:
+    way.faults["TransactWriteItems"] = cancelled("TransactionConflict", "None", "ConditionalCheckFailed")
+    with pytest.raises(ConflictError) as refused:
+        WRITES["transact"][1](spoilt)
+    assert refused.value.codes == ["TransactionConflict", None, "ConditionalCheckFailed"]
+    assert way.made["TransactWriteItems"] == 1
+
+
+def test_a_transaction_that_is_wrong_is_not_tried_again(spoilt: Database, way: Relay) -> None:
+    way.faults["TransactWriteItems"] = cancelled("ValidationError")
+    with pytest.raises(ClientError):
+        WRITES["transact"][1](spoilt)
+    assert way.made["TransactWriteItems"] == 1
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("code", sorted(PASSING))
+def test_both_transports_try_again_after_the_same_errors(code: str) -> None:
+    refused = json.dumps({"__type": f"com.amazonaws#{code}"}).encode()
+    error = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(refused), refused)
+    nothing = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+    def database_at(service: Service) -> Database:
+        url = f"http://127.0.0.1:{service.server_port}"
+        client = quick_session().client("dynamodb", config=CLIENT_CONFIG, endpoint_url=url)
+        return Database(client, "dispatches", "tenants", "workers", "workspaces")
+
+    async def read(reader: DispatchReader) -> Any:  # noqa: ANN401 - a row or None
+        async with reader.open():
+            return await reader.get("1")
+
+    with serving(Service(error, nothing)) as service:
+        assert database_at(service).get("dispatches", "1", "2") is None
+        assert len(service.asked) == 2
+    with serving(Service(error, nothing)) as service:
+        assert asyncio.run(read(DispatchReader(database_at(service)))) is None
+        assert len(service.asked) == 2
