@@ -13,7 +13,7 @@ from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id
 from outpost.domain.repository import check_branch, check_repo
-from outpost.domain.secrets import MAX_ARNS_LENGTH, TenantSecret
+from outpost.domain.secrets import TenantSecret
 
 Refusal = tuple[str, str]
 """A field as the client names it, and why it is refused."""
@@ -68,8 +68,6 @@ def check_secrets(request: DispatchRequest, known: Mapping[str, TenantSecret]) -
         raise invalid(
             ("additionalSecrets", f"the tenant has no secret named {', '.join(unknown)}: set it, or leave it out")
         )
-    if sum(len(known[name].arn) for name in request.additional_secrets) > MAX_ARNS_LENGTH:
-        raise invalid(("additionalSecrets", "are too many with names so long: name fewer, or give them shorter names"))
 
 
 def fingerprint(request: DispatchRequest) -> str:

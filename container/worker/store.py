@@ -17,6 +17,7 @@ from outpost.store.conditional_writes import PreconditionFailedError, put_condit
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_secretsmanager import SecretsManagerClient
 
 _RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=10, read_timeout=60)
 
@@ -72,6 +73,7 @@ class AttemptStore:
         self._bucket = assignment.bucket
         self._prefix = assignment.prefix
         self.check: Callable[[], None] = lambda: None
+        self._secret_credentials = assignment.secret_credentials
         self.use(assignment.credentials)
 
     def use(self, credentials: Credentials) -> None:
@@ -81,15 +83,19 @@ class AttemptStore:
 
     def read_secrets(self, arns: Mapping[str, str]) -> dict[str, str]:
         """Return variable -> value. Raises `SecretError` naming the variable."""
-        client = self._session.client("secretsmanager", config=_RETRIES) if arns else None
+        sessions = {arn: each.credentials for each in self._secret_credentials for arn in each.arns}
+        client = cache(self._secrets_client)
         values: dict[str, str] = {}
         for name, arn in arns.items():
-            assert client is not None  # noqa: S101 - there are secrets to read
             try:
-                values[name] = client.get_secret_value(SecretId=arn)["SecretString"]
+                values[name] = client(sessions.get(arn)).get_secret_value(SecretId=arn)["SecretString"]
             except (BotoCoreError, ClientError, KeyError) as error:
                 raise SecretError(f"the secret {name} cannot be read ({type(error).__name__})") from error
         return values
+
+    def _secrets_client(self, credentials: Credentials | None) -> "SecretsManagerClient":
+        session = _session(credentials) if credentials else self._session
+        return session.client("secretsmanager", config=_RETRIES)
 
     def get_file(self, key: str, target: Path) -> None:
         """Read an object that the assignment names into a file. Raises `DownloadError`."""

@@ -4,11 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+
 from broker.forge import Forge
 from outpost.domain.agents import CATALOGUE, Agent, AgentSettings
 from outpost.domain.artifacts import attempt_prefix
 from outpost.domain.dispatch import Dispatch, Lease, Status
-from outpost.domain.lifecycle import Event, Finish, Progress, Report, Start, TransitionError
+from outpost.domain.lifecycle import Event, Expire, Finish, Progress, Report, Start, TransitionError
 from outpost.domain.protocol import (
     Assignment,
     ClaimAnswer,
@@ -23,9 +26,10 @@ from outpost.domain.protocol import (
     SavedRequest,
     StartedRequest,
 )
+from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.workspaces import QUOTAS, room
 from outpost.store.artifacts import Artifacts
-from outpost.store.credentials import AttemptCredentials
+from outpost.store.credentials import AttemptCredentials, PolicyRefusedError
 from outpost.store.database import ConflictError
 from outpost.store.dispatches import Dispatches
 from outpost.store.forge import ForgeError
@@ -33,6 +37,8 @@ from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
 from outpost.store.workers import Slots, Worker, Workers, WorkerState
 from outpost.store.workspaces import Workspaces
+
+logger = Logger(service="broker")
 
 CANDIDATES = 8
 """How many of a tenant's oldest dispatches a claim may choose from when others claim at the same time."""
@@ -96,12 +102,42 @@ class Broker:
         except ConflictError:
             return self._repeat(Agent(request.agent), request.worker_id)
         self.launches.succeeded(Agent(request.agent), worker.launched_at)
+        failure = None
         for candidate in self._candidates(Agent(request.agent)):
-            row = self.workers.claim(worker, candidate.queued, candidate.free, self.now())
-            if row:
-                return ClaimAnswer(assignment=self._assignment(row))
+            try:
+                assignment = self._assign(worker, candidate)
+            except (BotoCoreError, ClientError) as error:  # what one tenant's dispatch needs holds up no other tenant
+                logger.exception("a dispatch could not be prepared")
+                failure = error
+                continue
+            if assignment:
+                return ClaimAnswer(assignment=assignment)
+        if failure:
+            raise failure
         alive = self.workers.alive(Agent(request.agent))
         return ClaimAnswer(retire=retires(worker, alive, settings.warm_at(self.now()), self.now()))
+
+    def _assign(self, worker: Worker, candidate: Candidate) -> Assignment | None:
+        """Let the worker claim one of the tenant's dispatches; return what it needs, or None when others were quicker.
+
+        All that may fail comes before the claim is written: a failure costs no attempt and leaves nothing claimed.
+        """
+        prepared: list[Assignment] = []
+        try:
+            row = self.workers.claim(
+                worker,
+                candidate.queued,
+                candidate.free,
+                self.now(),
+                before_commit=lambda row: prepared.append(self._assignment(row)),
+            )
+        except PolicyRefusedError as refused:
+            # Every worker would fail at it: it ends, and holds up nobody.
+            logger.exception("a dispatch cannot be given to any worker", extra={"dispatch": refused.dispatch_id})
+            reason = Reason.of(ReasonCode.INTERNAL_ERROR, f"No credentials could be made: {refused}")
+            self.dispatches.change(refused.dispatch_id, Expire(reason, self.now()))
+            return None
+        return prepared[-1] if row else None
 
     def _repeat(self, agent: Agent, worker_id: str) -> ClaimAnswer:
         """A worker that has claimed before gets the same work again, if the answer was lost, and never other work."""
@@ -151,6 +187,7 @@ class Broker:
             workspace_room=self._room(row),
             forge=self.forge is not None and self.forge.serves(row.spec),
             credentials=self.credentials.mint(row, _arns(secrets)),
+            secret_credentials=self.credentials.mint_for_secrets(row, _arns(secrets)),
         )
 
     def _secrets(self, row: Dispatch) -> dict[str, str]:

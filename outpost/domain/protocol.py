@@ -101,12 +101,19 @@ REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 
 
 class Credentials(_Message):
-    """Credentials of one attempt: its S3 prefix and the secrets it needs, nothing else."""
+    """Credentials of one attempt: its S3 prefix and secrets that it needs, nothing else."""
 
     access_key_id: str
     secret_access_key: str = Field(repr=False)
     session_token: str = Field(repr=False)
     expires_at: datetime
+
+
+class SecretCredentials(_Message):
+    """Credentials that read some of an attempt's secrets, and nothing else."""
+
+    arns: tuple[str, ...]
+    credentials: Credentials
 
 
 class Assignment(_Message):
@@ -132,6 +139,8 @@ class Assignment(_Message):
     forge: bool = False
     """Whether git asks for a token of the forge before it reaches for the repository."""
     credentials: Credentials
+    secret_credentials: tuple[SecretCredentials, ...] = ()
+    """For the secrets that `credentials` do not reach: a session policy is small, and secrets are many."""
 
 
 class ClaimAnswer(_Message):

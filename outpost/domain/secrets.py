@@ -12,8 +12,6 @@ MAX_NAME_LENGTH = 64
 MIN_VALUE_LENGTH, MAX_VALUE_LENGTH = 8, 16_384
 """A shorter value could not be taken out of logs; a longer one does not fit into Secrets Manager in any alphabet."""
 MAX_SECRETS = 100
-MAX_ARNS_LENGTH = 1_300
-"""Of the ARNs that one dispatch may name: its session policy, which names them, has 2,048 characters."""
 
 _PLATFORM = frozenset(
     {"FORGE_TOKEN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_TOKEN", "GH_TOKEN", "WEBHOOK_SECRET"}

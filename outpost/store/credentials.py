@@ -1,16 +1,18 @@
-"""Credentials of one attempt: the attempt role, narrowed by an inline session policy to its prefix and its secrets."""
+"""Credentials of one attempt: the attempt role, narrowed by inline session policies to its prefix and its secrets."""
 
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
+from botocore.exceptions import ClientError
 
 from outpost.domain.artifacts import attempt_prefix, promoted_patch
 from outpost.domain.context import context_prefix
 from outpost.domain.dispatch import Dispatch
-from outpost.domain.protocol import Credentials
+from outpost.domain.protocol import Credentials, SecretCredentials
 from outpost.names import Env
 from outpost.store.database import CLIENT_CONFIG
 
@@ -19,6 +21,40 @@ if TYPE_CHECKING:
 
 LIFETIME_SECONDS = 3_600
 """The most that STS gives to a role that was assumed by a role."""
+MAX_POLICY_LENGTH = 1_400
+"""Characters of a session policy that is sent.
+
+STS takes 2,048, and fewer where the packed form is too large. How it packs is not documented (STS API, "AssumeRole":
+`Policy` and `PackedPolicySize`), so a third is kept free.
+"""
+_REFUSALS = ("PackedPolicyTooLarge", "MalformedPolicyDocument", "ValidationError")
+
+Statement = dict[str, object]
+_KEY: Statement = {"Effect": "Allow", "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": "*"}
+"""The key of the bucket and of the secrets, where there is one: the role's own policy names it."""
+
+
+class PolicyRefusedError(Exception):
+    """STS refuses a session policy of this dispatch, and always will."""
+
+    def __init__(self, dispatch_id: str, message: str) -> None:
+        super().__init__(f"the session policy of dispatch {dispatch_id} was refused: {message}")
+        self.dispatch_id = dispatch_id
+
+
+@dataclass(frozen=True)
+class SessionPolicy:
+    """An inline session policy, and the secrets that it names."""
+
+    statements: list[Statement]
+    arns: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The policy as JSON without spaces, which would count."""
+        secrets = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": self.arns}
+        statements = [*self.statements, secrets] if self.arns else self.statements
+        return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
 
 
 class AttemptCredentials:
@@ -36,14 +72,33 @@ class AttemptCredentials:
         return cls(client, os.environ[Env.ATTEMPT_ROLE_ARN], os.environ[Env.ARTIFACTS_BUCKET])
 
     def mint(self, row: Dispatch, secret_arns: Iterable[str]) -> Credentials:
-        """Return credentials that reach the current attempt's prefix and these secrets, nothing else, for an hour."""
-        answer = self._client.assume_role(
-            RoleArn=self._role_arn,
-            RoleSessionName=f"{row.id}-{row.attempt}",
-            Policy=json.dumps(session_policy(self.bucket, row, sorted(secret_arns)), separators=(",", ":")),
-            DurationSeconds=LIFETIME_SECONDS,
-        )
-        issued = answer["Credentials"]
+        """Return credentials that reach the current attempt's prefix and its first secrets, nothing else, for an hour.
+
+        Raises `PolicyRefusedError`.
+        """
+        return self._assume(row, session_policies(self.bucket, row, secret_arns)[0])
+
+    def mint_for_secrets(self, row: Dispatch, secret_arns: Iterable[str]) -> tuple[SecretCredentials, ...]:
+        """Return credentials for the secrets that the session policy of `mint` has no room for.
+
+        Raises `PolicyRefusedError`.
+        """
+        rest = session_policies(self.bucket, row, secret_arns)[1:]
+        return tuple(SecretCredentials(arns=tuple(p.arns), credentials=self._assume(row, p)) for p in rest)
+
+    def _assume(self, row: Dispatch, policy: SessionPolicy) -> Credentials:
+        try:
+            response = self._client.assume_role(
+                RoleArn=self._role_arn,
+                RoleSessionName=f"{row.id}-{row.attempt}",
+                Policy=policy.text,
+                DurationSeconds=LIFETIME_SECONDS,
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _REFUSALS:
+                raise PolicyRefusedError(row.id, error.response["Error"].get("Message", "")) from error
+            raise
+        issued = response["Credentials"]
         return Credentials(
             access_key_id=issued["AccessKeyId"],
             secret_access_key=issued["SecretAccessKey"],
@@ -52,24 +107,34 @@ class AttemptCredentials:
         )
 
 
-def session_policy(bucket: str, row: Dispatch, secret_arns: list[str]) -> dict[str, object]:
-    """Return the inline policy; what an attempt may do is this and what its role may, whichever is less."""
+def session_policies(bucket: str, row: Dispatch, secret_arns: Iterable[str]) -> list[SessionPolicy]:
+    """Return the attempt's session policy, and as many more as its secrets take; none is over `MAX_POLICY_LENGTH`.
+
+    What an attempt may do is what they allow and its role allows. Every secret is named, whole, in one of them.
+    """
+    policies: list[SessionPolicy] = []
+    policy = SessionPolicy(_attempt_statements(bucket, row), ())
+    for arn in secret_arns:
+        longer = SessionPolicy(policy.statements, (*policy.arns, arn))
+        if len(longer.text) > MAX_POLICY_LENGTH:
+            policies.append(policy)
+            longer = SessionPolicy([_KEY], (arn,))
+        policy = longer
+    return [*policies, policy]
+
+
+def _attempt_statements(bucket: str, row: Dispatch) -> list[Statement]:
     prefix = attempt_prefix(row.tenant_id, row.id, row.attempt)
-    statements: list[dict[str, object]] = [
+    if row.spec.promotes:
+        readable = promoted_patch(row.tenant_id, row.spec.promotes)
+    else:
+        readable = f"{context_prefix(row.tenant_id)}*"
+    return [
         {
             "Effect": "Allow",
             "Action": ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"],
             "Resource": f"arn:aws:s3:::{bucket}/{prefix}*",
         },
-        # The bucket's key, where there is one: the role's own policy names it.
-        {"Effect": "Allow", "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": "*"},
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/{readable}"},
+        _KEY,
     ]
-    if not row.spec.promotes:
-        notes = f"arn:aws:s3:::{bucket}/{context_prefix(row.tenant_id)}*"
-        statements.append({"Effect": "Allow", "Action": "s3:GetObject", "Resource": notes})
-    if row.spec.promotes:
-        patch = promoted_patch(row.tenant_id, row.spec.promotes)
-        statements.append({"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/{patch}"})
-    if secret_arns:
-        statements.append({"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret_arns})
-    return {"Version": "2012-10-17", "Statement": statements}

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -167,27 +167,38 @@ class Workers:
             ending={_number(i): since for i in items if "dispatch_id" in i and (since := _ending(i))},
         )
 
-    def claim(self, worker: Worker, queued: list[str], free: list[int], at: datetime) -> Dispatch | None:
+    def claim(
+        self,
+        worker: Worker,
+        queued: list[str],
+        free: list[int],
+        at: datetime,
+        before_commit: Callable[[Dispatch], None] = lambda _: None,
+    ) -> Dispatch | None:
         """Give the worker one of a tenant's queued dispatches and free slots, or None when others were quicker.
 
         One transaction: the row changes, the slot is taken, the worker has claimed for the only time in its life.
+        `before_commit` gets the row as it will be: when it raises, nothing is written and no attempt is used.
         """
         # The first choice is the oldest dispatch; after a lost race a random one, so that claimants spread.
         while free and queued:
             slot, dispatch_id = free.pop(0), queued.pop(0)
-            claimed = self._claim_one(worker, dispatch_id, slot, at)
+            claimed = self._claim_one(worker, dispatch_id, slot, at, before_commit)
             if claimed:
                 return claimed
             random.shuffle(free)
             random.shuffle(queued)
         return None
 
-    def _claim_one(self, worker: Worker, dispatch_id: str, slot: int, at: datetime) -> Dispatch | None:
-        row = self._dispatches.get(dispatch_id)  # consistent: the index may lag
+    def _claim_one(
+        self, worker: Worker, dispatch_id: str, slot: int, at: datetime, before_commit: Callable[[Dispatch], None]
+    ) -> Dispatch | None:
+        row = self._dispatches.get(dispatch_id)
         if row is None:
             return None
         try:
             changed = apply(row, Claim(worker.worker_id, slot, at))
+            before_commit(changed)
             self._db.transact(
                 [
                     *self._dispatches.replacement(row, changed),

@@ -1,6 +1,5 @@
 """Tenants' secrets: set, listed by name, deleted, given to whom the tenant says; the values never come out."""
 
-import json
 import logging
 from collections.abc import Iterator
 
@@ -136,11 +135,12 @@ def test_another_tenants_secret_is_none_of_ones_own(api: Api, admin: httpx.Clien
     assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"additionalSecrets"}
 
 
-def test_more_secrets_than_a_session_policy_can_name_are_refused(admin: httpx.Client, tenant: Tenant) -> None:
+def test_as_many_secrets_as_a_request_may_name_are_accepted_however_long_their_names(
+    admin: httpx.Client, tenant: Tenant
+) -> None:
     names = [f"{'A' * 60}_{number:02d}" for number in range(20)]
     for name in names:
         admin.put(path(tenant, name), json={"value": VALUE})
-    assert admin.post("/dispatch", json=TASK | {"additionalSecrets": names[:5]}).status_code == 201
-    answer = admin.post("/dispatch", json=TASK | {"additionalSecrets": names})
+    assert admin.post("/dispatch", json=TASK | {"additionalSecrets": names}).status_code == 201
+    answer = admin.post("/dispatch", json=TASK | {"additionalSecrets": [*names, "B"]})
     assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"additionalSecrets"}
-    assert json.loads(answer.text)["success"] is False

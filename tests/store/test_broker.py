@@ -30,7 +30,7 @@ from outpost.domain.protocol import (
 )
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.workspaces import QUOTAS, Workspace, expiry
-from outpost.store.credentials import session_policy
+from outpost.store.credentials import session_policies
 from outpost.store.database import Database
 from outpost.store.workers import WorkerState
 
@@ -164,10 +164,11 @@ def test_credentials_are_renewed_on_request_only(store: Store, broker: Broker) -
 
 def test_a_session_policy_names_the_attempts_prefix_and_secrets_and_nothing_else(store: Store) -> None:
     row = store.dispatch().model_copy(update={"attempt": 2})
-    policy = json.dumps(session_policy("bucket", row, ["arn:secret"]))
-    assert f"arn:aws:s3:::bucket/tenants/acme/dispatches/{row.id}/2/*" in policy
-    assert '"secretsmanager:GetSecretValue", "Resource": ["arn:secret"]' in policy
-    assert "secretsmanager" not in json.dumps(session_policy("bucket", row, []))
+    (policy,) = session_policies("bucket", row, ["arn:secret"])
+    assert f"arn:aws:s3:::bucket/tenants/acme/dispatches/{row.id}/2/*" in policy.text
+    assert '"secretsmanager:GetSecretValue","Resource":["arn:secret"]' in policy.text
+    (without,) = session_policies("bucket", row, [])
+    assert "secretsmanager" not in without.text
 
 
 def test_idle_workers_beyond_the_warm_target_leave_after_a_little(store: Store) -> None:
@@ -188,9 +189,9 @@ def test_an_assignment_names_the_tenants_notes_and_no_others(store: Store, broke
 
 
 def test_an_attempt_may_read_its_tenants_notes_only(store: Store) -> None:
-    policy = json.dumps(session_policy("artifacts", store.dispatch(), []))
-    assert "artifacts/context/acme/*" in policy
-    assert "artifacts/context/*" not in policy
+    (policy,) = session_policies("artifacts", store.dispatch(), [])
+    assert "artifacts/context/acme/*" in policy.text
+    assert "artifacts/context/*" not in policy.text
 
 
 def test_only_the_live_holder_of_a_workspace_accounts_for_its_size(
@@ -293,10 +294,11 @@ def test_attempts_never_reach_the_secret_that_tokens_are_made_with(store: Store,
 
 def test_a_promotion_may_read_the_one_patch_that_it_publishes(store: Store) -> None:
     source = new_id()
-    statements: Any = session_policy("bucket", store.dispatch(promotes=promotion(source)), [])["Statement"]
+    (policy,) = session_policies("bucket", store.dispatch(promotes=promotion(source)), [])
+    statements: Any = json.loads(policy.text)["Statement"]
     reading = [s["Resource"] for s in statements if s["Action"] == "s3:GetObject" and source in s["Resource"]]
     assert reading == [f"arn:aws:s3:::bucket/tenants/acme/dispatches/{source}/2/changes.patch"]
-    assert source not in json.dumps(session_policy("bucket", store.dispatch(), []))
+    assert source not in session_policies("bucket", store.dispatch(), [])[0].text
 
 
 def test_a_worker_of_an_agent_that_was_disabled_leaves_and_its_running_dispatch_goes_on(

@@ -10,10 +10,11 @@ import pytest
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Lose
-from outpost.domain.protocol import Assignment, ClaimRequest, Credentials
+from outpost.domain.protocol import Assignment, ClaimRequest, Credentials, SecretCredentials
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
 from outpost.store.credentials import AttemptCredentials
+from tests.loopback import Service, serving
 from tests.worker.brokers import create_broker
 from tests.worker.conftest import Platform
 from worker import lease as lease_module
@@ -103,6 +104,21 @@ def test_secrets_are_read_with_the_attempts_credentials_and_a_missing_one_is_nam
     assert store.read_secrets({"TOKEN": arn}) == {"TOKEN": '"value"'}
     with pytest.raises(SecretError, match="OTHER"):
         store.read_secrets({"OTHER": arn.replace(name, "missing")})
+
+
+def test_secrets_with_credentials_of_their_own_are_read_with_those(
+    claimed: Claimed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = b'{"SecretString": "value"}'
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    own = claimed.assignment.credentials.model_copy(update={"access_key_id": "AKIDOFTHEOTHERS"})
+    more = (SecretCredentials(arns=("arn:b", "arn:c"), credentials=own),)
+    with serving(Service(response, response, response)) as service:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://127.0.0.1:{service.server_port}")
+        store = AttemptStore(claimed.assignment.model_copy(update={"secret_credentials": more}))
+        assert store.read_secrets({"A": "arn:a", "B": "arn:b", "C": "arn:c"}) == dict.fromkeys("ABC", "value")
+    keys = [headers["authorization"].partition("Credential=")[2].partition("/")[0] for headers, _ in service.asked]
+    assert keys == [claimed.assignment.credentials.access_key_id, *["AKIDOFTHEOTHERS"] * 2]
 
 
 @pytest.mark.usefixtures("environment")

@@ -1,0 +1,124 @@
+"""A session policy has room, however many secrets a dispatch names, and what STS refuses costs no attempt."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.broker import Broker
+from outpost.domain.agents import Agent
+from outpost.domain.dispatch import Dispatch, Spec, Status
+from outpost.domain.ids import new_id, now
+from outpost.domain.protocol import ClaimAnswer, ClaimRequest
+from outpost.domain.secrets import MAX_NAME_LENGTH, TenantSecret
+from outpost.names import tenant_secrets_prefix
+from outpost.store.credentials import MAX_POLICY_LENGTH, session_policies
+
+Store = Any
+STS_LIMIT = 2_048
+MOST = 20
+"""Secrets that a dispatch may name, by the request's schema."""
+NAMES = st.lists(st.text("ABCXYZ_019", min_size=1, max_size=MAX_NAME_LENGTH), max_size=MOST, unique=True)
+
+
+def row_of(tenant_id: str) -> Dispatch:
+    at = now()
+    spec = Spec(agent=Agent.SHELL)
+    return Dispatch(
+        id=new_id(), tenant_id=tenant_id, created_by="otp_", spec=spec, expires_at=1, created_at=at, queued_at=at,
+        attempt=3,
+    )  # fmt: skip
+
+
+def arn_of(tenant_id: str, name: str) -> str:
+    """The longest ARN that a secret can have: of the region and an environment with the longest names."""
+    secret = f"{tenant_secrets_prefix('e' * 16)}{tenant_id}/{name}-AbCdEf"
+    return f"arn:aws:secretsmanager:ap-southeast-1:123456789012:secret:{secret}"
+
+
+@given(tenant_id=st.text("abc-9", min_size=1, max_size=40), names=NAMES)
+def test_no_policy_is_near_the_limit_and_each_secret_is_named_once_and_whole(tenant_id: str, names: list[str]) -> None:
+    arns = [arn_of(tenant_id, name) for name in names]
+    policies = session_policies("b" * 63, row_of(tenant_id), arns)
+    assert all(len(policy.text) <= MAX_POLICY_LENGTH < STS_LIMIT * 0.7 for policy in policies)
+    named = [arn for policy in policies for arn in policy.arns]
+    assert named == arns
+    for policy in policies:
+        statements = json.loads(policy.text)["Statement"]
+        given_arns = [s["Resource"] for s in statements if s["Action"] == "secretsmanager:GetSecretValue"]
+        assert given_arns == ([list(policy.arns)] if policy.arns else [])
+    assert all("s3:" not in policy.text for policy in policies[1:])
+
+
+def ask(broker: Broker) -> ClaimAnswer:
+    id_ = new_id()
+    answer = broker.answer(ClaimRequest(worker_id=id_, task_arn=f"arn/{id_}", agent="shell", revision=1))
+    assert isinstance(answer, ClaimAnswer)
+    return answer
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, broker: Broker, code: str) -> list[str]:
+    """Let STS refuse the first session; return the policies that it was asked for."""
+    client, asked = broker.credentials._client, list[str]()
+    assume = client.assume_role
+
+    def assume_role(**request: Any) -> Any:  # noqa: ANN401 - boto3's request and response
+        asked.append(request["Policy"])
+        if len(asked) == 1:
+            raise ClientError({"Error": {"Code": code, "Message": "packed size is 112 %"}}, "AssumeRole")
+        return assume(**request)
+
+    monkeypatch.setattr(client, "assume_role", assume_role)
+    return asked
+
+
+def test_a_session_that_is_throttled_costs_no_attempt_and_leaves_nothing_claimed(
+    store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = store.dispatch()
+    refusing(monkeypatch, broker, "ThrottlingException")
+    with pytest.raises(ClientError):
+        ask(broker)
+    assert store.dispatches.get(row.id) == row
+    assert store.workers.slots("acme").taken == {}
+    assert ask(broker).assignment.lease.token == 1  # type: ignore[union-attr]
+
+
+def test_what_one_tenants_dispatch_needs_holds_up_no_other_tenant(
+    store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.dispatch("acme")
+    other = store.dispatch("globex")
+    refusing(monkeypatch, broker, "ThrottlingException")
+    assert ask(broker).assignment.dispatch_id == other.id  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("code", ["PackedPolicyTooLarge", "MalformedPolicyDocument"])
+def test_a_dispatch_whose_policy_is_refused_ends_with_a_reason_and_the_next_one_is_served(
+    store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    refused, following = store.dispatch(), store.dispatch()
+    refusing(monkeypatch, broker, code)
+    ask(broker)
+    ended = store.dispatches.get(refused.id)
+    assert (ended.status, ended.attempt) == (Status.FAILED, 0)
+    assert "packed size is 112 %" in ended.reason.message
+    assert ask(broker).assignment.dispatch_id == following.id  # type: ignore[union-attr]
+
+
+def test_an_assignment_with_many_secrets_has_credentials_for_each(store: Store, broker: Broker) -> None:
+    names = [f"{'N' * 60}_{number:02d}" for number in range(MOST)]
+    for name in names:
+        secret = TenantSecret(name=name, arn=arn_of("acme", name), updated_at=now())
+        store.tenants.add_secret("acme", secret)
+    store.dispatch(additional_secrets=names)
+    assignment = ask(broker).assignment
+    assert assignment is not None
+    more = [arn for each in assignment.secret_credentials for arn in each.arns]
+    assert len(more) == len(set(more)) >= MOST - 6
+    assert set(more) < set(assignment.secrets.values())
+    keys = {each.credentials.access_key_id for each in assignment.secret_credentials}
+    assert len(keys | {assignment.credentials.access_key_id}) == len(assignment.secret_credentials) + 1
