@@ -51,8 +51,9 @@ class Sweep:
     def run(self) -> None:
         """Go through active rows and living workers once. Raises `ExceptionGroup` after all, when some failed."""
         at = self.now()
-        queues = {agent: self.dispatches.live.queue(agent) for agent in self.agents}
-        workers = [worker for agent in self.agents for worker in self.workers.alive(agent)]
+        # Of all agents: one may have been disabled since its workers were launched.
+        queues = {agent: self.dispatches.live.queue(agent) for agent in Agent}
+        workers = [worker for agent in Agent for worker in self.workers.alive(agent)]
         queued = {entry.dispatch_id for queue in queues.values() for entry in queue}
         alive = {worker.worker_id for worker in workers}
         failures = [
@@ -135,8 +136,8 @@ class Sweep:
     def _wake(self, queues: Mapping[Agent, Sequence[QueueEntry]], workers: Iterable[Worker], at: datetime) -> None:
         """Wake-ups may be lost: while work waits beside idle workers, send some again."""
         idle = Counter(worker.agent for worker in workers if worker.worker_state is WorkerState.IDLE)
-        for agent, queue in queues.items():
-            waiting = sum(at - entry.queued_at > SETTLING for entry in queue)
+        for agent in self.agents:
+            waiting = sum(at - entry.queued_at > SETTLING for entry in queues[agent])
             for _ in range(min(waiting, idle[agent])):
                 self.wakeups.send(agent)
 

@@ -15,7 +15,7 @@ from outpost.store.departures import Departures
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.recovery import Recovery
-from outpost.store.wakeups import Wakeups, agents_from_environment
+from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
 
 logger = Logger(service="task_events")
@@ -29,19 +29,15 @@ def _departures() -> Departures:
     return Departures(Workers(database, dispatches), dispatches, recovery, Launches(database))
 
 
-@cache
-def _agents() -> dict[str, Agent]:
-    """Return the agents by the family of their task definitions."""
-    return {settings.family: agent for agent, settings in agents_from_environment().items()}
-
-
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Handle one "ECS Task State Change" event. Errors surface: EventBridge tries again, then keeps the event."""
     task = event["detail"]
     stop = TaskStop.of(task)
     worker_id = task["taskArn"].rpartition("/")[2]
-    agent = _agents().get(task["taskDefinitionArn"].rpartition("/")[2].partition(":")[0])
+    family = task["taskDefinitionArn"].rpartition("/")[2].partition(":")[0]
+    # Of all agents, as one may have been disabled since its worker was launched.
+    agent = next((agent for agent in Agent if family.endswith(f"-{agent}")), None)
     logger.info("task stopped", extra={"worker": worker_id, "stop": stop, "reason": diagnose(stop).code})
     if agent is not None:  # else it is no worker's task, such as the control plane's
         _departures().stopped(agent, worker_id, stop, now())

@@ -231,3 +231,12 @@ def test_one_row_that_cannot_be_healed_does_not_keep_the_others_from_it(
     with pytest.raises(ExceptionGroup):
         field.run(timedelta(seconds=61))
     assert field.store.dispatches.get(rows[1].id).status is Status.FAILED
+
+
+def test_workers_of_an_agent_that_was_disabled_are_watched_until_they_end(field: Field) -> None:
+    worker, row = field.busy()
+    disabled = replace(field, sweep=replace(field.sweep, agents={}))
+    field.ecs.stop_task(cluster=field.cluster, task=worker.task_arn)
+    disabled.run(SETTLING)
+    assert field.store.dispatches.get(row.id).status is Status.PENDING
+    assert field.store.workers.alive(Agent.SHELL) == []
