@@ -11,9 +11,12 @@ from outpost.aws_rules import (
     lifecycle_rules,
     monitoring_rules,
     network_rules,
+    order_rules,
+    permission_rules,
     reference_rules,
     service_models,
     size_rules,
+    storage_rules,
     trust_rules,
     workload_rules,
 )
@@ -23,13 +26,16 @@ from outpost.templates import Templates
 RULES: tuple[Rule, ...] = (
     *reference_rules.RULES,
     *lifecycle_rules.RULES,
+    *order_rules.RULES,
     *size_rules.RULES,
     *service_models.RULES,
     *iam_rules.RULES,
     *trust_rules.RULES,
+    *permission_rules.RULES,
     *encryption_rules.RULES,
     *event_rules.RULES,
     *network_rules.RULES,
+    *storage_rules.RULES,
     *firewall_rules.RULES,
     *monitoring_rules.RULES,
     *workload_rules.RULES,
@@ -40,7 +46,6 @@ NOT_YET = frozenset(
         "retained-on-create",
         "protected-on-create",
         "named-survivor",
-        "scaled-desired-count",
         "stream-readers",
     }
 )

@@ -14,7 +14,7 @@ from outpost.aws_rules.model import Finding, Rule
 from outpost.aws_rules.values import document_of, is_literal, text_of
 from outpost.templates import Resource, Templates
 
-_OPERATIONS = {
+_OPERATIONS: dict[str, tuple[str, ...]] = {
     "AWS::ApplicationAutoScaling::ScalableTarget": ("application-autoscaling", "RegisterScalableTarget"),
     "AWS::ApplicationAutoScaling::ScalingPolicy": ("application-autoscaling", "PutScalingPolicy"),
     "AWS::Backup::BackupPlan": ("backup", "CreateBackupPlan"),
@@ -34,7 +34,7 @@ _OPERATIONS = {
     "AWS::ElasticLoadBalancingV2::Listener": ("elbv2", "CreateListener"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("elbv2", "CreateLoadBalancer"),
     "AWS::ElasticLoadBalancingV2::TargetGroup": ("elbv2", "CreateTargetGroup"),
-    "AWS::Events::Rule": ("events", "PutRule"),
+    "AWS::Events::Rule": ("events", "PutRule", "PutTargets"),
     "AWS::IAM::ManagedPolicy": ("iam", "CreatePolicy"),
     "AWS::IAM::Policy": ("iam", "PutRolePolicy"),
     "AWS::IAM::Role": ("iam", "CreateRole"),
@@ -52,7 +52,7 @@ _OPERATIONS = {
     "AWS::SecretsManager::Secret": ("secretsmanager", "CreateSecret"),
     "AWS::WAFv2::WebACL": ("wafv2", "CreateWebACL"),
 }
-"""The request that creates each type. Its members have the names of the properties, but for the case."""
+"""Service and requests that create each type. Their members have the names of the properties, but for the case."""
 
 _DIFFERENT = {"Tags", "SecretStringTemplate"}
 """Properties whose form in a template is not that of the request."""
@@ -61,9 +61,11 @@ _DIFFERENT = {"Tags", "SecretStringTemplate"}
 def within_service_models(templates: Templates) -> Iterator[Finding]:
     """Each value is one that the service's API model accepts."""
     for resource in templates.of_type(*_OPERATIONS):
-        shape = _input(*_OPERATIONS[resource.type])
-        for path, value, remedy in _violations(resource.properties, shape, "", templates, resource):
-            yield Finding(resource, path, value, remedy)
+        service, *operations = _OPERATIONS[resource.type]
+        for operation in operations:
+            shape = _input(service, operation)
+            for path, value, remedy in _violations(resource.properties, shape, "", templates, resource):
+                yield Finding(resource, path, value, remedy)
 
 
 @cache

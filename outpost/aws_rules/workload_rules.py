@@ -13,6 +13,7 @@ _USER_DATA_BYTES = 16_384
 _STOP_TIMEOUT = 120
 _CONTAINERS = 10
 _FILTERS = 5
+_RESERVABLE = 900
 
 
 def tags(templates: Templates) -> Iterator[Finding]:
@@ -67,6 +68,19 @@ def event_filters(templates: Templates) -> Iterator[Finding]:
             yield Finding(mapping, "FilterCriteria.Filters", f"{len(filters)} filters", f"Allowed: {_FILTERS}")
 
 
+def reserved_concurrency(templates: Templates) -> Iterator[Finding]:
+    """The functions leave 100 of the account's default 1,000 concurrent executions to others."""
+    functions = [
+        each for each in templates.of_type("AWS::Lambda::Function") if "ReservedConcurrentExecutions" in each.properties
+    ]
+    total = sum(int(each.properties["ReservedConcurrentExecutions"]) for each in functions)
+    if total > _RESERVABLE:
+        remedy = f"Allowed: {_RESERVABLE} for all functions together, {total} are reserved"
+        for each in functions:
+            reserved = each.properties["ReservedConcurrentExecutions"]
+            yield Finding(each, "ReservedConcurrentExecutions", reserved, remedy)
+
+
 RULES = (
     Rule(
         "tags",
@@ -91,5 +105,11 @@ RULES = (
         "An event source mapping has at most five filters",
         "AWS Lambda Developer Guide: Control which events Lambda sends (2026-11)",
         event_filters,
+    ),
+    Rule(
+        "reserved-concurrency",
+        "Functions leave 100 of the default 1,000 concurrent executions unreserved",
+        "AWS Lambda Developer Guide: Configuring reserved concurrency (2026-11)",
+        reserved_concurrency,
     ),
 )

@@ -137,6 +137,12 @@ CASES = [
     ),
     Case(
         "service-model",
+        {"Rule": res("Events::Rule", Targets=[{"Id": "1", "Arn": "arn:aws:ecs:::cluster/a", "Input": "x" * 8193}])},
+        {"Rule": res("Events::Rule", Targets=[{"Id": "1", "Arn": "arn:aws:ecs:::cluster/a", "Input": "x" * 8192}])},
+        "Rule",
+    ),
+    Case(
+        "service-model",
         {"Alarm": res("CloudWatch::Alarm", AlarmActions=["arn:aws:sns:us-east-1:1:a"] * 6)},
         {"Alarm": res("CloudWatch::Alarm", AlarmActions=["arn:aws:sns:us-east-1:1:a"] * 5)},
         "Alarm",

@@ -6,10 +6,10 @@ import pytest
 
 from outpost.aws_rules.model import Rule
 from outpost.aws_rules.registry import RULES
-from tests.aws_rules import access_cases, deploy_cases, service_cases
+from tests.aws_rules import access_cases, create_cases, deploy_cases, service_cases
 from tests.aws_rules.case import Case, templates
 
-CASES = [*deploy_cases.CASES, *access_cases.CASES, *service_cases.CASES]
+CASES = [*deploy_cases.CASES, *access_cases.CASES, *create_cases.CASES, *service_cases.CASES]
 BY_ID = {rule.id: rule for rule in RULES}
 
 
