@@ -57,6 +57,8 @@ class ControlPlaneService(Construct):
             health_check_grace_period=Duration.seconds(60),
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
+        # The CDK waits for the task role's policy only: without this one the first tasks can neither pull nor log.
+        self.service.node.add_dependency(self.definition.obtain_execution_role())
         self.target_group = load_balancer.listener.add_targets(
             "ControlPlane",
             target_group_name=load_balancer.target_group_name,
