@@ -24,9 +24,10 @@ from outpost.domain.lifecycle import Claim, Start
 from outpost.domain.tenants import Limits, Tenant, new_key
 from outpost.local.realism import Realism
 from outpost.names import Env
-from tests.conftest import CREDENTIALS, free_port, run_emulator
+from tests.conftest import CREDENTIALS, run_emulator
 from tests.contract.conftest import deploy
 from tests.contract.running import TASK, Api, Calls
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = 60

@@ -31,10 +31,10 @@ from outpost.local.realism import Realism
 from outpost.local.settings import REPOSITORY_ROOT, Engine
 from outpost.names import Output
 from tests import guard
-from tests.conftest import free_port
 from tests.e2e.conftest import Outpost
 from tests.engines import build_options, container_engine
 from tests.eventually import eventually
+from tests.ports import free_port
 
 BARS: dict[str, float] = {"process": 500.0, "containers": 2_000.0}
 """Milliseconds at the 95th percentile."""

@@ -1,7 +1,6 @@
 """The emulator, shared by every suite that needs a service of AWS but no deployment."""
 
 import os
-import socket
 import subprocess
 import sys
 import uuid
@@ -22,6 +21,7 @@ from outpost.names import Env
 from outpost.store import schema
 from outpost.store.database import Database
 from tests import guard
+from tests.ports import free_port
 from tests.second_run import SecondRun
 
 TABLES = {
@@ -85,12 +85,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = _scope
     return scheduler
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

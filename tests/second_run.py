@@ -1,6 +1,5 @@
 """`--second-run`: reports which failed tests pass when they run again by themselves. They have failed all the same."""
 
-import os
 import subprocess
 import sys
 
@@ -19,7 +18,9 @@ class SecondRun:
     def __init__(self, config: pytest.Config) -> None:
         self._root = config.rootpath
         self._file = config.inipath
-        self._wanted = bool(config.getoption(self.OPTION)) and "PYTEST_XDIST_WORKER" not in os.environ
+        self._wanted = config.getoption(self.OPTION) and not hasattr(
+            config, "workerinput"
+        )  # a runner's failures are pytest's
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Add the section "second run"."""

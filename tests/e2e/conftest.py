@@ -137,7 +137,7 @@ def tenant_of(environment: LocalEnvironment, folder: Path) -> Iterator[Outpost]:
     with Client(url, key) as client, httpx.Client(base_url=url, headers=headers) as http:
         outpost = Outpost(environment, client, http, folder)
         yield outpost
-        eventually(lambda: outpost.active_rows() == 0, within=10, what="no dispatch is active")
+        eventually(lambda: outpost.active_rows() == 0, what="no dispatch is active")
         assert outpost.taken_slots() == 0
         eventually(lambda: not outpost.workers(), within=90, what="every worker has left")
 

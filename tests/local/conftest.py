@@ -1,7 +1,6 @@
 """Running instances of the embedded AWS for the tests, each with a temporary data folder and free ports."""
 
 import json
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,25 +10,16 @@ import pytest
 from outpost.local.cdk import CdkApp
 from outpost.local.environment import LocalEnvironment
 from tests.local.stacks import Stack
+from tests.ports import free_port
 
 DEMO = Path(__file__).parent / "demo"
 DEMO_IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/assets:demo-job"
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(open_socket.getsockname()[1]) for open_socket in sockets]
-    for open_socket in sockets:
-        open_socket.close()
-    return ports
-
-
 def new_environment(data_dir: Path) -> LocalEnvironment:
     """An instance that is not started yet; its app is the demonstration app."""
-    port, git_port = free_ports(2)
     app = CdkApp(stacks="*", command=f"{sys.executable} {DEMO / 'app.py'}")
-    return LocalEnvironment(data_dir, port, git_port, app=app)
+    return LocalEnvironment(data_dir, free_port(), free_port(), app=app)
 
 
 @pytest.fixture

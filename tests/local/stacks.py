@@ -85,7 +85,7 @@ class Stack:
             status = self.status()
             return None if status and status.endswith("_IN_PROGRESS") else (status,)
 
-        found = eventually(settled, within=20, what=f"{self.name} has settled")
+        found = eventually(settled, what=f"{self.name} has settled")
         assert found is not None
         return found[0]
 

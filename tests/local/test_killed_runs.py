@@ -122,7 +122,7 @@ def test_a_killed_run_ends_everything_that_it_started(run: psutil.Popen, tmp_pat
     ):
         assert part in commands
     (run if victim == "pytest" else runner).send_signal(signal.SIGKILL)
-    eventually(lambda: gone(started | ({runner} if victim == "pytest" else set())), within=20)
+    eventually(lambda: gone(started | ({runner} if victim == "pytest" else set())))
 
 
 def test_make_takes_its_test_run_along(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def assert_ends_with(parent: psutil.Popen, mark: str) -> None:
     everything = set(parent.children(recursive=True))
     parent.kill()
     parent.wait(10)
-    eventually(lambda: gone(everything | set(below)), within=10)
+    eventually(lambda: gone(everything | set(below)))
 
 
 def test_a_second_run_is_reported_and_changes_nothing(tmp_path: Path) -> None:

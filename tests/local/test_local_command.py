@@ -6,7 +6,7 @@ from typer.testing import CliRunner, Result
 from outpost.cli import local
 from outpost.cli.connection import ERROR
 from outpost.local.environment import LocalEnvironment
-from tests.local.conftest import free_ports
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_down_says_where_the_repositories_stay(environment: LocalEnvironment) ->
 def test_up_on_another_port_than_the_running_one_is_refused_in_a_line(environment: LocalEnvironment) -> None:
     environment.start()
     running = environment.settings
-    said = outpost_local("up", "--port", free_ports(1)[0], "--git-port", running.git_port)
+    said = outpost_local("up", "--port", free_port(), "--git-port", running.git_port)
     assert said.exit_code == ERROR
     assert f"`make up ENGINE=process PORT={running.port} GIT_PORT={running.git_port}`" in said.output
     assert len(said.output.splitlines()) == 1

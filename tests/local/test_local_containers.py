@@ -17,7 +17,8 @@ from outpost.local.settings import Engine
 from tests.engines import build_options, container_engine
 from tests.eventually import eventually
 from tests.local.accounts import create_role, log_lines, logged, register_job, run_job, status_is
-from tests.local.conftest import DEMO_IMAGE, free_ports, write_image_asset
+from tests.local.conftest import DEMO_IMAGE, write_image_asset
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +30,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def aws(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEnvironment]:
     """A running account whose tasks are containers; the demonstration's image is built."""
-    port, git_port = free_ports(2)
     folder = tmp_path_factory.mktemp("containers")
-    local = LocalEnvironment(folder / "aws", port, git_port, engine)
+    local = LocalEnvironment(folder / "aws", free_port(), free_port(), engine)
     write_image_asset(local.settings.cdk_out)
     build_images(local.settings, build_options(engine, folder), lambda _line: None)
     local.start()

@@ -17,7 +17,8 @@ from outpost.local.git_server import SAMPLE_REPOSITORY
 from outpost.local.settings import INSTANCE_MARKER
 from tests.eventually import eventually
 from tests.local.accounts import describe_task, register_job, run_job
-from tests.local.conftest import DEMO_IMAGE, free_ports, write_image_asset
+from tests.local.conftest import DEMO_IMAGE, write_image_asset
+from tests.ports import free_port
 
 
 def git(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
@@ -143,7 +144,7 @@ def test_one_port_for_both_servers_is_refused_before_either_starts(environment: 
 @pytest.mark.parametrize("changed", ["port", "git_port"])
 def test_another_port_for_a_running_instance_is_refused(environment: LocalEnvironment, changed: str) -> None:
     environment.start()
-    running, (other,) = environment.settings, free_ports(1)
+    running, other = environment.settings, free_port()
     ports = (other, running.git_port) if changed == "port" else (running.port, other)
     with pytest.raises(LocalError, match="`make down`"):
         LocalEnvironment(running.data_dir, *ports).start()
@@ -155,7 +156,7 @@ def test_a_server_that_dies_at_once_shows_the_end_of_its_log(tmp_path: Path) -> 
     process = processes.start(
         "server", ["/bin/sh", "-c", "echo broken; exit 3"], data_dir=tmp_path, port=1, log=log, env={}
     )
-    assert not processes.wait_for_port(free_ports(1)[0], process)
+    assert not processes.wait_for_port(free_port(), process)
     assert "broken" in str(ProcessDiedError("embedded AWS", log))
 
 

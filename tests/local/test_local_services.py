@@ -45,9 +45,9 @@ def rollout(aws: LocalEnvironment, name: str) -> str:
 
 def test_a_deployment_is_complete_when_its_task_answers_and_not_before(aws: LocalEnvironment) -> None:
     silent = start_service(aws, "linger", "0")
-    eventually(lambda: describe(aws, silent)["runningCount"] == 1, within=30)
+    eventually(lambda: describe(aws, silent)["runningCount"] == 1)
     serving = start_service(aws, "serve", "0")
-    eventually(lambda: rollout(aws, serving) == "COMPLETED", within=30)
+    eventually(lambda: rollout(aws, serving) == "COMPLETED")
 
     # Its task has run for longer, yet answers nothing.
     assert (describe(aws, silent)["runningCount"], rollout(aws, silent)) == (1, "IN_PROGRESS")

@@ -29,6 +29,7 @@ from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from tests.conftest import CREDENTIALS, create_tables
 from tests.eventually import eventually
+from tests.ports import free_port
 from tests.worker.brokers import broker_variables, create_broker, create_role
 from tests.worker.container import engine
 from tests.worker.forge_server import forge
@@ -68,9 +69,7 @@ class GitServer:
 @pytest.fixture(scope="session")
 def git_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
     folder = tmp_path_factory.mktemp("repositories")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = ["git", "daemon", "--listen=127.0.0.1", f"--port={port}", f"--base-path={folder}", "--export-all"]
     daemon = subprocess.Popen([*command, "--reuseaddr", str(folder)], stderr=subprocess.DEVNULL, start_new_session=True)
     eventually(lambda: _listens(port))
