@@ -101,9 +101,14 @@ def try_it(environment: LocalEnvironment, profile: Profile) -> int:
 
 
 def api_url(environment: LocalEnvironment) -> str:
-    """Return where the API answers: the emulator serves a load balancer under its own port by the balancer's name."""
-    balancer = (urlsplit(output(environment, Output.API_URL)).hostname or "").partition(".")[0].rpartition("-")[0]
-    return f"{environment.settings.endpoint}/_alb/{balancer}"
+    """Return where the API answers: the emulator serves a load balancer under its own ports by the balancer's name."""
+    url = urlsplit(output(environment, Output.API_URL))
+    balancers = environment.client("elbv2").describe_load_balancers()["LoadBalancers"]
+    # A domain of one's own is known to nobody here: the environment's only load balancer is behind it.
+    balancer = next((each for each in balancers if each["DNSName"] == url.hostname), balancers[0])
+    settings = environment.settings
+    gateway = settings.endpoint if url.scheme == "http" else f"https://localhost:{settings.tls_port}"
+    return f"{gateway}/_alb/{balancer['LoadBalancerName']}"
 
 
 def operator_key(environment: LocalEnvironment) -> str:

@@ -1,11 +1,6 @@
 """The agents' real CLIs, installed from the lock files, finish a dispatch with a model server on loopback."""
 
-import hashlib
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,13 +11,12 @@ from outpost.domain.pricing import Price, price_of
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from outpost.names import Env
+from tests.real_clis import path_with_cli
 from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
 from tests.worker.model_server import CACHED, FAREWELL, INPUT, OUTPUT, ModelServer, model_server
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).resolve().parents[2]
-PINS = ROOT / "container" / "worker" / "agents"
 MODELS = {
     Agent.CLAUDE: "claude-opus-4-5-20251101",
     Agent.CODEX: "gpt-5.1-codex-max",
@@ -49,16 +43,7 @@ def agent(request: pytest.FixtureRequest) -> Agent:
 
 @pytest.fixture(scope="module")
 def path(agent: Agent) -> str:
-    """The PATH of a machine on which the agent's CLI is installed, as its lock file says."""
-    pins = b"".join(file.read_bytes() for file in sorted(PINS.rglob("*")) if file.is_file())
-    folder = ROOT / "build" / "agents" / hashlib.sha256(pins).hexdigest()[:12] / agent
-    tools = [str(ROOT / ".tools" / "bin"), str(ROOT / ".tools"), os.environ["PATH"]]
-    if not (folder / "installed").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        environment = os.environ | {"PATH": os.pathsep.join(tools), "NODE_USE_SYSTEM_CA": "1"}
-        subprocess.run([str(PINS / "install.sh"), agent, str(folder)], env=environment, check=True, timeout=500)
-        (folder / "installed").touch()
-    return os.pathsep.join([str(folder / "bin"), *tools])
+    return path_with_cli(agent)
 
 
 def test_a_real_cli_finishes_a_dispatch(
