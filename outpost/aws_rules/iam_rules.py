@@ -25,7 +25,7 @@ _GLOBAL_KEYS = re.compile(
 )
 """IAM User Guide, "AWS global condition context keys" (November 2026)."""
 
-_PRINCIPALS = {"cloudwatch", "delivery.logs", "ecs-tasks", "logging.s3", "vpc-flow-logs"}
+_PRINCIPALS = {"cloudwatch", "delivery.logs", "ecs-tasks", "fargate", "logging.s3", "vpc-flow-logs"}
 """Service principals whose name is not that of an API: the pages of each service on its roles (November 2026)."""
 
 _SAMPLES = ("x", "x/x", "x/x/x", "x:x", "log-stream:x")
