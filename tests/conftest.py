@@ -39,7 +39,12 @@ CREDENTIALS = {
 
 TOGETHER = ("migrate", "e2e", "changes", "migrate again", "local", "infra")
 """Suites that share something dear (a deployment, a synthesis): each stays on one runner. The longest first."""
-APART = {"test_changes.py": "changes", "test_acceptance.py": "migrate again", "test_faults.py": "migrate again"}
+APART = {
+    "test_changes.py": "changes",
+    "test_acceptance.py": "migrate again",
+    "test_faults.py": "migrate again",
+    "test_killed_runs.py": "by itself",
+}
 """Files that leave their folder's suite: for one runner, together they take too long."""
 SPREAD = "test_conformance.py"
 """A file that is too long for one runner: what its tests try first, mostly an agent, makes a suite."""
