@@ -29,6 +29,8 @@ class Env(StrEnum):
     """Comma-separated subnet ids, rotated by the planner."""
     WORKER_SECURITY_GROUP = "OUTPOST_WORKER_SECURITY_GROUP"
     BOOTSTRAP_KEY_SECRET = "OUTPOST_BOOTSTRAP_KEY_SECRET"  # noqa: S105 - the name of a variable that holds an ARN
+    KEY = "OUTPOST_KEY"
+    """ARN of the environment's own key, under which the control plane creates tenants' secrets; not set without one."""
     SIGNING_SECRET = "OUTPOST_SIGNING_SECRET"  # noqa: S105 - the name of a variable that holds an ARN
     GIT_BASE_URL = "OUTPOST_GIT_BASE_URL"
     FORGE_URL = "OUTPOST_FORGE_URL"

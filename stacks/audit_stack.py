@@ -13,6 +13,4 @@ class AuditStack(OutpostStack):
 
     def __init__(self, scope: Construct, construct_id: str, *, data: DataStack, config: EnvironmentConfig) -> None:
         super().__init__(scope, construct_id, purpose="audit", config=config)
-        self.trail = AuditTrail(
-            self, "Trail", artifacts=data.artifacts, access_logs=data.access_logs, key=data.key, config=config
-        )
+        self.trail = AuditTrail(self, "Trail", artifacts=data.artifacts, access_logs=data.access_logs, config=config)

@@ -12,7 +12,7 @@ from outpost_constructs.firewall import Firewall
 from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.secrets import grant_secret
 from outpost_constructs.stack import OutpostStack
-from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets
+from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets, tenant_secrets_environment
 from stacks.data_stack import DataStack
 from stacks.environment import service_environment
 from stacks.network_stack import NetworkStack
@@ -58,6 +58,7 @@ class ControlPlaneStack(OutpostStack):
                 Env.AUDIT_LOG_GROUP: self.audit.log_group.log_group_name,
                 Env.RETENTION_DAYS: str(config.retention.artifacts_days),
                 Env.API_HOSTS: ",".join(self.load_balancer.hosts),
+                **tenant_secrets_environment(self),
             },
             config=config,
         )

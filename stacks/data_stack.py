@@ -8,7 +8,6 @@ from outpost_constructs.access_logs import AccessLogsBucket
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
 from outpost_constructs.backups import Backups
 from outpost_constructs.cluster import Cluster
-from outpost_constructs.environment_key import EnvironmentKey
 from outpost_constructs.notices import Notices
 from outpost_constructs.queues import WakeUpQueue
 from outpost_constructs.secrets import Secrets
@@ -19,7 +18,7 @@ from stacks.network_stack import NetworkStack
 
 
 class DataStack(OutpostStack):
-    """Tables, artifacts, workspaces, secrets, their key and backups; the cluster, and a queue for each agent.
+    """Tables, artifacts, workspaces, secrets and backups; the cluster, and a queue for each agent.
 
     The topic of notices and the bucket of access logs are here because every later stack sends to them.
     """
@@ -29,22 +28,20 @@ class DataStack(OutpostStack):
     ) -> None:
         super().__init__(scope, construct_id, purpose="data", config=config)
         self.notices = Notices(self, "Notices", config=config)
-        self.key = EnvironmentKey(self, "Key", config=config) if config.encryption == "customer" else None
         self.access_logs = AccessLogsBucket(self, "AccessLogs", config=config)
-        self.dispatches = StoreTable(self, "Dispatches", table=schema.DISPATCHES, key=self.key, config=config)
-        self.tenants = StoreTable(self, "Tenants", table=schema.TENANTS, key=self.key, config=config)
-        self.workers = StoreTable(self, "Workers", table=schema.WORKERS, key=self.key, config=config)
-        self.workspace_rows = StoreTable(self, "WorkspaceRows", table=schema.WORKSPACES, key=self.key, config=config)
-        self.artifacts = ArtifactsBucket(self, "Artifacts", access_logs=self.access_logs, key=self.key, config=config)
+        self.dispatches = StoreTable(self, "Dispatches", table=schema.DISPATCHES, config=config)
+        self.tenants = StoreTable(self, "Tenants", table=schema.TENANTS, config=config)
+        self.workers = StoreTable(self, "Workers", table=schema.WORKERS, config=config)
+        self.workspace_rows = StoreTable(self, "WorkspaceRows", table=schema.WORKSPACES, config=config)
+        self.artifacts = ArtifactsBucket(self, "Artifacts", access_logs=self.access_logs, config=config)
         self.workspaces = Workspaces(
             self,
             "Workspaces",
             network=network.network,
             security_group=network.security_groups.file_system,
-            key=self.key,
             config=config,
         )
-        self.secrets = Secrets(self, "Secrets", key=self.key, config=config)
+        self.secrets = Secrets(self, "Secrets", config=config)
         if config.retention.backup_days:
             Backups(
                 self,
@@ -52,7 +49,6 @@ class DataStack(OutpostStack):
                 # Workers and their leases are gone long before anybody could restore them.
                 tables=[self.dispatches, self.tenants, self.workspace_rows],
                 file_system=self.workspaces.file_system,
-                key=self.key,
                 config=config,
             )
         # Also for agents that are not enabled: this stack is deployed while the others still work with them.

@@ -1,8 +1,9 @@
-"""Network: the VPC and every security group."""
+"""Network: the environment's key, the VPC and every security group."""
 
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost_constructs.environment_key import EnvironmentKey
 from outpost_constructs.network import Network
 from outpost_constructs.security_groups import SecurityGroups
 from outpost_constructs.stack import OutpostStack
@@ -13,6 +14,8 @@ class NetworkStack(OutpostStack):
 
     def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
         super().__init__(scope, construct_id, purpose="network", config=config)
+        if config.encryption == "customer":
+            EnvironmentKey(self, config=config)
         self.network = Network(self, "Network", config=config)
         self.security_groups = SecurityGroups(self, "SecurityGroups", vpc=self.network.vpc, config=config)
         self.network.add_interface_endpoints(config.network.endpoints, self.security_groups.endpoints)

@@ -4,24 +4,28 @@ Exit code 1 when a finding is open, an acknowledgement has expired, or NIST 800-
 """
 
 import json
+import subprocess
 import sys
 import tempfile
 from contextlib import redirect_stderr
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from io import StringIO
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from app import OutpostApp
+from outpost.config import load
+from outpost.templates import read_assembly
 from outpost_constructs.compliance import add_gate, nist_findings
 from tools.compliance.model import ComplianceReport, compliance_report
 
-PAGES = Path(__file__).resolve().parent / "compliance"
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ROOT / "tools" / "compliance"
 
 
-def reports() -> list[ComplianceReport]:
-    """Synthesize every environment and return what the rules say of each."""
+def reports(commit: str, today: date) -> list[ComplianceReport]:
+    """Synthesize every environment and return what the rules say of each, on that day."""
     with tempfile.TemporaryDirectory() as folder:
         app = OutpostApp(outdir=folder)
         add_gate(app)
@@ -32,11 +36,29 @@ def reports() -> list[ComplianceReport]:
             if "ValidationFailed" not in str(error):
                 raise
         validation = json.loads(Path(folder, "validation-report.json").read_text(encoding="utf-8"))
-        today = datetime.now(UTC).date()
+        templates = {each.environment: each for each in read_assembly(Path(folder))}
+        names = {stage: stage.stage_name.removeprefix("Outpost-") for stage in app.stages}
         return [
-            compliance_report(stage.stage_name.removeprefix("Outpost-"), validation, nist_findings(stage), today)
-            for stage in app.stages
+            compliance_report(
+                load(ROOT / "config" / f"{name}.toml"),
+                validation=validation,
+                nist=nist_findings(stage),
+                templates=templates[name],
+                commit=commit,
+                today=today,
+            )
+            for stage, name in names.items()
         ]
+
+
+def checked_out(folder: Path) -> str:
+    """Return the commit of the checkout, with `-dirty` when files differ from it; `unknown` outside a git checkout."""
+    argv = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
 
 
 def write(report: ComplianceReport, folder: Path) -> Path:
@@ -53,7 +75,7 @@ def main(folder: Path) -> int:
     """Write the reports into the folder, print a line for each and every problem; return the exit code."""
     folder.mkdir(parents=True, exist_ok=True)
     problems = []
-    for report in reports():
+    for report in reports(checked_out(ROOT), datetime.now(UTC).date()):
         path = write(report, folder)
         problems += [f"{report.environment}: {problem}" for problem in report.problems()]
         print(

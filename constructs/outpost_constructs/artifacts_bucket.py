@@ -2,13 +2,12 @@
 
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
-from outpost_constructs.environment_key import READ, WRITE, grant_key
+from outpost_constructs.environment_key import READ, WRITE, grant_key, key_of
 from outpost_constructs.translation import removal_policy
 
 CONTEXT = "context/*"
@@ -29,9 +28,9 @@ class ArtifactsBucket(s3.Bucket):
         construct_id: str,
         *,
         access_logs: s3.IBucket,
-        key: kms.IKey | None,
         config: EnvironmentConfig,
     ) -> None:
+        key = key_of(scope)
         super().__init__(
             scope,
             construct_id,

@@ -2,12 +2,12 @@
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudtrail as cloudtrail
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.access_logs import ageing
+from outpost_constructs.environment_key import key_of
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.translation import removal_policy
 
@@ -22,10 +22,10 @@ class AuditTrail(Construct):
         *,
         artifacts: s3.IBucket,
         access_logs: s3.IBucket,
-        key: kms.IKey | None,
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id)
+        key = key_of(self)
         lock_days = config.retention.lock_days
         self.bucket = s3.Bucket(
             self,

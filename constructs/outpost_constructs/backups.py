@@ -8,11 +8,11 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.acknowledge import acknowledge
+from outpost_constructs.environment_key import key_of
 from outpost_constructs.translation import removal_policy
 
 _MANAGED = "service-role/AWSBackupServiceRolePolicyForBackup"
@@ -31,7 +31,6 @@ class Backups(Construct):
         *,
         tables: Sequence[dynamodb.ITable],
         file_system: efs.IFileSystem,
-        key: kms.IKey | None,
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -40,7 +39,7 @@ class Backups(Construct):
             self,
             "Vault",
             backup_vault_name=f"outpost-{config.name}-{_of_this_stack(self)}",
-            encryption_key=key,
+            encryption_key=key_of(self),
             block_recovery_point_deletion=config.retention.lock_days > 0,
             removal_policy=removal_policy(config),
         )

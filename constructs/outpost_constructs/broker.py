@@ -11,6 +11,7 @@ from outpost.config import EnvironmentConfig
 from outpost.names import Env, tenant_secrets_prefix
 from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildcard
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
+from outpost_constructs.environment_key import READ, grant_key, key_of
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.secrets import grant_secret
 
@@ -64,6 +65,7 @@ class Broker(Construct):
             actions=["secretsmanager:GetSecretValue"],
             resource_arns=[tenant_secrets],
         )
+        grant_key(key_of(self), self.attempt_role, "secretsmanager", READ)
         self._forge(config)
         acknowledge_wildcard(
             self.attempt_role,
@@ -83,6 +85,7 @@ class Broker(Construct):
         iam.Grant.add_to_principal(
             grantee=self.function, actions=["secretsmanager:GetSecretValue"], resource_arns=[secret]
         )
+        grant_key(key_of(self), self.function, "secretsmanager", READ)  # where the operator chose our key for it
 
     def _tenant_secrets(self, config: EnvironmentConfig) -> str:
         return Stack.of(self).format_arn(

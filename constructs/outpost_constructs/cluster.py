@@ -6,6 +6,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.acknowledge import acknowledge
+from outpost_constructs.environment_key import key_of
 
 
 class Cluster(ecs.Cluster):
@@ -13,8 +14,17 @@ class Cluster(ecs.Cluster):
 
     def __init__(self, scope: Construct, construct_id: str, *, vpc: ec2.IVpc, config: EnvironmentConfig) -> None:
         insights = ecs.ContainerInsights.ENABLED if config.container_insights else ecs.ContainerInsights.DISABLED
+        key = key_of(scope)
         super().__init__(
-            scope, construct_id, vpc=vpc, enable_fargate_capacity_providers=True, container_insights_v2=insights
+            scope,
+            construct_id,
+            vpc=vpc,
+            enable_fargate_capacity_providers=True,
+            container_insights_v2=insights,
+            # Clones of repositories live there. The L2 admits Fargate in the key's policy.
+            managed_storage_configuration=ecs.ManagedStorageConfiguration(fargate_ephemeral_storage_kms_key=key)
+            if key
+            else None,
         )
         if not config.container_insights:
             acknowledge(self, "ECS4", "Metrics for each task cost more than a small environment is worth")

@@ -1,37 +1,45 @@
-"""The environment's own key, where the configuration asks for one."""
+"""The environment's own key, where the configuration asks for one, and who may use it."""
 
 from collections.abc import Mapping
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Duration, Stack, Stage
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.translation import removal_policy
 
-Conditions = Mapping[str, Mapping[str, str]]
+Conditions = Mapping[str, Mapping[str, str | list[str]]]
 READ = ("kms:Decrypt", "kms:DescribeKey")
 WRITE = (*READ, "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
+USE_DATA_KEYS = ("kms:GenerateDataKey", "kms:Decrypt")
+"""What senders to an encrypted queue and writers of a secret need (SQS developer guide, "Key management"; Secrets
+Manager user guide, "Secret encryption and decryption")."""
+_STACK, _ID = "Network", "Key"
 
 
 class EnvironmentKey(kms.Key):
-    """Encrypts tables, artifacts, files, secrets, backups and trails; rotated by KMS each year.
+    """Encrypts everything that the environment keeps at rest; rotated by KMS each year.
 
-    Queues and log groups keep the services' own keys: wake-ups name no dispatch, logs are scrubbed before they are
-    written, and the flow logs' stack stands below the key's (docs/adr/0010-data-and-keys.md).
+    It is part of the first stack, whose flow logs it encrypts too (docs/adr/0027-one-key-for-everything-at-rest.md).
+    Roles get its use by `grant_key`; services that act on their own, for none of our roles, are admitted here, each
+    with the conditions that its documentation gives.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
+    def __init__(self, scope: Construct, *, config: EnvironmentConfig) -> None:
         super().__init__(
             scope,
-            construct_id,
-            description=f"Outpost {config.name}: data",
+            _ID,
+            description=f"Outpost {config.name}: everything at rest",
             enable_key_rotation=True,
             pending_window=Duration.days(30),
             removal_policy=removal_policy(config),
         )
+        self._account, self._region = Stack.of(self).account, Stack.of(self).region
         self._admit_cloudtrail()
+        self._admit_log_groups(config)
+        self._admit_senders()
 
     def _admit_cloudtrail(self) -> None:
         """Let CloudTrail encrypt with the key, look at it, and decrypt, which a bucket with a Bucket Key takes.
@@ -39,13 +47,40 @@ class EnvironmentKey(kms.Key):
         Source: CloudTrail user guide, "Configure AWS KMS key policies for CloudTrail"; aws-cdk issue 23391. CreateTrail
         checks all three. Only encryption has an encryption context, and no condition is documented for decryption.
         """
-        stack = Stack.of(self)
-        # The trail's stack stands on the key's, so that its exact name cannot be known here.
-        ours = {"ArnLike": {"aws:SourceArn": f"arn:aws:cloudtrail:{stack.region}:{stack.account}:trail/*"}}
-        context = {"kms:EncryptionContext:aws:cloudtrail:arn": f"arn:aws:cloudtrail:*:{stack.account}:trail/*"}
+        trails = f"{self._account}:trail/*"  # the trail's stack stands on the key's: its exact name is not known here
+        ours: Conditions = {"ArnLike": {"aws:SourceArn": f"arn:aws:cloudtrail:{self._region}:{trails}"}}
+        context = {"kms:EncryptionContext:aws:cloudtrail:arn": f"arn:aws:cloudtrail:*:{trails}"}
         self._admit("TrailsEncrypt", "cloudtrail", ["kms:GenerateDataKey*"], {**ours, "StringLike": context})
         self._admit("TrailsDescribe", "cloudtrail", ["kms:DescribeKey"], ours)
         self._admit("TrailsDecrypt", "cloudtrail", ["kms:Decrypt"])
+
+    def _admit_log_groups(self, config: EnvironmentConfig) -> None:
+        """Let CloudWatch Logs use the key for groups of this environment; writers and readers of logs need no grant.
+
+        Source: CloudWatch Logs user guide, "Encrypt log data in CloudWatch Logs using AWS KMS".
+        """
+        names = (f"/outpost/{config.name}/*", f"aws-waf-logs-outpost-{config.name}")
+        groups = [f"arn:aws:logs:{self._region}:{self._account}:log-group:{name}" for name in names]
+        actions = ("Encrypt", "Decrypt", "ReEncrypt*", "GenerateDataKey*", "Describe*")
+        self._admit(
+            "LogGroups",
+            f"logs.{self._region}",
+            [f"kms:{action}" for action in actions],
+            {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
+        )
+
+    def _admit_senders(self) -> None:
+        """Let services send to encrypted topics and queues: alarms and budgets to notices, EventBridge to dead letters.
+
+        Sources: SNS developer guide, "Managing Amazon SNS encryption keys and costs" (compatibility with event
+        sources); Cost Management user guide, "Creating an Amazon SNS topic for budget notifications". EventBridge's
+        calls of KMS carry neither `aws:SourceAccount` nor `aws:SourceArn`: with either it would drop what it could not
+        deliver. The queues' own policies name the rules that may send.
+        """
+        ours: Conditions = {"StringEquals": {"aws:SourceAccount": self._account}}
+        self._admit("Alarms", "cloudwatch", ["kms:GenerateDataKey*", "kms:Decrypt"], ours)
+        self._admit("Budgets", "budgets", ["kms:GenerateDataKey*", "kms:Decrypt"], ours)
+        self._admit("UndeliveredEvents", "events", list(USE_DATA_KEYS))
 
     def _admit(self, sid: str, service: str, actions: list[str], conditions: Conditions | None = None) -> None:
         self.add_to_resource_policy(
@@ -57,6 +92,17 @@ class EnvironmentKey(kms.Key):
                 conditions=conditions,
             )
         )
+
+
+def key_of(scope: IConstruct) -> EnvironmentKey | None:
+    """Return the key of the environment that the construct is part of; None where AWS's own keys encrypt.
+
+    Found in the construct tree, so that no log group, queue or function is left out by a parameter that nobody passed.
+    """
+    stage = Stage.of(scope)
+    stack = stage and stage.node.try_find_child(_STACK)
+    key = stack and stack.node.try_find_child(_ID)
+    return key if isinstance(key, EnvironmentKey) else None
 
 
 def grant_key(key: kms.IKey | None, grantee: iam.IGrantable, service: str, actions: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ from aws_cdk import aws_wafv2 as waf
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost_constructs.environment_key import key_of
 from outpost_constructs.translation import log_retention
 
 TASK_PATHS = ("/dispatch", "/mcp")
@@ -53,6 +54,7 @@ class Firewall(Construct):
             log_group_name=name,
             retention=log_retention(config),
             removal_policy=RemovalPolicy.DESTROY,
+            encryption_key=key_of(self),
         )
         destination = Stack.of(self).format_arn(
             service="logs", resource="log-group", resource_name=name, arn_format=ArnFormat.COLON_RESOURCE_NAME

@@ -15,6 +15,7 @@ from constructs import Construct
 from outpost.bundle import build_functions
 from outpost.config import EnvironmentConfig
 from outpost_constructs.acknowledge import acknowledge
+from outpost_constructs.environment_key import grant_key, key_of
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.translation import lambda_architecture, lambda_runtime
 
@@ -47,6 +48,8 @@ class OutpostFunction(lambda_.Function):
             description=description,
         )
         log_group.grant_write(role)
+        key = key_of(scope)
+        grant_key(key, role, "lambda", ("kms:Decrypt",))  # its own environment variables
         super().__init__(
             scope,
             construct_id,
@@ -64,6 +67,7 @@ class OutpostFunction(lambda_.Function):
             role=role,
             log_group=log_group,
             environment=environment,
+            environment_encryption=key,
         )
         self._scope, self._log_group = scope, log_group
         if config.python != _LATEST_PYTHON:

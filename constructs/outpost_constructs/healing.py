@@ -10,6 +10,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.cluster_access import ClusterAccess
+from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.queues import FailedDeliveries
 
@@ -42,6 +43,7 @@ class TaskEvents(Construct):
             max_event_age=Duration.hours(1),
             on_failure=destinations.SqsDestination(self.dead_letters),
         )
+        grant_key(key_of(self), self.function, "sqs", USE_DATA_KEYS)  # Lambda sends dead letters as the function
         self.function.start_on(
             "TaskStopped",
             events.EventPattern(

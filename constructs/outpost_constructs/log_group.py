@@ -7,6 +7,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import LOG_METRIC_NAMESPACE
+from outpost_constructs.environment_key import key_of
 from outpost_constructs.figures import MINUTE
 from outpost_constructs.translation import log_retention
 
@@ -33,6 +34,7 @@ class ExpiringLogGroup(logs.LogGroup):
             log_group_name=f"/outpost/{config.name}/{name}",
             retention=retention or log_retention(config),
             removal_policy=RemovalPolicy.DESTROY,
+            encryption_key=key_of(scope),
         )
         self._metric_name = f"{config.name}/{name}"
 

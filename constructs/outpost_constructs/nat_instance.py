@@ -9,6 +9,7 @@ from aws_cdk import aws_ec2 as ec2
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.acknowledge import acknowledge
+from outpost_constructs.environment_key import key_of
 
 _SCRIPT = Path(__file__).with_suffix(".sh")
 _READY_WITHIN = "PT15M"
@@ -33,15 +34,15 @@ def prepare(provider: ec2.NatInstanceProviderV2, config: EnvironmentConfig) -> N
     network = str(config.network.cidr)
     provider.connections.allow_from(ec2.Peer.ipv4(network), ec2.Port.HTTPS, "HTTPS on its way out")
     for each in provider.gateway_instances:
+        key = key_of(each)
         instance = cast(ec2.CfnInstance, each.node.default_child)
         _start(instance, network)
         instance.metadata_options = ec2.CfnInstance.MetadataOptionsProperty(
             http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
         )
+        volume = ec2.CfnInstance.EbsProperty(encrypted=True, volume_type="gp3", kms_key_id=key.key_arn if key else None)
         instance.block_device_mappings = [
-            ec2.CfnInstance.BlockDeviceMappingProperty(
-                device_name="/dev/xvda", ebs=ec2.CfnInstance.EbsProperty(encrypted=True, volume_type="gp3")
-            )
+            ec2.CfnInstance.BlockDeviceMappingProperty(device_name="/dev/xvda", ebs=volume)
         ]
         acknowledge(instance, "EC28", "It forwards packets; five-minute metrics show whether it is alive")
         acknowledge(instance, "EC29", "It holds no state: a deploy may replace it at any time")

@@ -7,13 +7,14 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost_constructs.environment_key import key_of
 
 
 class Notices(sns.Topic):
     """One topic for an environment, below every stack that has alarms."""
 
     def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
-        super().__init__(scope, construct_id, enforce_ssl=True)
+        super().__init__(scope, construct_id, enforce_ssl=True, master_key=key_of(scope))
         # A topic with a policy of its own, as TLS demands, has no default policy that would let alarms publish.
         for service in ("cloudwatch", "budgets"):
             self.add_to_resource_policy(

@@ -6,6 +6,10 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from outpost_constructs.acknowledge import acknowledge
+from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
+
+_DATA_KEY_REUSE = 3_600
+"""Seconds for which SQS uses a data key again. Each new one is paid for; a revoked grant works for so long."""
 
 
 class DeadLetterQueue(sqs.Queue):
@@ -15,10 +19,10 @@ class DeadLetterQueue(sqs.Queue):
         super().__init__(
             scope,
             construct_id,
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             retention_period=Duration.days(14),
         )
+        _encrypt(self)
 
 
 class FailedDeliveries(DeadLetterQueue):
@@ -38,21 +42,37 @@ class WakeUpQueue(Construct):
         self.queue = sqs.Queue(
             self,
             "Queue",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             retention_period=Duration.hours(1),
             visibility_timeout=Duration.seconds(30),
             receive_message_wait_time=Duration.seconds(20),
             dead_letter_queue=sqs.DeadLetterQueue(max_receive_count=5, queue=self.dead_letters),
         )
+        _encrypt(self.queue)
 
     def grant_send(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee wake workers."""
+        grant_key(key_of(self), grantee, "sqs", USE_DATA_KEYS)
         return self._grant(grantee, "sqs:SendMessage")
 
     def grant_receive(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee wait for wake-ups."""
+        grant_key(key_of(self), grantee, "sqs", ("kms:Decrypt",))
         return self._grant(grantee, "sqs:ReceiveMessage", "sqs:DeleteMessage")
 
     def _grant(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
         return iam.Grant.add_to_principal(grantee=grantee, actions=list(actions), resource_arns=[self.queue.queue_arn])
+
+
+def _encrypt(queue: sqs.Queue) -> None:
+    """Encrypt with the environment's key, else with that of SQS.
+
+    Not by the L2's `encryption_master_key`: whoever may send would get `kms:ReEncrypt*` and use of the key anywhere.
+    """
+    resource, key = queue.node.default_child, key_of(queue)
+    assert isinstance(resource, sqs.CfnQueue)  # noqa: S101 - what the L2 is made of
+    if key is None:
+        resource.sqs_managed_sse_enabled = True
+    else:
+        resource.kms_master_key_id = key.key_arn
+        resource.kms_data_key_reuse_period_seconds = _DATA_KEY_REUSE

@@ -4,14 +4,13 @@ import string
 
 from aws_cdk import SecretValue
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.domain.agents import CATALOGUE
 from outpost_constructs.acknowledge import acknowledge
-from outpost_constructs.environment_key import READ, grant_key
+from outpost_constructs.environment_key import READ, grant_key, key_of
 from outpost_constructs.translation import removal_policy
 
 _NOT_HEXADECIMAL = sorted({*string.ascii_letters, *string.punctuation} - {*string.hexdigits.lower()})
@@ -22,10 +21,9 @@ PROVIDER_PLACEHOLDER = "replace-with-the-key-of-the-provider"
 class Secrets(Construct):
     """The first operator key, the key that signs cursors and links, and one key for each configured model provider."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, key: kms.IKey | None, config: EnvironmentConfig) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
         super().__init__(scope, construct_id)
         self._config = config
-        self._key = key
         self.bootstrap_key = self._generated("BootstrapKey", "First operator key: otp_ + key_hex", "key_hex")
         self.signing_key = self._generated("SigningKey", "Signs cursors and artifact links", "key_hex")
         configured = {
@@ -46,7 +44,7 @@ class Secrets(Construct):
             self,
             construct_id,
             description=description,
-            encryption_key=self._key,
+            encryption_key=key_of(self),
             removal_policy=removal_policy(self._config),
             generate_secret_string=secretsmanager.SecretStringGenerator(
                 secret_string_template="{}",  # noqa: S106 - an empty JSON object
@@ -64,7 +62,7 @@ class Secrets(Construct):
             self,
             f"Provider{provider.capitalize()}",
             description=f"API key of {provider}: set it with `aws secretsmanager put-secret-value`",
-            encryption_key=self._key,
+            encryption_key=key_of(self),
             removal_policy=removal_policy(self._config),
             secret_string_value=SecretValue.unsafe_plain_text(PROVIDER_PLACEHOLDER),
         )

@@ -7,7 +7,6 @@ from typing import Any
 from aws_cdk import Duration
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_sqs as sqs
@@ -15,7 +14,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.store import schema
-from outpost_constructs.environment_key import READ, WRITE, grant_key
+from outpost_constructs.environment_key import READ, USE_DATA_KEYS, WRITE, grant_key, key_of
 from outpost_constructs.translation import removal_policy
 
 ROW = {"Keys": {schema.SORT_KEY: {"S": [schema.ROW]}}}
@@ -43,9 +42,9 @@ class StoreTable(dynamodb.Table):
         construct_id: str,
         *,
         table: schema.Table,
-        key: kms.IKey | None,
         config: EnvironmentConfig,
     ) -> None:
+        key = key_of(scope)
         super().__init__(
             scope,
             construct_id,
@@ -96,6 +95,7 @@ class StoreTable(dynamodb.Table):
         stream = self.table_stream_arn
         assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
         grant_key(self.encryption_key, function, "dynamodb", READ)
+        grant_key(key_of(self), function, "sqs", USE_DATA_KEYS)  # Lambda sends dead letters as the function
         actions = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
         grant = iam.Grant.add_to_principal(
             grantee=function, actions=[f"dynamodb:{action}" for action in actions], resource_arns=[stream]

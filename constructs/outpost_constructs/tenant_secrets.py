@@ -5,8 +5,15 @@ from aws_cdk import aws_iam as iam
 from constructs import IConstruct
 
 from outpost.config import EnvironmentConfig
-from outpost.names import tenant_secrets_prefix
+from outpost.names import Env, tenant_secrets_prefix
 from outpost_constructs.acknowledge import acknowledge_wildcard
+from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
+
+
+def tenant_secrets_environment(scope: IConstruct) -> dict[str, str]:
+    """Return the variable that names the key of tenants' secrets; none where AWS holds the keys."""
+    key = key_of(scope)
+    return {Env.KEY: key.key_arn} if key else {}
 
 
 def grant_manage_tenant_secrets(scope: IConstruct, role: iam.IRole, config: EnvironmentConfig) -> None:
@@ -22,4 +29,5 @@ def grant_manage_tenant_secrets(scope: IConstruct, role: iam.IRole, config: Envi
         actions=["secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:DeleteSecret"],
         resource_arns=[secrets],
     )
+    grant_key(key_of(scope), role, "secretsmanager", USE_DATA_KEYS)
     acknowledge_wildcard(role, secrets, "Tenants add secrets at run time: their common prefix is the narrowest name")

@@ -3,10 +3,10 @@
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost_constructs.environment_key import key_of
 from outpost_constructs.network import Network
 from outpost_constructs.translation import removal_policy
 
@@ -24,7 +24,6 @@ class Workspaces(Construct):
         *,
         network: Network,
         security_group: ec2.ISecurityGroup,
-        key: kms.IKey | None,
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -35,7 +34,7 @@ class Workspaces(Construct):
             vpc_subnets=ec2.SubnetSelection(subnets=network.private_subnets),
             security_group=security_group,
             encrypted=True,
-            kms_key=key,
+            kms_key=key_of(self),
             throughput_mode=efs.ThroughputMode.ELASTIC,
             lifecycle_policy=efs.LifecyclePolicy.AFTER_30_DAYS,
             out_of_infrequent_access_policy=efs.OutOfInfrequentAccessPolicy.AFTER_1_ACCESS,

@@ -208,7 +208,7 @@ class EnvironmentConfig(_Section):
     )
     deletion_protection: bool = Field(description="true or false: tables and load balancer refuse to be deleted")
     encryption: Literal["aws", "customer"] = Field(
-        default="aws", description="keys of tables, artifacts, files, secrets and trails: aws or customer (one KMS key)"
+        default="aws", description="keys of everything at rest: aws, or customer for one KMS key of the environment"
     )
     alarm_email: str | None = Field(
         default=None, pattern=r"^[^@\s]+@[^@\s]+$", description="address that alarms are sent to"

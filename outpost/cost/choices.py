@@ -22,7 +22,8 @@ def choices(config: EnvironmentConfig, table: PriceTable | None = None) -> dict[
         f"network.endpoints, each, in {zones} zones": prices.monthly("interface_endpoint_hour", zones),
         "zones, each one more: the load balancer's address": address,
         "ingress.waf, with 6 rules": prices.monthly("web_acl") + prices.monthly("web_acl_rule", 6),
-        "encryption customer": prices.monthly("kms_key"),
+        "encryption customer": prices.monthly("kms_key")
+        + prices.monthly("kms_10000_requests", prices.assumed.kms_10000_requests),
         "container_insights, each service and agent": prices.monthly(
             "custom_metric", prices.assumed.container_insights_metrics
         ),

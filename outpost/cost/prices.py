@@ -26,6 +26,7 @@ class Assumed(BaseModel):
     container_insights_metrics: int
     agent_metrics: int
     flow_log_gb: float
+    kms_10000_requests: float
     log_group_gb: float
     seconds: dict[str, float]
 

@@ -140,6 +140,12 @@ def _metric_filter(_pricing: Pricing, each: Resource) -> Parts:
     yield "custom metric", "custom_metric", metrics
 
 
+def _key(pricing: Pricing, _key: Resource) -> Parts:
+    requests = pricing.table.assumed.kms_10000_requests
+    yield "customer-managed key", "kms_key", 1
+    yield f"{requests * 10_000:,.0f} requests", "kms_10000_requests", requests
+
+
 PRICED: dict[str, Callable[[Pricing, Resource], Parts]] = {
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::Dashboard": _of("dashboard", "dashboard"),
@@ -151,7 +157,7 @@ PRICED: dict[str, Callable[[Pricing, Resource], Parts]] = {
     "AWS::ECS::Service": _service,
     "AWS::ECS::TaskDefinition": _workers,
     "AWS::ElasticLoadBalancingV2::LoadBalancer": _load_balancer,
-    "AWS::KMS::Key": _of("kms_key", "customer-managed key"),
+    "AWS::KMS::Key": _key,
     "AWS::Lambda::Function": _function,
     "AWS::Logs::LogGroup": _log_group,
     "AWS::Logs::MetricFilter": _metric_filter,

@@ -2,7 +2,7 @@
 
 import os
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import boto3
 from botocore.exceptions import ClientError
@@ -24,19 +24,25 @@ class SecretBusyError(Exception):
     """A secret of this name was deleted a moment ago, and Secrets Manager has not finished."""
 
 
+class _Encryption(TypedDict, total=False):
+    KmsKeyId: str
+
+
 class TenantSecrets:
     """Keeps tenants' secrets. Nothing here ever reads a value."""
 
-    def __init__(self, tenants: Tenants, client: "SecretsManagerClient", prefix: str) -> None:
+    def __init__(self, tenants: Tenants, client: "SecretsManagerClient", prefix: str, key: str | None = None) -> None:
+        """`key` is the ARN of the KMS key of new secrets; without one they have Secrets Manager's own."""
         self._tenants = tenants
         self._client = client
         self._prefix = prefix
+        self._encryption: _Encryption = {"KmsKeyId": key} if key else {}
 
     @classmethod
     def from_environment(cls, tenants: Tenants) -> "TenantSecrets":
         """Connect as the environment says."""
         client = boto3.client("secretsmanager", config=CLIENT_CONFIG)
-        return cls(tenants, client, tenant_secrets_prefix(os.environ[Env.ENVIRONMENT]))
+        return cls(tenants, client, tenant_secrets_prefix(os.environ[Env.ENVIRONMENT]), os.environ.get(Env.KEY))
 
     def put(self, tenant_id: str, name: str, value: str, at: datetime) -> TenantSecret:
         """Keep a value under a name, in place of an earlier one.
@@ -61,7 +67,7 @@ class TenantSecrets:
 
     def _write(self, secret_id: str, value: str) -> str:
         try:
-            return self._client.create_secret(Name=secret_id, SecretString=value)["ARN"]
+            return self._client.create_secret(Name=secret_id, SecretString=value, **self._encryption)["ARN"]
         except ClientError as error:
             if error.response["Error"]["Code"] == "InvalidRequestException":
                 raise SecretBusyError("the secret was deleted a moment ago: try again") from error

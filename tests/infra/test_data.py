@@ -111,7 +111,7 @@ def test_wake_ups_are_short_lived_and_end_in_a_dead_letter_queue(assembly: Assem
     assert len(wake_ups) * 2 == len(queues)
     for queue in wake_ups:
         assert (queue["MessageRetentionPeriod"], queue["VisibilityTimeout"]) == (3600, 30)
-    assert all(queue["SqsManagedSseEnabled"] for queue in queues)
+    assert all(queue.get("SqsManagedSseEnabled") or queue["KmsMasterKeyId"] for queue in queues)
 
 
 def test_the_trail_covers_all_regions_and_every_access_to_artifacts(assembly: Assembly, environment: str) -> None:

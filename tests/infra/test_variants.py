@@ -64,28 +64,6 @@ def _encryption(resource: Resource) -> object:
 
 
 @pytest.mark.parametrize("name", OWN_KEY)
-def test_roles_use_the_key_through_a_service_only(assembly: Assembly, name: str) -> None:
-    uses: dict[str, set[str]] = {}
-    for _, policy in assembly.of_type("AWS::IAM::Policy", name):
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
-            if "kms:" in json.dumps(statement["Action"]):
-                through = statement["Condition"]["StringEquals"]["kms:ViaService"]
-                for role in policy["Properties"]["Roles"]:
-                    uses.setdefault(role["Ref"][:-8], set()).add(through.partition(".")[0])
-
-    # Who has grants on data has them on its key; who has none, workers above all, has none there either.
-    assert {role: services for role, services in uses.items() if not role.startswith(("Monitor", "Legacy"))} == {
-        "BrokerFunctionRole": {"dynamodb"},
-        "PlannerFunctionRole": {"dynamodb"},
-        "TaskEventsFunctionRole": {"dynamodb", "s3"},
-        "SweepFunctionRole": {"dynamodb", "s3"},
-        "ReaperFunctionRole": {"dynamodb"},
-        "BrokerAttemptRole": {"s3", "secretsmanager"},
-        "ApiDefinitionTaskRole": {"dynamodb", "s3", "secretsmanager"},
-    }
-
-
-@pytest.mark.parametrize("name", OWN_KEY)
 def test_tables_and_files_are_copied_each_night(assembly: Assembly, name: str) -> None:
     (plan,) = (p["Properties"]["BackupPlan"] for _, p in assembly.of_type("AWS::Backup::BackupPlan", name))
     (selection,) = (s["Properties"] for _, s in assembly.of_type("AWS::Backup::BackupSelection", name))
