@@ -1,11 +1,12 @@
 """Streams, queues, topics and events: who reads, who may send, and when a message comes back."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 
 from outpost.aws_rules.model import Finding, Rule
 from outpost.aws_rules.policies import Kind, policies
-from outpost.aws_rules.values import values_at
+from outpost.aws_rules.values import text_of, values_at
 from outpost.templates import Resource, Templates
 
 _STREAM_READERS = 2
@@ -61,6 +62,24 @@ def retention(templates: Templates) -> Iterator[Finding]:
                 if kept <= own:
                     remedy = f"Set more than the {own} seconds of {queue.place}: a message keeps its age when it moves"
                     yield Finding(dead, "MessageRetentionPeriod", kept, remedy)
+
+
+def pattern_forms(templates: Templates) -> Iterator[Finding]:
+    """Each field of an event pattern is a list of what it may be."""
+    for rule in templates.of_type("AWS::Events::Rule"):
+        yield from _not_lists(rule, "EventPattern", rule.properties.get("EventPattern", {}))
+    for mapping in templates.of_type("AWS::Lambda::EventSourceMapping"):
+        for n, each in enumerate(mapping.properties.get("FilterCriteria", {}).get("Filters", [])):
+            pattern = text_of(each.get("Pattern", "{}"), templates, mapping.stack)
+            yield from _not_lists(mapping, f"FilterCriteria.Filters[{n}].Pattern", json.loads(pattern))
+
+
+def _not_lists(resource: Resource, path: str, pattern: object) -> Iterator[Finding]:
+    if isinstance(pattern, dict):
+        for name, value in pattern.items():
+            yield from _not_lists(resource, f"{path}.{name}", value)
+    elif not isinstance(pattern, list) or not pattern:
+        yield Finding(resource, path, pattern, "Make it a list with what the field may be")
 
 
 def permitted_targets(templates: Templates) -> Iterator[Finding]:
@@ -135,6 +154,12 @@ RULES = (
         "Dead letters are kept longer than the messages of their queue",
         "SQS Developer Guide: Using dead-letter queues, retention periods (2026-11)",
         retention,
+    ),
+    Rule(
+        "event-pattern",
+        "Each field of an event pattern is a list of what it may be",
+        "EventBridge User Guide: Creating event patterns; AWS Lambda: Event filtering (2026-11)",
+        pattern_forms,
     ),
     Rule(
         "event-target-permission",

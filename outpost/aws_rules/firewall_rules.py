@@ -1,5 +1,6 @@
 """AWS WAF: priorities, capacity, and the log group."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -67,9 +68,7 @@ def log_groups(templates: Templates) -> Iterator[Finding]:
         for value in logging.properties.get("LogDestinationConfigs", []):
             target = templates.target(value, logging.stack)
             arn = arn_of(target, templates) if target else text_of(value, templates, logging.stack)
-            if not arn.replace("/", ":").partition(":::")[2].startswith("aws-waf-logs-") and "aws-waf-logs-" not in {
-                part[:13] for part in arn.replace("/", ":").split(":")
-            }:
+            if not re.search(r"(:::|:log-group:|:deliverystream/)aws-waf-logs-", arn):
                 yield Finding(logging, "LogDestinationConfigs", arn, "Begin its name with aws-waf-logs-")
 
 

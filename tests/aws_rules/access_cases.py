@@ -30,6 +30,19 @@ def to(service: str) -> dict[str, Any]:
     return {"StringEquals": {"iam:PassedToService": f"{service}.amazonaws.com"}}
 
 
+def conditioned(operator: str, name: str, value: str = "x") -> Resources:
+    return granted(allow("dynamodb:GetItem", att("Table"), Condition={operator: {name: value}}))
+
+
+def bucket_policy(action: str, resource: object) -> Resources:
+    statement = allow(action, resource, Principal={"Service": "logging.s3.amazonaws.com"})
+    return {
+        "Bucket": res("S3::Bucket"),
+        "Other": res("S3::Bucket"),
+        "Policy": res("S3::BucketPolicy", Bucket=ref("Bucket"), PolicyDocument=document(statement)),
+    }
+
+
 def key(*statements: dict[str, Any]) -> dict[str, Any]:
     root = allow("kms:*", Principal={"AWS": "arn:aws:iam::123456789012:root"})
     return res("KMS::Key", KeyPolicy=document(root, *statements))
@@ -112,6 +125,36 @@ CASES = [
         {"Key": key(service(CLOUDTRAIL, "kms:DescribeKey", Condition=CONTEXT))},
         {"Key": key(service(CLOUDTRAIL, "kms:GenerateDataKey*", Condition=CONTEXT))},
         "Key",
+    ),
+    Case(
+        "iam-condition-operator",
+        conditioned("StringEquals", "s3:TlsVersion"),
+        conditioned("NumericLessThan", "s3:TlsVersion"),
+        "Policy",
+    ),
+    Case(
+        "iam-condition-operator",
+        conditioned("StringEquals", "kms:GrantOperations"),
+        conditioned("ForAllValues:StringEquals", "kms:GrantOperations"),
+        "Policy",
+    ),
+    Case(
+        "iam-condition-wildcard",
+        conditioned("StringEquals", "kms:ViaService", "s3.*.amazonaws.com"),
+        conditioned("StringLike", "kms:ViaService", "s3.*.amazonaws.com"),
+        "Policy",
+    ),
+    Case(
+        "iam-action-supports-resource",
+        bucket_policy("s3:ListBucket", {"Fn::Join": ["", [att("Bucket"), "/*"]]}),
+        bucket_policy("s3:*", {"Fn::Join": ["", [att("Bucket"), "/*"]]}),
+        "Policy",
+    ),
+    Case(
+        "policy-names-its-resource",
+        bucket_policy("s3:ListBucket", att("Other")),
+        bucket_policy("s3:ListBucket", att("Bucket")),
+        "Policy",
     ),
     Case("iam-service-principal-exists", {"Role": role("lamda")}, {"Role": role("ecs-tasks")}, "Role"),
     Case(

@@ -17,11 +17,13 @@ class Case(NamedTuple):
     kept: Resources
     at: str
     """The resource that the finding names."""
+    parameters: Resources | None = None
+    """Parameters of the template, the same in both."""
 
 
-def templates(resources: Resources) -> Templates:
+def templates(resources: Resources, parameters: Resources | None) -> Templates:
     """The environment `prod` with one stack of these resources."""
-    return Templates("prod", {"App": {"Resources": resources}})
+    return Templates("prod", {"App": {"Resources": resources, "Parameters": parameters or {}}})
 
 
 def res(kind: str, **properties: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

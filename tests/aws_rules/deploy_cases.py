@@ -56,6 +56,22 @@ CASES = [
         {"Queue": res("SQS::Queue")},
         "Queue",
     ),
+    Case(
+        "published-parameter",
+        {"Queue": res("SQS::Queue")},
+        {
+            "Queue": res("SQS::Queue"),
+            "Published": res("SSM::Parameter", Name="/outpost/prod/stacks/Data/Key", Value="k"),
+        },
+        "Queue",
+        {"DataKey": {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/outpost/prod/stacks/Data/Key"}},
+    ),
+    Case(
+        "unique-name",
+        {name: res("Logs::LogGroup", LogGroupName="/outpost/prod/api") for name in ("One", "Two")},
+        {name: res("Logs::LogGroup", LogGroupName=f"/outpost/prod/{name}") for name in ("One", "Two")},
+        "Two",
+    ),
     Case("read-only-property", {"Q": res("SQS::Queue", Arn="arn:aws:sqs:::q")}, {"Q": res("SQS::Queue")}, "Q"),
     Case(
         "replaced-under-its-name",

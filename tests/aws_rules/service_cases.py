@@ -46,6 +46,15 @@ def target(*others: str, **more: object) -> Resources:
     return {name: body for name, body in resources.items() if name not in others}
 
 
+def filtered(pattern: object) -> Resources:
+    filters = {"Filters": [{"Pattern": json.dumps(pattern)}]}
+    return {"Mapping": res("Lambda::EventSourceMapping", FilterCriteria=filters)}
+
+
+def mounted(**more: object) -> Resources:
+    return {"Vpc": res("EC2::VPC", **more), "Mount": res("EFS::MountTarget", FileSystemId="fs-1", SubnetId="subnet-1")}
+
+
 DEAD = {"DeadLetterConfig": {"Arn": att("Dead")}}
 
 
@@ -136,6 +145,14 @@ CASES = [
     Case("stream-readers", readers(3), readers(2), "Table"),
     Case("queue-visibility", polled(179), polled(180), "Queue"),
     Case("dead-letter-retention", redriven(3600), redriven(1_209_600), "Dead"),
+    Case(
+        "event-pattern",
+        {"Rule": res("Events::Rule", EventPattern={"source": "aws.ecs"})},
+        {"Rule": res("Events::Rule", EventPattern={"source": ["aws.ecs"], "detail": {"lastStatus": ["STOPPED"]}})},
+        "Rule",
+    ),
+    Case("event-pattern", filtered({"eventName": "INSERT"}), filtered({"eventName": ["INSERT"]}), "Mapping"),
+    Case("private-names", mounted(), mounted(EnableDnsHostnames=True), "Vpc"),
     Case("event-target-permission", target("Permission"), target(), "Function"),
     Case("event-target-permission", target("DeadPolicy", **DEAD), target(**DEAD), "Dead"),
     Case("notice-permission", notified("budgets"), notified("cloudwatch"), "Topic"),

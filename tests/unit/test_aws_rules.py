@@ -17,11 +17,11 @@ BY_ID = {rule.id: rule for rule in RULES}
 def test_a_rule_finds_what_breaks_it_and_nothing_else(case: Case) -> None:
     rule = BY_ID[case.rule]
 
-    found = list(rule.check(templates(case.broken)))
+    found = list(rule.check(templates(case.broken, case.parameters)))
 
     assert {finding.resource.logical_id for finding in found} == {case.at}
     assert all(finding.remedy and finding.text for finding in found)
-    assert list(rule.check(templates(case.kept))) == []
+    assert list(rule.check(templates(case.kept, case.parameters))) == []
 
 
 def test_every_rule_has_templates_that_break_it() -> None:
