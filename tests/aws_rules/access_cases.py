@@ -86,6 +86,7 @@ def logged_to(bucket: dict[str, Any]) -> Resources:
 
 GET = allow("dynamodb:GetItem", att("Table"))
 STREAM = allow(["dynamodb:GetRecords", "dynamodb:GetShardIterator"], att("Table", "StreamArn"))
+BALANCERS = "arn:aws:elasticloadbalancing:us-east-1:123456789012"
 CLOUDTRAIL = "cloudtrail.amazonaws.com"
 LOGS = "logs.us-east-1.amazonaws.com"
 ALL = ("kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*")
@@ -105,6 +106,12 @@ CASES = [
         "iam-action-supports-resource",
         granted(allow("dynamodb:GetItem", {"Fn::Join": ["", [att("Table"), "/index/by-name"]]})),
         granted(allow("dynamodb:Query", {"Fn::Join": ["", [att("Table"), "/index/by-name"]]})),
+        "Policy",
+    ),
+    Case(
+        "iam-action-supports-resource",
+        granted(allow("elasticloadbalancing:CreateTargetGroup", f"{BALANCERS}:loadbalancer/app/api/1")),
+        granted(allow("elasticloadbalancing:ModifyLoadBalancerAttributes", f"{BALANCERS}:loadbalancer/app/api/1")),
         "Policy",
     ),
     Case(
