@@ -4,10 +4,11 @@ from collections import Counter
 
 import pytest
 
+from outpost.aws_rules.linked_roles import linked_roles
 from outpost.aws_rules.model import Rule
 from outpost.aws_rules.registry import RULES
 from tests.aws_rules import access_cases, create_cases, deploy_cases, service_cases
-from tests.aws_rules.case import Case, templates
+from tests.aws_rules.case import Case, res, templates
 
 CASES = [*deploy_cases.CASES, *access_cases.CASES, *create_cases.CASES, *service_cases.CASES]
 BY_ID = {rule.id: rule for rule in RULES}
@@ -37,3 +38,11 @@ def test_every_rule_says_what_it_demands_and_where_aws_says_so(rule: Rule) -> No
     assert len(rule.title.split()) >= 4
     assert len(rule.source) > 10
     assert rule.check.__doc__
+
+
+def test_the_first_cluster_of_an_account_needs_the_role_of_ecs() -> None:
+    needed = linked_roles(templates({"Queue": res("SQS::Queue"), "Cluster": res("ECS::Cluster")}, None))
+
+    assert [(role.service, role.name, cause.logical_id) for role, cause in needed.items()] == [
+        ("ecs.amazonaws.com", "AWSServiceRoleForECS", "Cluster")
+    ]
