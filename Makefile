@@ -7,6 +7,7 @@ ENGINE = process
 PORT = 4566
 GIT_PORT = 9418
 VERSION =
+REPO =
 UV = .tools/uv
 PYTEST = pytest
 
@@ -104,6 +105,10 @@ diff: $(READY) ## Show what a deployment would change (ENV=dev; needs AWS creden
 .PHONY: deploy
 deploy: $(READY) ## Deploy an environment to its AWS account (ENV=dev; needs AWS credentials)
 	$(CDK) deploy 'Outpost-$(ENV)/*' --require-approval never --concurrency 2
+
+.PHONY: acceptance
+acceptance: $(READY) ## Prove a deployed environment; the report goes to build/acceptance (ENV=dev REPO=owner/name; needs AWS credentials)
+	@outpost acceptance --env $(ENV) $(if $(REPO),--repo $(REPO))
 
 .PHONY: gc
 gc: $(READY) ## Delete images and files of old deploys that no deployed stack names (ENV=dev; needs AWS credentials)

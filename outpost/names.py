@@ -140,6 +140,10 @@ class Output(StrEnum):
     WORKERS_TABLE = "WorkersTable"
 
 
+PROVIDER_PLACEHOLDER = "replace-with-the-key-of-the-provider"
+"""What a provider's secret holds until an operator sets it; a later deploy leaves the operator's value alone."""
+
+
 def audit_log_group(environment: str) -> str:
     """Return the name of an environment's audit log group."""
     return f"/outpost/{environment}/audit"

@@ -9,13 +9,12 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.domain.agents import CATALOGUE
+from outpost.names import PROVIDER_PLACEHOLDER
 from outpost_constructs.acknowledge import acknowledge
 from outpost_constructs.environment_key import READ, grant_key, key_of
 from outpost_constructs.translation import removal_policy
 
 _NOT_HEXADECIMAL = sorted({*string.ascii_letters, *string.punctuation} - {*string.hexdigits.lower()})
-PROVIDER_PLACEHOLDER = "replace-with-the-key-of-the-provider"
-"""What a provider's secret holds until an operator sets it; a later deploy leaves the operator's value alone."""
 
 
 class Secrets(Construct):

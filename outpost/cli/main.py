@@ -24,6 +24,7 @@ COMMANDS = {
     "tenants": "admin:tenants",
     "secrets": "secrets:app",
     "audit": "audit:audit",
+    "acceptance": "acceptance:acceptance",
     "cost": "cost:cost",
     "mcp": "mcp:mcp",
     "local": "local:app",

@@ -84,6 +84,7 @@ class Dispatch(_Model):
     model_id: str | None = None
     repo: str | None = None
     branch: str | None = None
+    workspace_id: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
     attempt: int = 0
     progress: str | None = None

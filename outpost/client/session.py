@@ -104,9 +104,13 @@ class Client:
     def watch(self, dispatch_id: str) -> Iterator[Dispatch | LogLine]:
         """Yield what `follow` yields, as it happens; where events do not get through, by looking again and again."""
         try:
-            yield from live(self._http, dispatch_id)
+            yield from self.events(dispatch_id)
         except NoStreamError:
             yield from self.follow(dispatch_id)
+
+    def events(self, dispatch_id: str) -> Iterator[Dispatch | LogLine]:
+        """Yield a dispatch's events to its end. Raises `NoStreamError` where the stream does not get through."""
+        yield from live(self._http, dispatch_id)
 
     def follow(self, dispatch_id: str, pause: Callable[[float], None] = time.sleep) -> Iterator[Dispatch | LogLine]:
         """Yield the dispatch at each change of status, and each log line once, until it ended and all is told.

@@ -1,0 +1,63 @@
+"""The deployed environment that is accepted: where it answers, its first key, and which of its agents can run."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+from outpost.domain.agents import CATALOGUE, Agent
+from outpost.names import PROVIDER_PLACEHOLDER, Output
+from outpost.verify.deployed import Deployed, NotDeployedError
+
+
+@dataclass(frozen=True)
+class Target:
+    """An environment in its account. `address` replaces the public address, where that is not resolvable from here."""
+
+    deployed: Deployed
+    address: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the API answers. Raises NotDeployedError."""
+        return (self.address or self.outputs[Output.API_URL]).rstrip("/")
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """The outputs of the control plane's stack. Raises NotDeployedError."""
+        name = f"Outpost-{self.deployed.config.name}-ControlPlane"
+        self.deployed.of_type("AWS::ECS::Service")
+        (stack,) = self.deployed.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        found = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        if Output.API_URL not in found:
+            raise NotDeployedError(f"the stack {name} has no output {Output.API_URL}: deploy it completely")
+        return found
+
+    def operator_key(self) -> str:
+        """Return the first operator key, as the deployment generated it."""
+        secrets = self.deployed.client("secretsmanager")
+        value = secrets.get_secret_value(SecretId=self.outputs[Output.BOOTSTRAP_SECRET_ARN])["SecretString"]
+        return f"otp_{json.loads(value)['key_hex']}"
+
+    def agents(self) -> dict[Agent, bool]:
+        """Return each enabled agent, and whether it has what it needs to run: no provider, or the provider's key."""
+        keyed = self._providers_with_key()
+        return {
+            agent: CATALOGUE[agent].provider is None or CATALOGUE[agent].provider in keyed
+            for agent in self.deployed.config.enabled_agents
+        }
+
+    def _providers_with_key(self) -> set[str]:
+        secrets = self.deployed.client("secretsmanager")
+        found = set()
+        for name in self.deployed.of_type("AWS::SecretsManager::Secret"):
+            described = secrets.describe_secret(SecretId=name)
+            provider = _provider_of(described.get("Description", ""))
+            if provider and secrets.get_secret_value(SecretId=name)["SecretString"] != PROVIDER_PLACEHOLDER:
+                found.add(provider)
+        return found
+
+
+def _provider_of(description: str) -> str | None:
+    """Return the provider whose key a secret holds, from the description that its construct gives it."""
+    start, _, rest = description.partition("API key of ")
+    return rest.partition(":")[0] if rest and not start else None

@@ -1,0 +1,48 @@
+"""`outpost acceptance`: prove a deployed environment, and write the report that proves it to others."""
+
+from pathlib import Path
+from typing import Annotated
+
+import boto3
+import typer
+
+from outpost.acceptance.report import write
+from outpost.acceptance.runner import accept
+from outpost.acceptance.target import Target
+from outpost.cli.connection import ERROR
+from outpost.cli.controls import CONFIG, Environment
+from outpost.cli.migration import EXIT_CODES, explained, show_checks, use_local
+from outpost.cli.output import err, show_error
+from outpost.config import ConfigError, load
+from outpost.verify.deployed import Deployed, NotDeployedError
+
+
+def acceptance(
+    context: typer.Context,
+    environment: Environment = "local",
+    repository: Annotated[
+        str | None, typer.Option("--repo", help="A test repository: results are pushed to branches of it")
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where the report is written, as JSON and HTML")] = Path(
+        "build/acceptance"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a list")] = False,
+) -> None:
+    """Prove a deployed environment through its public address. Exit code: 0 accepted, 1 not, 3 inconclusive.
+
+    It makes a tenant `outpost-acceptance`, dispatches to each enabled agent that has a key, and reads the account.
+    """
+    with explained():
+        address = use_local() if environment == "local" else None
+        try:
+            config = load(CONFIG / f"{environment}.toml")
+            target = Target(Deployed(config, boto3.Session(region_name=config.region)), context.obj or address)
+            report = accept(target, repository, lambda check: None if as_json else show_checks([check]))
+        except (ConfigError, NotDeployedError) as error:
+            show_error(str(error))
+            raise typer.Exit(ERROR) from error
+    for file in write(report, folder):
+        err.print(f"[dim]{file}[/dim]")
+    if as_json:
+        print(report.model_dump_json())
+    raise typer.Exit(EXIT_CODES[report.status])
