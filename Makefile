@@ -100,7 +100,7 @@ diagram: $(READY) ## Draw the architecture from prod's templates: docs/architect
 
 .PHONY: diff
 diff: $(READY) ## Show what a deployment would change (ENV=dev; needs AWS credentials)
-	$(CDK) diff 'Outpost-$(ENV)/*'
+	$(CDK) diff 'Outpost-$(ENV)/*' --method template
 
 .PHONY: deploy
 deploy: $(READY) ## Deploy an environment to its AWS account (ENV=dev; needs AWS credentials)
@@ -109,6 +109,13 @@ deploy: $(READY) ## Deploy an environment to its AWS account (ENV=dev; needs AWS
 .PHONY: acceptance
 acceptance: $(READY) ## Prove a deployed environment; the report goes to build/acceptance (ENV=dev REPO=owner/name; needs AWS credentials)
 	@outpost acceptance --env $(ENV) $(if $(REPO),--repo $(REPO))
+
+.PHONY: destroy
+destroy: $(READY) ## Delete an environment and its data (ENV=dev; needs AWS credentials and removal = "destroy")
+	@python tools/empty_buckets.py $(ENV)
+	$(CDK) destroy $(foreach stack,Observability Migration ControlPlane Fleet,'Outpost-$(ENV)/$(stack)') --force
+	@python tools/empty_buckets.py $(ENV)
+	$(CDK) destroy 'Outpost-$(ENV)/*' --force
 
 .PHONY: gc
 gc: $(READY) ## Delete images and files of old deploys that no deployed stack names (ENV=dev; needs AWS credentials)

@@ -15,6 +15,7 @@ from outpost.local.environment import LocalEnvironment
 from tests.e2e.broken_app import TAKEN
 from tests.e2e.conftest import SCOPES
 from tests.eventually import eventually
+from tools.empty_buckets import empty_buckets
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKEN = Path(__file__).with_name("broken_app.py")
@@ -126,11 +127,8 @@ class Changing:
     def empty_buckets(self) -> None:
         """Do what an operator does before an environment is deleted for good."""
         s3 = self.environment.client("s3")
-        for bucket in s3.list_buckets()["Buckets"]:
-            if bucket["Name"].startswith(f"outpost-{self.name}-"):
-                for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket["Name"]):
-                    for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-                        s3.delete_object(Bucket=bucket["Name"], Key=version["Key"], VersionId=version["VersionId"])
+        names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+        empty_buckets(s3, [name for name in names if name.startswith(f"outpost-{self.name}-")])
 
 
 def begun(client: Client, task: str, agent: str = "shell") -> str:
