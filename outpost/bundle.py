@@ -21,10 +21,10 @@ PACKAGES = (
     *(
         ROOT / "lambda" / name
         for name in (
-            "audit_records",
             "broker",
             "capacity",
             "default_group",
+            "dispatch_changes",
             "legacy_watch",
             "migration_monitor",
             "sweep",

@@ -6,8 +6,8 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import Env, Output
-from outpost_constructs.audit_records import AuditRecords
 from outpost_constructs.control_plane_service import ControlPlaneService
+from outpost_constructs.dispatch_changes import DispatchChanges
 from outpost_constructs.firewall import Firewall
 from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.secrets import grant_secret
@@ -15,6 +15,7 @@ from outpost_constructs.stack import OutpostStack
 from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets, tenant_secrets_environment
 from stacks.data_stack import DataStack
 from stacks.environment import service_environment
+from stacks.fleet_stack import FleetStack
 from stacks.network_stack import NetworkStack
 
 
@@ -28,6 +29,7 @@ class ControlPlaneStack(OutpostStack):
         *,
         network: NetworkStack,
         data: DataStack,
+        fleet: FleetStack,
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id, purpose="control plane", config=config)
@@ -41,8 +43,14 @@ class ControlPlaneStack(OutpostStack):
         )
         if config.ingress.waf:
             Firewall(self, "Firewall", load_balancer_arn=self.load_balancer.balancer.load_balancer_arn, config=config)
-        self.audit = AuditRecords(self, "AuditRecords", config=config)
-        self.audit.follow(data.dispatches)
+        self.changes = DispatchChanges(
+            self,
+            "AuditRecords",
+            dispatches=data.dispatches,
+            planner=fleet.planner.function,
+            usage_events=fleet.usage_events.function,
+            config=config,
+        )
         self.api = ControlPlaneService(
             self,
             "Api",
@@ -55,7 +63,7 @@ class ControlPlaneStack(OutpostStack):
                 Env.FILE_SYSTEM_ID: data.workspaces.file_system.file_system_id,
                 Env.BOOTSTRAP_KEY_SECRET: data.secrets.bootstrap_key.secret_arn,
                 Env.SIGNING_SECRET: data.secrets.signing_key.secret_arn,
-                Env.AUDIT_LOG_GROUP: self.audit.log_group.log_group_name,
+                Env.AUDIT_LOG_GROUP: self.changes.log_group.log_group_name,
                 Env.RETENTION_DAYS: str(config.retention.artifacts_days),
                 Env.API_HOSTS: ",".join(self.load_balancer.hosts),
                 **tenant_secrets_environment(self),
@@ -64,7 +72,7 @@ class ControlPlaneStack(OutpostStack):
         )
         self.api.roll_back_on_alarms(self.load_balancer, data.notices)
         self._grant_data(self.api.definition.task_role, data)
-        self.audit.grant_write(self.api.definition.task_role)
+        self.changes.grant_write(self.api.definition.task_role)
         grant_manage_tenant_secrets(self, self.api.definition.task_role, config)
         self._outputs(data)
 

@@ -62,7 +62,6 @@ class FleetStack(OutpostStack):
             environment=environment,
             config=config,
         )
-        self.planner.follow(data.dispatches)
         self.task_events = TaskEvents(self, "TaskEvents", cluster=data.cluster, environment=environment, config=config)
         self.sweep = Sweep(self, "Sweep", cluster=data.cluster, environment=environment, config=config)
         self.reaper = WorkspaceReaper(
@@ -75,9 +74,7 @@ class FleetStack(OutpostStack):
             environment=environment,
             config=config,
         )
-        self.usage_events = UsageEvents(
-            self, "UsageEvents", dispatches=data.dispatches, environment=environment, config=config
-        )
+        self.usage_events = UsageEvents(self, "UsageEvents", environment=environment, config=config)
         self._grant_data(data)
 
     def _grant_data(self, data: DataStack) -> None:

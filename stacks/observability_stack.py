@@ -39,7 +39,7 @@ class ObservabilityStack(OutpostStack):
             "sweep": fleet.sweep.function,
             "usage_events": fleet.usage_events.function,
             "workspace_reaper": fleet.reaper.function,
-            "audit_records": control_plane.audit.function,
+            "dispatch_changes": control_plane.changes.function,
         }
         self.dashboard = Dashboard(
             self,
@@ -61,11 +61,10 @@ class ObservabilityStack(OutpostStack):
         for name, function in functions.items():
             self.alarms.add_function(name, function)
         for name, queue in {
-            "Planner": fleet.planner.dead_letters,
             "TaskEvents": fleet.task_events.dead_letters,
             "Reaper": fleet.reaper.dead_letters,
             "UsageEvents": fleet.usage_events.dead_letters,
-            "AuditRecords": control_plane.audit.dead_letters,
+            "DispatchChanges": control_plane.changes.dead_letters,
         }.items():
             self.alarms.add_dead_letters(name, queue)
         logs = [control_plane.api.log_errors, *(function.log_errors for function in functions.values())]

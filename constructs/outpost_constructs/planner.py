@@ -12,13 +12,14 @@ from outpost.config import EnvironmentConfig
 from outpost.names import Env
 from outpost_constructs.cluster_access import ClusterAccess
 from outpost_constructs.function import OutpostFunction
-from outpost_constructs.queues import FailedDeliveries
-from outpost_constructs.store_table import ROW, Delivery, StoreTable
 from outpost_constructs.worker_task import WorkerTask
 
 
 class Planner(Construct):
-    """Runs on changes of dispatch rows (fast) and each minute (sure); launches workers by task definition family."""
+    """Runs on changes of dispatches (fast) and each minute (sure); launches workers by task definition family.
+
+    A run that fails is not repeated, and no dead letter: the next minute's does its work.
+    """
 
     def __init__(
         self,
@@ -47,7 +48,6 @@ class Planner(Construct):
             },
             config=config,
         )
-        self.dead_letters = FailedDeliveries(self, "DeadLetters")
         self.function.start_each("EachMinute", Duration.minutes(1))
         access = ClusterAccess(cluster)
         access.grant_launch(self.function, [task.definition for task in tasks])
@@ -58,12 +58,6 @@ class Planner(Construct):
             resource_arns=[role.role_arn for task in tasks for role in task.roles],
             conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         )
-
-    def follow(self, dispatches: StoreTable) -> None:
-        """Deliver new and changed dispatch rows; other items of the table, and removals, never start the function."""
-        changed = {"eventName": ["INSERT", "MODIFY"], "dynamodb": ROW}
-        delivery = Delivery(changed, retries=3, window=Duration.seconds(0), max_age=Duration.minutes(5))
-        dispatches.deliver("Changes", self.function, self.dead_letters, delivery)
 
 
 def _revisions(tasks: Sequence[WorkerTask]) -> str:

@@ -30,7 +30,8 @@ class Delivery:
     batch: int = 100
     window: Duration | None = None
     """For how long changes are collected into a batch."""
-    max_age: Duration | None = None
+    partial: bool = False
+    """Whether the function returns from which record on it wants a batch again."""
 
 
 class StoreTable(dynamodb.Table):
@@ -107,8 +108,8 @@ class StoreTable(dynamodb.Table):
             batch_size=delivery.batch,
             max_batching_window=delivery.window,
             bisect_batch_on_error=True,
+            report_batch_item_failures=delivery.partial,
             retry_attempts=delivery.retries,
-            max_record_age=delivery.max_age,
             on_failure=sources.SqsDlq(dead_letters),
             filters=[lambda_.FilterCriteria.filter(delivery.pattern)],
         )

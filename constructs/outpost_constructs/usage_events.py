@@ -4,24 +4,23 @@ from collections.abc import Mapping
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda_destinations as destinations
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost.domain.dispatch import Status
+from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.queues import FailedDeliveries
-from outpost_constructs.store_table import ROW, Delivery, StoreTable
 
 
 class UsageEvents(Construct):
-    """Follows the rows of dispatches: one whose state is terminal has ended, and is told."""
+    """Sends the events that `dispatch_changes` invokes it with; those that the bus does not take are dead letters."""
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
         *,
-        dispatches: StoreTable,
         environment: Mapping[str, str],
         config: EnvironmentConfig,
     ) -> None:
@@ -42,7 +41,9 @@ class UsageEvents(Construct):
             actions=["events:PutEvents"],
             resource_arns=[bus],
         )
-        terminal = {"NewImage": {"status": {"S": [str(status) for status in Status if status.terminal]}}}
-        ended = {"eventName": ["MODIFY"], "dynamodb": {**ROW, **terminal}}
-        delivery = Delivery(ended, retries=10, window=Duration.seconds(2))
-        dispatches.deliver("Ended", self.function, self.dead_letters, delivery)
+        grant_key(key_of(self), self.function, "sqs", USE_DATA_KEYS)  # Lambda sends dead letters as the function
+        self.function.configure_async_invoke(
+            retry_attempts=2,
+            max_event_age=Duration.hours(6),
+            on_failure=destinations.SqsDestination(self.dead_letters),
+        )

@@ -1,4 +1,4 @@
-"""The planner's Lambda: on the dispatches' stream (fast) and on a schedule (sure); one at a time."""
+"""The planner's Lambda: invoked at changes of dispatches (fast) and on a schedule (sure); one at a time."""
 
 import os
 import time
@@ -10,12 +10,11 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import TypeAdapter
 
-from capacity.figures import figures, rows_in
 from capacity.launcher import Launcher
 from capacity.planner import Planner
 from outpost.domain.agents import Agent
 from outpost.domain.ids import now
-from outpost.names import Env
+from outpost.names import Env, Metric
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
@@ -52,11 +51,10 @@ def _planner() -> Planner:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Plan and launch. The event only says that something may have changed: the rows say what."""
-    for row in rows_in(event):
-        for metric, value, dimensions in figures(row):
-            emit(metric, value, **dimensions)
+    """Plan and launch, whatever has changed: the rows say what. `figures` of the event are metrics to emit."""
+    for metric, value, dimensions in event.get("figures", ()):
+        emit(Metric(metric), value, **dimensions)
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     _planner().work(context.aws_request_id, now() + left - RESERVE)
-    if "Records" not in event:
+    if "figures" not in event:
         _planner().tell_backlog()

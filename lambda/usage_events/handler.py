@@ -1,6 +1,5 @@
-"""Tells the event bus of every dispatch that has ended: invoked by the stream of the dispatches, filtered to those."""
+"""Sends an event for each dispatch that has ended to the event bus: invoked by `dispatch_changes`, ten at a time."""
 
-import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +7,7 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from outpost.domain.usage_event import DETAIL_TYPE, SOURCE, DispatchEnded, dispatch_ended
-from outpost.names import Env
-from outpost.store.rows import row_of
+from outpost.domain.usage_event import DETAIL_TYPE, SOURCE, DispatchEnded
 
 if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient
@@ -19,7 +16,7 @@ logger = Logger(service="usage_events")
 
 
 class DeliveryError(Exception):
-    """The bus did not take an event: the stream delivers the record again."""
+    """The bus did not take an event: Lambda invokes the function again."""
 
 
 @cache
@@ -29,15 +26,9 @@ def _bus() -> "EventBridgeClient":
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Send one event for each record. Raises `DeliveryError`."""
-    rows = [row_of(record["dynamodb"]["NewImage"]) for record in event["Records"]]
-    ended = [dispatch_ended(row, os.environ[Env.ENVIRONMENT]) for row in rows if row.status.terminal]
-    for start in range(0, len(ended), 10):  # what one call takes
-        _send(ended[start : start + 10])
-
-
-def _send(ended: list[DispatchEnded]) -> None:
-    answer = _bus().put_events(
+    """Send the events of `ended`, at most ten. Raises `DeliveryError`."""
+    ended = [DispatchEnded.model_validate(one) for one in event["ended"]]
+    response = _bus().put_events(
         Entries=[
             {
                 "Source": SOURCE,
@@ -48,7 +39,7 @@ def _send(ended: list[DispatchEnded]) -> None:
             for one in ended
         ]
     )
-    if answer["FailedEntryCount"]:
-        codes = {entry["ErrorCode"] for entry in answer["Entries"] if "ErrorCode" in entry}
-        raise DeliveryError(f"{answer['FailedEntryCount']} of {len(ended)} events were not taken: {', '.join(codes)}")
-    logger.info("told", extra={"dispatches": [one.id for one in ended]})
+    if response["FailedEntryCount"]:
+        codes = {entry["ErrorCode"] for entry in response["Entries"] if "ErrorCode" in entry}
+        raise DeliveryError(f"{response['FailedEntryCount']} of {len(ended)} events were not taken: {', '.join(codes)}")
+    logger.info("sent", extra={"dispatches": [one.id for one in ended]})

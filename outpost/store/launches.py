@@ -76,7 +76,8 @@ class Launches:
                 "LEASE#planner",
                 "LEASE",
                 "SET held_by = :me, held_until = :until REMOVE look_again",
-                "attribute_not_exists(held_by) OR held_until < :now",
+                # The last one: a try whose response was lost may have been written.
+                "attribute_not_exists(held_by) OR held_until < :now OR held_by = :me",
                 me=owner,
                 until=until,
                 now=at.isoformat(),

@@ -127,6 +127,19 @@ def test_the_control_plane_starts_nothing_and_writes_no_artifact(assembly: Assem
     assert {action for action in allowed if action.startswith("sqs:")} == {"sqs:SendMessage"}
 
 
+def test_the_reader_of_the_stream_may_invoke_what_follows_it_and_nothing_else(
+    assembly: Assembly, environment: str
+) -> None:
+    (resources,) = (
+        statement["Resource"]
+        for statement in statements(assembly, environment, "AuditRecordsFunctionRole")
+        if statement["Action"] == "lambda:InvokeFunction"
+    )
+
+    assert len(resources) == 2
+    assert "*" not in json.dumps(resources)
+
+
 READ, WRITE, DELETE = {"GetItem", "Query"}, {"PutItem", "UpdateItem"}, {"DeleteItem"}
 CHECK = {"ConditionCheckItem"}
 

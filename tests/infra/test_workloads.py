@@ -136,13 +136,15 @@ def test_functions_get_the_variables_that_their_code_reads(assembly: Assembly, e
     for place, function in assembly.of_type("AWS::Lambda::Function", environment):
         name = function["Properties"]["Handler"].split(".")[0]
         given = set(function["Properties"].get("Environment", {}).get("Variables", {}))
-        if "-Migration/" in place or not given:
+        if "-Migration/" in place or not given or name == "dispatch_changes":
             continue  # they know what they watch, or the event that they are given, not the rows
         assert common | own.get(name, set()) <= given <= set(Env), name
 
 
-def test_changed_dispatch_rows_reach_the_planner_and_failures_are_kept(assembly: Assembly, environment: str) -> None:
-    mapping, pattern = _mapping(assembly, environment, "Planner")
+def test_changed_dispatch_rows_reach_their_one_reader_and_failures_are_kept(
+    assembly: Assembly, environment: str
+) -> None:
+    mapping, pattern = _mapping(assembly, environment, "AuditRecords")
 
     assert pattern == {
         "eventName": ["INSERT", "MODIFY"],
@@ -151,7 +153,16 @@ def test_changed_dispatch_rows_reach_the_planner_and_failures_are_kept(assembly:
     assert mapping["MaximumBatchingWindowInSeconds"] == 0
     assert mapping["BisectBatchOnFunctionError"] is True
     assert mapping["MaximumRetryAttempts"] >= 0
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert "OnFailure" in mapping["DestinationConfig"]
+
+
+def test_each_stream_has_one_reader_as_more_than_two_are_throttled(assembly: Assembly, environment: str) -> None:
+    mappings = [mapping for _, mapping in assembly.of_type("AWS::Lambda::EventSourceMapping", environment)]
+    streams = [json.dumps(mapping["Properties"]["EventSourceArn"]) for mapping in mappings]
+
+    assert len(streams) == 2
+    assert len(set(streams)) == 2
 
 
 def test_deleted_workspaces_reach_the_reaper_and_failures_are_kept(assembly: Assembly, environment: str) -> None:

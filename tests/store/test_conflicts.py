@@ -9,11 +9,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from control_plane.dispatch_reader import DispatchReader
+from outpost.domain.ids import now
 from outpost.store import database as module
 from outpost.store.database import CLIENT_CONFIG, TRIES, ConflictError, ContentionError, Database
 from outpost.store.json_protocol import PASSING
+from outpost.store.launches import Launches
 from outpost.store.quick_calls import quick_session
-from tests.contract.relay import Fault, Relay, fails, once, relay
+from tests.contract.relay import Fault, Relay, fails, loses_the_answer, once, relay
 from tests.loopback import Service, serving
 
 KEY = {"pk": "a", "sk": "b"}
@@ -132,3 +134,12 @@ def test_both_transports_try_again_after_the_same_errors(code: str) -> None:
     with serving(Service(error, nothing)) as service:
         assert asyncio.run(read(DispatchReader(database_at(service)))) is None
         assert len(service.asked) == 2
+
+
+def test_a_planner_whose_lease_was_written_and_not_confirmed_holds_it(spoilt: Database, way: Relay) -> None:
+    way.faults["UpdateItem"] = once(loses_the_answer)
+    assert Launches(spoilt).acquire("me", now())
+    way.faults.clear()
+    assert not Launches(spoilt).acquire("another", now())
+    assert not Launches(spoilt).release("me")  # another asked to look again
+    assert Launches(spoilt).release("me")

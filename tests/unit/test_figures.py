@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from capacity.figures import figures, rows_in
+from dispatch_changes.figures import figures
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.reasons import Reason, ReasonCode
@@ -60,10 +60,3 @@ def test_a_dispatch_that_never_ran_has_no_run_time() -> None:
 def test_figures_have_the_dimensions_that_the_templates_name() -> None:
     for metric, _, dimensions in [*figures(CLAIMED), *figures(ENDED)]:
         assert ("Environment", *dimensions) == METRIC_DIMENSIONS[metric]
-
-
-def test_rows_are_read_from_the_streams_records_and_the_schedules_event_has_none() -> None:
-    record = {"dynamodb": {"NewImage": {"document": {"S": ENDED.model_dump_json(exclude_none=True)}}}}
-
-    assert list(rows_in({"Records": [record, record]})) == [ENDED, ENDED]
-    assert list(rows_in({"source": "aws.events"})) == []

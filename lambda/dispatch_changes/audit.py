@@ -7,7 +7,7 @@ from typing import Any
 Record = dict[str, Any]
 
 
-def state_change(record: Record) -> Record | None:
+def audit_record(record: Record) -> Record | None:
     """Return who, what and when of a change of state; None for a change of anything else, such as progress."""
     change = record["dynamodb"]
     new, old = change["NewImage"], change.get("OldImage")

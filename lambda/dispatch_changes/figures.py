@@ -1,19 +1,12 @@
-"""What a changed dispatch row tells: the table's stream has each write of each dispatch, whoever made it."""
+"""What a changed dispatch row says in figures: the stream has each write of it, whichever program made it."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.names import Metric
 
 Figure = tuple[Metric, float, dict[str, str]]
 """Metric, value, dimensions besides the environment."""
-
-
-def rows_in(event: dict[str, Any]) -> Iterator[Dispatch]:
-    """Yield the rows of a stream's event; the schedule's event has none."""
-    for record in event.get("Records", ()):
-        yield Dispatch.model_validate_json(record["dynamodb"]["NewImage"]["document"]["S"])
 
 
 def figures(row: Dispatch) -> Iterator[Figure]:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from audit_records.changes import state_change
+from dispatch_changes.audit import audit_record
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, apply
@@ -30,7 +30,7 @@ def record(new: Dispatch, old: Dispatch | None = None) -> dict[str, Any]:
 
 
 def test_a_new_dispatch_is_recorded_without_its_payload() -> None:
-    change = state_change(record(ROW))
+    change = audit_record(record(ROW))
     assert change is not None
     assert (change["before"], change["status"], change["tenant"]) == (None, "pending", "acme")
     assert (change["dispatch"], change["key"], change["outcome"]) == (ROW.id, "otp_00000000", None)
@@ -39,7 +39,7 @@ def test_a_new_dispatch_is_recorded_without_its_payload() -> None:
 
 
 def test_an_end_is_recorded_with_its_reason() -> None:
-    change = state_change(record(apply(ROW, Cancel("no need", now())), ROW))
+    change = audit_record(record(apply(ROW, Cancel("no need", now())), ROW))
     assert change is not None
     assert (change["before"], change["status"], change["outcome"]) == (
         Status.PENDING,
@@ -50,4 +50,4 @@ def test_an_end_is_recorded_with_its_reason() -> None:
 
 
 def test_a_change_of_anything_else_is_no_change_of_state() -> None:
-    assert state_change(record(ROW.model_copy(update={"progress": "half", "version": 2}), ROW)) is None
+    assert audit_record(record(ROW.model_copy(update={"progress": "half", "version": 2}), ROW)) is None

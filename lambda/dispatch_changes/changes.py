@@ -1,0 +1,37 @@
+"""What a record of the dispatches' stream says to those who follow it. Pure, but for the environment's name."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dispatch_changes.audit import audit_record
+from dispatch_changes.figures import Figure, figures
+from outpost.domain.usage_event import dispatch_ended
+from outpost.names import Env
+from outpost.store.rows import row_of
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of a dispatch's state."""
+
+    audit: dict[str, Any]
+    """Who, what and when."""
+    figures: list[Figure]
+    """What it adds to metrics."""
+    ended: dict[str, Any] | None
+    """The event for the bus, when the dispatch has ended."""
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Iterator["Change"]:
+        """Yield the change, or nothing for a change of anything else, such as progress.
+
+        Raises `KeyError` and `ValueError` for what is no record of a row.
+        """
+        audit = audit_record(record)
+        if audit is None:
+            return
+        row = row_of(record["dynamodb"]["NewImage"])
+        event = dispatch_ended(row, os.environ[Env.ENVIRONMENT]) if row.status.terminal else None
+        yield cls(audit, list(figures(row)), event.model_dump(mode="json", by_alias=True) if event else None)

@@ -1,0 +1,86 @@
+"""The one reader of the dispatches' stream: records each change of state, and passes on what others need of it.
+
+Two readers of a stream's shard are the most that AWS does not throttle (DynamoDB Developer Guide, "DynamoDB Streams and
+AWS Lambda triggers"), so what follows the rows is invoked from here, asynchronously. Each has retries and dead letters
+of its own: one that fails neither holds up nor repeats the work of the others (docs/adr/0014).
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from dispatch_changes.changes import Change
+from outpost.names import Env
+from outpost.store.database import CLIENT_CONFIG
+
+if TYPE_CHECKING:
+    from types_boto3_lambda import LambdaClient
+    from types_boto3_sqs import SQSClient
+
+logger = Logger(service="dispatch_changes")
+
+EVENTS_A_CALL = 10
+"""Entries that one call of PutEvents takes. As a payload they stay far below what an asynchronous invocation takes."""
+_CONFIG = CLIENT_CONFIG.merge(Config(read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3}))
+"""A call that waits holds up all changes that follow."""
+
+
+@cache
+def _functions() -> "LambdaClient":
+    return boto3.client("lambda", config=_CONFIG)
+
+
+@cache
+def _queues() -> "SQSClient":
+    return boto3.client("sqs", config=_CONFIG)
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
+    """Handle a batch; return the first record that cannot be read, from which the stream delivers again.
+
+    A batch that is delivered again repeats its audit records, with the same `id`, and what it passes on.
+    """
+    changes: list[Change] = []
+    unread: list[dict[str, str]] = []
+    for record in event["Records"]:
+        try:
+            changes += Change.of(record)
+        except (KeyError, ValueError):
+            logger.exception("a record cannot be read", extra={"event": record["eventID"]})
+            unread.append({"itemIdentifier": record["dynamodb"]["SequenceNumber"]})
+            break  # the stream delivers all after it again as well
+    for change in changes:
+        sys.stdout.write(json.dumps(change.audit) + "\n")
+    sys.stdout.flush()
+    for function, payload in _payloads(changes):
+        _invoke(os.environ[function], json.dumps(payload))
+    return {"batchItemFailures": unread}
+
+
+def _payloads(changes: Sequence[Change]) -> Iterator[tuple[Env, dict[str, Any]]]:
+    """Yield which function is invoked with what: the planner at any change, usage_events with those that ended."""
+    if changes:
+        yield Env.PLANNER_FUNCTION, {"figures": [figure for change in changes for figure in change.figures]}
+    ended = [change.ended for change in changes if change.ended]
+    for start in range(0, len(ended), EVENTS_A_CALL):
+        yield Env.USAGE_EVENTS_FUNCTION, {"ended": ended[start : start + EVENTS_A_CALL]}
+
+
+def _invoke(function: str, payload: str) -> None:
+    """Start a function; what cannot be handed over is a dead letter, so that the others get theirs."""
+    try:
+        _functions().invoke(FunctionName=function, InvocationType="Event", Payload=payload.encode())
+    except (BotoCoreError, ClientError):
+        logger.exception("a function was not invoked", extra={"function": function})
+        message = json.dumps({"function": function, "payload": payload})
+        _queues().send_message(QueueUrl=os.environ[Env.DEAD_LETTERS], MessageBody=message)
