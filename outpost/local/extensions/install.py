@@ -30,6 +30,7 @@ from outpost.local.extensions import (
     network_types,
     operations_types,
     property_validation,
+    protected_deletes,
     public_parameters,
     replacement,
     resource_checks,
@@ -41,6 +42,7 @@ from outpost.local.extensions import (
     stack_conditions,
     steady_services,
     table_protection,
+    taken_names,
     task_definitions,
     task_lifecycle,
     task_logs,
@@ -90,6 +92,8 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         exports,
         replacement,
         property_validation,
+        protected_deletes,
+        taken_names,
     ):
         module.install()
     install_strictness(settings.realism)
