@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from random import Random
-from typing import Self
+from typing import Any, Self
 
 VARIABLE = "OUTPOST_REALISM"
 
@@ -22,11 +22,14 @@ class Realism:
     """The longest that a global secondary index follows its table: half of the writes take less than 1/16 of it."""
     index_lag_least: float = 0.0
     """The shortest; equal to `index_lag`, every write takes exactly that long."""
+    new_account: bool = False
+    """Whether the account is on its first day: the lowest quotas and no service-linked role."""
 
     @classmethod
     def none(cls) -> Self:
         """Return what neither lags nor fails: for benchmarks."""
-        return cls(**{field.name: 0 for field in fields(cls)})
+        zeros: dict[str, Any] = {field.name: 0 for field in fields(cls)}
+        return cls(**zeros)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:

@@ -135,7 +135,7 @@ def test_a_cluster_with_a_task_is_not_deleted(aws: LocalEnvironment, stack: Stac
     assert stack.try_delete() is None
 
 
-NAMED = {
+NAMED: dict[str, dict[str, Any]] = {
     "AWS::CloudWatch::Dashboard": {"DashboardName": None, "DashboardBody": "{}"},
     "AWS::CloudWatch::CompositeAlarm": {"AlarmName": None, "AlarmRule": "FALSE"},
     "AWS::DynamoDB::Table": {"TableName": None, "AttributeDefinitions": ATTRIBUTES, **KEY},
