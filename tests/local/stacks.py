@@ -102,3 +102,14 @@ def network() -> Resources:
         ),
         "Group": resource("AWS::EC2::SecurityGroup", GroupDescription="g", VpcId={"Ref": "Vpc"}),
     }
+
+
+def trail_policy(bucket: str) -> dict[str, Any]:
+    """The bucket policy that CloudTrail asks for."""
+    common = {"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"}}
+    files = f"arn:aws:s3:::{bucket}/AWSLogs/000000000000/*"
+    statements = [
+        {**common, "Action": "s3:GetBucketAcl", "Resource": f"arn:aws:s3:::{bucket}"},
+        {**common, "Action": "s3:PutObject", "Resource": files},
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}

@@ -8,8 +8,9 @@ from botocore.exceptions import ClientError
 
 from outpost.local.environment import LocalEnvironment
 from outpost.local.realism import Realism
-from tests.local.conftest import free_ports, write_image_asset
+from tests.local.conftest import write_image_asset
 from tests.local.stacks import Stack, network, resource
+from tests.ports import free_port
 
 ECS_ROLE = "AWSServiceRoleForECS"
 VCPUS = ("fargate", "L-3032A538")
@@ -18,8 +19,8 @@ VCPUS = ("fargate", "L-3032A538")
 @pytest.fixture(scope="module")
 def new(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEnvironment]:
     """A new account, shared by the tests of this file: each uses up something else."""
-    port, git_port = free_ports(2)
-    local = LocalEnvironment(tmp_path_factory.mktemp("new") / "aws", port, git_port, realism=Realism(new_account=True))
+    folder = tmp_path_factory.mktemp("new") / "aws"
+    local = LocalEnvironment(folder, free_port(), free_port(), realism=Realism(new_account=True))
     write_image_asset(local.settings.cdk_out)
     local.start()
     yield local

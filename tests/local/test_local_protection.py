@@ -5,7 +5,7 @@ import json
 from uuid import uuid4
 
 from outpost.local.environment import LocalEnvironment
-from tests.local.stacks import Stack, resource
+from tests.local.stacks import Stack, resource, trail_policy
 
 KEY = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}], "BillingMode": "PAY_PER_REQUEST"}
 ATTRIBUTES = [{"AttributeName": "pk", "AttributeType": "S"}]
@@ -37,14 +37,10 @@ def test_a_trail_writes_what_was_called_into_its_bucket_and_says_when_it_cannot(
     s3, cloudtrail = aws.client("s3"), aws.client("cloudtrail")
     bucket = name = f"trail-{uuid4().hex[:8]}"
     s3.create_bucket(Bucket=bucket)
-    statement = {"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"}, "Action": "s3:PutObject"}
-    policy = {"Version": "2012-10-17", "Statement": [{**statement, "Resource": f"arn:aws:s3:::{bucket}/*"}]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(trail_policy(bucket)))
     cloudtrail.create_trail(Name=name, S3BucketName=bucket)
     cloudtrail.start_logging(Name=name)
 
-    assert cloudtrail.get_trail_status(Name=name)["LatestDeliveryError"] == "AccessDenied"
-
-    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
     status = cloudtrail.get_trail_status(Name=name)
     (file,) = s3.list_objects_v2(Bucket=bucket, Prefix="AWSLogs/000000000000/CloudTrail/us-east-1/")["Contents"]
     records = json.loads(gzip.decompress(s3.get_object(Bucket=bucket, Key=file["Key"])["Body"].read()))["Records"]
@@ -52,6 +48,10 @@ def test_a_trail_writes_what_was_called_into_its_bucket_and_says_when_it_cannot(
     assert "LatestDeliveryError" not in status
     assert status["LatestDeliveryTime"]
     assert "CreateBucket" in {record["eventName"] for record in records}
+
+    s3.delete_bucket_policy(Bucket=bucket)
+
+    assert cloudtrail.get_trail_status(Name=name)["LatestDeliveryError"] == "AccessDenied"
 
 
 def test_an_alarm_without_data_is_ok_when_that_is_no_breach(aws: LocalEnvironment, stack: Stack) -> None:

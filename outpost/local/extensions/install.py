@@ -8,7 +8,9 @@ from ministack.services import ecs
 from outpost.local.container_engine import ContainerEngine
 from outpost.local.extensions import (
     application_scaling,
+    bucket_encryption,
     container_options,
+    document_limits,
     exports,
     file_system,
     function_logs,
@@ -29,6 +31,7 @@ from outpost.local.extensions import (
     missing_data,
     network_types,
     operations_types,
+    prerequisites,
     property_validation,
     protected_deletes,
     public_parameters,
@@ -83,6 +86,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         task_logs,
         function_logs,
         table_protection,
+        bucket_encryption,
         function_placement,
         public_parameters,
         trail_delivery,
@@ -94,6 +98,8 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         property_validation,
         protected_deletes,
         taken_names,
+        document_limits,
+        prerequisites,
     ):
         module.install()
     install_strictness(settings.realism)
