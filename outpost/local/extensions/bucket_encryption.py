@@ -28,13 +28,19 @@ def _encrypting(handler: Callable[..., Created], position: int) -> Callable[...,
     def handle(*arguments: Any, **options: Any) -> Created:
         name, attributes = handler(*arguments, **options)
         rules = arguments[position].get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration")
-        if rules:
+        if rules and all(map(_is_known, rules)):
             checked(s3._put_bucket_encryption(name, _configuration(rules).encode()))
         else:
             s3._bucket_encryption.pop(name, None)  # back to the default, which S3 applies itself
         return name, attributes
 
     return handle
+
+
+def _is_known(rule: Properties) -> bool:
+    """Whether MiniStack can encrypt so: it has no key `aws/s3`, which KMS means without a key's id."""
+    default = rule.get("ServerSideEncryptionByDefault", {})
+    return default.get("SSEAlgorithm") != "aws:kms" or "KMSMasterKeyID" in default
 
 
 def _configuration(rules: list[Properties]) -> str:
