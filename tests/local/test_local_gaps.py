@@ -12,9 +12,7 @@ import asyncio, inspect, json, os
 os.environ |= {"AUTH": "true", "MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 from ministack.core import iam_actions, lambda_runtime
 from ministack.services import alb, cloudtrail, cloudwatch, cloudwatch_logs, ecr, ecs, eventbridge, imds, lambda_svc
-from ministack.services import ssm, sts
-from ministack.services.cloudformation import provisioners, stacks
-from ministack.services import alb, cloudtrail, cloudwatch, ecr, ecs, eventbridge, imds, lambda_svc, ssm, sts
+from ministack.services import iam, s3, ssm, sts
 from ministack.services.cloudformation import engine, provisioners, stacks
 
 request = json.dumps({"cluster": "c", "taskDefinition": "job:1"}).encode()
@@ -75,6 +73,16 @@ print(json.dumps({
         {"Conditions": {"Empty": {"Fn::Equals": ["", {"Fn::Join": ["", []]}]}}}, {})["Empty"],
     "create-only properties change in place": provisioners._property_recreation(
         "AWS::EC2::SecurityGroup", "GroupDescription") != "Always",
+    "a bucket with an object can be deleted by its stack": bool(s3._buckets.update(
+        {"full": {"name": "full", "objects": {"kept": {}}}}) or provisioners._delete_resource(
+        "AWS::S3::Bucket", "full", {}) or "full" not in s3._buckets),
+    "a bucket's encryption is dropped": "BucketEncryption" not in inspect.getsource(provisioners),
+    "trails ask for no bucket": cloudtrail._create_trail({"Name": "t", "S3BucketName": "no-such-bucket"})[0] == 200,
+    "there are no quotas": "servicequotas" not in __import__("ministack.app").app.SERVICE_HANDLERS,
+    "no role is there for ECS": "AWSServiceRoleForECS" not in iam._roles,
+    "a role's policies may have any size": iam._roles.update({"large": {"InlinePolicies": {}}}) or iam._put_role_policy(
+        {"RoleName": ["large"], "PolicyName": ["p"], "PolicyDocument": [json.dumps({"Version": "2012-10-17",
+        "Statement": [{"Sid": "a" * 11000, "Effect": "Allow", "Action": "*", "Resource": "*"}]})]})[0] == 200,
     "unknown properties are ignored": bool(provisioners._RESOURCE_HANDLERS["AWS::SNS::Topic"]["create"](
         "Topic", {"DispalyName": "typo"}, "stack")),
     "a service's update skips an unchanged DesiredCount": "property_map" in inspect.getsource(
