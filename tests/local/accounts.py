@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
+from botocore.exceptions import ClientError
 
 from outpost.local.environment import LocalEnvironment
 
@@ -98,3 +99,12 @@ def log_lines(aws: LocalEnvironment, group: str) -> list[str]:
     except logs.exceptions.ResourceNotFoundException:
         return []
     return [event["message"] for event in events]
+
+
+def error_of(call: Callable[..., object], **arguments: object) -> dict[str, Any]:
+    """Code and message of the error that a call raises; empty without one."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return dict(error.response["Error"])
+    return {}

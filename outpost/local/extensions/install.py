@@ -18,9 +18,12 @@ from outpost.local.extensions import (
     iam_cloudwatch,
     iam_denials,
     iam_ecs,
+    iam_keys,
     iam_resources,
     iam_sts,
     iam_transport,
+    key_admissions,
+    key_deliveries,
     lambda_workers,
     load_balancer_listeners,
     load_balancer_metrics,
@@ -72,6 +75,8 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         application_scaling,
         iam_cloudwatch,
         iam_sts,
+        iam_keys,
+        key_deliveries,
         lambda_workers,
         load_balancer_paths,
         load_balancer_listeners,
@@ -83,6 +88,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         service_deployments,
         steady_services,
         log_groups,
+        key_admissions,
         task_logs,
         function_logs,
         table_protection,
@@ -102,7 +108,6 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         prerequisites,
     ):
         module.install()
-    install_strictness(settings.realism)
     file_system.install(settings)
     managed_instances.install(settings)
     virtual_clock.install(settings)
@@ -110,6 +115,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
     events = TaskEvents()
     task_lifecycle.install(events.changed)
     events.install()
+    install_strictness(settings.realism)
     credentials = TaskCredentials(in_environment=settings.engine != "process")
     credentials.install()
     engine = ProcessEngine(settings) if settings.engine == "process" else ContainerEngine(settings)

@@ -1,0 +1,90 @@
+"""Whether a principal may use a KMS key: the key policy allows it, or leaves it to identity policies that allow it.
+
+Source: AWS KMS Developer Guide, "Key policies in AWS KMS" and "Condition keys for AWS KMS". Grants of KMS do not count
+here: services make them for themselves, not for those who read and write data.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import kms
+
+
+@dataclass(frozen=True)
+class KeyUse:
+    """What a service does with the key of a resource on behalf of a principal."""
+
+    actions: tuple[str, ...]
+    key: str
+    service: str
+    """The service as `kms:ViaService` names it: `dynamodb`."""
+    context: Mapping[str, str]
+    """The encryption context, which key policies may name."""
+
+    def conditions(self) -> dict[str, Any]:
+        """Return the condition keys of the request that the service sends to KMS."""
+        return {
+            "kms:viaservice": f"{self.service}.{get_region()}.amazonaws.com",
+            "kms:calleraccount": get_account_id(),
+            "kms:encryptioncontextkeys": list(self.context),
+            **{f"kms:encryptioncontext:{name}".lower(): value for name, value in self.context.items()},
+        }
+
+
+def customer_key(key: str | None) -> str | None:
+    """Return the ARN of a key by any of its names; None for keys of AWS, which need no permission."""
+    found = kms._resolve_key(key) if key else None
+    return found["Arn"] if found and found.get("KeyManager", "CUSTOMER") == "CUSTOMER" else None
+
+
+def refused_action(use: KeyUse, principal: iam_evaluator.PrincipalInfo) -> str | None:
+    """Return the first action that the principal may not do; None if it may do all."""
+    if principal.policies is None:
+        return None
+    for action in use.actions:
+        evaluation = _evaluation(use, action, principal.arn, principal.account, principal.keys)
+        identity = iam_evaluator.evaluate(evaluation, principal.policies, *principal.limits)
+        policy = kms.key_policy_for_arn(use.key) or ("", None)
+        result = iam_evaluator.combine_resource_policy(
+            identity, evaluation, *policy, required=True, limits=principal.limits
+        )
+        if result.decision != "Allow":
+            return action
+    return None
+
+
+def role(arn: str) -> iam_evaluator.PrincipalInfo:
+    """Return a role as the principal of its sessions."""
+    account, name = arn.split(":")[4], arn.rpartition("/")[2]
+    policies = iam_evaluator._gather_role_policies(name, account)
+    session = f"arn:aws:sts::{account}:assumed-role/{name}/service"
+    return iam_evaluator.PrincipalInfo(session, "AssumedRole", account, policies)
+
+
+def service_refused(use: KeyUse, service: str, source_arn: str) -> str | None:
+    """Return the first action that the key policy does not allow to a service on behalf of a resource."""
+    policy, _ = kms.key_policy_for_arn(use.key) or ("", None)
+    source = {"aws:sourcearn": source_arn, "aws:sourceaccount": get_account_id()}
+    for action in use.actions:
+        evaluation = _evaluation(use, action, service, "", source)
+        if iam_evaluator.evaluate_resource_policy(policy, evaluation, service=service).decision != "Allow":
+            return action
+    return None
+
+
+def _evaluation(
+    use: KeyUse, action: str, principal: str, account: str, keys: Mapping[str, Any]
+) -> iam_evaluator.EvalContext:
+    return iam_evaluator.EvalContext(
+        principal_arn=principal,
+        principal_type="AssumedRole",
+        principal_account=account,
+        action=action,
+        resource_arn=use.key,
+        region=get_region(),
+        service_context=use.conditions(),
+        principal_keys=dict(keys),
+    )
