@@ -100,9 +100,8 @@ def unused_port() -> Callable[[], int]:
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Single services on loopback: the endpoint URL. For a whole environment see tests/e2e."""
-    # Without the lag until the store and the planner expect it: their tests count on what an index shows.
-    realism = replace(Realism.from_environment(), index_lag=0)
-    with run_emulator(tmp_path_factory.mktemp("emulator"), realism) as url:
+    # Strict, but nothing late or by chance: these tests count calls, and their clocks run ahead of the emulator's.
+    with run_emulator(tmp_path_factory.mktemp("emulator"), Realism.none()) as url:
         yield url
 
 

@@ -22,6 +22,28 @@ class Realism:
     """The longest that a global secondary index follows its table: half of the writes take less than 1/16 of it."""
     index_lag_least: float = 0.0
     """The shortest; equal to `index_lag`, every write takes exactly that long."""
+    transaction_seconds: float = 0.005
+    """How long a transaction of DynamoDB holds its items."""
+    transaction_conflicts: float = 0.01
+    """The share of DynamoDB's writes and transactions that conflict without cause."""
+    throttles: float = 0.002
+    """The share of DynamoDB's requests that are throttled, and of its batches that are left in part."""
+    stream_readers: int = 0
+    """How many event source mappings may read a stream of DynamoDB; 0 is any number."""
+    object_conflicts: float = 0.01
+    """The share of S3's conditional writes that conflict."""
+    duplicates: float = 0.02
+    """The share of SQS messages, events and asynchronous invocations that are delivered twice."""
+    late_deliveries: float = 0.05
+    """The share of them that are delivered late, after others that were sent later."""
+    delivery_lag: float = 1.0
+    """The longest that a late or second delivery takes."""
+    partial_receives: float = 0.05
+    """The share of receives from SQS that return one message, or none when they do not wait."""
+    task_lag: float = 2.0
+    """The longest that a new ECS task is missing from lists: half of them for less than 1/16 of it."""
+    function_concurrency: int = 0
+    """How many functions may run at once; 0 is 10 in a new account, else what the machine bears."""
     new_account: bool = False
     """Whether the account is on its first day: the lowest quotas and no service-linked role."""
 

@@ -1,6 +1,7 @@
 """The embedded AWS lags where AWS lags."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ LAG = 0.5
 @pytest.fixture(scope="module")
 def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """DynamoDB with indexes that follow between LAG and twice LAG late."""
-    realism = Realism(index_lag=2 * LAG, index_lag_least=LAG)
+    realism = replace(Realism.none(), index_lag=2 * LAG, index_lag_least=LAG)
     with run_emulator(tmp_path_factory.mktemp("lagging"), realism) as url:
         session = boto3.Session("test", "test", region_name=CREDENTIALS["AWS_REGION"])
         yield session.client("dynamodb", endpoint_url=url)

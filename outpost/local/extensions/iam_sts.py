@@ -24,7 +24,7 @@ def install() -> None:
     async def handle_limited(
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> Response:
-        request = _request(headers, body, query)
+        request = read_request(headers, body, query)
         if request.get("Action") == "AssumeRole":
             problem = _duration_problem(request, chained=extract_access_key_id(headers, query) in sts._sessions)
             if problem:
@@ -36,7 +36,8 @@ def install() -> None:
     sts.handle_request = handle_limited
 
 
-def _request(headers: dict[str, str], body: bytes, query: dict[str, Any]) -> dict[str, Any]:
+def read_request(headers: dict[str, str], body: bytes, query: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a request in either of the protocols that SDKs speak to STS."""
     target = headers.get("x-amz-target", "")
     if target:
         return {**json.loads(body or b"{}"), "Action": target.rpartition(".")[2]}

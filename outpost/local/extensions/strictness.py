@@ -1,10 +1,40 @@
 """Puts in place what makes the services as lagging and as strict as AWS, whoever runs them."""
 
-from outpost.local.extensions import index_lag, quota_limits, service_linked_roles, service_quotas
+from outpost.local.extensions import (
+    event_delivery,
+    index_lag,
+    invocation_limits,
+    late_tasks,
+    log_limits,
+    message_delivery,
+    object_conflicts,
+    quota_limits,
+    secret_versions,
+    service_linked_roles,
+    service_quotas,
+    session_size,
+    stream_readers,
+    transactions,
+)
 from outpost.local.realism import Realism
 
 
 def install_strictness(realism: Realism) -> None:
     """Install all; MiniStack must not have served a request yet."""
-    for module in (index_lag, service_quotas, quota_limits, service_linked_roles):
+    for module in (
+        event_delivery,
+        index_lag,
+        invocation_limits,
+        late_tasks,
+        log_limits,
+        message_delivery,
+        object_conflicts,
+        service_quotas,
+        quota_limits,
+        secret_versions,
+        service_linked_roles,
+        session_size,
+        stream_readers,
+        transactions,
+    ):
         module.install(realism)
