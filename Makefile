@@ -8,6 +8,7 @@ PORT = 4566
 GIT_PORT = 9418
 VERSION =
 REPO =
+BASE_IMAGE = docker.io/library/python:3.13-slim-bookworm
 UV = .tools/uv
 PYTEST = pytest
 
@@ -120,6 +121,14 @@ destroy: $(READY) ## Delete an environment and its data (ENV=dev; needs AWS cred
 .PHONY: gc
 gc: $(READY) ## Delete images and files of old deploys that no deployed stack names (ENV=dev; needs AWS credentials)
 	$(CDK) gc --unstable=gc --rollback-buffer-days 30 --created-buffer-days 30
+
+# The digest of the index of all platforms, as the registry gives it today.
+.PHONY: base-image
+base-image: ## Pin the images' base to what its tag names today (needs Docker and its registry)
+	@digest=$$(docker buildx imagetools inspect $(BASE_IMAGE) --format '{{.Manifest.Digest}}') \
+		&& [[ $$digest =~ ^sha256:[0-9a-f]{64}$$ ]] \
+		&& sed -i.old -E "s#^(ARG BASE_IMAGE=$(BASE_IMAGE))@.*#\1@$$digest#" container/*/Dockerfile \
+		&& rm container/*/Dockerfile.old && grep -H '^ARG BASE_IMAGE=' container/*/Dockerfile
 
 .PHONY: release
 release: .venv/.ready ## Set the version, date the CHANGELOG section, commit and tag (VERSION=x.y.z)

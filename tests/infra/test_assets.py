@@ -15,6 +15,43 @@ from outpost.config import load
 from tests.infra.assembly import Assembly
 from tests.infra.conftest import ROOT
 
+BASE = re.compile("docker.io/library/python:3.13-slim-bookworm@sha256:[0-9a-f]{64}")
+DOCKERFILES = sorted((ROOT / "container").glob("*/Dockerfile"))
+
+
+def test_every_image_begins_with_the_same_base_pinned_by_digest() -> None:
+    bases = set()
+    for dockerfile in DOCKERFILES:
+        lines = dockerfile.read_text(encoding="utf-8").splitlines()
+        bases |= {line.removeprefix("ARG BASE_IMAGE=") for line in lines if line.startswith("ARG BASE_IMAGE=")}
+        stages = {"${BASE_IMAGE}"}
+        for image, stage in re.findall("^FROM (\\S+) AS (\\S+)$", "\n".join(lines), re.MULTILINE):
+            assert image in stages, f"{dockerfile}: {image} is neither the pinned base nor a stage"
+            stages.add(stage)
+
+    (base,) = bases
+    assert BASE.fullmatch(base)
+
+
+def test_the_base_is_renewed_in_every_dockerfile(tmp_path: Path) -> None:
+    """Runs the target with a registry's reply in place of Docker, in a copy of the checkout's files."""
+    digest = f"sha256:{'0' * 64}"
+    for dockerfile in DOCKERFILES:
+        copy = tmp_path / dockerfile.relative_to(ROOT)
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(dockerfile.read_bytes())
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    docker = tmp_path / ".tools" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(f"#!/bin/sh\necho {digest}\n")
+    docker.chmod(0o755)
+
+    subprocess.run(["make", "--silent", "base-image"], cwd=tmp_path, check=True, capture_output=True)  # noqa: S607
+
+    for dockerfile in DOCKERFILES:
+        renewed = (tmp_path / dockerfile.relative_to(ROOT)).read_text(encoding="utf-8")
+        assert renewed == re.sub("sha256:[0-9a-f]{64}", digest, dockerfile.read_text(encoding="utf-8"))
+
 
 @pytest.mark.parametrize(
     ("dockerfile", "shared"),
