@@ -1,4 +1,7 @@
-"""AWS WAF before the load balancer."""
+"""AWS WAF before the load balancer (docs/adr/0017-firewall-and-our-routes.md)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from aws_cdk import ArnFormat, RemovalPolicy, Stack
 from aws_cdk import aws_logs as logs
@@ -9,26 +12,67 @@ from outpost.config import EnvironmentConfig
 from outpost_constructs.environment_key import key_of
 from outpost_constructs.translation import log_retention
 
-TASK_PATHS = ("/dispatch", "/mcp")
-"""Where tasks arrive: prompts full of shell, HTML and paths, up to 50,000 characters, of which WAF sees 8 KB."""
+_CORE = "AWSManagedRulesCommonRuleSet"
+_BAD_INPUTS = "AWSManagedRulesKnownBadInputsRuleSet"
+_LINUX = "AWSManagedRulesLinuxRuleSet"
 GROUPS = {
-    "AWSManagedRulesAmazonIpReputationList": (),
-    "AWSManagedRulesCommonRuleSet": (
-        *("SizeRestrictions_BODY", "EC2MetaDataSSRF_BODY", "GenericLFI_BODY", "GenericRFI_BODY"),
-        "CrossSiteScripting_BODY",
-    ),
-    "AWSManagedRulesKnownBadInputsRuleSet": (*("JavaDeserializationRCE_BODY", "Log4JRCE_BODY", "ReactJSRCE_BODY"),),
-    "AWSManagedRulesLinuxRuleSet": (),
+    "AWSManagedRulesAmazonIpReputationList": "",
+    _CORE: "awswaf:managed:aws:core-rule-set",
+    _BAD_INPUTS: "awswaf:managed:aws:known-bad-inputs",
+    _LINUX: "awswaf:managed:aws:linux-os",
 }
-"""Managed rule groups -> their rules that inspect bodies. Without SQL and PHP groups: there is nothing of either."""
-_LABELS = {
-    "AWSManagedRulesCommonRuleSet": "awswaf:managed:aws:core-rule-set:",
-    "AWSManagedRulesKnownBadInputsRuleSet": "awswaf:managed:aws:known-bad-inputs:",
-}
+"""Managed rule groups -> what their labels begin with. Without SQL and PHP groups: there is nothing of either."""
+
+
+@dataclass(frozen=True)
+class FreeText:
+    """A part of requests in which people may write anything, on some paths; elsewhere the rules for it block."""
+
+    name: str
+    rules: Mapping[str, tuple[str, ...]]
+    """Group -> its rules that inspect this part."""
+    label_end: Mapping[str, str]
+    """How the name of a rule ends -> how its label does."""
+    paths: tuple[str, ...]
+    whole: bool = False
+    """Whether `paths` are whole paths, not beginnings."""
+
+
+BODIES = FreeText(
+    "bodies",
+    {
+        _CORE: (
+            *("SizeRestrictions_BODY", "EC2MetaDataSSRF_BODY", "GenericLFI_BODY", "GenericRFI_BODY"),
+            "CrossSiteScripting_BODY",
+        ),
+        _BAD_INPUTS: ("JavaDeserializationRCE_BODY", "Log4JRCE_BODY", "ReactJSRCE_BODY"),
+    },
+    {"BODY": "Body"},
+    # Tasks, reasons and texts of pull requests; tool calls with the same; secrets and names of tenants and keys.
+    ("/dispatch", "/mcp", "/tenants"),
+)
+"""Up to 50,000 characters full of shell, HTML and paths, of which WAF sees 8 KB."""
+QUERIES = FreeText(
+    "queries",
+    {
+        _CORE: (
+            *("SizeRestrictions_QUERYSTRING", "EC2MetaDataSSRF_QUERYARGUMENTS", "GenericLFI_QUERYARGUMENTS"),
+            *("RestrictedExtensions_QUERYARGUMENTS", "GenericRFI_QUERYARGUMENTS", "CrossSiteScripting_QUERYARGUMENTS"),
+        ),
+        _BAD_INPUTS: ("JavaDeserializationRCE_QUERYSTRING", "Log4JRCE_QUERYSTRING"),
+        _LINUX: ("LFI_QUERYSTRING",),
+    },
+    {"QUERYARGUMENTS": "QueryArguments", "QUERYSTRING": "QueryString"},
+    ("/dispatch",),
+    whole=True,
+)
+"""Filters of the list of dispatches: a repository `acme/website.com`, up to 20 tags of 320 characters."""
+UNBLOCKED = {_CORE: ("NoUserAgent_HEADER",)}
+"""Rules that only count: HTTP clients of some languages send no User-Agent, and the API has no browsers to protect."""
 
 
 class Firewall(Construct):
-    """Limits each address, applies managed rules; those that inspect bodies only count where tasks arrive."""
+    """Limits each address and applies managed rules, but not to what people may write freely."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, load_balancer_arn: str, config: EnvironmentConfig
@@ -41,7 +85,11 @@ class Firewall(Construct):
             scope="REGIONAL",
             default_action=waf.CfnWebACL.DefaultActionProperty(allow=waf.CfnWebACL.AllowActionProperty()),
             visibility_config=_visibility("all"),
-            rules=[_rate_limit(0, config), *managed, _blocked_bodies(len(GROUPS) + 1)],
+            rules=[
+                _rate_limit(0, config),
+                *managed,
+                *(_blocked_elsewhere(len(GROUPS) + 1 + place, part) for place, part in enumerate((BODIES, QUERIES))),
+            ],
         )
         waf.CfnWebACLAssociation(self, "Association", resource_arn=load_balancer_arn, web_acl_arn=self.acl.attr_arn)
         self._log(config)
@@ -66,7 +114,8 @@ class Firewall(Construct):
             resource_arn=self.acl.attr_arn,
             log_destination_configs=[destination],
             redacted_fields=[
-                waf.CfnLoggingConfiguration.FieldToMatchProperty(single_header={"Name": header}) for header in secrets
+                waf.CfnLoggingConfiguration.FieldToMatchProperty(query_string={}),  # tokens of artifact links
+                *(waf.CfnLoggingConfiguration.FieldToMatchProperty(single_header={"Name": name}) for name in secrets),
             ],
         )
         logging.node.add_dependency(group)
@@ -85,7 +134,9 @@ def _managed(priority: int, name: str) -> waf.CfnWebACL.RuleProperty:
         vendor_name="AWS",
         name=name,
         rule_action_overrides=[
-            waf.CfnWebACL.RuleActionOverrideProperty(name=rule, action_to_use=counted) for rule in GROUPS[name]
+            waf.CfnWebACL.RuleActionOverrideProperty(name=rule, action_to_use=counted)
+            for rules in (BODIES.rules, QUERIES.rules, UNBLOCKED)
+            for rule in rules.get(name, ())
         ],
     )
     return waf.CfnWebACL.RuleProperty(
@@ -97,32 +148,40 @@ def _managed(priority: int, name: str) -> waf.CfnWebACL.RuleProperty:
     )
 
 
-def _blocked_bodies(priority: int) -> waf.CfnWebACL.RuleProperty:
-    """Block what a counting rule has labelled, but not where tasks arrive."""
-    labels = [f"{_LABELS[group]}{rule.replace('_BODY', '_Body')}" for group, rules in GROUPS.items() for rule in rules]
+def _blocked_elsewhere(priority: int, part: FreeText) -> waf.CfnWebACL.RuleProperty:
+    """Block what a counting rule for this part has labelled, except where people may write anything into it."""
     labelled = waf.CfnWebACL.OrStatementProperty(
         statements=[
             waf.CfnWebACL.StatementProperty(
                 label_match_statement=waf.CfnWebACL.LabelMatchStatementProperty(scope="LABEL", key=label)
             )
-            for label in labels
+            for label in _labels(part)
         ]
     )
     elsewhere = [
-        waf.CfnWebACL.StatementProperty(not_statement=waf.CfnWebACL.NotStatementProperty(statement=_starts_with(path)))
-        for path in TASK_PATHS
+        waf.CfnWebACL.StatementProperty(
+            not_statement=waf.CfnWebACL.NotStatementProperty(statement=_path_is(path, whole=part.whole))
+        )
+        for path in part.paths
     ]
     both = waf.CfnWebACL.AndStatementProperty(
         statements=[waf.CfnWebACL.StatementProperty(or_statement=labelled), *elsewhere]
     )
-    return _blocking(priority, "bodies-elsewhere", waf.CfnWebACL.StatementProperty(and_statement=both))
+    return _blocking(priority, f"{part.name}-elsewhere", waf.CfnWebACL.StatementProperty(and_statement=both))
 
 
-def _starts_with(path: str) -> waf.CfnWebACL.StatementProperty:
+def _labels(part: FreeText) -> Iterator[str]:
+    for group, rules in part.rules.items():
+        for rule in rules:
+            stem, _, end = rule.rpartition("_")
+            yield f"{GROUPS[group]}:{stem}_{part.label_end[end]}"
+
+
+def _path_is(path: str, *, whole: bool) -> waf.CfnWebACL.StatementProperty:
     return waf.CfnWebACL.StatementProperty(
         byte_match_statement=waf.CfnWebACL.ByteMatchStatementProperty(
             field_to_match=waf.CfnWebACL.FieldToMatchProperty(uri_path={}),
-            positional_constraint="STARTS_WITH",
+            positional_constraint="EXACTLY" if whole else "STARTS_WITH",
             search_string=path,
             text_transformations=[waf.CfnWebACL.TextTransformationProperty(priority=0, type="NONE")],
         )

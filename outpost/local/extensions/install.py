@@ -55,6 +55,7 @@ from outpost.local.extensions import (
     trail_delivery,
     trail_lookup,
     virtual_clock,
+    web_acl,
 )
 from outpost.local.extensions.iam_task_roles import AsgiApp, TaskCredentials
 from outpost.local.extensions.strictness import install_strictness
@@ -81,6 +82,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         load_balancer_paths,
         load_balancer_listeners,
         load_balancer_metrics,
+        web_acl,
         missing_data,
         metric_math_alarms,
         send_command,

@@ -1,0 +1,147 @@
+"""What a load balancer of the embedded AWS lets through to its targets, and what it tells them about the client."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from outpost.local.environment import LocalEnvironment
+from tests.local.stacks import Stack, resource
+
+VISIBILITY = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "m"}
+COUNTED = {"Name": "RestrictedExtensions_URIPATH", "ActionToUse": {"Count": {}}}
+USER_AGENT = {"User-Agent": "a test"}
+
+
+def managed(*overrides: dict[str, Any]) -> dict[str, Any]:
+    group = {"VendorName": "AWS", "Name": "AWSManagedRulesCommonRuleSet", "RuleActionOverrides": list(overrides)}
+    return rule(1, {"ManagedRuleGroupStatement": group}, OverrideAction={"None": {}})
+
+
+def rule(priority: int, statement: dict[str, Any], **action: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    named = {"Name": f"r{priority}", "Priority": priority, "VisibilityConfig": VISIBILITY}
+    return named | {"Statement": statement} | action
+
+
+class _Echo(BaseHTTPRequestHandler):
+    """Returns the headers that it got."""
+
+    def do_GET(self) -> None:
+        body = json.dumps(self.headers.items()).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the base class calls it so
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        """Keep standard error for failures."""
+
+
+@dataclass(frozen=True)
+class Balancer:
+    """A load balancer with a target, and its web ACL."""
+
+    aws: LocalEnvironment
+    stack: Stack
+    arn: str
+    host: str
+
+    def protect(self, *rules: dict[str, Any]) -> None:
+        """Associate a web ACL with these rules."""
+        acl = resource(
+            "AWS::WAFv2::WebACL",
+            Scope="REGIONAL",
+            DefaultAction={"Allow": {}},
+            VisibilityConfig=VISIBILITY,
+            Rules=list(rules),
+        )
+        arn = {"Fn::GetAtt": ["Acl", "Arn"]}
+        association = resource("AWS::WAFv2::WebACLAssociation", WebACLArn=arn, ResourceArn=self.arn)
+        self.stack.deploy({"Acl": acl, "Association": association})
+
+    def ask(
+        self, path: str, method: str = "GET", content: bytes = b"", headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        port = self.aws.settings.port
+        return httpx.request(
+            method,
+            f"http://127.0.0.1:{port}{path}",
+            headers={**USER_AGENT, "Host": f"{self.host}:{port}", **(headers or {})},
+            content=content,
+            trust_env=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def balancer(aws: LocalEnvironment, stack: Stack, target: int) -> Iterator[Balancer]:
+    elb, ec2, name = aws.client("elbv2"), aws.client("ec2"), f"b-{uuid4().hex[:8]}"
+    vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.0.0/24")["Subnet"]["SubnetId"]
+    made = elb.create_load_balancer(Name=name, Subnets=[subnet])["LoadBalancers"][0]
+    group = elb.create_target_group(Name=name, Protocol="HTTP", Port=target, VpcId=vpc, TargetType="ip")
+    group_arn = group["TargetGroups"][0]["TargetGroupArn"]
+    elb.register_targets(TargetGroupArn=group_arn, Targets=[{"Id": "127.0.0.1", "Port": target}])
+    action = {"Type": "forward", "TargetGroupArn": group_arn}
+    elb.create_listener(LoadBalancerArn=made["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=[action])
+    yield Balancer(aws, stack, made["LoadBalancerArn"], made["DNSName"])
+    elb.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
+    elb.delete_target_group(TargetGroupArn=group_arn)
+
+
+def test_a_web_acl_blocks_before_the_target_sees_a_request(balancer: Balancer) -> None:
+    assert balancer.ask("/output.log").status_code == 200
+    balancer.protect(managed())
+    blocked = balancer.ask("/output.log")
+    assert (blocked.status_code, blocked.headers["Server"]) == (403, "awselb/2.0")
+    assert "403 Forbidden" in blocked.text
+    assert balancer.ask("/?file=%2e%2e/%2e%2e/etc/passwd").status_code == 403
+    assert balancer.ask("/", "POST", b"x" * 8_193).status_code == 403
+    assert balancer.ask("/", "POST", b"x" * 8_192).status_code == 200
+    assert balancer.ask("/output.txt").status_code == 200
+
+
+def test_a_rule_that_counts_blocks_nothing_by_itself(balancer: Balancer) -> None:
+    label = {"Scope": "LABEL", "Key": "awswaf:managed:aws:core-rule-set:RestrictedExtensions_URIPath"}
+    start = {
+        "FieldToMatch": {"UriPath": {}},
+        "PositionalConstraint": "STARTS_WITH",
+        "SearchString": "/free",
+        "TextTransformations": [{"Priority": 0, "Type": "NONE"}],
+    }
+    elsewhere = {"NotStatement": {"Statement": {"ByteMatchStatement": start}}}
+    both = {"AndStatement": {"Statements": [{"LabelMatchStatement": label}, elsewhere]}}
+    balancer.protect(managed(COUNTED), rule(2, both, Action={"Block": {}}))
+    assert balancer.ask("/free/output.log").status_code == 200
+    assert balancer.ask("/other/output.log").status_code == 403
+
+
+def test_an_address_that_asks_too_often_is_blocked(balancer: Balancer) -> None:
+    rate = {"Limit": 10, "AggregateKeyType": "IP", "EvaluationWindowSec": 300}
+    balancer.protect(rule(0, {"RateBasedStatement": rate}, Action={"Block": {}}))
+    assert [balancer.ask("/").status_code for _ in range(11)] == [200] * 10 + [403]
+
+
+def test_the_address_of_the_client_is_appended_to_what_it_sent(balancer: Balancer) -> None:
+    answer = balancer.ask("/", headers={"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"})
+    headers = {name.lower(): value for name, value in answer.json()}
+    assert headers["x-forwarded-for"] == "203.0.113.7, 127.0.0.1"
+    assert headers["x-forwarded-proto"] == "http"
