@@ -1,5 +1,6 @@
 """The CloudFormation types added to MiniStack: created, changed and deleted for real."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from outpost.local.environment import LocalEnvironment
-from tests.local.stacks import Resources, Stack, network, resource, unextended
+from tests.local.stacks import Resources, Stack, network, resource, trail_policy, unextended
 
 OURS = {
     "AWS::ApplicationAutoScaling::ScalableTarget",
@@ -117,16 +118,23 @@ def test_a_flow_log_and_an_instance_exist_until_the_stack_goes(aws: LocalEnviron
         return name
 
     assert state() == "running"
+    resources["Machine"]["Properties"]["InstanceType"] = "t4g.micro"
+    assert stack.deploy(resources)["Machine"] == ids["Machine"]  # stopped and started, not replaced
+    found = ec2.describe_instances(InstanceIds=[ids["Machine"]])["Reservations"][0]["Instances"][0]
+    assert found["InstanceType"] == "t4g.micro"
     stack.delete()
     assert not ec2.describe_flow_logs(FlowLogIds=[ids["Flow"]])["FlowLogs"]
     assert state() == "terminated"
 
 
 def test_a_trail_logs_with_its_selectors_and_can_be_switched_off(aws: LocalEnvironment, stack: Stack) -> None:
+    bucket = f"trail-{uuid4().hex[:8]}"
+    aws.client("s3").create_bucket(Bucket=bucket)
+    aws.client("s3").put_bucket_policy(Bucket=bucket, Policy=json.dumps(trail_policy(bucket)))
     selector = {"ReadWriteType": "WriteOnly", "IncludeManagementEvents": True}
     trail = resource(
         "AWS::CloudTrail::Trail",
-        S3BucketName="trail",
+        S3BucketName=bucket,
         IsLogging=True,
         EnableLogFileValidation=True,
         IsMultiRegionTrail=True,

@@ -174,9 +174,12 @@ def _instance_attributes(instance_id: str) -> dict[str, Any]:
     }
 
 
-def _update_instance(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
-    if not only_tags_changed(old, new):
-        return _create_instance(logical_id, new, stack)
+def _update_instance(physical_id: str, old: Properties, new: Properties, _stack: str, _logical_id: str) -> Created:
+    """Change an instance on EBS in place, as AWS does after stopping it: new user data does not run again."""
+    record = ec2._instances[physical_id]
+    record |= {name: new[name] for name in ("InstanceType", "UserData") if name in new}
+    if new.get("SecurityGroupIds") != old.get("SecurityGroupIds"):
+        record["SecurityGroups"] = [{"GroupId": group, "GroupName": group} for group in new["SecurityGroupIds"]]
     _tag(physical_id, new, old)
     return physical_id, _instance_attributes(physical_id)
 
