@@ -117,6 +117,34 @@ def test_a_custom_named_resource_is_not_replaced(stack: Stack) -> None:
     assert "CloudFormation cannot update a stack when a custom-named resource requires replacing" in reasons
 
 
+def test_a_name_within_another_resource_may_stay(stack: Stack) -> None:
+    def template(service: str) -> dict[str, Any]:
+        target = {"ServiceNamespace": "ecs", "ScalableDimension": "ecs:service:DesiredCount"}
+        tracking = {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}
+        return {
+            "Target": resource(
+                "AWS::ApplicationAutoScaling::ScalableTarget",
+                ResourceId=f"service/cluster/{service}",
+                MinCapacity=1,
+                MaxCapacity=2,
+                **target,
+            ),
+            "Policy": resource(
+                "AWS::ApplicationAutoScaling::ScalingPolicy",
+                PolicyName="cpu",
+                PolicyType="TargetTrackingScaling",
+                ScalingTargetId={"Ref": "Target"},
+                TargetTrackingScalingPolicyConfiguration={
+                    "PredefinedMetricSpecification": tracking,
+                    "TargetValue": 60,
+                },
+            ),
+        }
+
+    first = stack.deploy(template("one"))["Policy"]
+    assert stack.deploy(template("two"))["Policy"] != first
+
+
 @pytest.mark.parametrize(
     ("properties", "message"),
     [

@@ -14,6 +14,9 @@ from ministack.services.cloudformation import provisioners, stacks
 from outpost.aws_rules.resource_schemas import Pointer, create_only, custom_name, schema
 from outpost.local.extensions.cloudformation import Properties
 
+_NAMED_IN_PARENT = {"AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::Logs::MetricFilter"}
+"""Types whose names are unique within another resource only: a replacement belongs to another one."""
+
 
 def install() -> None:
     """Add the schemas' knowledge to MiniStack's."""
@@ -37,7 +40,7 @@ def install() -> None:
     for module in (provisioners, stacks):
         module._property_recreation = property_recreation
         module._replacing_change = replacing_change
-    for kind in provisioners._RESOURCE_HANDLERS:
+    for kind in provisioners._RESOURCE_HANDLERS.keys() - _NAMED_IN_PARENT:
         if kind not in provisioners._CUSTOM_NAME_REPLACEMENT and (name := custom_name(kind)):
             provisioners._CUSTOM_NAME_REPLACEMENT[kind] = {"name": name}
 
