@@ -86,7 +86,8 @@ def _vault(name: str) -> str | None:
 def _cluster(name: str) -> str | None:
     cluster = ecs._clusters.get(name, {})
     tasks = [task for task in ecs._tasks.values() if task.get("clusterArn") == cluster.get("clusterArn")]
-    if any(task["lastStatus"] != "STOPPED" for task in tasks):
+    # CloudFormation on AWS waits for the tasks of a deleted service; here they are still stopping.
+    if any(task["desiredStatus"] != "STOPPED" for task in tasks):
         return "The Cluster cannot be deleted while Tasks are active."
     return None
 
