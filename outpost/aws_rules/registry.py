@@ -48,7 +48,6 @@ NOT_YET = frozenset(
         "retained-on-create",
         "protected-on-create",
         "named-survivor",
-        "stream-readers",
     }
 )
 """Rules that our templates break today; a synth leaves them out until they do not."""
