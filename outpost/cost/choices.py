@@ -21,7 +21,7 @@ def choices(config: EnvironmentConfig, table: PriceTable | None = None) -> dict[
         "network.nat instance, each": instance,
         f"network.endpoints, each, in {zones} zones": prices.monthly("interface_endpoint_hour", zones),
         "zones, each one more: the load balancer's address": address,
-        "ingress.waf, with 6 rules": prices.monthly("web_acl") + prices.monthly("web_acl_rule", 6),
+        "ingress.waf, with 7 rules": prices.monthly("web_acl") + prices.monthly("web_acl_rule", 7),
         "encryption customer": prices.monthly("kms_key")
         + prices.monthly("kms_10000_requests", prices.assumed.kms_10000_requests),
         "container_insights, each service and agent": prices.monthly(
