@@ -28,7 +28,7 @@ class Realism:
     """The share of DynamoDB's writes and transactions that conflict without cause."""
     throttles: float = 0.002
     """The share of DynamoDB's requests that are throttled, and of its batches that are left in part."""
-    stream_readers: int = 0
+    stream_readers: int = 2
     """How many event source mappings may read a stream of DynamoDB; 0 is any number."""
     object_conflicts: float = 0.01
     """The share of S3's conditional writes that conflict."""

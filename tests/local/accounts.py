@@ -9,6 +9,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from outpost.local.environment import LocalEnvironment
+from tests.eventually import eventually
 
 ROLE_PREFIX = "arn:aws:iam::000000000000:role/"
 
@@ -69,10 +70,10 @@ def run_job(aws: LocalEnvironment, family: str, *command: str, **options: Any) -
 
 
 def describe_task(aws: LocalEnvironment, arn: str) -> dict[str, Any]:
-    """The task as DescribeTasks shows it."""
-    cluster = arn.split("/")[1]
-    task: dict[str, Any] = aws.client("ecs").describe_tasks(cluster=cluster, tasks=[arn])["tasks"][0]
-    return task
+    """The task as DescribeTasks shows it, which takes a moment with a new one."""
+    ecs, cluster = aws.client("ecs"), arn.split("/")[1]
+    (task,) = eventually(lambda: ecs.describe_tasks(cluster=cluster, tasks=[arn])["tasks"], within=10)
+    return dict(task)
 
 
 def status_is(aws: LocalEnvironment, arn: str, status: str) -> Callable[[], dict[str, Any] | None]:

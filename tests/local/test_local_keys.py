@@ -258,21 +258,3 @@ def test_a_log_group_needs_a_key_that_admits_logs(aws: LocalEnvironment) -> None
     logs.create_log_group(logGroupName=name, kmsKeyId=key)
     with pytest.raises(ClientError, match=r"InvalidParameterException"):
         logs.create_log_group(logGroupName=f"{name}-other", kmsKeyId=key)
-
-
-def test_a_trail_needs_a_key_that_admits_cloudtrail(aws: LocalEnvironment) -> None:
-    cloudtrail, name = aws.client("cloudtrail"), new_name()
-    aws.client("s3").create_bucket(Bucket=name)
-    key = new_key(aws)
-
-    def create() -> None:
-        cloudtrail.create_trail(Name=name, S3BucketName=name, KmsKeyId=key)
-
-    for admitted in (["GenerateDataKey*"], ["GenerateDataKey*", "DescribeKey"]):
-        change_policy(aws, key, ROOT, admit("cloudtrail.amazonaws.com", *[f"kms:{each}" for each in admitted]))
-        with pytest.raises(ClientError, match="InsufficientEncryptionPolicy"):
-            create()
-    all_ = [f"kms:{action}" for action in ("GenerateDataKey*", "DescribeKey", "Decrypt")]
-    change_policy(aws, key, ROOT, admit("cloudtrail.amazonaws.com", *all_))
-    create()
-    cloudtrail.delete_trail(Name=name)

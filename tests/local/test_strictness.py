@@ -274,15 +274,13 @@ def test_a_label_moves_to_the_version_that_is_put_with_it(strict: Clients) -> No
     assert "PROBE" not in secrets.describe_secret(SecretId="labels")["VersionIdsToStages"].get(versions[0], [])
 
 
-def test_a_version_keeps_its_value_and_a_deleted_secret_its_name(strict: Clients) -> None:
+def test_a_version_keeps_its_value(strict: Clients) -> None:
     secrets = strict("secretsmanager")
     version = {"SecretId": "kept", "ClientRequestToken": uuid4().hex}
     secrets.create_secret(Name="kept", SecretString="1")
     assert code_of(secrets.put_secret_value, **version, SecretString="2") == ""
     assert code_of(secrets.put_secret_value, **version, SecretString="2") == ""
     assert code_of(secrets.put_secret_value, **version, SecretString="3") == "ResourceExistsException"
-    secrets.delete_secret(SecretId="kept", RecoveryWindowInDays=7)
-    assert code_of(secrets.create_secret, Name="kept", SecretString="1") == "InvalidRequestException"
 
 
 def test_log_events_have_limits(strict: Clients) -> None:

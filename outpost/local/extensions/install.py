@@ -110,6 +110,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         prerequisites,
     ):
         module.install()
+    install_strictness(settings.realism)  # before what wraps RunTask again
     file_system.install(settings)
     managed_instances.install(settings)
     virtual_clock.install(settings)
@@ -117,7 +118,6 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
     events = TaskEvents()
     task_lifecycle.install(events.changed)
     events.install()
-    install_strictness(settings.realism)
     credentials = TaskCredentials(in_environment=settings.engine != "process")
     credentials.install()
     engine = ProcessEngine(settings) if settings.engine == "process" else ContainerEngine(settings)

@@ -1,18 +1,14 @@
-"""A log group or trail is made with a key only if the key's policy lets its service use the key.
+"""A log group has a key only if the key's policy lets CloudWatch Logs use it: MiniStack takes any key.
 
-- Log groups: `logs.<region>.amazonaws.com`, whose encryption context is the group's ARN (Amazon CloudWatch Logs User
-  Guide: "Encrypt log data in CloudWatch Logs using AWS Key Management Service").
-- Trails: `cloudtrail.amazonaws.com`, for encryption in the context of the trail, DescribeKey, and Decrypt for a bucket
-  with a Bucket Key (AWS CloudTrail User Guide: "Configure AWS KMS key policies for CloudTrail"; aws-cdk#23391).
-
-MiniStack takes any key.
+The principal is `logs.<region>.amazonaws.com`, the encryption context the group's ARN (Amazon CloudWatch Logs User
+Guide: "Encrypt log data in CloudWatch Logs using AWS Key Management Service").
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import error_response_json, get_account_id, get_region
-from ministack.services import cloudtrail, cloudwatch_logs
+from ministack.services import cloudwatch_logs
 from ministack.services.cloudformation import provisioners
 
 from outpost.local.extensions.cloudformation import Created, Properties, Response
@@ -22,13 +18,12 @@ _LOGS = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey"
 
 
 def install() -> None:
-    """Check the key of each new log group and trail."""
+    """Check the key of each log group."""
     cloudwatch_logs._create_log_group = _checked_group(cloudwatch_logs._create_log_group)
     provisioners._cwlogs_create = _checked_creation(provisioners._cwlogs_create)
     handlers = provisioners._RESOURCE_HANDLERS["AWS::Logs::LogGroup"]
     handlers["create"] = provisioners._cwlogs_create
     handlers["update"] = _checked_update(handlers["update"])
-    cloudtrail._create_trail = cloudtrail._DISPATCH["CreateTrail"] = _checked_trail(cloudtrail._create_trail)
 
 
 def _group_problem(name: str | None, key: str | None) -> str | None:
@@ -72,19 +67,3 @@ def _checked_update(update: Callable[..., Created]) -> Callable[..., Created]:
         return update(name, old, new, *rest)
 
     return update_checked
-
-
-def _checked_trail(create: Callable[[dict[str, Any]], Response]) -> Callable[[dict[str, Any]], Response]:
-    def create_checked(request: dict[str, Any]) -> Response:
-        key = customer_key(request.get("KmsKeyId") or request.get("KMSKeyId"))
-        arn = cloudtrail._trail_arn(request.get("Name", ""))
-        for action in ("GenerateDataKey", "DescribeKey", "Decrypt") if key else ():
-            # Only encryption has an encryption context.
-            context = {"aws:cloudtrail:arn": arn} if action == "GenerateDataKey" else {}
-            if service_refused(KeyUse((f"kms:{action}",), str(key), "s3", context), "cloudtrail.amazonaws.com", arn):
-                message = f"The policy of the KMS key does not let CloudTrail use kms:{action} for the trail {arn}."
-                refused: Response = cloudtrail._err("InsufficientEncryptionPolicyException", message)
-                return refused
-        return create(request)
-
-    return create_checked

@@ -20,11 +20,12 @@ Operation = Callable[[dict[str, Any]], Response]
 
 
 def install(realism: Realism) -> None:
-    """Wrap RunTask, ListTasks and DescribeTasks; whatever else wraps RunTask does so before."""
+    """Wrap RunTask, ListTasks and DescribeTasks."""
     if realism.task_lag:
         late = LateTasks(realism)
-        for name, wrap in (("RunTask", late.run), ("ListTasks", late.list), ("DescribeTasks", late.describe)):
-            ecs._ACTION_MAP[name] = wrap(ecs._ACTION_MAP[name])
+        ecs._run_task = ecs._ACTION_MAP["RunTask"] = late.run(ecs._run_task)
+        ecs._ACTION_MAP["ListTasks"] = late.list(ecs._ACTION_MAP["ListTasks"])
+        ecs._ACTION_MAP["DescribeTasks"] = late.describe(ecs._ACTION_MAP["DescribeTasks"])
 
 
 class LateTasks:

@@ -1,10 +1,9 @@
-"""Secrets Manager moves staging labels and keeps names as AWS does.
+"""Secrets Manager gives versions their staging labels as AWS does.
 
 - The first version of a secret always gets AWSCURRENT, whatever labels PutSecretValue names, and a label that another
   version has moves (AWS Secrets Manager API Reference: PutSecretValue). MiniStack does neither.
 - A token that a version has already is refused with another value and does nothing with the same one (same page).
-- A secret without a value has no version, and the name of one that is scheduled for deletion is taken until its
-  recovery window ends (API Reference: CreateSecret, DeleteSecret).
+- A secret without a value has no version (API Reference: CreateSecret).
 """
 
 import json
@@ -21,7 +20,6 @@ Secret = dict[str, Any]
 Request = dict[str, Any]
 
 _VALUES = ("SecretString", "SecretBinary")
-_SCHEDULED = "You can't create this secret because a secret with this name is already scheduled for deletion."
 
 
 def install(_realism: Realism) -> None:
@@ -32,9 +30,6 @@ def install(_realism: Realism) -> None:
 
 def _creating(create: Callable[[Request], Response]) -> Callable[[Request], Response]:
     def create_new(request: Request) -> Response:
-        secret = secretsmanager._secrets.get(request.get("Name"))
-        if secret and secret.get("DeletedDate"):
-            return error_response_json("InvalidRequestException", _SCHEDULED, 400)  # type: ignore[no-any-return]
         status, headers, body = create(request)
         if status != 200 or any(name in request for name in _VALUES):
             return status, headers, body
