@@ -25,6 +25,7 @@ PACKAGES = (
             "capacity",
             "default_group",
             "dispatch_changes",
+            "deletion_protection",
             "legacy_watch",
             "migration_monitor",
             "sweep",

@@ -1,5 +1,7 @@
 """ControlPlane: the API's service behind its load balancer."""
 
+import json
+
 from aws_cdk import CfnOutput
 from aws_cdk import aws_iam as iam
 from constructs import Construct
@@ -7,6 +9,7 @@ from constructs import Construct
 from outpost.config import EnvironmentConfig
 from outpost.names import Env, Output
 from outpost_constructs.control_plane_service import ControlPlaneService
+from outpost_constructs.deletion_protection import DeletionProtection
 from outpost_constructs.dispatch_changes import DispatchChanges
 from outpost_constructs.firewall import Firewall
 from outpost_constructs.load_balancer import LoadBalancer
@@ -14,7 +17,7 @@ from outpost_constructs.secrets import grant_secret
 from outpost_constructs.stack import OutpostStack
 from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets, tenant_secrets_environment
 from stacks.data_stack import DataStack
-from stacks.environment import service_environment
+from stacks.environment import agent_settings, service_environment
 from stacks.fleet_stack import FleetStack
 from stacks.network_stack import NetworkStack
 
@@ -60,6 +63,9 @@ class ControlPlaneStack(OutpostStack):
             load_balancer=self.load_balancer,
             environment={
                 **service_environment(data, config),
+                Env.AGENTS: json.dumps(
+                    {agent: each.model_dump(mode="json") for agent, each in agent_settings(data, config).items()}
+                ),
                 Env.FILE_SYSTEM_ID: data.workspaces.file_system.file_system_id,
                 Env.BOOTSTRAP_KEY_SECRET: data.secrets.bootstrap_key.secret_arn,
                 Env.SIGNING_SECRET: data.secrets.signing_key.secret_arn,
@@ -74,6 +80,9 @@ class ControlPlaneStack(OutpostStack):
         self._grant_data(self.api.definition.task_role, data)
         self.changes.grant_write(self.api.definition.task_role)
         grant_manage_tenant_secrets(self, self.api.definition.task_role, config)
+        if config.deletion_protection:
+            balancer = self.load_balancer.balancer
+            DeletionProtection(self, "DeletionProtection", load_balancers=[balancer], config=config)
         self._outputs(data)
 
     @staticmethod

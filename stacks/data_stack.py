@@ -8,6 +8,7 @@ from outpost_constructs.access_logs import AccessLogsBucket
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
 from outpost_constructs.backups import Backups
 from outpost_constructs.cluster import Cluster
+from outpost_constructs.deletion_protection import DeletionProtection
 from outpost_constructs.notices import Notices
 from outpost_constructs.queues import WakeUpQueue
 from outpost_constructs.secrets import Secrets
@@ -51,6 +52,9 @@ class DataStack(OutpostStack):
                 file_system=self.workspaces.file_system,
                 config=config,
             )
+        if config.deletion_protection:
+            tables = (self.dispatches, self.tenants, self.workers, self.workspace_rows)
+            DeletionProtection(self, "DeletionProtection", tables=[each.table_arn for each in tables], config=config)
         # Also for agents that are not enabled: this stack is deployed while the others still work with them.
         configured = {agent: WakeUpQueue(self, f"WakeUps{agent.capitalize()}") for agent in config.configured_agents}
         self.queues = {agent: configured[agent] for agent in config.enabled_agents}

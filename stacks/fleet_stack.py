@@ -4,6 +4,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import Env
+from outpost_constructs.agent_parameters import AgentParameters
 from outpost_constructs.broker import Broker
 from outpost_constructs.healing import Sweep, TaskEvents
 from outpost_constructs.planner import Planner
@@ -13,7 +14,7 @@ from outpost_constructs.usage_events import UsageEvents
 from outpost_constructs.worker_task import WorkerTask
 from outpost_constructs.workspace_reaper import WorkspaceReaper
 from stacks.data_stack import DataStack
-from stacks.environment import git_environment, service_environment
+from stacks.environment import agent_settings, git_environment, service_environment
 from stacks.network_stack import NetworkStack
 
 
@@ -75,6 +76,9 @@ class FleetStack(OutpostStack):
             config=config,
         )
         self.usage_events = UsageEvents(self, "UsageEvents", environment=environment, config=config)
+        AgentParameters(self, "Agents", settings=agent_settings(data, config), config=config).give_to(
+            [each.function for each in (self.broker, self.planner, self.task_events, self.sweep)]
+        )
         self._grant_data(data)
 
     def _grant_data(self, data: DataStack) -> None:

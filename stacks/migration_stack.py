@@ -4,9 +4,9 @@ from aws_cdk import CfnOutput, Fn
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost.names import Env, MigrationOutput
+from outpost.names import ENDPOINT_SECRET_NAME, Env, MigrationOutput
 from outpost_constructs.alarms import Alarms
-from outpost_constructs.migration import EndpointSecret, LegacyWatch
+from outpost_constructs.migration import LegacyWatch
 from outpost_constructs.migration_monitor import MigrationMonitor
 from outpost_constructs.stack import OutpostStack
 from stacks.audit_stack import AuditStack
@@ -30,7 +30,6 @@ class MigrationStack(OutpostStack):
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id, purpose="migration from v1", config=config)
-        self.secret = EndpointSecret(self, "Endpoint", config=config)
         bucket = audit.trail.bucket
         environment: dict[str, str] = {Env.ENVIRONMENT: config.name, Env.AUDIT_BUCKET: bucket.bucket_name}
         balancer = control_plane.load_balancer.balancer
@@ -64,7 +63,7 @@ class MigrationStack(OutpostStack):
         self.alarms.add_function("migration_monitor", self.monitor.function)
         self.alarms.add_dead_letters("LegacyWatch", self.watch.dead_letters)
         values = {
-            MigrationOutput.ENDPOINT_SECRET: self.secret.ref,
+            MigrationOutput.ENDPOINT_SECRET: ENDPOINT_SECRET_NAME,
             MigrationOutput.AUDIT_BUCKET: bucket.bucket_name,
             MigrationOutput.TRAIL: audit.trail.trail.trail_arn,
             MigrationOutput.API_URL: control_plane.load_balancer.url,

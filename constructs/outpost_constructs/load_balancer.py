@@ -43,8 +43,8 @@ class LoadBalancer(Construct):
             desync_mitigation_mode=elbv2.DesyncMitigationMode.STRICTEST,
             # The service reads the last address of X-Forwarded-For.
             xff_header_processing_mode=elbv2.XffHeaderProcessingMode.APPEND,
-            deletion_protection=config.deletion_protection,
         )
+        self.balancer.remove_attribute("deletion_protection.enabled")  # DeletionProtection's, after the create
         self.balancer.log_access_logs(access_logs, "load-balancer")
         self.listener = self._https(self._certificate(config.tls)) if config.tls.enabled else self._http()
         domain, own = config.tls.domain, self.balancer.load_balancer_dns_name

@@ -1,4 +1,4 @@
-"""The migration from v1: where clients look up the endpoint, and who still calls the old one."""
+"""The migration from v1: who still calls the old one."""
 
 from collections.abc import Mapping
 
@@ -7,41 +7,21 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost.names import ENDPOINT_SECRET_NAME, LEGACY_DISPATCHES, METRIC_NAMESPACE
+from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE
 from outpost_constructs.acknowledge import (
     KNOWS_NO_RESOURCE,
     NAMED_AT_RUN_TIME,
-    acknowledge,
     acknowledge_wildcard,
     printed,
 )
 from outpost_constructs.environment_key import WRITE, grant_key
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.queues import FailedDeliveries
-from outpost_constructs.translation import removal_policy
 
 _MIGRATION = "migration/*"
-
-
-class EndpointSecret(secretsmanager.CfnSecret):
-    """`outpost/api-endpoint`, created empty: only `outpost migrate` writes its value, never a deploy.
-
-    Its name is an interface of v1's clients; hence one environment of an account and region can have it.
-    """
-
-    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
-        super().__init__(
-            scope,
-            construct_id,
-            name=ENDPOINT_SECRET_NAME,
-            description="Where clients find the API: written by `outpost migrate` only",
-        )
-        self.apply_removal_policy(removal_policy(config))
-        acknowledge(self, "SMG4", "It holds an address, which changes at the cutover and at a rollback only")
 
 
 class LegacyWatch(Construct):

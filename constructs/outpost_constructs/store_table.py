@@ -59,7 +59,6 @@ class StoreTable(dynamodb.Table):
             ),
             time_to_live_attribute=schema.TTL_ATTRIBUTE,
             stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES if table.stream else None,
-            deletion_protection=config.deletion_protection,
             removal_policy=removal_policy(config),
         )
         self._indexes = [index.name for index in table.indexes]

@@ -42,8 +42,8 @@ def audit_retention(config: EnvironmentConfig) -> logs.RetentionDays:
 
 
 def removal_policy(config: EnvironmentConfig) -> RemovalPolicy:
-    """Return what becomes of stateful resources when their stack is deleted."""
-    return {"destroy": RemovalPolicy.DESTROY, "retain": RemovalPolicy.RETAIN}[config.removal]
+    """Return what becomes of stateful resources with their stack; a failed first create deletes them in any case."""
+    return {"destroy": RemovalPolicy.DESTROY, "retain": RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE}[config.removal]
 
 
 def lambda_architecture(config: EnvironmentConfig) -> lambda_.Architecture:

@@ -21,6 +21,7 @@ from control_plane.probes import Probe, Probes
 from control_plane.rate_limit import RateLimiter
 from control_plane.signing import Signer
 from outpost.names import Env
+from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import CLIENT_CONFIG, Database
 from outpost.store.dispatches import Dispatches
@@ -28,7 +29,7 @@ from outpost.store.links import Links
 from outpost.store.rates import Rates
 from outpost.store.secrets import TenantSecrets
 from outpost.store.tenants import Tenants
-from outpost.store.wakeups import Wakeups, agents_from_environment
+from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
 from outpost.store.workspaces import Workspaces
 
@@ -68,11 +69,11 @@ class Services:
     @classmethod
     def from_environment(cls, signing_secret: str) -> "Services":
         """Connect everything. Raises `KeyError` naming a variable that is missing."""
-        database = Database.from_environment()
-        dispatches = Dispatches(database, Wakeups.from_environment())
+        database, policy = Database.from_environment(), _policy()
+        dispatches = Dispatches(database, Wakeups.from_environment(policy.agents))
         tenants = Tenants(database)
         reader = DispatchReader(database)
-        workers, policy = Workers(database, dispatches), _policy()
+        workers = Workers(database, dispatches)
         artifacts = Artifacts.from_environment()
         return cls(
             version=os.environ.get(Env.VERSION) or version("outpost"),
@@ -102,7 +103,7 @@ def _policy() -> Policy:
     hosts = os.environ.get(Env.GIT_ALLOWED_HOSTS, "")
     days = int(os.environ.get(Env.RETENTION_DAYS, DEFAULT_RETENTION_DAYS))
     return Policy(
-        agents=agents_from_environment(),
+        agents=load_agents(),
         git_hosts=frozenset(filter(None, hosts.split(","))),
         retention=timedelta(days=days),
         pull_requests=bool(os.environ.get(Env.FORGE_URL)),

@@ -10,13 +10,14 @@ from broker.broker import Broker
 from broker.forge import Forge
 from outpost.domain.ids import now
 from outpost.domain.protocol import REQUEST, ClaimAnswer, ForgeTokenAnswer, LeaseAnswer
+from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
-from outpost.store.wakeups import Wakeups, agents_from_environment
+from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
 from outpost.store.workspaces import Workspaces
 
@@ -25,8 +26,8 @@ logger = Logger(service="broker")
 
 @cache
 def _broker() -> Broker:
-    database = Database.from_environment()
-    dispatches = Dispatches(database, Wakeups.from_environment())
+    database, agents = Database.from_environment(), load_agents()
+    dispatches = Dispatches(database, Wakeups.from_environment(agents))
     return Broker(
         dispatches=dispatches,
         workers=Workers(database, dispatches),
@@ -35,7 +36,7 @@ def _broker() -> Broker:
         artifacts=Artifacts.from_environment(),
         credentials=AttemptCredentials.from_environment(),
         launches=Launches(database),
-        agents=agents_from_environment(),
+        agents=agents,
         now=now,
         forge=Forge.from_environment(),
     )

@@ -15,12 +15,13 @@ from capacity.planner import Planner
 from outpost.domain.agents import Agent
 from outpost.domain.ids import now
 from outpost.names import Env, Metric
+from outpost.store.agent_settings import load_agents
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.metrics import emit
 from outpost.store.tenants import Tenants
-from outpost.store.wakeups import Wakeups, agents_from_environment
+from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
 
 logger = Logger(service="capacity")
@@ -33,8 +34,8 @@ _REVISIONS = TypeAdapter(dict[Agent, int])
 
 @cache
 def _planner() -> Planner:
-    database, agents = Database.from_environment(), agents_from_environment()
-    dispatches, launches = Dispatches(database, Wakeups.from_environment()), Launches(database)
+    database, agents = Database.from_environment(), load_agents()
+    dispatches, launches = Dispatches(database, Wakeups.from_environment(agents)), Launches(database)
     workers = Workers(database, dispatches)
     return Planner(
         agents=agents,

@@ -9,6 +9,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from outpost.domain.ids import now
+from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import Database
 from outpost.store.departures import Departures
@@ -16,7 +17,7 @@ from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.observations import Observations
 from outpost.store.recovery import Recovery
-from outpost.store.wakeups import Wakeups, agents_from_environment
+from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
 from sweep.sweep import Sweep
 from sweep.tasks import Tasks
@@ -29,7 +30,8 @@ PERIOD_SECONDS = 15.0
 
 @cache
 def _sweep() -> Sweep:
-    database, agents, wakeups = Database.from_environment(), agents_from_environment(), Wakeups.from_environment()
+    database, agents = Database.from_environment(), load_agents()
+    wakeups = Wakeups.from_environment(agents)
     dispatches, launches = Dispatches(database, wakeups), Launches(database)
     workers, recovery = Workers(database, dispatches), Recovery(dispatches, Artifacts.from_environment())
     return Sweep(

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop, diagnose
 from outpost.domain.ids import now
+from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import Database
 from outpost.store.departures import Departures
@@ -24,7 +25,7 @@ logger = Logger(service="task_events")
 @cache
 def _departures() -> Departures:
     database = Database.from_environment()
-    dispatches = Dispatches(database, Wakeups.from_environment())
+    dispatches = Dispatches(database, Wakeups.from_environment(load_agents()))
     recovery = Recovery(dispatches, Artifacts.from_environment())
     return Departures(Workers(database, dispatches), dispatches, recovery, Launches(database))
 

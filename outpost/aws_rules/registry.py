@@ -43,15 +43,6 @@ RULES: tuple[Rule, ...] = (
     *workload_rules.RULES,
 )
 
-NOT_YET = frozenset(
-    {
-        "retained-on-create",
-        "protected-on-create",
-        "named-survivor",
-    }
-)
-"""Rules that our templates break today; a synth leaves them out until they do not."""
-
 
 class Violation(NamedTuple):
     """A rule, and what breaks it."""
@@ -63,6 +54,5 @@ class Violation(NamedTuple):
 def violations(templates: Templates) -> Iterator[Violation]:
     """Yield everything in an environment's templates that breaks a rule."""
     for rule in RULES:
-        if rule.id not in NOT_YET:
-            for finding in rule.check(templates):
-                yield Violation(rule, finding)
+        for finding in rule.check(templates):
+            yield Violation(rule, finding)

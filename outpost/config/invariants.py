@@ -19,6 +19,9 @@ FARGATE_MEMORY: dict[int, range] = {
 """CPU units -> the memory sizes (MiB) that Fargate pairs with them."""
 
 
+SHORTEST_SILENCE_SECONDS = 30
+
+
 def broken_invariants(config: EnvironmentConfig) -> list[Problem]:
     """Return what no single field can tell: the rules between fields that every environment keeps."""
     return [
@@ -193,6 +196,10 @@ def _agent_problems(agent: Agent, settings: AgentConfig) -> list[Problem]:
     problems = _fargate_problems(field, settings.cpu or entry.cpu, settings.memory or entry.memory)
     if settings.warm > settings.limit:
         problems.append(Problem(f"{field}.warm", settings.warm, f"0 to {settings.limit}", "raise limit or lower warm"))
+    if settings.no_progress_seconds is not None and settings.no_progress_seconds < SHORTEST_SILENCE_SECONDS:
+        allowed = f"{SHORTEST_SILENCE_SECONDS} to 86400"
+        remedy = "raise it: an agent that thinks prints nothing for seconds"
+        problems.append(Problem(f"{field}.no_progress_seconds", settings.no_progress_seconds, allowed, remedy))
     if settings.models and entry.provider is None:
         problems.append(
             Problem(

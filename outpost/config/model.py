@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from outpost.domain.agents import CATALOGUE, Agent, Alias, CatalogueEntry, WarmWindow
+from outpost.domain.agents import Agent, AgentTunables
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653]
 """The retentions that CloudWatch Logs offers."""
@@ -87,7 +87,7 @@ class ControlPlaneConfig(_Section):
     requests_target: int = Field(default=1000, ge=1, description="requests a minute and task that scaling aims at")
 
 
-class AgentConfig(_Section):
+class AgentConfig(AgentTunables):
     """One agent of this environment; the catalogue knows the rest."""
 
     enabled: bool = Field(
@@ -96,27 +96,6 @@ class AgentConfig(_Section):
     )
     cpu: int | None = Field(default=None, description="Fargate CPU units; left out: the catalogue's")
     memory: int | None = Field(default=None, description="MiB; left out: the catalogue's")
-    models: dict[Alias, str] = Field(
-        default_factory=dict, description="alias (flagship, balanced, fast) -> model id; flagship is the default"
-    )
-    warm: int = Field(default=0, ge=0, le=100, description="idle workers kept ready, 0 to limit")
-    warm_windows: tuple[WarmWindow, ...] = Field(
-        default=(), description="hours of the week (UTC) with another warm target: days, start, end, warm"
-    )
-    limit: int = Field(default=100, ge=1, le=5000, description="most workers at once, 1 to 5000")
-    spot_share: int = Field(
-        default=0, ge=0, le=100, description="percent of launches that try Fargate Spot before on-demand, 0 to 100"
-    )
-    token_budget: int | None = Field(
-        default=None, ge=1, description="model tokens, in and out, that one dispatch may use; left out: no limit"
-    )
-    no_progress_seconds: int | None = Field(
-        default=None,
-        ge=30,
-        le=86_400,
-        description="seconds that it may print nothing before it is ended as stuck, 30 to 86400; left out: "
-        f"{CatalogueEntry.no_progress_seconds}, shell {CATALOGUE[Agent.SHELL].no_progress_seconds}",
-    )
     model_url: str | None = Field(
         default=None,
         pattern=r"^(https://[^\s]+|http://127\.0\.0\.1:\d+)$",

@@ -57,14 +57,19 @@ def _public_access(templates: Templates) -> Iterator[tuple[Resource, str]]:
 
 
 def _tables(templates: Templates) -> Iterator[tuple[Resource, str]]:
+    protected = [
+        resource
+        for protection in templates.of_type("Custom::DeletionProtection")
+        for resource in templates.targets(protection.properties["Protected"], protection.stack)
+    ]
     for table in templates.of_type("AWS::DynamoDB::Table"):
         if table.properties.get("SSESpecification", {}).get("SSEEnabled") is not True:
             yield table, "SSESpecification.SSEEnabled is not true"
         recovery = table.properties.get("PointInTimeRecoverySpecification", {})
         if recovery.get("PointInTimeRecoveryEnabled") is not True:
             yield table, "PointInTimeRecoveryEnabled is not true"
-        if templates.environment == "prod" and table.properties.get("DeletionProtectionEnabled") is not True:
-            yield table, "DeletionProtectionEnabled is not true in prod"
+        if templates.environment == "prod" and table not in protected:
+            yield table, "Custom::DeletionProtection does not protect it in prod"
 
 
 RULES: dict[Control, Rule] = {

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -66,7 +66,7 @@ class WarmWindow(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    days: tuple[Day, ...] = _DAYS
+    days: tuple[Day, ...] = Field(default=_DAYS, max_length=len(_DAYS))
     start: time
     end: time
     warm: int = Field(ge=0, le=100)
@@ -83,30 +83,53 @@ class WarmWindow(BaseModel):
         return _DAYS[moment.weekday()] in self.days
 
 
-class AgentSettings(BaseModel):
-    """An agent as one environment configures and deploys it; the value of `OUTPOST_AGENTS` is a JSON object of these.
+MAX_WARM_WINDOWS = 16
+"""An agent's settings have to fit into an SSM parameter, 4,096 characters: a window takes up to 123 of them."""
 
-    `models` maps each alias to a model id, `flagship` being the default; it is empty for an agent without a model.
+
+class AgentTunables(BaseModel):
+    """What an environment configures of an agent, and what runs it reads: declared here for both.
+
+    Descriptions are those of docs/configuration.md: what is allowed in `config/<name>.toml`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: dict[str, str] = Field(default_factory=dict)
-    warm: int = Field(default=0, ge=0)
-    """Idle workers kept ready outside the windows."""
-    warm_windows: tuple[WarmWindow, ...] = ()
-    limit: int = Field(default=100, ge=1)
-    """Most workers at once."""
-    spot_share: int = Field(default=0, ge=0, le=100)
-    """Percent of launches that try Fargate Spot first, and fall back to on-demand."""
+    models: dict[Alias, Annotated[str, Field(min_length=1, max_length=128)]] = Field(
+        default_factory=dict, description="alias (flagship, balanced, fast) -> model id; flagship is the default"
+    )
+    warm: int = Field(default=0, ge=0, le=100, description="idle workers kept ready, 0 to limit")
+    warm_windows: tuple[WarmWindow, ...] = Field(
+        default=(),
+        max_length=MAX_WARM_WINDOWS,
+        description=f"hours of the week (UTC), another warm target, {MAX_WARM_WINDOWS} at most: days, start, end, warm",
+    )
+    limit: int = Field(default=100, ge=1, le=5000, description="most workers at once, 1 to 5000")
+    spot_share: int = Field(
+        default=0, ge=0, le=100, description="percent of launches that try Fargate Spot before on-demand, 0 to 100"
+    )
+    token_budget: int | None = Field(
+        default=None, ge=1, description="model tokens, in and out, that one dispatch may use; left out: no limit"
+    )
+    no_progress_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=86_400,
+        description="seconds that it may print nothing before it is ended as stuck, 30 to 86400; left out: "
+        f"{CatalogueEntry.no_progress_seconds}, shell {CATALOGUE[Agent.SHELL].no_progress_seconds}",
+    )
+
+
+class AgentSettings(AgentTunables):
+    """An agent as one environment configures and deploys it: the content of its SSM parameter, as JSON.
+
+    `models` is empty for an agent without a model.
+    """
+
     queue_url: str
     family: str
     """Task definition family: RunTask takes its latest active revision."""
     provider_secret_arn: str | None = None
-    no_progress_seconds: int | None = Field(default=None, ge=1)
-    """How long the agent may print nothing; None: the catalogue's."""
-    token_budget: int | None = Field(default=None, ge=1)
-    """Tokens, in and out, that one dispatch may use; None: no limit."""
 
     def warm_at(self, at: datetime) -> int:
         """Return how many idle workers are kept ready at this time: the most that a window asks for."""
@@ -124,7 +147,7 @@ class AgentSettings(BaseModel):
             raise ValueError(msg)
         wanted = requested or Alias.FLAGSHIP
         if wanted in self.models:
-            return self.models[wanted]
+            return self.models[Alias(wanted)]
         if wanted in self.models.values():
             return wanted
         offered = ", ".join(sorted({*self.models, *self.models.values()}))

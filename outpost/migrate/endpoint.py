@@ -40,7 +40,7 @@ Endpoint = V1Endpoint | V2Endpoint
 
 @dataclass(frozen=True)
 class EndpointSecret:
-    """`outpost/api-endpoint`."""
+    """`outpost/api-endpoint`: no deploy creates it, as no second deploy could under a name that is still taken."""
 
     client: Any
     secret_id: str
@@ -54,12 +54,22 @@ class EndpointSecret:
         return self._read(V1)
 
     def write(self, value: Endpoint) -> str:
-        """Make a value current; the version before it keeps its label V1. Returns the version id."""
+        """Make a value current, in a new secret if there is none; the version before it keeps its label V1.
+
+        Returns the version id.
+        """
         current = self.current()
         if current and isinstance(current[1], V1Endpoint):
             self._label(V1, current[0])
         text = value.model_dump_json(by_alias=True)
-        return str(self.client.put_secret_value(SecretId=self.secret_id, SecretString=text)["VersionId"])
+        try:
+            written = self.client.put_secret_value(SecretId=self.secret_id, SecretString=text)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            description = "Where clients find the API: written by `outpost migrate` only"
+            written = self.client.create_secret(Name=self.secret_id, Description=description, SecretString=text)
+        return str(written["VersionId"])
 
     def restore_v1(self) -> str | None:
         """Make the version labelled V1 current again; return its id, None when there is none."""

@@ -2,16 +2,13 @@
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import TypeAdapter
 
 from outpost.domain.agents import Agent, AgentSettings
-from outpost.names import Env
 from outpost.store.database import CLIENT_CONFIG
 from outpost.store.quick_calls import quick_session
 
@@ -25,13 +22,6 @@ _CONFIG = CLIENT_CONFIG.merge(
 )
 """A wake-up is worth a second of waiting at most: the sweep makes up for a lost one within a minute."""
 
-_AGENTS = TypeAdapter(dict[Agent, AgentSettings])
-
-
-def agents_from_environment() -> dict[Agent, AgentSettings]:
-    """Return the agents of this environment. Raises `pydantic.ValidationError` when the variable is malformed."""
-    return _AGENTS.validate_json(os.environ[Env.AGENTS])
-
 
 class Wakeups:
     """The agents' queues."""
@@ -41,9 +31,9 @@ class Wakeups:
         self._agents = agents
 
     @classmethod
-    def from_environment(cls) -> "Wakeups":
-        """Connect as the environment says."""
-        return cls(quick_session().client("sqs", config=_CONFIG), agents_from_environment())
+    def from_environment(cls, agents: Mapping[Agent, AgentSettings]) -> "Wakeups":
+        """Connect to the queues of these agents as the environment says."""
+        return cls(quick_session().client("sqs", config=_CONFIG), agents)
 
     @property
     def agents(self) -> list[Agent]:

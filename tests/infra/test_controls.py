@@ -100,8 +100,8 @@ APP = {
             "DynamoDB::Table",
             SSESpecification={"SSEEnabled": True},
             PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True},
-            DeletionProtectionEnabled=True,
         ),
+        "Protection": {"Type": "Custom::DeletionProtection", "Properties": {"Protected": [{"Ref": "Table"}]}},
         "Balancer": typed("ElasticLoadBalancingV2::LoadBalancer", SecurityGroups=[{"Ref": "NetworkBalancers"}]),
         "Service": typed(
             "ECS::Service",
@@ -190,7 +190,7 @@ BROKEN = [
     ),
     (Control.TABLES, without("App.Table.SSESpecification"), "Table"),
     (Control.TABLES, changed("App.Table.PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled", False), "Table"),
-    (Control.TABLES, changed("App.Table.DeletionProtectionEnabled", False), "Table"),
+    (Control.TABLES, changed("App.Protection.Protected", []), "Table"),
 ]
 
 
@@ -213,7 +213,7 @@ def test_every_control_has_a_rule_that_can_fail() -> None:
 
 
 def test_deletion_protection_is_demanded_of_prod_alone() -> None:
-    assert findings(Templates("dev", changed("App.Table.DeletionProtectionEnabled", False))) == []
+    assert findings(Templates("dev", changed("App.Protection.Protected", []))) == []
 
 
 def test_every_environment_keeps_every_control(assembly: Assembly, environment: str) -> None:

@@ -38,8 +38,8 @@ def of(assembly: Assembly, name: str) -> Templates:
     return found
 
 
-AT_DEPLOY = "Network/NetworkDefaultGroup"
-"""It acts once, when the network is made: no part of the running system, not drawn."""
+AT_DEPLOY = ("Network/NetworkDefaultGroup", "Data/DeletionProtection", "ControlPlane/DeletionProtection")
+"""What acts at a deploy only: no part of the running system, not drawn."""
 
 
 def test_the_picture_in_docs_is_what_the_templates_say(assembly: Assembly) -> None:

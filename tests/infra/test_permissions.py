@@ -198,8 +198,12 @@ def test_no_role_has_a_managed_policy_but_the_one_of_backups(assembly: Assembly,
 
 
 def test_every_function_and_task_has_a_role_of_its_own(assembly: Assembly, environment: str) -> None:
-    roles = [json.dumps(f["Properties"]["Role"]) for _, f in assembly.of_type("AWS::Lambda::Function", environment)]
-    for _, task in assembly.of_type("AWS::ECS::TaskDefinition", environment):
-        roles += [json.dumps(task["Properties"][name]) for name in ("TaskRoleArn", "ExecutionRoleArn")]
+    roles = [
+        f"{place.partition('/')[0]} {json.dumps(function['Properties']['Role'])}"
+        for place, function in assembly.of_type("AWS::Lambda::Function", environment)
+    ]
+    for place, task in assembly.of_type("AWS::ECS::TaskDefinition", environment):
+        stack, properties = place.partition("/")[0], task["Properties"]
+        roles += [f"{stack} {json.dumps(properties[name])}" for name in ("TaskRoleArn", "ExecutionRoleArn")]
 
     assert len(roles) == len(set(roles))

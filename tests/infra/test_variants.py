@@ -40,9 +40,11 @@ def test_a_zone_gets_the_domains_record_and_a_certificate(assembly: Assembly) ->
 def test_prods_data_survives_its_stacks(assembly: Assembly) -> None:
     for kind in (*STATEFUL, "AWS::KMS::Key", "AWS::Backup::BackupVault"):
         policies = {(r["DeletionPolicy"], r["UpdateReplacePolicy"]) for _, r in assembly.of_type(kind, "prod")}
-        assert policies == {("Retain", "Retain")}, kind
-    tables = [table["Properties"] for _, table in assembly.of_type("AWS::DynamoDB::Table", "prod")]
-    assert all(table["DeletionProtectionEnabled"] for table in tables)
+        assert policies == {("RetainExceptOnCreate", "Retain")}, kind
+    protected = json.dumps([each for _, each in assembly.of_type("Custom::DeletionProtection", "prod")])
+    for kind in ("AWS::DynamoDB::Table", "AWS::ElasticLoadBalancingV2::LoadBalancer"):
+        for place, _ in assembly.of_type(kind, "prod"):
+            assert f'"{place.partition("/")[2]}"' in protected, place
 
 
 @pytest.mark.parametrize("name", OWN_KEY)
@@ -99,11 +101,7 @@ def test_agents_with_models_get_their_providers_secrets(assembly: Assembly) -> N
         for place, policy in assembly.of_type("AWS::IAM::Policy", "prod")
         if "/BrokerAttemptRoleDefaultPolicy" in place
     )
-    (broker,) = (
-        json.dumps(function["Properties"]["Environment"]["Variables"]["OUTPOST_AGENTS"])
-        for _, function in assembly.of_type("AWS::Lambda::Function", "prod")
-        if function["Properties"]["Handler"].startswith("broker")
-    )
+    broker = json.dumps([p for place, p in assembly.of_type("AWS::SSM::Parameter", "prod") if "-Fleet/Agents" in place])
 
     assert {name[:-8] for name in secrets} == {
         f"SecretsProvider{(CATALOGUE[agent].provider or '').capitalize()}" for agent in agents

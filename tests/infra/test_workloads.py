@@ -44,9 +44,11 @@ def test_only_our_functions_are_deployed(assembly: Assembly, environment: str) -
     handlers = {f["Properties"]["Handler"] for _, f in assembly.of_type("AWS::Lambda::Function", environment)}
     ours = {f"{path.name}.handler.handler" for path in (ROOT / "lambda").iterdir() if (path / "handler.py").exists()}
     migration = {f"{name}.handler.handler" for name in ("legacy_watch", "migration_monitor")}
-    enabled = load(ROOT / "config" / f"{environment}.toml").migration.enabled
+    config = load(ROOT / "config" / f"{environment}.toml")
+    left_out = set() if config.migration.enabled else migration
+    left_out |= set() if config.deletion_protection else {"deletion_protection.handler.handler"}
 
-    assert handlers == (ours if enabled else ours - migration)
+    assert handlers == ours - left_out
 
 
 def test_a_bad_deploy_of_the_service_rolls_back(assembly: Assembly, environment: str) -> None:
@@ -123,16 +125,23 @@ def test_containers_get_the_variables_that_their_code_reads(
 
 
 def test_the_broker_learns_how_long_an_agent_may_be_silent(assembly: Assembly) -> None:
+    (shell,) = (p for place, p in assembly.of_type("AWS::SSM::Parameter", "dev") if "/AgentsShell" in place)
     (broker,) = (f for place, f in assembly.of_type("AWS::Lambda::Function", "dev") if "/BrokerFunction" in place)
     seconds = load(ROOT / "config" / "dev.toml").agents[Agent.SHELL].no_progress_seconds
 
     assert seconds
-    assert f'\\"no_progress_seconds\\": {seconds}' in json.dumps(broker["Properties"]["Environment"])
+    assert f'\\"no_progress_seconds\\":{seconds}' in json.dumps(shell["Properties"]["Value"])
+    assert "AgentsShell" in json.dumps(broker["Properties"]["Environment"]["Variables"][Env.AGENT_PARAMETERS])
 
 
 def test_functions_get_the_variables_that_their_code_reads(assembly: Assembly, environment: str) -> None:
-    common = {Env.DISPATCHES_TABLE, Env.TENANTS_TABLE, Env.WORKERS_TABLE, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.CLUSTER}
-    own = {"broker": {Env.ATTEMPT_ROLE_ARN}, "capacity": {Env.WORKER_SUBNETS, Env.WORKER_SECURITY_GROUP}}
+    common = {Env.DISPATCHES_TABLE, Env.TENANTS_TABLE, Env.WORKERS_TABLE, Env.ARTIFACTS_BUCKET, Env.CLUSTER}
+    own = {
+        "broker": {Env.AGENT_PARAMETERS, Env.ATTEMPT_ROLE_ARN},
+        "capacity": {Env.AGENT_PARAMETERS, Env.WORKER_SUBNETS, Env.WORKER_SECURITY_GROUP},
+        "sweep": {Env.AGENT_PARAMETERS},
+        "task_events": {Env.AGENT_PARAMETERS},
+    }
     for place, function in assembly.of_type("AWS::Lambda::Function", environment):
         name = function["Properties"]["Handler"].split(".")[0]
         given = set(function["Properties"].get("Environment", {}).get("Variables", {}))

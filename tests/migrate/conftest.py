@@ -24,7 +24,7 @@ from outpost.local.settings import ROOT_KEY
 from outpost.local.v1 import DemonstrationHost, ensure_host
 from outpost.migrate.context import Context
 from outpost.migrate.deployment import Deployment
-from outpost.migrate.endpoint import V1Endpoint
+from outpost.migrate.endpoint import EndpointSecret, V1Endpoint
 from outpost.migrate.runner import Runner
 from outpost.migrate.steps import archive, audit, clients, cutover, preflight, shadow, validate
 from outpost.migrate.steps.monitor import watch_of
@@ -104,9 +104,8 @@ class World:
         deployment = self.deployment
         deployment.documents.replace(HOST, V1Host(instance_id=self.host.instance_id, region="us-east-1"))
         self.client("s3").delete_object(Bucket=deployment[MigrationOutput.AUDIT_BUCKET], Key=CURRENT_PLAN)
-        value = V1Endpoint(instance_id=self.host.instance_id, region="us-east-1").model_dump_json(by_alias=True)
-        secret = deployment[MigrationOutput.ENDPOINT_SECRET]
-        self.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=value)
+        secret = EndpointSecret(self.client("secretsmanager"), deployment[MigrationOutput.ENDPOINT_SECRET])
+        secret.write(V1Endpoint(instance_id=self.host.instance_id, region="us-east-1"))
         logs, told = self.client("logs"), {"logGroupName": LOGS}
         for stream in logs.describe_log_streams(**told, logStreamNamePrefix=TOLD)["logStreams"]:
             logs.delete_log_stream(**told, logStreamName=stream["logStreamName"])

@@ -116,7 +116,7 @@ def store(database: Database, monkeypatch: pytest.MonkeyPatch) -> Store:
     queue_url = boto3.client("sqs").create_queue(QueueName=f"shell-{new_id()}")["QueueUrl"]
     agents = {Agent.SHELL: AgentSettings(queue_url=queue_url, family="outpost-shell")}
     monkeypatch.setenv(Env.AGENTS, json.dumps({a: s.model_dump() for a, s in agents.items()}))
-    dispatches = Dispatches(database, Wakeups.from_environment())
+    dispatches = Dispatches(database, Wakeups.from_environment(agents))
     tenants = Tenants(database)
     for name, concurrent in (("acme", 3), ("globex", 2)):
         limits = Limits(concurrent=concurrent, daily=1_000_000, timeout_seconds=600)

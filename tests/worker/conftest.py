@@ -22,6 +22,7 @@ from outpost.domain.ids import new_id, now
 from outpost.domain.tenants import Limits, Tenant
 from outpost.local.settings import OWNER_MARKER
 from outpost.names import Env
+from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts, prefix_of
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
@@ -234,7 +235,7 @@ def platform(
     limits = Limits(concurrent=100, daily=1_000, timeout_seconds=600)
     Tenants(database).add(Tenant(id="acme", name="Acme", overrides=limits, created_at=now()))
     platform = Platform(
-        dispatches=Dispatches(database, Wakeups.from_environment()),
+        dispatches=Dispatches(database, Wakeups.from_environment(load_agents())),
         artifacts=Artifacts.from_environment(),
         queue_url=queue_url,
         bucket=bucket,

@@ -1,8 +1,8 @@
 """IAM knows which resource a request names where MiniStack authorises it on `*` (gap 6).
 
 The CDK CLI, publishing with its own narrow role, asks ECR for one repository; the control plane asks EFS for its own
-file system, and writes into one log stream; a command is sent to one instance. Real AWS authorises each on that
-resource.
+file system, and writes into one log stream; a command is sent to one instance, parameters are read by name. Real AWS
+authorises each on that resource (of several parameters on each, here on the first).
 """
 
 import json
@@ -33,6 +33,8 @@ def _named(service: str, body: bytes, query: Mapping[str, Any]) -> str | None:
         return f"arn:aws:ecr:{where}:repository/{names[0]}"
     if service == "elasticfilesystem" and (ids := query.get("FileSystemId")):
         return f"arn:aws:elasticfilesystem:{where}:file-system/{ids if isinstance(ids, str) else ids[0]}"
+    if service == "ssm" and (names := json.loads(body or b"{}").get("Names")):
+        return f"arn:aws:ssm:{where}:parameter/{names[0].removeprefix('/')}"
     if service == "ssm" and (instances := json.loads(body or b"{}").get("InstanceIds")):
         return f"arn:aws:ssm:{where}:managed-instance/{instances[0]}"
     if service == "logs" and (stream := (request := json.loads(body or b"{}")).get("logStreamName")):

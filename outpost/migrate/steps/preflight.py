@@ -112,7 +112,7 @@ def host_reachable(context: Context) -> Check:
 def _secret_writable(context: Context) -> Check:
     title, remedy = "The endpoint's secret can be written", "Use a role that may write the secret outpost/api-endpoint"
     if context.secret.current() is None:
-        title = "The endpoint's secret is there, still without a value"
+        title = "The endpoint's secret is still to be written"
         evidence = "secretsmanager:GetSecretValue: no version; the step audit writes the first one"
         return Check.of("secret", title, True, [evidence])
     try:
