@@ -64,7 +64,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         f"[agents.{agent}]\n{common}\n" + (f"models = {{ {models} }}\n" if CATALOGUE[agent].provider else "")
         for agent in Agent
     ]
-    text = staging.partition("[agents.")[0].replace("ceiling = 150", "ceiling = 99999")
+    text = staging.partition("[agents.")[0].replace("ceiling = ", "ceiling = 99")
     return synthesized(tmp_path_factory.mktemp("grown"), text + "\n".join(agents))
 
 
