@@ -1,10 +1,6 @@
 """`outpost cost`: what an idle environment costs a month."""
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +9,10 @@ from rich.text import Text
 
 from outpost.cli.connection import ERROR
 from outpost.cli.output import out, print_table, show_error
+from outpost.cli.synthesis import synthesized
 from outpost.config import ConfigError, load
 from outpost.cost.choices import choices, warm_workers
 from outpost.cost.estimate import Estimate, estimate
-from outpost.local.cdk import find_node
-from outpost.templates import Templates, read_assembly
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,33 +29,12 @@ def cost(
     except ConfigError as error:
         show_error(str(error))
         raise typer.Exit(ERROR) from error
-    found = estimate(_synthesized(environment), warm_workers(config))
+    found = estimate(synthesized(environment).templates, warm_workers(config))
     if as_json:
         print(json.dumps({**found.model_dump(mode="json"), "choices": choices(config)}))
         return
     _show(found, config.cost.ceiling)
     print_table("WHAT A CHOICE COSTS", "USD A MONTH", rows=[(text, _usd(usd)) for text, usd in choices(config).items()])
-
-
-def _synthesized(environment: str) -> Templates:
-    """Return the environment's templates as they are now. Ends the command when the synth fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        environ = {
-            **os.environ,
-            "CDK_OUTDIR": folder,
-            "CDK_CONTEXT_JSON": json.dumps({"environment": environment}),
-            "CDK_VALIDATION": "false",
-            "JSII_NODE": str(find_node()),
-        }
-        done = subprocess.run(
-            [sys.executable, "app.py"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-        )
-        found = read_assembly(Path(folder))
-    # Templates are written before they are judged: an environment above its ceiling is the one to be shown.
-    if not found:
-        show_error(f"{environment} cannot be synthesized:\n{done.stderr}")
-        raise typer.Exit(ERROR)
-    return found[0]
 
 
 def _show(found: Estimate, ceiling: int) -> None:

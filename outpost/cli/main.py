@@ -26,6 +26,7 @@ COMMANDS = {
     "audit": "audit:audit",
     "acceptance": "acceptance:acceptance",
     "cost": "cost:cost",
+    "doctor": "doctor:doctor",
     "mcp": "mcp:mcp",
     "local": "local:app",
     "migrate": "migrate:app",

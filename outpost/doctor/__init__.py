@@ -1,0 +1,1 @@
+"""Reads an account before a deploy, and reports what stands in the way."""

@@ -1,0 +1,155 @@
+"""An account on the embedded AWS in which nothing stands in the way of prod; each test breaks one thing."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import boto3
+import pytest
+
+from app import OutpostApp
+from outpost.config import EnvironmentConfig, load
+from outpost.doctor.account import BOOTSTRAP, Account
+from outpost.doctor.examine import examine
+from outpost.doctor.finding import Finding, Level
+from outpost.doctor.providers import configured_models
+from outpost.domain.ids import now
+from outpost.domain.providers import PROVIDERS
+from outpost.local.environment import LocalEnvironment
+from outpost.local.realism import Realism
+from outpost.templates import Templates, read_assembly
+from tests.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = 6
+DOMAIN = "outpost.example.com"
+
+
+class Provider(ThreadingHTTPServer):
+    """Every provider's list of models, for the keys that are known."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _ModelList)
+        self.models: dict[str, set[str]] = {}
+        self.refused: set[str] = set()
+        """Keys for which the status is 401."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _ModelList(BaseHTTPRequestHandler):
+    server: Provider
+
+    def do_GET(self) -> None:
+        name = self.path.split("/")[1]
+        provider = PROVIDERS[name]
+        key = str(self.headers[provider.key_header]).removeprefix(provider.key_scheme)
+        models = self.server.models[name]
+        listed: dict[str, Any] = {"data": [{"id": model} for model in models]}
+        if name == "google":
+            listed = {"models": [{"name": f"models/{model}"} for model in models]}
+        body = json.dumps(listed).encode()
+        self.send_response(401 if key in self.server.refused or not key.startswith("key-") else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        """Keep standard error for failures."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """The account, and what is to be deployed into it."""
+
+    aws: LocalEnvironment
+    config: EnvironmentConfig
+    templates: Templates
+    provider: Provider
+    session: boto3.Session = field(default_factory=boto3.Session)
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - as boto3
+        return self.aws.client(service)
+
+    def having(self, **changes: Any) -> "Case":  # noqa: ANN401 - the configuration's fields
+        """The same account, with another configuration."""
+        return replace(self, config=self.config.model_copy(update=changes))
+
+    def all(self) -> list[Finding]:
+        urls = {name: f"{self.provider.url}/{name}" for name in PROVIDERS}
+        return list(examine(Account(self.config, self.session), self.templates, NEEDED, now(), urls))
+
+    def found(self) -> list[Finding]:
+        """What is not well."""
+        return [finding for finding in self.all() if finding.level is not Level.OK]
+
+    def only(self, check: str, level: Level = Level.FAILURE) -> Finding:
+        """The one finding: of this check and level, with a remedy."""
+        (finding,) = self.found()
+        assert (finding.check, finding.level) == (check, level), finding
+        assert finding.remedy
+        return finding
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    """Prod's templates."""
+    folder = tmp_path_factory.mktemp("doctor") / "cdk.out"
+    OutpostApp(outdir=str(folder), context={"environment": "prod"}).synth()
+    return read_assembly(folder)[0]
+
+
+@pytest.fixture(scope="session")
+def shared_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEnvironment]:
+    """An established account, shared by the tests, each of which puts back what it breaks."""
+    quiet = replace(Realism.none(), function_concurrency=1000)
+    local = LocalEnvironment(tmp_path_factory.mktemp("doctor") / "aws", free_port(), free_port(), realism=quiet)
+    local.start()
+    yield local
+    local.stop()
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Provider]:
+    """The providers' API, on loopback."""
+    with Provider() as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def ready(shared_account: LocalEnvironment, templates: Templates, provider: Provider) -> Case:
+    """Prod in an account that has all it needs."""
+    aws = shared_account
+    aws.client("ssm").put_parameter(Name=BOOTSTRAP, Value=str(NEEDED), Type="String")
+    zone = aws.client("route53").create_hosted_zone(Name="example.com", CallerReference="1")["HostedZone"]
+    secrets = aws.client("secretsmanager")
+    app_key = secrets.create_secret(Name="outpost/forge-app-key", SecretString="key")["ARN"]
+    shipped = load(ROOT / "config" / "prod.toml")
+    assert shipped.git.app is not None
+    git = shipped.git.model_copy(update={"app": shipped.git.app.model_copy(update={"key_secret": app_key})})
+    tls = shipped.tls.model_copy(update={"zone_id": zone["Id"].rpartition("/")[2]})
+    config = shipped.model_copy(update={"account": "000000000000", "git": git, "tls": tls})
+    for name, models in configured_models(config).items():
+        secrets.create_secret(
+            Name=f"Outpost-prod-Data-{name}", Description=f"API key of {name}: for agents", SecretString=f"key-{name}"
+        )
+        provider.models[name] = {model.rpartition("/")[2] for model in models}
+    return Case(aws, config, templates, provider)
+
+
+@pytest.fixture
+def case(ready: Case, monkeypatch: pytest.MonkeyPatch) -> Case:
+    """The account, as its root user."""
+    for name, value in ready.aws.environ().items():
+        monkeypatch.setenv(name, value)
+    return replace(ready, session=boto3.Session())
