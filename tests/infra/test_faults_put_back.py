@@ -48,6 +48,15 @@ def exported_bucket(templates: Templates) -> None:
     first(templates, "CloudTrail::Trail")["S3BucketName"] = {"Fn::ImportValue": "Outpost-prod-Data:Bucket"}
 
 
+def retained_table(templates: Templates) -> None:
+    table = templates.of_type("AWS::DynamoDB::Table")[0]
+    templates.stacks[table.stack]["Resources"][table.logical_id]["DeletionPolicy"] = "Retain"
+
+
+def protected_table(templates: Templates) -> None:
+    first(templates, "DynamoDB::Table")["DeletionProtectionEnabled"] = True
+
+
 def agents_in_environment(templates: Templates) -> None:
     first(templates, "Lambda::Function", Environment="Variables")["Environment"]["Variables"]["AGENTS"] = "x" * 4000
 
@@ -71,14 +80,16 @@ def desired_count(templates: Templates) -> None:
     first(templates, "ECS::Service", LoadBalancers="TargetGroupArn")["DesiredCount"] = 2
 
 
-FAULTS: dict[int, tuple[str, Fault]] = {
-    1: ("trail-may-use-key", trail_without_decrypt),
-    2: ("endpoint-not-public", endpoint_in_public_subnets),
-    3: ("no-exported-value", exported_bucket),
-    6: ("function-environment-size", agents_in_environment),
-    11: ("role-may-use-key", stream_without_key),
-    13: ("stream-readers", third_reader),
-    16: ("scaled-desired-count", desired_count),
+FAULTS: dict[str, tuple[str, Fault]] = {
+    "1": ("trail-may-use-key", trail_without_decrypt),
+    "2": ("endpoint-not-public", endpoint_in_public_subnets),
+    "3": ("no-exported-value", exported_bucket),
+    "5a": ("retained-on-create", retained_table),
+    "5b": ("protected-on-create", protected_table),
+    "6": ("function-environment-size", agents_in_environment),
+    "11": ("role-may-use-key", stream_without_key),
+    "13": ("stream-readers", third_reader),
+    "16": ("scaled-desired-count", desired_count),
 }
 """By the number of the fault in the review of the templates: the rule that finds it, and how to put it back."""
 
