@@ -37,16 +37,28 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 
-TOGETHER = ("migrate", "e2e", "changes", "migrate again", "local", "infra")
-"""Suites that share something dear (a deployment, a synthesis): each stays on one runner. The longest first."""
+TOGETHER = ("migrate", "e2e", "local", "infra")
+"""Suites that share something dear (a deployment, a synthesis): each stays on one runner."""
 APART = {
-    "test_changes.py": "changes",
-    "test_acceptance.py": "migrate again",
-    "test_faults.py": "migrate again",
-    "test_killed_runs.py": "by itself",
+    "tests/e2e/test_changes.py": "changes",
+    "tests/local/test_killed_runs.py": "killed runs",
+    "tests/migrate/test_acceptance.py": "migrate again",
+    "tests/migrate/test_faults.py": "migrate again",
 }
 """Files that leave their folder's suite: for one runner, together they take too long."""
-SPREAD = "test_conformance.py"
+FIRST = (
+    "migrate",
+    "tests/environments/test_dev.py",
+    "e2e",
+    "changes",
+    "tests/environments/test_prod.py",
+    "migrate again",
+    "tests/environments/test_staging_and_regions.py",
+    "local",
+    "infra",
+)
+"""What takes longest: runners begin with it, in this order. A runner with at most two tests left takes the next."""
+SPREAD = "tests/worker/test_conformance.py"
 """A file that is too long for one runner: what its tests try first, mostly an agent, makes a suite."""
 
 
@@ -56,11 +68,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _scope(nodeid: str) -> str:
-    path = PurePosixPath(nodeid.partition("::")[0])
-    if path.name == SPREAD:
+    path = nodeid.partition("::")[0]
+    if path == SPREAD:
         return nodeid.partition("[")[2].partition("-")[0]
-    suite = APART.get(path.name, path.parts[1])
-    return suite if suite in TOGETHER else str(path)
+    suite = PurePosixPath(path).parts[1]
+    return APART.get(path) or (suite if suite in TOGETHER else path)
 
 
 @pytest.hookimpl(trylast=True)
@@ -81,7 +93,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long suites; all else stays in its random order."""
-    order = {suite: place for place, suite in enumerate(TOGETHER)}
+    order = {suite: place for place, suite in enumerate(FIRST)}
     items.sort(key=lambda item: order.get(_scope(item.nodeid), len(order)))
 
 
