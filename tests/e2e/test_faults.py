@@ -55,7 +55,7 @@ def test_a_worker_killed_in_mid_run_ends_as_worker_lost(outpost: Outpost) -> Non
     dispatch = outpost.dispatch("echo begun; sleep 600")
     outpost.reaches(dispatch.id, Status.RUNNING, within=60)
     outpost.signal_worker(dispatch.id, signal.SIGKILL)
-    ended = outpost.ends(dispatch.id, within=CRASH_BOUND)
+    ended = outpost.ends(dispatch.id, within=CRASH_BOUND + 30)
     assert (ended.status, ended.reason.code, ended.attempt) == (Status.FAILED, "WORKER_LOST", 1)
 
 

@@ -17,6 +17,7 @@ from outpost.local.environment import LocalEnvironment
 from outpost.names import Output
 from tests.e2e.conftest import Outpost
 from tests.eventually import eventually
+from tests.local.accounts import error_of
 
 ROOT_PRINCIPAL = "arn:aws:iam::000000000000:root"
 DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
@@ -83,10 +84,11 @@ NEEDED = [
 def rested(outpost: Outpost) -> Outpost:
     """The environment without workers, and without a failure for which the planner would pause."""
     eventually(lambda: not outpost.workers(), within=90, what="every worker has left")
-    outpost.environment.client("dynamodb").delete_item(
-        TableName=output(outpost.environment, Output.WORKERS_TABLE),
-        Key={"pk": {"S": "INTENT#shell"}, "sk": {"S": "~failure"}},
-    )
+    table = output(outpost.environment, Output.WORKERS_TABLE)
+    key = {"pk": {"S": "INTENT#shell"}, "sk": {"S": "~failure"}}
+    delete = outpost.environment.client("dynamodb").delete_item
+    # boto3 does not retry a conflict with a transaction.
+    eventually(lambda: not error_of(delete, TableName=table, Key=key), what="the failure is deleted")
     return outpost
 
 

@@ -72,7 +72,7 @@ def run_job(aws: LocalEnvironment, family: str, *command: str, **options: Any) -
 def describe_task(aws: LocalEnvironment, arn: str) -> dict[str, Any]:
     """The task as DescribeTasks shows it, which takes a moment with a new one."""
     ecs, cluster = aws.client("ecs"), arn.split("/")[1]
-    (task,) = eventually(lambda: ecs.describe_tasks(cluster=cluster, tasks=[arn])["tasks"], within=10)
+    (task,) = eventually(lambda: ecs.describe_tasks(cluster=cluster, tasks=[arn])["tasks"])
     return dict(task)
 
 

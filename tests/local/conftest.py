@@ -9,17 +9,22 @@ import pytest
 
 from outpost.local.cdk import CdkApp
 from outpost.local.environment import LocalEnvironment
+from outpost.local.realism import Realism
 from tests.local.stacks import Stack
 from tests.ports import free_port
 
 DEMO = Path(__file__).parent / "demo"
 DEMO_IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/assets:demo-job"
+NO_CHANCE = Realism(
+    throttles=0, transaction_conflicts=0, object_conflicts=0, duplicates=0, late_deliveries=0, partial_receives=0
+)
+"""Lags, but no failure or repetition by chance: boto3 does not retry a conflict, and neither do these tests."""
 
 
 def new_environment(data_dir: Path) -> LocalEnvironment:
     """An instance that is not started yet; its app is the demonstration app."""
     app = CdkApp(stacks="*", command=f"{sys.executable} {DEMO / 'app.py'}")
-    return LocalEnvironment(data_dir, free_port(), free_port(), app=app)
+    return LocalEnvironment(data_dir, free_port(), free_port(), app=app, realism=NO_CHANCE)
 
 
 @pytest.fixture

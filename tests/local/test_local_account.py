@@ -1,14 +1,14 @@
 """An account on its first day: no service-linked roles, the lowest quotas; and an established one beside it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from outpost.local.environment import LocalEnvironment
-from outpost.local.realism import Realism
-from tests.local.conftest import write_image_asset
+from tests.local.conftest import NO_CHANCE, write_image_asset
 from tests.local.stacks import Stack, network, resource
 from tests.ports import free_port
 
@@ -20,7 +20,7 @@ VCPUS = ("fargate", "L-3032A538")
 def new(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEnvironment]:
     """A new account, shared by the tests of this file: each uses up something else."""
     folder = tmp_path_factory.mktemp("new") / "aws"
-    local = LocalEnvironment(folder, free_port(), free_port(), realism=Realism(new_account=True))
+    local = LocalEnvironment(folder, free_port(), free_port(), realism=replace(NO_CHANCE, new_account=True))
     write_image_asset(local.settings.cdk_out)
     local.start()
     yield local

@@ -162,7 +162,7 @@ def test_a_rule_needs_the_key_of_its_queue(aws: LocalEnvironment) -> None:
     change_policy(aws, key, ROOT, admit(events_service, "kms:GenerateDataKey", "kms:Decrypt", aws_SourceAccount="1"))
     assert received() == []
     change_policy(aws, key, ROOT, admit(events_service, "kms:GenerateDataKey*", "kms:Decrypt"))
-    assert eventually(received, within=10)
+    assert eventually(received)
 
 
 def test_an_alarm_needs_the_key_of_its_topic(aws: LocalEnvironment) -> None:
@@ -195,7 +195,7 @@ def test_an_alarm_needs_the_key_of_its_topic(aws: LocalEnvironment) -> None:
 
     assert notified() == []
     change_policy(aws, key, ROOT, admit("cloudwatch.amazonaws.com", "kms:GenerateDataKey*", "kms:Decrypt"))
-    assert eventually(notified, within=10)
+    assert eventually(notified)
 
 
 def new_function(aws: LocalEnvironment, role: str, key: str = "") -> str:
@@ -229,10 +229,10 @@ def test_a_function_needs_the_key_of_the_stream_it_reads(aws: LocalEnvironment) 
     def result() -> str:
         return str(mappings.get_event_source_mapping(UUID=id_).get("LastProcessingResult", ""))
 
-    eventually(lambda: "kms:Decrypt" in result(), within=10)
+    eventually(lambda: "kms:Decrypt" in result())
     document = json.dumps({"Version": "2012-10-17", "Statement": [allow("kms:Decrypt", resource=key)]})
     aws.client("iam").put_role_policy(RoleName=role.rpartition("/")[2], PolicyName="key", PolicyDocument=document)
-    eventually(lambda: result().startswith("OK"), within=20)
+    eventually(lambda: result().startswith("OK"))
     mappings.delete_event_source_mapping(UUID=id_)
 
 

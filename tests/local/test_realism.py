@@ -13,7 +13,8 @@ from outpost.local.realism import Realism
 from tests.conftest import CREDENTIALS, run_emulator
 from tests.eventually import eventually
 
-LAG = 0.5
+LAG = 2.0
+"""Longer than a busy machine takes for the calls that must find the index as it was."""
 
 
 @pytest.fixture(scope="module")
@@ -77,19 +78,19 @@ def test_an_index_shows_a_write_later_than_the_table(table: Table) -> None:
     assert table.scan() == 1
     assert table.query("red") == []
     assert table.scan(IndexName="by-color") == 0
-    eventually(lambda: table.query("red") == [0], within=10)
+    eventually(lambda: table.query("red") == [0])
     assert table.scan(IndexName="by-color") == 1
 
 
 def test_an_index_still_shows_what_was_changed_or_deleted(table: Table) -> None:
     table.put("1", "red")
     table.put("2", "red", 2)
-    eventually(lambda: sorted(table.query("red")) == [0, 2], within=10)
+    eventually(lambda: sorted(table.query("red")) == [0, 2])
     table.put("1", "blue")
     table.dynamodb.delete_item(TableName=table.name, Key={"id": {"S": "2"}})
     assert sorted(table.query("red")) == [0, 2]
     assert table.query("blue") == []
-    eventually(lambda: table.query("blue") == [0] and table.query("red") == [], within=10)
+    eventually(lambda: table.query("blue") == [0] and table.query("red") == [])
 
 
 def test_the_writes_of_an_item_arrive_in_their_order(table: Table) -> None:
@@ -101,7 +102,7 @@ def test_the_writes_of_an_item_arrive_in_their_order(table: Table) -> None:
         seen.extend(table.query("red"))
         return seen[-1] == 199
 
-    eventually(last_is_shown, within=10)
+    eventually(last_is_shown)
     assert seen == sorted(seen)
 
 
@@ -112,7 +113,7 @@ def test_transactions_and_batches_reach_the_index_late_as_well(table: Table) -> 
     table.dynamodb.batch_write_item(RequestItems=batch)
     assert table.scan() == 2
     assert table.query("red") == []
-    eventually(lambda: table.query("red") == [1, 1], within=10)
+    eventually(lambda: table.query("red") == [1, 1])
 
 
 def test_an_index_cannot_be_read_consistently(table: Table) -> None:

@@ -43,9 +43,9 @@ def unlucky(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    """Services with their limits, slow transactions and late tasks, where nothing happens by chance."""
+    """Services with their limits, where nothing happens by chance, and lags outlast some calls of a busy machine."""
     realism = replace(
-        Realism.none(), transaction_seconds=1, task_lag=2, late_deliveries=1, delivery_lag=1, function_concurrency=1
+        Realism.none(), transaction_seconds=3, task_lag=4, late_deliveries=1, delivery_lag=60, function_concurrency=1
     )
     with run_emulator(tmp_path_factory.mktemp("strict"), realism) as url:
         yield clients_of(url)
@@ -98,7 +98,7 @@ def test_what_meets_an_ongoing_transaction_is_refused(strict: Clients) -> None:
     with ThreadPoolExecutor() as threads:
         transaction = threads.submit(dynamodb.transact_write_items, TransactItems=[{"Put": put(table, "1")}])
         refused = {"TransactionConflictException"}
-        eventually(lambda: code_of(dynamodb.put_item, **put(table, "1")) in refused, within=10)
+        eventually(lambda: code_of(dynamodb.put_item, **put(table, "1")) in refused)
         get = {"Get": {"TableName": table, "Key": {"id": {"S": "1"}}}}
         assert code_of(dynamodb.transact_get_items, TransactItems=[get]) == "TransactionCanceledException"
         assert code_of(dynamodb.put_item, **put(table, "2")) == ""
@@ -130,7 +130,7 @@ def test_a_message_comes_twice_and_one_at_a_time(unlucky: Clients) -> None:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return sorted(received) == sorted([*sent, *sent])
 
-    eventually(all_twice, within=20)
+    eventually(all_twice)
     assert "Messages" not in sqs.receive_message(QueueUrl=url)
 
 
@@ -164,7 +164,7 @@ def test_an_event_is_delivered_twice(unlucky: Clients) -> None:
         ids.extend(json.loads(message["Body"])["id"] for message in found)
         return len(ids) == 2
 
-    eventually(both, within=10)
+    eventually(both)
     assert ids[0] == ids[1]
 
 
@@ -217,7 +217,7 @@ def test_new_tasks_are_listed_late(strict: Clients) -> None:
     described = ecs.describe_tasks(cluster="late", tasks=sorted(arns))
     assert {failure["reason"] for failure in described["failures"]} <= {"MISSING"}
     assert len(described["failures"]) + len(described["tasks"]) == 10
-    eventually(lambda: set(ecs.list_tasks(cluster="late")["taskArns"]) == arns, within=10)
+    eventually(lambda: set(ecs.list_tasks(cluster="late")["taskArns"]) == arns)
     assert ecs.describe_tasks(cluster="late", tasks=sorted(arns))["failures"] == []
 
 
