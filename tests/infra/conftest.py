@@ -22,6 +22,16 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     return synthesize(OutpostApp(outdir=str(tmp_path_factory.mktemp("cdk.out"))))
 
 
+@pytest.fixture(scope="session")
+def other_dev(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """Dev in another network, from which workers reach two networks only."""
+    folder = tmp_path_factory.mktemp("other-dev")
+    text = (ROOT / "config" / "dev.toml").read_text(encoding="utf-8").replace("10.61.0.0/16", "10.71.0.0/16")
+    egress = 'worker_egress = ["203.0.113.0/24", "198.51.100.7/32"]'
+    (folder / "dev.toml").write_text(text.replace('nat = "instance"', f'nat = "instance"\n{egress}'), encoding="utf-8")
+    return synthesize(OutpostApp(outdir=str(folder / "out"), context={"config": str(folder / "dev.toml")}))
+
+
 @pytest.fixture
 def agent(environment: str) -> str:
     """One of the environment's agents: the first in the alphabet."""

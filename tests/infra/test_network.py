@@ -1,11 +1,9 @@
 """Who can reach whom."""
 
 import re
-from pathlib import Path
 
-from app import OutpostApp
 from outpost.config import load
-from tests.infra.assembly import Assembly, Resource, synthesize
+from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT
 
 
@@ -112,13 +110,10 @@ def test_gateway_endpoints_admit_our_account_and_image_layers_only(assembly: Ass
                 assert ours or statement["Resource"] == "arn:aws:s3:::prod-us-east-1-starport-layer-bucket/*"
 
 
-def test_workers_reach_the_configured_networks_only(tmp_path: Path) -> None:
-    text = (ROOT / "config" / "dev.toml").read_text()
-    narrow = text.replace('nat = "instance"', 'nat = "instance"\nworker_egress = ["203.0.113.0/24", "198.51.100.7/32"]')
-    (tmp_path / "dev.toml").write_text(narrow)
-    found = synthesize(OutpostApp(outdir=str(tmp_path / "out"), context={"config": str(tmp_path / "dev.toml")}))
-
-    out = {(peer, port) for name, _, peer, port in rules(found, "dev", "Egress") if name == "Workers" and "/" in peer}
+def test_workers_reach_the_configured_networks_only(other_dev: Assembly) -> None:
+    out = {
+        (peer, port) for name, _, peer, port in rules(other_dev, "dev", "Egress") if name == "Workers" and "/" in peer
+    }
     assert out == {("203.0.113.0/24", 443), ("198.51.100.7/32", 443)}
 
 
