@@ -41,6 +41,7 @@ TOGETHER = ("migrate", "e2e", "local", "infra")
 """Suites that share something dear (a deployment, a synthesis): each stays on one runner."""
 APART = {
     "tests/e2e/test_changes.py": "changes",
+    "tests/e2e/test_first_run.py": "first run",
     "tests/local/test_killed_runs.py": "killed runs",
     "tests/migrate/test_acceptance.py": "migrate again",
     "tests/migrate/test_faults.py": "migrate again",
@@ -54,8 +55,10 @@ FIRST = (
     "tests/environments/test_prod.py",
     "migrate again",
     "tests/environments/test_staging_and_regions.py",
+    "first run",
     "local",
     "infra",
+    "killed runs",
 )
 """What takes longest: runners begin with it, in this order. A runner with at most two tests left takes the next."""
 SPREAD = "tests/worker/test_conformance.py"

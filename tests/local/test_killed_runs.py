@@ -105,7 +105,7 @@ def gone(processes: set[psutil.Process]) -> bool:
     return all(not each.is_running() or each.status() == psutil.STATUS_ZOMBIE for each in processes)
 
 
-@pytest.mark.parametrize("victim", ["pytest", "runner"])
+@pytest.mark.parametrize("victim", ["pytest", pytest.param("runner", marks=pytest.mark.full)])
 def test_a_killed_run_ends_everything_that_it_started(run: psutil.Popen, tmp_path: Path, victim: str) -> None:
     file = tmp_path / "runner"
     runner = psutil.Process(int(eventually(lambda: file.read_text() if file.exists() else None)))

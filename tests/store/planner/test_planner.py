@@ -34,6 +34,7 @@ def test_a_long_queue_is_launched_as_fast_as_the_quota_allows(world: World, numb
     assert set(world.ran.values()) == {1}
 
 
+@pytest.mark.full
 def test_a_six_hour_outage_of_capacity_loses_nothing_and_asks_seldom(world: World) -> None:
     ids = world.queue(20)
     world.ecs.full_zones = {"zone-a", "zone-b"}
@@ -179,6 +180,7 @@ def test_a_crash_loop_backs_off_instead_of_burning_money(world: World) -> None:
     assert sorted(world.ran) == ids
 
 
+@pytest.mark.full
 def test_a_crash_loop_is_told_often_enough_for_its_alarm_to_go_on_ringing(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
