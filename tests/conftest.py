@@ -37,7 +37,7 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 
-TOGETHER = ("migrate", "e2e", "local", "infra")
+TOGETHER = ("migrate", "e2e", "local", "infra", "doctor")
 """Suites that share something dear (a deployment, a synthesis): each stays on one runner."""
 APART = {
     "tests/e2e/test_changes.py": "changes",
@@ -58,6 +58,7 @@ FIRST = (
     "first run",
     "local",
     "infra",
+    "doctor",
     "killed runs",
 )
 """What takes longest: runners begin with it, in this order. A runner with at most two tests left takes the next."""

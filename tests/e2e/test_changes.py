@@ -10,7 +10,7 @@ from outpost.local.errors import DeployError
 from tests.e2e.changing import Changing, begun, ended
 from tests.eventually import eventually
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.real_clis import path_with_cli
 from tests.worker.conftest import PROVIDER_KEY
 from tests.worker.model_server import ModelServer, model_server
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
 STACKS = ("Network", "Data", "Audit", "Fleet", "ControlPlane", "Migration", "Observability")
 TRIES = (*((stack,) for stack in STACKS[:5]), STACKS[5:])
