@@ -87,9 +87,9 @@ class ControlPlaneStack(OutpostStack):
 
     @staticmethod
     def _grant_data(role: iam.IRole, data: DataStack) -> None:
-        for table in (data.dispatches, data.tenants):
+        for table in (data.dispatches, data.pending, data.tenants):
             table.grant_read_write(role)
-        data.dispatches.grant_delete(role)  # a cancelled dispatch leaves its queue
+        data.pending.grant_delete(role)  # a cancelled dispatch leaves its queue
         data.tenants.grant_delete(role)  # names of secrets
         data.workspace_rows.grant_read_write(role)
         data.workspace_rows.grant_delete(role)

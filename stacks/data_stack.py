@@ -33,6 +33,7 @@ class DataStack(OutpostStack):
         self.dispatches = StoreTable(self, "Dispatches", table=schema.DISPATCHES, config=config)
         self.tenants = StoreTable(self, "Tenants", table=schema.TENANTS, config=config)
         self.workers = StoreTable(self, "Workers", table=schema.WORKERS, config=config)
+        self.pending = StoreTable(self, "Pending", table=schema.QUEUES, config=config)
         self.workspace_rows = StoreTable(self, "WorkspaceRows", table=schema.WORKSPACES, config=config)
         self.artifacts = ArtifactsBucket(self, "Artifacts", access_logs=self.access_logs, config=config)
         self.workspaces = Workspaces(
@@ -47,13 +48,13 @@ class DataStack(OutpostStack):
             Backups(
                 self,
                 "Backups",
-                # Workers and their leases are gone long before anybody could restore them.
+                # Workers are gone long before anybody could restore them; the sweep fills queues again.
                 tables=[self.dispatches, self.tenants, self.workspace_rows],
                 file_system=self.workspaces.file_system,
                 config=config,
             )
         if config.deletion_protection:
-            tables = (self.dispatches, self.tenants, self.workers, self.workspace_rows)
+            tables = (self.dispatches, self.tenants, self.workers, self.pending, self.workspace_rows)
             DeletionProtection(self, "DeletionProtection", tables=[each.table_arn for each in tables], config=config)
         # Also for agents that are not enabled: this stack is deployed while the others still work with them.
         configured = {agent: WakeUpQueue(self, f"WakeUps{agent.capitalize()}") for agent in config.configured_agents}

@@ -85,12 +85,14 @@ class FleetStack(OutpostStack):
         broker, planner = self.broker.function, self.planner.function
         for closing in (broker, self.task_events.function, self.sweep.function):
             data.dispatches.grant_read_write(closing)
-            data.dispatches.grant_delete(closing)  # entries of queues
+            data.pending.grant_read_write(closing)
+            data.pending.grant_delete(closing)
             data.workers.grant_read_write(closing)
             data.workspace_rows.grant_read_write(closing)  # an ending dispatch gives its workspace back
             for queue in data.queues.values():
                 queue.grant_send(closing)
         data.dispatches.grant_read(planner)
+        data.pending.grant_read(planner)
         data.workers.grant_read_write(planner)
         data.workers.grant_delete(planner)  # launch intents that came to something
         for registering in (broker, planner):

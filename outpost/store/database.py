@@ -83,6 +83,7 @@ class Database:
     dispatches: str
     tenants: str
     workers: str
+    queues: str
     workspaces: str
 
     @classmethod
@@ -93,6 +94,7 @@ class Database:
             dispatches=os.environ[Env.DISPATCHES_TABLE],
             tenants=os.environ[Env.TENANTS_TABLE],
             workers=os.environ[Env.WORKERS_TABLE],
+            queues=os.environ[Env.QUEUES_TABLE],
             workspaces=os.environ[Env.WORKSPACES_TABLE],
         )
 

@@ -114,7 +114,7 @@ class Dispatches:
             {"Put": {"TableName": table, "Item": item_of(row), "ConditionExpression": "attribute_not_exists(pk)"}},
             {"Put": {"TableName": table, "Item": to_attributes(text)}},
             counting,
-            {"Put": {"TableName": table, "Item": queue_entry(row)}},
+            {"Put": {"TableName": self._db.queues, "Item": queue_entry(row)}},
         ]
         if idempotency:
             writes.append(self._remember(row, idempotency))
@@ -195,9 +195,9 @@ class Dispatches:
         ]
         if row.status is Status.PENDING and changed.status is not Status.PENDING:
             entry = key(*queue_entry_key(row))
-            writes.append({"Delete": {"TableName": self._db.dispatches, "Key": entry}})
+            writes.append({"Delete": {"TableName": self._db.queues, "Key": entry}})
         elif changed.status is Status.PENDING:
-            writes.append({"Put": {"TableName": self._db.dispatches, "Item": queue_entry(changed)}})
+            writes.append({"Put": {"TableName": self._db.queues, "Item": queue_entry(changed)}})
         if row.slot is not None and changed.slot is None:
             held = {"held": str(_held_seconds(row, changed))}
             writes.append(self._mark_slot(row, "SET held_seconds = :held REMOVE dispatch_id, ending_at", **held))
@@ -238,7 +238,7 @@ class Dispatches:
             },
         }
         try:
-            self._db.transact([check, {"Put": {"TableName": self._db.dispatches, "Item": queue_entry(row)}}])
+            self._db.transact([check, {"Put": {"TableName": self._db.queues, "Item": queue_entry(row)}}])
         except ConflictError:
             return False
         return True

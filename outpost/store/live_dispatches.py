@@ -27,7 +27,7 @@ class LiveDispatches:
     def queued(self, agent: Agent, tenant_id: str, *, limit: int) -> list[str]:
         """Return the ids of a tenant's oldest pending dispatches for an agent."""
         items = self._db.query(
-            self._db.dispatches,
+            self._db.queues,
             "pk = :queue AND begins_with(sk, :tenant)",
             {"queue": queue_of(agent), "tenant": f"{tenant_id}#"},
             limit=limit,
@@ -36,7 +36,7 @@ class LiveDispatches:
 
     def queue(self, agent: Agent) -> list[QueueEntry]:
         """Return all pending dispatches for an agent."""
-        items = self._db.query(self._db.dispatches, "pk = :queue", {"queue": queue_of(agent)})
+        items = self._db.query(self._db.queues, "pk = :queue", {"queue": queue_of(agent)})
         return [QueueEntry(i["sk"].partition("#")[2], datetime.fromisoformat(i["queued_at"])) for i in items]
 
     def position(self, row: Dispatch, at_most: int) -> int:
@@ -63,7 +63,7 @@ class LiveDispatches:
 
     def _count(self, condition: str, values: dict[str, str], at_most: int, index: str | None = None) -> int:
         response = self._db.client.query(
-            TableName=self._db.dispatches,
+            TableName=self._db.dispatches if index else self._db.queues,
             **({"IndexName": index} if index else {"ConsistentRead": True}),
             KeyConditionExpression=condition,
             ExpressionAttributeValues=expression_values(values),
@@ -77,7 +77,7 @@ class LiveDispatches:
         after = " "
         while True:
             items = self._db.query(
-                self._db.dispatches,
+                self._db.queues,
                 "pk = :queue AND sk > :after",
                 {"queue": queue_of(agent), "after": after},
                 limit=1,

@@ -5,12 +5,12 @@ Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` 
 | table | items |
 |---|---|
 | dispatches | `DISPATCH#<id>`/`DISPATCH` the row, `DISPATCH#<id>`/`TASK` its text, |
-| | `QUEUE#<agent>`/`<tenant>#<id>` while it is pending, |
 | | `IDEMPOTENCY#<tenant>#<key>`/`IDEMPOTENCY`, `DAY#<tenant>#<date>`/`<shard>` |
 | tenants | `TENANT#<id>`/`TENANT`, `KEY#<sha256>`/`KEY`, `RATE#<sha256>`/`<minute>`, `SECRETS#<tenant>`/`<name>`, |
 | | `LINK#<id>`/`LINK` |
 | workers | `WORKERS#<agent>`/`<id>` while it lives, `ENDED#<id>`/`WORKER` for a day after, |
 | | `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, `LEASE#planner`/`LEASE`, `SWEEP`/`OBSERVATIONS` |
+| queues | `QUEUE#<agent>`/`<tenant>#<id>` for each pending dispatch; entries are deleted, rows of dispatches never |
 | workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>` |
 
 What a decision depends on is a partition of a table, read consistently: the queue of an agent, its living workers, a
@@ -57,4 +57,5 @@ ACTIVE_SHARDS = 8
 DISPATCHES = Table("dispatches", (BY_TENANT, BY_ACTIVE), stream=True)
 TENANTS = Table("tenants", (KEYS_BY_TENANT,))
 WORKERS = Table("workers")
+QUEUES = Table("queues")
 WORKSPACES = Table("workspaces", stream=True)

@@ -38,7 +38,7 @@ def reader_of(url: str, **times: float) -> DispatchReader:
     """Make a reader whose DynamoDB is at a URL."""
     config = CLIENT_CONFIG.merge(Config(**times, retries={"total_max_attempts": TRIES}))  # type: ignore[arg-type]
     client = quick_session().client("dynamodb", config=config, endpoint_url=url)
-    return DispatchReader(Database(client, "dispatches", "tenants", "workers", "workspaces"))
+    return DispatchReader(Database(client, "dispatches", "tenants", "workers", "queues", "workspaces"))
 
 
 def read(reader: DispatchReader, *ids: str) -> list[Dispatch | None]:

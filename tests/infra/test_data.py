@@ -5,7 +5,7 @@ import json
 from outpost.store import schema
 from tests.infra.assembly import Assembly
 
-TABLES = (schema.DISPATCHES, schema.TENANTS, schema.WORKERS, schema.WORKSPACES)
+TABLES = (schema.DISPATCHES, schema.TENANTS, schema.WORKERS, schema.QUEUES, schema.WORKSPACES)
 
 
 def test_tables_are_exactly_those_of_the_schema(assembly: Assembly, environment: str) -> None:

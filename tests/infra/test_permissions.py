@@ -147,22 +147,27 @@ CHECK = {"ConditionCheckItem"}
 @pytest.mark.parametrize(
     ("role", "table", "allowed"),
     [
-        ("BrokerFunctionRole", "Dispatches", READ | WRITE | DELETE),
+        ("BrokerFunctionRole", "Dispatches", READ | WRITE),
         ("BrokerFunctionRole", "Workers", READ | WRITE | CHECK),
         ("BrokerFunctionRole", "Tenants", READ),
         ("PlannerFunctionRole", "Dispatches", READ),
         ("PlannerFunctionRole", "Workers", READ | WRITE | DELETE | CHECK),
         ("PlannerFunctionRole", "Tenants", READ),
-        ("TaskEventsFunctionRole", "Dispatches", READ | WRITE | DELETE),
+        ("TaskEventsFunctionRole", "Dispatches", READ | WRITE),
         ("TaskEventsFunctionRole", "Workers", READ | WRITE | DELETE),
         ("TaskEventsFunctionRole", "Tenants", set()),
-        ("SweepFunctionRole", "Dispatches", READ | WRITE | DELETE | CHECK),
+        ("SweepFunctionRole", "Dispatches", READ | WRITE | CHECK),
         ("SweepFunctionRole", "Workers", READ | WRITE | DELETE),
         ("SweepFunctionRole", "Tenants", set()),
-        ("ApiDefinitionTaskRole", "Dispatches", READ | WRITE | DELETE),
+        ("ApiDefinitionTaskRole", "Dispatches", READ | WRITE),
         ("ApiDefinitionTaskRole", "Tenants", READ | WRITE | {"DeleteItem"}),  # names of secrets
         ("ApiDefinitionTaskRole", "Workers", READ),
         ("BrokerAttemptRole", "Dispatches", set()),
+        ("BrokerFunctionRole", "Pending", READ | WRITE | DELETE),
+        ("PlannerFunctionRole", "Pending", READ),
+        ("TaskEventsFunctionRole", "Pending", READ | WRITE | DELETE),
+        ("SweepFunctionRole", "Pending", READ | WRITE | DELETE),
+        ("ApiDefinitionTaskRole", "Pending", READ | WRITE | DELETE),
     ],
 )
 def test_each_role_touches_the_tables_of_its_business_only(

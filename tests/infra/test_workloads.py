@@ -135,7 +135,14 @@ def test_the_broker_learns_how_long_an_agent_may_be_silent(assembly: Assembly) -
 
 
 def test_functions_get_the_variables_that_their_code_reads(assembly: Assembly, environment: str) -> None:
-    common = {Env.DISPATCHES_TABLE, Env.TENANTS_TABLE, Env.WORKERS_TABLE, Env.ARTIFACTS_BUCKET, Env.CLUSTER}
+    common = {
+        Env.DISPATCHES_TABLE,
+        Env.TENANTS_TABLE,
+        Env.WORKERS_TABLE,
+        Env.QUEUES_TABLE,
+        Env.ARTIFACTS_BUCKET,
+        Env.CLUSTER,
+    }
     own = {
         "broker": {Env.AGENT_PARAMETERS, Env.ATTEMPT_ROLE_ARN},
         "capacity": {Env.AGENT_PARAMETERS, Env.WORKER_SUBNETS, Env.WORKER_SECURITY_GROUP},

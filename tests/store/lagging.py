@@ -75,4 +75,4 @@ def lagging_indexes(database: Database, seconds: float, clock: Callable[[], floa
         yield
 
 
-_TABLES = ("dispatches", "tenants", "workers", "workspaces")
+_TABLES = ("dispatches", "tenants", "workers", "queues", "workspaces")

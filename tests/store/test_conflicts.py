@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def spoilt(database: Database, way: Relay, monkeypatch: pytest.MonkeyPatch) -> D
     """The database, by way of the relay, with short pauses."""
     monkeypatch.setattr(module, "PAUSE", 0.001)
     client = quick_session().client("dynamodb", config=CLIENT_CONFIG, endpoint_url=way.url)
-    return Database(client, database.dispatches, database.tenants, database.workers, database.workspaces)
+    return replace(database, client=client)
 
 
 @pytest.mark.parametrize("write", WRITES)
@@ -122,7 +123,7 @@ def test_both_transports_try_again_after_the_same_errors(code: str) -> None:
     def database_at(service: Service) -> Database:
         url = f"http://127.0.0.1:{service.server_port}"
         client = quick_session().client("dynamodb", config=CLIENT_CONFIG, endpoint_url=url)
-        return Database(client, "dispatches", "tenants", "workers", "workspaces")
+        return Database(client, "dispatches", "tenants", "workers", "queues", "workspaces")
 
     async def read(reader: DispatchReader) -> Any:  # noqa: ANN401 - a row or None
         async with reader.open():

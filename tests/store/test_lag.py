@@ -110,7 +110,7 @@ def test_a_dispatch_that_is_queued_again_waits_its_whole_time_although_the_index
 
 def test_a_pending_row_without_an_entry_in_its_queue_is_queued_again(field: Field, database: Database) -> None:
     row = field.store.dispatch()
-    database.delete(database.dispatches, "QUEUE#shell", f"acme#{row.id}")
+    database.delete(database.queues, "QUEUE#shell", f"acme#{row.id}")
     assert field.store.dispatches.live.queued("shell", "acme", limit=1) == []
     field.run()
     assert field.store.dispatches.live.queued("shell", "acme", limit=1) == [row.id]
