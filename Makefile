@@ -113,9 +113,8 @@ acceptance: $(READY) ## Prove a deployed environment; the report goes to build/a
 
 .PHONY: destroy
 destroy: $(READY) ## Delete an environment and its data (ENV=dev; needs AWS credentials and removal = "destroy")
-	@python tools/empty_buckets.py $(ENV)
 	$(CDK) destroy $(foreach stack,Observability Migration ControlPlane Fleet,'Outpost-$(ENV)/$(stack)') --force
-	@python tools/empty_buckets.py $(ENV)
+	@python tools/release_resources.py $(ENV)
 	$(CDK) destroy 'Outpost-$(ENV)/*' --force
 
 .PHONY: gc

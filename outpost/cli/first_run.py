@@ -107,7 +107,7 @@ def api_url(environment: LocalEnvironment) -> str:
     # A domain of one's own is known to nobody here: the environment's only load balancer is behind it.
     balancer = next((each for each in balancers if each["DNSName"] == url.hostname), balancers[0])
     settings = environment.settings
-    gateway = settings.endpoint if url.scheme == "http" else f"https://localhost:{settings.tls_port}"
+    gateway = settings.endpoint if url.scheme == "http" else f"https://127.0.0.1:{settings.tls_port}"
     return f"{gateway}/_alb/{balancer['LoadBalancerName']}"
 
 

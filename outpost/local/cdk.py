@@ -86,9 +86,10 @@ class Cdk:
         app = ["--app", str(self._settings.cdk_out)] if synthesized else self._app_arguments(config)
         self._run([*arguments, *app], on_line)
 
-    def destroy(self, config: Path, on_line: OnLine) -> None:
-        """`cdk destroy` of the same stacks; raises DeployError with the CLI's last lines."""
-        self._run(["destroy", self._app.stacks, "--force", *self._app_arguments(config)], on_line)
+    def destroy(self, config: Path, on_line: OnLine, stacks: Sequence[str] = ()) -> None:
+        """`cdk destroy` of some stacks, else of all; raises DeployError with the CLI's last lines."""
+        chosen = stacks or (self._app.stacks,)
+        self._run(["destroy", *chosen, "--force", *self._app_arguments(config)], on_line)
 
     def outputs(self) -> dict[str, dict[str, str]]:
         """Stack name -> output name -> value; empty before the first deployment."""

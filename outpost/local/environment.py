@@ -130,9 +130,9 @@ class LocalEnvironment:
         self._cdk.deploy(config, on_line, synthesized=in_containers)
         wait_until_steady(self.client("ecs"), on_line)
 
-    def destroy(self, on_line: OnLine) -> None:
-        """Delete the app's stacks; raises DeployError."""
-        self._cdk.destroy(self._cdk.render_config(self._git_url_of_tasks()), on_line)
+    def destroy(self, on_line: OnLine, stacks: Sequence[str] = ()) -> None:
+        """Delete some of the app's stacks, else all; raises DeployError."""
+        self._cdk.destroy(self._cdk.render_config(self._git_url_of_tasks()), on_line, stacks)
 
     def stop(self) -> None:
         """End everything `start` started, with every task, wherever it is; logs and repositories stay."""

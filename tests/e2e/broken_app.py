@@ -5,15 +5,17 @@
 
 import sys
 
-from aws_cdk import Stack
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_logs as logs
 from constructs import IConstruct
 
 from app import OutpostApp
 from outpost.names import Env
 
-TAKEN = "/taken"
-"""A log group that exists already."""
+
+def taken(stack: str) -> str:
+    """Return the name of a log group that exists already, one for each stack."""
+    return f"/taken/{stack}"
 
 
 def main(fault: str, *more: str) -> None:
@@ -35,7 +37,12 @@ def main(fault: str, *more: str) -> None:
 def add_taken_group(stack: IConstruct) -> None:
     """Create a log group whose name is taken, after everything else in the stack."""
     others = list(stack.node.children)
-    group = logs.LogGroup(Stack.of(stack), "Taken", log_group_name=TAKEN)
+    group = logs.LogGroup(
+        Stack.of(stack),
+        "Taken",
+        log_group_name=taken(stack.node.id),
+        removal_policy=RemovalPolicy.DESTROY,
+    )
     for other in others:
         group.node.add_dependency(other)
 

@@ -6,16 +6,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import boto3
+import pytest
+
 from outpost.cli.first_run import api_url, operator_key
 from outpost.client import Client
 from outpost.client.models import DispatchRequest, Limits
+from outpost.config import load
 from outpost.domain.dispatch import Status
 from outpost.local.cdk import CdkApp
 from outpost.local.environment import LocalEnvironment
-from tests.e2e.broken_app import TAKEN
+from outpost.verify.deployed import Deployed
+from tests.e2e.broken_app import taken
 from tests.e2e.conftest import SCOPES
 from tests.eventually import eventually
-from tools.empty_buckets import empty_buckets
+from tools.release_resources import release
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKEN = Path(__file__).with_name("broken_app.py")
@@ -71,8 +76,9 @@ class Changing:
     def broken(self, fault: str) -> Iterator[None]:
         """Deploy with a fault in a stack, for as long as this lasts."""
         logs = self.environment.client("logs")
-        with suppress(logs.exceptions.ResourceAlreadyExistsException):
-            logs.create_log_group(logGroupName=TAKEN)
+        for stack in fault.split():
+            with suppress(logs.exceptions.ResourceAlreadyExistsException):
+                logs.create_log_group(logGroupName=taken(stack.capitalize() if stack.islower() else stack))
         working = self.environment.app
         command = f"{sys.executable} {BROKEN} {fault}"
         self.environment.app = CdkApp(stacks=working.stacks, command=command, config=self.config)
@@ -124,11 +130,16 @@ class Changing:
         found: list[str] = ecs.list_task_definitions(familyPrefix=prefix, status="ACTIVE")["taskDefinitionArns"]
         return found
 
-    def empty_buckets(self) -> None:
-        """Do what an operator does before an environment is deleted for good."""
-        s3 = self.environment.client("s3")
-        names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
-        empty_buckets(s3, [name for name in names if name.startswith(f"outpost-{self.name}-")])
+    def destroy(self) -> None:
+        """Delete the environment, in the steps of `make destroy`."""
+        upper = [f"Outpost-{self.name}/{stack}" for stack in ("Observability", "Migration", "ControlPlane", "Fleet")]
+        self.environment.destroy(self.lines.append, upper)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.environ().items():
+                patch.setenv(name, value)
+            release(Deployed(load(self.config), boto3.Session()))
+        self.environment.destroy(self.lines.append)
+        self.deployed = False
 
 
 def begun(client: Client, task: str, agent: str = "shell") -> str:

@@ -94,9 +94,8 @@ def test_nothing_is_lost_by_a_deploy_with_warm_running_and_waiting_tasks(changin
 def test_after_everything_is_deleted_it_can_be_deployed_again(changing: Changing) -> None:
     changing.settle()
     changing.works()
-    changing.empty_buckets()
 
-    changing.environment.destroy(changing.lines.append)
+    changing.destroy()
 
     assert set(changing.changed()) == {"CDKToolkit"}
     changing.deploy()

@@ -37,7 +37,9 @@ def prod(new: Factory, model: ModelServer) -> tuple[Changing, dict[str, str]]:
     for stacks in TRIES:
         with found.broken(" ".join(stacks)), pytest.raises(DeployError):
             found.deploy()
-        assert any("/taken already exists" in line for line in found.lines), found.lines
+        assert any("/taken/" in line and "already exists" in line for line in found.lines), [
+            line for line in found.lines if "FAILED" in line
+        ]
         states |= {stack: found.state(stack) for stack in stacks}
     found.deploy()
     return found, states
