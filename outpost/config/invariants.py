@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import combinations
 
+from outpost.config.closed_network import closed_network_problems
 from outpost.config.errors import Problem
 from outpost.config.model import AgentConfig, EnvironmentConfig
 from outpost.domain.agents import CATALOGUE, Agent, Alias
@@ -28,6 +29,8 @@ def broken_invariants(config: EnvironmentConfig) -> list[Problem]:
         *_zone_problems(config),
         *_exposure_problems(config),
         *_tls_problems(config),
+        *_place_problems(config),
+        *closed_network_problems(config),
         *_retention_problems(config),
         *_forge_problems(config),
         *(_prod_problems(config) if config.name == "prod" else ()),
@@ -125,6 +128,25 @@ def _tls_problems(config: EnvironmentConfig) -> list[Problem]:
     if tls.zone_id and not tls.domain:
         problems.append(Problem("tls.domain", None, "a host name in the zone", "name it, or remove tls.zone_id"))
     return problems
+
+
+def _place_problems(config: EnvironmentConfig) -> list[Problem]:
+    """Return the ARNs of another account or region, which neither a load balancer nor a function can use."""
+    named = {
+        "tls.certificate_arn": config.tls.certificate_arn,
+        "git.app.key_secret": config.git.app.key_secret if config.git.app else None,
+        "git.token_secret": config.git.token_secret,
+    }
+    return [
+        Problem(
+            field,
+            arn,
+            f"an ARN of region {config.region} and account {config.account}, as the environment's",
+            "create it there, or correct region or account",
+        )
+        for field, arn in named.items()
+        if arn is not None and arn.split(":")[3:5] != [config.region, config.account]
+    ]
 
 
 def _retention_problems(config: EnvironmentConfig) -> list[Problem]:

@@ -14,6 +14,8 @@ from outpost.config import load
 from tests.infra.assembly import Assembly, synthesize
 
 ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ("dev", "local", "prod", "staging")
+"""The environments of this project, whose state is pinned; others in `config/` have to be valid only."""
 
 
 @pytest.fixture(scope="session")

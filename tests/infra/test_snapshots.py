@@ -9,7 +9,7 @@ from syrupy.extensions.json import JSONSnapshotExtension
 
 from outpost.config import load
 from tests.infra.assembly import Assembly, Resource
-from tests.infra.conftest import ROOT
+from tests.infra.conftest import ROOT, SHIPPED
 
 # These two differ most: a NAT instance and the default key; every option switched on. The others mix their parts.
 ENVIRONMENTS = ("dev", "prod")
@@ -57,6 +57,6 @@ def test_there_are_exactly_the_stacks_of_the_design(assembly: Assembly) -> None:
 
 def test_what_holds_state_keeps_its_logical_id(assembly: Assembly, snapshot: SnapshotAssertion) -> None:
     """A changed id replaces the resource, and its data with it."""
-    pinned = {kind: sorted(place for place, _ in assembly.of_type(kind)) for kind in STATEFUL}
+    pinned = {kind: sorted(place for name in SHIPPED for place, _ in assembly.of_type(kind, name)) for kind in STATEFUL}
 
     assert pinned == snapshot.use_extension(JSONSnapshotExtension)

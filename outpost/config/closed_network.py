@@ -1,0 +1,71 @@
+"""What an environment without a way out of its network has to have inside it."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from outpost.config.errors import Problem
+from outpost.config.model import EnvironmentConfig
+from outpost.domain.agents import CATALOGUE
+from outpost.domain.providers import PROVIDERS
+
+EMBEDDED_ACCOUNT = "000000000000"
+"""The account of the embedded AWS, which AWS gives to nobody: its tasks run on the machine and need no endpoint."""
+ENDPOINTS = ("ecr.api", "ecr.dkr", "elasticfilesystem", "lambda", "logs", "secretsmanager", "sqs", "ssm")
+"""The interface endpoints that tasks in the private subnets need; all functions run outside the VPC.
+
+- `ecr.api`, `ecr.dkr`: Fargate pulls the images of control plane and workers (Amazon ECR User Guide, "Amazon ECR
+  interface VPC endpoints"); the layers come from S3.
+- `elasticfilesystem`: the control plane's readiness probe describes the file system. Mounting needs no endpoint.
+- `lambda`: workers call the broker for the credentials of an attempt.
+- `logs`: Fargate sends what tasks print; the control plane writes the audit log.
+- `secretsmanager`: the control plane's signing key and tenants' secrets; workers read an attempt's secrets.
+- `sqs`: wake-ups, which the control plane sends and workers receive.
+- `ssm`: the control plane reads the agents' settings.
+
+DynamoDB and S3 have gateway endpoints in every environment. No task calls STS, KMS, ECS or EventBridge: the broker and
+the other functions do, and services decrypt with the caller's grant by themselves.
+"""
+
+
+def closed_network_problems(config: EnvironmentConfig) -> Iterator[Problem]:
+    """Yield what tasks could not reach with `nat = "none"`."""
+    if config.network.nat != "none" or config.account == EMBEDDED_ACCOUNT:
+        return
+    missing = sorted(set(ENDPOINTS) - set(config.network.endpoints))
+    if missing:
+        yield Problem(
+            "network.endpoints",
+            list(config.network.endpoints),
+            f'with nat = "none" also {", ".join(missing)}',
+            "add them, or set network.nat: without either, tasks cannot start or do their work",
+        )
+    for field, host in _hosts(config):
+        if not _inside(host):
+            yield Problem(
+                field,
+                host,
+                'with nat = "none" a private address, or a name below .internal in a private zone',
+                "name a host inside your network, or set network.nat to instance or gateway",
+            )
+
+
+def _hosts(config: EnvironmentConfig) -> Iterator[tuple[str, str]]:
+    """Yield the field and the host of everything but AWS that workers connect to."""
+    yield "git.base_url", str(urlsplit(config.git.base_url).hostname)
+    if config.git.forge_url is not None:
+        yield "git.forge_url", str(urlsplit(config.git.forge_url).hostname)
+    for host in config.git.allowed_hosts:
+        yield "git.allowed_hosts", host
+    for agent, settings in config.enabled_agents.items():
+        provider = CATALOGUE[agent].provider
+        if provider is not None:
+            yield f"agents.{agent}.model_url", str(urlsplit(settings.model_url or PROVIDERS[provider].url).hostname)
+
+
+def _inside(host: str) -> bool:
+    """Return whether a host can be inside a network. ICANN reserves `.internal` for private use (2024-07-29)."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return host.endswith(".internal")
