@@ -22,6 +22,8 @@ from outpost.domain.providers import PROVIDERS
 from outpost.local.environment import LocalEnvironment
 from outpost.local.realism import Realism
 from outpost.templates import Templates, read_assembly
+from tests.local.accounts import create_role
+from tests.local.conftest import write_image_asset
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,8 +39,8 @@ class Provider(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _ModelList)
         self.models: dict[str, set[str]] = {}
-        self.refused: set[str] = set()
-        """Keys for which the status is 401."""
+        self.garbled: set[str] = set()
+        """Providers whose list is no JSON."""
 
     @property
     def url(self) -> str:
@@ -56,8 +58,8 @@ class _ModelList(BaseHTTPRequestHandler):
         listed: dict[str, Any] = {"data": [{"id": model} for model in models]}
         if name == "google":
             listed = {"models": [{"name": f"models/{model}"} for model in models]}
-        body = json.dumps(listed).encode()
-        self.send_response(401 if key in self.server.refused or not key.startswith("key-") else 200)
+        body = b"<html>" if name in self.server.garbled else json.dumps(listed).encode()
+        self.send_response(200 if key == f"key-{name}" else 401)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -112,6 +114,7 @@ def shared_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEn
     """An established account, shared by the tests, each of which puts back what it breaks."""
     quiet = replace(Realism.none(), function_concurrency=1000)
     local = LocalEnvironment(tmp_path_factory.mktemp("doctor") / "aws", free_port(), free_port(), realism=quiet)
+    write_image_asset(local.settings.cdk_out)
     local.start()
     yield local
     local.stop()
@@ -153,3 +156,10 @@ def case(ready: Case, monkeypatch: pytest.MonkeyPatch) -> Case:
     for name, value in ready.aws.environ().items():
         monkeypatch.setenv(name, value)
     return replace(ready, session=boto3.Session())
+
+
+def session_under(case: Case, *statements: dict[str, Any]) -> boto3.Session:
+    """A session of a role that has exactly these statements."""
+    role = create_role(case.aws, *statements)
+    keys = case.client("sts").assume_role(RoleArn=role, RoleSessionName="doctor")["Credentials"]
+    return boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], "us-east-1")
