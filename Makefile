@@ -130,8 +130,12 @@ base-image: ## Pin the images' base to what its tag names today (needs Docker an
 		&& rm container/*/Dockerfile.old && grep -H '^ARG BASE_IMAGE=' container/*/Dockerfile
 
 .PHONY: release
-release: .venv/.ready ## Set the version, date the CHANGELOG section, commit and tag (VERSION=x.y.z)
+release: $(READY) ## Set the version, date the CHANGELOG section, commit and tag (VERSION=x.y.z)
 	python tools/release.py $(VERSION)
+
+.PHONY: previous
+previous: $(READY) ## Keep dev's templates as those of the previous release, right after a release: updates are tested from them
+	@python tools/previous_release.py
 
 .PHONY: clean
 clean: ## Remove what builds and tests leave; the installed tools and .outpost stay
