@@ -1,14 +1,19 @@
 """The secret that clients look the endpoint up in, on Secrets Manager itself."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 
 from outpost.domain.ids import new_id
+from outpost.migrate.context import Context
+from outpost.migrate.deployment import Deployment
 from outpost.migrate.endpoint import EndpointSecret, V1Endpoint, V2Endpoint
 from outpost.migrate.errors import MigrationError
+from outpost.migrate.steps import preflight
+from outpost.names import CONTROL_PLANE_CONTAINER, MigrationOutput
 from tests.conftest import CREDENTIALS
 
 V1 = V1Endpoint.model_validate({"instanceId": "mi-1", "region": "us-east-1"})
@@ -36,6 +41,42 @@ def test_a_probe_changes_nothing_that_clients_read(secret: EndpointSecret) -> No
     secret.probe()
     assert versions(secret) == before
     assert secret.current() == (before[0]["VersionId"], V1)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_secret_without_a_value_is_not_probed_as_the_first_version_becomes_current(
+    secret: EndpointSecret, exists: bool
+) -> None:
+    """Secrets Manager: PutSecretValue labels the first version AWSCURRENT, whatever stage it is asked for."""
+    empty = replace(secret, secret_id=f"endpoint-{new_id()}")
+    if exists:
+        secret.client.create_secret(Name=empty.secret_id)
+    with pytest.raises(MigrationError, match="has no value yet"):
+        empty.probe()
+    checked = preflight.secret_writable(_context(empty))
+    assert (checked.status, checked.evidence[0]) == (
+        "pass",
+        "secretsmanager:GetSecretValue: no version; the step audit writes the first one",
+    )
+    assert empty.current() is None
+
+
+def test_preflight_writes_no_version_that_clients_read(secret: EndpointSecret) -> None:
+    before = versions(secret)
+    assert preflight.secret_writable(_context(secret)).status == "pass"
+    assert versions(secret) == before
+
+
+def test_preflight_names_no_image_of_a_container_that_guardduty_added() -> None:
+    """GuardDuty Runtime Monitoring adds a container to tasks, at any place in the list (aws-cdk#32877)."""
+    agent = {"name": "aws-guardduty-agent-3xkq1", "image": "guardduty"}
+    ours = {"name": CONTROL_PLANE_CONTAINER, "image": "outpost"}
+    assert preflight.images([{"containers": [agent, ours]}, {"containers": [ours, agent]}]) == ["outpost"]
+
+
+def _context(secret: EndpointSecret) -> Context:
+    outputs: dict[str, str] = {MigrationOutput.ENDPOINT_SECRET: secret.secret_id}
+    return Context(Deployment("dev", "us-east-1", outputs, boto3.Session()), "run", "operator", "http://127.0.0.1")
 
 
 def test_the_version_that_named_v1_can_be_restored(secret: EndpointSecret) -> None:

@@ -22,7 +22,7 @@ def run(context: Context) -> ValidationReport:
         load_balancer_healthy(context),
         trail_logging(context),
         host_reachable(context),
-        _secret_writable(context),
+        secret_writable(context),
     ]
     return context.report(
         ValidationReport,
@@ -30,7 +30,7 @@ def run(context: Context) -> ValidationReport:
         found,
         cluster_arn=_cluster(context)["clusterArn"],
         task_definition_arns=sorted({task["taskDefinitionArn"] for task in tasks}),
-        image_uris=_images(tasks),
+        image_uris=images(tasks),
         validation_status=overall(found),
     )
 
@@ -109,7 +109,8 @@ def host_reachable(context: Context) -> Check:
     return Check.of("v1-host", "v1's host answers commands", reached, evidence, "Start its SSM agent")
 
 
-def _secret_writable(context: Context) -> Check:
+def secret_writable(context: Context) -> Check:
+    """The secret can be written, or has no value yet: then nothing is written, as a probe would become its value."""
     title, remedy = "The endpoint's secret can be written", "Use a role that may write the secret outpost/api-endpoint"
     if context.secret.current() is None:
         title = "The endpoint's secret is still to be written"
@@ -123,7 +124,7 @@ def _secret_writable(context: Context) -> Check:
     return Check.of("secret", title, None if context.dry_run else True, [evidence], remedy)
 
 
-def _images(tasks: Iterable[dict[str, Any]]) -> list[str]:
+def images(tasks: Iterable[dict[str, Any]]) -> list[str]:
     """Return the images of our containers; one that GuardDuty adds to a task is none of them."""
     containers = (container for task in tasks for container in task["containers"])
     return sorted({container["image"] for container in containers if container["name"] == CONTROL_PLANE_CONTAINER})
