@@ -60,13 +60,16 @@ QUERIES: dict[str, list[str]] = {
     "token": [_token(name) for name in Artifact],
 }
 """Every query parameter -> values that it may have."""
+PATHS = {"key_id": [new_id()]}
+"""Path parameters without examples in the document -> values that they may have."""
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield method, path and description of each operation."""
+    """Yield method, path and description of each operation. Raises `KeyError` naming an unknown path parameter."""
     for path, methods in DOCUMENT["paths"].items():
         for method, operation in methods.items():
-            named = {p["name"]: p["schema"].get("examples", ["NPM_TOKEN"])[0] for p in _parameters(operation, "path")}
+            parameters = {each["name"]: each["schema"] for each in _parameters(operation, "path")}
+            named = {name: (schema.get("examples") or PATHS[name])[0] for name, schema in parameters.items()}
             yield method.upper(), path.format(**named), operation
 
 
