@@ -103,8 +103,14 @@ diagram: $(READY) ## Draw the architecture from prod's templates: docs/architect
 diff: $(READY) ## Show what a deployment would change (ENV=dev; needs AWS credentials)
 	$(CDK) diff 'Outpost-$(ENV)/*' --method template
 
+.PHONY: doctor
+doctor: $(READY) ## Read an account before a deploy and report what stands in the way (ENV=dev; needs AWS credentials)
+	@outpost doctor --env $(ENV)
+
+# What the doctor could not read (3) stops nobody: a role may deploy without reading all of it.
 .PHONY: deploy
-deploy: $(READY) ## Deploy an environment to its AWS account (ENV=dev; needs AWS credentials)
+deploy: $(READY) ## Deploy an environment to its AWS account, after the doctor (ENV=dev; needs AWS credentials)
+	@outpost doctor --env $(ENV) || [[ $$? == 3 ]]
 	$(CDK) deploy 'Outpost-$(ENV)/*' --require-approval never --concurrency 2
 
 .PHONY: acceptance

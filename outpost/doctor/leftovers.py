@@ -81,6 +81,6 @@ def _taken(account: Account) -> set[str]:
         for prefix in prefixes
         for each in account.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix)
     ]
-    path = f"/outpost/{environment}/"
-    parameters = account.pages("ssm", "get_parameters_by_path", "Parameters", Path=path, Recursive=True)
+    named = [{"Key": "Name", "Option": "BeginsWith", "Values": [f"/outpost/{environment}/"]}]
+    parameters = account.pages("ssm", "describe_parameters", "Parameters", ParameterFilters=named)
     return {*groups, *(each["Name"] for each in parameters)}
