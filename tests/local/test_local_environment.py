@@ -30,27 +30,24 @@ def listeners(port: int) -> set[str]:
     return {address.ip for address in listening if address and address.port == port}
 
 
-def test_starting_twice_keeps_the_first_server(environment: LocalEnvironment) -> None:
-    environment.start()
-    first = environment.status()
-    environment.start()
-    assert environment.status().server_pid == first.server_pid
+def test_starting_twice_keeps_the_first_server(aws: LocalEnvironment) -> None:
+    first = aws.status()
+    aws.start()
+    assert aws.status().server_pid == first.server_pid
     assert first.running
     assert first.git_running
 
 
-def test_everything_listens_on_loopback_only(environment: LocalEnvironment) -> None:
-    environment.start()
-    git_port = int(environment.git.url.rpartition(":")[2])
-    assert listeners(environment.settings.port) == {"127.0.0.1"}
+def test_everything_listens_on_loopback_only(aws: LocalEnvironment) -> None:
+    git_port = int(aws.git.url.rpartition(":")[2])
+    assert listeners(aws.settings.port) == {"127.0.0.1"}
     assert listeners(git_port) == {"127.0.0.1"}
 
 
-def test_iam_is_enforced_and_a_wrong_key_admits_nobody(environment: LocalEnvironment) -> None:
-    environment.start()
-    stranger = environment.session().client(
+def test_iam_is_enforced_and_a_wrong_key_admits_nobody(aws: LocalEnvironment) -> None:
+    stranger = aws.session().client(
         "s3",
-        endpoint_url=environment.settings.endpoint,
+        endpoint_url=aws.settings.endpoint,
         aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
         aws_secret_access_key="wrong",
     )
@@ -142,9 +139,8 @@ def test_one_port_for_both_servers_is_refused_before_either_starts(environment: 
 
 
 @pytest.mark.parametrize("changed", ["port", "git_port"])
-def test_another_port_for_a_running_instance_is_refused(environment: LocalEnvironment, changed: str) -> None:
-    environment.start()
-    running, other = environment.settings, free_port()
+def test_another_port_for_a_running_instance_is_refused(aws: LocalEnvironment, changed: str) -> None:
+    running, other = aws.settings, free_port()
     ports = (other, running.git_port) if changed == "port" else (running.port, other)
     with pytest.raises(LocalError, match="`make down`"):
         LocalEnvironment(running.data_dir, *ports).start()
@@ -198,11 +194,10 @@ def test_a_record_with_a_reused_process_id_harms_nobody(environment: LocalEnviro
     assert environment.status().server_pid != me.pid
 
 
-def test_the_sample_repository_is_cloned_over_git_and_works(environment: LocalEnvironment, tmp_path: Path) -> None:
-    environment.start()
-    assert environment.git.create_sample_repository() == SAMPLE_REPOSITORY
-    assert environment.git.create_sample_repository() == SAMPLE_REPOSITORY
-    url = f"{environment.git.url}/{SAMPLE_REPOSITORY}"
+def test_the_sample_repository_is_cloned_over_git_and_works(aws: LocalEnvironment, tmp_path: Path) -> None:
+    assert aws.git.create_sample_repository() == SAMPLE_REPOSITORY
+    assert aws.git.create_sample_repository() == SAMPLE_REPOSITORY
+    url = f"{aws.git.url}/{SAMPLE_REPOSITORY}"
     cloned = git("clone", "--branch", "main", url, "work", cwd=tmp_path)
     assert cloned.returncode == 0, cloned.stderr
     tests = subprocess.run(
