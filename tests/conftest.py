@@ -54,6 +54,7 @@ FIRST = (
     "e2e",
     "changes",
     "tests/environments/test_prod.py",
+    "tests/environments/test_update.py",
     "migrate again",
     "tests/environments/test_staging_and_regions.py",
     "first run",

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
+import psutil
 import pytest
 
 from outpost.domain.agents import CATALOGUE, Agent, AgentSettings
@@ -257,8 +259,16 @@ def platform(
     yield platform
     for worker in platform.workers.values():
         if worker.poll() is None:
-            worker.kill()
+            kill(worker)
         worker.communicate(timeout=10)
+
+
+def kill(worker: subprocess.Popen[bytes]) -> None:
+    """Kill a worker and everything below it, as the end of its container does."""
+    process = psutil.Process(worker.pid)
+    for each in [process, *process.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 def create_provider_keys(suffix: str) -> dict[Agent, str]:

@@ -1,5 +1,7 @@
 """The last log lines of a dispatch that did not succeed are in its row, whoever closed it."""
 
+import psutil
+
 from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop
 from outpost.domain.dispatch import LOG_TAIL_BYTES, Status
@@ -9,7 +11,7 @@ from outpost.store.departures import Departures
 from outpost.store.launches import Launches
 from outpost.store.recovery import Recovery
 from outpost.store.workers import Workers
-from tests.worker.conftest import Platform
+from tests.worker.conftest import Platform, kill
 
 TOKEN = "ghp_0123456789abcdefghijABCDEFGHIJ456789"
 
@@ -33,8 +35,10 @@ def test_a_lost_worker_leaves_its_last_lines_from_the_stored_chunks(platform: Pl
     row = platform.dispatch("seq 1 20000; echo the last thing; sleep 600")
     worker = platform.start_worker()
     platform.wait_for(row, "the last thing")
-    worker.kill()
+    below = psutil.Process(worker.pid).children(recursive=True)
+    kill(worker)
     worker.communicate(timeout=20)
+    assert psutil.wait_procs(below, timeout=20)[1] == []
     database = Database.from_environment()
     workers = Workers(database, platform.dispatches)
     recovery = Recovery(platform.dispatches, platform.artifacts)
