@@ -37,6 +37,8 @@ CREDENTIALS = {
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+INDEX_LAG = 0.5
+"""Seconds by which indexes of the shared emulator follow at most: a test that reads one calls `tests.indexes` first."""
 
 TOGETHER = ("migrate", "e2e", "local", "infra", "doctor")
 """Suites that share something dear (a deployment, a synthesis): each stays on one runner."""
@@ -118,8 +120,9 @@ def unused_port() -> Callable[[], int]:
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Single services on loopback: the endpoint URL. For a whole environment see tests/e2e."""
-    # Strict, but nothing late or by chance: these tests count calls, and their clocks run ahead of the emulator's.
-    with run_emulator(tmp_path_factory.mktemp("emulator"), Realism.none()) as url:
+    # Strict, but only indexes are late: these tests count calls, and their clocks run ahead of the emulator's.
+    realism = replace(Realism.none(), index_lag=INDEX_LAG, seed=Realism.from_environment().seed)
+    with run_emulator(tmp_path_factory.mktemp("emulator"), realism) as url:
         yield url
 
 

@@ -148,7 +148,8 @@ CATALOGUE = (
         name="outpost_list_runs",
         title="List dispatches",
         description="List the tenant's dispatches, newest first; every filter given must match. Continue with the "
-        "cursor while pagination.has_more is true.",
+        "cursor while pagination.has_more is true. Changes of the last seconds may not be shown yet: outpost_status "
+        "shows a dispatch as it is.",
         method="GET",
         path="/dispatch",
         annotations=_READS,

@@ -26,6 +26,7 @@ from outpost.domain.lifecycle import Claim, Event, Finish, Report
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import KEY_PREFIX_LENGTH, ApiKey, Limits, Scope, Tenant, hash_key, new_key
 from outpost.store.database import Database
+from tests.indexes import await_indexes
 
 MODELS = {"flagship": "claude-opus-4-5-20251101", "balanced": "claude-sonnet-4-5", "fast": "claude-haiku-4-5"}
 TASK = {"agent": "shell", "task": "echo hello, world"}
@@ -126,6 +127,10 @@ class Api:
     def client(self, key: str | None = None) -> httpx.Client:
         """Return a client of the service."""
         return httpx.Client(base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=30)
+
+    def await_indexes(self) -> None:
+        """Wait until lists show all that was written."""
+        await_indexes(self.database)
 
     def row(self, dispatch_id: str) -> Dispatch:
         """Read a row behind the API's back."""

@@ -138,9 +138,10 @@ def test_logs_without_follow_print_all_pages_in_order(api: Api, outpost: Outpost
     assert lines == [f"line {number}-{index}" for number in (1, 2, 3) for index in range(500)]
 
 
-def test_the_list_can_be_filtered_and_continued(outpost: Outpost, session: Client) -> None:
+def test_the_list_can_be_filtered_and_continued(api: Api, outpost: Outpost, session: Client) -> None:
     ids = [session.dispatch(TASK.model_copy(update={"tags": {"batch": "a"}})).id for _ in range(3)]
     session.dispatch(TASK)
+    api.await_indexes()
     first = json.loads(outpost("list", "--tag", "batch:a", "--limit", "2", "--json").stdout)
     rest = json.loads(outpost("list", "--tag", "batch:a", "--limit", "2", "--cursor", first["cursor"], "--json").stdout)
     assert [item["id"] for item in first["items"] + rest["items"]] == ids[::-1]
@@ -181,10 +182,12 @@ def test_artifacts_are_downloaded_whole(api: Api, outpost: Outpost, session: Cli
 def test_the_operator_admits_a_tenant_and_shuts_it_out_again(api: Api, outpost: Outpost) -> None:
     name = api.tenant().id.replace("t-", "cli-")
     assert outpost("tenants", "create", name, "--tier", "pro", admin=True).exit_code == 0
+    api.await_indexes()
     assert name in outpost("tenants", "list", admin=True).stdout
     issued = json.loads(outpost("keys", "create", name, "--name", "ci", "--scope", "list", "--json", admin=True).stdout)
     with Client(api.url, issued["key"]) as session:
         assert session.dispatches({}).items == []
+    api.await_indexes()
     listed = outpost("keys", "list", name, admin=True).stdout
     assert issued["id"] in listed
     assert issued["key"] not in listed
@@ -213,6 +216,7 @@ def test_the_operator_changes_limits_rotates_keys_and_keeps_secrets(api: Api, ou
     assert "pro" in outpost("tenants", "show", name, admin=True).stdout
     issued = json.loads(outpost("keys", "create", name, "--days", "9", "--json", admin=True).stdout)
     rotated = json.loads(outpost("keys", "rotate", issued["id"], "--overlap", "0", "--json", admin=True).stdout)
+    api.await_indexes()
     assert "expired" in outpost("keys", "list", name, admin=True).stdout
     with Client(api.url, rotated["key"]) as session:
         assert session.dispatches({}).items == []

@@ -130,6 +130,7 @@ def told(answer: httpx.Response) -> tuple[int, object]:
 def belongings(api: Api, owner: Party) -> object:
     """Return all that a tenant has, as the tables say."""
     database = api.database
+    api.await_indexes()
     kept = [
         database.get(database.workspaces, f"TENANT#{owner.tenant.id}", f"WORKSPACE#{owner.ids['workspace']}"),
         api.row(owner.ids["dispatch"]),

@@ -128,8 +128,9 @@ def test_what_cannot_be_had_is_refused_with_the_field_and_the_remedy(
     assert told in error["details"][0]["message"]
 
 
-def test_nothing_is_stored_of_a_refused_request(client: httpx.Client) -> None:
+def test_nothing_is_stored_of_a_refused_request(api: Api, client: httpx.Client) -> None:
     client.post("/dispatch", json=TASK | {"timeoutSeconds": -1})
+    api.await_indexes()
     assert client.get("/dispatch").json()["data"] == []
 
 
@@ -163,6 +164,7 @@ def test_the_daily_limit_is_refused_with_the_time_to_come_back(api: Api) -> None
         answer = client.post("/dispatch", json=TASK)
         refused(answer, 429, "RATE_LIMIT_EXCEEDED")
         assert 1 <= int(answer.headers["Retry-After"]) <= 86_400
+        api.await_indexes()
         assert len(client.get("/dispatch").json()["data"]) == 2
 
 
@@ -197,6 +199,7 @@ def test_a_repeated_request_gives_the_first_answer_again(api: Api, client: httpx
     assert (again.status_code, again.json()["data"]) == (201, first.json()["data"])
     assert "Idempotent-Replay" not in first.headers
     assert again.headers["Idempotent-Replay"] == "true"
+    api.await_indexes()
     assert len(client.get("/dispatch").json()["data"]) == 1
 
 
@@ -224,6 +227,7 @@ def test_fifty_concurrent_identical_requests_to_two_replicas_make_one_dispatch(a
     assert {answer.status_code for answer in answers} == {201}
     assert len({json.dumps(answer.json()["data"]) for answer in answers}) == 1
     assert sum("Idempotent-Replay" not in answer.headers for answer in answers) == 1
+    api.await_indexes()
     assert len(client.get("/dispatch").json()["data"]) == 1
 
 

@@ -148,6 +148,7 @@ def test_the_fleet_shows_the_callers_own_figures_only(api: Api, client: httpx.Cl
     assert (data["slotsUsed"], data["agents"]["shell"]["busy"], data["totals"]) == (1, 1, None)
     reason = Reason.of(ReasonCode.COMPLETED, "Done.")
     api.advance(row.id, Start(lease, now()), Finish(lease, 0, now()), Report(lease, Status.SUCCESS, reason, now()))
+    api.await_indexes()
     data = client.get("/health/fleet").json()["data"]
     assert (data["slotsUsed"], data["slots"], data["complete"]) == (0, 50, True)
     assert data["lastHour"] == {"success": 1, "pending": 2}

@@ -35,13 +35,15 @@ def test_an_empty_list_has_no_next_page(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 6, 100])
-def test_pages_put_together_are_the_whole_list_newest_first(client: httpx.Client, limit: int) -> None:
+def test_pages_put_together_are_the_whole_list_newest_first(api: Api, client: httpx.Client, limit: int) -> None:
     ids = [post(client) for _ in range(5)]
+    api.await_indexes()
     assert walk(client, f"limit={limit}") == sorted(ids, reverse=True)
 
 
-def test_no_row_is_lost_or_doubled_while_rows_are_being_added(client: httpx.Client) -> None:
+def test_no_row_is_lost_or_doubled_while_rows_are_being_added(api: Api, client: httpx.Client) -> None:
     ids = [post(client) for _ in range(4)]
+    api.await_indexes()
     seen, pagination = page(client, "limit=2")
     while pagination["hasMore"]:
         post(client)
@@ -50,9 +52,10 @@ def test_no_row_is_lost_or_doubled_while_rows_are_being_added(client: httpx.Clie
     assert seen == sorted(ids, reverse=True)
 
 
-def test_a_tenants_list_holds_its_own_dispatches_only(client: httpx.Client, stranger: httpx.Client) -> None:
+def test_a_tenants_list_holds_its_own_dispatches_only(api: Api, client: httpx.Client, stranger: httpx.Client) -> None:
     mine = post(client)
     post(stranger)
+    api.await_indexes()
     assert page(client)[0] == [mine]
 
 
@@ -69,7 +72,7 @@ def test_a_tenants_list_holds_its_own_dispatches_only(client: httpx.Client, stra
         ("status=pending&agent=shell&tag=env:prod:eu", {"both"}),
     ],
 )
-def test_every_filter_must_match(client: httpx.Client, query: str, names: set[str]) -> None:
+def test_every_filter_must_match(api: Api, client: httpx.Client, query: str, names: set[str]) -> None:
     ids = {
         "plain": post(client),
         "cancelled": post(client),
@@ -79,11 +82,13 @@ def test_every_filter_must_match(client: httpx.Client, query: str, names: set[st
         "both": post(client, tags={"team": "blue", "env": "prod:eu"}),
     }
     client.delete(f"/dispatch/{ids['cancelled']}")
+    api.await_indexes()
     assert set(walk(client, f"limit=1&{query}")) == {ids[name] for name in names}
 
 
 def test_since_includes_its_time_and_until_excludes_it(api: Api, client: httpx.Client) -> None:
     ids = [post(client) for _ in range(3)]
+    api.await_indexes()
     middle = quote(api.row(ids[1]).created_at.isoformat())
     assert ids[1] in walk(client, f"limit=1&since={middle}")
     assert ids[0] not in walk(client, f"since={middle}")
@@ -99,9 +104,12 @@ def test_a_malformed_filter_is_refused_by_name(client: httpx.Client, bad: str) -
     assert fields(refused(client.get(f"/dispatch?{bad}"), 400, "VALIDATION_ERROR")) == {bad.partition("=")[0]}
 
 
-def test_a_cursor_fits_its_tenant_its_filter_and_its_list_only(client: httpx.Client, stranger: httpx.Client) -> None:
+def test_a_cursor_fits_its_tenant_its_filter_and_its_list_only(
+    api: Api, client: httpx.Client, stranger: httpx.Client
+) -> None:
     for _ in range(3):
         id_ = post(client, tags={"a": "1"})
+    api.await_indexes()
     cursor = page(client, "limit=1&tag=a:1")[1]["cursor"]
     assert client.get(f"/dispatch?limit=2&tag=a:1&cursor={cursor}").status_code == 200
     for attempt in (
@@ -124,6 +132,7 @@ def test_a_malformed_cursor_is_a_validation_error(client: httpx.Client, cursor: 
 def test_a_cursor_tells_nothing_but_the_place(client: httpx.Client, api: Api) -> None:
     for _ in range(2):
         post(client)
+    api.await_indexes()
     cursor = page(client, "limit=1")[1]["cursor"]
     damaged = cursor[:-2] + ("A" if cursor[-2] != "A" else "B") + cursor[-1]
     assert fields(refused(client.get(f"/dispatch?cursor={damaged}"), 400, "VALIDATION_ERROR")) == {"cursor"}

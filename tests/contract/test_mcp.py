@@ -125,6 +125,7 @@ def test_every_tool_answers_what_its_schema_says(api: Api, session: Session, run
             assert seen["logs"]["next_offset"] == 3
             silent = {"dispatch_id": running.id, "include_logs": False}
             assert structured(await client.call_tool("outpost_status", silent))["logs"] is None
+            api.await_indexes()
             listed = structured(await client.call_tool("outpost_list_runs", {"limit": 1}))
             assert [each["id"] for each in listed["items"]] == [made["id"]]
             rest = {"limit": 1, "cursor": listed["pagination"]["cursor"]}
@@ -153,6 +154,7 @@ def test_a_user_id_is_a_label_and_decides_nothing(api: Api, session: Session, te
             assert made["tags"] == {"user_id": "ada"}
             assert api.row(made["id"]).tenant_id == tenant.id
             await client.call_tool("outpost_dispatch", TASK)
+            api.await_indexes()
             mine = structured(await client.call_tool("outpost_list_runs", {"user_id": "ada"}))
             assert [each["id"] for each in mine["items"]] == [made["id"]]
             seen = structured(await client.call_tool("outpost_status", {"dispatch_id": made["id"], "user_id": "eve"}))
@@ -211,13 +213,14 @@ def test_an_unknown_tool_is_refused_with_the_names_of_those_there_are(session: S
     anyio.run(main)
 
 
-def test_a_tool_needs_the_scope_of_its_route(session: Session, id_: str) -> None:
+def test_a_tool_needs_the_scope_of_its_route(api: Api, session: Session, id_: str) -> None:
     async def main() -> None:
         async with session(Scope.LIST) as client:
             assert "AUTHORIZATION_ERROR" in told(await client.call_tool("outpost_dispatch", TASK))
             assert "AUTHORIZATION_ERROR" in told(await client.call_tool("outpost_cancel", {"dispatch_id": id_}))
             assert "AUTHORIZATION_ERROR" in told(await client.call_tool("outpost_status", {"dispatch_id": id_}))
             assert structured(await client.call_tool("outpost_health"))["fleet"] is None
+            api.await_indexes()
             assert [row["id"] for row in structured(await client.call_tool("outpost_list_runs"))["items"]] == [id_]
 
     anyio.run(main)

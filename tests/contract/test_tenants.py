@@ -129,6 +129,7 @@ def test_a_malformed_tenant_is_refused_by_field(operator: httpx.Client, body: di
 
 def test_tenants_are_listed_by_id_page_by_page(api: Api, operator: httpx.Client) -> None:
     mine = {api.tenant().id for _ in range(3)}
+    api.await_indexes()
     seen: list[str] = []
     query = "limit=50"  # other tests leave tenants: small pages would pass the rate limit
     while True:
@@ -176,6 +177,7 @@ def test_an_issued_key_works_and_its_text_is_shown_once(api: Api, operator: http
     text = issued.pop("key")
     with api.client(text) as client:
         assert client.get("/dispatch").status_code == 200
+    api.await_indexes()
     listing = operator.get(path)
     assert [key | {"lastUsedAt": None} for key in listing.json()["data"]] == [issued]
     assert text not in listing.text
@@ -219,6 +221,7 @@ def test_a_rotation_without_overlap_ends_the_old_key_at_once_and_none_lengthens_
     body = {"name": "ci", "scopes": ["list"], "expiresAt": end}
     old = operator.post(f"/tenants/{tenant.id}/keys", json=body).json()["data"]
     operator.post(f"/keys/{old['id']}/rotate", json={})
+    api.await_indexes()
     listed = {key["id"]: key for key in operator.get(f"/tenants/{tenant.id}/keys").json()["data"]}
     assert listed[old["id"]]["expiresAt"] == old["expiresAt"]
     operator.post(f"/keys/{old['id']}/rotate", json={"overlapSeconds": 0})
@@ -232,9 +235,11 @@ def test_the_last_use_of_a_key_is_told_and_written_down_once_for_many_requests(
 ) -> None:
     key = operator.post(f"/tenants/{tenant.id}/keys", json={"name": "ci", "scopes": ["list"]}).json()["data"]
     path, before = f"/tenants/{tenant.id}/keys", now()
+    api.await_indexes()
     assert operator.get(path).json()["data"][0]["lastUsedAt"] is None
     with api.client(key["key"]) as client:
         client.get("/dispatch")
+        api.await_indexes()
         used = operator.get(path).json()["data"][0]["lastUsedAt"]
         assert before <= datetime.fromisoformat(used) <= now()
         made = api.calls.made["dynamodb.UpdateItem"]
@@ -248,6 +253,7 @@ def test_keys_are_listed_newest_first_page_by_page(api: Api, operator: httpx.Cli
     for number in range(5):
         api.key(tenant, created_at=now() + timedelta(seconds=number), name=str(number))
     api.key(tenant, created_at=now() - timedelta(days=9), expires=now() - timedelta(days=1), name="old")
+    api.await_indexes()
     names, query = [], "limit=2"
     while True:
         body = operator.get(f"/tenants/{tenant.id}/keys?{query}").json()

@@ -60,13 +60,14 @@ def come_back(answer: httpx.Response) -> None:
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
 def test_a_throttled_dispatch_is_refused_for_the_moment_and_nothing_of_it_is_written(
-    client: httpx.Client, way: Relay, code: str
+    api: Api, client: httpx.Client, way: Relay, code: str
 ) -> None:
     way.made.clear()
     way.faults["TransactWriteItems"] = fails(code)
     come_back(client.post("/dispatch", json=TASK, headers={"Idempotency-Key": "again"}))
     assert way.made["TransactWriteItems"] == TRIES
     way.faults.clear()
+    api.await_indexes()
     assert client.get("/dispatch").json()["data"] == []
     again = client.post("/dispatch", json=TASK, headers={"Idempotency-Key": "again"})
     assert again.status_code == 201
@@ -79,10 +80,11 @@ def test_a_moment_of_throttling_is_not_noticed(client: httpx.Client, way: Relay)
     assert client.get(f"/dispatch/{id_}").status_code == 200
 
 
-def test_a_dispatch_whose_commit_was_not_heard_of_is_made_once(client: httpx.Client, way: Relay) -> None:
+def test_a_dispatch_whose_commit_was_not_heard_of_is_made_once(api: Api, client: httpx.Client, way: Relay) -> None:
     way.faults["TransactWriteItems"] = once(loses_the_answer)
     answer = client.post("/dispatch", json=TASK)
     assert answer.status_code == 201
+    api.await_indexes()
     assert [row["id"] for row in client.get("/dispatch").json()["data"]] == [answer.json()["data"]["id"]]
 
 

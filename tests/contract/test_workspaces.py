@@ -73,6 +73,7 @@ def test_of_many_dispatches_for_one_workspace_one_gets_it(api: Api, client: http
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
     winner = next(answer for answer in answers if answer.status_code == 201).json()["data"]["id"]
     assert workspace(client, first["workspaceId"])["dispatchId"] == winner
+    api.await_indexes()
     assert len(client.get("/dispatch").json()["data"]) == 2
 
 
@@ -122,6 +123,7 @@ def test_a_tenant_keeps_no_more_workspaces_than_its_tier(api: Api) -> None:
         first = dispatch(client)
         error = refused(client.post("/dispatch", json=PERSISTENT), 409, "CONFLICT")
         assert "1 workspaces" in error["message"]
+        api.await_indexes()
         assert len(client.get("/dispatch").json()["data"]) == 1
         finish(api, first["id"])
         dispatch(client, workspaceId=first["workspaceId"])

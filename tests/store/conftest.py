@@ -26,6 +26,7 @@ from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Worker, Workers, WorkerState
 from outpost.store.workspaces import Workspaces
+from tests.indexes import await_indexes
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -102,6 +103,10 @@ class Store:
     def reads(self) -> AbstractContextManager[Reads]:
         """Count what the store reads."""
         return Reads().of(self.dispatches._db.client)
+
+    def await_indexes(self) -> None:
+        """Wait until the indexes show all that was written."""
+        await_indexes(self.dispatches._db)
 
     def messages(self) -> int:
         """Count the wake-ups in the queue."""

@@ -14,6 +14,7 @@ from botocore.client import BaseClient
 from outpost.store.database import Database
 from outpost.store.quick_calls import QuickCalls
 from tests.conftest import create_tables
+from tests.indexes import await_indexes
 
 Keys = dict[str, Any]
 Call = Callable[[Any, str, dict[str, Any]], dict[str, Any]]
@@ -28,6 +29,8 @@ class LaggingIndexes:
     clock: Callable[[], float]
     copies: dict[str, str]
     call: Call
+    delivered: Callable[[], None]
+    """Returns when the copies' own indexes show what was delivered."""
     _pending: list[tuple[float, str, Keys, Keys | None]] = field(default_factory=list)
 
     def ask(self, client: BaseClient, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +50,8 @@ class LaggingIndexes:
         for _, table, keys, item in due:
             operation, rest = ("PutItem", {"Item": item}) if item else ("DeleteItem", {"Key": keys})
             self.call(client, operation, {"TableName": self.copies[table]} | rest)
+        if due:
+            self.delivered()
 
 
 def _written(operation: str, parameters: dict[str, Any]) -> Iterator[tuple[str, Keys]]:
@@ -62,9 +67,14 @@ def _written(operation: str, parameters: dict[str, Any]) -> Iterator[tuple[str, 
 def lagging_indexes(database: Database, seconds: float, clock: Callable[[], float]) -> Iterator[None]:
     """Let every index of the database lag, whichever client reads it."""
     copies = create_tables(f"late-{uuid4().hex[:8]}")
-    names = {f"OUTPOST_{table.upper()}_TABLE": getattr(database, table) for table in _TABLES}
+    variables = {table: f"OUTPOST_{table.upper()}_TABLE" for table in _TABLES}
+    copied = Database(database.client, *(copies[variable] for variable in variables.values()))
     lagging = LaggingIndexes(
-        seconds, clock, {names[variable]: copy for variable, copy in copies.items()}, QuickCalls._make_api_call
+        seconds,
+        clock,
+        {getattr(database, table): getattr(copied, table) for table in _TABLES},
+        QuickCalls._make_api_call,
+        lambda: await_indexes(copied),
     )
 
     def ask(client: BaseClient, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -76,3 +86,4 @@ def lagging_indexes(database: Database, seconds: float, clock: Callable[[], floa
 
 
 _TABLES = ("dispatches", "tenants", "workers", "queues", "workspaces")
+"""In the order of `Database`."""

@@ -99,6 +99,7 @@ def test_the_daily_limit_refuses_and_leaves_nothing_behind(store: Store) -> None
     with pytest.raises(DailyLimitError):
         store.dispatches.create(refused, "two", daily_limit=1)
     assert store.dispatches.get(refused.id) is None
+    store.await_indexes()
     assert len(store.dispatches.page("acme", limit=10).rows) == 1
 
 
@@ -109,6 +110,7 @@ def test_fifty_identical_requests_at_once_make_one_dispatch(store: Store) -> Non
             pool.map(lambda _: store.dispatches.create(fresh(), "same", 1_000, idempotency), range(50)),
         )
     assert len({row.id for row in rows}) == 1
+    store.await_indexes()
     assert len(store.dispatches.page("acme", limit=100).rows) == 1
 
 
@@ -143,6 +145,7 @@ def _claim_is_refused(store: Store, dispatch_id: str, number: int) -> bool:
 def test_only_live_dispatches_are_active_and_only_pending_ones_queued(store: Store) -> None:
     ended, waiting = store.dispatch(), store.dispatch()
     store.dispatches.change(ended.id, Cancel(None, now()))
+    store.await_indexes()
     assert [row.id for row in store.dispatches.live.listed()] == [waiting.id]
     assert store.dispatches.live.queued("shell", "acme", limit=10) == [waiting.id]
 
@@ -163,6 +166,7 @@ def test_the_cost_of_a_page_grows_with_the_page_and_never_with_history(store: St
         store.dispatch()
     for more in (0, 300):
         store.history(more)
+        store.await_indexes()
         with store.reads() as reads:
             first = store.dispatches.page("acme", limit=10)
             store.dispatches.page("acme", limit=10, before=first.last_id)
@@ -171,6 +175,7 @@ def test_the_cost_of_a_page_grows_with_the_page_and_never_with_history(store: St
 
 def test_pages_lose_and_double_nothing_while_rows_are_added(store: Store) -> None:
     before = [store.dispatch().id for _ in range(7)]
+    store.await_indexes()
     seen, last = [], None
     while True:
         page = store.dispatches.page("acme", limit=3, before=last)
@@ -186,6 +191,7 @@ def test_a_filtered_page_goes_on_where_the_last_match_was(store: Store) -> None:
     ids = [store.dispatch().id for _ in range(6)]
     for id_ in ids[::2]:
         store.dispatches.change(id_, Cancel(None, now()))
+    store.await_indexes()
     cancelled = lambda row: row.status is Status.CANCELLED  # noqa: E731
     first = store.dispatches.page("acme", limit=2, matches=cancelled)
     rest = store.dispatches.page("acme", limit=2, before=first.last_id, matches=cancelled)
@@ -195,4 +201,5 @@ def test_a_filtered_page_goes_on_where_the_last_match_was(store: Store) -> None:
 
 def test_tenants_see_only_their_own_dispatches(store: Store) -> None:
     store.dispatch("acme")
+    store.await_indexes()
     assert store.dispatches.page("globex", limit=10).rows == []

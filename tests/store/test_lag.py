@@ -112,6 +112,7 @@ def test_a_pending_row_without_an_entry_in_its_queue_is_queued_again(field: Fiel
     row = field.store.dispatch()
     database.delete(database.queues, "QUEUE#shell", f"acme#{row.id}")
     assert field.store.dispatches.live.queued("shell", "acme", limit=1) == []
+    field.store.await_indexes()
     field.run()
     assert field.store.dispatches.live.queued("shell", "acme", limit=1) == [row.id]
 

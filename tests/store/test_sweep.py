@@ -168,6 +168,7 @@ def test_waiting_too_long_fails_with_the_latest_launch_failure(field: Field) -> 
     field.sweep.launches.failed(Agent.SHELL, why, now(), now())
     field.run(timedelta(seconds=59))
     assert field.store.dispatches.get(row.id).status is Status.PENDING
+    field.store.await_indexes()
     field.run(timedelta(seconds=61))
     assert field.store.dispatches.get(row.id).reason == why
 
@@ -186,6 +187,7 @@ def test_a_worker_whose_dispatch_ended_is_stopped_when_it_does_not_leave(field: 
 def test_a_dispatch_whose_worker_row_ended_is_not_forgotten(field: Field) -> None:
     worker, row = field.busy()
     field.store.workers.end(worker, now())
+    field.store.await_indexes()
     field.run(SETTLING)
     assert field.store.dispatches.get(row.id).status is Status.PENDING
 
@@ -209,6 +211,7 @@ def test_the_cost_of_a_sweep_grows_with_what_is_active_and_never_with_history(fi
     costs = []
     for more in (0, 200):
         field.store.history(more, workers=more)
+        field.store.await_indexes()
         with field.store.reads() as reads:
             field.run()
         costs.append((reads.calls, reads.items))
@@ -228,6 +231,7 @@ def test_one_row_that_cannot_be_healed_does_not_keep_the_others_from_it(
         return change(dispatch_id, event)
 
     monkeypatch.setattr(field.store.dispatches, "change", failing)
+    field.store.await_indexes()
     with pytest.raises(ExceptionGroup):
         field.run(timedelta(seconds=61))
     assert field.store.dispatches.get(rows[1].id).status is Status.FAILED

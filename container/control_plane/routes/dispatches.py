@@ -83,7 +83,8 @@ async def list_(
 ) -> Success[list[DispatchView]]:
     """List the tenant's dispatches, newest first.
 
-    A page looks at 1,000 dispatches at most, so a page may be short and yet have more.
+    A page looks at 1,000 dispatches at most, so a page may be short and yet have more. Changes of the last seconds may
+    not be shown yet: `GET /dispatch/{id}` shows a dispatch as it is.
     """
     context = (caller.tenant.id, query.model_dump_json(exclude={"limit", "cursor"}))
     cursor = open_cursor(services, "dispatches", context, query.cursor)

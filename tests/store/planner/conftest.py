@@ -199,7 +199,7 @@ class World:
             self.clock.sleep(min(60, max(0.0, end - self.clock.seconds)))
 
     def running(self) -> int:
-        return sum(row.status is Status.RUNNING for row in self.store.dispatches.live.listed())
+        return sum(self.store.dispatches.get(id_).status is Status.RUNNING for id_ in self.ran)
 
 
 @pytest.fixture
