@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from ministack.core.responses import error_response_json
-from ministack.services import cloudwatch_logs
+from ministack.services import cloudwatch, cloudwatch_logs
 
 from outpost.local.extensions.cloudformation import Response
 from outpost.local.realism import Realism
@@ -64,7 +64,9 @@ def _rejected(events: list[dict[str, Any]], retention_days: int | None) -> tuple
     now = int(time.time() * 1000)
     expired = sum(event["timestamp"] < now - (retention_days or 36_500) * _DAY for event in events)
     old = sum(event["timestamp"] < now - _OLDEST for event in events)
-    soon = next((place for place, event in enumerate(events) if event["timestamp"] > now + _NEWEST), len(events))
+    # The clock of CloudWatch's metrics: tests that move it also write what was logged until then.
+    newest = int(cloudwatch.time.time() * 1000) + _NEWEST
+    soon = next((place for place, event in enumerate(events) if event["timestamp"] > newest), len(events))
     rejected = {"expiredLogEventEndIndex": expired} if expired else {}
     rejected |= {"tooOldLogEventEndIndex": old} if old else {}
     rejected |= {"tooNewLogEventStartIndex": soon} if soon < len(events) else {}
