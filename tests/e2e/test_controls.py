@@ -17,6 +17,7 @@ from outpost.local.environment import LocalEnvironment
 from outpost.verify.controls import verify_controls
 from outpost.verify.deployed import Deployed, NotDeployedError
 from outpost.verify.report import ControlsReport
+from tests.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 ANYWHERE = "0.0.0.0/0"
@@ -170,6 +171,9 @@ def worker_in_a_public_subnet(live: Deployed) -> Undo:
         taskDefinition="outpost-local-shell",
         networkConfiguration={"awsvpcConfiguration": {**network, "assignPublicIp": "ENABLED"}},
     )["tasks"]
+    eventually(
+        lambda: any(each["taskArn"] == task["taskArn"] for each in live.running_tasks()), what="the worker is listed"
+    )
     return lambda: ecs.stop_task(cluster=cluster, task=task["taskArn"])
 
 

@@ -142,9 +142,17 @@ def test_the_script_of_the_workflow_takes_its_make_and_test_run_along(tmp_path: 
     assert_ends_with(script, mark)
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Return a process's command; empty when it has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def assert_ends_with(parent: psutil.Popen, mark: str) -> None:
     """Kill a process once below it one runs that has the mark in its command, and wait for all of them."""
-    below = eventually(lambda: [each for each in parent.children(recursive=True) if mark in each.cmdline()])
+    below = eventually(lambda: [each for each in parent.children(recursive=True) if mark in command_of(each)])
     everything = set(parent.children(recursive=True))
     parent.kill()
     parent.wait(10)
