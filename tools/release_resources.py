@@ -60,7 +60,11 @@ def main(environment: str) -> None:
     config = load(CONFIG / f"{environment}.toml")
     if config.removal != "destroy":
         raise SystemExit(f'config/{environment}.toml: removal is "{config.removal}": its data survives its stacks')
-    print(release(Deployed(config, boto3.Session(region_name=config.region))))
+    session = boto3.Session(region_name=config.region)
+    account = session.client("sts").get_caller_identity()["Account"]
+    if account != config.account:
+        raise SystemExit(f"the credentials are of account {account}, config/{environment}.toml names {config.account}")
+    print(release(Deployed(config, session)))
 
 
 if __name__ == "__main__":

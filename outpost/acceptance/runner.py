@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from outpost.acceptance.dispatches import MARK, Tenant, check_agent, check_cancel, check_promotion, check_workspace
 from outpost.acceptance.platform import check_alarms, check_controls, deploy_seconds
 from outpost.acceptance.report import AcceptanceReport, Timings
@@ -69,8 +71,9 @@ def _checks(target: Target, tenant: Tenant, key: str) -> Iterator[Check]:
 
         yield from _guarded("workspace", workspace)
         yield from _guarded("promotion", lambda: [check_promotion(tenant, cheapest)])
-        yield check_tools(target.url, key, cheapest, next(iter(workspaces), None))
-    yield check_alarms(target.deployed)
+        workspace_id = next(iter(workspaces), None)
+        yield from _guarded("mcp", lambda: [check_tools(target.url, key, cheapest, workspace_id)])
+    yield from _guarded("alarms", lambda: [check_alarms(target.deployed)])
     yield from check_controls(target.deployed)
 
 
@@ -86,7 +89,7 @@ def _guarded(id_: str, run: Callable[[], Sequence[Check]]) -> Sequence[Check]:
     """Return the checks, or one that failed with what the service returned: the others are still made."""
     try:
         return run()
-    except (ApiError, NoStreamError) as error:
+    except (ApiError, NoStreamError, ClientError, BotoCoreError) as error:
         return [
             Check.of(id_, id_.replace("-", " to ").capitalize(), False, [str(error)], "read the control plane's log")
         ]
