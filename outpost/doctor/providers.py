@@ -13,6 +13,7 @@ from outpost.domain.agents import CATALOGUE
 from outpost.domain.providers import PROVIDERS, Provider
 from outpost.names import PROVIDER_PLACEHOLDER
 
+_TAG = "outpost:environment"
 _SECONDS = 10.0
 _PAGE = 1_000
 _SHOWN = 20
@@ -50,10 +51,12 @@ def configured_models(config: EnvironmentConfig) -> dict[str, set[str]]:
 def read_keys(account: Account) -> dict[str, str | None]:
     """Return the key of each provider's secret of the environment; None for one that still holds the placeholder."""
     secrets, keys = account.client("secretsmanager"), dict[str, str | None]()
-    named = [{"Key": "name", "Values": [_prefix(account.config)]}]
-    for secret in account.pages("secretsmanager", "list_secrets", "SecretList", Filters=named):
+    # CloudFormation names a secret without its stack; its tag says whose it is. Filters match beginnings.
+    tag = {"Key": _TAG, "Value": account.config.name}
+    tagged = [{"Key": "tag-key", "Values": [_TAG]}, {"Key": "tag-value", "Values": [account.config.name]}]
+    for secret in account.pages("secretsmanager", "list_secrets", "SecretList", Filters=tagged):
         start, separator, rest = secret.get("Description", "").partition("API key of ")
-        if not start and separator:
+        if not start and separator and tag in secret.get("Tags", []):
             value = secrets.get_secret_value(SecretId=secret["ARN"])["SecretString"]
             keys[rest.partition(":")[0]] = None if value == PROVIDER_PLACEHOLDER else value
     return keys
@@ -73,14 +76,10 @@ def check_keys(config: EnvironmentConfig, keys: Mapping[str, str | None]) -> Ite
 def set_key(config: EnvironmentConfig, provider: str) -> str:
     """Return the command that sets a provider's key, read from standard input."""
     query = f"SecretList[?starts_with(Description, 'API key of {provider}:')].ARN"
-    listed = f'aws secretsmanager list-secrets --filters Key=name,Values={_prefix(config)} --query "{query}"'
+    listed = f'aws secretsmanager list-secrets --filters Key=tag-value,Values={config.name} --query "{query}"'
     return (
         f"aws secretsmanager put-secret-value --secret-string file:///dev/stdin --secret-id $({listed} --output text)"
     )
-
-
-def _prefix(config: EnvironmentConfig) -> str:
-    return f"Outpost-{config.name}-Data-"
 
 
 def check_models(

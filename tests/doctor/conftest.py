@@ -144,7 +144,10 @@ def ready(shared_account: LocalEnvironment, templates: Templates, provider: Prov
     config = shipped.model_copy(update={"account": "000000000000", "git": git, "tls": tls})
     for name, models in configured_models(config).items():
         secrets.create_secret(
-            Name=f"Outpost-prod-Data-{name}", Description=f"API key of {name}: for agents", SecretString=f"key-{name}"
+            Name=f"SecretsProvider{name}",
+            Description=f"API key of {name}: for agents",
+            SecretString=f"key-{name}",
+            Tags=[{"Key": "outpost:environment", "Value": "prod"}],
         )
         provider.models[name] = {model.rpartition("/")[2] for model in models}
     return Case(aws, config, templates, provider)

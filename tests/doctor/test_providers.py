@@ -7,7 +7,7 @@ from outpost.doctor.finding import Level
 from outpost.names import PROVIDER_PLACEHOLDER
 from tests.doctor.conftest import Case
 
-OPENAI = "Outpost-prod-Data-openai"
+OPENAI = "SecretsProvideropenai"
 
 
 @contextmanager
