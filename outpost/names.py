@@ -152,6 +152,12 @@ PROVIDER_PLACEHOLDER = "replace-with-the-key-of-the-provider"
 """What a provider's secret holds until an operator sets it; a later deploy leaves the operator's value alone."""
 
 
+def provider_of(description: str) -> str | None:
+    """Return the provider whose key a secret holds, from the description that its construct gives it."""
+    start, _, rest = description.partition("API key of ")
+    return rest.partition(":")[0] if rest and not start else None
+
+
 def audit_log_group(environment: str) -> str:
     """Return the name of an environment's audit log group."""
     return f"/outpost/{environment}/audit"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from outpost.domain.agents import CATALOGUE, Agent
-from outpost.names import PROVIDER_PLACEHOLDER, Output
+from outpost.names import PROVIDER_PLACEHOLDER, Output, provider_of
 from outpost.verify.deployed import Deployed, NotDeployedError
 
 
@@ -51,13 +51,7 @@ class Target:
         found = set()
         for name in self.deployed.of_type("AWS::SecretsManager::Secret"):
             described = secrets.describe_secret(SecretId=name)
-            provider = _provider_of(described.get("Description", ""))
+            provider = provider_of(described.get("Description", ""))
             if provider and secrets.get_secret_value(SecretId=name)["SecretString"] != PROVIDER_PLACEHOLDER:
                 found.add(provider)
         return found
-
-
-def _provider_of(description: str) -> str | None:
-    """Return the provider whose key a secret holds, from the description that its construct gives it."""
-    start, _, rest = description.partition("API key of ")
-    return rest.partition(":")[0] if rest and not start else None

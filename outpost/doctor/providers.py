@@ -11,7 +11,7 @@ from outpost.doctor.account import Account
 from outpost.doctor.finding import Finding, Level
 from outpost.domain.agents import CATALOGUE
 from outpost.domain.providers import PROVIDERS, Provider
-from outpost.names import PROVIDER_PLACEHOLDER
+from outpost.names import PROVIDER_PLACEHOLDER, provider_of
 
 _TAG = "outpost:environment"
 _SECONDS = 10.0
@@ -55,10 +55,10 @@ def read_keys(account: Account) -> dict[str, str | None]:
     tag = {"Key": _TAG, "Value": account.config.name}
     tagged = [{"Key": "tag-key", "Values": [_TAG]}, {"Key": "tag-value", "Values": [account.config.name]}]
     for secret in account.pages("secretsmanager", "list_secrets", "SecretList", Filters=tagged):
-        start, separator, rest = secret.get("Description", "").partition("API key of ")
-        if not start and separator and tag in secret.get("Tags", []):
+        provider = provider_of(secret.get("Description", ""))
+        if provider and tag in secret.get("Tags", []):
             value = secrets.get_secret_value(SecretId=secret["ARN"])["SecretString"]
-            keys[rest.partition(":")[0]] = None if value == PROVIDER_PLACEHOLDER else value
+            keys[provider] = None if value == PROVIDER_PLACEHOLDER else value
     return keys
 
 
