@@ -20,6 +20,7 @@ from tests.eventually import eventually
 from tests.local.accounts import error_of
 
 ROOT_PRINCIPAL = "arn:aws:iam::000000000000:root"
+FAILURE = "~failure"
 DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
 
 
@@ -80,12 +81,31 @@ NEEDED = [
 ]
 
 
+def supply(outpost: Outpost) -> list[str]:
+    """The sort keys of the planner's supply: living workers, and launches that are not written as workers yet.
+
+    ECS lists a task late and removes it before the worker's row is removed, so its list alone does not show supply.
+    """
+    query = outpost.environment.client("dynamodb").query
+    rows = [
+        item["sk"]["S"]
+        for partition in ("WORKERS#shell", "INTENT#shell")
+        for item in query(
+            TableName=output(outpost.environment, Output.WORKERS_TABLE),
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": partition}},
+            ConsistentRead=True,
+        )["Items"]
+    ]
+    return [row for row in rows if row != FAILURE]
+
+
 @pytest.fixture
 def rested(outpost: Outpost) -> Outpost:
     """The environment without workers, and without a failure for which the planner would pause."""
-    eventually(lambda: not outpost.workers(), within=90, what="every worker has left")
+    eventually(lambda: not supply(outpost) and not outpost.workers(), within=240, what="every worker has left")
     table = output(outpost.environment, Output.WORKERS_TABLE)
-    key = {"pk": {"S": "INTENT#shell"}, "sk": {"S": "~failure"}}
+    key = {"pk": {"S": "INTENT#shell"}, "sk": {"S": FAILURE}}
     delete = outpost.environment.client("dynamodb").delete_item
     # boto3 does not retry a conflict with a transaction.
     eventually(lambda: not error_of(delete, TableName=table, Key=key), what="the failure is deleted")
