@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 PACKAGES = (
-    *(ROOT / "outpost" / name for name in ("domain", "monitor", "store", "v1")),
+    *(ROOT / "outpost" / name for name in ("domain", "monitor", "redaction", "store", "v1")),
     *(
         ROOT / "lambda" / name
         for name in (

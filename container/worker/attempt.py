@@ -20,7 +20,7 @@ from outpost.domain.dispatch import Status, Usage
 from outpost.domain.ids import now
 from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import ReasonCode
-from outpost.domain.scrubber import Scrubber
+from outpost.redaction.redactor import Redactor
 from worker.adapters.base import Said
 from worker.agent_process import AgentEnd, StartError
 from worker.agent_session import AgentSession
@@ -134,7 +134,7 @@ class Attempt:
         else:
             self._tell(f"cloning {spec.repo}" if spec.repo else "preparing an empty repository")
             self._workspace.prepare(spec, self._assignment.task, self._stop, self._forge_token)
-        self._context = lay_out_context(self._workspace, self._store, self._assignment, Scrubber(self._known))
+        self._context = lay_out_context(self._workspace, self._store, self._assignment, Redactor(self._known))
         record = self._context.record
         if record.notes:
             self._tell(f"context: {record.used_tokens} of {record.budget_tokens} tokens, {len(record.notes)} notes")
@@ -214,7 +214,7 @@ class Attempt:
     def _collect(self, outcome: Outcome, seconds: float) -> Outcome:
         """Read the patch; a run without its patch is no success."""
         try:
-            patch = Collector(self._workspace, Scrubber(self._known), seconds).collect()
+            patch = Collector(self._workspace, Redactor(self._known), seconds).collect()
         except CollectError as error:
             self._tell(f"the patch could not be collected: {error}", "error")
             return without_results(outcome, ReasonCode.INTERNAL_ERROR, f"The patch could not be collected: {error}")
@@ -238,7 +238,7 @@ class Attempt:
 
     def _summary(self, outcome: Outcome) -> Summary:
         assignment, patch = self._assignment, self._patch
-        clean = Scrubber(self._known).text(outcome.reason.message)
+        clean = Redactor(self._known).text(outcome.reason.message)
         return Summary(
             dispatch_id=assignment.dispatch_id,
             tenant_id=assignment.tenant_id,
@@ -264,7 +264,7 @@ class Attempt:
     def _final_message(self) -> str | None:
         message = self._agent.transcript.final_message
         lines = lines_of(message or "")
-        return Scrubber(self._known).text("\n".join(lines))[:FINAL_MESSAGE_LENGTH] or None
+        return Redactor(self._known).text("\n".join(lines))[:FINAL_MESSAGE_LENGTH] or None
 
     @cached_property
     def _usage(self) -> Usage:
@@ -274,7 +274,7 @@ class Attempt:
         return usage_of(self._agent.meter, self._identity, ran, held, self._settings.capacity)
 
     def _report(self, outcome: Outcome) -> None:
-        clean = Scrubber(self._known).text(outcome.reason.message)
+        clean = Redactor(self._known).text(outcome.reason.message)
         reason = outcome.reason.model_copy(update={"message": clean})
         self._lease.report(outcome.status, reason, outcome.exit_code, self._usage, self._tail(outcome))
 

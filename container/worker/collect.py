@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from outpost.domain.scrubber import Scrubber
+from outpost.redaction.redactor import Redactor
 from worker.git import git
 from worker.patch import PatchScrubber, holds_secret, pieces_of
 from worker.workspace import Workspace
@@ -48,7 +48,7 @@ class Patch:
 class Collector:
     """One collection; `seconds` bound all of it."""
 
-    def __init__(self, workspace: Workspace, scrubber: Scrubber, seconds: float) -> None:
+    def __init__(self, workspace: Workspace, scrubber: Redactor, seconds: float) -> None:
         self._workspace = workspace
         self._scrubber = scrubber
         self._deadline = time.monotonic() + seconds

@@ -10,7 +10,7 @@ import structlog
 from outpost.domain.agents import CATALOGUE
 from outpost.domain.context import MAX_FILE_BYTES, REPOSITORY_FOLDER, ContextRecord, Note, Origin, compose
 from outpost.domain.protocol import Assignment
-from outpost.domain.scrubber import Scrubber
+from outpost.redaction.redactor import Redactor
 from worker.git import git
 from worker.lines import printable
 from worker.store import AttemptStore, DownloadError
@@ -31,7 +31,7 @@ class Context:
     """The record as a file."""
 
 
-def lay_out_context(workspace: Workspace, store: AttemptStore, assignment: Assignment, scrubber: Scrubber) -> Context:
+def lay_out_context(workspace: Workspace, store: AttemptStore, assignment: Assignment, scrubber: Redactor) -> Context:
     """Write the context's file and its record; an agent with a model finds the context before its task as well."""
     notes = [*_of_repository(workspace), *_of_tenant(store, assignment)]
     text, record = compose(notes, assignment.spec.context)

@@ -10,7 +10,7 @@ import structlog
 
 from outpost.domain.artifacts import LogLine, LogSource, tail_of
 from outpost.domain.ids import now
-from outpost.domain.scrubber import Scrubber
+from outpost.redaction.redactor import Redactor
 from worker.broker import BrokerError
 from worker.stop import Stopped
 from worker.store import AttemptStore, UploadError
@@ -30,7 +30,7 @@ class RunLog:
 
     def __init__(self, store: AttemptStore, output: Path) -> None:
         self._store = store
-        self._scrubbers = {source: Scrubber() for source in LogSource}
+        self._scrubbers = {source: Redactor() for source in LogSource}
         self._output = output.open("w", encoding="utf-8")
         self._latest: deque[str] = deque(maxlen=_LATEST_LINES)
         self._unsent: deque[bytes] = deque()
@@ -44,7 +44,7 @@ class RunLog:
 
     def know_secrets(self, known: Mapping[str, str]) -> None:
         """Remove these values too from what follows."""
-        self._scrubbers = {source: Scrubber(known) for source in LogSource}
+        self._scrubbers = {source: Redactor(known) for source in LogSource}
 
     def write(self, source: LogSource, message: str, level: str = "info") -> str:
         """Add a line, and return it without its secrets. Lines of the agent wait while too much is unsent."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from outpost.domain.scrubber import Scrubber
+from outpost.redaction.redactor import Redactor
 from worker.lines import cut_position
 
 MAX_PIECE = 1024 * 1024
@@ -16,7 +16,7 @@ _INDEX = re.compile(rb"index [0-9a-f]+\.\.([0-9a-f]+)")
 class PatchScrubber:
     """Reads git's unified diff line by line and knows where in it each line stands."""
 
-    def __init__(self, scrubber: Scrubber) -> None:
+    def __init__(self, scrubber: Redactor) -> None:
         self._scrubber = scrubber
         self._old_left = 0
         self._new_left = 0
@@ -93,7 +93,7 @@ def pieces_of(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
         yield rest, begins_line
 
 
-def holds_secret(content: Iterable[bytes], scrubber: Scrubber) -> bool:
+def holds_secret(content: Iterable[bytes], scrubber: Redactor) -> bool:
     """Say whether a stream of bytes that are not text holds a secret."""
     texts = (piece.decode("latin-1").rstrip("\n") for piece, _ in pieces_of(content))
     return any(scrubber.line(text) != text for text in texts)

@@ -10,7 +10,7 @@ import pytest
 
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import InitMode, Spec
-from outpost.domain.scrubber import Scrubber
+from outpost.redaction.redactor import Redactor
 from tests.worker.conftest import GitServer
 from worker.collect import CollectError, Collector, Patch
 from worker.isolation import NoIsolation
@@ -57,7 +57,7 @@ class Run:
 
     def collect(self) -> Patch:
         """Collect what the agent did."""
-        return Collector(self.workspace, Scrubber(), seconds=30).collect()
+        return Collector(self.workspace, Redactor(), seconds=30).collect()
 
 
 @pytest.fixture

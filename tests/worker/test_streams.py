@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outpost.domain.scrubber import Scrubber
+from outpost.redaction.redactor import Redactor
 from worker.lines import MAX_LINE_BYTES, LineSplitter
 from worker.patch import PatchScrubber, pieces_of
 
@@ -50,7 +50,7 @@ def test_a_progress_bar_gives_a_line_for_each_state() -> None:
 
 
 def _scrub(patch: bytes) -> tuple[bytes, PatchScrubber]:
-    scrubber = PatchScrubber(Scrubber())
+    scrubber = PatchScrubber(Redactor())
     return b"".join(scrubber.scrub(pieces_of([patch]))), scrubber
 
 

@@ -1,10 +1,10 @@
-"""How fast secrets are taken out of text, in MB a second of one core: `python -m benchmarks.scrubber`."""
+"""How fast secrets are taken out of text, in MB a second of one core: `python -m benchmarks.redaction`."""
 
 import random
 import time
 from collections.abc import Callable, Iterable
 
-from outpost.domain.scrubber import Scrubber
+from outpost.redaction.redactor import Redactor
 
 BAR = 20.0
 LINES = 200_000
@@ -20,7 +20,7 @@ def main() -> None:
     source = random.Random(1)  # noqa: S311 - the same text in every run
     lines = [" ".join(source.choices(_WORDS, k=14)) for _ in range(LINES)]
     blocks = ["\n".join(lines[start : start + 500]) for start in range(0, LINES, 500)]
-    scrubber = Scrubber({f"KEY_{number}": f"secret-value-{number}-{'x' * 20}" for number in range(3)})
+    scrubber = Redactor({f"KEY_{number}": f"secret-value-{number}-{'x' * 20}" for number in range(3)})
     for name, scrub, texts in (("lines", scrubber.line, lines), ("blocks", scrubber.text, blocks)):
         print(f"{name:>8} {_speed(scrub, texts):6.1f} MB/s a core (bar: {BAR:.0f})")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outpost.domain.scrubber import Scrubber
+from outpost.redaction.redactor import Redactor
 from worker.lines import LineSplitter
 
 ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -41,7 +41,7 @@ SEPARATORS = st.sampled_from([" ", '"', "'", "=", ":", ",", "(", "\t", "/", "@"]
 
 @given(before=AROUND, separator=SEPARATORS, key=KEYS, end=SEPARATORS, after=AROUND)
 def test_no_key_survives_in_any_surroundings(before: str, separator: str, key: str, end: str, after: str) -> None:
-    assert key not in Scrubber().line(before + separator + key + end + after)
+    assert key not in Redactor().line(before + separator + key + end + after)
 
 
 @given(
@@ -52,12 +52,12 @@ def test_no_key_survives_in_any_surroundings(before: str, separator: str, key: s
     secret=AWS_SECRETS,
 )
 def test_no_aws_secret_key_survives_an_assignment(before: str, name: str, secret: str) -> None:
-    assert secret not in Scrubber().line(f"{before} {name}{secret}")
+    assert secret not in Redactor().line(f"{before} {name}{secret}")
 
 
 @given(before=AROUND, secret=st.text(st.characters(exclude_categories=["Cs"]), min_size=12), after=AROUND)
 def test_no_known_value_survives_plain_or_encoded(before: str, secret: str, after: str) -> None:
-    scrubber = Scrubber({"TOKEN": secret})
+    scrubber = Redactor({"TOKEN": secret})
     forms = [secret, base64.b64encode(secret.encode()).decode(), quote(secret, safe="")]
     for form in (form for form in forms if "\n" not in form):
         cleaned = scrubber.line(f"{before}{form}{after}")
@@ -72,22 +72,22 @@ def test_no_known_value_survives_plain_or_encoded(before: str, secret: str, afte
 )
 def test_no_line_of_a_private_key_survives_and_the_text_around_it_does(label: str, body: list[str], last: str) -> None:
     key = [f"-----BEGIN {label}PRIVATE KEY-----", *body, last + "=", f"-----END {label}PRIVATE KEY-----"]
-    cleaned = Scrubber().text("\n".join(["the key:", *key, "was printed"])).split("\n")
+    cleaned = Redactor().text("\n".join(["the key:", *key, "was printed"])).split("\n")
     assert cleaned == ["the key:", *["[REDACTED:private-key]"] * len(key), "was printed"]
 
 
 def test_a_private_key_on_one_line_is_removed() -> None:
     line = r'{"key": "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END PRIVATE KEY-----\n", "id": 7}'
-    assert Scrubber().line(line) == r'{"key": "[REDACTED:private-key]\n", "id": 7}'
+    assert Redactor().line(line) == r'{"key": "[REDACTED:private-key]\n", "id": 7}'
 
 
 def test_a_private_key_that_breaks_off_does_not_swallow_what_follows() -> None:
-    cleaned = Scrubber().text("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nerror: it broke off here")
+    cleaned = Redactor().text("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nerror: it broke off here")
     assert cleaned.endswith("\nerror: it broke off here")
 
 
 def test_a_known_value_of_several_lines_is_removed_line_by_line() -> None:
-    scrubber = Scrubber({"CERT": "first-line\nsecond-line"})
+    scrubber = Redactor({"CERT": "first-line\nsecond-line"})
     assert scrubber.text("a first-line\nb second-line") == "a [REDACTED:CERT]\nb [REDACTED:CERT]"
 
 
@@ -103,12 +103,12 @@ def test_a_known_value_of_several_lines_is_removed_line_by_line() -> None:
     ],
 )
 def test_ordinary_text_stays_as_it_is(line: str) -> None:
-    assert Scrubber({"FLAG": "true"}).line(line) == line
+    assert Redactor({"FLAG": "true"}).line(line) == line
 
 
 @given(st.text(max_size=200))
 def test_scrubbing_keeps_the_number_of_lines(text: str) -> None:
-    assert Scrubber({"A": "abcdefgh"}).text(text).count("\n") == text.count("\n")
+    assert Redactor({"A": "abcdefgh"}).text(text).count("\n") == text.count("\n")
 
 
 @given(
@@ -122,7 +122,7 @@ def test_no_known_value_survives_inside_something_that_is_encoded(
 ) -> None:
     """Basic credentials, for instance: the user's name comes before the token, and shifts its bits."""
     line = encode(before + secret.encode() + after).decode()
-    cleaned = Scrubber({"TOKEN": secret}).line(line)
+    cleaned = Redactor({"TOKEN": secret}).line(line)
     assert "[REDACTED:TOKEN]" in cleaned
     longest = max(len(part) for part in cleaned.split("[REDACTED:TOKEN]"))
     assert longest <= (max(len(before), len(after)) + 3) * 4 / 3 + 4
@@ -131,7 +131,7 @@ def test_no_known_value_survives_inside_something_that_is_encoded(
 @pytest.mark.parametrize("encode", [quote, quote_plus, lambda text: quote(text, safe="").lower()])
 def test_no_known_value_survives_in_a_url(encode: Callable[[str], str]) -> None:
     secret = "pass/word with+signs&more"
-    assert Scrubber({"T": secret}).line(f"GET /?q={encode(secret)}&x") == "GET /?q=[REDACTED:T]&x"
+    assert Redactor({"T": secret}).line(f"GET /?q={encode(secret)}&x") == "GET /?q=[REDACTED:T]&x"
 
 
 @given(
@@ -146,7 +146,7 @@ def test_no_secret_survives_however_the_stream_is_cut(
     before: str, key: str, known: str, after: str, cuts: list[int]
 ) -> None:
     data = f"{before} {key} {known} {after}\n".encode()
-    splitter, scrubber, lines = LineSplitter(), Scrubber({"KNOWN": known}), []
+    splitter, scrubber, lines = LineSplitter(), Redactor({"KNOWN": known}), []
     for size in [*cuts, len(data)]:
         chunk, data = data[:size], data[size:]
         lines += [scrubber.line(line) for line in splitter.feed(chunk)]
@@ -157,5 +157,5 @@ def test_no_secret_survives_however_the_stream_is_cut(
 
 @given(st.lists(st.one_of(KEYS, AROUND), max_size=12))
 def test_many_lines_at_once_are_scrubbed_as_one_by_one(lines: list[str]) -> None:
-    once, one_by_one = Scrubber({"A": "abcdefgh"}), Scrubber({"A": "abcdefgh"})
+    once, one_by_one = Redactor({"A": "abcdefgh"}), Redactor({"A": "abcdefgh"})
     assert once.text("\n".join(lines)).split("\n") == [one_by_one.line(part) for part in "\n".join(lines).split("\n")]
