@@ -9,7 +9,7 @@ from outpost_constructs.release import ROOT, release
 from outpost_constructs.translation import image_platform
 
 _CONTEXT = ("pyproject.toml", "uv.lock", "outpost/__init__.py", "outpost/names.py")
-_SHARED = ("outpost/domain", "outpost/store")
+_SHARED = ("outpost/domain", "outpost/redaction", "outpost/store")
 _OWN = {"control_plane": ("outpost/client", "outpost/mcp"), "worker": ()}
 """What only one image needs: the control plane serves the MCP tools, which are made of the client's calls."""
 

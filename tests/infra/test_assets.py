@@ -56,8 +56,8 @@ def test_the_base_is_renewed_in_every_dockerfile(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dockerfile", "shared"),
     [
-        ("container/worker/Dockerfile", {"domain", "store"}),
-        ("container/control_plane/Dockerfile", {"domain", "store", "client", "mcp"}),
+        ("container/worker/Dockerfile", {"domain", "redaction", "store"}),
+        ("container/control_plane/Dockerfile", {"domain", "redaction", "store", "client", "mcp"}),
     ],
 )
 def test_an_image_gets_its_own_code_and_the_shared_code_only(
