@@ -114,7 +114,7 @@ def test_only_what_runs_is_in_the_bundle() -> None:
     folder = build_functions(*HOST)
     ours = {path.relative_to(folder).parts[1] for path in (folder / "outpost").rglob("*.py")}
 
-    assert ours == {"__init__.py", "names.py", "domain", "store", "monitor", "v1", "verify"}
+    assert ours == {"__init__.py", "names.py", "domain", "redaction", "store", "monitor", "v1", "verify"}
     assert not [path for path in folder.rglob("*") if path.name in {"__pycache__", "RECORD", "boto3", "botocore"}]
 
 
