@@ -120,8 +120,9 @@ def unused_port() -> Callable[[], int]:
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Single services on loopback: the endpoint URL. For a whole environment see tests/e2e."""
-    # Strict, but only indexes are late: these tests count calls, and their clocks run ahead of the emulator's.
-    realism = replace(Realism.none(), index_lag=INDEX_LAG, seed=Realism.from_environment().seed)
+    # Strict, but only indexes and changed tables are late: these tests count calls, and their clocks run ahead.
+    seed = Realism.from_environment().seed
+    realism = replace(Realism.none(), index_lag=INDEX_LAG, table_update_seconds=0.5, seed=seed)
     with run_emulator(tmp_path_factory.mktemp("emulator"), realism) as url:
         yield url
 

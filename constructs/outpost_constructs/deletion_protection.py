@@ -11,6 +11,9 @@ from outpost.config import EnvironmentConfig
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.log_group import ExpiringLogGroup
 
+_TIMEOUT = Duration.minutes(8)
+"""More than the function's waits: up to 90 seconds for refused calls, then up to 300 for tables."""
+
 
 class DeletionProtection(Construct):
     """Protects tables and load balancers of its stack after they are created, by a function of ours.
@@ -36,7 +39,7 @@ class DeletionProtection(Construct):
             "Function",
             package="deletion_protection",
             description=f"Protects tables and load balancers of {stack.node.id} from deletion",
-            timeout=Duration.seconds(30),
+            timeout=_TIMEOUT,
             environment={},
             config=config,
             log_group=ExpiringLogGroup(
@@ -58,7 +61,7 @@ class DeletionProtection(Construct):
             "Protection",
             resource_type="Custom::DeletionProtection",
             service_token=function.function_arn,
-            service_timeout=Duration.minutes(1),
+            service_timeout=_TIMEOUT.plus(Duration.minutes(1)),
             properties={"Protected": [*tables, *(each.load_balancer_arn for each in load_balancers)]},
         )
         for actions, arns in allowed.items():

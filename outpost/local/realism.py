@@ -28,6 +28,8 @@ class Realism:
     """The share of DynamoDB's writes and transactions that conflict without cause."""
     throttles: float = 0.002
     """The share of DynamoDB's requests that are throttled, and of its batches that are left in part."""
+    table_update_seconds: float = 0.5
+    """How long a table is UPDATING after an UpdateTable."""
     stream_readers: int = 2
     """How many event source mappings may read a stream of DynamoDB; 0 is any number."""
     object_conflicts: float = 0.01

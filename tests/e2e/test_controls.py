@@ -191,8 +191,13 @@ def recovery_off(live: Deployed) -> Undo:
 
 def table_with_the_services_own_key(live: Deployed) -> Undo:
     dynamodb, table = live.client("dynamodb"), live.of_type("AWS::DynamoDB::Table")[-1]
-    dynamodb.update_table(TableName=table, SSESpecification={"Enabled": False})
-    return lambda: dynamodb.update_table(TableName=table, SSESpecification={"Enabled": True, "SSEType": "KMS"})
+
+    def switch(**specification: Any) -> None:  # noqa: ANN401 - of boto3
+        dynamodb.update_table(TableName=table, SSESpecification=specification)
+        dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 1})
+
+    switch(Enabled=False)
+    return lambda: switch(Enabled=True, SSEType="KMS")
 
 
 BREAKS = [

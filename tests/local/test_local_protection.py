@@ -1,10 +1,20 @@
-"""What templates ask for in protection is there on the embedded AWS: a table's key and recovery, a trail's files."""
+"""What templates ask for in protection is there on the embedded AWS: a table's key and recovery, a trail's files.
+
+Deletion protection too, though the policy of the function that sets it takes effect late.
+"""
 
 import gzip
 import json
+import time
+from types import SimpleNamespace
 from uuid import uuid4
 
+import boto3
+import pytest
+
+from deletion_protection import handler as deletion_protection
 from outpost.local.environment import LocalEnvironment
+from tests.local.accounts import allow, create_role
 from tests.local.stacks import Stack, resource, trail_policy
 
 KEY = {"KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}], "BillingMode": "PAY_PER_REQUEST"}
@@ -31,6 +41,38 @@ def test_a_table_is_encrypted_and_recoverable_as_its_template_says(aws: LocalEnv
 
     second = stack.deploy({"Created": protected, "Changed": protected})
     assert state(second["Changed"]) == ("arn:aws:kms:::key/1", "ENABLED")
+
+
+def test_deletion_protection_is_set_though_the_policy_for_it_takes_effect_late(
+    aws: LocalEnvironment, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iam, dynamodb, role = aws.client("iam"), aws.client("dynamodb"), create_role(aws)
+    name = stack.deploy({"Table": resource("AWS::DynamoDB::Table", AttributeDefinitions=ATTRIBUTES, **KEY)})["Table"]
+    arn = dynamodb.describe_table(TableName=name)["Table"]["TableArn"]
+    policy = {"Version": "2012-10-17", "Statement": [allow("dynamodb:DescribeTable", "dynamodb:UpdateTable")]}
+    pauses: list[float] = []
+
+    def take_effect(seconds: float) -> None:
+        pauses.append(seconds)
+        iam.put_role_policy(RoleName=role.rpartition("/")[2], PolicyName="late", PolicyDocument=json.dumps(policy))
+
+    session = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    for variable, value in {
+        "AWS_ACCESS_KEY_ID": session["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": session["SessionToken"],
+        "AWS_ENDPOINT_URL": aws.settings.endpoint,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(deletion_protection, "time", SimpleNamespace(monotonic=time.monotonic, sleep=take_effect))
+
+    deletion_protection.change({"RequestType": "Create", "ResourceProperties": {"Protected": [arn]}})
+
+    assert pauses == [deletion_protection.PAUSE_SECONDS]
+    assert dynamodb.describe_table(TableName=name)["Table"]["DeletionProtectionEnabled"]
+    dynamodb.update_table(TableName=name, DeletionProtectionEnabled=False)
 
 
 def test_a_trail_writes_what_was_called_into_its_bucket_and_says_when_it_cannot(aws: LocalEnvironment) -> None:

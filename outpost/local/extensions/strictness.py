@@ -14,6 +14,7 @@ from outpost.local.extensions import (
     service_quotas,
     session_size,
     stream_readers,
+    table_updates,
     transactions,
 )
 from outpost.local.realism import Realism
@@ -35,6 +36,7 @@ def install_strictness(realism: Realism) -> None:
         service_linked_roles,
         session_size,
         stream_readers,
+        table_updates,
         transactions,
     ):
         module.install(realism)
