@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 
 from outpost.config import load
-from outpost.verify.deployed import Deployed, NotDeployedError
+from outpost.verify.deployed import Deployed, NotDeployedError, WrongAccountError
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 
@@ -60,11 +60,12 @@ def main(environment: str) -> None:
     config = load(CONFIG / f"{environment}.toml")
     if config.removal != "destroy":
         raise SystemExit(f'config/{environment}.toml: removal is "{config.removal}": its data survives its stacks')
-    session = boto3.Session(region_name=config.region)
-    account = session.client("sts").get_caller_identity()["Account"]
-    if account != config.account:
-        raise SystemExit(f"the credentials are of account {account}, config/{environment}.toml names {config.account}")
-    print(release(Deployed(config, session)))
+    deployed = Deployed(config, boto3.Session(region_name=config.region))
+    try:
+        deployed.require_account()
+    except WrongAccountError as error:
+        raise SystemExit(str(error)) from error
+    print(release(deployed))
 
 
 if __name__ == "__main__":

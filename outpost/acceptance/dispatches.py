@@ -27,6 +27,8 @@ class Tenant:
     client: Client
     repository: str | None = None
     times: list[DispatchTimes] = field(default_factory=list)
+    workspace_id: str | None = None
+    """The workspace that the check of workspaces kept."""
 
     def run(self, agent: Agent, task: str, **fields: str) -> tuple[Dispatch, list[Status], list[str]]:
         """Dispatch a task and watch its events to the end.
@@ -122,18 +124,18 @@ def check_cancel(tenant: Tenant, agent: Agent) -> Check:
     return Check.of("cancel", "A dispatch is cancelled", ended.status is Status.CANCELLED, evidence, "read its log")
 
 
-def check_workspace(tenant: Tenant, agent: Agent) -> tuple[Check, str | None]:
-    """Run two dispatches in one persistent workspace. Returns the check and the workspace's id."""
+def check_workspace(tenant: Tenant, agent: Agent) -> Check:
+    """Run two dispatches in one persistent workspace, which the tenant then has."""
     first, _, _ = tenant.run(agent, task_of(agent), workspace_mode="persistent")
-    workspace = first.workspace_id
+    workspace = tenant.workspace_id = first.workspace_id
     if workspace is None:
         evidence = [f"{first.id}: {first.status}, without a workspace"]
-        return Check.of("workspace", "A workspace is kept between dispatches", False, evidence, "read its log"), None
+        return Check.of("workspace", "A workspace is kept between dispatches", False, evidence, "read its log")
     again = f"test -e {MARK}.txt" if CATALOGUE[agent].provider is None else f"Print the file {MARK}.txt and end."
     second, _, _ = tenant.run(agent, again, workspace_mode="persistent", workspace_id=workspace)
     evidence = [f"{each.id}: {each.status}" for each in (first, second)]
     holds = first.status is second.status is Status.SUCCESS
-    return Check.of("workspace", "A workspace is kept between dispatches", holds, evidence, "read its log"), workspace
+    return Check.of("workspace", "A workspace is kept between dispatches", holds, evidence, "read its log")
 
 
 def check_promotion(tenant: Tenant, agent: Agent) -> Check:

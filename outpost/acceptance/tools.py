@@ -1,7 +1,7 @@
 """Calls each of the nine MCP tools over streamable HTTP, as an assistant does."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx2
@@ -70,9 +70,18 @@ async def _call_all(url: str, key: str, agent: Agent, workspace_id: str | None, 
             session = _Session(client)
             session.evidence = evidence
             await _journey(session, agent, workspace_id or new_id(), known=workspace_id is not None)
-    except* (_ToolError, httpx2.HTTPError) as errors:
-        problem = "; ".join(f"{type(error).__name__}: {error}" for error in errors.exceptions)
+    except Exception as error:  # noqa: BLE001 - refused connections, errors of the protocol, bodies of another form
+        problem = "; ".join(f"{type(each).__name__}: {each}" for each in _leaves(error))
     return problem
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    """Yield what a group of exceptions consists of, at any depth: the session's tasks raise groups."""
+    if not isinstance(error, ExceptionGroup):
+        yield error
+        return
+    for each in error.exceptions:
+        yield from _leaves(each)
 
 
 async def _journey(session: _Session, agent: Agent, workspace_id: str, *, known: bool) -> None:

@@ -14,7 +14,7 @@ from outpost.cli.controls import CONFIG, Environment
 from outpost.cli.migration import EXIT_CODES, explained, show_checks, use_local
 from outpost.cli.output import err, show_error
 from outpost.config import ConfigError, load
-from outpost.verify.deployed import Deployed, NotDeployedError
+from outpost.verify.deployed import Deployed, NotDeployedError, WrongAccountError
 
 
 def acceptance(
@@ -38,7 +38,7 @@ def acceptance(
             config = load(CONFIG / f"{environment}.toml")
             target = Target(Deployed(config, boto3.Session(region_name=config.region)), context.obj or address)
             report = accept(target, repository, lambda check: None if as_json else show_checks([check]))
-        except (ConfigError, NotDeployedError) as error:
+        except (ConfigError, NotDeployedError, WrongAccountError) as error:
             show_error(str(error))
             raise typer.Exit(ERROR) from error
     for file in write(report, folder):

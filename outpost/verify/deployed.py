@@ -14,12 +14,25 @@ class NotDeployedError(Exception):
     """The environment has no stacks in this account and region; the text says which were looked for."""
 
 
+class WrongAccountError(Exception):
+    """The credentials are of another account than the configuration names; the text has both."""
+
+
 @dataclass(frozen=True)
 class Deployed:
     """The environment that a configuration describes, in the account that the session is for."""
 
     config: EnvironmentConfig
     session: boto3.Session
+
+    def require_account(self) -> None:
+        """Raise WrongAccountError unless the credentials are of the account that the configuration names."""
+        found, wanted = self.client("sts").get_caller_identity()["Account"], self.config.account
+        if found != wanted:
+            raise WrongAccountError(
+                f"the credentials are of account {found}, config/{self.config.name}.toml names {wanted}: "
+                f"export AWS_PROFILE=<a profile of {wanted}>"
+            )
 
     def client(self, service: str) -> Any:
         """Return a client of one of the account's services."""

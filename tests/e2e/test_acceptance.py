@@ -76,12 +76,13 @@ def test_a_raised_alarm_refuses_the_acceptance_and_without_a_repository_nothing_
     assert "REPO=" in found["promotion"].remedy
 
 
-def test_an_environment_that_is_not_deployed_is_one_clear_line(outpost: Outpost, tmp_path: Path) -> None:
+def test_credentials_of_another_account_are_one_clear_line(outpost: Outpost, tmp_path: Path) -> None:
     environment = os.environ | outpost.environment.environ()
     argv = [str(COMMAND), "acceptance", "--env", "staging", "--folder", str(tmp_path)]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 2
-    assert "no stack Outpost-staging-*" in done.stderr
-    assert "Traceback" not in done.stderr
+    said = " ".join(done.stderr.split())
+    assert "the credentials are of account 000000000000, config/staging.toml names 222222222222" in said
+    assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
