@@ -103,6 +103,10 @@ diagram: $(READY) ## Draw the architecture from prod's templates: docs/architect
 diff: $(READY) ## Show what a deployment would change (ENV=dev; needs AWS credentials)
 	$(CDK) diff 'Outpost-$(ENV)/*' --method template
 
+.PHONY: bootstrap
+bootstrap: $(READY) ## Prepare the account and region of an environment for the CDK (ENV=dev; needs AWS credentials)
+	@python -m tools.bootstrap $(ENV)
+
 .PHONY: doctor
 doctor: $(READY) ## Read an account before a deploy and report what stands in the way (ENV=dev; needs AWS credentials)
 	@outpost doctor --env $(ENV)

@@ -13,6 +13,7 @@ from outpost.cli.output import err, out, printable, show_error
 from outpost.cli.synthesis import synthesized
 from outpost.config import ConfigError, load
 from outpost.doctor.account import Account
+from outpost.doctor.cost import check_cost
 from outpost.doctor.docker import check_docker
 from outpost.doctor.examine import examine
 from outpost.doctor.finding import Finding, Level, exit_code
@@ -40,6 +41,7 @@ def doctor(
         with err.status("reading the account"):
             synthesis = synthesized(environment)
             findings = [] if environment == "local" else list(check_docker(config))
+            findings += check_cost(config, synthesis.templates)
             account = Account(config, boto3.Session())
             findings += examine(account, synthesis.templates, synthesis.bootstrap_version, now())
     if as_json:

@@ -93,7 +93,7 @@ def check_region(account: Account) -> Iterator[Finding]:
 def check_bootstrap(account: Account, needed: int) -> Iterator[Finding]:
     """The CDK's bootstrap stack is there, in the version that the templates need."""
     config = account.config
-    remedy = f"node_modules/.bin/cdk bootstrap aws://{config.account}/{config.region}"
+    remedy = f"make bootstrap ENV={config.name}"
     try:
         value = account.client("ssm").get_parameter(Name=BOOTSTRAP)["Parameter"]["Value"]
     except ClientError as error:

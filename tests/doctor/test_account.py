@@ -68,7 +68,7 @@ def test_a_region_without_bootstrap(case: Case) -> None:
         finding = case.only("bootstrap")
     finally:
         case.client("ssm").put_parameter(Name=BOOTSTRAP, Value=str(NEEDED), Type="String")
-    assert "cdk bootstrap aws://000000000000/us-east-1" in finding.remedy
+    assert finding.remedy == "make bootstrap ENV=prod"
 
 
 def test_an_old_bootstrap(case: Case) -> None:

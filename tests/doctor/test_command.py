@@ -77,6 +77,7 @@ def test_the_command_prints_a_finding_a_line_and_fails_with_credentials_of_anoth
     assert {"check", "level", "message", "remedy"} == set(findings[0])
     (credentials,) = (each for each in findings if each["check"] == "credentials")
     assert credentials["level"] == "failure"
+    assert "cost.ceiling is" in next(each for each in findings if each["check"] == "cost")["message"]
     assert "export AWS_PROFILE" in shown.stdout.replace("\n", " ")
     assert case.config.account in shown.stdout
 
