@@ -16,6 +16,7 @@ from functools import cached_property
 import structlog
 
 from outpost.domain.artifacts import Artifact, LogSource, Summary
+from outpost.domain.collection import Collection
 from outpost.domain.dispatch import Status, Usage
 from outpost.domain.ids import now
 from outpost.domain.protocol import Assignment
@@ -219,8 +220,9 @@ class Attempt:
             self._tell(f"the patch could not be collected: {error}", "error")
             return without_results(outcome, ReasonCode.INTERNAL_ERROR, f"The patch could not be collected: {error}")
         self._patch = patch
-        left_out = f", {patch.left_out} left out: git refuses names like its own" if patch.left_out else ""
-        self._tell(f"{patch.files_changed} files changed{left_out}")
+        self._tell(f"{patch.files_changed} files changed")
+        for line in patch.collection.describe():
+            self._tell(line, "warning")
         if not patch.withheld:
             return outcome
         self._tell("the patch holds a secret and was withheld", "error")
@@ -258,6 +260,7 @@ class Attempt:
             final_message=self._final_message(),
             log_tail=self._tail(outcome),
             files_changed=patch.files_changed if patch else 0,
+            collection=patch.collection if patch else Collection(),
             patch_bytes=patch.file.stat().st_size if patch and not patch.withheld else 0,
         )
 

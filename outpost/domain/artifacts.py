@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+from outpost.domain.collection import Collection
 from outpost.domain.dispatch import LOG_TAIL_BYTES, Status, Usage
 from outpost.domain.promotion import Promotion
 from outpost.domain.reasons import Reason
@@ -104,3 +105,5 @@ class Summary(BaseModel):
     """The last log lines of a run that did not succeed."""
     files_changed: int = 0
     patch_bytes: int = 0
+    collection: Collection = Collection()
+    """What was kept beside the patch, and what was left out and why."""

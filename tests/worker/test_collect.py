@@ -1,127 +1,14 @@
 """The patch: whatever the agent did to its workspace, applied to the base commit it gives the same files."""
 
-import os
-import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
-from outpost.domain.agents import Agent
-from outpost.domain.dispatch import InitMode, Spec
-from outpost.redaction.redactor import Redactor
+from tests.worker.collecting import Run, applied, expected, git
 from tests.worker.conftest import GitServer
-from worker.collect import CollectError, Collector, Patch
-from worker.isolation import NoIsolation
-from worker.settings import Settings
-from worker.stop import StopSignal
-from worker.workspace import Workspace
-
-FILES = {
-    "README.md": b"one\ntwo\nthree\n",
-    "script.sh": b"#!/bin/sh\necho hi\n",
-    "old/name.txt": b"".join(b"line %d\n" % n for n in range(40)),
-    "old/deep/more.txt": b"more\n",
-    "far/away.txt": b"away\n",
-    "image.bin": bytes(range(256)) * 8,
-    "latin.txt": "gr\u00fc\u00df dich\n".encode("latin-1"),
-    "windows.txt": b"a\r\nb\r\n",
-    ".gitignore": b"ignored/\n",
-    ".gitattributes": (
-        b"*.crlf text eol=crlf\n*.lfs filter=lfs diff=lfs merge=lfs -text\n"
-        b"*.md diff=evil\n*.u16 working-tree-encoding=UTF-16\n"
-    ),
-    "notes.crlf": b"stored with lf\n",
-    "large.lfs": b"version https://git-lfs.github.com/spec/v1\n",
-}
-
-
-@dataclass(frozen=True)
-class Run:
-    """A prepared workspace in which a test plays the agent."""
-
-    workspace: Workspace
-
-    def agent(self, script: str) -> None:
-        """Run a script as the agent would."""
-        identity = {
-            "GIT_AUTHOR_NAME": "a",
-            "GIT_AUTHOR_EMAIL": "a@b",
-            "GIT_COMMITTER_NAME": "a",
-            "GIT_COMMITTER_EMAIL": "a@b",
-        }
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.workspace.home), **identity}
-        command = ["bash", "-euc", script]
-        subprocess.run(command, cwd=self.workspace.path, env=environment, check=True)
-
-    def collect(self) -> Patch:
-        """Collect what the agent did."""
-        return Collector(self.workspace, Redactor(), seconds=30).collect()
-
-
-@pytest.fixture
-def run(prepare: Callable[[InitMode], Run]) -> Run:
-    return prepare("full")
-
-
-@pytest.fixture
-def sparse(prepare: Callable[[InitMode], Run]) -> Run:
-    return prepare("minimal")
-
-
-@pytest.fixture
-def prepare(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[InitMode], Run]:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    if not (git_server.folder / "owner" / "kinds").exists():
-        git_server.create("kinds", FILES)
-        head = git_server.git("kinds", "rev-parse", "HEAD")
-        git_server.git("kinds", "update-index", "--add", "--cacheinfo", f"160000,{head},submodule")
-        git_server.git("kinds", "commit", "--quiet", "--message", "a submodule, which is never fetched")
-    settings = Settings(
-        agent=Agent.SHELL,
-        queue_url="",
-        broker_function="",
-        git_base_url=git_server.url,
-        git_allowed_hosts=frozenset(),
-        launcher=None,
-        agent_path=os.environ["PATH"],
-        metadata_url="",
-        workspaces=tmp_path,
-    )
-
-    def prepare(mode: InitMode) -> Run:
-        workspace = Workspace(settings, NoIsolation())
-        spec = Spec(agent=Agent.SHELL, repo="owner/kinds", workspace_init_mode=mode)
-        workspace.prepare(spec, "", StopSignal(), lambda: None)
-        return Run(workspace)
-
-    return prepare
-
-
-def _applied(patch: Patch, git_server: GitServer, folder: Path) -> str:
-    """Apply the patch to a fresh clone, and return the id of the tree it gives."""
-    _git(folder.parent, "clone", "--quiet", str(git_server.folder / "owner" / "kinds"), str(folder))
-    if patch.file.stat().st_size:
-        _git(folder, "apply", "--index", "--binary", str(patch.file))
-    return _git(folder, "write-tree")
-
-
-def _expected(run: Run, folder: Path) -> str:
-    """Return the id of the tree of the workspace's files, byte by byte."""
-    environment = {"GIT_DIR": str(folder), "GIT_WORK_TREE": str(run.workspace.path)}
-    _git(folder.parent, "clone", "--quiet", "--bare", str(run.workspace.git_dir), str(folder))
-    (folder / "info").mkdir(exist_ok=True)
-    (folder / "info" / "attributes").write_text("* -text -filter -working-tree-encoding -ident\n")
-    _git(run.workspace.path, "read-tree", "HEAD", **environment)  # the submodule is in no file
-    _git(run.workspace.path, "add", "--all", **environment)
-    return _git(run.workspace.path, "write-tree", **environment)
-
-
-def _git(folder: Path, *arguments: str, **variables: str) -> str:
-    command = ["git", *arguments]
-    done = subprocess.run(command, cwd=folder, env=os.environ | variables, check=True, capture_output=True)
-    return done.stdout.decode().strip()
+from worker.collect import CollectError
+from worker.collection.calls import Calls
 
 
 @pytest.mark.parametrize(
@@ -151,7 +38,7 @@ def _git(folder: Path, *arguments: str, **variables: str) -> str:
         ),
         pytest.param("rm -rf .git; echo x > without-git", id=".git deleted"),
         pytest.param("rm -rf .git; echo 'gitdir: /nonexistent' > .git; echo x > without-git", id=".git replaced"),
-        pytest.param("mkdir -p ignored; echo x > ignored/file; git add -f ignored", id="ignored"),
+        pytest.param("mkdir -p ignored; echo x > ignored/file", id="ignored"),
         pytest.param(
             "echo x > secret; chmod 000 secret; mkdir closed; echo y > closed/file; chmod 000 closed", id="unreadable"
         ),
@@ -164,7 +51,7 @@ def test_the_patch_gives_the_agents_files_when_applied_to_the_base(
     run.agent(script)
     patch = run.collect()
     assert not patch.withheld
-    assert _applied(patch, git_server, tmp_path / "applied") == _expected(run, tmp_path / "expected.git")
+    assert applied(patch, git_server, tmp_path / "applied") == expected(run, tmp_path / "expected.git")
 
 
 def test_a_repository_made_inside_the_workspace_is_in_the_patch_as_files(run: Run) -> None:
@@ -175,7 +62,8 @@ def test_a_repository_made_inside_the_workspace_is_in_the_patch_as_files(run: Ru
 def test_files_whose_names_git_refuses_cost_the_others_nothing(run: Run) -> None:
     run.agent("mkdir .GIT; echo x > .GIT/config; echo y > git~1; echo z > '.git '; echo kept > kept")
     patch = run.collect()
-    assert (patch.files_changed, patch.left_out) == (1, 3)
+    assert patch.files_changed == 1
+    assert [item.path for item in patch.collection.left_out] == [".GIT/config", ".git ", "git~1"]
     assert b"+++ b/kept" in patch.file.read_bytes()
 
 
@@ -183,16 +71,16 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_one_that_git_refuses(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.agent("echo y > git~1; echo kept > kept")
-    taken = Collector._run
+    feed = Calls.feed
 
-    def without_room(collector: Collector, argv: list[str]) -> bytes:
-        if "add" in argv:  # git cannot make its objects any more
-            objects = collector._scratch / "objects"
+    def without_room(calls: Calls, argv: Sequence[str], data: Iterable[bytes], **variables: str | Path) -> None:
+        if "--add" in argv:  # git cannot make its objects any more
+            objects = calls.scratch / "objects"
             objects.rmdir()
             objects.touch()
-        return taken(collector, argv)
+        feed(calls, argv, data, **variables)
 
-    monkeypatch.setattr(Collector, "_run", without_room)
+    monkeypatch.setattr(Calls, "feed", without_room)
     with pytest.raises(CollectError, match="git ended with"):
         run.collect()
 
@@ -238,7 +126,7 @@ def test_a_workspace_replaced_by_a_link_gives_no_patch_and_says_so(run: Run) -> 
 def test_the_agents_last_commit_is_told(run: Run) -> None:
     run.agent("echo 1 > one; git add one; git commit -qm one")
     patch = run.collect()
-    assert patch.commit_after == _git(run.workspace.path, "rev-parse", "HEAD")
+    assert patch.commit_after == git(run.workspace.path, "rev-parse", "HEAD")
     assert patch.commit_after != run.workspace.commit_before
 
 
@@ -308,4 +196,4 @@ def test_from_a_sparse_checkout_the_patch_is_the_same_as_from_a_full_one(
     """`same` does in a full checkout what `script` does in a sparse one."""
     sparse.agent(script)
     run.agent(same)
-    assert _applied(sparse.collect(), git_server, tmp_path / "applied") == _expected(run, tmp_path / "expected.git")
+    assert applied(sparse.collect(), git_server, tmp_path / "applied") == expected(run, tmp_path / "expected.git")

@@ -1,0 +1,79 @@
+"""Files that programs leave behind for themselves: nobody's work, and made again by whoever needs them."""
+
+import re
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+CACHE = "a cache, by its CACHEDIR.TAG"
+ENVIRONMENT = "a Python environment, by its pyvenv.cfg"
+
+# Folder -> what is in it. Names with another meaning anywhere (`target`, `build`, `dist`, `out`, `vendor`) are not
+# here: such a folder is left out when a CACHEDIR.TAG (bford.info/cachedir) is in it, or the repository ignores it.
+_FOLDERS = {
+    b"__pycache__": "Python byte code",
+    b".pytest_cache": "cache of pytest",
+    b".mypy_cache": "cache of mypy",
+    b".ruff_cache": "cache of Ruff",
+    b".hypothesis": "examples of Hypothesis",
+    b".tox": "environments of tox",
+    b".nox": "environments of nox",
+    b".ipynb_checkpoints": "checkpoints of Jupyter",
+    b"node_modules": "packages of npm",
+    b".nyc_output": "data of a coverage run",
+    b".gradle": "cache of Gradle",
+    b".terraform": "providers of Terraform",
+}
+_FILES = (
+    (re.compile(rb".+\.py[co]"), "Python byte code"),
+    (re.compile(rb"\.coverage(\..+)?"), "data of a coverage run"),
+    (re.compile(rb"\.DS_Store"), "settings of the macOS Finder"),
+    (re.compile(rb".+\.sw[op]"), "swap file of an editor"),
+)
+_EGG_INFO = re.compile(rb".+\.egg-info")
+# What the agents' own CLIs keep in the folder that they work in; only there.
+_AGENTS = (
+    (re.compile(rb"\.aider(\.[^/]*)?"), "kept by aider for itself"),
+    (re.compile(rb"\.grok/settings\.json"), "kept by Grok for itself"),
+)
+
+
+class Leftover(NamedTuple):
+    """Where a left file belongs to: itself, or the folder (with a final slash) that is left out as one."""
+
+    place: bytes
+    reason: str
+
+
+def leftover(path: bytes, caches: AbstractSet[bytes], environments: AbstractSet[bytes]) -> Leftover | None:
+    """Return what a file is left over from, or None.
+
+    `caches` and `environments`: folders with a CACHEDIR.TAG or a pyvenv.cfg, without a final slash.
+    """
+    *folders, name = path.split(b"/")
+    for number, folder in enumerate(folders, start=1):
+        place = b"/".join(folders[:number])
+        if reason := _folder_reason(folder, place, caches, environments):
+            return Leftover(place + b"/", reason)
+    if found := _agents_own(path):
+        return found
+    return next((Leftover(path, reason) for pattern, reason in _FILES if pattern.fullmatch(name)), None)
+
+
+def _folder_reason(
+    name: bytes, place: bytes, caches: AbstractSet[bytes], environments: AbstractSet[bytes]
+) -> str | None:
+    if place in environments:
+        return ENVIRONMENT
+    if _EGG_INFO.fullmatch(name):
+        return "metadata of setuptools"
+    return _FOLDERS.get(name) or (CACHE if place in caches else None)
+
+
+def _agents_own(path: bytes) -> Leftover | None:
+    """Return what an agent's CLI keeps in the folder that it works in: a file, or a folder with all that is in it."""
+    for pattern, reason in _AGENTS:
+        if match := pattern.match(path):
+            whole, rest = path[: match.end()], path[match.end() :]
+            if not rest or rest.startswith(b"/"):
+                return Leftover(whole + b"/" if rest else whole, reason)
+    return None

@@ -1,0 +1,104 @@
+"""Repositories inside the workspace: which are submodules, which are worktrees of the workspace's own repository.
+
+Any other is files like all others, without its history: as a submodule that no `.gitmodules` names (which is what
+`git add` would make of it) nobody could fetch it.
+"""
+
+import os.path
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worker.collection.calls import Calls
+from worker.collection.inventory import Inventory, tolerant
+from worker.collection.record import LINK, Entries, Record
+
+_MAX_LINK_BYTES = 8 * 1024
+"""Of a `.git` file."""
+_POINTER = b"gitdir: "
+
+
+def find_worktrees(calls: Calls, root: Path, inventory: Inventory) -> dict[bytes, Path]:
+    """Return the folders that are further worktrees of the workspace's repository -> their git directories."""
+    links = [folder for folder, size in inventory.repositories.items() if 0 <= size <= _MAX_LINK_BYTES]
+    if not links:
+        return {}
+    listed = calls.list_file(bytes(root) + b"/" + folder + b"/.git" for folder in sorted(links))
+    # Alternately a path and the file's content.
+    grep = ["grep", "--null-data", "--null", "--with-filename", "--text", "--max-count=1", "-e", "^gitdir: ", "--"]
+    fields = [*tolerant(calls.records(["xargs", "-0", "-a", str(listed), *grep]))]
+    found: dict[bytes, Path] = {}
+    for file, content in zip(fields[::2], fields[1::2], strict=False):
+        folder = file.removeprefix(bytes(root) + b"/").removesuffix(b"/.git")
+        if name := _worktree_name(folder, content, bytes(root)):
+            found[folder] = root / ".git" / "worktrees" / os.fsdecode(name)
+    return found
+
+
+def _worktree_name(folder: bytes, content: bytes, root: bytes) -> bytes | None:
+    """Return the name under which the workspace's repository knows a worktree, or None when it is not one of its own.
+
+    A persistent workspace has another root in each run, with the same last folder, and git writes absolute paths.
+    """
+    target = content.removeprefix(_POINTER).split(b"\n")[0].rstrip(b"\r")
+    path = os.path.normpath(os.path.join(root, folder, target))  # noqa: PTH118 - bytes
+    above, _, name = path.rpartition(b"/")
+    ending = b"/.git/worktrees"
+    ours = above == root + ending or (above.endswith(b"/" + os.path.basename(root) + ending) and root not in above)  # noqa: PTH119
+    return name if ours and name else None
+
+
+def is_below(path: bytes, folders: Collection[bytes]) -> bool:
+    """Return whether a path is in one of the folders, at any depth."""
+    position = path.find(b"/")
+    while position >= 0:
+        if path[:position] in folders:
+            return True
+        position = path.find(b"/", position + 1)
+    return False
+
+
+@dataclass(frozen=True)
+class Links:
+    """What becomes of the submodules of one repository."""
+
+    entries: Mapping[bytes, bytes | None] = field(default_factory=dict)
+    """Changed entries: path -> commit, or None for a submodule that was removed."""
+    inside: tuple[bytes, ...] = ()
+    """Those that stay, whose folders may hold edits."""
+
+
+def plan_links(
+    base: Entries,
+    record: Record,
+    populated: Mapping[bytes, bytes | None],
+    missing: AbstractSet[bytes],
+    not_checked_out: AbstractSet[bytes],
+) -> Links:
+    """Decide on submodules as `git add --all` would, except that a folder that was never filled says nothing.
+
+    `populated`: folders with a repository of their own -> the commit that is checked out there.
+    """
+    entries: dict[bytes, bytes | None] = {}
+    inside: list[bytes] = []
+    for path in sorted({path for path, entry in base.items() if entry.mode == LINK} - not_checked_out):
+        before = base[path].object
+        recorded = record.link(path)
+        removed = record.continues and path not in record.index
+        if path in missing or removed or (record.continues and record.index[path].mode != LINK):
+            entries[path] = None
+            continue
+        inside.append(path)
+        # What is checked out counts, unless it is still the old one: then a new one in index or commit does.
+        now = populated.get(path) or before
+        after = now if now != before else min(recorded - {before}, default=before)
+        if after != before:
+            entries[path] = after
+    new = {path for path in record.modules - base.keys() if path in populated or record.link(path)}
+    for path in sorted(new):
+        commit = populated.get(path) or min(record.link(path), default=None)
+        if commit is not None:
+            entries[path] = commit
+            inside.append(path)
+    return Links(entries, tuple(inside))

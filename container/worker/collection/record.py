@@ -1,0 +1,87 @@
+"""What the agent's own git directory has on record: its index and the commit that it is on."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from worker.collection.calls import Calls
+
+LINK = b"160000"
+"""The mode of a submodule's entry: its object is a commit of another repository."""
+
+
+class Entry(NamedTuple):
+    """A file of an index or a commit."""
+
+    mode: bytes
+    object: bytes
+
+
+Entries = dict[bytes, Entry]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What can be read of it; a damaged git directory has nothing on record."""
+
+    head: str | None = None
+    """The commit that the agent is on."""
+    has_index: bool = False
+    """Whether there is an index that can be read."""
+    index: Entries = field(default_factory=dict)
+    skipped: frozenset[bytes] = frozenset()
+    """Files of the index that a sparse checkout left out."""
+    committed: Entries = field(default_factory=dict)
+    """Files of `head`."""
+    modules: frozenset[bytes] = frozenset()
+    """Folders that `.gitmodules` names."""
+    continues: bool = False
+    """Whether the git directory still has the commit that the run began with, so that its index says what was removed.
+    """
+
+    @property
+    def added(self) -> set[bytes]:
+        """The files that the agent has in its index or committed."""
+        return {path for each in (self.index, self.committed) for path in each if each[path].mode != LINK}
+
+    def link(self, path: bytes) -> set[bytes]:
+        """Return the commits that index and commit name for a submodule."""
+        found = (each.get(path) for each in (self.index, self.committed))
+        return {entry.object for entry in found if entry is not None and entry.mode == LINK}
+
+
+def read_record(calls: Calls, git_dir: Path, files: Path, base: str | None) -> Record:
+    """Read what the agent's git directory `git_dir` says about `files`."""
+    head = calls.ask(git_dir, files, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    name = head.decode("ascii", "replace").strip() if head else None
+    index = calls.ask(git_dir, files, "ls-files", "-t", "--stage", "-z")
+    listed = (index or b"").split(b"\0")
+    tree = calls.ask(git_dir, files, "ls-tree", "-r", "-z", "--full-tree", name) if name else None
+    continues = base is not None and calls.ask(git_dir, files, "cat-file", "-e", f"{base}^{{tree}}") is not None
+    modules = calls.ask(git_dir, files, *_MODULES, "--file", str(files / ".gitmodules"), *_PATHS) or b""
+    return Record(
+        head=name,
+        has_index=index is not None,
+        index=dict(parse_entries(line[2:] for line in listed)),
+        skipped=frozenset(line.partition(b"\t")[2] for line in listed if line.startswith(b"S ")),
+        committed=dict(parse_entries((tree or b"").split(b"\0"))),
+        modules=frozenset(pair.partition(b"\n")[2].rstrip(b"/") for pair in modules.split(b"\0") if pair),
+        continues=continues and bool(index),
+    )
+
+
+_MODULES = ("config", "--no-includes", "-z")
+_PATHS = ("--get-regexp", r"^submodule\..*\.path$")
+
+
+def parse_entries(records: Iterable[bytes]) -> Iterator[tuple[bytes, Entry]]:
+    """Yield path and entry of the lines of `ls-files --stage` (mode, object, stage) or `ls-tree` (mode, type, object).
+
+    Of a conflict the last stage counts.
+    """
+    for record in records:
+        meta, tab, path = record.partition(b"\t")
+        if tab:
+            mode, second, third = meta.split(b" ")
+            yield path, Entry(mode, third if len(third) > 1 else second)

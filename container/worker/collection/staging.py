@@ -1,0 +1,266 @@
+"""Puts the files of a repository as the agent left them into an index of this collection.
+
+The working tree is the truth: of a file that the agent committed and then changed or removed, the last state counts.
+What the agent committed or put into its index although the repository ignores it belongs to the result.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from outpost.domain.collection import LeftOut
+from worker.collection import choice
+from worker.collection.calls import Calls, reading
+from worker.collection.commits import copy_objects
+from worker.collection.inventory import Inventory, tolerant
+from worker.collection.nested import Links, is_below, plan_links
+from worker.collection.record import LINK, Entries, Record, parse_entries
+from worker.collection.sparse import not_checked_out
+from worker.git import git
+
+_MOST_FAILURES = 20
+"""Files that fail one after the other, each of which makes git begin again."""
+_DEPTH = 20
+"""Repositories inside repositories."""
+
+
+class StagingError(Exception):
+    """The files could not be compared; the text says why."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A repository of the agent's: its folder, and the commit that it is compared with."""
+
+    path: bytes
+    """Below the workspace; empty for the workspace itself."""
+    files: Path
+    record: Record
+    base: str | None
+    index: str
+    """Name of its index in this collection."""
+    stores: tuple[Path, ...] = ()
+    """Object stores of the agent's that hold `base`."""
+
+    @property
+    def prefix(self) -> bytes:
+        """What stands before its paths below the workspace."""
+        return self.path + b"/" if self.path else b""
+
+
+@dataclass
+class Staged:
+    """What became of a repository's files."""
+
+    left_out: list[LeftOut] = field(default_factory=list)
+    inside: tuple[bytes, ...] = ()
+    """Submodules that may hold edits, below the workspace."""
+
+
+class Staging:
+    """Stages one repository."""
+
+    def __init__(self, calls: Calls, tree: Tree, inventory: Inventory, worktrees: Iterable[bytes]) -> None:
+        """`worktrees`: folders of the workspace that are further worktrees of it."""
+        self._calls = calls
+        self._tree = tree
+        self._inventory = inventory
+        self._worktrees = frozenset(worktrees)
+        self._variables = calls.variables(tree.files, tree.index, *tree.stores)
+        self._embedded: list[bytes] = []
+
+    def stage(self) -> Staged:
+        """Fill the index. Raises `StagingError`, `subprocess.CalledProcessError`."""
+        tree, prefix = self._tree, self._tree.prefix
+        base = self._begin()
+        links = self._set_links(base, self._keep_what_was_not_checked_out(base))
+        blocked = self._block(base)
+        changed = self._changed()
+        visible = [*self._new(tree.files)]
+        forced = {path for path in tree.record.added - base.keys() - set(visible) if not is_below(path, links.inside)}
+        wanted, leftovers = choice.without_leftovers([*visible, *forced], forced, prefix, self._inventory)
+        chosen = choice.choose(self._sizes(wanted), base.keys(), prefix, self._inventory)
+        failed = self._add([*changed, *chosen.kept])
+        refused = set(chosen.kept) - failed.keys() - self._entries().keys()
+        left_out = [
+            *(choice.place(prefix + path, reason) for path, reason in (blocked | failed).items()),
+            *(choice.place(prefix + path, choice.REFUSED) for path in sorted(refused)),
+            *choice.describe_unfit(self._unfit(base), prefix, self._inventory),
+            *chosen.left_out,
+            *(choice.place(prefix + path + b"/.git", choice.HISTORY, None) for path in self._embedded),
+            *choice.describe_ignored(self._ignored(), self._inventory, self._worktrees),
+            *choice.describe_leftovers(leftovers),
+        ]
+        return Staged(left_out, tuple(prefix + path for path in links.inside))
+
+    def _keep_what_was_not_checked_out(self, base: Entries) -> AbstractSet[bytes]:
+        """Mark the files that a sparse checkout left out; what the agent committed of them counts."""
+        tree, record = self._tree, self._tree.record
+        if tree.path or tree.base is None:
+            return frozenset()
+        missing = set(self._git("ls-files", "--deleted", "-z").split(b"\0")) - {b""}
+        kept = not_checked_out(self._calls, tree.files, record, missing)
+        if kept:
+            unseen = {
+                path: record.index[path]
+                for path in (kept | record.skipped) & record.index.keys()
+                if record.index[path] != base.get(path) and record.index[path].mode != LINK
+            }
+            copy_objects(self._calls, tree.files / ".git" / "objects", {entry.object for entry in unseen.values()})
+            lines = (b"%s %s\t%s\0" % (entry.mode, entry.object, path) for path, entry in unseen.items())
+            self._feed(["update-index", "-z", "--index-info"], lines)
+            self._feed(
+                ["update-index", "-z", "--skip-worktree", "--stdin"],
+                (path + b"\0" for path in sorted(kept | unseen.keys())),
+            )
+        return kept
+
+    def _begin(self) -> Entries:
+        if self._tree.base is not None:
+            self._git("read-tree", self._tree.base)
+        return self._entries()
+
+    def _entries(self) -> Entries:
+        return dict(parse_entries(self._calls.records(self._command("ls-files", "--stage", "-z"), **self._variables)))
+
+    def _set_links(self, base: Entries, skipped: AbstractSet[bytes]) -> Links:
+        """Put the submodules into the index."""
+        missing = set(self._git("ls-files", "--deleted", "-z").split(b"\0"))
+        links = plan_links(base, self._tree.record, self._populated(), missing, skipped)
+        zero = b"0" * len(self._tree.base or "0" * 40)
+        lines = (
+            b"%s %s\t%s\0" % (LINK if commit else b"0", commit or zero, path) for path, commit in links.entries.items()
+        )
+        self._feed(["update-index", "-z", "--index-info"], lines)
+        return links
+
+    def _populated(self) -> dict[bytes, bytes | None]:
+        """Return the folders directly of this repository that hold one of their own -> the commit checked out there."""
+        prefix, found = self._tree.prefix, dict[bytes, bytes | None]()
+        known = {path for path, entry in self._entries().items() if entry.mode == LINK} | self._tree.record.modules
+        for path in known:
+            if prefix + path in self._inventory.repositories and prefix + path not in self._worktrees:
+                folder = self._calls.workspace.path / _path(prefix + path)
+                head = self._calls.ask(folder / ".git", folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+                found[path] = head.strip() if head else None
+        return found
+
+    def _block(self, base: Entries) -> dict[bytes, str]:
+        """Keep git from reading what stands in place of a tracked file and is none; returns the reasons."""
+        prefix = self._tree.prefix
+        reasons = {path: reason for path in base if (reason := choice.unfit(prefix + path, self._inventory))}
+        large = [path for path in reasons if prefix + path in self._inventory.large]
+        for path, size in self._blob_sizes(large, base).items():
+            if size == self._inventory.large[prefix + path]:  # as large as before: it is compared
+                del reasons[path]
+        mark = ["update-index", "-z", "--assume-unchanged", "--stdin"]
+        self._feed(mark, (path + b"\0" for path in sorted(reasons)))
+        return reasons
+
+    def _blob_sizes(self, paths: list[bytes], base: Entries) -> dict[bytes, int]:
+        sizes: dict[bytes, int] = {}
+        for path in paths:
+            sizes[path] = int(self._git("cat-file", "-s", base[path].object.decode()))
+        return sizes
+
+    def _changed(self) -> list[bytes]:
+        """Take removed files out of the index, and return the tracked ones that were changed."""
+        self._git("update-index", "-q", "--refresh", "--ignore-submodules")
+        listed = self._git("diff-files", "--name-status", "--no-renames", "--ignore-submodules=all", "-z").split(b"\0")
+        changes = [*zip(listed[::2], listed[1::2], strict=False)]
+        removed = (path + b"\0" for status, path in changes if status == b"D")
+        self._feed(["update-index", "-z", "--force-remove", "--stdin"], removed)
+        return [path for status, path in changes if status != b"D"]
+
+    def _new(self, files: Path, below: bytes = b"", depth: int = 0) -> Iterator[bytes]:
+        """Yield the new files that no rule ignores, those of repositories that are only files as well."""
+        variables = self._variables | {"GIT_WORK_TREE": files}
+        if below:
+            variables["GIT_INDEX_FILE"] = self._calls.scratch / "no-index"
+        listing = git("-C", str(files), "ls-files", "--others", "--exclude-standard", "-z")
+        for path in self._calls.records(listing, **variables):
+            folder = path.rstrip(b"/")
+            if not path.endswith(b"/"):
+                yield below + path
+            elif self._tree.prefix + below + folder not in self._worktrees and depth < _DEPTH:
+                self._embedded.append(below + folder)
+                yield from self._new(files / _path(folder), below + path, depth + 1)
+
+    def _ignored(self) -> Iterator[bytes]:
+        listing = self._command("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
+        return (self._tree.prefix + path for path in self._calls.records(listing, **self._variables))
+
+    def _unfit(self, base: Entries) -> list[bytes]:
+        """Return what is no file and was none, unless the repository ignores it or it is another repository's."""
+        prefix, others = self._tree.prefix, self._inventory.repositories.keys() - {self._tree.path}
+        below = (path.removeprefix(prefix) for path in self._inventory.unfit if path.startswith(prefix))
+        found = [path for path in below if path not in base and not is_below(prefix + path, others)]
+        if not found:
+            return []
+        check = self._command("check-ignore", "--no-index", "-z", "--stdin")
+        command = reading(self._calls.list_file(found), check)
+        ignored = set(tolerant(self._calls.records(command, **self._variables)))
+        return [path for path in found if path not in ignored]
+
+    def _sizes(self, paths: list[bytes]) -> dict[bytes, int]:
+        """Return the sizes of those paths at which a file or a symbolic link is."""
+        if not paths:
+            return {}
+        root = bytes(self._tree.files) + b"/"
+        listed = self._calls.list_file(root + path for path in paths)
+        command = ["xargs", "-0", "-a", str(listed), "stat", r"--printf=%s\t%f\t%n\0", "--"]
+        sizes: dict[bytes, int] = {}
+        for record in tolerant(self._calls.records(command)):
+            size, mode, path = record.split(b"\t", 2)
+            if int(mode, 16) & 0o170000 != 0o040000:
+                sizes[path.removeprefix(root)] = int(size)
+        return sizes
+
+    def _add(self, paths: list[bytes]) -> dict[bytes, str]:
+        """Bring the index up to the files; returns those that could not be read, and why."""
+        failed: dict[bytes, str] = {}
+        while True:
+            wanted = (path + b"\0" for path in paths if path not in failed)
+            try:
+                self._feed(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"], wanted)
+            except subprocess.CalledProcessError as error:
+                path = _unread_path(error.stderr or b"", paths)
+                if path is None or path in failed or len(failed) == _MOST_FAILURES:
+                    raise
+                failed[path] = "unreadable"
+            else:
+                return failed
+
+    def _command(self, *arguments: str) -> list[str]:
+        return git("-C", str(self._tree.files), *arguments)
+
+    def _git(self, *arguments: str) -> bytes:
+        return self._calls.run(self._command(*arguments), **self._variables)
+
+    def _feed(self, arguments: list[str], data: Iterable[bytes]) -> None:
+        self._calls.feed(self._command(*arguments), data, **self._variables)
+
+
+def _path(name: bytes) -> Path:
+    return Path(os.fsdecode(name))
+
+
+def _unread_path(errors: bytes, paths: list[bytes]) -> bytes | None:
+    """Return the path that git could not read; None when it failed at something else.
+
+    git prints `open("<path>")`, `readlink("<path>")`, `read error while indexing` or `short read while indexing`, and
+    then `fatal: Unable to process path <path>`, with control characters as question marks.
+    """
+    before, found, text = errors.rpartition(b"fatal: Unable to process path ")
+    if not found or not _READING.search(before):
+        return None
+    shown = text.removesuffix(b"\n")
+    return next((path for path in paths if _CONTROL.sub(b"?", path) == shown), None)
+
+
+_READING = re.compile(rb'(?m)^error: (?:open\("|readlink\("|read error while indexing|short read while indexing)')
+_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")

@@ -1,0 +1,136 @@
+"""What the collection of a run's results kept beside the patch, and what it left out and why."""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_TEXT_LENGTH = 256
+"""Characters kept of a path, a name or a commit's subject."""
+MOST_LISTED = 100
+"""Entries of each kind in the summary; the counts are of all."""
+BRIEF_LISTED = 10
+"""Entries of each kind in a dispatch's row: a list reads a thousand rows."""
+
+MOST_GLOBS = 20
+"""Patterns of files to keep that a dispatch may name."""
+MAX_GLOB_LENGTH = 256
+
+Glob = Annotated[str, StringConstraints(min_length=1, max_length=MAX_GLOB_LENGTH)]
+
+
+def check_glob(glob: str) -> str:
+    """Return the pattern. Raises `ValueError` unless it is a relative path below the workspace."""
+    parts = glob.split("/")
+    if glob.startswith(("/", "~")) or ".." in parts or "\\" in glob or not glob.isprintable():
+        raise ValueError(
+            f"{glob!r} is not a pattern of paths below the workspace: use a relative path without `..` or "
+            "backslashes, such as dist/*.whl or reports/**/*.html"
+        )
+    if ".git" in parts or not any(part not in ("", ".") for part in parts):
+        raise ValueError(f"{glob!r} names no files: name a folder or files other than .git")
+    return glob
+
+
+class LeftOut(BaseModel):
+    """Files of one place that are not in the patch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    """Of a file, or of a folder with a final slash, below the workspace."""
+    reason: str
+    files: int | None = 1
+    """How many files; None when they were not counted."""
+
+
+class KeptRef(BaseModel):
+    """A branch, tag or stash of the agent with commits that the repository does not have: it is in `commits.bundle`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """The ref in the bundle, such as `refs/heads/fix`."""
+    commit: str
+    subject: str
+
+
+class NestedChange(BaseModel):
+    """Edits in a submodule or in another worktree of the repository: they are in `nested.patch`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    kind: Literal["submodule", "worktree"]
+    base: str | None
+    """The commit that the patch was made against; None when there is none."""
+    files_changed: int
+
+
+class Collection(BaseModel):
+    """What there is to know about the results of one attempt beside the patch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    left_out: tuple[LeftOut, ...] = ()
+    left_out_count: int = Field(default=0, ge=0)
+    """All places, listed or not."""
+    refs: tuple[KeptRef, ...] = ()
+    refs_count: int = Field(default=0, ge=0)
+    nested: tuple[NestedChange, ...] = ()
+    nested_count: int = Field(default=0, ge=0)
+
+    @classmethod
+    def of(
+        cls, left_out: Iterable[LeftOut] = (), refs: Iterable[KeptRef] = (), nested: Iterable[NestedChange] = ()
+    ) -> "Collection":
+        """Return the first entries of each kind, and how many there are."""
+        lists = tuple(left_out), tuple(refs), tuple(nested)
+        return cls(
+            left_out=lists[0][:MOST_LISTED],
+            left_out_count=len(lists[0]),
+            refs=lists[1][:MOST_LISTED],
+            refs_count=len(lists[1]),
+            nested=lists[2][:MOST_LISTED],
+            nested_count=len(lists[2]),
+        )
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything to know."""
+        return bool(self.left_out_count or self.refs_count or self.nested_count)
+
+    def brief(self) -> "Collection":
+        """Return the same with as many entries as a row keeps."""
+        return self.model_copy(
+            update={
+                "left_out": self.left_out[:BRIEF_LISTED],
+                "refs": self.refs[:BRIEF_LISTED],
+                "nested": self.nested[:BRIEF_LISTED],
+            }
+        )
+
+    def describe(self) -> list[str]:
+        """Return it as lines for a log, one for each reason and each thing kept."""
+        places: dict[str, list[str]] = {}
+        for item in self.left_out:
+            places.setdefault(item.reason, []).append(item.path)
+        lines = [f"left out: {_few(paths)} ({reason})" for reason, paths in places.items()]
+        if more := self.left_out_count - len(self.left_out):
+            lines.append(f"left out: {more} more")
+        lines += [f"kept in commits.bundle: {ref.name} at {ref.commit} ({ref.subject})" for ref in self.refs[:_SHOWN]]
+        if self.refs_count > _SHOWN:
+            lines.append(f"kept in commits.bundle: {self.refs_count - _SHOWN} more refs")
+        lines += [
+            f"kept in nested.patch: {change.files_changed} files changed in the {change.kind} {change.path}"
+            for change in self.nested[:_SHOWN]
+        ]
+        return lines
+
+
+_SHOWN = 10
+"""Entries of a kind that the log names."""
+
+
+def _few(paths: list[str]) -> str:
+    shown = ", ".join(paths[:_SHOWN])
+    return f"{shown} and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else shown

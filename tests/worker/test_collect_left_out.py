@@ -1,0 +1,142 @@
+"""What is not in the patch: it costs nothing but itself, and is named with the reason."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.worker.collecting import Run, applied, git
+from tests.worker.git_server import GitServer
+from worker.collect import Patch
+from worker.collection import choice, inventory
+
+
+def left_out(patch: Patch) -> dict[str, str]:
+    return {item.path: item.reason for item in patch.collection.left_out}
+
+
+def names(patch: Patch) -> set[str]:
+    """The files that a patch changes."""
+    lines = patch.file.read_text(errors="replace").splitlines()
+    return {line.rpartition(" b/")[2] for line in lines if line.startswith("diff --git ")}
+
+
+def test_pipes_and_sockets_cost_only_themselves_also_in_place_of_tracked_files(run: Run) -> None:
+    run.agent("""
+        rm README.md script.sh; mkfifo README.md pipe
+        python3 -c 'import socket; [socket.socket(socket.AF_UNIX).bind(n) for n in ("script.sh", "socket")]'
+        mkdir ignored; mkfifo ignored/pipe; echo work > new.txt
+    """)
+    patch = run.collect()
+    assert names(patch) == {"new.txt"}
+    found = left_out(patch)
+    assert found.pop("ignored/") == choice.IGNORED
+    assert found == dict.fromkeys(["README.md", "pipe"], "a named pipe") | dict.fromkeys(
+        ["script.sh", "socket"], "a socket"
+    )
+
+
+def test_a_pipe_in_place_of_a_file_of_rules_does_not_hold_the_collection_up(run: Run) -> None:
+    run.agent("""
+        rm .gitignore .gitattributes; mkfifo .gitignore .gitattributes .gitmodules; mkdir sub; mkfifo sub/.gitignore
+        truncate -s 2G far/.gitignore; echo work > sub/new.txt; echo work > far/new.txt
+    """)
+    patch = run.collect()
+    assert names(patch) == {"sub/new.txt", "far/new.txt"}
+    assert {".gitignore", ".gitattributes", ".gitmodules", "sub/.gitignore", "far/.gitignore"} <= left_out(patch).keys()
+
+
+def test_a_file_that_is_too_large_costs_only_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "MAX_FILE_BYTES", 4096)
+    run.agent("truncate -s 5000 sparse.bin; truncate -s 5000 README.md; truncate -s 4096 fits; echo work > new.txt")
+    patch = run.collect()
+    assert names(patch) == {"new.txt", "fits"}
+    assert left_out(patch).keys() == {"sparse.bin", "README.md"}
+
+
+def test_a_sparse_file_of_2_gb_takes_no_time(run: Run) -> None:
+    run.agent("truncate -s 2G core.dump; truncate -s 2G README.md; echo work > new.txt")
+    patch = run.collect()
+    assert names(patch) == {"new.txt"}
+    assert left_out(patch) == dict.fromkeys(["core.dump", "README.md"], "larger than 100 MiB")
+
+
+def test_too_many_new_files_cost_the_folder_that_they_are_in(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "MOST_NEW_FILES", 20)
+    run.agent("mkdir -p data/a data/b; touch data/a/{1..30} data/b/{1..30} old/{1..9}.log; echo work > old/new.txt")
+    patch = run.collect()
+    assert names(patch) == {f"old/{n}.log" for n in range(1, 10)} | {"old/new.txt"}
+    assert [(item.path, item.files) for item in patch.collection.left_out] == [("data/", 60)]
+
+
+def test_too_much_new_data_costs_the_largest_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "MAX_NEW_BYTES", 10_000)
+    run.agent("mkdir model; truncate -s 9000 model/{1..3}; truncate -s 5000 kept; echo work > new.txt")
+    patch = run.collect()
+    assert names(patch) == {"kept", "new.txt"}
+    assert left_out(patch) == {"model/": "more than 0 MiB of new files"}
+
+
+def test_a_file_that_the_agent_forced_past_the_ignore_rules_is_in_the_patch(
+    run: Run, git_server: GitServer, tmp_path: Path
+) -> None:
+    run.agent("""
+        mkdir -p ignored/deep; echo built > ignored/app.js; echo staged > ignored/deep/staged; echo no > ignored/other
+        git add -f ignored/app.js; git commit -qm ship; git add -f ignored/deep; echo changed > ignored/app.js
+        echo gone > ignored/gone; git add -f ignored/gone; git commit -qm more; rm ignored/gone
+    """)
+    patch = run.collect()
+    assert names(patch) == {"ignored/app.js", "ignored/deep/staged"}
+    applied(patch, git_server, tmp_path / "clone")
+    assert (tmp_path / "clone" / "ignored" / "app.js").read_text() == "changed\n"
+    assert left_out(patch) == {"ignored/other": choice.IGNORED}
+
+
+def test_what_the_repository_ignores_is_named(run: Run) -> None:
+    run.agent("echo out/ >> .gitignore; mkdir -p out/sub; echo report > out/sub/report.html; echo x > other")
+    patch = run.collect()
+    assert names(patch) == {".gitignore", "other"}
+    assert left_out(patch) == {"out/": choice.IGNORED}
+
+
+def test_byte_code_and_caches_stay_out_also_when_the_agent_committed_them(run: Run) -> None:
+    run.agent("""
+        mkdir -p src/__pycache__ .pytest_cache/v target/debug .venv/bin pkg.egg-info node_modules/left-pad
+        touch src/__pycache__/a.cpython-313.pyc src/old.pyc .pytest_cache/v/x .coverage .aider.chat.history.md
+        touch target/debug/app .venv/bin/python pkg.egg-info/PKG-INFO node_modules/left-pad/index.js src/.DS_Store
+        echo 'Signature: 8a477f597d28d172789f06886806bc55' > target/CACHEDIR.TAG; echo 'home = /' > .venv/pyvenv.cfg
+        echo work > src/a.py; git add --all; git commit -qm all
+    """)
+    patch = run.collect()
+    assert names(patch) == {"src/a.py"}
+    found = left_out(patch)
+    assert found["target/"] == "a cache, by its CACHEDIR.TAG"
+    assert found["src/__pycache__/"] == "Python byte code"
+    assert len(found) == 10
+
+
+def test_folders_with_the_names_of_build_output_are_results(run: Run) -> None:
+    run.agent("mkdir -p target dist build; echo 1 | tee target/a dist/b build/c; echo not the tag > build/CACHEDIR.TAG")
+    assert names(run.collect()) == {"target/a", "dist/b", "build/c", "build/CACHEDIR.TAG"}
+
+
+def test_a_worktree_inside_the_workspace_is_not_its_files(run: Run) -> None:
+    run.agent("""
+        git worktree add -q .claude/worktrees/agent-1 -b wt1; echo main >> README.md
+        cd .claude/worktrees/agent-1; echo work >> README.md; git commit -qam work
+    """)
+    patch = run.collect()
+    assert names(patch) == {"README.md"}
+    assert b"+main" in patch.file.read_bytes()
+    assert left_out(patch) == {}
+
+
+def test_a_repository_of_the_agents_own_is_in_the_patch_as_files_and_stays_as_it_is(run: Run) -> None:
+    run.agent("""
+        mkdir -p sub/deep; cd sub; git init -q; echo inner > file; echo '*.o' > .gitignore; touch a.o
+        git add .; git commit -qm inner; cd deep; git init -q; echo deep > file
+    """)
+    patch = run.collect()
+    assert names(patch) == {"sub/file", "sub/.gitignore", "sub/deep/file"}
+    histories = dict.fromkeys(["sub/.git", "sub/deep/.git"], choice.HISTORY)
+    assert left_out(patch) == histories | {"sub/a.o": choice.IGNORED}
+    assert git(run.workspace.path / "sub", "log", "--format=%s") == "inner"
