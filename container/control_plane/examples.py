@@ -59,6 +59,7 @@ FIELDS: Mapping[str, Any] = {
     "logTail": None,
     "baseCommit": "3f0c2f1d7c0b4a5d8e9f6a7b8c9d0e1f2a3b4c5d",
     "createPr": True,
+    "toDefault": False,
     "prTitle": "Greet the visitor",
     "prBody": "What the agent changed, and why.",
     "PromotionRequest.message": "Greet the visitor",

@@ -38,16 +38,23 @@ def _refusals(body: PromotionRequest, policy: Policy) -> Iterator[Refusal]:
             yield name, "has no effect without createPr: set createPr to true, or leave it out"
 
 
-def promoted(source: Dispatch, summary: Summary | None) -> str:
-    """Return the commit that a result applies to. Raises a 409 for a dispatch that left nothing to promote."""
+def promoted(source: Dispatch, summary: Summary | None, *, create_pr: bool) -> str | None:
+    """Return the commit that a result applies to, None for the first one of a repository.
+
+    Raises a 409 for a dispatch that left nothing to promote.
+    """
     if source.spec.kind != "task":
         raise _nothing(source, f"is a promotion itself: promote {_source_of(source)}")
     if source.status is not Status.SUCCESS:
         raise _nothing(source, f"is {source.status}: only the result of a successful one can be promoted")
     if source.spec.repo is None:
         raise _nothing(source, "had no repository: there is nothing to push to")
-    if summary is None or summary.commit_before is None or summary.patch_bytes == 0:
+    if summary is None or summary.patch_bytes == 0:
         raise _nothing(source, "changed nothing: there is no patch to promote")
+    if summary.commit_before is None and source.spec.workspace_init_mode == "none":
+        raise _nothing(source, "did not begin with the repository: its files apply to none of the repository's commits")
+    if summary.commit_before is None and create_pr:
+        raise _nothing(source, "began with an empty repository, which has nothing to merge into: leave createPr out")
     return summary.commit_before
 
 
@@ -60,7 +67,7 @@ def _source_of(row: Dispatch) -> str:
 
 
 def promotion(
-    source: Dispatch, base_commit: str, body: PromotionRequest, caller: Principal, policy: Policy, at: datetime
+    source: Dispatch, base_commit: str | None, body: PromotionRequest, caller: Principal, policy: Policy, at: datetime
 ) -> Dispatch:
     """Return the row of a new promotion. Any worker can do it: it goes to those of the source's agent, if there are."""
     agent = source.spec.agent if source.spec.agent in policy.agents else next(iter(policy.agents))
@@ -76,6 +83,7 @@ def promotion(
             attempt=source.attempt,
             base_commit=base_commit,
             branch=body.branch,
+            to_default=body.to_default,
             create_pr=body.create_pr,
             committed_at=source.ended_at or source.created_at,
             fingerprint=hashlib.sha256(body.model_dump_json().encode()).hexdigest(),

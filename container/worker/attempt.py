@@ -21,12 +21,14 @@ from outpost.domain.dispatch import Status, Usage
 from outpost.domain.ids import now
 from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import ReasonCode
+from outpost.domain.repository import clone_url, forge_repository
 from outpost.redaction.redactor import Redactor
 from worker.adapters.base import Said
 from worker.agent_process import AgentEnd, StartError
 from worker.agent_session import AgentSession
 from worker.archive import Archive, ArchiveError, ArchiveFullError
 from worker.broker import Broker, BrokerError
+from worker.clone import CloneError
 from worker.collect import CollectError, Collector, Patch
 from worker.context import Context, lay_out_context
 from worker.isolation import Isolation, IsolationError, end_all
@@ -39,7 +41,7 @@ from worker.settings import Identity, Settings
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import AttemptStore, SecretError, TooLargeError, UploadError
 from worker.usage import usage_of
-from worker.workspace import CloneError, Workspace
+from worker.workspace import Workspace
 
 EXIT_DONE = 0
 EXIT_BROKEN = 1
@@ -135,12 +137,22 @@ class Attempt:
         else:
             self._tell(f"cloning {spec.repo}" if spec.repo else "preparing an empty repository")
             self._workspace.prepare(spec, self._assignment.task, self._stop, self._forge_token)
+            self._report_clone()
         self._context = lay_out_context(self._workspace, self._store, self._assignment, Redactor(self._known))
         record = self._context.record
         if record.notes:
             self._tell(f"context: {record.used_tokens} of {record.budget_tokens} tokens, {len(record.notes)} notes")
         self._agent.prepare(self._secrets)
         self._tell(f"workspace ready at {self._workspace.commit_before or 'no commit'}")
+
+    def _report_clone(self) -> None:
+        """Log how the clone differs from what the request lets expect."""
+        repo, base_url = self._assignment.spec.repo, self._settings.git_base_url
+        if self._workspace.url and repo and self._workspace.url != clone_url(repo, base_url):
+            self._tell(f"the repository is now {forge_repository(self._workspace.url, base_url)}")
+        if pointers := self._workspace.lfs_pointers:
+            shown = ", ".join(pointers[:5]) + ", ..." * (len(pointers) > 5)
+            self._tell(f"{len(pointers)} files are in Git LFS and were not fetched, only their pointers: {shown}")
 
     def _run_agent(self) -> Outcome:
         self._started_at = now()

@@ -4,6 +4,8 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 
+from worker.lines import printable
+
 # The configuration of every call. Filters, diff drivers and credential helpers exist only by configuration: none is.
 SAFE_CONFIG = (
     "core.hooksPath=/dev/null",
@@ -68,3 +70,10 @@ def allowed_protocols(base_url: str) -> str:
     """Return git's protocol allow-list: https, and what the platform's own git server speaks."""
     scheme = base_url.partition("://")[0]
     return "https" if scheme == "https" else f"https:{scheme}"
+
+
+def last_line(output: bytes) -> str:
+    """Return the line in which git gives the reason for its failure."""
+    lines = [printable(line).strip() for line in output.splitlines() if line.strip()]
+    reasons = [line for line in lines if line.startswith(("fatal:", "remote:", "error:"))] or lines
+    return reasons[-1][:500] if reasons else "git gave no reason"

@@ -5,16 +5,16 @@ from outpost.domain.dispatch import Status
 from outpost.domain.ids import now
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import Reason, ReasonCode
-from outpost.domain.repository import clone_url, forge_repository
+from outpost.domain.repository import forge_repository
 from outpost.store.forge import ForgeError
 from worker.attempt import Attempt
+from worker.clone import CloneError
 from worker.forge import PullRequest, open_pull_request
 from worker.lease import ForgeTokenError
 from worker.outcome import Outcome, cancelled, failed
 from worker.publish import Publisher, PublishError
 from worker.stop import Cause, Stopped
 from worker.store import DownloadError
-from worker.workspace import CloneError
 
 _FAILURES: dict[type[Exception], tuple[ReasonCode, str]] = {
     CloneError: (ReasonCode.CLONE_FAILED, "The repository could not be cloned"),
@@ -58,28 +58,42 @@ class PromotionAttempt(Attempt):
     def _publish(self, promotion: Promotion) -> str:
         """Commit, push and propose. Returns what was done; raises the errors of each step, and `Stopped`."""
         words = Publication.model_validate_json(self._assignment.task)
-        repo = self._assignment.spec.repo or ""
         patch = self._workspace.private / "promoted.patch"
         self._store.get_file(promoted_patch(self._assignment.tenant_id, promotion), patch)
         publisher = Publisher(self._workspace, self._settings)
+        default = publisher.default_branch()
+        if promotion.branch == default and not promotion.to_default:
+            message = f"{default} is the repository's default branch, and the promotion does not say toDefault"
+            raise PublishError(ReasonCode.DEFAULT_BRANCH, message)
         self._workspace.commit_before = promotion.base_commit
         self._commit = publisher.commit(promotion, words, patch)
         token = self._forge_token()
         self._lease.check()  # a push cannot be taken back
         self._stop.check()
-        publisher.push(self._commit, promotion.branch, clone_url(repo, self._settings.git_base_url), token)
+        publisher.push(self._commit, promotion.branch, self._workspace.url, token)
         done = f"Pushed {self._commit} to {promotion.branch}."
         self._tell(done)
         if not promotion.create_pr:
             return done
-        forge, name = self._settings.forge_url, forge_repository(repo, self._settings.git_base_url)
+        self._propose(promotion.branch, self._base(publisher, default), words, token)
+        return f"{done} Pull request: {self._pull_request}"
+
+    def _base(self, publisher: Publisher, default: str | None) -> str:
+        """Return the branch that the dispatch worked on, or the default one where it worked on a tag or on none."""
+        worked_on = self._assignment.spec.branch
+        base = worked_on if worked_on and publisher.has_branch(worked_on) else default
+        if base is None:
+            raise ForgeError("the repository has no default branch to merge into")
+        return base
+
+    def _propose(self, branch: str, base: str, words: Publication, token: str | None) -> None:
+        """Open the pull request. Raises `ForgeError`."""
+        forge, name = self._settings.forge_url, forge_repository(self._workspace.url, self._settings.git_base_url)
         if forge is None or token is None or name is None:
             raise ForgeError("no forge is configured for this repository")
-        base = self._assignment.spec.branch or publisher.default_branch()
-        wanted = PullRequest(promotion.branch, base, words.pr_title, words.pr_body)
+        wanted = PullRequest(branch, base, words.pr_title, words.pr_body)
         self._pull_request = open_pull_request(forge, token, name, wanted)
         self._tell(f"pull request {self._pull_request}")
-        return f"{done} Pull request: {self._pull_request}"
 
     def _summary(self, outcome: Outcome) -> Summary:
         made = {"commit_after": self._commit, "pull_request": self._pull_request}

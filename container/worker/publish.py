@@ -3,18 +3,27 @@
 The patch is applied to an index of this one call; hooks, filters and diff drivers have nothing to act on.
 """
 
+import re
 import subprocess
 from pathlib import Path
 
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import ReasonCode
-from worker.git import allowed_protocols, authorization, git
+from worker.git import allowed_protocols, authorization, git, last_line
+from worker.lines import printable
 from worker.settings import Settings
-from worker.workspace import Workspace, last_line
+from worker.workspace import Workspace
 
 SECONDS = 300.0
 """What each call of git may take."""
 COMMITTER = ("Outpost", "outpost@outpost.invalid")
+_BRANCHES = "refs/remotes/origin/"
+"""Where the clone keeps the forge's branches; HEAD there is the default one."""
+# How GitHub (branch protection GH006, rulesets GH013), GitLab, Gitea and Forgejo, and Bitbucket refuse such a push.
+_PROTECTED = re.compile(
+    r"protected branch|GH006|(?:Changes must be|can only be) (?:made|modified) through (?:a )?pull requests?",
+    re.IGNORECASE,
+)
 
 
 class PublishError(Exception):
@@ -36,36 +45,53 @@ class Publisher:
             "GIT_INDEX_FILE": workspace.private / "promotion.index",
         }
 
-    def default_branch(self) -> str:
-        """Return the branch that the clone began with. Raises `PublishError`."""
-        return self._run(ReasonCode.PATCH_FAILED, "symbolic-ref", "--short", "HEAD").strip()
+    def default_branch(self) -> str | None:
+        """Return the repository's default branch; None when it has no commit yet. Raises `PublishError`."""
+        done = self._call(ReasonCode.PATCH_FAILED, "symbolic-ref", "--quiet", f"{_BRANCHES}HEAD")
+        return done.stdout.decode("utf-8", "replace").strip().removeprefix(_BRANCHES) or None
+
+    def has_branch(self, name: str) -> bool:
+        """Return whether the repository had the branch when it was cloned. Raises `PublishError`."""
+        done = self._call(ReasonCode.PATCH_FAILED, "show-ref", "--verify", "--quiet", f"{_BRANCHES}{name}")
+        return done.returncode == 0
 
     def commit(self, promotion: Promotion, words: Publication, patch: Path) -> str:
         """Return a commit of the patch on its base; the same promotion makes the same one. Raises `PublishError`."""
         code, base = ReasonCode.PATCH_FAILED, promotion.base_commit
-        self._run(code, "read-tree", f"{base}^{{tree}}")
+        self._run(code, "read-tree", f"{base}^{{tree}}" if base else "--empty")
         self._run(code, "apply", "--cached", "--binary", "--whitespace=nowarn", "--", str(patch))
         tree = self._run(code, "write-tree").strip()
         at = f"@{int(promotion.committed_at.timestamp())} +0000"
         author = {"GIT_AUTHOR_NAME": words.author_name, "GIT_AUTHOR_EMAIL": words.author_email, "GIT_AUTHOR_DATE": at}
         name, email = COMMITTER
         committer = {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": email, "GIT_COMMITTER_DATE": at}
-        made = self._run(code, "commit-tree", "-p", base, "-F", "-", tree, text=words.message, **author, **committer)
+        parent = ("-p", base) if base else ()
+        made = self._run(code, "commit-tree", *parent, "-F", "-", tree, text=words.message, **author, **committer)
         return made.strip()
 
     def push(self, commit: str, branch: str, url: str, token: str | None) -> None:
         """Make `branch` the commit, unless that would lose others'. Raises `PublishError`."""
-        self._run(
+        done = self._call(
             ReasonCode.PUSH_FAILED,
-            *("push", "--porcelain", "--quiet", "--no-verify"),
+            *("push", "--porcelain", "--no-verify"),
             *("--", url, f"{commit}:refs/heads/{branch}"),
             GIT_ALLOW_PROTOCOL=allowed_protocols(self._settings.git_base_url),
             **authorization(self._settings.git_base_url, token),
         )
+        if done.returncode != 0:
+            raise _refusal(done.stdout, done.stderr)
 
     def _run(self, code: ReasonCode, *arguments: str, text: str = "", **variables: str) -> str:
+        done = self._call(code, *arguments, text=text, **variables)
+        if done.returncode != 0:
+            raise PublishError(code, last_line(done.stderr))
+        return done.stdout.decode("utf-8", "replace")
+
+    def _call(
+        self, code: ReasonCode, *arguments: str, text: str = "", **variables: str
+    ) -> subprocess.CompletedProcess[bytes]:
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 git(*arguments),
                 env=self._workspace.environment(**self._variables, **variables),
                 cwd=self._workspace.private,
@@ -76,12 +102,15 @@ class Publisher:
             )
         except subprocess.TimeoutExpired as error:
             raise PublishError(code, f"git took longer than {SECONDS:.0f} s") from error
-        if done.returncode != 0:
-            raise PublishError(code, _rejection(done.stdout) or last_line(done.stderr))
-        return done.stdout.decode("utf-8", "replace")
 
 
-def _rejection(told: bytes) -> str | None:
-    """Return why a push was refused: a line `!<tab>from:to<tab>[rejected] (fetch first)`."""
-    refused = [line for line in told.decode("utf-8", "replace").splitlines() if line.startswith("!\t")]
-    return f"the branch was not pushed: {refused[0].split(chr(9))[-1]}" if refused else None
+def _refusal(stdout: bytes, stderr: bytes) -> PublishError:
+    """Return why a push failed: a line `!<tab>from:to<tab>[rejected] (fetch first)`, and what the forge says to it."""
+    refused = [line for line in stdout.splitlines() if line.startswith(b"!\t")]
+    if not refused:
+        return PublishError(ReasonCode.PUSH_FAILED, last_line(stderr))
+    remarks = [line.removeprefix(b"remote:").strip() for line in stderr.splitlines() if line.startswith(b"remote:")]
+    message = "; ".join(printable(part) for part in [refused[0].split(b"\t")[-1], *filter(None, remarks)])[:500]
+    protected = _PROTECTED.search(message) is not None
+    code = ReasonCode.BRANCH_PROTECTED if protected else ReasonCode.PUSH_FAILED
+    return PublishError(code, f"the branch {'is protected and ' * protected}was not pushed: {message}")

@@ -8,28 +8,20 @@ Init mode `minimal` fetches one commit and checks out the files of its root fold
 more. That commit comes with all its contents: git would fetch missing ones later, and the agent has no token for that.
 """
 
-import os
-import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from outpost.domain.dispatch import Spec
-from outpost.domain.repository import check_branch, check_repo, clone_url
-from worker.git import RAW_CONTENT, allowed_protocols, authorization, git, git_environment
+from worker.clone import CloneError, Cloning
+from worker.git import RAW_CONTENT, git, git_environment, last_line
 from worker.isolation import Isolation, feed_as_agent, run_as_agent, stream_as_agent
-from worker.lines import printable
+from worker.lfs import lfs_pointers
 from worker.settings import Settings
 from worker.stop import StopSignal
 
-CLONE_SECONDS = 600.0
 CHECKOUT_SECONDS = 300.0
-
-
-class CloneError(Exception):
-    """The repository could not be brought here; the text is git's last line."""
 
 
 class Workspace:
@@ -49,6 +41,10 @@ class Workspace:
         """Not the agent's to read."""
         self.private.mkdir(mode=0o700)
         self.commit_before: str | None = None
+        self.url = ""
+        """The URL that was cloned: the forge's name for a repository that was renamed."""
+        self.lfs_pointers: list[str] = []
+        """Files of the repository whose contents Git LFS keeps elsewhere: the workspace has the pointers."""
         self.make_folders(self.path, self.home, self.scratch)
 
     def make_folders(self, *folders: Path) -> None:
@@ -91,44 +87,24 @@ class Workspace:
         if spec.repo is None or spec.workspace_init_mode == "none":
             self._git_here("init", "--quiet", "--template=", "--initial-branch=main", str(self.git_dir.parent))
         else:
-            self.clone(spec, stop, token())
+            cloning = self.clone(spec, stop, token())
+            if self._head() is None:
+                cloning.check_head(self.url)
         (self.git_dir / "info").mkdir(exist_ok=True)
         (self.git_dir / "info" / "attributes").write_text(RAW_CONTENT)
         self.commit_before = self._head()
+        if self.commit_before is not None:
+            self.lfs_pointers = lfs_pointers(self.environment(GIT_DIR=self.git_dir))
         try:
             self._check_out()
         except subprocess.CalledProcessError as error:
             raise CloneError(last_line(error.stderr)) from error
 
-    def clone(self, spec: Spec, stop: StopSignal, token: str | None) -> None:
-        """Bring the repository here, without any file of it. Raises `CloneError`, `Stopped`."""
-        arguments = ["clone", "--quiet", "--no-checkout", "--no-recurse-submodules", "--template="]
-        try:
-            repo = check_repo(spec.repo or "", self._settings.git_allowed_hosts)
-            if spec.branch is not None:
-                arguments.append(f"--branch={check_branch(spec.branch)}")
-        except ValueError as error:
-            raise CloneError(str(error)) from error
-        if spec.workspace_init_mode == "minimal":
-            arguments += ["--depth=1", "--no-tags", "--sparse"]
-        url = clone_url(repo, self._settings.git_base_url)
-        errors = self.private / "clone.log"
-        with errors.open("wb") as stream:
-            process = subprocess.Popen(
-                git(*arguments, "--", url, str(self.git_dir.parent)),
-                env=self.environment(
-                    GIT_ALLOW_PROTOCOL=allowed_protocols(self._settings.git_base_url),
-                    **authorization(self._settings.git_base_url, token),
-                ),
-                cwd=self.root,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stream,
-                start_new_session=True,
-            )
-            _finish(process, stop)
-        if process.returncode != 0:
-            raise CloneError(last_line(errors.read_bytes()))
+    def clone(self, spec: Spec, stop: StopSignal, token: str | None) -> Cloning:
+        """Bring the repository here, without any file of it; sets `url`. Raises `CloneError`, `Stopped`."""
+        cloning = Cloning(self._settings, self.git_dir.parent, self.private, stop, token)
+        self.url = cloning.clone(spec)
+        return cloning
 
     def _head(self) -> str | None:
         """Return the commit of the checked-out branch; None in a repository without commits."""
@@ -160,25 +136,3 @@ class Workspace:
         insides = [str(folder) for folder in self.root.iterdir()]
         for command in (self._isolation.command(["rm", "-rf", "--", *insides]), ["rm", "-rf", "--", str(self.root)]):
             subprocess.run(command, env=self.environment(), check=False, stderr=subprocess.DEVNULL)
-
-
-def _finish(process: subprocess.Popen[bytes], stop: StopSignal) -> None:
-    """Wait for git, or end it with its helpers. Raises `CloneError`, `Stopped`."""
-    deadline = time.monotonic() + CLONE_SECONDS
-    try:
-        while process.poll() is None:
-            stop.check()
-            if time.monotonic() > deadline:
-                raise CloneError(f"the clone took longer than {CLONE_SECONDS:.0f} s")
-            stop.wait(0.02)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def last_line(output: bytes) -> str:
-    """Return what git says about its failure."""
-    lines = [printable(line).strip() for line in output.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("fatal:", "remote:", "error:"))] or lines
-    return told[-1][:500] if told else "git gave no reason"

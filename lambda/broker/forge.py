@@ -1,12 +1,13 @@
 """Tokens of the forge for one call of git: minted by the platform's app for one repository, or the one it was given."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import boto3
@@ -28,6 +29,7 @@ There are two calls, and the function has 10 s: a forge that hangs leaves time t
 """
 _SECRET_CLIENT = CLIENT_CONFIG.merge(Config(read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}))
 READ = {"contents": "read"}
+_BY_ID = re.compile(r"/repositories/(\d+)/installation")
 _CLOCKS_APART = timedelta(minutes=1)
 _PROOF_LIFETIME = timedelta(minutes=5)
 """GitHub takes at most ten minutes."""
@@ -91,13 +93,32 @@ class App:
         """Mint a token. Raises `ForgeError`; `NoRightError` where the app is not installed."""
         api = ForgeApi(self.api_url, self._proof(), SECONDS)
         try:
-            installation = api.call("GET", f"/repos/{quote(access.repository)}/installation")
+            installation, repository = self._installation(api, access.repository)
         except ForgeError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
             raise NoRightError(f"the forge's app is not installed on {access.repository}: install it there") from error
-        wanted = {"repositories": [access.repository.partition("/")[2]], "permissions": access.permissions}
+        wanted = {**repository, "permissions": access.permissions}
         return str(api.call("POST", f"/app/installations/{int(installation['id'])}/access_tokens", wanted)["token"])
+
+    def _installation(self, api: ForgeApi, repository: str) -> tuple[Any, dict[str, list[object]]]:
+        """Return the app's installation, and how a request for a token names the repository. Raises `ForgeError`.
+
+        GitHub redirects the name of a renamed repository to its id (REST API, "Follow redirects"). One that another
+        owner has now counts as missing: other owners' repositories are other grants.
+        """
+        owner, _, name = repository.partition("/")
+        try:
+            return api.call("GET", f"/repos/{quote(repository)}/installation"), {"repositories": [name]}
+        except ForgeError as error:
+            path = (error.location or "").removeprefix(self.api_url.rstrip("/"))
+            moved = _BY_ID.fullmatch(path)
+            if moved is None:
+                raise
+            installation = api.call("GET", path)
+            if str(installation["account"]["login"]).lower() != owner.lower():
+                raise ForgeError(f"{repository} has another owner now", HTTPStatus.NOT_FOUND) from error
+            return installation, {"repository_ids": [int(moved[1])]}
 
     def _proof(self) -> str:
         """Prove that this is the app."""

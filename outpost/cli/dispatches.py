@@ -150,7 +150,8 @@ def promote(  # noqa: PLR0913 - an option for each field of the request
     context: typer.Context,
     *,
     dispatch_id: Id,
-    branch: Annotated[str, typer.Argument(help="Branch to push; made if need be")],
+    branch: Annotated[str, typer.Argument(help="Branch to push; created if missing")],
+    to_default: Annotated[bool, typer.Option("--to-default", help="Push even to the default branch")] = False,
     pull_request: Annotated[bool, typer.Option("--pr", help="Open a pull request as well")] = False,
     title: Annotated[str | None, typer.Option(help="Title of the pull request")] = None,
     body: Annotated[str | None, typer.Option(help="Text of the pull request")] = None,
@@ -166,6 +167,7 @@ def promote(  # noqa: PLR0913 - an option for each field of the request
     """
     request = PromotionRequest(
         branch=branch,
+        to_default=to_default or None,
         create_pr=pull_request or None,
         pr_title=title,
         pr_body=body,

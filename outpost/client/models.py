@@ -36,6 +36,7 @@ class PromotionRequest(_Model):
     """Where a result is pushed, and in whose words. What is left None is left to the service's defaults."""
 
     branch: str
+    to_default: bool | None = None
     create_pr: bool | None = None
     pr_title: str | None = None
     pr_body: str | None = None

@@ -13,8 +13,11 @@ class Promotion(BaseModel):
     dispatch_id: str
     attempt: int
     """The attempt that succeeded: its patch is the one."""
-    base_commit: str
+    base_commit: str | None = None
+    """None: the repository was empty, and the result is its first commit."""
     branch: str
+    to_default: bool = False
+    """Whether `branch` may be the repository's default branch."""
     create_pr: bool = False
     committed_at: datetime
     """The commit's time. It is the dispatch's, so that the same promotion makes the same commit each time."""

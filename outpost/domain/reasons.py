@@ -26,6 +26,8 @@ class ReasonCode(StrEnum):
     CLONE_FAILED = "CLONE_FAILED"
     PATCH_FAILED = "PATCH_FAILED"
     PUSH_FAILED = "PUSH_FAILED"
+    BRANCH_PROTECTED = "BRANCH_PROTECTED"
+    DEFAULT_BRANCH = "DEFAULT_BRANCH"
     PULL_REQUEST_FAILED = "PULL_REQUEST_FAILED"
     UPLOAD_FAILED = "UPLOAD_FAILED"
     ARTIFACT_TOO_LARGE = "ARTIFACT_TOO_LARGE"
@@ -58,6 +60,8 @@ _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.CLONE_FAILED: "Check repo and branch, and that the platform may read the repository.",
     ReasonCode.PATCH_FAILED: "Check that the repository still has the commit that the dispatch began with.",
     ReasonCode.PUSH_FAILED: "Choose another branch, or ask the operator whether the platform may push there.",
+    ReasonCode.BRANCH_PROTECTED: "Promote to another branch, and open a pull request from there.",
+    ReasonCode.DEFAULT_BRANCH: "Promote to another branch, or repeat the promotion with toDefault=true.",
     ReasonCode.PULL_REQUEST_FAILED: "The branch was pushed: open the pull request by hand, or promote again.",
     ReasonCode.UPLOAD_FAILED: "Dispatch again; if it recurs, ask the operator to check the artifacts bucket.",
     ReasonCode.ARTIFACT_TOO_LARGE: "Let the task leave large files out of the repository, or ignore them in git.",

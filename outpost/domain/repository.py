@@ -53,6 +53,11 @@ def _has_dots_only(path: str) -> bool:
     return any(segment in (".", "..", ".git") for segment in path.split("/"))
 
 
+def short_branch(branch: str) -> str:
+    """Return a branch's name without `refs/heads/`."""
+    return branch.removeprefix("refs/heads/")
+
+
 def check_branch(branch: str) -> str:
     """Return `branch` when git accepts it as a branch's name and cannot read it as an option.
 
@@ -67,8 +72,8 @@ def _broken_rule(branch: str) -> str | None:
     """Return the rule of git-check-ref-format(1) that the name breaks, or None."""
     if not 1 <= len(branch) <= MAX_BRANCH_LENGTH:
         return f"is not 1 to {MAX_BRANCH_LENGTH} characters long"
-    if branch.startswith("-"):
-        return "begins with a dash"
+    if branch.startswith(("-", "refs/")):
+        return "begins with a dash, or with 'refs/' and is no branch"
     if _REF_FORBIDDEN.search(branch):
         return "has a space, a control character or one of ~ ^ : ? * [ \\"
     if ".." in branch or "@{" in branch or branch in ("@", "HEAD") or branch.endswith("."):

@@ -11,13 +11,15 @@ from urllib.error import HTTPError, URLError
 class ForgeError(Exception):
     """The forge refused, or did not answer; the text is its own."""
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, location: str | None = None) -> None:
         super().__init__(message)
+        self.location = location
+        """Where a redirect points to."""
         self.status = status
         """The HTTP status of a refusal; None when there was no answer."""
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
+class NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect would take the token elsewhere."""
 
     def redirect_request(self, *_: object) -> None:
@@ -47,10 +49,11 @@ class ForgeApi:
             },
         )
         try:
-            with urllib.request.build_opener(_NoRedirect).open(request, timeout=self.seconds) as answer:
+            with urllib.request.build_opener(NoRedirect).open(request, timeout=self.seconds) as answer:
                 return json.load(answer)
         except HTTPError as error:
-            raise ForgeError(f"the forge answered {error.code}: {_message(error)}", error.code) from error
+            message = f"the forge answered {error.code}: {_message(error)}"
+            raise ForgeError(message, error.code, error.headers.get("Location")) from error
         except (URLError, OSError, HTTPException, ValueError) as error:
             raise ForgeError(f"the forge does not answer: {error}") from error
 

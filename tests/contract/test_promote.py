@@ -31,7 +31,9 @@ def promoter(api: Api, tenant: Tenant) -> Iterator[httpx.Client]:
         yield client
 
 
-def succeed(api: Api, client: httpx.Client, *, patch_bytes: int = 10, **body: object) -> Dispatch:
+def succeed(
+    api: Api, client: httpx.Client, *, patch_bytes: int = 10, commit_before: str | None = BASE, **body: object
+) -> Dispatch:
     """A dispatch that ended well, with what its worker left."""
     made = client.post("/dispatch", json=TASK | {"repo": "acme/website", "branch": "next"} | body).json()["data"]["id"]
     row = api.claim(made)
@@ -45,7 +47,7 @@ def succeed(api: Api, client: httpx.Client, *, patch_bytes: int = 10, **body: ob
         agent=row.spec.agent,
         model_id=None,
         repo=row.spec.repo,
-        commit_before=BASE,
+        commit_before=commit_before,
         outcome=Status.SUCCESS,
         reason=Reason.of(ReasonCode.COMPLETED, "Done."),
         exit_code=0,
@@ -85,6 +87,7 @@ def test_a_promotion_is_a_dispatch_that_names_its_source(api: Api, promoter: htt
         "branch": "outpost/x",
         "baseCommit": BASE,
         "createPr": True,
+        "toDefault": False,
     }
     assert promoter.get(f"/dispatch/{shown['id']}").json()["data"]["promotes"] == shown["promotes"]
     row = api.row(shown["id"])
@@ -133,6 +136,28 @@ def test_other_options_for_the_same_branch_are_a_conflict(api: Api, promoter: ht
     assert first in error["message"]
 
 
+def test_a_branch_named_in_full_is_the_branch(api: Api, promoter: httpx.Client) -> None:
+    source = succeed(api, promoter, branch="refs/heads/next")
+    assert source.spec.branch == "next"
+    first = promote(promoter, source, branch="refs/heads/fix").json()["data"]
+    assert first["promotes"]["branch"] == "fix"
+    assert promote(promoter, source, branch="fix").json()["data"]["id"] == first["id"]
+
+
+def test_the_first_result_of_an_empty_repository_has_no_base(api: Api, promoter: httpx.Client) -> None:
+    source = succeed(api, promoter, commit_before=None)
+    error = refused(promote(promoter, source, createPr=True), 409, "CONFLICT")
+    assert "nothing to merge into: leave createPr out" in error["message"]
+    shown = promote(promoter, source, toDefault=True).json()["data"]["promotes"]
+    assert (shown["baseCommit"], shown["toDefault"]) == (None, True)
+
+
+def test_a_result_that_did_not_begin_with_the_repository_is_not_promoted(api: Api, promoter: httpx.Client) -> None:
+    source = succeed(api, promoter, commit_before=None, workspaceInitMode="none")
+    error = refused(promote(promoter, source), 409, "CONFLICT")
+    assert "did not begin with the repository" in error["message"]
+
+
 def test_a_failed_promotion_is_tried_anew_and_that_once(api: Api, promoter: httpx.Client) -> None:
     source = succeed(api, promoter)
     first = promote(promoter, source).json()["data"]["id"]
@@ -163,6 +188,9 @@ def test_only_a_result_can_be_promoted(api: Api, promoter: httpx.Client) -> None
         ({"branch": "--force"}, "branch"),
         ({"branch": "a..b"}, "branch"),
         ({"branch": "x" * 256}, "branch"),
+        ({"branch": "refs/tags/v1"}, "branch"),
+        ({"branch": "refs/heads/"}, "branch"),
+        ({"toDefault": "yes"}, "toDefault"),
         ({"createPr": "yes"}, "createPr"),
         ({"prTitle": "t"}, "prTitle"),
         ({"prBody": "b"}, "prBody"),
@@ -194,7 +222,9 @@ def test_the_command_line_and_the_tool_promote_as_well(api: Api, tenant: Tenant,
     source, key = succeed(api, promoter), api.key(tenant, Scope.PROMOTE)
     words = ["--title", "T", "--body", "B", "--message", "M", "--author-name", "Ada", "--author-email", "a@b.c"]
     environment = {"OUTPOST_URL": api.url, "OUTPOST_API_KEY": key}
-    done = CliRunner().invoke(app, ["promote", source.id, "outpost/cli", "--pr", *words], env=environment)
+    done = CliRunner().invoke(
+        app, ["promote", source.id, "outpost/cli", "--pr", "--to-default", *words], env=environment
+    )
     assert done.exit_code == 0, done.output
     made = done.stdout.strip()
     assert Publication.model_validate_json(api.services.dispatches.task(made)) == Publication(
@@ -208,6 +238,7 @@ def test_the_command_line_and_the_tool_promote_as_well(api: Api, tenant: Tenant,
             Client(streamable_http_client(f"{api.url}/mcp", http_client=http)) as client,
         ):
             wanted = {"dispatch_id": source.id, "branch": "outpost/cli", "create_pr": True, "pr_title": "T"}
+            wanted |= {"to_default": True}
             own = {"pr_body": "B", "message": "M", "author_name": "Ada", "author_email": "a@b.c"}
             result = await client.call_tool("outpost_promote", wanted | own)
             assert not result.is_error, result.content

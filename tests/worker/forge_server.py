@@ -49,6 +49,8 @@ class ForgeServer:
     """Token of the app -> what it is for."""
     moved: dict[str, str] = field(default_factory=dict)
     """Repository -> base URL that it is redirected to."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Repository -> its name since it was renamed or transferred."""
     authorized: list[str] = field(default_factory=list)
     """The requests of `seen` that came with a header `Authorization`."""
     pulls: list[dict[str, Any]] = field(default_factory=list)
@@ -116,6 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
         if repository in forge.moved:
             self._answer(301, b"", {"Location": f"{forge.moved[repository]}{url.path}?{url.query}"})
             return
+        if repository in forge.renamed:
+            renamed = url._replace(path=url.path.replace(repository, forge.renamed[repository], 1))
+            self._answer(301, b"", {"Location": f"{forge.git_url}{renamed.geturl()}"})
+            return
         level = "write" if "git-receive-pack" in self.path else "read"
         known = forge.may(self._password(), repository, "contents", level)
         if not known and (level == "write" or repository in forge.private):
@@ -177,17 +183,29 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(401, {"message": f"A JSON web token could not be decoded: {error}"})
             return
         if path.endswith("/installation"):
-            known = path.removeprefix("/repos/").removesuffix("/installation") in forge.installed
-            self._json(*((200, {"id": INSTALLATION}) if known else (404, {"message": "Not Found"})))
+            self._installation(path.removesuffix("/installation"))
             return
         asked = json.loads(body)
-        repositories = [f"owner/{name}" for name in asked["repositories"]]
+        repositories = [f"owner/{name}" for name in asked.get("repositories", ())]
+        repositories += [list(forge.renamed.values())[number] for number in asked.get("repository_ids", ())]
         if path != f"/app/installations/{INSTALLATION}/access_tokens" or not forge.installed.issuperset(repositories):
             self._json(422, {"message": "There is at least one repository that does not exist or is not accessible"})
             return
         token = f"ghs_{new_id()}{new_id()}"
         forge.minted[token] = Grant(repositories, asked["permissions"])
         self._json(201, {"token": token, "permissions": asked["permissions"]})
+
+    def _installation(self, path: str) -> None:
+        """Serve "Get a repository installation for the authenticated app"; ids are indexes into `renamed`."""
+        forge, repository = self.server.forge, path.removeprefix("/repos/")
+        if repository in forge.renamed:
+            place = f"{forge.api_url}/repositories/{list(forge.renamed).index(repository)}/installation"
+            self._answer(301, b'{"message": "Moved Permanently"}', {"Location": place})
+            return
+        if path.startswith("/repositories/"):
+            repository = list(forge.renamed.values())[int(path.removeprefix("/repositories/"))]
+        found = {"id": INSTALLATION, "account": {"login": repository.partition("/")[0]}}
+        self._json(*((200, found) if repository in forge.installed else (404, {"message": "Not Found"})))
 
     def _open(self, path: str, asked: dict[str, Any]) -> None:
         if any((p["head"], p["base"]) == (asked["head"], asked["base"]) for p in self.server.forge.pulls):

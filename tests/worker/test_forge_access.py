@@ -95,6 +95,26 @@ def test_each_call_of_git_for_a_promotion_has_a_token_of_its_own_that_can_write(
     assert [pull["head"] for pull in forge.pulls] == ["outpost/two"]
 
 
+def test_a_renamed_private_repository_is_cloned_with_a_token_for_it_alone(
+    platform: Platform, forge: ForgeServer, variables: dict[str, str]
+) -> None:
+    repo = create_private(forge, "renamed")
+    forge.renamed["owner/before"] = repo
+    row = platform.run("cat a", variables, repo="owner/before")
+    assert row.status is Status.SUCCESS, row.reason
+    assert grants(forge, repo) == [Grant([repo], READ)]
+
+
+def test_a_repository_that_was_transferred_to_another_owner_gets_no_token(
+    platform: Platform, forge: ForgeServer, variables: dict[str, str]
+) -> None:
+    forge.renamed["owner/transferred"] = "stranger/transferred"
+    forge.installed.add("stranger/transferred")
+    row = platform.run("true; exit 0", variables, repo="owner/transferred")
+    assert row.status is Status.FAILED
+    assert grants(forge, "stranger/transferred") == []
+
+
 def test_a_token_for_one_repository_opens_no_other(
     platform: Platform, forge: ForgeServer, variables: dict[str, str]
 ) -> None:

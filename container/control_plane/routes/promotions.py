@@ -48,7 +48,7 @@ async def promote(
     check(body, services.policy)
     source = await owned(services, caller, dispatch_id)
     summary = await asyncio.to_thread(services.artifacts.summary, source) if source.attempt else None
-    row = promotion(source, promoted(source, summary), body, caller, services.policy, now())
+    row = promotion(source, promoted(source, summary, create_pr=body.create_pr), body, caller, services.policy, now())
     text = publication(source, body).model_dump_json()
     created = await asyncio.to_thread(_create, services, row, text, caller.tenant.limits.daily)
     if created.id != row.id:

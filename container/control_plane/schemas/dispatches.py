@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from control_plane.envelope import Body, View
 from control_plane.schemas.logs import InlineLogs
@@ -11,7 +11,7 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import ContextLevel, Dispatch, InitMode, Kind, Status, WorkspaceMode
 from outpost.domain.ids import ULID_PATTERN
 from outpost.domain.reasons import ReasonCode
-from outpost.domain.repository import MAX_BRANCH_LENGTH, MAX_REPO_LENGTH
+from outpost.domain.repository import MAX_BRANCH_LENGTH, MAX_REPO_LENGTH, short_branch
 from outpost.domain.secrets import MAX_NAME_LENGTH, NAME_PATTERN
 
 DEFAULT_TIMEOUT_SECONDS = 600
@@ -52,10 +52,10 @@ class DispatchRequest(Body):
         description="Repository to clone: `owner/name`, or an https git URL on an allowed host.",
         examples=["acme/website"],
     )
-    branch: str | None = Field(
+    branch: Annotated[str, AfterValidator(short_branch)] | None = Field(
         default=None,
         max_length=MAX_BRANCH_LENGTH,
-        description="Branch to start from; needs `repo`. Default: the repository's own.",
+        description="Branch or tag to start from; needs `repo`. Default: the repository's own.",
     )
     context: ContextLevel = Field(default="standard", description="How much context the agent is given.")
     workspace_mode: WorkspaceMode = Field(
@@ -166,7 +166,10 @@ class PromotionView(View):
 
     dispatch_id: str = Field(description="The dispatch whose result it is.")
     branch: str = Field(description="The branch that is pushed.")
-    base_commit: str = Field(description="The commit that the patch applies to.")
+    base_commit: str | None = Field(
+        description="The commit that the patch applies to; null when it is the first of an empty repository."
+    )
+    to_default: bool = Field(description="Whether the branch may be the default one.")
     create_pr: bool = Field(description="Whether a pull request is opened.")
 
 

@@ -1,9 +1,11 @@
 """What POST /dispatch/{id}/promote takes."""
 
-from pydantic import ConfigDict, Field, StrictBool
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool
 
 from control_plane.envelope import Body
-from outpost.domain.repository import MAX_BRANCH_LENGTH
+from outpost.domain.repository import MAX_BRANCH_LENGTH, short_branch
 
 NAME = r"^[^<>\x00-\x1f\x7f]+$"
 EMAIL = r"^[^<>@\s\x00-\x1f\x7f]+@[^<>@\s\x00-\x1f\x7f]+$"
@@ -18,7 +20,12 @@ class PromotionRequest(Body):
         },
     )
 
-    branch: str = Field(min_length=1, max_length=MAX_BRANCH_LENGTH, description="Branch to push; made if need be.")
+    branch: Annotated[str, AfterValidator(short_branch)] = Field(
+        min_length=1, max_length=MAX_BRANCH_LENGTH, description="Branch to push; created if missing."
+    )
+    to_default: StrictBool = Field(
+        default=False, description="Whether the branch may be the repository's default one; refused otherwise."
+    )
     create_pr: StrictBool = Field(default=False, description="Whether to open a pull request to the branch worked on.")
     pr_title: str | None = Field(
         default=None,
