@@ -93,6 +93,7 @@ class ControlPlaneStack(OutpostStack):
         data.tenants.grant_delete(role)  # names of secrets
         data.workspace_rows.grant_read_write(role)
         data.workspace_rows.grant_delete(role)
+        data.workspace_rows.grant_check(role)  # the workspace that had a place is gone
         data.workers.grant_read(role)
         for queue in data.queues.values():
             queue.grant_send(role)

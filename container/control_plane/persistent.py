@@ -1,5 +1,6 @@
-"""A dispatch in a persistent workspace: it takes the workspace in the transaction that accepts it."""
+"""A dispatch in a persistent workspace: it takes or makes the workspace in the transaction that accepts it."""
 
+import random
 from datetime import datetime
 
 from control_plane.admission import admit
@@ -9,30 +10,39 @@ from control_plane.schemas.dispatches import DispatchRequest
 from control_plane.services import Services
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id
-from outpost.domain.workspaces import QUOTAS, Workspace, expiry, room
-from outpost.store.dispatches import Idempotency
+from outpost.domain.workspaces import QUOTAS, Place, Workspace, expiry, open_places, room
+from outpost.store.database import ContentionError
+from outpost.store.dispatches import Idempotency, WorkspaceTakenError
+
+_TRIES = 20
+"""Places that others were quicker to take, before giving up."""
 
 
 def dispatch_persistent(
     services: Services, body: DispatchRequest, caller: Principal, idempotency: Idempotency | None, at: datetime
 ) -> tuple[Dispatch, bool]:
-    """Accept a dispatch that goes on in a workspace, or makes one; say whether this repeats an earlier request.
+    """Accept a dispatch that continues in a workspace, or makes one; return whether this repeats an earlier request.
 
     Raises `ApiError`, and what the store raises.
     """
     # A repetition comes first: its own first time holds the workspace.
     if idempotency and (earlier := services.dispatches.replay(caller.tenant.id, idempotency, at)):
         return earlier, True
-    known = _known(services, body, caller) if body.workspace_id else None
-    if known:
-        row = admit(_going_on(body, known), caller, services.policy, at)
+    daily = caller.tenant.limits.daily
+    if body.workspace_id:
+        row = admit(_continuing(body, _known(services, body, caller)), caller, services.policy, at)
         write = services.workspaces.taking(row)
-    else:
-        row = admit(body.model_copy(update={"workspace_id": new_id()}), caller, services.policy, at)
-        _check_quota(list(services.workspaces.all(caller.tenant.id)), caller)
-        write = services.workspaces.creating(_new(row))
-    created = services.dispatches.create(row, body.task, caller.tenant.limits.daily, idempotency, write)
-    return created, created.id != row.id
+        created = services.dispatches.create(row, body.task, daily, idempotency, [write])
+        return created, created.id != row.id
+    row = admit(body.model_copy(update={"workspace_id": new_id()}), caller, services.policy, at)
+    for _ in range(_TRIES):
+        writes = services.workspaces.placing(_new(row), _free_place(services, caller))
+        try:
+            created = services.dispatches.create(row, body.task, daily, idempotency, writes)
+        except WorkspaceTakenError:
+            continue
+        return created, created.id != row.id
+    raise ContentionError(f"tenant {row.tenant_id}: too many workspaces are being made at this moment")
 
 
 def _known(services: Services, body: DispatchRequest, caller: Principal) -> Workspace:
@@ -42,7 +52,7 @@ def _known(services: Services, body: DispatchRequest, caller: Principal) -> Work
     return workspace
 
 
-def _going_on(body: DispatchRequest, workspace: Workspace) -> DispatchRequest:
+def _continuing(body: DispatchRequest, workspace: Workspace) -> DispatchRequest:
     """Return the request with the workspace's repository and branch, which it may repeat and not change."""
     made_from = {"repo": workspace.repo, "branch": workspace.branch}
     refusals = [
@@ -55,13 +65,17 @@ def _going_on(body: DispatchRequest, workspace: Workspace) -> DispatchRequest:
     return body.model_copy(update=made_from)
 
 
-def _check_quota(kept: list[Workspace], caller: Principal) -> None:
-    tier = caller.tenant.tier
-    quota = QUOTAS[tier]
-    if len(kept) < quota.workspaces and room(kept, quota, "") > 0:
-        return
-    told = f"The {tier} tier keeps {quota.workspaces} workspaces of {quota.size_bytes >> 30} GiB together"
-    raise ApiError(ErrorCode.CONFLICT, f"{told}: delete one (DELETE /workspaces/{{id}}), or go on in one you have.")
+def _free_place(services: Services, caller: Principal) -> Place:
+    """Return any free place of the tenant's quota: creations at the same moment seldom want the same one."""
+    tier, tenant_id = caller.tenant.tier, caller.tenant.id
+    quota, kept = QUOTAS[tier], list(services.workspaces.all(tenant_id))
+    free = open_places(kept, services.workspaces.places(tenant_id), quota)
+    if free and room(kept, quota, "") > 0:
+        return random.choice(free)  # noqa: S311 - spreads, hides nothing
+    allowed = f"The {tier} tier keeps {quota.workspaces} workspaces of {quota.size_bytes >> 30} GiB together"
+    raise ApiError(
+        ErrorCode.CONFLICT, f"{allowed}: delete one (DELETE /workspaces/{{id}}), or continue in one you have."
+    )
 
 
 def _new(row: Dispatch) -> Workspace:

@@ -1,6 +1,6 @@
 """Persistent workspaces: files that outlive a dispatch, for the next one to go on with."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -47,6 +47,25 @@ class Workspace(BaseModel):
     """Epoch seconds; each use moves it."""
     dispatch_id: str | None = None
     """The dispatch that holds it, from its acceptance to its end: one at a time."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One of the numbered places of a tenant's quota: each is taken by one workspace."""
+
+    number: int
+    last: str | None = None
+    """The workspace that had it and is gone; None when nobody had it."""
+
+
+def open_places(kept: Collection[Workspace], taken: Mapping[int, str], quota: Quota) -> list[Place]:
+    """Return the places that a new workspace may take; `taken` has the id of the latest workspace of each place.
+
+    As many as the quota has left, from the lowest: workspaces with a place above the quota, of a higher tier, count.
+    """
+    ids = {workspace.id for workspace in kept}
+    free = [Place(number, taken.get(number)) for number in range(quota.workspaces) if taken.get(number) not in ids]
+    return free[: max(0, quota.workspaces - len(kept))]
 
 
 def room(kept: Iterable[Workspace], quota: Quota, workspace_id: str) -> int:

@@ -1,6 +1,6 @@
 """Dispatches: created in one transaction, changed only by compare-and-set through the lifecycle, listed by page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -77,27 +77,24 @@ class Dispatches:
         task: str,
         daily_limit: int,
         idempotency: Idempotency | None = None,
-        workspace: "TransactWriteItemTypeDef | None" = None,
+        workspace: Sequence["TransactWriteItemTypeDef"] = (),
     ) -> Dispatch:
         """Write row and task, queue it, count the day, and wake a worker. Returns an earlier row for a replay.
 
-        `workspace` is the write by which the dispatch takes its workspace. Raises `DailyLimitError`,
+        `workspace` has the writes by which the dispatch takes or makes its workspace. Raises `DailyLimitError`,
         `IdempotencyConflictError`, `WorkspaceTakenError` and `ContentionError`; then nothing is written.
         """
         day = DailyCount(self._db, row.tenant_id, row.created_at, daily_limit)
         for _ in range(MAX_RACES):
-            writes = self._creation(row, task, day.write(), idempotency)
-            if workspace:
-                writes.append(workspace)
             try:
-                self._db.transact(writes)
+                self._db.transact([*self._creation(row, task, day.write(), idempotency), *workspace])
             except ConflictError as refused:
                 if idempotency and (earlier := self.replay(row.tenant_id, idempotency, row.created_at)):
                     return earlier
                 if refused.codes[2] == "ConditionalCheckFailed" and not day.next_shard():
                     msg = f"tenant {row.tenant_id} has used its {daily_limit} dispatches of today"
                     raise DailyLimitError(msg) from refused
-                if workspace and refused.codes[-1] == "ConditionalCheckFailed":
+                if workspace and "ConditionalCheckFailed" in refused.codes[-len(workspace) :]:
                     msg = f"workspace {row.spec.workspace_id} is in use: dispatch again when its dispatch has ended"
                     raise WorkspaceTakenError(msg) from refused
                 continue

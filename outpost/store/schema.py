@@ -11,7 +11,7 @@ Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` 
 | workers | `WORKERS#<agent>`/`<id>` while it lives, `ENDED#<id>`/`WORKER` for a day after, |
 | | `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, `LEASE#planner`/`LEASE`, `SWEEP`/`OBSERVATIONS` |
 | queues | `QUEUE#<agent>`/`<tenant>#<id>` for each pending dispatch; entries are deleted, rows of dispatches never |
-| workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>` |
+| workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>`, `PLACES#<tenant>`/`<nnn>` |
 
 What a decision depends on is a partition of a table, read consistently: the queue of an agent, its living workers, a
 tenant's slots. An index follows its table late, by seconds under load, so indexes only list (docs/adr/0013).

@@ -1,6 +1,8 @@
 """The rows of persistent workspaces.
 
-A dispatch takes one in the write that accepts it and gives it back in the write that ends it.
+A dispatch takes one in the write that accepts it and gives it back in the write that ends it. A new workspace takes one
+of its tenant's numbered places in the same transaction, so that creations at the same moment never exceed the quota. A
+place whose workspace is gone, deleted or expired, is free: nothing has to be counted down.
 """
 
 from collections.abc import Iterator
@@ -8,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from outpost.domain.dispatch import Dispatch
-from outpost.domain.workspaces import Workspace, expiry
+from outpost.domain.workspaces import Place, Workspace, expiry
 from outpost.store.database import ConflictError, Database, Item, expression_values, from_attributes, key, to_attributes
 
 if TYPE_CHECKING:
@@ -41,6 +43,28 @@ class Workspaces:
             page_size=100,
         )
         yield from map(_decode, items)
+
+    def places(self, tenant_id: str) -> dict[int, str]:
+        """Return the id of the latest workspace in each of a tenant's places, whether it is still kept or not."""
+        items = self._db.query(self._db.workspaces, "pk = :places", {"places": _place_key(tenant_id, 0)[0]})
+        return {int(item["sk"]): item["workspace_id"] for item in items}
+
+    def placing(self, workspace: Workspace, place: Place) -> list["TransactWriteItemTypeDef"]:
+        """Return the writes of a new workspace in a place. A condition fails when others were quicker to take it."""
+        table, tenant_id = self._db.workspaces, workspace.tenant_id
+        pk, sk = _place_key(tenant_id, place.number)
+        item = to_attributes({"pk": pk, "sk": sk, "workspace_id": workspace.id})
+        free = "attribute_not_exists(pk)"
+        put: TransactWriteItemTypeDef = {"Put": {"TableName": table, "Item": item, "ConditionExpression": free}}
+        if place.last is None:
+            return [self.creating(workspace), put]
+        put["Put"]["ConditionExpression"] = "workspace_id = :last"
+        put["Put"]["ExpressionAttributeValues"] = expression_values({"last": place.last})
+        gone = key(*_keys(tenant_id, place.last))
+        check: TransactWriteItemTypeDef = {
+            "ConditionCheck": {"TableName": table, "Key": gone, "ConditionExpression": free}
+        }
+        return [self.creating(workspace), put, check]
 
     def creating(self, workspace: Workspace) -> "TransactWriteItemTypeDef":
         """Return the write of a new workspace, held from the start by the dispatch that it is made for."""
@@ -117,6 +141,10 @@ def workspace_of(keys: Item) -> tuple[str, str]:
 
 def _keys(tenant_id: str, workspace_id: str) -> tuple[str, str]:
     return f"TENANT#{tenant_id}", f"WORKSPACE#{workspace_id}"
+
+
+def _place_key(tenant_id: str, number: int) -> tuple[str, str]:
+    return f"PLACES#{tenant_id}", f"{number:03d}"
 
 
 def _decode(item: Item) -> Workspace:

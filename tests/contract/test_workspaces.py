@@ -11,6 +11,8 @@ import pytest
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Start
 from outpost.domain.tenants import Scope
+from outpost.domain.workspaces import QUOTAS, Place, Workspace, open_places
+from outpost.store.database import ConflictError
 from tests.contract.running import TASK, Api, fields, refused
 
 PERSISTENT = TASK | {"workspaceMode": "persistent"}
@@ -127,6 +129,58 @@ def test_a_tenant_keeps_no_more_workspaces_than_its_tier(api: Api) -> None:
         assert len(client.get("/dispatch").json()["data"]) == 1
         finish(api, first["id"])
         dispatch(client, workspaceId=first["workspaceId"])
+
+
+def test_thirty_dispatches_at_once_make_no_more_workspaces_than_the_tier_keeps(client: httpx.Client) -> None:
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(lambda _: client.post("/dispatch", json=PERSISTENT), range(30)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 10 + [409] * 20
+    assert len(client.get("/workspaces").json()["data"]) == 10
+
+
+def test_whatever_ends_a_workspace_frees_its_place(api: Api) -> None:
+    with api.client(api.key(api.tenant(tier="starter"), Scope.DISPATCH, Scope.LIST, Scope.DELETE)) as client:
+        made = [dispatch(client) for _ in range(3)]
+        refused(client.post("/dispatch", json=PERSISTENT), 409, "CONFLICT")
+        row = api.row(made[0]["id"])
+        finish(api, row.id)
+        assert client.delete(f"/workspaces/{made[0]['workspaceId']}").status_code == 200
+        # As DynamoDB deletes expired items: without any write of ours.
+        table, expired = api.database.workspaces, f"WORKSPACE#{made[1]['workspaceId']}"
+        api.database.delete(table, f"TENANT#{row.tenant_id}", expired, "attribute_exists(pk)")
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: client.post("/dispatch", json=PERSISTENT), range(8)))
+        assert sorted(answer.status_code for answer in answers) == [201] * 2 + [409] * 6
+
+
+def test_the_place_of_a_workspace_that_is_still_kept_is_not_taken(api: Api, client: httpx.Client) -> None:
+    kept = dispatch(client)
+    row = api.row(kept["id"])
+    found = api.services.workspaces.get(row.tenant_id, kept["workspaceId"])
+    ((number, last),) = api.services.workspaces.places(row.tenant_id).items()
+    assert found is not None
+    for place in (Place(number), Place(number, last)):
+        with pytest.raises(ConflictError):
+            api.database.transact(api.services.workspaces.placing(found.model_copy(update={"id": new_id()}), place))
+
+
+@pytest.mark.parametrize(
+    ("kept", "taken", "free"),
+    [
+        ([], {}, [0, 1, 2]),
+        (["a"], {1: "a"}, [0, 2]),
+        (["a"], {0: "gone", 1: "a"}, [0, 2]),
+        (["a", "b"], {7: "a", 8: "b"}, [0]),  # of a higher tier
+        (["a", "b", "c", "d"], {0: "a", 7: "b", 8: "c", 9: "d"}, []),
+        (["a"], {}, [0, 1]),  # of a release without places
+    ],
+)
+def test_as_many_places_are_open_as_the_quota_has_left(kept: list[str], taken: dict[int, str], free: list[int]) -> None:
+    at = now()
+    workspaces = [
+        Workspace(id=id_, tenant_id="t", created_at=at, used_at=at, expires_at=int(at.timestamp())) for id_ in kept
+    ]
+    assert [place.number for place in open_places(workspaces, taken, QUOTAS["starter"])] == free
 
 
 def test_a_held_workspace_is_not_deleted_and_a_free_one_is(api: Api, client: httpx.Client) -> None:

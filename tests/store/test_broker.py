@@ -202,7 +202,7 @@ def test_only_the_live_holder_of_a_workspace_accounts_for_its_size(
         update={"spec": Spec(agent=Agent.SHELL, workspace_mode="persistent", workspace_id=id_), "id": new_id()}
     )
     made = Workspace(id=id_, tenant_id="acme", created_at=at, used_at=at, expires_at=expiry(at), dispatch_id=row.id)
-    store.dispatches.create(row, "echo hello", 10**6, workspace=broker.workspaces.creating(made))
+    store.dispatches.create(row, "echo hello", 10**6, workspace=[broker.workspaces.creating(made)])
     while (assignment := assigned(broker)).dispatch_id != row.id:
         pass
     assert assignment.workspace_room == QUOTAS["free"].size_bytes

@@ -64,7 +64,7 @@ def accept(
     )
     known = workspaces.get("acme", workspace_id)
     write = workspaces.taking(row) if known else workspaces.creating(made)
-    return platform.dispatches.create(row, task, 1_000, workspace=write)
+    return platform.dispatches.create(row, task, 1_000, workspace=[write])
 
 
 def run(
