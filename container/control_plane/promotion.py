@@ -3,13 +3,15 @@
 import hashlib
 from collections.abc import Iterator
 from datetime import datetime
+from typing import NamedTuple
 
 from control_plane.admission import Policy, Refusal
 from control_plane.auth import Principal
 from control_plane.errors import ApiError, ErrorCode, invalid
 from control_plane.schemas.promotions import PromotionRequest
-from outpost.domain.artifacts import Summary
+from outpost.domain.artifacts import Artifact, Summary
 from outpost.domain.dispatch import Dispatch, Spec, Status
+from outpost.domain.findings import BRIEF_PLACES, Findings
 from outpost.domain.ids import new_id
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.repository import check_branch
@@ -38,11 +40,19 @@ def _refusals(body: PromotionRequest, policy: Policy) -> Iterator[Refusal]:
             yield name, "has no effect without createPr: set createPr to true, or leave it out"
 
 
-def promoted(source: Dispatch, summary: Summary | None, *, create_pr: bool) -> str | None:
-    """Return the commit that a result applies to, None for the first one of a repository.
+class Result(NamedTuple):
+    """What can be promoted."""
 
-    Raises a 409 for a dispatch that left nothing to promote.
-    """
+    base_commit: str | None
+    """The commit that the patch applies to; None for the first one of a repository."""
+    findings: Findings | None
+    """The secrets found in what the dispatch left."""
+    withheld: bool
+    """Whether the patch was withheld for them: then it has been released."""
+
+
+def promoted(source: Dispatch, summary: Summary | None, *, create_pr: bool) -> Result:
+    """Return the result of a dispatch. Raises a 409 where there is nothing to promote, or it is withheld."""
     if source.spec.kind != "task":
         raise _nothing(source, f"is a promotion itself: promote {_source_of(source)}")
     if source.status is not Status.SUCCESS:
@@ -55,7 +65,20 @@ def promoted(source: Dispatch, summary: Summary | None, *, create_pr: bool) -> s
         raise _nothing(source, "did not begin with the repository: its files apply to none of the repository's commits")
     if summary.commit_before is None and create_pr:
         raise _nothing(source, "began with an empty repository, which has nothing to merge into: leave createPr out")
-    return summary.commit_before
+    findings = summary.findings
+    withheld = findings is not None and Artifact.PATCH in findings.withheld
+    if findings and withheld and source.released is None:
+        raise _unreleased(source, findings)
+    return Result(summary.commit_before, findings, withheld)
+
+
+def _unreleased(source: Dispatch, findings: Findings) -> ApiError:
+    return ApiError(
+        ErrorCode.CONFLICT,
+        f"The patch of dispatch {source.id} is withheld: {findings.describe(known=True)}. Look at each place, then "
+        f"release it: POST /dispatch/{source.id}/release, `outpost release {source.id}` or the tool outpost_release, "
+        "with a key that has the scope release.",
+    )
 
 
 def _nothing(source: Dispatch, why: str) -> ApiError:
@@ -67,7 +90,7 @@ def _source_of(row: Dispatch) -> str:
 
 
 def promotion(
-    source: Dispatch, base_commit: str | None, body: PromotionRequest, caller: Principal, policy: Policy, at: datetime
+    source: Dispatch, result: Result, body: PromotionRequest, caller: Principal, policy: Policy, at: datetime
 ) -> Dispatch:
     """Return the row of a new promotion. Any worker can do it: it goes to those of the source's agent, if there are."""
     agent = source.spec.agent if source.spec.agent in policy.agents else next(iter(policy.agents))
@@ -81,11 +104,13 @@ def promotion(
         promotes=Promotion(
             dispatch_id=source.id,
             attempt=source.attempt,
-            base_commit=base_commit,
+            base_commit=result.base_commit,
             branch=body.branch,
             to_default=body.to_default,
             create_pr=body.create_pr,
             committed_at=source.ended_at or source.created_at,
+            withheld=result.withheld,
+            findings=result.findings and result.findings.brief(),
             fingerprint=hashlib.sha256(body.model_dump_json().encode()).hexdigest(),
         ),
     )
@@ -100,13 +125,24 @@ def promotion(
     )
 
 
-def publication(source: Dispatch, body: PromotionRequest) -> Publication:
-    """Return the tenant's words, completed."""
+def publication(source: Dispatch, findings: Findings | None, body: PromotionRequest) -> Publication:
+    """Return the tenant's words, completed; a pull request names the secrets found in the patch."""
     message = body.message or f"Apply the result of dispatch {source.id}"
     return Publication(
         message=message,
         author_name=body.author_name,
         author_email=body.author_email,
         pr_title=body.pr_title or message.strip().partition("\n")[0][:256],
-        pr_body=f"Result of Outpost dispatch `{source.id}`." if body.pr_body is None else body.pr_body,
+        pr_body=(f"Result of Outpost dispatch `{source.id}`." if body.pr_body is None else body.pr_body)
+        + (_note(source, findings) if findings else ""),
     )
+
+
+def _note(source: Dispatch, findings: Findings) -> str:
+    """Return the places of secrets, and who released known ones, as a section in Markdown."""
+    release = source.released
+    known = f" (withheld at first; released by {release.by}: {release.reason})" if release else ""
+    shown = [(str(place).replace("`", "'"), known if place.known else "") for place in findings.places[:BRIEF_PLACES]]
+    more = sum(findings.secrets.values()) + sum(findings.formats.values()) - len(shown)
+    lines = [*(f"- `{text}`{released}" for text, released in shown), *([f"- {more} more"] if more > 0 else [])]
+    return "\n".join(["\n\n---\nOutpost found secrets, or texts in the format of secrets, in this result:\n", *lines])

@@ -18,6 +18,7 @@ import structlog
 from outpost.domain.artifacts import Artifact, LogSource, Summary
 from outpost.domain.collection import Collection
 from outpost.domain.dispatch import Status, Usage
+from outpost.domain.findings import Findings
 from outpost.domain.ids import now
 from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import ReasonCode
@@ -36,7 +37,8 @@ from worker.lease import ForgeTokenError, Lease
 from worker.lines import lines_of
 from worker.logs import RunLog
 from worker.model_access import ModelKeyError
-from worker.outcome import Outcome, cancelled, failed, judge, with_the_agents_word, without_results
+from worker.outcome import Outcome, cancelled, failed, judge, with_the_agents_word, withholding, without_results
+from worker.secret_scan import SecretScan
 from worker.settings import Identity, Settings
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import AttemptStore, SecretError, TooLargeError, UploadError
@@ -227,7 +229,7 @@ class Attempt:
     def _collect(self, outcome: Outcome, seconds: float) -> Outcome:
         """Read the patch; a run without its patch is no success."""
         try:
-            patch = Collector(self._workspace, Redactor(self._known), seconds).collect()
+            patch = Collector(self._workspace, SecretScan(self._known), seconds).collect()
         except CollectError as error:
             self._tell(f"the patch could not be collected: {error}", "error")
             return without_results(outcome, ReasonCode.INTERNAL_ERROR, f"The patch could not be collected: {error}")
@@ -235,11 +237,15 @@ class Attempt:
         self._tell(f"{patch.files_changed} files changed")
         for line in patch.collection.describe():
             self._tell(line, "warning")
-        if not patch.withheld:
-            return outcome
-        self._tell("the patch holds a secret and was withheld", "error")
-        message = "The patch holds a secret in a binary file or a file name."
-        return without_results(outcome, ReasonCode.SECRET_IN_OUTPUT, message)
+        return self._note_findings(patch.findings, outcome)
+
+    def _note_findings(self, findings: Findings, outcome: Outcome) -> Outcome:
+        """Put into the log which results hold secrets; none is changed for it."""
+        if findings.withheld:
+            self._tell(f"{' and '.join(findings.withheld)} withheld: {findings.describe(known=True)}", "warning")
+        if findings.formats:
+            self._tell(f"in the format of a secret: {findings.describe(known=False)}", "warning")
+        return withholding(outcome, findings)
 
     def _upload(self, seconds: float) -> None:
         self._log.close(seconds)
@@ -247,8 +253,11 @@ class Attempt:
             self._store.put_file(Artifact.OUTPUT, self._workspace.private / "output.log")
         if self._context is not None and self._context.record.notes:
             self._store.put_file(Artifact.CONTEXT, self._context.file)
-        if self._patch is not None and not self._patch.withheld:
-            self._store.put_file(Artifact.PATCH, self._patch.file)
+        if self._patch is not None:
+            if self._patch.findings:  # first: of whatever is withheld it can be seen why
+                self._store.put_findings(self._patch.findings)
+            withheld = Artifact.PATCH in self._patch.findings.withheld
+            self._store.put_file(Artifact.PATCH, self._patch.file, withheld=withheld)
 
     def _summary(self, outcome: Outcome) -> Summary:
         assignment, patch = self._assignment, self._patch
@@ -273,7 +282,8 @@ class Attempt:
             log_tail=self._tail(outcome),
             files_changed=patch.files_changed if patch else 0,
             collection=patch.collection if patch else Collection(),
-            patch_bytes=patch.file.stat().st_size if patch and not patch.withheld else 0,
+            patch_bytes=patch.file.stat().st_size if patch else 0,
+            findings=(patch.findings or None) if patch else None,
         )
 
     def _final_message(self) -> str | None:
@@ -291,7 +301,8 @@ class Attempt:
     def _report(self, outcome: Outcome) -> None:
         clean = Redactor(self._known).text(outcome.reason.message)
         reason = outcome.reason.model_copy(update={"message": clean})
-        self._lease.report(outcome.status, reason, outcome.exit_code, self._usage, self._tail(outcome))
+        findings = self._patch.findings.brief() if self._patch else None
+        self._lease.report(outcome.status, reason, outcome.exit_code, self._usage, self._tail(outcome), findings)
 
     def _tail(self, outcome: Outcome) -> str | None:
         return None if outcome.status is Status.SUCCESS else self._log.tail

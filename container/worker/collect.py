@@ -6,18 +6,21 @@ harness's git directory, which the agent could not write, and an index and an ob
 
 import contextlib
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from outpost.domain.artifacts import Artifact
 from outpost.domain.collection import Collection
-from outpost.redaction.redactor import Redactor
+from outpost.domain.findings import Findings
 from worker.collection.calls import Calls
 from worker.collection.inventory import take_inventory
 from worker.collection.nested import find_worktrees
 from worker.collection.record import read_record
 from worker.collection.staging import Staged, Staging, Tree
 from worker.git import git
-from worker.patch import PatchScrubber, holds_secret, pieces_of
+from worker.patch import BinaryChange, PatchReader
+from worker.secret_scan import SecretScan
 from worker.workspace import Workspace
 
 _DIFF = (
@@ -46,23 +49,23 @@ class Patch:
     files_changed: int
     collection: Collection
     """What was kept beside it, and what was left out."""
-    withheld: bool
-    """The patch holds a secret that cannot be taken out; `file` is not to be stored."""
+    findings: Findings
+    """The secrets found in it. Artifacts with the value of a known one are stored as withheld."""
     commit_after: str | None
 
 
 class Collector:
     """One collection; `seconds` bound all of it."""
 
-    def __init__(self, workspace: Workspace, scrubber: Redactor, seconds: float) -> None:
+    def __init__(self, workspace: Workspace, scan: SecretScan, seconds: float) -> None:
         self._workspace = workspace
-        self._scrubber = scrubber
+        self._scan = scan
         self._calls = Calls(workspace, seconds)
         self._scratch = self._calls.scratch
         self._variables = self._calls.variables(workspace.path, "index")
 
     def collect(self) -> Patch:
-        """Write the patch without secrets. Raises `CollectError`."""
+        """Write the patch as git makes it, and search it for secrets. Raises `CollectError`."""
         files = self._workspace.path
         try:
             if not files.is_dir() or files.is_symlink():
@@ -88,21 +91,24 @@ class Collector:
 
     def _write(self, staged: Staged) -> Patch:
         target = self._workspace.private / "changes.patch"
-        patch = PatchScrubber(self._scrubber)
+        patch = PatchReader(self._scan, Artifact.PATCH)
         base = self._workspace.commit_before or self._empty_tree()
         diff = self._workspace.stream_as_agent(git(*_DIFF, base), timeout=self._calls.left(), **self._variables)
         with target.open("wb") as file:
-            file.writelines(patch.scrub(pieces_of(diff)))
-        blobs = (blob for blob in patch.binary_blobs if blob.strip("0"))
-        withheld = patch.secret_in_header or any(self._blob_holds_secret(blob) for blob in blobs)
-        return Patch(target, patch.files, Collection.of(staged.left_out), withheld, self._record.head)
+            file.writelines(patch.passed(diff))
+        for change in patch.binaries:
+            self._search(change)
+        left_out = Collection.of(staged.left_out)
+        return Patch(target, patch.files, left_out, self._scan.findings, self._record.head)
 
-    def _blob_holds_secret(self, blob: str) -> bool:
-        self._scrubber.restart()
-        content = self._workspace.stream_as_agent(
-            git("cat-file", "blob", blob), timeout=self._calls.left(), **self._variables
-        )
-        return holds_secret(content, self._scrubber)
+    def _search(self, change: BinaryChange) -> None:
+        before = None if _is_none(change.before) else lambda: self._blob(change.before)
+        if not _is_none(change.after):
+            self._scan.content(Artifact.PATCH, change.path, self._blob(change.after), before)
+
+    def _blob(self, blob: str) -> Iterator[bytes]:
+        command = git("cat-file", "blob", blob)
+        return self._workspace.stream_as_agent(command, timeout=self._calls.left(), **self._variables)
 
     def _empty_tree(self) -> str:
         return self._run(git("hash-object", "-t", "tree", "/dev/null")).decode().strip()
@@ -115,3 +121,7 @@ def _describe(error: subprocess.CalledProcessError) -> str:
     """Return the last line that a program printed about its failure."""
     lines = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines() or ["no error was printed"]
     return f"{error.cmd[0]} ended with {error.returncode}: {lines[-1]}"
+
+
+def _is_none(blob: str) -> bool:
+    return not blob.strip("0")

@@ -9,6 +9,7 @@ from types import TracebackType
 import structlog
 
 from outpost.domain.dispatch import Status, Usage
+from outpost.domain.findings import Findings
 from outpost.domain.ids import now
 from outpost.domain.protocol import (
     Assignment,
@@ -100,7 +101,13 @@ class Lease:
         return answer.token
 
     def report(
-        self, outcome: Status, reason: Reason, exit_code: int | None, usage: Usage, log_tail: str | None
+        self,
+        outcome: Status,
+        reason: Reason,
+        exit_code: int | None,
+        usage: Usage,
+        log_tail: str | None,
+        findings: Findings | None,
     ) -> None:
         """Tell the outcome; nothing follows. Raises `BrokerError`."""
         request = ReportRequest(
@@ -111,6 +118,7 @@ class Lease:
             exit_code=exit_code,
             usage=usage,
             log_tail=log_tail,
+            findings=findings,
         )
         self._closed.set()
         with self._lock:

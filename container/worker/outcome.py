@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from outpost.domain.dispatch import Status
+from outpost.domain.findings import Findings
 from outpost.domain.reasons import Reason, ReasonCode
 from worker.agent_process import AgentEnd
 from worker.limits import Limit
@@ -85,6 +86,14 @@ def with_the_agents_word(outcome: Outcome, failure: str | None, meter: Meter) ->
     if failure and outcome.status is Status.SUCCESS:
         return failed(ReasonCode.AGENT_REPORTED_FAILURE, f"The agent reported: {failure[:500]}", outcome.exit_code)
     return outcome
+
+
+def withholding(outcome: Outcome, findings: Findings) -> Outcome:
+    """Return the outcome of a run whose results hold secrets: what it was, and why a success cannot be fetched yet."""
+    if outcome.status is not Status.SUCCESS or not findings.withheld:
+        return outcome
+    what = f"{' and '.join(findings.withheld)} withheld: {findings.describe(known=True)}."
+    return replace(outcome, reason=Reason.of(ReasonCode.SECRET_IN_OUTPUT, f"{outcome.reason.message} {what}"))
 
 
 def without_results(outcome: Outcome, code: ReasonCode, message: str) -> Outcome:

@@ -1,103 +1,126 @@
-"""Takes secrets out of a patch as it streams by: only added text is changed, so the patch still applies."""
+"""Reads a patch while it is stored: which lines, names and binary files it adds. The patch itself is git's, untouched.
+
+The format is that of `git diff --full-index --binary` (git-diff: "Generating patch text with -p").
+"""
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from outpost.redaction.redactor import Redactor
-from worker.lines import cut_position
+from worker.secret_scan import BlockSearch, SecretScan
 
 MAX_PIECE = 1024 * 1024
-"""Longer lines are read in pieces of at most this many bytes."""
+"""Longer lines are read in pieces of about this many bytes."""
 
-_HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
-_INDEX = re.compile(rb"index [0-9a-f]+\.\.([0-9a-f]+)")
+_HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_INDEX = re.compile(rb"index ([0-9a-f]+)\.\.([0-9a-f]+)")
+_ESCAPE = re.compile(rb'\\(?:([0-7]{3})|([abtnvfr"\\]))')
+_ESCAPED = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b'"': 34, b"\\": 92}
 
 
-class PatchScrubber:
-    """Reads git's unified diff line by line and knows where in it each line stands."""
+@dataclass(frozen=True)
+class BinaryChange:
+    """A binary file of a patch: the object ids of its content before and after, zeros for none."""
 
-    def __init__(self, scrubber: Redactor) -> None:
-        self._scrubber = scrubber
+    path: bytes
+    before: str
+    after: str
+
+
+class PatchReader:
+    """Follows a patch from line to line, and passes what it adds to a search for secrets."""
+
+    def __init__(self, scan: SecretScan, artifact: str) -> None:
+        """`artifact` is the name under which the patch is stored."""
+        self._scan = scan
+        self._artifact = artifact
+        self._rest = b""
+        self._in_line = False
+        """Whether `_rest` continues a line whose beginning was read."""
         self._old_left = 0
         self._new_left = 0
-        self._blob = ""
+        self._path = b""
+        self._line = 0
+        """Number in the new file of the line that is read."""
+        self._blobs = ("", "")
+        self._added: BlockSearch | None = None
+        """The search of the added lines that are being read."""
         self.files = 0
         """Files changed."""
-        self.binary_blobs: list[str] = []
-        """Object ids of the new contents of binary files: those cannot be scrubbed, only searched."""
-        self.secret_in_header = False
-        """Whether a path carries a secret: that cannot be scrubbed either."""
+        self.binaries: list[BinaryChange] = []
+        """Their contents are not in the patch as they are: search them by their ids."""
 
-    def scrub(self, pieces: Iterable[tuple[bytes, bool]]) -> Iterator[bytes]:
-        """Yield the patch without secrets; each piece comes with whether it begins a line."""
-        added = False
-        for piece, begins_line in pieces:
-            if begins_line:
-                added = self._place(piece)
-            yield self._redact(piece, begins_line) if added else piece
+    def passed(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield each chunk of a patch as it came, and read it."""
+        for chunk in chunks:
+            yield chunk
+            self._feed(chunk)
+        if self._rest:
+            self._read(self._rest)
+        self._end_added()
 
-    def _place(self, line: bytes) -> bool:
-        """Follow the structure; say whether `line` is an added line of text."""
-        if self._old_left > 0 or self._new_left > 0:
-            return self._inside_hunk(line)
-        if hunk := _HUNK.match(line):
-            self._old_left, self._new_left = (int(count) if count else 1 for count in hunk.groups())
-            self._scrubber.restart()
-        elif line.startswith(b"\\"):
-            return False
-        else:
-            self._header(line)
-        return False
+    def _feed(self, chunk: bytes) -> None:
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._read(line + b"\n")
+            self._in_line = False
+        if len(self._rest) > MAX_PIECE:
+            self._read(self._rest)
+            self._rest, self._in_line = b"", True
 
-    def _inside_hunk(self, line: bytes) -> bool:
-        kind = line[:1]
+    def _read(self, piece: bytes) -> None:
+        """Read a line, or a piece of a long one."""
+        if self._in_line:
+            if self._added is not None:
+                self._added.feed(piece)
+        elif self._old_left > 0 or self._new_left > 0:
+            self._in_hunk(piece)
+        elif not piece.startswith(b"\\"):  # no line: "\ No newline at end of file"
+            self._end_added()
+            self._header(piece)
+
+    def _in_hunk(self, piece: bytes) -> None:
+        kind = piece[:1]
         self._old_left -= kind in (b" ", b"-")
         self._new_left -= kind in (b" ", b"+")
-        if kind == b" ":
-            self._scrubber.line(_text(line[1:].rstrip(b"\n")))  # an unchanged line may begin a private key
-        return kind == b"+"
+        if kind != b"+":
+            self._end_added()
+        else:
+            self._added = self._added or self._scan.text(self._artifact, self._path, self._line)
+            self._added.feed(piece[1:])
+        self._line += kind in (b" ", b"+")
+
+    def _end_added(self) -> None:
+        if self._added is not None:
+            self._added.finish()
+            self._added = None
 
     def _header(self, line: bytes) -> None:
-        if line.startswith(b"diff --git "):
+        text = line.rstrip(b"\n")
+        if hunk := _HUNK.match(text):
+            self._old_left, self._new_left = (int(count) if count else 1 for count in hunk.group(1, 3))
+            self._line = int(hunk[2])
+        elif text.startswith(b"diff --git "):
             self.files += 1
-            self._scrubber.restart()
-        elif index := _INDEX.match(line):
-            self._blob = index[1].decode()
-        elif line.startswith(b"GIT binary patch"):
-            self.binary_blobs.append(self._blob)
-        if line.startswith((b"diff --git ", b"rename to ", b"copy to ")):
-            text = _text(line.rstrip(b"\n"))
-            self.secret_in_header |= self._scrubber.line(text) != text
-
-    def _redact(self, piece: bytes, begins_line: bool) -> bytes:
-        head, body = (piece[:1], piece[1:]) if begins_line else (b"", piece)
-        text = body.removesuffix(b"\n")
-        clean = self._scrubber.line(_text(text)).encode("utf-8", "surrogateescape")
-        return head + clean + body[len(text) :]
+            self._path = _path_of(text.removeprefix(b"diff --git "))
+        elif text.startswith(b"new file mode "):
+            self._scan.name(self._artifact, self._path)
+        elif text.startswith((b"rename to ", b"copy to ")):
+            self._path = _unquoted(text.partition(b" to ")[2])
+            self._scan.name(self._artifact, self._path)
+        elif index := _INDEX.match(text):
+            self._blobs = (index[1].decode(), index[2].decode())
+        elif text == b"GIT binary patch":
+            self.binaries.append(BinaryChange(self._path, *self._blobs))
 
 
-def pieces_of(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Split a stream into lines with their ends, and long lines into pieces that never halve a key."""
-    rest = b""
-    begins_line = True
-    for chunk in chunks:
-        *complete, rest = (rest + chunk).split(b"\n")
-        for line in complete:
-            yield line + b"\n", begins_line
-            begins_line = True
-        while len(rest) > MAX_PIECE:
-            position = cut_position(rest, MAX_PIECE)
-            yield rest[:position], begins_line
-            rest, begins_line = rest[position:], False
-    if rest:
-        yield rest, begins_line
+def _path_of(names: bytes) -> bytes:
+    """Return the path in `a/PATH b/PATH`. Where the two differ, a line `rename to` follows."""
+    return _unquoted(names[len(names) // 2 + 1 :], prefix=b"b/")
 
 
-def holds_secret(content: Iterable[bytes], scrubber: Redactor) -> bool:
-    """Say whether a stream of bytes that are not text holds a secret."""
-    texts = (piece.decode("latin-1").rstrip("\n") for piece, _ in pieces_of(content))
-    return any(scrubber.line(text) != text for text in texts)
-
-
-def _text(line: bytes) -> str:
-    return line.decode("utf-8", "surrogateescape")
+def _unquoted(name: bytes, prefix: bytes = b"") -> bytes:
+    """Return a name as it is on disk: git quotes names with special bytes (git-config: core.quotePath)."""
+    if name.startswith(b'"') and name.endswith(b'"'):
+        name = _ESCAPE.sub(lambda code: bytes([int(code[1], 8) if code[1] else _ESCAPED[code[2]]]), name[1:-1])
+    return name.removeprefix(prefix)

@@ -11,7 +11,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader, create_loader
 
-from outpost.domain.artifacts import Artifact, Summary, chunk_key
+from outpost.domain.artifacts import Artifact, Summary, chunk_key, stored_name
+from outpost.domain.findings import Findings
 from outpost.domain.protocol import Assignment, Credentials
 from outpost.store.conditional_writes import PreconditionFailedError, put_conditionally
 
@@ -116,13 +117,17 @@ class AttemptStore:
         """Store log chunk `number`. Raises `UploadError`, and what `check` raises."""
         self._put(chunk_key(self._prefix, number), body, "application/x-ndjson")
 
-    def put_file(self, artifact: Artifact, file: Path) -> None:
-        """Store a file. Raises `UploadError`, `TooLargeError`, and what `check` raises."""
+    def put_file(self, artifact: Artifact, file: Path, *, withheld: bool = False) -> None:
+        """Store a file; a withheld one waits for its release. Raises `UploadError` and what `check` raises."""
         size = file.stat().st_size
         if size > MAX_ARTIFACT_BYTES:
             raise TooLargeError(f"{artifact} has {size / 2**30:.1f} GiB: no more than 5 GiB are stored")
         with file.open("rb") as body:
-            self._put(self._prefix + artifact, body, "text/plain; charset=utf-8")
+            self._put(self._prefix + stored_name(artifact, withheld=withheld), body, "text/plain; charset=utf-8")
+
+    def put_findings(self, findings: Findings) -> None:
+        """Store where secrets were found. Raises `UploadError`, and what `check` raises."""
+        self._put(self._prefix + Artifact.FINDINGS, findings.model_dump_json(indent=2).encode(), "application/json")
 
     def put_summary(self, summary: Summary) -> None:
         """Store the summary, which says that all else is stored. Raises `UploadError`, and what `check` raises."""

@@ -265,7 +265,10 @@ def _step(request: StartedRequest | EndedRequest | ReportRequest, at: datetime) 
         case EndedRequest(lease=lease, exit_code=exit_code):
             return Finish(lease, exit_code, at), Status.COMPLETING
         case ReportRequest(lease=lease, outcome=outcome, reason=reason, exit_code=exit_code):
-            return Report(lease, outcome, reason, at, exit_code, request.usage, request.log_tail), outcome
+            return (
+                Report(lease, outcome, reason, at, exit_code, request.usage, request.log_tail, request.findings),
+                outcome,
+            )
 
 
 def _arns(secrets: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Calls each of the nine MCP tools over streamable HTTP, as an assistant does."""
+"""Calls each of the ten MCP tools over streamable HTTP, as an assistant does."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from outpost.domain.ids import new_id
 from outpost.mcp.catalogue import CATALOGUE
 from outpost.verify.report import Check
 
-_TITLE = "Each of the nine MCP tools works"
+_TITLE = "Each of the ten MCP tools works"
 _POLL_SECONDS = 1.0
 _POLLS = 900
 
@@ -94,6 +94,9 @@ async def _journey(session: _Session, agent: Agent, workspace_id: str, *, known:
     # The check of promotions has a repository; here the tool has to refuse, saying why.
     await session.call(
         "outpost_promote", wanted_error="had no repository", dispatch_id=made["id"], branch=f"outpost/{MARK}"
+    )
+    await session.call(
+        "outpost_release", wanted_error="withholds nothing", dispatch_id=made["id"], secrets=["NONE"], reason=MARK
     )
     await session.call("outpost_cancel", wanted_error="CONFLICT", dispatch_id=made["id"])
     await session.call("outpost_list_workspaces")

@@ -18,7 +18,7 @@ keys = typer.Typer(help="Issue and revoke API keys (operator).", no_args_is_help
 TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="Id of a tenant")]
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Id of a key")]
 Cursor = Annotated[str | None, typer.Option(help="Go on where the last page ended")]
-WORKING_SCOPES = tuple(scope for scope in Scope if scope is not Scope.ADMIN)
+WORKING_SCOPES = tuple(scope for scope in Scope if scope not in (Scope.ADMIN, Scope.RELEASE))
 """What a key may do unless said otherwise: everything within its tenant."""
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from outpost.domain.collection import Collection
 from outpost.domain.dispatch import LOG_TAIL_BYTES, Status, Usage
+from outpost.domain.findings import Findings
 from outpost.domain.promotion import Promotion
 from outpost.domain.reasons import Reason
 
@@ -21,6 +22,8 @@ class Artifact(StrEnum):
     SUMMARY = "summary.json"
     WORKSPACE = "workspace.tar.zst"
     CONTEXT = "context.json"
+    FINDINGS = "findings.json"
+    """Where secrets were found in the other artifacts; there when any was."""
 
     @property
     def type(self) -> str:
@@ -34,9 +37,19 @@ def attempt_prefix(tenant_id: str, dispatch_id: str, attempt: int) -> str:
     return f"tenants/{tenant_id}/dispatches/{dispatch_id}/{attempt}/"
 
 
+def stored_name(artifact: Artifact, *, withheld: bool) -> str:
+    """Return the name of an artifact's object under the attempt's prefix.
+
+    A withheld artifact has a name of its own: whatever reads by the artifact's name does not find it, also where the
+    attempt ended without a report.
+    """
+    return f"withheld-{artifact}" if withheld else str(artifact)
+
+
 def promoted_patch(tenant_id: str, promotion: Promotion) -> str:
     """Return the key of the patch that a promotion publishes."""
-    return attempt_prefix(tenant_id, promotion.dispatch_id, promotion.attempt) + Artifact.PATCH
+    prefix = attempt_prefix(tenant_id, promotion.dispatch_id, promotion.attempt)
+    return prefix + stored_name(Artifact.PATCH, withheld=promotion.withheld)
 
 
 def chunk_key(prefix: str, number: int) -> str:
@@ -107,3 +120,5 @@ class Summary(BaseModel):
     patch_bytes: int = 0
     collection: Collection = Collection()
     """What was kept beside the patch, and what was left out and why."""
+    findings: Findings | None = None
+    """The secrets found in the results."""

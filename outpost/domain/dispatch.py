@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from outpost.domain.agents import Agent
+from outpost.domain.findings import Findings, Release
 from outpost.domain.promotion import Promotion
 from outpost.domain.reasons import Reason
 
@@ -133,6 +134,15 @@ class Dispatch(BaseModel):
     usage: Usage | None = None
     log_tail: str | None = None
     """The last log lines of a dispatch that did not succeed, at most `LOG_TAIL_BYTES`."""
+    findings: Findings | None = None
+    """The secrets found in the results, in brief."""
+    released: Release | None = None
+    """The release of what is withheld for them."""
+
+    @property
+    def withheld(self) -> bool:
+        """Return whether artifacts are withheld because of the secrets in them, and not released."""
+        return self.findings is not None and bool(self.findings.withheld) and self.released is None
 
     @property
     def lease(self) -> Lease | None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import singledispatch
 
 from outpost.domain.dispatch import MAX_ATTEMPTS, Dispatch, Lease, Status, Usage
+from outpost.domain.findings import Findings, Release
 from outpost.domain.reasons import Reason, ReasonCode
 
 EDGES: dict[Status, frozenset[Status]] = {
@@ -80,6 +81,7 @@ class Report:
     exit_code: int | None = None
     usage: Usage | None = None
     log_tail: str | None = None
+    findings: Findings | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,14 @@ class Lose:
     reason: Reason
     at: datetime
     log_tail: str | None = None
+    findings: Findings | None = None
+
+
+@dataclass(frozen=True)
+class ReleaseWithheld:
+    """Somebody with the scope releases what is withheld: the only event of a dispatch that has ended."""
+
+    release: Release
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ class Expire:
     at: datetime
 
 
-Event = Claim | Start | Progress | Finish | Report | Lose | Cancel | Expire
+Event = Claim | Start | Progress | Finish | Report | Lose | Cancel | Expire | ReleaseWithheld
 
 
 def apply(row: Dispatch, event: Event) -> Dispatch:
@@ -116,6 +126,8 @@ def apply(row: Dispatch, event: Event) -> Dispatch:
 
     Raises `StaleLeaseError` when the event's lease is not the live one, `TransitionError` when the state forbids it.
     """
+    if isinstance(event, ReleaseWithheld):
+        return _release(row, event)
     if row.status.terminal:
         raise _refusal(row, event)
     lease = getattr(event, "lease", None)
@@ -126,6 +138,12 @@ def apply(row: Dispatch, event: Event) -> Dispatch:
     if not noted and changed.status not in EDGES[row.status]:
         raise _refusal(row, event)
     return changed.model_copy(update={"version": row.version + 1})
+
+
+def _release(row: Dispatch, event: ReleaseWithheld) -> Dispatch:
+    if not row.status.terminal or not row.withheld:
+        raise _refusal(row, event)
+    return row.model_copy(update={"released": event.release, "version": row.version + 1})
 
 
 def _refusal(row: Dispatch, event: Event) -> TransitionError:
@@ -176,7 +194,9 @@ def _(event: Report, row: Dispatch) -> Dispatch:
     ended = _end(row, event.outcome, reason, event.at)
     exit_code = row.exit_code if event.exit_code is None else event.exit_code
     tail = None if event.outcome is Status.SUCCESS else event.log_tail
-    return ended.model_copy(update={"exit_code": exit_code, "usage": event.usage, "log_tail": tail})
+    return ended.model_copy(
+        update={"exit_code": exit_code, "usage": event.usage, "log_tail": tail, "findings": event.findings}
+    )
 
 
 @_follow.register
@@ -195,7 +215,9 @@ def _(event: Lose, row: Dispatch) -> Dispatch:
                 "progress": None,
             },
         )
-    return _end(row, Status.FAILED, event.reason, event.at).model_copy(update={"log_tail": event.log_tail})
+    return _end(row, Status.FAILED, event.reason, event.at).model_copy(
+        update={"log_tail": event.log_tail, "findings": event.findings},
+    )
 
 
 @_follow.register

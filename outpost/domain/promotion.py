@@ -4,6 +4,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from outpost.domain.findings import Findings
+
 
 class Promotion(BaseModel):
     """What is promoted, and where to: part of the row of a dispatch of kind `promote`."""
@@ -21,6 +23,10 @@ class Promotion(BaseModel):
     create_pr: bool = False
     committed_at: datetime
     """The commit's time. It is the dispatch's, so that the same promotion makes the same commit each time."""
+    withheld: bool = False
+    """The patch was withheld, and has been released."""
+    findings: Findings | None = None
+    """The secrets found in the patch."""
     fingerprint: str
     """Tells this request from another for the same branch."""
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from outpost.domain.dispatch import LOG_TAIL_BYTES, Lease, Spec, Status, Usage
+from outpost.domain.findings import Findings
 from outpost.domain.reasons import Reason
 
 VERSION = 1
@@ -91,6 +92,8 @@ class ReportRequest(_Request):
     usage: Usage = Field(default_factory=Usage)
     log_tail: str | None = Field(default=None, max_length=LOG_TAIL_BYTES)
     """The last log lines, unless it succeeded."""
+    findings: Findings | None = None
+    """The secrets found in the results, in brief."""
 
 
 Request = Annotated[

@@ -68,7 +68,10 @@ _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.DISK_FULL: "Let the task write less; a worker has 20 GiB of disk for repository and results together.",
     ReasonCode.WORKSPACE_FULL: "Delete other workspaces, or let a dispatch remove files from this one.",
     ReasonCode.WORKSPACE_UNAVAILABLE: "Dispatch again; if it recurs, ask the operator to check the file system.",
-    ReasonCode.SECRET_IN_OUTPUT: "Remove the secret from the repository or the task; the patch was withheld.",
+    ReasonCode.SECRET_IN_OUTPUT: (
+        "Look at each place. Then release the result (POST /dispatch/{id}/release, `outpost release`, "
+        "outpost_release; needs the scope release), or keep the secret out of it and dispatch again."
+    ),
     ReasonCode.SECRET_UNAVAILABLE: "Store the named secrets for the tenant, then dispatch again.",
     ReasonCode.FORGE_TOKEN_UNAVAILABLE: "Ask the operator for what the message names, or dispatch or promote again.",
     ReasonCode.CANCELLED_BY_USER: "Nothing to do.",

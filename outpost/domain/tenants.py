@@ -28,6 +28,8 @@ class Scope(StrEnum):
     CANCEL = "cancel"
     DELETE = "delete"
     PROMOTE = "promote"
+    RELEASE = "release"
+    """Lets results be fetched that hold the value of a known secret: no key has it unless it is asked for."""
     ADMIN = "admin"
 
 

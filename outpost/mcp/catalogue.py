@@ -1,4 +1,4 @@
-"""The nine tools: which operation of the API each one is, and what it takes or changes beyond that."""
+"""The ten tools: which operation of the API each one is, and what it takes or changes beyond that."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -139,7 +139,7 @@ CATALOGUE = (
         title="List artifacts",
         description="List what a dispatch left: output.log, changes.patch, summary.json. Each has a url that opens "
         "the file once, with a plain GET that follows redirects and needs no API key, until it expires. List again for "
-        "another url.",
+        "another url. What is under `withheld` holds the value of a known secret, and has no url until it is released.",
         method="GET",
         path="/artifacts/{dispatch_id}",
         annotations=_READS,
@@ -157,6 +157,16 @@ CATALOGUE = (
             LABEL: LABEL_SCHEMA | {"description": "Label of v1's clients: only dispatches with this tag `user_id`."}
         },
         adapt=_label_as_filter,
+    ),
+    Entry(
+        name="outpost_release",
+        title="Release withheld results",
+        description="Let the results of a dispatch be fetched and promoted although they hold the value of a known "
+        "secret (`withheld` is true; `findings` says where). Only for those who have looked at each place: the secret "
+        "leaves with the files, and it cannot be taken back. Needs a key with the scope release.",
+        method="POST",
+        path="/dispatch/{dispatch_id}/release",
+        annotations=_ENDS,
     ),
     Entry(
         name="outpost_promote",

@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from outpost.domain.artifacts import Artifact, LogLine, Summary, attempt_prefix, chunk_key
+from outpost.domain.artifacts import Artifact, LogLine, Summary, attempt_prefix, chunk_key, stored_name
 from outpost.domain.context import context_prefix
 from outpost.domain.dispatch import Dispatch
+from outpost.domain.findings import Findings
 from outpost.names import Env
 from outpost.store.database import CLIENT_CONFIG
 
@@ -37,6 +38,13 @@ class Stored:
 
     artifact: Artifact
     size: int
+    withheld: bool
+    """It holds the value of a known secret."""
+
+    @property
+    def name(self) -> str:
+        """The name of its object under the attempt's prefix."""
+        return stored_name(self.artifact, withheld=self.withheld)
 
 
 def prefix_of(row: Dispatch) -> str:
@@ -61,11 +69,12 @@ class Artifacts:
         self._client.head_bucket(Bucket=self._bucket)
 
     def listing(self, row: Dispatch) -> list[Stored]:
-        """Return the artifacts of the dispatch's current attempt that are there."""
+        """Return the artifacts of the dispatch's current attempt that are there, withheld ones too."""
         prefix = prefix_of(row)
         answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
         sizes = {found["Key"].removeprefix(prefix): found["Size"] for found in answer.get("Contents", [])}
-        return [Stored(artifact, sizes[artifact]) for artifact in Artifact if artifact in sizes]
+        every = (Stored(artifact, 0, withheld) for artifact in Artifact for withheld in (False, True))
+        return [replace(each, size=sizes[each.name]) for each in every if each.name in sizes]
 
     def context_keys(self, tenant_id: str) -> tuple[str, ...]:
         """Return the keys of the tenant's notes for agents, as many as can matter."""
@@ -84,6 +93,11 @@ class Artifacts:
         """Read the summary of the current attempt; it is written last, so its presence means that all else is there."""
         body = self._read(prefix_of(row) + Artifact.SUMMARY)
         return Summary.model_validate_json(body) if body is not None else None
+
+    def findings(self, row: Dispatch) -> Findings | None:
+        """Read where secrets were found in what the current attempt left, or None when none was."""
+        body = self._read(prefix_of(row) + Artifact.FINDINGS)
+        return Findings.model_validate_json(body) if body is not None else None
 
     def chunk(self, row: Dispatch, number: int) -> list[LogLine] | None:
         """Read log chunk `number` of the current attempt, or None when it has not been written."""

@@ -201,7 +201,7 @@ class Dispatches:
         elif row.slot is not None and changed.status is Status.COMPLETING and changed.completing_at:
             ending = {"ending": changed.completing_at.isoformat()}
             writes.append(self._mark_slot(row, "SET ending_at = :ending", **ending))
-        if row.spec.workspace_id is not None and changed.status.terminal:
+        if row.spec.workspace_id is not None and changed.status.terminal and not row.status.terminal:
             writes.append(giving_back(self._db, row))
         return writes
 

@@ -39,7 +39,8 @@ class Recovery:
 
     def _lose(self, row: Dispatch, lease: Lease, reason: Reason) -> Dispatch:
         tail = tail_of(self.last_lines(row)) or None
-        return self._dispatches.change(row.id, Lose(lease, reason, now(), tail))
+        findings = self._artifacts.findings(row)
+        return self._dispatches.change(row.id, Lose(lease, reason, now(), tail, findings and findings.brief()))
 
     def _from_summary(self, row: Dispatch) -> Dispatch | None:
         summary = self._artifacts.summary(row)
@@ -49,6 +50,13 @@ class Recovery:
         if row.status is Status.RUNNING and summary.outcome in (Status.SUCCESS, Status.FAILED):
             self._dispatches.change(row.id, Finish(lease, summary.exit_code, now()))
         report = Report(
-            lease, summary.outcome, summary.reason, now(), summary.exit_code, summary.usage, summary.log_tail
+            lease,
+            summary.outcome,
+            summary.reason,
+            now(),
+            summary.exit_code,
+            summary.usage,
+            summary.log_tail,
+            summary.findings and summary.findings.brief(),
         )
         return self._dispatches.change(row.id, report)

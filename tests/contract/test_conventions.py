@@ -193,6 +193,7 @@ def test_the_document_names_the_scope_of_every_protected_route(client: httpx.Cli
         "GET /dispatch/{dispatch_id}/logs": ["status"],
         "GET /dispatch/{dispatch_id}/events": ["status"],
         "POST /dispatch/{dispatch_id}/promote": ["promote"],
+        "POST /dispatch/{dispatch_id}/release": ["release"],
         "GET /artifacts/{dispatch_id}": ["status"],
         "GET /workspaces": ["list"],
         "GET /workspaces/{workspace_id}": ["status"],

@@ -88,6 +88,7 @@ def test_a_promotion_is_a_dispatch_that_names_its_source(api: Api, promoter: htt
         "baseCommit": BASE,
         "createPr": True,
         "toDefault": False,
+        "findings": None,
     }
     assert promoter.get(f"/dispatch/{shown['id']}").json()["data"]["promotes"] == shown["promotes"]
     row = api.row(shown["id"])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import MAX_ATTEMPTS, Dispatch, Lease, Spec, Status
+from outpost.domain.findings import Findings, Release
 from outpost.domain.lifecycle import (
     EDGES,
     Cancel,
@@ -18,6 +19,7 @@ from outpost.domain.lifecycle import (
     Finish,
     Lose,
     Progress,
+    ReleaseWithheld,
     Report,
     StaleLeaseError,
     Start,
@@ -27,6 +29,8 @@ from outpost.domain.lifecycle import (
 from outpost.domain.reasons import Reason, ReasonCode
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+WITHHELD = Findings(secrets={"TOKEN": 1}, withheld=("changes.patch",))
+RELEASE = ReleaseWithheld(Release(by="otp_12345678", at=T0, reason="revoked"))
 WHY = Reason.of(ReasonCode.WORKER_LOST, "gone")
 
 CONTRACT = {
@@ -55,6 +59,7 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Finish, lease=leases, exit_code=st.sampled_from([0, 1, 137, None]), at=moments),
     st.builds(Report, lease=leases, outcome=st.sampled_from(Status), reason=st.just(WHY), at=moments),
     st.builds(Lose, lease=leases, reason=st.just(WHY), at=moments),
+    st.just(RELEASE),
     st.builds(Progress, lease=leases, text=st.just("half way")),
     st.builds(Cancel, reason=st.none(), at=moments),
     st.builds(Expire, reason=st.just(WHY), at=moments),
@@ -187,3 +192,17 @@ def test_a_stale_lease_is_named_as_such() -> None:
     row, _ = claimed()
     with pytest.raises(StaleLeaseError, match="live one is"):
         apply(row, Start(Lease(worker_id="w", token=9), T0))
+
+
+@given(st.lists(events, max_size=40), st.booleans())
+def test_a_release_changes_nothing_but_itself_and_is_made_once(sequence: list[Event], withheld: bool) -> None:
+    last = history(pending(), sequence)[-1].model_copy(update={"findings": WITHHELD if withheld else None})
+    if not (last.status.terminal and withheld):
+        with pytest.raises(TransitionError):
+            apply(last, RELEASE)
+        return
+    released = apply(last, RELEASE)
+    assert (last.withheld, released.withheld) == (True, False)
+    assert released == last.model_copy(update={"released": RELEASE.release, "version": last.version + 1})
+    with pytest.raises(TransitionError):
+        apply(released, RELEASE)

@@ -10,10 +10,10 @@ import pytest
 
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import InitMode, Spec
-from outpost.redaction.redactor import Redactor
 from tests.worker.git_server import GitServer
 from worker.collect import Collector, Patch
 from worker.isolation import NoIsolation
+from worker.secret_scan import SecretScan
 from worker.settings import Settings
 from worker.stop import StopSignal
 from worker.workspace import Workspace
@@ -57,7 +57,7 @@ class Run:
 
     def collect(self) -> Patch:
         """Collect what the agent did."""
-        return Collector(self.workspace, Redactor(), seconds=30).collect()
+        return Collector(self.workspace, SecretScan({}), seconds=30).collect()
 
 
 @pytest.fixture

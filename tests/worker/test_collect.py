@@ -50,7 +50,6 @@ def test_the_patch_gives_the_agents_files_when_applied_to_the_base(
 ) -> None:
     run.agent(script)
     patch = run.collect()
-    assert not patch.withheld
     assert applied(patch, git_server, tmp_path / "applied") == expected(run, tmp_path / "expected.git")
 
 
@@ -128,11 +127,6 @@ def test_the_agents_last_commit_is_told(run: Run) -> None:
     patch = run.collect()
     assert patch.commit_after == git(run.workspace.path, "rev-parse", "HEAD")
     assert patch.commit_after != run.workspace.commit_before
-
-
-def test_a_path_that_carries_a_secret_withholds_the_patch(run: Run) -> None:
-    run.agent("touch ghp_" + "a" * 36)
-    assert run.collect().withheld
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from control_plane.envelope import Success, success
 from control_plane.errors import ApiError, ErrorCode
 from control_plane.openapi import DispatchId, errors
 from control_plane.routes.access import Injected, owned
-from control_plane.schemas.artifacts import ArtifactList, ArtifactQuery, ArtifactView, LinkQuery
+from control_plane.schemas.artifacts import ArtifactList, ArtifactQuery, ArtifactView, LinkQuery, WithheldView
 from control_plane.services import Services
 from control_plane.signing import BadTokenError, Json
 from outpost.domain.artifacts import attempt_prefix
@@ -40,14 +40,21 @@ async def list_(
 ) -> Success[ArtifactList]:
     """List what the winning attempt left (of a live dispatch: its current attempt), with a link to each file.
 
-    Each link opens its file once: list again for another.
+    Each link opens its file once: list again for another. Files that hold the value of a known secret have no link
+    until they are released: they are under `withheld`.
     """
     row = await owned(services, caller, dispatch_id)
     stored = await asyncio.to_thread(services.artifacts.listing, row) if row.attempt else []
     until = now() + timedelta(seconds=query.expires_in)
     base = str(request.base_url)
-    views = [_view(services, row, found, base, until) for found in stored]
-    return success(request, ArtifactList(dispatch_id=row.id, attempt=row.attempt, artifacts=views))
+    withheld = [found for found in stored if found.withheld and row.released is None]
+    listed = ArtifactList(
+        dispatch_id=row.id,
+        attempt=row.attempt,
+        artifacts=[_view(services, row, found, base, until) for found in stored if found not in withheld],
+        withheld=[WithheldView(name=each.artifact, type=each.artifact.type, size=each.size) for each in withheld],
+    )
+    return success(request, listed)
 
 
 @links.get(
@@ -81,7 +88,7 @@ async def download(
 
 
 def _view(services: Services, row: Dispatch, found: Stored, base: str, until: datetime) -> ArtifactView:
-    grant: Json = {"id": new_id(), "tenant": row.tenant_id, "attempt": row.attempt, "name": found.artifact.value}
+    grant: Json = {"id": new_id(), "tenant": row.tenant_id, "attempt": row.attempt, "name": found.name}
     token = services.signer.seal("artifact", (row.id,), grant | {"until": int(until.timestamp())})
     return ArtifactView.model_validate(
         {

@@ -20,7 +20,10 @@ from outpost.store.dispatches import Idempotency
 router = APIRouter(route_class=AuthenticatedRoute, tags=["dispatch"])
 
 _REFUSED: Responses = {
-    409: {**CONFLICT, "description": "Nothing to promote, or promoted to this branch with other options."}
+    409: {
+        **CONFLICT,
+        "description": "Nothing to promote, the patch is withheld, or promoted to this branch with other options.",
+    }
 }
 
 
@@ -43,13 +46,15 @@ async def promote(
     The answer is a dispatch of kind `promote` to follow like any other; its `reason` names the commit and the pull
     request. Promoting a dispatch to the same branch again within 24 hours answers with the same promotion and the
     header `Idempotent-Replay: true`, unless that one failed: then it is tried anew. Other options for the same branch
-    are refused with 409.
+    are refused with 409, and so is a patch that is withheld for the secrets in it, until it is released. What has the
+    format of a secret is named in the promotion's `findings` and at the end of the pull request's text.
     """
     check(body, services.policy)
     source = await owned(services, caller, dispatch_id)
     summary = await asyncio.to_thread(services.artifacts.summary, source) if source.attempt else None
-    row = promotion(source, promoted(source, summary, create_pr=body.create_pr), body, caller, services.policy, now())
-    text = publication(source, body).model_dump_json()
+    result = promoted(source, summary, create_pr=body.create_pr)
+    row = promotion(source, result, body, caller, services.policy, now())
+    text = publication(source, result.findings, body).model_dump_json()
     created = await asyncio.to_thread(_create, services, row, text, caller.tenant.limits.daily)
     if created.id != row.id:
         response.headers["Idempotent-Replay"] = "true"

@@ -7,6 +7,8 @@ from pydantic import Field
 
 from control_plane.envelope import Body, View
 
+ArtifactType = Literal["output", "logs", "patch", "workspace", "metadata"]
+
 
 class ArtifactQuery(Body):
     """How the links are made."""
@@ -24,10 +26,18 @@ class ArtifactView(View):
     """A file that the winning attempt left."""
 
     name: str = Field(description="File name.", examples=["changes.patch"])
-    type: Literal["output", "logs", "patch", "workspace", "metadata"] = Field(description="What it is.")
+    type: ArtifactType = Field(description="What it is.")
     size: int = Field(description="Size in bytes.")
     url: str = Field(description="Opens the file once, without an API key, until `expiresAt`; redirects to storage.")
     expires_at: datetime = Field(description="When the link ends.")
+
+
+class WithheldView(View):
+    """A file that holds the value of a known secret: it can be fetched once it is released."""
+
+    name: str = Field(description="File name.", examples=["changes.patch"])
+    type: ArtifactType = Field(description="What it is.")
+    size: int = Field(description="Size in bytes.")
 
 
 class ArtifactList(View):
@@ -35,4 +45,8 @@ class ArtifactList(View):
 
     dispatch_id: str = Field(description="The dispatch.")
     attempt: int = Field(description="The attempt that these are of.")
-    artifacts: list[ArtifactView] = Field(description="The files that are there.")
+    artifacts: list[ArtifactView] = Field(description="The files that can be fetched.")
+    withheld: list[WithheldView] = Field(
+        description="Files that hold the value of a known secret. The dispatch's `findings`, and the file "
+        "`findings.json` with more of them, say where; `POST /dispatch/{id}/release` makes them files like the others."
+    )

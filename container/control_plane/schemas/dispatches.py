@@ -161,6 +161,35 @@ class UsageView(View):
     capacity: Literal["spot", "on-demand"] | None = Field(description="What the worker ran on; null when not known.")
 
 
+class FindingView(View):
+    """A place where a secret was found. The secret itself is never shown."""
+
+    artifact: str = Field(description="The artifact that holds it.", examples=["changes.patch"])
+    path: str = Field(description="The file that the artifact adds or changes.", examples=["config.py"])
+    line: int | None = Field(description="Line in the new file; null for its name and for content that is not text.")
+    kind: str = Field(description="Name of the secret, or of the format.", examples=["NPM_TOKEN"])
+    known: bool = Field(description="Whether it is the value of a known secret, not merely a text in such a format.")
+
+
+class FindingsView(View):
+    """Secrets found in the results."""
+
+    secrets: dict[str, int] = Field(description="Known secrets whose values were found: name and number of places.")
+    formats: dict[str, int] = Field(
+        description="Formats of secrets that were found, with the number of places: warnings."
+    )
+    places: list[FindingView] = Field(description="The first places; `findings.json` has more.")
+    withheld: list[str] = Field(description="Artifacts that hold known secrets: they can be fetched once released.")
+
+
+class ReleaseView(View):
+    """Who released what was withheld."""
+
+    by: str = Field(description="Display prefix of the API key.")
+    at: datetime = Field(description="When.")
+    reason: str = Field(description="Why.")
+
+
 class PromotionView(View):
     """Which result is published, and where to."""
 
@@ -171,6 +200,7 @@ class PromotionView(View):
     )
     to_default: bool = Field(description="Whether the branch may be the default one.")
     create_pr: bool = Field(description="Whether a pull request is opened.")
+    findings: FindingsView | None = Field(description="Secrets found in what is published; null when none was.")
 
 
 class DispatchView(View):
@@ -199,6 +229,11 @@ class DispatchView(View):
     exit_code: int | None = Field(description="Exit code of the agent's process.")
     reason: ReasonView | None = Field(description="Why it ended; null while it is live.")
     usage: UsageView | None = Field(description="What it consumed; null until the worker has reported.")
+    withheld: bool = Field(
+        description="Whether results are withheld, because they hold the value of a known secret, and not released."
+    )
+    findings: FindingsView | None = Field(description="Secrets found in the results; null when none was.")
+    released: ReleaseView | None = Field(description="The release of what was withheld; null without one.")
     cancel_requested_at: datetime | None = Field(description="When cancelling was asked for.")
     cancel_reason: str | None = Field(description="Why it is being cancelled.")
     created_at: datetime = Field(description="When it was accepted.")
@@ -212,7 +247,9 @@ class DispatchView(View):
     @classmethod
     def of(cls, row: Dispatch, **more: object) -> Self:
         """Show a row as it is; what the view does not name stays inside."""
-        return cls.model_validate({**vars(row.spec), **vars(row), **more}, by_name=True, from_attributes=True)
+        return cls.model_validate(
+            {**vars(row.spec), **vars(row), "withheld": row.withheld, **more}, by_name=True, from_attributes=True
+        )
 
     @classmethod
     def as_created(cls, row: Dispatch) -> Self:

@@ -1,0 +1,139 @@
+"""Searches results for secrets: reports where they stand, and changes nothing.
+
+Memory is bounded: content is searched in blocks, each with the end of the one before it, so that a secret on the border
+of two blocks is found as well.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from outpost.domain.findings import MAX_PATH_LENGTH, MOST_PLACES, Finding, Findings
+from outpost.redaction.formats import find_formats
+from outpost.redaction.known import KnownSecrets
+from outpost.redaction.match import Match, redact
+from worker.lines import printable
+
+BLOCK_BYTES = 1024 * 1024
+CARRY_BYTES = 128 * 1024
+"""What a block repeats of the one before: a secret of 16 KiB (the longest), each character escaped to six."""
+
+Found = Callable[[str, bool, int], None]
+"""Called with the kind of a secret, whether it is a known one, and its line."""
+
+
+class SecretScan:
+    """One search through the results of an attempt. `findings` returns what it found so far."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        """`known`: name of a secret -> its value."""
+        self._known = KnownSecrets(known)
+        self._counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+        self._places: dict[bool, list[Finding]] = {True: [], False: []}
+        self._withheld: set[str] = set()
+
+    @property
+    def findings(self) -> Findings:
+        """All that was found."""
+        return Findings(
+            secrets=dict(self._counts[True]),
+            formats=dict(self._counts[False]),
+            places=tuple(self._places[True] + self._places[False])[:MOST_PLACES],
+            withheld=tuple(sorted(self._withheld)),
+        )
+
+    def name(self, artifact: str, path: bytes) -> None:
+        """Search the name of a file that an artifact adds."""
+        for kind, known in sorted(self._kinds([path])):
+            self._add(artifact, path, None, kind, known)
+
+    def text(self, artifact: str, path: bytes, first_line: int) -> "BlockSearch":
+        """Return the search of text that an artifact adds to a file; its first line is number `first_line` there."""
+
+        def found(kind: str, known: bool, line: int) -> None:
+            self._add(artifact, path, line, kind, known)
+
+        return BlockSearch(self._known, found, first_line)
+
+    def content(
+        self, artifact: str, path: bytes, content: Iterable[bytes], before: Callable[[], Iterable[bytes]] | None = None
+    ) -> None:
+        """Search content that is not text. `before` returns the content that it replaces: what was there is not new."""
+        found = self._kinds(content)
+        if found and before is not None:
+            found -= self._kinds(before())
+        for kind, known in sorted(found):
+            self._add(artifact, path, None, kind, known)
+
+    def _kinds(self, content: Iterable[bytes]) -> set[tuple[str, bool]]:
+        found: set[tuple[str, bool]] = set()
+        search = BlockSearch(self._known, lambda kind, known, _: found.add((kind, known)))
+        for chunk in content:
+            search.feed(chunk)
+        search.finish()
+        return found
+
+    def _add(self, artifact: str, path: bytes, line: int | None, kind: str, known: bool) -> None:
+        self._counts[known][kind] += 1
+        if known:
+            self._withheld.add(artifact)
+        if len(self._places[known]) < MOST_PLACES:
+            text = printable(path).replace("\n", " ").replace("\t", " ")
+            shown = redact(text, self._known.find(text))[:MAX_PATH_LENGTH]
+            self._places[known].append(Finding(artifact=artifact, path=shown, line=line, kind=kind, known=known))
+
+
+class BlockSearch:
+    """Searches bytes that arrive in pieces of any size, and reports each kind of secret once a line."""
+
+    def __init__(self, known: KnownSecrets, found: Found, first_line: int = 1) -> None:
+        self._known = known
+        self._found = found
+        self._line = first_line
+        """Line of the first byte that waits."""
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._reported: set[tuple[str, bool, int]] = set()
+        """Those in the lines that wait: a block repeats the end of the one before it."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece."""
+        self._waiting.append(data)
+        self._size += len(data)
+        if self._size >= BLOCK_BYTES + CARRY_BYTES:
+            self._search()
+
+    def finish(self) -> None:
+        """Search the rest. Nothing follows."""
+        if self._waiting:
+            self._search()
+
+    def _search(self) -> None:
+        block = b"".join(self._waiting)
+        text = block.decode("utf-8", "surrogateescape")
+        self._report(text)
+        if "\0" in text:  # UTF-16, or binary formats with UTF-16 inside
+            self._report(text.replace("\0", ""))
+        carried = block[-CARRY_BYTES:]
+        self._line += block.count(b"\n") - carried.count(b"\n")
+        self._waiting, self._size = [carried], len(carried)
+        self._reported = {place for place in self._reported if place[2] >= self._line}
+
+    def _report(self, text: str) -> None:
+        line, position = self._line, 0
+        for start, kind, known in sorted(_matches(text, self._known)):
+            line += text.count("\n", position, start)
+            position = start
+            if (kind, known, line) not in self._reported:
+                self._reported.add((kind, known, line))
+                self._found(kind, known, line)
+
+
+def _matches(text: str, secrets: KnownSecrets) -> Iterator[tuple[int, str, bool]]:
+    """Yield start, kind and whether it is known; a text in the format of a secret that is a known one counts once."""
+    known = list(secrets.find(text))
+    yield from ((match.start, match.kind, True) for match in known)
+    yield from ((match.start, match.kind, False) for match in find_formats(text) if not _overlaps(match, known))
+
+
+def _overlaps(match: Match, others: list[Match]) -> bool:
+    return any(match.start < other.end and other.start < match.end for other in others)

@@ -1,0 +1,83 @@
+"""A result with the value of a known secret is kept as the agent made it, and can be fetched by nobody's mistake."""
+
+import signal
+from pathlib import Path
+
+import boto3
+import pytest
+
+from outpost.domain.artifacts import Artifact, stored_name
+from outpost.domain.dispatch import Status
+from outpost.domain.findings import Finding, Findings
+from outpost.domain.ids import now
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.secrets import TenantSecret
+from outpost.names import Env
+from outpost.store.artifacts import Stored, prefix_of
+from outpost.store.database import Database
+from outpost.store.recovery import Recovery
+from outpost.store.tenants import Tenants
+from tests.eventually import eventually
+from tests.worker.conftest import Platform
+
+VALUE = "Xq7-vault-Zp93kd"
+WITHHELD = stored_name(Artifact.PATCH, withheld=True)
+FOUND = Findings(
+    secrets={"NPM_TOKEN": 1},
+    places=(Finding(artifact=Artifact.PATCH, path=".npmrc", line=2, kind="NPM_TOKEN", known=True),),
+    withheld=(Artifact.PATCH,),
+)
+TASK = 'printf "fund=false\\n//registry/:_authToken=%s\\n" "$NPM_TOKEN" > .npmrc; echo "$NPM_TOKEN"'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def secret(platform: Platform) -> None:
+    arn = boto3.client("secretsmanager").create_secret(Name=f"npm-{platform.bucket}", SecretString=VALUE)["ARN"]
+    secret = TenantSecret(name="NPM_TOKEN", arn=arn, updated_at=now())
+    Tenants(Database.from_environment()).add_secret("acme", secret)
+
+
+def test_a_run_succeeds_and_its_patch_is_withheld_with_file_and_line(platform: Platform) -> None:
+    row = platform.run(TASK, additional_secrets=["NPM_TOKEN"])
+    assert row.status is Status.SUCCESS
+    assert row.reason
+    assert row.reason.code is ReasonCode.SECRET_IN_OUTPUT
+    assert "changes.patch withheld: secret NPM_TOKEN at .npmrc:2" in row.reason.message
+    assert (row.findings, row.withheld) == (FOUND, True)
+    summary = platform.summary(row)
+    assert (summary.findings, summary.reason) == (FOUND, row.reason)
+    names = {name for name in platform.keys(row) if "chunks/" not in name}
+    assert names == {WITHHELD, "findings.json", "output.log", "summary.json"}
+    patch = boto3.client("s3").get_object(Bucket=platform.bucket, Key=prefix_of(row) + WITHHELD)["Body"].read()
+    assert f"+//registry/:_authToken={VALUE}\n".encode() in patch
+    assert summary.patch_bytes == len(patch)
+    assert Stored(Artifact.PATCH, len(patch), withheld=True) in platform.artifacts.listing(row)
+    assert platform.artifacts.findings(row) == FOUND
+    told = [(line.level, line.message) for line in platform.log(row) if "withheld" in line.message]
+    assert told == [("warning", "changes.patch withheld: secret NPM_TOKEN at .npmrc:2")]
+    assert VALUE not in str(platform.messages(row)) + summary.model_dump_json() + row.model_dump_json()
+
+
+def test_a_failure_keeps_its_own_reason(platform: Platform) -> None:
+    row = platform.run(f"{TASK}; exit 3", additional_secrets=["NPM_TOKEN"])
+    assert row.reason
+    assert (row.status, row.reason.code) == (Status.FAILED, ReasonCode.AGENT_EXIT_NONZERO)
+    assert row.withheld
+    assert WITHHELD in platform.keys(row)
+
+
+def test_the_checkpoint_of_a_worker_that_was_stopped_is_withheld_too(platform: Platform, tmp_path: Path) -> None:
+    task = f"{TASK}; touch {tmp_path}/begun; sleep 1000"
+    row = platform.dispatch(task, additional_secrets=["NPM_TOKEN"])
+    worker = platform.start_worker({Env.AGENT: "shell"})
+    platform.wait_for(row, "agent started")
+    eventually((tmp_path / "begun").exists)
+    worker.send_signal(signal.SIGTERM)
+    assert platform.finish(worker) == 143
+    row = platform.row(row)
+    assert WITHHELD in platform.keys(row)
+    assert Artifact.PATCH not in platform.keys(row)
+    lost = Reason.of(ReasonCode.WORKER_LOST, "The worker stopped.")
+    Recovery(platform.dispatches, platform.artifacts).close(row, lost)
+    ended = platform.row(row)
+    assert (ended.status, ended.findings, ended.withheld) == (Status.FAILED, FOUND, True)
