@@ -66,6 +66,7 @@ class AgentSession:
                 self._key(secrets),
                 upstream=self._settings.model_url,
                 budget=self._assignment.token_budget,
+                models=[*self._assignment.models.values(), *([spec.model_id] if spec.model_id else [])],
             )
         )
         (self._workspace.git_dir / "info" / "exclude").write_text("".join(f"{p}\n" for p in self._adapter.litter))

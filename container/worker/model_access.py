@@ -1,6 +1,7 @@
 """How an agent reaches its model: through the proxy with a token, or, where its CLI cannot, with a tenant's own key."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -36,11 +37,11 @@ class ModelKey:
 
 @contextmanager
 def model_access(
-    agent: Agent, key: ModelKey | None, *, upstream: str | None, budget: int | None
+    agent: Agent, key: ModelKey | None, *, upstream: str | None, budget: int | None, models: Iterable[str]
 ) -> Iterator[ModelAccess]:
     """Serve the agent's provider while the block lasts; nothing where the agent has none. Raises `ModelKeyError`.
 
-    `upstream` replaces the provider's address; `budget` is in tokens.
+    `upstream` replaces the provider's address; `budget` is in tokens; `models` are the ids of those that may be called.
     """
     entry = CATALOGUE[agent]
     if entry.provider is None:
@@ -50,7 +51,9 @@ def model_access(
         raise ModelKeyError(f"there is no key of {entry.provider}: neither the platform's nor a secret {names}")
     elif entry.takes_base_url:
         provider = PROVIDERS[entry.provider]
-        with ModelProxy(provider, upstream or provider.url, key.value, key.read_again, Meter(budget)) as proxy:
+        allowed = frozenset(map(_providers_name, models))
+        address = upstream or provider.url
+        with ModelProxy(provider, address, key.value, key.read_again, Meter(budget), allowed) as proxy:
             yield ModelAccess(_tokens(entry, proxy.token), proxy.url, proxy.meter)
     elif key.own:
         yield ModelAccess(_tokens(entry, key.value))
@@ -59,6 +62,11 @@ def model_access(
             f"{agent} cannot be told to use the platform's model proxy, and the platform's key is not given to agents: "
             f"store a key of your own as secret {entry.token_variables[0]} and name it in additionalSecrets"
         )
+
+
+def _providers_name(model: str) -> str:
+    """Return the provider's id of a model, without what a CLI reads in it: `deepseek/` for aider, `[1m]` for claude."""
+    return re.sub(r"\[\w+\]$", "", model.rpartition("/")[2])
 
 
 def _tokens(entry: CatalogueEntry, token: str) -> dict[str, str]:

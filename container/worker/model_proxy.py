@@ -1,19 +1,17 @@
 """The model proxy: the provider's API on loopback, for an agent that has no key.
 
-The agent has a base URL and a token that is worth nothing elsewhere. The proxy admits the calls that the provider's
-entry lists, puts the provider's key in place of the token, and counts what the answers say they used. Bodies and keys
-are never logged.
+The agent has a base URL and a token that is worth nothing elsewhere. The proxy passes on the calls that the provider's
+entry lists, to the agent's models and within the dispatch's budget, puts the provider's key in place of the token, and
+counts the tokens that responses report. Bodies and keys are never logged.
 """
 
 import http.client
-import json
 import re
 import secrets
-import ssl
+import select
+import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -22,19 +20,31 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import structlog
 
 from outpost.domain.providers import Provider
-from worker.usage import Meter, UsageReader
+from outpost.domain.usage import Tokens
+from worker.model_request import ModelRequest, read_request
+from worker.refusals import RefusedError, error_body
+from worker.upstream import Call, ConnectError, Upstream
+from worker.usage import BudgetSpentError, Meter, Reservation
+from worker.usage_reader import UsageReader
 
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
-CONNECT_SECONDS = 15.0
-ANSWER_SECONDS = 900.0
-"""Longest silence of a provider: models think."""
+_HANG_UP_POLL_SECONDS = 1.0
 _SHUTDOWN_POLL_SECONDS = 0.05
 _NOT_PASSED_ON = frozenset(
     {"host", "connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade"}
-    | {"transfer-encoding", "content-length", "accept-encoding", "cookie", "expect", "set-cookie"}
-    | {"authorization", "x-api-key", "x-goog-api-key"}
+    | {
+        "transfer-encoding",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "accept-encoding",
+        "cookie",
+        "expect",
+        "set-cookie",
+    }
+    | {"authorization", "x-api-key", "x-goog-api-key", "x-http-method-override"}
 )
-_MODEL_IN_PATH = re.compile(r"/models/([\w.-]+)")
+_DIGITS = re.compile("[0-9a-fA-F]{1,16}")
 
 _log = structlog.get_logger()
 
@@ -42,16 +52,22 @@ _log = structlog.get_logger()
 class ModelProxy:
     """Serves one provider to one agent while the block lasts."""
 
-    def __init__(self, provider: Provider, upstream: str, key: str, read_key: Callable[[], str], meter: Meter) -> None:
-        """`read_key` returns the key as it is by then: it is called when the provider rejects the one in use."""
+    def __init__(
+        self,
+        provider: Provider,
+        upstream: str,
+        key: str,
+        read_key: Callable[[], str],
+        meter: Meter,
+        models: frozenset[str],
+    ) -> None:
+        """`read_key` returns the key as it is by then; `models` are the ids, as the provider knows them, to allow."""
         self.provider = provider
         self.meter = meter
+        self.models = models
         self.token = f"outpost-{secrets.token_hex(24)}"
         """What the agent shows in place of a key; others on this machine do not know it."""
-        self._upstream = urlsplit(upstream)
-        self._read_key = read_key
-        self._key = key
-        self._key_lock = threading.Lock()
+        self.upstream = Upstream(provider, upstream, key, read_key)
         self._server = _Server(self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_SHUTDOWN_POLL_SECONDS,), name="model-proxy", daemon=True
@@ -79,44 +95,6 @@ class ModelProxy:
         self._server.shutdown()
         self._server.server_close()
 
-    @contextmanager
-    def call(
-        self, method: str, target: str, headers: dict[str, str], body: bytes
-    ) -> Iterator[http.client.HTTPResponse]:
-        """Ask the provider; when it rejects the key and there is another by now, ask again with that one."""
-        key = self._key
-        with ExitStack() as connections:
-            ask = partial(self._ask, connections, method, target, headers, body)
-            answer = ask(key)
-            if answer.status in self.provider.rejections and (fresh := self._fresh_key(key)):
-                answer = ask(fresh)
-            yield answer
-
-    def _fresh_key(self, rejected: str) -> str | None:
-        with self._key_lock:
-            if self._key == rejected:
-                self._key = self._read_key()
-                _log.info("the provider rejected the key; it was read again", changed=self._key != rejected)
-            return None if self._key == rejected else self._key
-
-    def _ask(
-        self, connections: ExitStack, method: str, target: str, headers: dict[str, str], body: bytes, key: str
-    ) -> http.client.HTTPResponse:
-        connection = connections.enter_context(closing(_connect(self._upstream.scheme, self._upstream.netloc)))
-        key_header = {self.provider.key_header: f"{self.provider.key_scheme}{key}"}
-        connection.connect()
-        connection.sock.settimeout(ANSWER_SECONDS)
-        connection.request(
-            method, f"{self._upstream.path.rstrip('/')}{target}", body=body or None, headers={**headers, **key_header}
-        )
-        return connection.getresponse()
-
-
-def _connect(scheme: str, host: str) -> http.client.HTTPConnection:
-    if scheme == "https":
-        return http.client.HTTPSConnection(host, timeout=CONNECT_SECONDS, context=ssl.create_default_context())
-    return http.client.HTTPConnection(host, timeout=CONNECT_SECONDS)
-
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
@@ -129,20 +107,16 @@ class _Server(ThreadingHTTPServer):
         """The agent hung up, or sent what is not HTTP: its own affair."""
 
 
-class _RefusedError(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
     _begun = False
-    """Whether an answer is under way: then an error can only end the connection."""
+    """Whether a response was begun: then an error can only end the connection."""
+    _hung_up = False
+    """Whether the agent hung up while its response was on the way."""
 
     def do_GET(self) -> None:
-        """Pass a question on."""
+        """Pass a lookup on."""
         self._serve()
 
     def do_POST(self) -> None:
@@ -153,90 +127,141 @@ class _Handler(BaseHTTPRequestHandler):
         self._begun = False
         try:
             body = self._body()
-            target = self._admitted()
+            target = self._target()
             self._pass_on(target, body)
-        except _RefusedError as refused:
-            self.close_connection = True
+        except RefusedError as refused:
             self._refuse(refused.status, str(refused))
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ConnectError) as error:
             self.close_connection = True
             _log.warning("the model call failed", path=urlsplit(self.path).path, error=type(error).__name__)
             if not self._begun:
                 self._refuse(502, f"the provider cannot be reached ({type(error).__name__})")
 
     def _body(self) -> bytes:
+        if self.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise RefusedError(415, "the body is compressed: send it as it is")
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             return self._chunks()
-        length = self.headers.get("Content-Length", "0")
-        if not length.isdigit() or int(length) > MAX_REQUEST_BYTES:
-            raise _RefusedError(413, f"a request has at most {MAX_REQUEST_BYTES} bytes")
-        return self.rfile.read(int(length))
+        return self.rfile.read(_length(self.headers.get("Content-Length", "0"), base=10))
 
     def _chunks(self) -> bytes:
         body = bytearray()
-        while size := int(self.rfile.readline(64).partition(b";")[0], 16):
+        while size := _length(self.rfile.readline(64).partition(b";")[0].strip().decode("latin-1"), base=16):
             if len(body) + size > MAX_REQUEST_BYTES:
-                raise _RefusedError(413, f"a request has at most {MAX_REQUEST_BYTES} bytes")
+                raise RefusedError(413, f"a request has at most {MAX_REQUEST_BYTES} bytes")
             body += self.rfile.read(size)
             self.rfile.readline(64)
         self.rfile.readline(64)
         return bytes(body)
 
-    def _admitted(self) -> str:
-        """Return what to ask the provider for: path and query, without the token. Raises `_RefusedError`."""
+    def _target(self) -> str:
+        """Return what to request from the provider: path and query, without the token. Raises `RefusedError`."""
         proxy, url = self.server.proxy, urlsplit(self.path)
         if url.scheme or url.netloc or self.headers.get("Host") not in {proxy.host, f"localhost:{proxy.host[10:]}"}:
-            raise _RefusedError(421, "this is the API of one provider, and no way to other hosts")
+            raise RefusedError(421, "this is the API of one provider, and no way to other hosts")
         query = parse_qsl(url.query, keep_blank_values=True)
         shown = {self.headers.get(name, "") for name in ("x-api-key", "x-goog-api-key")}
         shown |= {self.headers.get("authorization", "").removeprefix("Bearer ")} | {v for k, v in query if k == "key"}
         if not any(secrets.compare_digest(value.encode(), proxy.token.encode()) for value in shown):
-            raise _RefusedError(401, "the token is not this run's: read it from the environment")
-        if not proxy.provider.calls.fullmatch(f"{self.command} {url.path}"):
-            raise _RefusedError(404, f"{self.command} {url.path} is not open to agents")
-        if self.command == "POST" and not proxy.meter.admit():
-            raise _RefusedError(400, "the dispatch's budget of tokens is spent")
+            raise RefusedError(401, "the token is not this run's: read it from the environment")
         rest = urlencode([(name, value) for name, value in query if name != "key"])
         return f"{url.path}?{rest}" if rest else url.path
 
     def _pass_on(self, target: str, body: bytes) -> None:
-        proxy = self.server.proxy
-        model, body = _prepare(target, body, ask_for_usage=proxy.provider.usage_on_request)
+        request = self._request(urlsplit(target).path, body)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_PASSED_ON}
-        # Compressed, the answer could not be read here.
-        headers["Accept-Encoding"] = "identity"
-        with proxy.call(self.command, target, headers, body) as answer:
-            if answer.status == HTTPStatus.UNAUTHORIZED:
-                # Passed on as it is, it would send some CLIs into minutes of trying again.
-                proxy.meter.rejections += 1
-                raise _RefusedError(400, f"{proxy.provider.name} rejects the key")
-            reader = UsageReader(answer.headers.get("Content-Type", ""))
-            try:
-                self._relay(answer, reader)
-            finally:
-                # What was sent before either side hung up was used.
-                tokens = reader.finish()
-                if model and tokens.total:
-                    proxy.meter.add(model, tokens)
-                _log.info("model call", path=urlsplit(target).path, status=answer.status, tokens=tokens.total)
-            # Only now has the agent its whole answer: it may end at once, and this process with it.
-            self.wfile.write(b"0\r\n\r\n")
+        # Compressed, the response could not be read here; as another type, the body would be read otherwise than here.
+        headers |= {"Accept-Encoding": "identity", "Content-Type": "application/json"}
+        call = Call(self.command, target, headers, request.body)
+        with self._reservation(request) as reservation:
+            status = self._call(call, reservation)
+        _log.info("model call", path=urlsplit(target).path, status=status, tokens=reservation.used.total)
+        # Only now has the agent its whole response: it may end at once, and this process with it.
+        self._write(b"0\r\n\r\n")
 
-    def _relay(self, answer: http.client.HTTPResponse, reader: UsageReader) -> None:
-        self._begun = True
-        self.send_response_only(answer.status)
-        for name, value in answer.headers.items():
+    def _request(self, path: str, body: bytes) -> ModelRequest:
+        """Return the call to pass on. Raises `RefusedError`."""
+        proxy, call = self.server.proxy, f"{self.command} {path}"
+        if proxy.provider.generations.fullmatch(call):
+            return read_request(proxy.provider, path, body, proxy.models)
+        if proxy.provider.lookups.fullmatch(call):
+            return ModelRequest("", body, most=Tokens())
+        raise RefusedError(404, f"{call} is not open to agents")
+
+    def _reservation(self, request: ModelRequest) -> Reservation:
+        """Reserve what the call could use; waits for calls that hold it. Raises `RefusedError`, `OSError`."""
+        meter = self.server.proxy.meter
+        try:
+            while (reservation := meter.reserve(request.model, request.most, _HANG_UP_POLL_SECONDS)) is None:
+                if _is_closed(self.connection):
+                    raise ConnectionAbortedError
+        except BudgetSpentError as error:
+            raise RefusedError(400, str(error)) from error
+        return reservation
+
+    def _call(self, call: Call, reservation: Reservation) -> int:
+        """Make the call; returns its status. The reservation's `used` says at each moment what to charge."""
+        proxy, most = self.server.proxy, reservation.most
+        if _is_closed(self.connection):
+            raise ConnectionAbortedError
+        reservation.used = Tokens(input=most.input)
+        try:
+            with proxy.upstream.call(call) as response:
+                if response.status == HTTPStatus.UNAUTHORIZED:
+                    reservation.used = Tokens()
+                    # Passed on as it is, it would send some CLIs into minutes of trying again.
+                    proxy.meter.rejections += 1
+                    raise RefusedError(400, f"{proxy.provider.name} rejects the key")
+                self._relay(response, reservation)
+                return response.status
+        except ConnectError:
+            reservation.used = Tokens()
+            raise
+
+    def _relay(self, response: http.client.HTTPResponse, reservation: Reservation) -> None:
+        """Pass the response on, and note what to charge for it.
+
+        It is read to its end also when the agent hangs up: the provider reports what the call used at the end, and
+        charges for what nobody reads.
+        """
+        failed = response.status >= HTTPStatus.BAD_REQUEST
+        reader = UsageReader(response.headers.get("Content-Type", ""))
+        if failed:
+            reservation.used = Tokens()
+        self._begin_response(response)
+        while data := response.read1(65536):
+            reader.feed(data)
+            reservation.used = reader.reported if failed else reader.used(reservation.most)
+            self._write(b"%x\r\n%b\r\n" % (len(data), data))
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+        reader.finish()
+        reservation.used = reader.reported if failed else reader.used(reservation.most)
+
+    def _begin_response(self, response: http.client.HTTPResponse) -> None:
+        self._begun, self._hung_up = True, False
+        self.send_response_only(response.status)
+        for name, value in response.headers.items():
             if name.lower() not in _NOT_PASSED_ON:
                 self.send_header(name, value)
         self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        while data := answer.read1(65536):
-            reader.feed(data)
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
-            self.wfile.flush()
+        try:
+            self.end_headers()
+        except OSError:
+            self._hung_up = True
+
+    def _write(self, data: bytes) -> None:
+        """Write to the agent; nothing once it has hung up."""
+        if self._hung_up:
+            return
+        try:
+            self.wfile.write(data)
+        except OSError:
+            self._hung_up = self.close_connection = True
 
     def _refuse(self, status: int, message: str) -> None:
-        content = json.dumps({"error": {"type": "outpost_error", "message": f"Outpost: {message}"}}).encode()
+        content = error_body(self.server.proxy.provider, status, message)
+        self.close_connection = True
         self.send_response_only(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
@@ -248,17 +273,17 @@ class _Handler(BaseHTTPRequestHandler):
         """The path may hold the token; what is worth knowing is logged elsewhere."""
 
 
-def _prepare(target: str, body: bytes, *, ask_for_usage: bool) -> tuple[str, bytes]:
-    """Return the model that a call names, and its body, which asks for the token count where it has to."""
+def _length(text: str, base: int) -> int:
+    """Return a length from a request's head. Raises `RefusedError`."""
     try:
-        content = json.loads(body) if body else {}
-    except ValueError as error:
-        raise _RefusedError(400, "the body is not JSON") from error
-    if not isinstance(content, dict):
-        raise _RefusedError(400, "the body is not a JSON object")
-    named = _MODEL_IN_PATH.search(target)
-    model = named[1] if named else str(content.get("model", ""))
-    if ask_for_usage and content.get("stream"):
-        content["stream_options"] = {**(content.get("stream_options") or {}), "include_usage": True}
-        body = json.dumps(content).encode()
-    return model, body
+        length = int(text, base) if _DIGITS.fullmatch(text) else -1
+    except ValueError:
+        length = -1
+    if not 0 <= length <= MAX_REQUEST_BYTES:
+        raise RefusedError(413, f"{text!r} is no length, or a request of more than {MAX_REQUEST_BYTES} bytes")
+    return length
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    readable, _, _ = select.select([connection], [], [], 0)
+    return bool(readable) and not connection.recv(1, socket.MSG_PEEK)

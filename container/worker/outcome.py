@@ -78,8 +78,8 @@ def with_the_agents_word(outcome: Outcome, failure: str | None, meter: Meter) ->
     if outcome.reason.code not in (ReasonCode.COMPLETED, ReasonCode.AGENT_EXIT_NONZERO):
         return outcome
     in_trouble = failure is not None or outcome.status is Status.FAILED
-    if in_trouble and meter.refused:
-        message = "The dispatch's budget of model tokens was spent before the agent was done."
+    if in_trouble and meter.refusal:
+        message = f"The agent was not done, and {meter.refusal}."
         return failed(ReasonCode.BUDGET_SPENT, message, outcome.exit_code)
     if in_trouble and meter.rejections:
         return failed(ReasonCode.MODEL_KEY_UNUSABLE, "The model's provider rejected the key.", outcome.exit_code)

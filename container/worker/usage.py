@@ -1,57 +1,125 @@
-"""Counts what the model calls of a run used, from what the provider itself answers."""
+"""Reserves and counts the tokens of a run's model calls."""
 
-import json
 import threading
-from collections.abc import Mapping
-from typing import Any, Literal
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal
 
 from outpost.domain.dispatch import Usage
 from outpost.domain.pricing import cost
-from outpost.domain.usage import Tokens, compute_seconds, tokens_of
+from outpost.domain.usage import Tokens, compute_seconds
 from worker.settings import Identity
 
-MAX_EVENT_BYTES = 8 * 1024 * 1024
-"""Of an answer, or an event in a stream, that is searched for its count; a larger one is passed on uncounted."""
+
+class BudgetSpentError(Exception):
+    """A call could use more tokens than the budget has left; the text names all three numbers."""
 
 
 class Meter:
-    """Adds up tokens by model; used by many threads."""
+    """Adds up tokens by model, within a budget; used by many threads.
+
+    A call first reserves the most that it could use, and is charged what it used when it ends: the sum of what is
+    charged and reserved never passes the budget, unless a provider reports more than a call could use.
+    """
 
     def __init__(self, budget: int | None = None) -> None:
-        """`budget`: tokens, in and out, after which no further call is made; None: no limit."""
-        self._budget = budget
-        self._used: dict[str, Tokens] = {}
-        self._lock = threading.Lock()
+        """`budget`: tokens, in and out, cached ones included; None: no limit."""
+        self.budget = budget
+        self._charged: dict[str, Tokens] = {}
+        self._open: set[Reservation] = set()
+        self._changed = threading.Condition()
         self.calls = 0
-        self.refused = 0
-        """Calls refused because the budget was spent."""
+        """Calls that used tokens, and have ended."""
+        self.refusal: str | None = None
+        """Why the last call was refused for the budget's sake, if one was."""
         self.rejections = 0
         """Calls that the provider rejected for their key."""
 
-    def admit(self) -> bool:
-        """Say whether a further call may be made."""
-        with self._lock:
-            spent = self._budget is not None and sum(t.total for t in self._used.values()) >= self._budget
-            self.refused += spent
-            return not spent
+    def reserve(self, model: str, most: Tokens, wait: float = 0.0) -> "Reservation | None":
+        """Reserve the most tokens that a call could use.
 
-    def add(self, model: str, tokens: Tokens) -> None:
-        """Count an answered call."""
-        with self._lock:
-            self.calls += 1
-            self._used[model] = self._used.get(model, Tokens()) + tokens
+        Returns None when what it needs is still reserved by other calls after `wait` seconds. Raises
+        `BudgetSpentError` when the budget is too small for it, whatever the other calls use.
+        """
+        deadline = time.monotonic() + wait
+        with self._changed:
+            while not self._fits(most):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return None
+                self._changed.wait(remaining)
+            reservation = Reservation(self, model, most)
+            self._open.add(reservation)
+            return reservation
+
+    def _fits(self, most: Tokens) -> bool:
+        if self.budget is None:
+            return True
+        free = self.budget - sum(tokens.total for tokens in self._charged.values())
+        if most.total > free:
+            self.refusal = (
+                f"the budget of {self.budget:,} model tokens is spent: "
+                f"{max(free, 0):,} are left, and this call could use {most.total:,}"
+            )
+            raise BudgetSpentError(self.refusal)
+        return self.committed + most.total <= self.budget
+
+    def settle(self, reservation: "Reservation") -> None:
+        """End a reservation, and charge what its call used. Raises `KeyError` when it was settled before."""
+        with self._changed:
+            self._open.remove(reservation)
+            if reservation.used.total:
+                self.calls += 1
+                charged = self._charged.get(reservation.model, Tokens())
+                self._charged[reservation.model] = charged + reservation.used
+            self._changed.notify_all()
+
+    @property
+    def committed(self) -> int:
+        """Tokens charged so far, and those reserved by calls that have not ended."""
+        with self._changed:
+            charged = sum(tokens.total for tokens in self._charged.values())
+            return charged + sum(reservation.most.total for reservation in self._open)
 
     @property
     def tokens(self) -> Tokens:
-        """All tokens so far."""
-        with self._lock:
-            return sum(self._used.values(), Tokens())
+        """All tokens so far, with those of calls that have not ended."""
+        return sum(self._by_model().values(), Tokens())
 
     @property
     def cost(self) -> float | None:
         """US dollars so far; None when a model without a price was used."""
-        with self._lock:
-            return cost(self._used)
+        return cost(self._by_model())
+
+    def _by_model(self) -> dict[str, Tokens]:
+        with self._changed:
+            used = dict(self._charged)
+            for reservation in self._open:
+                used[reservation.model] = used.get(reservation.model, Tokens()) + reservation.used
+            return used
+
+
+@dataclass(eq=False)
+class Reservation:
+    """Tokens that one call may use, until the end of its `with` block settles it."""
+
+    meter: Meter
+    model: str
+    most: Tokens
+    """The most that the call could use."""
+    used: Tokens = field(default_factory=Tokens)
+    """What the call is charged if it ends now."""
+
+    def __enter__(self) -> "Reservation":
+        """Return the reservation."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Charge what was used."""
+        self.meter.settle(self)
 
 
 def usage_of(
@@ -70,52 +138,3 @@ def usage_of(
         gb_seconds=gigabytes,
         capacity=capacity,
     )
-
-
-class UsageReader:
-    """Finds the provider's count in an answer that passes by: one JSON object, or server-sent events of them."""
-
-    def __init__(self, content_type: str) -> None:
-        self._streams = content_type.startswith("text/event-stream")
-        self._rest = b""
-        self._lost = False
-        self._usage: dict[str, Any] = {}
-
-    def feed(self, data: bytes) -> None:
-        """Read a piece of the answer."""
-        self._rest += data
-        if self._streams:
-            *lines, self._rest = self._rest.split(b"\n")
-            for line in lines:
-                if self._lost:
-                    self._lost = False  # the end of the event that was too large
-                elif line.startswith(b"data:"):
-                    self._read(line[5:])
-        if len(self._rest) > MAX_EVENT_BYTES:
-            self._rest, self._lost = b"", True
-
-    def finish(self) -> Tokens:
-        """Return the count; zero when the answer had none."""
-        if not self._lost:
-            self._read(self._rest.removeprefix(b"data:"))
-        return tokens_of(self._usage)
-
-    def _read(self, text: bytes) -> None:
-        # Most events of a stream are pieces of text: only those that may count are parsed.
-        if b"sage" not in text:
-            return
-        try:
-            event = json.loads(text)
-        except ValueError:
-            return
-        if isinstance(event, dict):
-            self._merge(event)
-
-    def _merge(self, event: Mapping[str, Any]) -> None:
-        """Take a count over: later ones of a stream are totals as well, and may leave out what they do not change."""
-        for holder in (event, event.get("message"), event.get("response")):
-            if not isinstance(holder, dict):
-                continue
-            found = holder.get("usage") or holder.get("usageMetadata")
-            if isinstance(found, dict):
-                self._usage.update({name: value for name, value in found.items() if value is not None})

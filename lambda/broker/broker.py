@@ -180,6 +180,7 @@ class Broker:
             prefix=attempt_prefix(row.tenant_id, row.id, row.attempt),
             secrets=secrets,
             token_budget=self.agents[row.spec.agent].token_budget,
+            models=self.agents[row.spec.agent].models,
             context=self.artifacts.context_keys(row.tenant_id) if row.spec.kind == "task" else (),
             no_progress_seconds=(
                 self.agents[row.spec.agent].no_progress_seconds or CATALOGUE[row.spec.agent].no_progress_seconds

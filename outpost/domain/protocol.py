@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from outpost.domain.agents import Alias
 from outpost.domain.dispatch import LOG_TAIL_BYTES, Lease, Spec, Status, Usage
 from outpost.domain.findings import Findings
 from outpost.domain.reasons import Reason
@@ -132,7 +133,9 @@ class Assignment(_Message):
     secrets: dict[str, str] = Field(default_factory=dict)
     """Name of a variable -> ARN of the secret that holds its value."""
     token_budget: int | None = None
-    """Tokens, in and out, after which the agent's model calls are refused."""
+    """Tokens, in and out, that the agent's model calls may use."""
+    models: dict[Alias, str] = Field(default_factory=dict)
+    """The agent's models in this environment: alias -> model id."""
     context: tuple[str, ...] = ()
     """Keys of the tenant's notes for agents."""
     no_progress_seconds: int | None = None

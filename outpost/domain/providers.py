@@ -1,7 +1,8 @@
-"""The model providers: where each is, how it takes its key, and which of its calls an agent may make."""
+"""The model providers: where each is, how it takes its key, which of its calls an agent may make, and their limits."""
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -14,15 +15,26 @@ class Provider:
     key_header: str
     key_scheme: str
     """What precedes the key in the header."""
-    calls: re.Pattern[str]
-    """`METHOD /path` of every call that an agent may make; all others are refused."""
+    api: Literal["anthropic", "openai", "google"]
+    """Whose form requests and errors have."""
+    generations: re.Pattern[str]
+    """`METHOD /path` of every call that uses tokens and that an agent may make."""
+    lookups: re.Pattern[str]
+    """Those that an agent may make and that use no tokens. All others are refused: batches, files, fine-tuning."""
+    largest_input: int
+    """Tokens: the largest context window of the provider's models."""
+    largest_output: int
+    """Tokens: the most that one of the provider's models writes where the request sets no limit."""
+    output_limits: tuple[str, ...]
+    """Fields of a request that limit the output."""
     rejections: frozenset[int] = frozenset({401, 403})
     """Statuses that may mean that the key is no longer valid."""
     usage_on_request: bool = False
-    """The stream tells its tokens only when the request asks for them."""
+    """The stream reports its usage only when the request asks for it."""
 
 
-_CHAT = r"POST (/v1|/beta)?/chat/completions|GET (/v1)?/models"
+_CHAT = re.compile(r"POST (/v1|/beta)?/chat/completions")
+_CHAT_LOOKUPS = re.compile(r"GET (/v1)?/models")
 
 PROVIDERS: dict[str, Provider] = {
     provider.name: provider
@@ -32,24 +44,39 @@ PROVIDERS: dict[str, Provider] = {
             "https://api.anthropic.com",
             key_header="x-api-key",
             key_scheme="",
-            calls=re.compile(r"POST /v1/messages(/count_tokens)?|GET /v1/models(/[\w.-]+)?"),
+            api="anthropic",
+            generations=re.compile(r"POST /v1/messages"),
+            lookups=re.compile(r"POST /v1/messages/count_tokens|GET /v1/models(/[\w.-]+)?"),
+            # platform.claude.com, "Models overview", November 2026.
+            largest_input=1_000_000,
+            largest_output=128_000,
+            output_limits=("max_tokens",),
         ),
         Provider(
             "openai",
             "https://api.openai.com",
             key_header="authorization",
             key_scheme="Bearer ",
-            calls=re.compile(r"POST /v1/responses(/compact)?|GET /v1/models(/[\w.-]+)?"),
+            api="openai",
+            generations=re.compile(r"POST /v1/responses(/compact)?"),
+            lookups=re.compile(r"GET /v1/models(/[\w.-]+)?"),
+            # developers.openai.com, page of gpt-6.1-sol, November 2026: 1,050,000 together.
+            largest_input=922_000,
+            largest_output=128_000,
+            output_limits=("max_output_tokens",),
         ),
         Provider(
             "google",
             "https://generativelanguage.googleapis.com",
             key_header="x-goog-api-key",
             key_scheme="",
-            calls=re.compile(
-                r"POST /v1(beta)?/models/[\w.-]+:(generateContent|streamGenerateContent|countTokens|embedContent)"
-                r"|GET /v1(beta)?/models(/[\w.-]+)?"
-            ),
+            api="google",
+            generations=re.compile(r"POST /v1(beta)?/models/[\w.-]+:(generateContent|streamGenerateContent)"),
+            lookups=re.compile(r"POST /v1(beta)?/models/[\w.-]+:countTokens|GET /v1(beta)?/models(/[\w.-]+)?"),
+            # ai.google.dev, "Gemini models", November 2026.
+            largest_input=1_048_576,
+            largest_output=65_536,
+            output_limits=("max_output_tokens",),
             rejections=frozenset({400, 401, 403}),
         ),
         Provider(
@@ -57,7 +84,13 @@ PROVIDERS: dict[str, Provider] = {
             "https://api.deepseek.com",
             key_header="authorization",
             key_scheme="Bearer ",
-            calls=re.compile(_CHAT),
+            api="openai",
+            generations=_CHAT,
+            lookups=_CHAT_LOOKUPS,
+            # api-docs.deepseek.com, "Models & Pricing", November 2026.
+            largest_input=1_048_576,
+            largest_output=393_216,
+            output_limits=("max_tokens",),
             usage_on_request=True,
         ),
         Provider(
@@ -65,7 +98,13 @@ PROVIDERS: dict[str, Provider] = {
             "https://api.x.ai",
             key_header="authorization",
             key_scheme="Bearer ",
-            calls=re.compile(_CHAT),
+            api="openai",
+            generations=_CHAT,
+            lookups=_CHAT_LOOKUPS,
+            # docs.x.ai, "Models", November 2026: the window of Grok 4.1 Fast; the output has no other limit.
+            largest_input=2_000_000,
+            largest_output=2_000_000,
+            output_limits=("max_tokens", "max_completion_tokens"),
             usage_on_request=True,
         ),
     )

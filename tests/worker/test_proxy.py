@@ -39,11 +39,14 @@ class Keys:
         return self.current
 
 
+MODELS = frozenset({"claude-opus-4-5", "gpt-5.1-codex", "gemini-3-pro", "deepseek-coder", "grok"})
+
+
 @contextmanager
 def serving(
     upstream: str, name: str = "anthropic", keys: Keys | None = None, first: str = KEY, budget: int | None = None
 ) -> Iterator[ModelProxy]:
-    with ModelProxy(PROVIDERS[name], upstream, first, (keys or Keys()).read, Meter(budget)) as proxy:
+    with ModelProxy(PROVIDERS[name], upstream, first, (keys or Keys()).read, Meter(budget), MODELS) as proxy:
         yield proxy
 
 
@@ -61,6 +64,10 @@ def ask(
     told = answer.read()
     connection.close()
     return answer.status, told
+
+
+def connected(proxy: ModelProxy) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(proxy.host.rpartition(":")[2])), timeout=10)
 
 
 CALLS: dict[str, tuple[str, object]] = {
@@ -115,6 +122,10 @@ def test_without_the_runs_token_nothing_reaches_the_provider(provider: ModelServ
         ("GET", "/v1/organizations/api_keys"),
         ("POST", "/v1/files"),
         ("POST", "/v1/messages/batches"),
+        ("POST", "/v1/complete"),
+        ("POST", "/v1/embeddings"),
+        ("POST", "/v1//messages"),
+        ("POST", "/v1/%6dessages"),
         ("POST", "/v1/messages/../files"),
         ("POST", "/v1/messages/"),
         ("GET", "/v1/messages"),
@@ -133,7 +144,7 @@ def test_the_proxy_leads_to_no_other_host(provider: ModelServer, target: str) ->
     with serving(provider.url) as proxy:
         assert ask(proxy, target)[0] == 421
         assert ask(proxy, "/v1/messages", headers={"Host": "evil.example", "x-api-key": proxy.token})[0] == 421
-        with socket.create_connection(("127.0.0.1", int(proxy.host.rpartition(":")[2])), timeout=10) as raw:
+        with connected(proxy) as raw:
             raw.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n")
             assert b" 501 " in raw.recv(1024)
 
@@ -162,15 +173,6 @@ def test_a_key_that_the_provider_rejects_is_told_once_and_not_tried_again(provid
     assert (proxy.meter.rejections, proxy.meter.calls) == (1, 0)
 
 
-def test_a_spent_budget_refuses_further_calls(provider: ModelServer) -> None:
-    with serving(provider.url, budget=INPUT + OUTPUT) as proxy:
-        assert ask(proxy)[0] == 200
-        status, told = ask(proxy)
-    assert (status, proxy.meter.refused) == (400, 1)
-    assert b"budget" in told
-    assert proxy.meter.tokens.total == INPUT + OUTPUT
-
-
 def test_a_stream_arrives_as_it_is_sent(provider: ModelServer) -> None:
     with serving(provider.url) as proxy:
         direct = http.client.HTTPConnection(provider.url.removeprefix("http://"), timeout=10)
@@ -189,6 +191,30 @@ def test_a_chunked_request_is_understood(provider: ModelServer) -> None:
         assert connection.getresponse().status == 200
         connection.close()
     assert provider.seen[-1].body == MESSAGE
+
+
+@pytest.mark.parametrize("size", [b"-5", b"0x5", b"1_0", b"", b"five", b"4000001"])
+def test_a_chunk_without_a_length_is_refused(provider: ModelServer, size: bytes) -> None:
+    with serving(provider.url) as proxy, connected(proxy) as raw:
+        raw.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: %b\r\n" % proxy.host.encode())
+        raw.sendall(b"x-api-key: %b\r\nTransfer-Encoding: chunked\r\n\r\n%b\r\n" % (proxy.token.encode(), size))
+        assert b" 413 " in raw.recv(1024).partition(b"\r\n")[0]
+
+
+def test_a_compressed_request_is_refused_and_no_other_type_reaches_the_provider(provider: ModelServer) -> None:
+    with serving(provider.url) as proxy:
+        token = {"x-api-key": proxy.token}
+        assert ask(proxy, headers=token | {"Content-Encoding": "gzip"})[0] == 415
+        assert ask(proxy, headers=token | {"Content-Type": "application/x-protobuf"})[0] == 200
+    assert provider.seen[-1].headers["content-type"] == "application/json"
+
+
+def test_another_model_reaches_no_provider(provider: ModelServer) -> None:
+    before = len(provider.seen)
+    with serving(provider.url) as proxy:
+        status, told = ask(proxy, body=MESSAGE | {"model": "claude-fable-5"})
+    assert (status, json.loads(told)["error"]["type"]) == (404, "not_found_error")
+    assert len(provider.seen) == before
 
 
 @pytest.mark.parametrize("body", ["text", ["a", "list"]])
@@ -214,7 +240,7 @@ def test_neither_key_nor_token_nor_text_is_logged(provider: ModelServer, capsys:
 
 
 def access(agent: Agent, key: ModelKey | None) -> AbstractContextManager[object]:
-    return model_access(agent, key, upstream=None, budget=None)
+    return model_access(agent, key, upstream=None, budget=None, models=MODELS)
 
 
 def key(*, own: bool) -> ModelKey:
@@ -222,7 +248,7 @@ def key(*, own: bool) -> ModelKey:
 
 
 def test_the_agent_is_given_a_token_in_place_of_the_key() -> None:
-    with model_access(Agent.CLAUDE, key(own=True), upstream=None, budget=None) as given:
+    with model_access(Agent.CLAUDE, key(own=True), upstream=None, budget=None, models=MODELS) as given:
         assert given.base_url is not None
         assert set(given.environment) == {"ANTHROPIC_API_KEY"}
         assert KEY not in given.environment.values()
@@ -244,5 +270,5 @@ def test_a_cli_that_takes_no_base_url_runs_with_a_tenants_own_key_only(monkeypat
         access(Agent.CLAUDE, key(own=False)),
     ):
         pass
-    with model_access(Agent.CLAUDE, key(own=True), upstream=None, budget=None) as given:
+    with model_access(Agent.CLAUDE, key(own=True), upstream=None, budget=None, models=MODELS) as given:
         assert (given.environment, given.base_url) == ({"ANTHROPIC_API_KEY": KEY}, None)

@@ -10,7 +10,10 @@ from outpost.domain.pricing import PRICES, Price, cost, price_of
 from outpost.domain.usage import Tokens, compute_seconds, tokens_of
 from outpost.names import Env
 from tests.worker.conftest import Platform
-from worker.usage import MAX_EVENT_BYTES, Meter, UsageReader
+from worker.usage import Meter
+from worker.usage_reader import MAX_EVENT_BYTES, UsageReader
+
+MOST = Tokens(input=1_000, output=500)
 
 
 @pytest.mark.parametrize(
@@ -60,27 +63,38 @@ def test_a_stream_is_counted_however_it_is_cut() -> None:
         reader = UsageReader("text/event-stream; charset=utf-8")
         for start in range(0, len(stream), size):
             reader.feed(stream[start : start + size])
-        assert reader.finish() == Tokens(input=7, output=40)
+        reader.finish()
+        assert reader.used(MOST) == Tokens(input=7, output=40)
 
 
 def test_an_event_too_large_to_hold_is_passed_over_and_the_next_is_counted() -> None:
     reader = UsageReader("text/event-stream")
     reader.feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1))
     reader.feed(b'x\ndata: {"usage": {"input_tokens": 3, "output_tokens": 4}}\n\n')
-    assert reader.finish() == Tokens(input=3, output=4)
+    assert reader.used(MOST) == Tokens(input=3, output=4)
 
 
-@pytest.mark.parametrize("body", [b"", b"usage", b"[1]", b'{"usage": 3}', b'{"usage": null}'])
-def test_an_answer_without_a_count_counts_nothing(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"", b"usage", b"[1]", b'{"usage": 3}', b'{"usage": null}', b"[" * 100_000])
+def test_a_response_without_usage_counts_the_input_and_no_more_than_was_received(body: bytes) -> None:
     reader = UsageReader("application/json")
     reader.feed(body)
-    assert reader.finish() == Tokens()
+    reader.finish()
+    assert reader.reported == Tokens()
+    used = reader.used(MOST)
+    assert used.input == MOST.input
+    assert used.output <= min(len(body), MOST.output)
 
 
 def test_a_meter_adds_up_by_model() -> None:
     meter = Meter()
-    meter.add("claude-opus-4-5-20251101", Tokens(input=1_000_000))
-    meter.add("claude-haiku-4-5-20251001", Tokens(output=1_000_000))
+    for model, tokens in {
+        "claude-opus-4-5-20251101": Tokens(input=1_000_000),
+        "claude-haiku-4-5-20251001": Tokens(output=1_000_000),
+    }.items():
+        reservation = meter.reserve(model, tokens)
+        assert reservation is not None
+        with reservation:
+            reservation.used = tokens
     assert (meter.calls, meter.tokens, meter.cost) == (2, Tokens(input=1_000_000, output=1_000_000), 10.0)
 
 

@@ -1,0 +1,160 @@
+"""A model call as an agent asks for it: the models that it names, and the most tokens that it could use. Pure.
+
+The provider gets the body as it was read here, written again: what one parser reads and another does not, such as a
+field that is there twice, never reaches it.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from outpost.domain.providers import Provider
+from outpost.domain.usage import Tokens
+from worker.refusals import RefusedError
+
+HIDDEN_TOKENS = 1_000
+"""Input that providers add: Anthropic's instructions for tools take up to 700 (platform.claude.com, "Tool use")."""
+_MODEL_IN_PATH = re.compile(r"/models/([\w.-]+):")
+_READ_HERE = frozenset(
+    {"model", "models", "fallbacks", "tools", "stream", "stream_options", "n", "candidate_count", "generation_config"}
+    | {"max_tokens", "max_completion_tokens", "max_output_tokens", "background", "deferred", "prompt"}
+    | {"mcp_servers", "previous_response_id", "conversation", "cached_content", "container", "search_parameters"}
+)
+"""Fields that are read here, as the providers' references spell them; Google takes them in camel case as well."""
+_ESCAPING = ("background", "deferred", "prompt", "models")
+"""Fields of calls whose tokens are used after the response, or by a model that is not named in the request."""
+_HELD_ELSEWHERE = ("mcp_servers", "previous_response_id", "conversation", "cached_content", "container")
+"""Fields that stand for input that is not in the request."""
+_NOT_TEXT = re.compile(
+    rb'"type":"(image|document|input_file|input_image|item_reference|container_upload)"'
+    rb'|"(image_url|file_id|file_url|file_data|file_uri|fileUri|fileData|inline_data|inlineData|input_audio)":'
+)
+"""Parts of a body whose tokens are not limited by their bytes."""
+_AGENTS_TOOLS = re.compile(
+    r"custom|function|namespace|tool_search\w*|(local_)?shell|apply_patch"
+    r"|(bash|text_editor|computer|memory)_\w+|computer"
+)
+"""Types of tools that the agent runs itself; the provider runs the others, and reads their results as input."""
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """A call that may be passed on."""
+
+    model: str
+    body: bytes
+    most: Tokens
+    """The most that it could use."""
+
+
+def read_request(provider: Provider, path: str, body: bytes, models: frozenset[str]) -> ModelRequest:
+    """Return the call that a request asks for. Raises `RefusedError` for what is malformed, and for other models."""
+    content = _object(body)
+    fields = _fields(content, camel=provider.api == "google")
+    for name in _ESCAPING:
+        if fields.get(name):
+            raise RefusedError(400, f"{name!r} is not open to agents: what such a call uses cannot be counted")
+    model = _model(path, fields, models)
+    if provider.usage_on_request and fields.get("stream"):
+        content["stream_options"] = {**_mapping(fields, "stream_options"), "include_usage": True}
+    written = _written(content)
+    most = Tokens(input=_most_input(provider, fields, body, written), output=_most_output(provider, fields))
+    return ModelRequest(model, written, most)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body.decode())  # UTF-8 alone: in other encodings a token may take less than a byte
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, "the body is not JSON in UTF-8") from error
+    if not isinstance(content, dict):
+        raise RefusedError(400, "the body is not a JSON object")
+    return content
+
+
+def _written(content: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, "the body holds a number that JSON does not have") from error
+
+
+def _fields(content: Mapping[str, Any], *, camel: bool) -> dict[str, Any]:
+    """Return the fields that are read here, by their names in snake case."""
+    known = {name.replace("_", ""): name for name in _READ_HERE}
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        name = known.get(key.replace("_", "").lower())
+        if name is None:
+            continue
+        first, *rest = name.split("_")
+        spellings = {name, first + "".join(map(str.title, rest))} if camel else {name}
+        if key not in spellings or name in found:
+            raise RefusedError(400, f"{key!r} is not the only spelling of a field, or no spelling of it: use {name!r}")
+        found[name] = value
+    return found
+
+
+def _mapping(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise RefusedError(400, f"{name!r} is not an object")
+    return value or {}
+
+
+def _model(path: str, fields: Mapping[str, Any], models: frozenset[str]) -> str:
+    """Return the model of the path or the body. Raises `RefusedError` unless all that are named are in `models`."""
+    in_path = _MODEL_IN_PATH.search(path)
+    named = [in_path[1]] if in_path else [fields.get("model")]
+    if in_path and "model" in fields:
+        named.append(str(fields["model"]).removeprefix("models/"))
+    named += [part["model"] for name in ("tools", "fallbacks") for part in _parts(fields, name) if "model" in part]
+    for model in named:
+        if not isinstance(model, str) or model not in models:
+            offered = ", ".join(sorted(models)) or "none"
+            raise RefusedError(404, f"the model {str(model)[:100]!r} is not one of this agent's: {offered}")
+    return str(named[0])
+
+
+def _parts(fields: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
+    value = fields.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+        raise RefusedError(400, f"{name!r} is not a list of objects")
+    yield from value
+
+
+def _most_input(provider: Provider, fields: Mapping[str, Any], body: bytes, written: bytes) -> int:
+    """Return the most tokens of input: one a byte, for a token stands for at least one byte of text.
+
+    Images, files and results of the provider's tools are not text of the request: with them, all that a model can read.
+    """
+    elsewhere = any(fields.get(name) for name in _HELD_ELSEWHERE)
+    searches = fields.get("search_parameters") and _mapping(fields, "search_parameters").get("mode") != "off"
+    hosted = any(_is_hosted(tool, provider) for tool in _parts(fields, "tools"))
+    if elsewhere or searches or hosted or _NOT_TEXT.search(written):
+        return provider.largest_input
+    return min(len(body) + HIDDEN_TOKENS, provider.largest_input)
+
+
+def _is_hosted(tool: Mapping[str, Any], provider: Provider) -> bool:
+    if provider.api == "google":
+        return not tool.keys() <= {"functionDeclarations", "function_declarations"}
+    return "type" in tool and not _AGENTS_TOOLS.fullmatch(str(tool["type"]))
+
+
+def _most_output(provider: Provider, fields: Mapping[str, Any]) -> int:
+    """Return the most tokens of output: the request's limit for each of its choices, else the largest model's."""
+    if provider.api == "google":
+        fields = _fields(_mapping(fields, "generation_config"), camel=True)
+    limits = [limit for name in provider.output_limits if (limit := _count(fields, name)) is not None]
+    choices = max(_count(fields, "n") or 1, _count(fields, "candidate_count") or 1)
+    return max(limits, default=provider.largest_output) * choices
+
+
+def _count(fields: Mapping[str, Any], name: str) -> int | None:
+    value = fields.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise RefusedError(400, f"{name!r} is not a whole number above 0")
+    return value
