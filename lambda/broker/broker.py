@@ -1,6 +1,7 @@
 """The broker: it alone writes for workers. It picks their work, knows their leases, and mints their credentials."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,7 +31,7 @@ from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.workspaces import QUOTAS, room
 from outpost.store.artifacts import Artifacts
 from outpost.store.credentials import AttemptCredentials, PolicyRefusedError
-from outpost.store.database import ConflictError
+from outpost.store.database import ConflictError, ContentionError
 from outpost.store.dispatches import Dispatches
 from outpost.store.forge import ForgeError
 from outpost.store.launches import Launches
@@ -106,7 +107,11 @@ class Broker:
         for candidate in self._candidates(Agent(request.agent)):
             try:
                 assignment = self._assign(worker, candidate)
-            except (BotoCoreError, ClientError) as error:  # what one tenant's dispatch needs holds up no other tenant
+            except (
+                BotoCoreError,
+                ClientError,
+                ContentionError,
+            ) as error:  # what one tenant's dispatch needs holds up no other tenant
                 logger.exception("a dispatch could not be prepared")
                 failure = error
                 continue
@@ -135,7 +140,8 @@ class Broker:
             # Every worker would fail at it: it ends, and holds up nobody.
             logger.exception("a dispatch cannot be given to any worker", extra={"dispatch": refused.dispatch_id})
             reason = Reason.of(ReasonCode.INTERNAL_ERROR, f"No credentials could be made: {refused}")
-            self.dispatches.change(refused.dispatch_id, Expire(reason, self.now()))
+            with suppress(TransitionError):  # another worker was quicker to end it
+                self.dispatches.change(refused.dispatch_id, Expire(reason, self.now()))
             return None
         return prepared[-1] if row else None
 

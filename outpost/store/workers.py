@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 KEPT_AFTER_END = timedelta(days=1)
 SOON = timedelta(seconds=20)
 """A moment: as long as a worker that was started for the next dispatch would wait for it."""
+
+
+CLAIM_TRIES = 16
+"""Pairs of a dispatch and a slot that a claim tries, each of which prepares credentials, before it gives up."""
+
+
+class Lost(Enum):
+    """What of a claim somebody else was quicker to take."""
+
+    ROW = auto()
+    SLOT = auto()
+    WORKER = auto()
 
 
 class WorkerState(StrEnum):
@@ -110,9 +122,11 @@ class Workers:
         try:
             return self._idle(worker)
         except ConflictError:
-            if self.get(worker.agent, worker.worker_id):
+            known = self.get(worker.agent, worker.worker_id)
+            if known and known.dispatch_id:
                 raise
-        self.add([worker])  # it asks before its launch was written
+        # It asks before its launch is written, which may have happened since.
+        self.add([worker])
         return self._idle(worker)
 
     def _idle(self, worker: Worker) -> Worker:
@@ -181,34 +195,38 @@ class Workers:
         `before_commit` gets the row as it will be: when it raises, nothing is written and no attempt is used.
         """
         # The first choice is the oldest dispatch; after a lost race a random one, so that claimants spread.
-        while free and queued:
-            slot, dispatch_id = free.pop(0), queued.pop(0)
-            claimed = self._claim_one(worker, dispatch_id, slot, at, before_commit)
-            if claimed:
-                return claimed
+        for _ in range(CLAIM_TRIES):
+            if not (free and queued):
+                break
+            row = self._dispatches.get(queued[0])
+            try:
+                changed = apply(row, Claim(worker.worker_id, free[0], at)) if row else None
+            except TransitionError:
+                changed = None
+            if row is None or changed is None:
+                del queued[0]
+            else:
+                before_commit(changed)
+                lost = self._commit_claim(worker, row, changed, free[0], at)
+                if not lost:
+                    return changed
+                if Lost.WORKER in lost:
+                    break
+                del queued[: Lost.ROW in lost], free[: Lost.SLOT in lost]
             random.shuffle(free)
             random.shuffle(queued)
         return None
 
-    def _claim_one(
-        self, worker: Worker, dispatch_id: str, slot: int, at: datetime, before_commit: Callable[[Dispatch], None]
-    ) -> Dispatch | None:
-        row = self._dispatches.get(dispatch_id)
-        if row is None:
-            return None
+    def _commit_claim(self, worker: Worker, row: Dispatch, changed: Dispatch, slot: int, at: datetime) -> set["Lost"]:
+        """Write a claim. Returns what others were quicker to take, nothing when the claim is written."""
+        replacement = self._dispatches.replacement(row, changed)
         try:
-            changed = apply(row, Claim(worker.worker_id, slot, at))
-            before_commit(changed)
-            self._db.transact(
-                [
-                    *self._dispatches.replacement(row, changed),
-                    self._take_slot(changed, slot, at),
-                    self._bind(worker, changed),
-                ],
-            )
-        except (TransitionError, ConflictError):
-            return None
-        return changed
+            self._db.transact([*replacement, self._take_slot(changed, slot, at), self._bind(worker, changed)])
+        except ConflictError as refused:
+            parts = [Lost.ROW] * len(replacement) + [Lost.SLOT, Lost.WORKER]
+            codes = zip(parts, refused.codes, strict=True)
+            return {part for part, code in codes if code == "ConditionalCheckFailed"}
+        return set()
 
     def _take_slot(self, row: Dispatch, slot: int, at: datetime) -> "TransactWriteItemTypeDef":
         return {

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Lease, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Finish, Lose, Report, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.database import ConflictError
-from outpost.store.workers import Worker
+from outpost.store.workers import Worker, WorkerState
 
 Store = Any
 LOST = Reason.of(ReasonCode.WORKER_LOST, "gone")
@@ -58,6 +59,33 @@ def test_many_claimants_take_each_dispatch_once_and_no_more_than_the_slots(store
         claimed = [row for row in pool.map(lambda _: claim(store), range(40)) if row]
     assert max(Counter(row.id for row in claimed).values()) == 1
     assert len(store.workers.slots("acme").taken) == len(claimed) <= 3
+
+
+def test_a_dispatch_that_is_gone_costs_no_slot_and_a_slot_that_is_taken_no_dispatch(store: Store) -> None:
+    gone, first, second = (store.dispatch().id for _ in range(3))
+    assert store.workers.claim(store.worker(), [gone], [0], now()).slot == 0
+    # Lists as a claimant read them a moment before.
+    assert store.workers.claim(store.worker(), [gone, first], [1], now()).id == first
+    assert store.workers.claim(store.worker(), [second], [0, 1, 2], now()).slot == 2
+
+
+def test_a_worker_whose_launch_is_written_while_it_asks_for_work_is_idle(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = store.workers.get
+
+    def launched_meanwhile(agent: Agent, worker_id: str) -> Worker | None:
+        arn = f"arn:aws:ecs:us-east-1:000000000000:task/outpost/{worker_id}"
+        state, at = WorkerState.STARTING, now()
+        store.workers.add(
+            [Worker(worker_id=worker_id, task_arn=arn, agent=agent, revision=1, worker_state=state, launched_at=at)]
+        )
+        found: Worker | None = get(agent, worker_id)
+        return found
+
+    monkeypatch.setattr(store.workers, "get", launched_meanwhile)
+
+    assert store.worker().worker_state is WorkerState.IDLE
 
 
 @pytest.mark.full

@@ -12,10 +12,13 @@ from broker.broker import Broker
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id, now
+from outpost.domain.lifecycle import Cancel
 from outpost.domain.protocol import ClaimAnswer, ClaimRequest
 from outpost.domain.secrets import MAX_NAME_LENGTH, TenantSecret
 from outpost.names import tenant_secrets_prefix
+from outpost.store import database as database_module
 from outpost.store.credentials import MAX_POLICY_LENGTH, session_policies
+from outpost.store.database import Database
 
 Store = Any
 STS_LIMIT = 2_048
@@ -107,6 +110,41 @@ def test_a_dispatch_whose_policy_is_refused_ends_with_a_reason_and_the_next_one_
     assert (ended.status, ended.attempt) == (Status.FAILED, 0)
     assert "packed size is 112 %" in ended.reason.message
     assert ask(broker).assignment.dispatch_id == following.id  # type: ignore[union-attr]
+
+
+def test_a_dispatch_that_two_workers_find_refused_fails_neither(
+    store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = store.dispatch()
+    refusing(monkeypatch, broker, "PackedPolicyTooLarge")
+    spoilt = broker.credentials._client.assume_role
+
+    def cancelled_meanwhile(**request: Any) -> Any:  # noqa: ANN401 - boto3's request and response
+        store.dispatches.change(refused.id, Cancel(None, now()))
+        return spoilt(**request)
+
+    monkeypatch.setattr(broker.credentials._client, "assume_role", cancelled_meanwhile)
+    assert ask(broker).assignment is None
+    assert store.dispatches.get(refused.id).status is Status.CANCELLED
+
+
+def test_contention_for_one_tenants_slots_holds_up_no_other_tenant(
+    store: Store, broker: Broker, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.dispatch("acme")
+    other = store.dispatch("globex")
+    transact = database.client.transact_write_items
+
+    def contended(TransactItems: Any) -> Any:  # noqa: ANN401, N803 - boto3's request and response
+        if "TENANT#acme" in str(TransactItems):
+            reasons = [{"Code": "TransactionConflict"} for _ in TransactItems]
+            error = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+            raise ClientError(error, "TransactWriteItems")  # type: ignore[arg-type]
+        return transact(TransactItems=TransactItems)
+
+    monkeypatch.setattr(database_module, "PAUSE", 0.001)
+    monkeypatch.setattr(database.client, "transact_write_items", contended)
+    assert ask(broker).assignment.dispatch_id == other.id  # type: ignore[union-attr]
 
 
 def test_an_assignment_with_many_secrets_has_credentials_for_each(store: Store, broker: Broker) -> None:
