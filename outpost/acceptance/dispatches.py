@@ -96,7 +96,7 @@ def check_agent(tenant: Tenant, agent: Agent) -> list[Check]:
 def _check_artifacts(client: Client, ended: Dispatch) -> Check:
     evidence, whole = [], True
     with TemporaryDirectory() as folder:
-        for number, artifact in enumerate(client.artifacts(ended.id)):
+        for number, artifact in enumerate(client.artifacts(ended.id).artifacts):
             target = Path(folder, str(number))
             client.download(artifact, target)
             size = target.stat().st_size

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from outpost.cli.connection import ERROR, connect
 from outpost.cli.output import (
     dispatch_table,
     err,
+    findings_text,
     log_text,
     out,
     print_json,
@@ -21,7 +23,7 @@ from outpost.cli.output import (
 )
 from outpost.cli.watch import EXIT_CODES, watch
 from outpost.client import Client
-from outpost.client.models import Artifact, ArtifactList, Dispatch, DispatchRequest, LogLine, PromotionRequest
+from outpost.client.models import Artifact, Dispatch, DispatchRequest, LogLine, PromotionRequest, ReleaseRequest
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a dispatch")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line")]
@@ -121,7 +123,13 @@ def list_(  # noqa: PLR0913 - an option for each filter of GET /dispatch
             print_json(page)
             return
         rows = [
-            (found.id, status_text(found.status), found.agent, found.repo or "", since(found.created_at))
+            (
+                found.id,
+                status_text(found.status, withheld=found.withheld),
+                found.agent,
+                found.repo or "",
+                since(found.created_at),
+            )
             for found in page.items
         ]
         print_table("ID", "STATUS", "AGENT", "REPOSITORY", "CREATED", rows=rows)
@@ -180,24 +188,52 @@ def promote(  # noqa: PLR0913 - an option for each field of the request
         _tell_accepted(client, accepted, watch_it=watch_it, as_json=as_json)
 
 
+def release(
+    context: typer.Context,
+    *,
+    dispatch_id: Id,
+    secret: Annotated[list[str], typer.Option(help="Name of a secret that was found; repeatable, all must be named")],
+    reason: Annotated[str, typer.Option(help="Why it may be fetched, up to 500 characters; kept with the dispatch")],
+    as_json: Json = False,
+) -> None:
+    """Let results be fetched and promoted although they hold the value of a known secret; it cannot be taken back.
+
+    Look first where the secrets are: `outpost status ID`. Needs a key with the scope release.
+    """
+    with connect(context) as client:
+        found = client.release(dispatch_id, ReleaseRequest(secrets=secret, reason=reason))
+        print_json(found) if as_json else out.print(f"{found.id} is released: outpost artifacts {found.id}")
+
+
 def artifacts(
     context: typer.Context,
     dispatch_id: Id,
     download: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the files into this folder")] = None,
     as_json: Json = False,
 ) -> None:
-    """List what a dispatch left: output, patch, summary; with --download, fetch it."""
+    """List what a dispatch left: output, patch, summary; with --download, fetch it.
+
+    Exit code with --download: 2 when a file is withheld; the others are fetched.
+    """
     with connect(context) as client:
         found = client.artifacts(dispatch_id)
         if download:
-            _download(client, found, download)
+            _download(client, found.artifacts, download)
         if as_json:
-            print_json(ArtifactList(artifacts=found))
-        elif not found:
+            print_json(found)
+        elif not found.artifacts and not found.withheld:
             err.print(f"{dispatch_id} has left nothing.")
         elif not download:
-            rows = [(artifact.name, artifact.type, f"{artifact.size:,}", artifact.url) for artifact in found]
+            rows = [(artifact.name, artifact.type, f"{artifact.size:,}", artifact.url) for artifact in found.artifacts]
+            rows += [(each.name, each.type, f"{each.size:,}", "(withheld)") for each in found.withheld]
             print_table("NAME", "TYPE", "BYTES", "URL", rows=rows)
+        if found.withheld:
+            names = ", ".join(each.name for each in found.withheld)
+            show_error(
+                f"{names} withheld: known secrets are in it. See where, and how to release it: outpost status "
+                f"{dispatch_id}"
+            )
+            raise typer.Exit(ERROR if download else 0)
 
 
 def _tell_accepted(client: Client, accepted: Dispatch, *, watch_it: bool, as_json: bool) -> None:
@@ -208,6 +244,9 @@ def _tell_accepted(client: Client, accepted: Dispatch, *, watch_it: bool, as_jso
     if as_json:
         print_json(accepted)
     else:
+        if accepted.promotes and accepted.promotes.findings:
+            err.print("Found in the patch:")
+            err.print(Text(findings_text(accepted.promotes.findings)))
         out.print(accepted.id)
         err.print(f"Accepted. Follow it: outpost logs -f {accepted.id}")
 

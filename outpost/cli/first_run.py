@@ -172,7 +172,7 @@ def _new_profile(environment: LocalEnvironment, url: str) -> Profile:
 
 def _fetch(client: Client, dispatch: Dispatch, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for artifact in client.artifacts(dispatch.id):
+    for artifact in client.artifacts(dispatch.id).artifacts:
         client.download(artifact, folder / Path(artifact.name).name)
 
 

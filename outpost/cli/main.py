@@ -20,6 +20,7 @@ COMMANDS = {
     "cancel": "dispatches:cancel",
     "artifacts": "dispatches:artifacts",
     "promote": "dispatches:promote",
+    "release": "dispatches:release",
     "keys": "admin:keys",
     "tenants": "admin:tenants",
     "secrets": "secrets:app",

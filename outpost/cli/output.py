@@ -12,6 +12,7 @@ from rich.text import Text
 from outpost.client.errors import Detail
 from outpost.client.models import Dispatch, LogLine
 from outpost.domain.dispatch import Status
+from outpost.domain.findings import Findings
 
 STYLES = {
     Status.PENDING: "yellow",
@@ -53,9 +54,9 @@ def show_error(
         err.print(Text(f"  request {request_id}", style="dim"))
 
 
-def status_text(status: Status) -> Text:
-    """Return a status in its colour."""
-    return Text(status, style=STYLES[status])
+def status_text(status: Status, *, withheld: bool = False) -> Text:
+    """Return a status in its colour, and whether results are withheld."""
+    return Text(status, style=STYLES[status]).append(" (withheld)" if withheld else "", style="bold yellow")
 
 
 def log_text(line: LogLine) -> Text:
@@ -98,9 +99,10 @@ def dispatch_table(dispatch: Dispatch) -> Table:
     """Return everything worth knowing about one dispatch."""
     place = " @ ".join(part for part in (dispatch.repo, dispatch.branch) if part)
     reason, expected = dispatch.reason, dispatch.expected_start_at
+    findings, released = dispatch.findings, dispatch.released
     facts: dict[str, str | Text | None] = {
         "dispatch": dispatch.id,
-        "status": status_text(dispatch.status),
+        "status": status_text(dispatch.status, withheld=dispatch.withheld),
         "agent": " ".join(part for part in (dispatch.agent, dispatch.model_id) if part),
         "repository": place,
         "tags": " ".join(f"{key}:{value}" for key, value in dispatch.tags.items()),
@@ -112,13 +114,31 @@ def dispatch_table(dispatch: Dispatch) -> Table:
         "progress": dispatch.progress and printable(dispatch.progress),
         "exit code": None if dispatch.exit_code is None else str(dispatch.exit_code),
         "reason": f"{reason.code}: {printable(reason.message)}" if reason else None,
-        "remedy": reason.remedy if reason and dispatch.status is not Status.SUCCESS else None,
+        "remedy": reason.remedy if reason and (dispatch.withheld or dispatch.status is not Status.SUCCESS) else None,
+        "withheld": withheld_text(dispatch),
+        "secrets": findings_text(findings) if findings else None,
+        "released": f"{since(released.at)} by {released.by}: {printable(released.reason)}" if released else None,
     }
     result = Table.grid(padding=(0, 2))
     for name, value in facts.items():
         if value:
             result.add_row(Text(name, style="dim"), Text(value) if isinstance(value, str) else value)
     return result
+
+
+def withheld_text(dispatch: Dispatch) -> str | None:
+    """Return what is withheld and the command that releases it, or None."""
+    if not dispatch.withheld or dispatch.findings is None:
+        return None
+    secrets = " ".join(f"--secret {name}" for name in sorted(dispatch.findings.secrets))
+    return f"{', '.join(dispatch.findings.withheld)}; release: outpost release {dispatch.id} {secrets} --reason WHY"
+
+
+def findings_text(findings: Findings) -> str:
+    """Return the places of secrets, one a line."""
+    lines = [f"{place}{'' if place.known else ' (looks like one)'}" for place in findings.places]
+    more = sum(findings.secrets.values()) + sum(findings.formats.values()) - len(lines)
+    return "\n".join([*map(printable, lines), *([f"{more} more: findings.json"] if more > 0 else [])])
 
 
 def since(moment: datetime) -> str:

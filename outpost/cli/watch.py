@@ -48,11 +48,11 @@ def _left_running(dispatch_id: str) -> Iterator[None]:
 
 
 def _show_state(dispatch: Dispatch) -> None:
-    line = Text("● ", style="dim") + status_text(dispatch.status)
+    line = Text("● ", style="dim") + status_text(dispatch.status, withheld=dispatch.withheld)
     if dispatch.queue_position:
         line.append(f"  position {dispatch.queue_position} in the queue", style="dim")
     if dispatch.status.terminal and dispatch.reason:
         line.append(f"  {dispatch.reason.code}: {printable(dispatch.reason.message)}", style="dim")
-        if dispatch.status is not Status.SUCCESS:
+        if dispatch.status is not Status.SUCCESS or dispatch.withheld:
             line.append(f" {dispatch.reason.remedy}")
     err.print(line)

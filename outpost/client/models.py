@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from outpost.domain.dispatch import Status
+from outpost.domain.findings import Findings
 
 
 class _Model(BaseModel):
@@ -67,6 +68,29 @@ class Usage(_Model):
     capacity: str | None = None
 
 
+class ReleaseRequest(_Model):
+    """The acknowledgement of the secrets that are released."""
+
+    secrets: list[str]
+    reason: str
+
+
+class Release(_Model):
+    """Who released what was withheld."""
+
+    by: str
+    at: datetime
+    reason: str
+
+
+class Promotion(_Model):
+    """Which result is published, and where to."""
+
+    dispatch_id: str
+    branch: str
+    findings: Findings | None = None
+
+
 class LogLine(_Model):
     """One line of a dispatch's log."""
 
@@ -87,6 +111,7 @@ class Dispatch(_Model):
     branch: str | None = None
     workspace_id: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
+    promotes: Promotion | None = None
     attempt: int = 0
     progress: str | None = None
     queue_position: int | None = None
@@ -100,6 +125,10 @@ class Dispatch(_Model):
     exit_code: int | None = None
     reason: Reason | None = None
     usage: Usage | None = None
+    withheld: bool = False
+    """Results hold the value of a known secret, and are not released."""
+    findings: Findings | None = None
+    released: Release | None = None
 
 
 class Artifact(_Model):
@@ -111,10 +140,19 @@ class Artifact(_Model):
     url: str
 
 
+class WithheldArtifact(_Model):
+    """A file that holds the value of a known secret, and waits for its release."""
+
+    name: str
+    type: str
+    size: int
+
+
 class ArtifactList(_Model):
     """The artifacts of one dispatch."""
 
     artifacts: list[Artifact]
+    withheld: list[WithheldArtifact] = Field(default_factory=list)
 
 
 class Check(_Model):

@@ -27,6 +27,7 @@ from outpost.client.models import (
     Page,
     Pagination,
     PromotionRequest,
+    ReleaseRequest,
     Secret,
     Tenant,
 )
@@ -143,10 +144,16 @@ class Client:
         body = request.model_dump(by_alias=True, exclude_none=True)
         return self._one(Dispatch, "POST", f"/dispatch/{dispatch_id}/promote", body)
 
-    def artifacts(self, dispatch_id: str) -> list[Artifact]:
-        """Return what the winning attempt left."""
-        listed = self._one(ArtifactList, "GET", f"/artifacts/{dispatch_id}").artifacts
-        return [artifact.model_copy(update={"url": self._reachable(artifact.url)}) for artifact in listed]
+    def release(self, dispatch_id: str, request: ReleaseRequest) -> Dispatch:
+        """Let withheld results be fetched and promoted; needs the scope release."""
+        body = request.model_dump(by_alias=True)
+        return self._one(Dispatch, "POST", f"/dispatch/{dispatch_id}/release", body)
+
+    def artifacts(self, dispatch_id: str) -> ArtifactList:
+        """Return what the winning attempt left, and what of it is withheld."""
+        listed = self._one(ArtifactList, "GET", f"/artifacts/{dispatch_id}")
+        reachable = [each.model_copy(update={"url": self._reachable(each.url)}) for each in listed.artifacts]
+        return listed.model_copy(update={"artifacts": reachable})
 
     def download(self, artifact: Artifact, target: Path) -> None:
         """Write an artifact to a file, whole or not at all. Raises `ApiError` and `OSError`."""

@@ -58,7 +58,7 @@ class Outpost:
 
     def artifact(self, dispatch_id: str, name: str) -> bytes:
         """Download an artifact as a client would."""
-        found: dict[str, Artifact] = {each.name: each for each in self.client.artifacts(dispatch_id)}
+        found: dict[str, Artifact] = {each.name: each for each in self.client.artifacts(dispatch_id).artifacts}
         target = self.folder / f"{dispatch_id}-{name}"
         self.client.download(found[name], target)
         return target.read_bytes()

@@ -69,6 +69,6 @@ def test_prod_runs_a_dispatch_of_a_real_cli(
         task = "Please write the file made-by-the-model.txt."
         accepted = client.dispatch(DispatchRequest(agent="claude", task=task, repo="acme/widget"))
         ended(client, accepted.id, within=240)
-        names = {artifact.name for artifact in client.artifacts(accepted.id)}
+        names = {artifact.name for artifact in client.artifacts(accepted.id).artifacts}
 
     assert {"changes.patch", "output.log", "summary.json"} <= names

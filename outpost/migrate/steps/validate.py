@@ -77,7 +77,7 @@ def _endpoints(context: Context, client: Client, agent: str) -> list[Check]:
         lines = [line.message for line in context.patiently(lambda: list(client.log_lines(accepted.id)))]
         found(any(_MARK in line for line in lines), f"{len(lines)} lines, the task's output among them")
     with trials.of("artifacts", "GET /artifacts/{id}") as found:
-        artifacts = context.patiently(lambda: client.artifacts(accepted.id))
+        artifacts = context.patiently(lambda: client.artifacts(accepted.id).artifacts)
         found(bool(artifacts), f"{len(artifacts)} artifacts: {', '.join(artifact.name for artifact in artifacts)}")
     with trials.of("download", "GET /artifacts/{id}/{name}") as found, tempfile.TemporaryDirectory() as folder:
         output = next(artifact for artifact in artifacts if artifact.type == "output")
