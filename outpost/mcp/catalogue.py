@@ -159,16 +159,6 @@ CATALOGUE = (
         adapt=_label_as_filter,
     ),
     Entry(
-        name="outpost_release",
-        title="Release withheld results",
-        description="Let the results of a dispatch be fetched and promoted although they hold the value of a known "
-        "secret (`withheld` is true; `findings` says where). Only for those who have looked at each place: the secret "
-        "leaves with the files, and it cannot be taken back. Needs a key with the scope release.",
-        method="POST",
-        path="/dispatch/{dispatch_id}/release",
-        annotations=_ENDS,
-    ),
-    Entry(
         name="outpost_promote",
         title="Promote a dispatch's result",
         description="Push the patch of a successful dispatch to a branch of its repository as one commit and, if "
@@ -179,5 +169,15 @@ CATALOGUE = (
         annotations=ToolAnnotations(
             read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True
         ),
+    ),
+    Entry(
+        name="outpost_release",
+        title="Release withheld results",
+        description="Let the results of a dispatch be fetched and promoted although they hold the value of a known "
+        "secret (`withheld` is true; `findings` says where). Only for those who have looked at each place: the secret "
+        "leaves with the files, and it cannot be taken back. Needs a key with the scope release.",
+        method="POST",
+        path="/dispatch/{dispatch_id}/release",
+        annotations=_ENDS,
     ),
 )

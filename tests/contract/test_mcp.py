@@ -32,6 +32,7 @@ TOOLS = [
     "outpost_get_artifacts",
     "outpost_list_runs",
     "outpost_promote",
+    "outpost_release",
 ]
 EVERY_SCOPE = [scope for scope in Scope if scope is not Scope.ADMIN]
 TASK = {"agent": "shell", "task": "echo hello, world"}
@@ -85,7 +86,7 @@ def told(result: CallToolResult) -> str:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-def test_a_client_of_either_era_finds_nine_tools_with_schemas_and_hints(session: Session, mode: str) -> None:
+def test_a_client_of_either_era_finds_ten_tools_with_schemas_and_hints(session: Session, mode: str) -> None:
     async def main() -> None:
         async with session(mode=mode) as client:
             tools = (await client.list_tools()).tools
@@ -102,10 +103,12 @@ def test_a_client_of_either_era_finds_nine_tools_with_schemas_and_hints(session:
             "outpost_cancel",
             "outpost_delete_workspace",
             "outpost_promote",
+            "outpost_release",
         }
         assert {n for n, hint in hints.items() if hint.destructive_hint} == {
             "outpost_cancel",
             "outpost_delete_workspace",
+            "outpost_release",
         }
 
     anyio.run(main)
