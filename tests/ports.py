@@ -1,4 +1,4 @@
-"""Ports for servers that must be told where to listen: each belongs to one process of all test runs until it ends.
+"""Ports for servers that take their port as a setting: each belongs to one process of all test runs until it ends.
 
 A port that the kernel gives (`bind` to port 0) may be another runner's or connection's before the server listens on it.
 These ports are below those that the kernel gives (`ip_local_port_range` begins at 32768), and a lock on a file claims

@@ -22,7 +22,7 @@ KNOWS_NO_RESOURCE = "AWS knows no resource for these actions; where it knows a c
 def acknowledge(construct: IConstruct, finding: str, reason: str, *, until: date = REVIEWED + _YEAR) -> None:
     """Accept one finding of AwsSolutions on this construct and what it contains, until that day.
 
-    An acknowledgement past its end fails `make nag`; a deployment goes on. Raises `ValueError`
+    An acknowledgement past its end fails `make nag`, not a deployment. Raises `ValueError`
     for a whole stack, for a reason too short to be one, and for more than a year after the last review.
     """
     if Stack.is_stack(construct) or Stage.is_stage(construct):

@@ -54,7 +54,7 @@ class AgentParameters(Construct):
         return hashlib.sha256(resolved.encode()).hexdigest()[:_DIGEST_LENGTH]
 
     def give_to(self, functions: Sequence[lambda_.Function]) -> None:
-        """Let functions read the settings of every agent, and tell them where these are."""
+        """Let functions read the settings of every agent, and set the variable that names these."""
         arns = [
             Stack.of(self).format_arn(service="ssm", resource="parameter", resource_name=name.removeprefix("/"))
             for name in self._names

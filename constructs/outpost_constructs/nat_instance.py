@@ -28,7 +28,7 @@ def nat_instances() -> ec2.NatInstanceProviderV2:
 def prepare(provider: ec2.NatInstanceProviderV2, config: EnvironmentConfig) -> None:
     """Admit HTTPS of the network; require IMDSv2, encrypt the volumes, and have each instance signal that it forwards.
 
-    The CDK's own user data needs a package at every first boot and tells nobody when there is none (aws-cdk issue
+    The CDK's own user data needs a package at every first boot and reports no error when there is none (aws-cdk issue
     36717). An instance that does not signal success fails its stack, instead of leaving a network without a way out.
     """
     network = str(config.network.cidr)

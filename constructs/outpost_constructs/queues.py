@@ -67,7 +67,7 @@ class WakeUpQueue(Construct):
 def _encrypt(queue: sqs.Queue) -> None:
     """Encrypt with the environment's key, else with that of SQS.
 
-    Not by the L2's `encryption_master_key`: whoever may send would get `kms:ReEncrypt*` and use of the key anywhere.
+    Not by the L2's `encryption_master_key`: senders would get `kms:ReEncrypt*` and use of the key anywhere.
     """
     resource, key = queue.node.default_child, key_of(queue)
     assert isinstance(resource, sqs.CfnQueue)  # noqa: S101 - what the L2 is made of

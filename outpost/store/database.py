@@ -1,4 +1,4 @@
-"""The connection to DynamoDB: clients with bounded waits, and writes whose refusals can be told apart."""
+"""The connection to DynamoDB: clients with bounded waits, and writes with an exception for each kind of refusal."""
 
 import os
 import random
@@ -26,7 +26,7 @@ CLIENT_CONFIG = Config(
     # Named after us in the audit trail; composing the default costs a tenth of a call's CPU time.
     user_agent="outpost",
 )
-"""A call gives up after seconds, not minutes: whoever waits can be told, and can try again."""
+"""A call gives up after seconds, not minutes: the client gets an error in time, and can try again."""
 
 type_serializer = TypeSerializer()
 type_deserializer = TypeDeserializer()

@@ -37,7 +37,7 @@ class Lost(Enum):
 
 
 class WorkerState(StrEnum):
-    """Starting (RunTask was answered), idle (asked for work, found none), busy (claimed once)."""
+    """Starting (RunTask has returned), idle (requested work, found none), busy (claimed once)."""
 
     STARTING = "starting"
     IDLE = "idle"

@@ -1,4 +1,4 @@
-"""Data under a customer key needs the permission for the key, from whoever reads, writes or delivers it."""
+"""Data under a customer key needs the permission for the key, in the identity that reads, writes or delivers it."""
 
 import io
 import json

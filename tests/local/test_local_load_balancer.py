@@ -1,4 +1,4 @@
-"""What a load balancer of the embedded AWS lets through to its targets, and what it tells them about the client."""
+"""What a load balancer of the embedded AWS forwards to its targets, and its headers about the client."""
 
 import json
 from collections.abc import Iterator

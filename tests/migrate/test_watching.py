@@ -59,7 +59,7 @@ def test_a_dispatch_by_v1_is_counted_and_its_caller_named_and_patching_is_not(fr
         seen.update({line["command"]: line for line in lines(world)})
         return {patching, dispatch} <= set(seen)
 
-    eventually(both_told, what="the watch tells of both commands")
+    eventually(both_told, what="the watch reports both commands")
     assert (seen[patching]["kind"], seen[dispatch]["kind"]) == ("other", "dispatch")
     assert seen[dispatch]["caller"] == "arn:aws:iam::000000000000:root"
     eventually(lambda: counted(world) == before + 1, what="one dispatch is counted")

@@ -63,7 +63,7 @@ def spoilt(database: Database, way: Relay, monkeypatch: pytest.MonkeyPatch) -> D
         ("InternalServerError", 500),
     ],
 )
-def test_a_write_that_meets_a_moment_of_trouble_is_made(
+def test_a_write_that_meets_a_transient_error_is_made(
     spoilt: Database, way: Relay, write: str, code: str, status: int
 ) -> None:
     operation, make = WRITES[write]
@@ -98,7 +98,7 @@ def test_a_transaction_that_is_cancelled_for_long_is_contention(spoilt: Database
     assert way.made["TransactWriteItems"] == TRIES
 
 
-def test_a_refused_condition_is_told_at_once(spoilt: Database, way: Relay) -> None:
+def test_a_refused_condition_is_raised_at_once(spoilt: Database, way: Relay) -> None:
     way.faults["TransactWriteItems"] = cancelled("TransactionConflict", "None", "ConditionalCheckFailed")
     with pytest.raises(ConflictError) as refused:
         WRITES["transact"][1](spoilt)

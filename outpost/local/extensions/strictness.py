@@ -1,4 +1,4 @@
-"""Puts in place what makes the services as lagging and as strict as AWS, whoever runs them."""
+"""Puts in place what makes the services as lagging and as strict as AWS."""
 
 from outpost.local.extensions import (
     event_delivery,

@@ -1,4 +1,4 @@
-"""AWS in trouble, met for real: a relay on the way to the emulator throttles, fails, loses answers or says nothing."""
+"""AWS fails, for real: a relay on the way to the emulator throttles, fails, loses answers or says nothing."""
 
 from collections.abc import Iterator
 from threading import Event
