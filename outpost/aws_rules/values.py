@@ -64,6 +64,8 @@ def name_of(resource: Resource, templates: Templates) -> str:
     if named is not None:
         return text_of(named, templates, resource.stack)
     generated = f"Outpost-{templates.environment}-{resource.stack}-{resource.logical_id}"
+    if resource.type == "AWS::SecretsManager::Secret":  # the only type here that is named without its stack
+        generated = resource.logical_id
     return f"{generated[: _NAME_LENGTH - 13]}-{'x' * 12}"
 
 

@@ -41,6 +41,12 @@ class Stack:
         assert "ROLLBACK" in status, status
         return self.failures()
 
+    def physical_id(self, logical_id: str) -> str:
+        """The physical id of one resource, of a stack in any state."""
+        events = self._client.describe_stack_events(StackName=self.id)["StackEvents"]
+        ids = (event.get("PhysicalResourceId") for event in events if event["LogicalResourceId"] == logical_id)
+        return str(next(filter(None, ids)))
+
     def failures(self) -> str:
         """Every reason of a failed event, the newest first."""
         events = self._client.describe_stack_events(StackName=self.id)["StackEvents"]

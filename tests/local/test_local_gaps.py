@@ -56,6 +56,8 @@ print(json.dumps({
     "LookupEvents has no second page": b"NextToken" not in cloudtrail._lookup_events({})[2],
     "trails deliver no files": "put_object" not in inspect.getsource(cloudtrail),
     "managed instances are EC2's only": "ec2" in inspect.getsource(ssm._managed_instance_ids),
+    "a generated secret's name begins with its stack": provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"][
+        "create"]("S", {}, "stack")[0].startswith("stack-"),
     "a secret's Ref is its name": not secret.startswith("arn:"),
     "tables lose their encryption": "SSESpecification" not in inspect.getsource(provisioners._ddb_create),
     "functions lose their network": "VpcConfig" not in inspect.getsource(provisioners._lambda_create),

@@ -41,11 +41,7 @@ def test_protection_stops_the_rollback_of_a_failed_create(aws: LocalEnvironment,
     assert "cannot be deleted because deletion protection is enabled" in stack.failures()
     assert stack.try_delete() == "DELETE_FAILED"
     balancers = aws.client("elbv2")
-    (arn,) = [
-        each["LoadBalancerArn"]
-        for each in balancers.describe_load_balancers()["LoadBalancers"]
-        if stack.name in each["LoadBalancerName"]
-    ]
+    arn = stack.physical_id("Balancer")
     with pytest.raises(ClientError, match="OperationNotPermitted"):
         balancers.delete_load_balancer(LoadBalancerArn=arn)
     attributes = [{"Key": "deletion_protection.enabled", "Value": "false"}]

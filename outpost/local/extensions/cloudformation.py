@@ -64,7 +64,7 @@ def element(response: Response, name: str) -> str:
 
 
 def generated_name(stack: str, logical_id: str, max_length: int = 128) -> str:
-    """The physical name CloudFormation gives a resource whose template names none; stable per stack and logical id."""
+    """The physical name CloudFormation gives a resource whose template names none; `generated_names` has its form."""
     name: str = provisioners._physical_name(stack, logical_id, max_len=max_length)
     return name
 

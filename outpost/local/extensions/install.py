@@ -15,6 +15,7 @@ from outpost.local.extensions import (
     file_system,
     function_logs,
     function_placement,
+    generated_names,
     iam_cloudwatch,
     iam_denials,
     iam_ecs,
@@ -99,6 +100,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         public_parameters,
         trail_delivery,
         trail_lookup,
+        generated_names,  # around the handlers above
         resource_checks,
         stack_conditions,
         exports,

@@ -111,9 +111,8 @@ def _recent_queue(name: str) -> str | None:
     return None
 
 
-def _remember_queue(kind: str, physical_id: str, props: Properties) -> None:
-    # A generated name is drawn anew on AWS; here it is the same for the same stack and logical id.
-    if kind == "AWS::SQS::Queue" and "QueueName" in props:
+def _remember_queue(kind: str, physical_id: str, _props: Properties) -> None:
+    if kind == "AWS::SQS::Queue":
         _deleted_queues[physical_id.rpartition("/")[2]] = time.monotonic()
 
 
