@@ -123,9 +123,11 @@ acceptance: $(READY) ## Prove a deployed environment; the report goes to build/a
 
 .PHONY: destroy
 destroy: $(READY) ## Delete an environment and its data (ENV=dev; needs AWS credentials and removal = "destroy")
+	@python tools/release_resources.py check $(ENV)
 	$(CDK) destroy $(foreach stack,Observability Migration ControlPlane Fleet,'Outpost-$(ENV)/$(stack)') --force
-	@python tools/release_resources.py $(ENV)
-	$(CDK) destroy 'Outpost-$(ENV)/*' --force
+	@python tools/release_resources.py release $(ENV)
+	$(CDK) destroy 'Outpost-$(ENV)/*' --force \
+		|| { python tools/release_resources.py release $(ENV) && $(CDK) destroy 'Outpost-$(ENV)/*' --force; }
 
 .PHONY: gc
 gc: $(READY) ## Delete images and files of old deploys that no deployed stack names (ENV=dev; needs AWS credentials)

@@ -202,6 +202,18 @@ def test_no_role_has_a_managed_policy_but_the_one_of_backups(assembly: Assembly,
     assert ours == []
 
 
+def test_no_role_may_create_the_log_group_that_its_stack_has_deleted(assembly: Assembly, environment: str) -> None:
+    """What still writes would make it again, and the next deploy would find its name taken."""
+    policies = [
+        place
+        for kind in ("Policy", "Role", "ManagedPolicy")
+        for place, resource in assembly.of_type(f"AWS::IAM::{kind}", environment)
+        if "logs:CreateLogGroup" in json.dumps(resource["Properties"])
+    ]
+
+    assert policies == []
+
+
 def test_every_function_and_task_has_a_role_of_its_own(assembly: Assembly, environment: str) -> None:
     roles = [
         f"{place.partition('/')[0]} {json.dumps(function['Properties']['Role'])}"

@@ -11,8 +11,8 @@ PROBE = """
 import asyncio, inspect, json, os
 os.environ |= {"AUTH": "true", "MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import alb, cloudtrail, cloudwatch, cloudwatch_logs, ecr, ecs, eventbridge, imds, lambda_svc
-from ministack.services import iam, s3, ssm, sts
+from ministack.services import alb, backup, cloudtrail, cloudwatch, cloudwatch_logs, ecr, ecs, eventbridge, imds
+from ministack.services import iam, lambda_svc, s3, ssm, sts
 from ministack.services.cloudformation import engine, provisioners, stacks
 
 request = json.dumps({"cluster": "c", "taskDefinition": "job:1"}).encode()
@@ -79,6 +79,10 @@ print(json.dumps({
     "a bucket with an object can be deleted by its stack": bool(s3._buckets.update(
         {"full": {"name": "full", "objects": {"kept": {}}}}) or provisioners._delete_resource(
         "AWS::S3::Bucket", "full", {}) or "full" not in s3._buckets),
+    "a vault lists no recovery points": b"RecoveryPointArn" not in (backup._create_vault("v", {}) and backup._start_job(
+        {"BackupVaultName": "v"}) and backup._list_recovery_points_by_vault("v", {}))[2],
+    "a vault with recovery points can be deleted": backup._delete_vault("v")[0] == 200,
+    "a bucket's access logs are dropped": "LoggingConfiguration" not in inspect.getsource(provisioners._s3_create),
     "a bucket's encryption is dropped": "BucketEncryption" not in inspect.getsource(provisioners),
     "trails ask for no bucket": cloudtrail._create_trail({"Name": "t", "S3BucketName": "no-such-bucket"})[0] == 200,
     "there are no quotas": "servicequotas" not in __import__("ministack.app").app.SERVICE_HANDLERS,

@@ -1,13 +1,14 @@
 """IAM knows which resource a request names where MiniStack authorises it on `*` (gap 6).
 
 The CDK CLI, publishing with its own narrow role, asks ECR for one repository; the control plane asks EFS for its own
-file system, and writes into one log stream; a command is sent to one instance, parameters are read by name. Real AWS
-authorises each on that resource (of several parameters on each, here on the first).
+file system, and writes into one log stream; a command is sent to one instance, parameters are read by name, a recovery
+point is deleted. Real AWS authorises each on that resource (of several parameters on each, here on the first).
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from ministack.core import iam_actions
 from ministack.core.responses import get_account_id, get_region
@@ -20,6 +21,8 @@ def install() -> None:
     def extract_named(
         service: str, method: str, path: str, headers: Any, body: bytes, query: Mapping[str, Any], *rest: Any
     ) -> str:
+        if service == "backup" and (point := unquote(path).partition("/recovery-points/")[2]):
+            return point
         resource: str = extract(service, method, path, headers, body, query, *rest)
         # A log stream lies below the group that MiniStack names.
         return _named(service, body, query) or resource if resource == "*" or service == "logs" else resource

@@ -7,6 +7,7 @@ from ministack.services import ecs
 
 from outpost.local.container_engine import ContainerEngine
 from outpost.local.extensions import (
+    access_logs,
     application_scaling,
     bucket_encryption,
     container_options,
@@ -39,6 +40,7 @@ from outpost.local.extensions import (
     property_validation,
     protected_deletes,
     public_parameters,
+    recovery_points,
     replacement,
     resource_checks,
     scaling_types,
@@ -98,8 +100,10 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         bucket_encryption,
         function_placement,
         public_parameters,
+        access_logs,
         trail_delivery,
         trail_lookup,
+        recovery_points,
         generated_names,  # around the handlers above
         resource_checks,
         stack_conditions,

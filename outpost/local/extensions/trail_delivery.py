@@ -1,8 +1,9 @@
 """A trail delivers to its bucket: MiniStack records calls, but writes no file and knows no delivery.
 
 Files are written when somebody asks for the trail's status, as CloudTrail would have written them by then: whatever
-was recorded since the last delivery. A bucket that is gone, or whose policy does not let CloudTrail in, is an error of
-the delivery, as on AWS.
+was recorded since the last delivery; and after a batch delete in the trail's bucket, as emptying it takes longer than
+the minutes between two deliveries (CloudTrail User Guide, "How CloudTrail works"). A bucket that is gone, or whose
+policy does not let CloudTrail in, is an error of the delivery, as on AWS.
 """
 
 import gzip
@@ -13,12 +14,12 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudtrail, s3
 
-from outpost.local.extensions.cloudformation import checked, checked_json
+from outpost.local.extensions.cloudformation import Response, checked, checked_json
 
 
 def install() -> None:
-    """Deliver before each answer of GetTrailStatus, and say in it how that went."""
-    status_of = cloudtrail._DISPATCH["GetTrailStatus"]
+    """Deliver before each response of GetTrailStatus, which then says how that went, and after batch deletes."""
+    status_of, delete_objects = cloudtrail._DISPATCH["GetTrailStatus"], s3._delete_objects
 
     def deliver_and_answer(body: dict[str, Any]) -> Any:
         answer = status_of(body)
@@ -29,7 +30,15 @@ def install() -> None:
             trail["_Delivery"] = _deliver(trail)
         return cloudtrail._ok({**checked_json(answer), **trail.get("_Delivery", {})})
 
+    def delete_objects_and_deliver(bucket: str, *rest: Any) -> Response:
+        response: Response = delete_objects(bucket, *rest)
+        for trail in cloudtrail._trails.values():
+            if trail["S3BucketName"] == bucket and trail.get("IsLogging", True):
+                trail["_Delivery"] = _deliver(trail)
+        return response
+
     cloudtrail._DISPATCH["GetTrailStatus"] = deliver_and_answer
+    s3._delete_objects = delete_objects_and_deliver
 
 
 def _deliver(trail: dict[str, Any]) -> dict[str, Any]:
