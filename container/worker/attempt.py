@@ -214,7 +214,7 @@ class Attempt:
         return outcome
 
     def _keep_workspace(self, archive: Archive, outcome: Outcome, seconds: float) -> Outcome:
-        """Write the workspace back, before the patch is collected: that takes away repositories inside it."""
+        """Write the workspace back, before the patch is collected, which may delete pipes."""
         try:
             size = archive.save(self._workspace, seconds)
         except ArchiveError as error:
@@ -256,8 +256,8 @@ class Attempt:
         if self._patch is not None:
             if self._patch.findings:  # first: of whatever is withheld it can be seen why
                 self._store.put_findings(self._patch.findings)
-            withheld = Artifact.PATCH in self._patch.findings.withheld
-            self._store.put_file(Artifact.PATCH, self._patch.file, withheld=withheld)
+            for artifact, file in {Artifact.PATCH: self._patch.file, **self._patch.more}.items():
+                self._store.put_file(artifact, file, withheld=artifact in self._patch.findings.withheld)
 
     def _summary(self, outcome: Outcome) -> Summary:
         assignment, patch = self._assignment, self._patch

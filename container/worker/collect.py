@@ -1,40 +1,36 @@
-"""Collects what the agent changed, as one patch against the commit that it began with.
+"""Collects what the agent did: a patch against the commit that it began with, and what a patch cannot hold.
 
 Runs when nothing of the agent lives any more. git works on the agent's files with the agent's rights, but with the
 harness's git directory, which the agent could not write, and an index and an object store made for this one call.
+What is collected beside the patch never costs the patch.
 """
 
 import contextlib
+import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import IO, TypeVar
 
 from outpost.domain.artifacts import Artifact
-from outpost.domain.collection import Collection
+from outpost.domain.collection import MAX_TEXT_LENGTH, Collection, LeftOut, NestedChange
 from outpost.domain.findings import Findings
 from worker.collection.calls import Calls
+from worker.collection.choice import place
+from worker.collection.commits import CommitCollector, Commits
+from worker.collection.diff import write_diff
 from worker.collection.inventory import take_inventory
 from worker.collection.nested import find_worktrees
+from worker.collection.nested_trees import NestedTrees
 from worker.collection.record import read_record
 from worker.collection.staging import Staged, Staging, Tree
-from worker.git import git
-from worker.patch import BinaryChange, PatchReader
+from worker.lines import printable
 from worker.secret_scan import SecretScan
 from worker.workspace import Workspace
 
-_DIFF = (
-    "diff",
-    "--cached",
-    "--binary",
-    "--full-index",
-    "--find-renames",
-    "--no-color",
-    "--no-ext-diff",
-    "--no-textconv",
-    "--ignore-submodules=none",
-    "--submodule=short",
-)
+_Result = TypeVar("_Result")
 
 
 class CollectError(Exception):
@@ -43,12 +39,14 @@ class CollectError(Exception):
 
 @dataclass(frozen=True)
 class Patch:
-    """What the agent changed."""
+    """What the agent did."""
 
     file: Path
     files_changed: int
+    more: Mapping[Artifact, Path]
+    """Further artifacts: commits, edits in nested repositories."""
     collection: Collection
-    """What was kept beside it, and what was left out."""
+    """What was kept beside the patch, and what was left out."""
     findings: Findings
     """The secrets found in it. Artifacts with the value of a known one are stored as withheld."""
     commit_after: str | None
@@ -61,67 +59,93 @@ class Collector:
         self._workspace = workspace
         self._scan = scan
         self._calls = Calls(workspace, seconds)
-        self._scratch = self._calls.scratch
-        self._variables = self._calls.variables(workspace.path, "index")
+        self._left_out: list[LeftOut] = []
+        self._more: dict[Artifact, Path] = {}
 
     def collect(self) -> Patch:
-        """Write the patch as git makes it, and search it for secrets. Raises `CollectError`."""
+        """Write the patch as git makes it, and what else there is, and search it for secrets. Raises `CollectError`."""
         files = self._workspace.path
         try:
             if not files.is_dir() or files.is_symlink():
                 raise CollectError("the workspace folder was removed or replaced")
-            self._workspace.make_folders(self._scratch, self._scratch / "objects")
-            return self._write(self._stage(files))
+            self._workspace.make_folders(self._calls.scratch, self._calls.scratch / "objects")
+            return self._collect(files)
         except subprocess.CalledProcessError as error:
             raise CollectError(_describe(error)) from error
         except OSError as error:  # the agent may have left no room on the disk
             raise CollectError(f"the patch could not be written: {error.strerror}") from error
 
-    def _stage(self, files: Path) -> Staged:
-        """Put the files into the index."""
+    def _collect(self, files: Path) -> Patch:
         calls, base = self._calls, self._workspace.commit_before
         # What the agent made unreadable for itself would be left out; what stays so is.
         with contextlib.suppress(subprocess.CalledProcessError):
             calls.run(["chmod", "-R", "u+rwX", "--", str(files)])
         inventory = take_inventory(calls, files)
         worktrees = find_worktrees(calls, files, inventory)
-        self._record = read_record(calls, files / ".git", files, base)
-        tree = Tree(b"", files, self._record, base, "index")
-        return Staging(calls, tree, inventory, worktrees).stage()
-
-    def _write(self, staged: Staged) -> Patch:
-        target = self._workspace.private / "changes.patch"
-        patch = PatchReader(self._scan, Artifact.PATCH)
-        base = self._workspace.commit_before or self._empty_tree()
-        diff = self._workspace.stream_as_agent(git(*_DIFF, base), timeout=self._calls.left(), **self._variables)
+        tree = Tree(b"", files, read_record(calls, files / ".git", files, base), base, "index")
+        staged = Staging(calls, tree, inventory, worktrees).stage()
+        self._left_out += staged.left_out
+        target = self._place(Artifact.PATCH)
         with target.open("wb") as file:
-            file.writelines(patch.passed(diff))
-        for change in patch.binaries:
-            self._search(change)
-        left_out = Collection.of(staged.left_out)
-        return Patch(target, patch.files, left_out, self._scan.findings, self._record.head)
+            changed = write_diff(calls, tree, self._scan, Artifact.PATCH, file)
+        commits = self._further("commits", Commits(), partial(self._collect_commits, files))
+        nested = NestedTrees(calls, files, inventory, worktrees)
+        changes = self._further(
+            "nested repositories", list[NestedChange](), partial(self._write_nested, nested, staged)
+        )
+        return Patch(
+            file=target,
+            files_changed=changed,
+            more=self._more,
+            collection=Collection.of(self._left_out, commits.refs, changes),
+            findings=self._scan.findings,
+            commit_after=tree.record.head,
+        )
 
-    def _search(self, change: BinaryChange) -> None:
-        before = None if _is_none(change.before) else lambda: self._blob(change.before)
-        if not _is_none(change.after):
-            self._scan.content(Artifact.PATCH, change.path, self._blob(change.after), before)
+    def _place(self, artifact: Artifact) -> Path:
+        return self._workspace.private / artifact
 
-    def _blob(self, blob: str) -> Iterator[bytes]:
-        command = git("cat-file", "blob", blob)
-        return self._workspace.stream_as_agent(command, timeout=self._calls.left(), **self._variables)
+    def _further(self, what: str, nothing: _Result, collect: Callable[[], _Result]) -> _Result:
+        """Return what `collect` does; should it fail, `nothing`, and a note: the patch is there in any case."""
+        try:
+            return collect()
+        except subprocess.CalledProcessError as error:
+            self._left_out.append(place(os.fsencode(what), _describe(error)[:MAX_TEXT_LENGTH], None))
+            return nothing
 
-    def _empty_tree(self) -> str:
-        return self._run(git("hash-object", "-t", "tree", "/dev/null")).decode().strip()
+    def _collect_commits(self, files: Path) -> Commits:
+        collector = CommitCollector(self._calls, files, self._place(Artifact.COMMITS))
+        commits = collector.collect()
+        collector.search(commits, self._scan)
+        self._left_out += commits.left_out
+        if commits.refs:
+            self._more[Artifact.COMMITS] = self._place(Artifact.COMMITS)
+        return commits
 
-    def _run(self, argv: list[str]) -> bytes:
-        return self._workspace.as_agent(argv, timeout=self._calls.left(), **self._variables)
+    def _write_nested(self, nested: NestedTrees, staged: Staged) -> list[NestedChange]:
+        target, changes = self._place(Artifact.NESTED), list[NestedChange]()
+        with target.open("wb") as file:
+            for kind, tree in nested.walk(staged):
+                if count := self._further(os.fsdecode(tree.path), 0, partial(self._append, tree, file)):
+                    path = printable(tree.path)[:MAX_TEXT_LENGTH]
+                    changes.append(NestedChange(path=path, kind=kind, base=tree.base, files_changed=count))
+        self._left_out += nested.left_out
+        if changes:
+            self._more[Artifact.NESTED] = target
+        return changes
+
+    def _append(self, tree: Tree, file: IO[bytes]) -> int:
+        """Append the changes of a nested repository; what cannot be written as a whole is not."""
+        begin = file.tell()
+        try:
+            return write_diff(self._calls, tree, self._scan, Artifact.NESTED, file)
+        except subprocess.CalledProcessError:
+            file.seek(begin)
+            file.truncate()
+            raise
 
 
 def _describe(error: subprocess.CalledProcessError) -> str:
     """Return the last line that a program printed about its failure."""
     lines = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines() or ["no error was printed"]
     return f"{error.cmd[0]} ended with {error.returncode}: {lines[-1]}"
-
-
-def _is_none(blob: str) -> bool:
-    return not blob.strip("0")

@@ -22,14 +22,29 @@ class Artifact(StrEnum):
     SUMMARY = "summary.json"
     WORKSPACE = "workspace.tar.zst"
     CONTEXT = "context.json"
+    COMMITS = "commits.bundle"
+    """The agent's commits and stashes, for `git fetch`; there when it made any."""
+    NESTED = "nested.patch"
+    """Edits inside submodules and further worktrees; there when there are any."""
+    COLLECTED = "collected.tar.gz"
+    """The files that the dispatch asked for by patterns."""
     FINDINGS = "findings.json"
     """Where secrets were found in the other artifacts; there when any was."""
 
     @property
     def type(self) -> str:
         """The artifact's type in the API."""
-        types = {"output.log": "output", "changes.patch": "patch", "workspace.tar.zst": "workspace"}
-        return types.get(self, "metadata")
+        return _TYPES.get(self, "metadata")
+
+
+_TYPES = {
+    Artifact.OUTPUT: "output",
+    Artifact.PATCH: "patch",
+    Artifact.WORKSPACE: "workspace",
+    Artifact.COMMITS: "commits",
+    Artifact.NESTED: "patch",
+    Artifact.COLLECTED: "files",
+}
 
 
 def attempt_prefix(tenant_id: str, dispatch_id: str, attempt: int) -> str:

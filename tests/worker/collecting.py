@@ -2,9 +2,9 @@
 
 import os
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -60,18 +60,25 @@ class Run:
         return Collector(self.workspace, SecretScan({}), seconds=30).collect()
 
 
+class Prepare(Protocol):
+    """Prepares a workspace with a clone of a repository."""
+
+    def __call__(self, mode: InitMode, repo: str = ...) -> Run:
+        """Return it."""
+
+
 @pytest.fixture
-def run(prepare: Callable[[InitMode], Run]) -> Run:
+def run(prepare: Prepare) -> Run:
     return prepare("full")
 
 
 @pytest.fixture
-def sparse(prepare: Callable[[InitMode], Run]) -> Run:
+def sparse(prepare: Prepare) -> Run:
     return prepare("minimal")
 
 
 @pytest.fixture
-def prepare(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[InitMode], Run]:
+def prepare(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     if not (git_server.folder / "owner" / "kinds").exists():
         git_server.create("kinds", FILES)
@@ -90,18 +97,18 @@ def prepare(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         workspaces=tmp_path,
     )
 
-    def prepare(mode: InitMode) -> Run:
+    def prepare(mode: InitMode, repo: str = "owner/kinds") -> Run:
         workspace = Workspace(settings, NoIsolation())
-        spec = Spec(agent=Agent.SHELL, repo="owner/kinds", workspace_init_mode=mode)
+        spec = Spec(agent=Agent.SHELL, repo=repo, workspace_init_mode=mode)
         workspace.prepare(spec, "", StopSignal(), lambda: None)
         return Run(workspace)
 
     return prepare
 
 
-def applied(patch: Patch, git_server: GitServer, folder: Path) -> str:
+def applied(patch: Patch, git_server: GitServer, folder: Path, name: str = "kinds") -> str:
     """Apply the patch to a fresh clone, and return the id of the tree it gives."""
-    git(folder.parent, "clone", "--quiet", str(git_server.folder / "owner" / "kinds"), str(folder))
+    git(folder.parent, "clone", "--quiet", str(git_server.folder / "owner" / name), str(folder))
     if patch.file.stat().st_size:
         git(folder, "apply", "--index", "--binary", str(patch.file))
     return git(folder, "write-tree")

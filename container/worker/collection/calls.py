@@ -8,7 +8,7 @@ from pathlib import Path
 from worker.git import git
 from worker.workspace import Workspace
 
-ASK_SECONDS = 15.0
+ASK_SECONDS = 10.0
 """What one question to a git directory of the agent may take: a named pipe in it would hold git for ever."""
 
 # What git could be made to run or fetch by a configuration of the agent's, beside what worker.git switches off.
@@ -87,12 +87,12 @@ class Calls:
                 self._dead.add(git_dir)
             return None
 
-    def list_file(self, records: Iterable[bytes]) -> Path:
-        """Write a list, each entry ended by a zero byte, to a file that the agent can read and not write."""
+    def list_file(self, records: Iterable[bytes], end: bytes = b"\0") -> Path:
+        """Write a list to a file that the agent can read and not write; `end` follows each entry."""
         self._lists += 1
         file = self.workspace.root / f"collect-list-{self._lists}"
         with file.open("wb") as stream:
-            stream.writelines(record + b"\0" for record in records)
+            stream.writelines(record + end for record in records)
         file.chmod(0o644)
         return file
 

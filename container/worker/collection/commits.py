@@ -4,33 +4,136 @@ Objects of the agent's are copied with `git index-pack`, which checks them, and 
 configuration of the agent's takes part.
 """
 
-import re
 import shlex
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from worker.collection.calls import Calls, safe_git
+from outpost.domain.collection import MAX_TEXT_LENGTH, KeptRef, LeftOut
+from worker.collection.calls import Calls, reading, safe_git
+from worker.collection.refs import Graph, abandoned, new_refs, read_refs
+from worker.collection.search import search_commits
 from worker.git import git
+from worker.lines import printable
+from worker.secret_scan import SecretScan
 
 MAX_BUNDLE_BYTES = 256 * 2**20
 MOST_COMMITS = 10_000
-MOST_REFS = 200
-BUNDLE = "commits.bundle"
-_OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
-def copy_objects(calls: Calls, store: Path, objects: Iterable[bytes], *, revisions: bool = False) -> None:
+@dataclass(frozen=True)
+class Commits:
+    """What was kept of the agent's commits."""
+
+    refs: tuple[KeptRef, ...] = ()
+    """Those in the bundle; there is none without."""
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class CommitCollector:
+    """Collects the commits of the workspace's repository."""
+
+    def __init__(self, calls: Calls, files: Path, target: Path) -> None:
+        """`target`: where the bundle is written."""
+        self._calls = calls
+        self._git_dir = files / ".git"
+        self._files = files
+        self._target = target
+        self._known: tuple[bytes, ...] = ()
+        """Commits that the repository was cloned with."""
+        self._ours = calls.variables(files, "no-index")
+        self._bundle: dict[str, str | Path] = self._ours | {"GIT_DIR": calls.scratch / "bundle.git"}
+        """A repository of this collection, with the refs that the bundle gets."""
+
+    def collect(self) -> Commits:
+        """Write the bundle, if there is anything for it. Raises `subprocess.CalledProcessError`."""
+        listed = self._calls.run(git("for-each-ref", "--format=%(objectname) %(refname)"), **self._ours)
+        ours = {ref: name for name, ref in (line.split(b" ", 1) for line in listed.splitlines())}
+        base = self._calls.workspace.commit_before
+        self._known = tuple(sorted({*ours.values(), *([base.encode()] if base else [])}))
+        refs = read_refs(self._calls, self._git_dir, self._files)
+        graph = self._graph(refs.tips)
+        if len(graph) > MOST_COMMITS:
+            return Commits(left_out=(_left_out("commits", f"more than {MOST_COMMITS:,} commits"),))
+        wanted, labels = new_refs(refs, graph, ours)
+        wanted |= abandoned(refs, graph, wanted)
+        left_out = tuple(
+            _left_out(printable(name), f"a tag on {commit.decode()}, a commit that the repository has")
+            for name, commit in labels.items()
+        )
+        if not wanted:
+            return Commits(left_out=left_out)
+        try:
+            self._lay_out(wanted)
+        except subprocess.CalledProcessError as error:
+            too_large = b"pack exceeds maximum allowed size" in (error.stderr or b"")
+            why = f"more than {MAX_BUNDLE_BYTES >> 20} MiB of commits" if too_large else "commits that git cannot read"
+            return Commits(left_out=(*left_out, *(_left_out(printable(name), why) for name in wanted)))
+        with self._target.open("wb") as file:
+            create = git("bundle", "create", "--quiet", "-", "--all", "--stdin")
+            file.writelines(self._calls.stream(reading(self._revisions(()), create), **self._bundle))
+        return Commits(tuple(self._described()), left_out)
+
+    def search(self, commits: Commits, scan: SecretScan) -> None:
+        """Search what is in the bundle for secrets. Raises `subprocess.CalledProcessError`."""
+        if commits.refs:
+            search_commits(self._calls, self._revisions(()), self._bundle, scan, self._target.name)
+
+    def _graph(self, tips: Iterable[bytes]) -> Graph:
+        """Return the commits that the agent has and the repository does not -> their parents."""
+        walk = safe_git("rev-list", "--parents", "--ignore-missing", f"--max-count={MOST_COMMITS + 1}", "--stdin")
+        revisions = self._revisions(tips)
+        variables = self._ours | {"GIT_OBJECT_DIRECTORY": self._git_dir / "objects"}
+        listed = self._calls.run(reading(revisions, walk), **variables)
+        return {line.split()[0]: tuple(line.split()[1:]) for line in listed.splitlines()}
+
+    def _revisions(self, tips: Iterable[bytes]) -> Path:
+        return self._calls.list_file([*tips, *self._not_known()], end=b"\n")
+
+    def _not_known(self) -> Iterable[bytes]:
+        return (b"^" + name for name in self._known)
+
+    def _lay_out(self, refs: Mapping[bytes, bytes]) -> None:
+        """Copy the commits into a repository of this collection, and give it the refs."""
+        copy_objects(self._calls, self._git_dir / "objects", [*refs.values(), *self._not_known()], walk=True)
+        folder = str(self._bundle["GIT_DIR"])
+        names = {40: "sha1", 64: "sha256"}
+        kind = names[len(next(iter(refs.values())))]
+        init = git("init", "--quiet", "--bare", "--template=", f"--object-format={kind}", folder)
+        self._calls.run(init)
+        shallow = self._calls.workspace.git_dir / "shallow"
+        if shallow.is_file():
+            self._calls.run(["cp", "--", str(shallow), folder])
+        creations = (b"create %s\0%s\0" % (name, commit) for name, commit in refs.items())
+        self._calls.feed(git("update-ref", "-z", "--stdin"), creations, **self._bundle)
+
+    def _described(self) -> Iterable[KeptRef]:
+        form = "--format=%(refname)%00%(objectname)%00%(*objectname)%00%(subject)%00"
+        fields = [*self._calls.records(git("for-each-ref", form), **self._bundle)]
+        for name, commit, peeled, subject in zip(*(fields[number::4] for number in range(4)), strict=False):
+            yield KeptRef(
+                name=printable(name.lstrip(b"\n"))[:MAX_TEXT_LENGTH],
+                commit=(peeled or commit).decode(),
+                subject=printable(subject)[:MAX_TEXT_LENGTH],
+            )
+
+
+def copy_objects(calls: Calls, store: Path, objects: Iterable[bytes], *, walk: bool = False) -> None:
     """Copy objects of the agent's store into this collection's. Raises `subprocess.CalledProcessError`.
 
-    `revisions`: they are commits and what these do not need (`^<commit>`), and come with all that they refer to.
+    `walk`: they are commits and what these build on (`^<commit>`), and come with all that they refer to.
     """
     wanted = [*objects]
     if not wanted:
         return
-    listed = calls.list_file(())
-    listed.write_bytes(b"".join(name + b"\n" for name in wanted))
+    listed = calls.list_file(wanted, end=b"\n")
     pack = safe_git("pack-objects", "--quiet", "--stdout", "--delta-base-offset")
-    read = ["env", f"GIT_OBJECT_DIRECTORY={store}", *pack, *(["--revs", "--thin"] if revisions else [])]
+    read = ["env", f"GIT_OBJECT_DIRECTORY={store}", *pack, *(["--revs", "--thin"] if walk else [])]
     write = git("index-pack", "--stdin", "--fix-thin", f"--max-input-size={MAX_BUNDLE_BYTES}")
     script = f"{shlex.join(read)} < {shlex.quote(str(listed))} | {shlex.join(write)}"
     calls.run(["bash", "-o", "pipefail", "-c", script], **calls.variables(calls.workspace.path, "no-index"))
+
+
+def _left_out(name: str, reason: str) -> LeftOut:
+    return LeftOut(path=name[:MAX_TEXT_LENGTH], reason=reason, files=None)

@@ -7,7 +7,7 @@ What the agent committed or put into its index although the repository ignores i
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,8 +57,8 @@ class Staged:
     """What became of a repository's files."""
 
     left_out: list[LeftOut] = field(default_factory=list)
-    inside: tuple[bytes, ...] = ()
-    """Submodules that may hold edits, below the workspace."""
+    inside: Mapping[bytes, bytes | None] = field(default_factory=dict)
+    """Submodules that may hold edits, below the workspace -> the commit that the base names for each, if any."""
 
 
 class Staging:
@@ -95,7 +95,7 @@ class Staging:
             *choice.describe_ignored(self._ignored(), self._inventory, self._worktrees),
             *choice.describe_leftovers(leftovers),
         ]
-        return Staged(left_out, tuple(prefix + path for path in links.inside))
+        return Staged(left_out, {prefix + path: base[path].object if path in base else None for path in links.inside})
 
     def _keep_what_was_not_checked_out(self, base: Entries) -> AbstractSet[bytes]:
         """Mark the files that a sparse checkout left out; what the agent committed of them counts."""

@@ -1,0 +1,53 @@
+"""Writes the changes of a staged repository as git's patch, and searches what they add for secrets."""
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from worker.collection.calls import Calls
+from worker.collection.staging import Tree
+from worker.git import git
+from worker.patch import PatchReader
+from worker.secret_scan import SecretScan
+
+_DIFF = (
+    "diff",
+    "--cached",
+    "--binary",
+    "--full-index",
+    "--find-renames",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    # As an argument it outranks what the agent's .gitmodules says about its submodules.
+    "--ignore-submodules=none",
+    "--submodule=short",
+)
+
+
+def write_diff(calls: Calls, tree: Tree, scan: SecretScan, artifact: str, file: IO[bytes]) -> int:
+    """Append the patch to a file, with paths below the workspace, and return how many files it changes.
+
+    Raises `subprocess.CalledProcessError`.
+    """
+    variables = calls.variables(tree.files, tree.index, *tree.stores)
+    base = tree.base or calls.run(git("hash-object", "-t", "tree", "/dev/null"), **variables).decode().strip()
+    prefix = os.fsdecode(tree.prefix)
+    command = git(*_DIFF, f"--src-prefix=a/{prefix}", f"--dst-prefix=b/{prefix}", base)
+    patch = PatchReader(scan, artifact)
+    file.writelines(patch.passed(calls.stream(command, **variables)))
+    for change in patch.binaries:
+        if _is_content(change.after):
+            before = partial(_blob, calls, change.before, variables) if _is_content(change.before) else None
+            scan.content(artifact, change.path, _blob(calls, change.after, variables), before)
+    return patch.files
+
+
+def _blob(calls: Calls, name: str, variables: Mapping[str, str | Path]) -> Iterator[bytes]:
+    return calls.stream(git("cat-file", "blob", name), **variables)
+
+
+def _is_content(blob: str) -> bool:
+    return bool(blob.strip("0"))

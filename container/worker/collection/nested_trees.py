@@ -1,0 +1,97 @@
+"""Edits inside submodules, and what is not committed in further worktrees: each compared with a commit of its own."""
+
+import os
+import subprocess
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from outpost.domain.collection import LeftOut
+from worker.collection.calls import Calls
+from worker.collection.choice import place
+from worker.collection.inventory import Inventory, tolerant
+from worker.collection.record import Record, read_record
+from worker.collection.staging import Staged, Staging, Tree
+
+MOST_NESTED = 100
+_MOST_REMOTES = 100
+_LEAST_SECONDS = 5.0
+"""Less than this before the deadline, no other repository is begun."""
+
+Kind = Literal["submodule", "worktree"]
+_UNPUBLISHED = "a submodule with commits that its remote does not have; nested.patch holds their changes"
+
+
+class NestedTrees:
+    """Walks through the repositories inside the workspace that are not its files."""
+
+    def __init__(self, calls: Calls, root: Path, inventory: Inventory, worktrees: Mapping[bytes, Path]) -> None:
+        """`worktrees`: folders of further worktrees -> their git directories."""
+        self._calls = calls
+        self._root = root
+        self._inventory = inventory
+        self._worktrees = worktrees
+        self.left_out: list[LeftOut] = []
+
+    def walk(self, staged: Staged) -> Iterator[tuple[Kind, Tree]]:
+        """Yield each repository with its files staged. `staged`: of the workspace itself."""
+        waiting = deque[tuple[Kind, bytes, bytes | None]](("worktree", path, None) for path in sorted(self._worktrees))
+        waiting.extend(self._with_files(staged.inside))
+        for number in range(1, MOST_NESTED + 1):
+            if not waiting or self._calls.left() < _LEAST_SECONDS:
+                break
+            kind, path, pointer = waiting.popleft()
+            tree = self._tree(kind, path, pointer, f"index-{number}")
+            if tree is None:
+                continue
+            try:
+                found = Staging(self._calls, tree, self._inventory, self._worktrees).stage()
+            except subprocess.CalledProcessError:
+                self.left_out.append(place(path + b"/", f"a {kind} that git cannot read", None))
+                continue
+            self.left_out += found.left_out
+            waiting.extend(self._with_files(found.inside))
+            yield kind, tree
+        self.left_out += [place(path + b"/", f"a {kind} that was not looked at", None) for kind, path, _ in waiting]
+
+    def _with_files(self, submodules: Mapping[bytes, bytes | None]) -> Iterator[tuple[Kind, bytes, bytes | None]]:
+        """Yield the submodules whose folders are not empty."""
+        if not submodules:
+            return
+        root = bytes(self._root) + b"/"
+        listed = self._calls.list_file(root + path for path in submodules)
+        look = r'find "$@" -mindepth 1 -maxdepth 1 -printf "%H\0"'
+        command = ["xargs", "-0", "-a", str(listed), "sh", "-c", look, "sh"]
+        for path in sorted(set(tolerant(self._calls.records(command)))):
+            yield "submodule", path.removeprefix(root), submodules[path.removeprefix(root)]
+
+    def _tree(self, kind: Kind, path: bytes, pointer: bytes | None, index: str) -> Tree | None:
+        files = self._root / os.fsdecode(path)
+        if kind == "worktree":
+            record = read_record(self._calls, self._worktrees[path], files, None)
+            if record.head is None:
+                self.left_out.append(place(path + b"/", "a worktree whose commit cannot be read", None))
+                return None
+            return Tree(path, files, record, record.head, index, (self._root / ".git" / "objects",))
+        if path not in self._inventory.repositories:
+            return Tree(path, files, Record(), None, index)
+        git_dir = files / ".git"
+        base = self._published(git_dir, files, pointer)
+        record = read_record(self._calls, git_dir, files, base)
+        if record.head != base and record.head is not None:
+            self.left_out.append(place(path, _UNPUBLISHED, None))
+        objects = self._calls.ask(git_dir, files, "rev-parse", "--git-path", "objects") or b""
+        return Tree(path, files, record, base, index, (files / os.fsdecode(objects.removesuffix(b"\n")),))
+
+    def _published(self, git_dir: Path, files: Path, pointer: bytes | None) -> str | None:
+        """Return the last commit of a submodule that others have too: of its remote, or that the repository names."""
+        remotes = self._calls.ask(git_dir, files, "for-each-ref", "--format=%(objectname)", "refs/remotes") or b""
+        known = [name.decode("ascii", "replace") for name in remotes.split()[:_MOST_REMOTES]]
+        named = pointer.decode("ascii", "replace") if pointer else None
+        if named and self._calls.ask(git_dir, files, "cat-file", "-e", f"{named}^{{commit}}") is not None:
+            known.append(named)
+        else:
+            named = None
+        found = self._calls.ask(git_dir, files, "merge-base", "HEAD", *known) if known else None
+        return found.decode("ascii", "replace").strip() if found else named

@@ -1,0 +1,80 @@
+"""Searches commits for secrets: their messages, and the files that they bring."""
+
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from worker.collection.calls import Calls, reading
+from worker.git import git
+from worker.secret_scan import SecretScan
+
+
+def search_commits(
+    calls: Calls, revisions: Path, variables: Mapping[str, str | Path], scan: SecretScan, artifact: str
+) -> None:
+    """Search all that `git rev-list --all` finds beside `revisions` (a file). Raises `subprocess.CalledProcessError`.
+
+    `variables`: git's. What a file already held in the commit that the run began with is not new.
+    """
+    walk = git("rev-list", "--objects", "--all", "--stdin")
+    lines = calls.run(reading(revisions, walk), **variables).splitlines()
+    paths = {name: path for name, _, path in (line.partition(b" ") for line in lines)}
+    listed = calls.list_file(paths, end=b"\n")
+    objects = _Reader(calls.stream(reading(listed, git("cat-file", "--batch")), **variables))
+    for name, path in paths.items():
+        kind, size = objects.line().split(b" ")[1:]
+        content = objects.take(int(size))
+        if kind == b"blob":
+            scan.name(artifact, path)
+            scan.content(artifact, path, content, partial(_before, calls, path))
+        elif kind == b"tree":
+            for _ in content:
+                pass
+        else:
+            scan.content(artifact, b"%s %s" % (kind, name), content)
+        objects.line()
+
+
+def _before(calls: Calls, path: bytes) -> Iterator[bytes]:
+    """Yield what the file held at the beginning, if it was there."""
+    workspace = calls.workspace
+    if workspace.commit_before is None:
+        return
+    name = f"{workspace.commit_before}:".encode() + path
+    batch = reading(calls.list_file([name], end=b"\n"), git("cat-file", "--batch"))
+    objects = _Reader(calls.stream(batch, **calls.variables(workspace.path, "no-index")))
+    try:
+        header = objects.line().rsplit(b" ", 2)
+        yield from objects.take(int(header[2])) if header[1:2] == [b"blob"] else ()
+    except (subprocess.CalledProcessError, EOFError):
+        return
+
+
+class _Reader:
+    """Reads lines and blocks from a stream of chunks."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._waiting = b""
+
+    def line(self) -> bytes:
+        """Return what comes before the next line feed. Raises `EOFError`."""
+        while b"\n" not in self._waiting:
+            self._waiting += self._next()
+        line, _, self._waiting = self._waiting.partition(b"\n")
+        return line
+
+    def take(self, size: int) -> Iterator[bytes]:
+        """Yield the next `size` bytes. Raises `EOFError`."""
+        while size > 0:
+            self._waiting = self._waiting or self._next()
+            piece, self._waiting = self._waiting[:size], self._waiting[size:]
+            size -= len(piece)
+            yield piece
+
+    def _next(self) -> bytes:
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            raise EOFError from None

@@ -1,0 +1,146 @@
+"""Commits that only the agent has: on whatever branch, stashed, detached or given up, they are kept as a bundle."""
+
+from pathlib import Path
+
+import pytest
+
+from outpost.domain.artifacts import Artifact
+from tests.worker.collecting import Run, git
+from tests.worker.git_server import GitServer
+from worker.collect import Patch
+from worker.collection import calls, commits
+
+
+def subjects(patch: Patch) -> dict[str, str]:
+    """The refs in the bundle -> the subject of each."""
+    return {ref.name: ref.subject for ref in patch.collection.refs}
+
+
+def fetched(patch: Patch, git_server: GitServer, folder: Path) -> Path:
+    """Fetch the bundle into a new clone of the repository, which proves that it is complete."""
+    git(folder.parent, "clone", "--quiet", str(git_server.folder / "owner" / "kinds"), str(folder))
+    bundle = str(patch.more[Artifact.COMMITS])
+    git(folder, "bundle", "verify", "--quiet", bundle)
+    git(folder, "fetch", "--quiet", bundle, "refs/*:refs/agent/*")
+    return folder
+
+
+def test_commits_of_every_branch_tag_and_stash_are_kept_and_named(
+    run: Run, git_server: GitServer, tmp_path: Path
+) -> None:
+    run.agent("""
+        echo 1 > one; git add one; git commit -qm 'on main'
+        git checkout -qb other; echo 2 > two; git add two; git commit -qm 'on other'; git tag -am 'release' v1
+        git checkout -q main; git checkout -q --detach; echo 3 > three; git add three; git commit -qm 'detached'
+        git checkout -q main
+        echo first > stashed; git add stashed; git stash -q; echo second > untracked; git stash -qu -m 'second stash'
+        git branch same; git tag here main~1
+    """)
+    patch = run.collect()
+    assert subjects(patch) == {
+        "refs/heads/main": "on main",
+        "refs/heads/other": "on other",
+        "refs/heads/same": "on main",
+        "refs/tags/v1": "release",
+        "refs/outpost/reflog-1": "detached",
+        "refs/stash": "On main: second stash",
+        "refs/outpost/stash-1": f"WIP on main: {git(run.workspace.path, 'rev-parse', '--short', 'main')} on main",
+    }
+    left = {item.path: item.reason for item in patch.collection.left_out}
+    assert left == {"refs/tags/here": f"a tag on {run.workspace.commit_before}, a commit that the repository has"}
+    clone = fetched(patch, git_server, tmp_path / "clone")
+    assert git(clone, "show", "refs/agent/stash^3:untracked") == "second"
+    assert git(clone, "log", "-1", "--format=%an", "refs/agent/heads/main") == "a"
+    assert b"+++ b/one" in patch.file.read_bytes()
+
+
+def test_commits_that_were_reset_away_are_kept(run: Run, git_server: GitServer, tmp_path: Path) -> None:
+    run.agent("""
+        for n in 1 2 3; do echo $n > file; git add file; git commit -qm "commit $n"; done
+        git reset -q --hard HEAD~3
+    """)
+    patch = run.collect()
+    assert patch.files_changed == 0
+    assert subjects(patch) == {"refs/outpost/reflog-1": "commit 3"}
+    clone = fetched(patch, git_server, tmp_path / "clone")
+    assert git(clone, "log", "--format=%s", "refs/agent/outpost/reflog-1") == "commit 3\ncommit 2\ncommit 1\n" + git(
+        clone, "log", "--format=%s", "origin/main"
+    )
+
+
+def test_commits_of_a_worktree_inside_the_workspace_are_kept_and_its_edits_too(run: Run) -> None:
+    run.agent("""
+        git worktree add -q --detach .claude/worktrees/a; cd .claude/worktrees/a
+        echo work >> README.md; git commit -qam 'in a worktree'; echo edit > edit.txt; echo more >> README.md
+    """)
+    patch = run.collect()
+    assert subjects(patch) == {"refs/outpost/worktree-1": "in a worktree"}
+    assert patch.files_changed == 0
+    change = patch.collection.nested[0]
+    assert (change.path, change.kind, change.files_changed) == (".claude/worktrees/a", "worktree", 2)
+    content = patch.more[Artifact.NESTED].read_text()
+    assert "+++ b/.claude/worktrees/a/edit.txt" in content
+    assert "+work" not in content
+
+
+def test_without_commits_of_the_agent_there_is_no_bundle(run: Run) -> None:
+    run.agent("git checkout -qb feature; echo x >> README.md; git fetch -q origin; git gc -q")
+    patch = run.collect()
+    assert patch.more == {}
+    assert not patch.collection
+
+
+def test_a_shallow_sparse_checkout_gives_a_bundle_as_well(sparse: Run, git_server: GitServer, tmp_path: Path) -> None:
+    sparse.agent("echo x >> README.md; git commit -qam 'shallow'")
+    patch = sparse.collect()
+    assert subjects(patch) == {"refs/heads/main": "shallow"}
+    fetched(patch, git_server, tmp_path / "clone")
+
+
+def test_a_repository_begun_anew_is_kept(run: Run) -> None:
+    run.agent("rm -rf .git; git init -qb main; git add README.md; git commit -qm 'a new beginning'")
+    assert subjects(run.collect()) == {"refs/heads/main": "a new beginning"}
+
+
+def test_more_commits_than_are_kept_are_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "MAX_BUNDLE_BYTES", 100_000)
+    run.agent("head -c 300000 /dev/urandom > big; git add big; git commit -qm big; echo work > new.txt")
+    patch = run.collect()
+    assert b"+++ b/new.txt" in patch.file.read_bytes()
+    assert patch.more == {}
+    left = [(item.path, item.reason) for item in patch.collection.left_out]
+    assert left == [("refs/heads/main", "more than 0 MiB of commits")]
+
+
+def test_no_program_of_the_agents_runs_while_its_commits_are_read(run: Run, tmp_path: Path) -> None:
+    """Not even what a partial clone fetches its missing objects with."""
+    trap = tmp_path / "trapped"
+    run.agent(f"""
+        echo x > x; git add x; git commit -qm x; git checkout -qb other; echo y > y; git add y; git commit -qm y
+        tree=$(git rev-parse 'HEAD^{{tree}}')
+        git config extensions.partialClone evil; git config core.repositoryFormatVersion 1
+        git config remote.evil.promisor true; git config remote.evil.url "{tmp_path}"
+        git config remote.evil.uploadpack "touch {trap};"; git config remote.evil.partialCloneFilter blob:none
+        git config uploadpack.packObjectsHook "touch {trap};"; git config core.alternateRefsCommand "touch {trap};"
+        git config gpg.program "touch {trap};"; git config log.showSignature true
+        git config core.fsmonitor "touch {trap};"; git config core.pager "touch {trap};"
+        git config pager.for-each-ref true; git config alias.rev-list '!touch {trap}'
+        rm -f .git/objects/${{tree:0:2}}/${{tree:2}}; rm -f {trap}
+    """)
+    patch = run.collect()
+    assert b"+++ b/y" in patch.file.read_bytes()
+    assert not trap.exists()
+    left = {item.path: item.reason for item in patch.collection.left_out}
+    assert left["refs/heads/other"] == "commits that git cannot read"
+
+
+def test_a_git_directory_of_pipes_costs_the_commits_and_not_the_patch(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "ASK_SECONDS", 1.0)
+    run.agent("""
+        echo x > x; git add x; git commit -qm x
+        rm .git/HEAD .git/packed-refs .git/index -f; mkfifo .git/HEAD .git/packed-refs .git/index; echo work > new.txt
+    """)
+    patch = run.collect()
+    assert b"+++ b/new.txt" in patch.file.read_bytes()

@@ -1,0 +1,138 @@
+"""Submodules: pointers as git records them, edits inside as a patch of their own."""
+
+from pathlib import Path
+
+import pytest
+
+from outpost.domain.artifacts import Artifact
+from outpost.domain.dispatch import InitMode
+from tests.worker.collecting import Prepare, Run, applied, git
+from tests.worker.git_server import GitServer
+
+
+@pytest.fixture
+def urls(git_server: GitServer) -> dict[str, str]:
+    """A repository with a submodule, and the submodule's own."""
+    names = {"lib": "submodule-lib", "app": "submodule-app"}
+    if not (git_server.folder / "owner" / "submodule-lib").exists():
+        git_server.create("submodule-lib", {"lib.txt": b"one\n"})
+        git_server.create("submodule-app", {"app.txt": b"app\n"})
+        url = f"{git_server.url}/owner/submodule-lib"
+        git_server.git("submodule-app", "-c", "protocol.allow=always", "submodule", "--quiet", "add", url, "vendor/lib")
+        git_server.git("submodule-app", "commit", "--quiet", "--message", "a submodule")
+    return {key: f"{git_server.url}/owner/{name}" for key, name in names.items()}
+
+
+@pytest.fixture
+def app(urls: dict[str, str], prepare: Prepare) -> Run:
+    assert urls
+    mode: InitMode = "full"
+    return prepare(mode, "owner/submodule-app")
+
+
+def nested(run: Run) -> str:
+    return run.collect().more[Artifact.NESTED].read_text()
+
+
+def test_a_file_below_a_submodule_that_was_never_filled_is_kept(app: Run) -> None:
+    app.agent("echo new > vendor/lib/new.txt")
+    patch = app.collect()
+    assert patch.files_changed == 0
+    assert "+++ b/vendor/lib/new.txt" in patch.more[Artifact.NESTED].read_text()
+    assert [(each.path, each.kind, each.base) for each in patch.collection.nested] == [
+        ("vendor/lib", "submodule", None)
+    ]
+
+
+@pytest.mark.parametrize("fill", ["git clone -q {lib} vendor/lib", "git submodule --quiet update --init"])
+def test_an_edit_in_a_submodule_is_a_patch_of_its_own(
+    app: Run, urls: dict[str, str], tmp_path: Path, fill: str
+) -> None:
+    app.agent(f"{fill.format(**urls)}; cd vendor/lib; echo edit >> lib.txt; echo new > new.txt")
+    patch = app.collect()
+    assert patch.files_changed == 0
+    assert [(each.path, each.files_changed) for each in patch.collection.nested] == [("vendor/lib", 2)]
+    git(tmp_path, "clone", "--quiet", urls["app"], "clone")
+    clone = tmp_path / "clone"
+    git(clone, "submodule", "--quiet", "update", "--init")
+    git(clone, "apply", str(patch.more[Artifact.NESTED]))
+    assert (clone / "vendor" / "lib" / "lib.txt").read_text() == "one\nedit\n"
+
+
+@pytest.mark.parametrize("record", ["true", "git add vendor/lib", "git commit -qam bump"])
+def test_a_moved_pointer_is_in_the_patch_and_the_commits_it_names_as_a_patch(
+    app: Run, urls: dict[str, str], git_server: GitServer, tmp_path: Path, record: str
+) -> None:
+    app.agent(f"""
+        git clone -q {urls["lib"]} vendor/lib; (cd vendor/lib; echo e >> lib.txt; git commit -qam bump); {record}
+    """)
+    patch = app.collect()
+    moved = git(app.workspace.path / "vendor" / "lib", "rev-parse", "HEAD")
+    assert f"+Subproject commit {moved}\n" in patch.file.read_text()
+    assert "+e\n" in patch.more[Artifact.NESTED].read_text()
+    tree = applied(patch, git_server, tmp_path / "clone", "submodule-app")
+    assert moved in git(tmp_path / "clone", "ls-tree", "-r", tree)
+    assert any("its remote does not have" in item.reason for item in patch.collection.left_out)
+
+
+def test_a_pointer_moved_to_a_published_commit_brings_no_patch_of_it(
+    app: Run, urls: dict[str, str], git_server: GitServer
+) -> None:
+    git_server.git("submodule-lib", "checkout", "--quiet", "-b", "next")
+    git_server.git("submodule-lib", "commit", "--quiet", "--allow-empty", "--message", "upstream goes on")
+    published = git_server.git("submodule-lib", "rev-parse", "next")
+    git_server.git("submodule-lib", "checkout", "--quiet", "main")
+    app.agent(f"git clone -qb next {urls['lib']} vendor/lib")
+    patch = app.collect()
+    assert f"+Subproject commit {published}\n" in patch.file.read_text()
+    assert patch.more == {}
+    assert patch.collection.left_out == ()
+
+
+def test_an_added_submodule_is_in_the_patch_as_git_records_it(app: Run, urls: dict[str, str]) -> None:
+    app.agent(f"git -c protocol.allow=always submodule --quiet add {urls['lib']} third/lib")
+    patch = app.collect().file.read_text()
+    assert "new file mode 160000" in patch
+    assert "+\tpath = third/lib" in patch
+
+
+def test_a_removed_submodule_is_removed_in_the_patch(app: Run) -> None:
+    app.agent("git rm -q vendor/lib; git commit -qm gone")
+    assert "deleted file mode 160000" in app.collect().file.read_text()
+
+
+def test_a_submodule_turned_into_files_is_files_in_the_patch(
+    app: Run, urls: dict[str, str], git_server: GitServer, tmp_path: Path
+) -> None:
+    app.agent(f"""
+        git rm -q vendor/lib; git clone -q {urls["lib"]} vendor/lib; rm -rf vendor/lib/.git
+        echo own >> vendor/lib/lib.txt; git add vendor/lib
+    """)
+    patch = app.collect()
+    assert patch.more == {}
+    applied(patch, git_server, tmp_path / "clone", "submodule-app")
+    assert "own" in (tmp_path / "clone" / "vendor" / "lib" / "lib.txt").read_text()
+
+
+def test_a_submodules_own_configuration_runs_nothing(app: Run, urls: dict[str, str], tmp_path: Path) -> None:
+    trap = tmp_path / "trapped"
+    app.agent(f"""
+        git clone -q {urls["lib"]} vendor/lib; cd vendor/lib; echo edit >> lib.txt
+        echo '* filter=evil diff=evil' > .gitattributes
+        for key in core.fsmonitor filter.evil.clean diff.evil.textconv diff.external; do
+            git config $key "touch {trap}"; done
+        cd ../..; git config -f .gitmodules submodule.vendor/lib.ignore all; rm -f {trap}
+    """)
+    patch = app.collect()
+    assert "+edit\n" in patch.more[Artifact.NESTED].read_text()
+    assert not trap.exists()
+
+
+def test_a_submodule_linked_to_a_folder_outside_is_not_followed(app: Run, tmp_path: Path) -> None:
+    """What the link leads to is not the agent's work."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("not yours")
+    app.agent(f"rmdir vendor/lib; ln -s {tmp_path}/outside vendor/lib")
+    patch = app.collect()
+    assert "not yours" not in patch.file.read_text()
+    assert patch.more == {}
