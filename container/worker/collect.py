@@ -110,8 +110,11 @@ class Collector:
         try:
             return collect()
         except subprocess.CalledProcessError as error:
-            self._left_out.append(place(os.fsencode(what), _describe(error)[:MAX_TEXT_LENGTH], None))
-            return nothing
+            reason = _describe(error)
+        except (OSError, EOFError) as error:
+            reason = f"could not be kept: {getattr(error, 'strerror', None) or 'git ended early'}"
+        self._left_out.append(place(os.fsencode(what), reason[:MAX_TEXT_LENGTH], None))
+        return nothing
 
     def _collect_commits(self, files: Path) -> Commits:
         collector = CommitCollector(self._calls, files, self._place(Artifact.COMMITS))
