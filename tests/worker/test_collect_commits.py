@@ -112,6 +112,27 @@ def test_more_commits_than_are_kept_are_named(run: Run, monkeypatch: pytest.Monk
     assert left == [("refs/heads/main", "more than 0 MiB of commits")]
 
 
+def test_a_secret_in_a_commit_a_message_or_a_submodule_withholds_that_artifact(run: Run) -> None:
+    """Also one that a later commit took out again."""
+    run.agent("""
+        echo key=hunter2-hunter2 > config; git add config; git commit -qm 'add a key'
+        rm config; git commit -qam 'take hunter3-hunter3 out'; echo work > new.txt; echo hunter4-hunter4 > submodule/x
+    """)
+    patch = run.collect({"ONE": "hunter2-hunter2", "TWO": "hunter3-hunter3", "THREE": "hunter4-hunter4"})
+    assert patch.findings.withheld == (Artifact.COMMITS, Artifact.NESTED)
+    places = {(found.artifact, found.path.split(" ")[0], found.kind) for found in patch.findings.places}
+    assert places == {
+        (Artifact.COMMITS, "config", "ONE"),
+        (Artifact.COMMITS, "commit", "TWO"),
+        (Artifact.NESTED, "submodule/x", "THREE"),
+    }
+
+
+def test_what_a_file_held_before_is_no_finding_in_a_commit(run: Run) -> None:
+    run.agent("echo four >> README.md; git commit -qam 'more lines'")
+    assert not run.collect({"TEXT": "one\ntwo\nthree"}).findings
+
+
 def test_no_program_of_the_agents_runs_while_its_commits_are_read(run: Run, tmp_path: Path) -> None:
     """Not even what a partial clone fetches its missing objects with."""
     trap = tmp_path / "trapped"
