@@ -162,6 +162,7 @@ CHECK = {"ConditionCheckItem"}
         ("ApiDefinitionTaskRole", "Dispatches", READ | WRITE),
         ("ApiDefinitionTaskRole", "Tenants", READ | WRITE | {"DeleteItem"}),  # names of secrets
         ("ApiDefinitionTaskRole", "Workers", READ),
+        ("ApiDefinitionTaskRole", "WorkspaceRows", READ | WRITE | DELETE | CHECK),
         ("BrokerAttemptRole", "Dispatches", set()),
         ("BrokerFunctionRole", "Pending", READ | WRITE | DELETE),
         ("PlannerFunctionRole", "Pending", READ),
