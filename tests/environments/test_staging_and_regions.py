@@ -26,6 +26,20 @@ def test_staging_runs_a_dispatch_over_tls(staging: Changing, trusting: Callable[
     staging.works()
 
 
+def test_staging_with_a_recovery_point_is_destroyed(staging: Changing) -> None:
+    staging.settle()
+    backup = staging.environment.client("backup")
+    (vault,) = backup.list_backup_vaults()["BackupVaultList"]
+    role = staging.environment.client("iam").list_roles()["Roles"][0]["Arn"]
+    table = "arn:aws:dynamodb:us-east-1:222222222222:table/table"
+    backup.start_backup_job(BackupVaultName=vault["BackupVaultName"], ResourceArn=table, IamRoleArn=role)
+
+    staging.destroy()
+
+    assert backup.list_backup_vaults()["BackupVaultList"] == []
+    assert set(staging.changed()) == {"CDKToolkit"}
+
+
 def test_dev_is_deployed_in_another_region_destroyed_and_deployed_again(new: Factory) -> None:
     changing = new("dev", ("us-east-1", "eu-central-1"))
     changing.deploy()
