@@ -78,7 +78,7 @@ class AgentSession:
         """Run the agent to its end. Raises `StartError`, `IsolationError`, `subprocess.SubprocessError`."""
         spec, workspace = self._assignment.spec, self._workspace
         invocation = self._adapter.invocation(
-            Run(workspace.task_file, workspace.home, spec.model_id, self._access.base_url)
+            Run(workspace.task_file, workspace.home, spec.model_id, self._access.base_url, self._assignment.models)
         )
         self._lay_out(invocation.home_files)
         command = AgentCommand(

@@ -6,15 +6,19 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outpost.domain.agents import Agent, Alias
 from outpost.domain.providers import PROVIDERS
 from outpost.domain.usage import Tokens
 from tests.eventually import eventually
 from tests.worker.scripted_provider import DIALOGUES, USED, Dialogue, ScriptedProvider, scripted_provider
+from worker.adapters import ADAPTERS
+from worker.adapters.base import Run
 from worker.model_proxy import ModelProxy
 from worker.model_request import HIDDEN_TOKENS
 from worker.usage import BudgetSpentError, Meter, Reservation
@@ -227,3 +231,20 @@ def test_a_reservation_is_settled_once() -> None:
     meter.settle(reservation)
     with pytest.raises(KeyError):
         meter.settle(reservation)
+
+
+def test_a_cli_makes_its_own_calls_with_the_agents_models() -> None:
+    models = {Alias.FLAGSHIP: "large", Alias.FAST: "small"}
+    run = Run(Path("/task"), Path("/home"), "large", "http://127.0.0.1:9", models)
+    claude = ADAPTERS[Agent.CLAUDE].invocation(run).environment
+    assert {name: claude[f"ANTHROPIC_DEFAULT_{name}_MODEL"] for name in ("FABLE", "OPUS", "SONNET", "HAIKU")} == {
+        "FABLE": "large",
+        "OPUS": "large",
+        "SONNET": "large",
+        "HAIKU": "small",
+    }
+    assert "--weak-model=small" in ADAPTERS[Agent.AIDER].invocation(run).argv
+    settings = json.loads(ADAPTERS[Agent.GEMINI].invocation(run).home_files[".gemini/settings.json"])
+    assert settings["modelConfigs"]["customOverrides"] == [
+        {"match": {"model": "base"}, "modelConfig": {"model": "large"}}
+    ]

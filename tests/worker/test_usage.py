@@ -1,15 +1,22 @@
 """What a run used: providers' counts in all their forms, prices, and the compute that is paid for."""
 
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
 
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.dispatch import Status
+from outpost.domain.ids import new_id
 from outpost.domain.pricing import PRICES, Price, cost, price_of
+from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens, compute_seconds, tokens_of
 from outpost.names import Env
-from tests.worker.conftest import Platform
+from tests.worker.brokers import broker_variables, create_broker
+from tests.worker.conftest import PROVIDER_KEY, Platform
+from tests.worker.model_server import INPUT, OUTPUT, model_server
 from worker.usage import Meter
 from worker.usage_reader import MAX_EVENT_BYTES, UsageReader
 
@@ -127,3 +134,42 @@ def test_a_dispatch_tells_what_it_consumed(platform: Platform) -> None:
     assert usage.vcpu_seconds >= usage.duration_seconds * size.cpu / 1024 > 0
     assert usage.gb_seconds == pytest.approx(usage.vcpu_seconds * (size.memory / 1024) / (size.cpu / 1024), abs=0.01)
     assert (usage.input_tokens, usage.model_calls, usage.model_cost_usd) == (0, 0, 0)
+
+
+SPENDER = """
+import json, os, urllib.error, urllib.request
+
+body = {"model": os.environ["ANTHROPIC_DEFAULT_HAIKU_MODEL"], "max_tokens": 100, "stream": True, "messages": []}
+headers = {"x-api-key": os.environ["ANTHROPIC_API_KEY"], "Content-Type": "application/json"}
+url = os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages"
+try:
+    while True:
+        urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers)).read()
+except urllib.error.HTTPError as error:
+    result = json.load(error)["error"]["message"]
+final = {"type": "result", "subtype": "success", "is_error": True, "num_turns": 1, "result": result, "usage": {}}
+print(json.dumps(final))
+raise SystemExit(1)
+"""
+
+
+def test_a_dispatch_ends_when_its_budget_is_spent_and_says_how_much_is_left(platform: Platform, tmp_path: Path) -> None:
+    program = tmp_path / "claude"
+    program.write_text(f"#!{sys.executable} -I\n{SPENDER}")
+    program.chmod(0o755)
+    agents = json.loads(os.environ[Env.AGENTS])
+    agents["claude"] |= {"token_budget": 3_000, "models": {"flagship": "claude-opus-4-5", "fast": "claude-haiku-4-5"}}
+    broker = create_broker(f"budget-{new_id().lower()}", broker_variables() | {Env.AGENTS: json.dumps(agents)})
+    with model_server(PROVIDER_KEY) as model:
+        variables = {
+            "PATH": f"{tmp_path}:/usr/local/bin:/usr/bin:/bin",
+            Env.MODEL_URL: model.url,
+            Env.BROKER_FUNCTION: broker,
+        }
+        row = platform.run("Spend it.", variables, agent=Agent.CLAUDE, model_id="claude-opus-4-5")
+    assert (row.status, row.reason and row.reason.code) == (Status.FAILED, ReasonCode.BUDGET_SPENT)
+    assert row.reason is not None
+    assert "the budget of 3,000 model tokens is spent: 532 are left" in row.reason.message
+    assert row.usage is not None
+    assert (row.usage.model_calls, row.usage.input_tokens, row.usage.output_tokens) == (2, 2 * INPUT, 2 * OUTPUT)
+    assert {seen.body["model"] for seen in model.answered} == {"claude-haiku-4-5"}

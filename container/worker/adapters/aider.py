@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from outpost.domain.agents import Alias
 from outpost.domain.usage import Tokens
 from worker.adapters.base import Adapter, Invocation, Run, Said, Transcript
 
@@ -24,7 +25,7 @@ class Aider(Adapter):
         environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         if run.base_url:
             environment["DEEPSEEK_API_BASE"] = f"{run.base_url}/v1"
-        model = (f"--model={run.model}",) if run.model else ()
+        model = (f"--model={run.model}", f"--weak-model={run.model_for(Alias.FAST)}") if run.model else ()
         return Invocation(
             argv=("aider", f"--message-file={run.task_file}", *_OPTIONS, *history, *model), environment=environment
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from outpost.domain.agents import Alias
 from outpost.domain.usage import Tokens
 
 MAX_EVENT = 4 * 1024 * 1024
@@ -28,6 +29,12 @@ class Run:
 
     The tokens are in the environment already, under the catalogue's names.
     """
+    models: Mapping[Alias, str] = field(default_factory=dict)
+    """The agent's models in this environment: alias -> model id."""
+
+    def model_for(self, alias: Alias) -> str | None:
+        """Return the model for calls that a CLI makes with a model of its own choice: one that it may call."""
+        return self.models.get(alias, self.model)
 
 
 @dataclass(frozen=True)

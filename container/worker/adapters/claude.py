@@ -3,8 +3,17 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from outpost.domain.agents import Alias
 from outpost.domain.usage import tokens_of
 from worker.adapters.base import Adapter, Invocation, JsonTranscript, Run, Said, Transcript, tool_line
+
+_MODELS = {
+    "ANTHROPIC_DEFAULT_FABLE_MODEL": Alias.FLAGSHIP,
+    "ANTHROPIC_DEFAULT_OPUS_MODEL": Alias.FLAGSHIP,
+    "ANTHROPIC_DEFAULT_SONNET_MODEL": Alias.BALANCED,
+    "ANTHROPIC_DEFAULT_HAIKU_MODEL": Alias.FAST,
+}
+"""What its names for models stand for, in its own calls and in subagents' (code.claude.com, "Model configuration")."""
 
 
 class Claude(Adapter):
@@ -20,6 +29,7 @@ class Claude(Adapter):
             "DISABLE_AUTOUPDATER": "1",
             "IS_SANDBOX": "1",
         }
+        environment |= {name: chosen for name, alias in _MODELS.items() if (chosen := run.model_for(alias))}
         if run.base_url:
             environment["ANTHROPIC_BASE_URL"] = run.base_url
         model = (f"--model={run.model}",) if run.model else ()

@@ -15,6 +15,12 @@ _SETTINGS = {
 }
 
 
+def _models(run: Run) -> dict[str, object]:
+    """Return settings that make all calls with this run's model: every model configuration extends `base`."""
+    override = {"match": {"model": "base"}, "modelConfig": {"model": run.model}}
+    return {"modelConfigs": {"customOverrides": [override]}} if run.model else {}
+
+
 class Gemini(Adapter):
     """@google/gemini-cli."""
 
@@ -35,7 +41,7 @@ class Gemini(Adapter):
             argv=(*argv, f"--model={run.model}") if run.model else argv,
             environment=environment,
             stdin=run.task_file,
-            home_files={".gemini/settings.json": json.dumps(_SETTINGS)},
+            home_files={".gemini/settings.json": json.dumps(_SETTINGS | _models(run))},
         )
 
     def transcript(self) -> Transcript:
