@@ -32,16 +32,7 @@ _HANG_UP_POLL_SECONDS = 1.0
 _SHUTDOWN_POLL_SECONDS = 0.05
 _NOT_PASSED_ON = frozenset(
     {"host", "connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade"}
-    | {
-        "transfer-encoding",
-        "content-length",
-        "content-type",
-        "content-encoding",
-        "accept-encoding",
-        "cookie",
-        "expect",
-        "set-cookie",
-    }
+    | {"transfer-encoding", "content-length", "accept-encoding", "cookie", "expect", "set-cookie"}
     | {"authorization", "x-api-key", "x-goog-api-key", "x-http-method-override"}
 )
 _DIGITS = re.compile("[0-9a-fA-F]{1,16}")
@@ -169,9 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self, target: str, body: bytes) -> None:
         request = self._request(urlsplit(target).path, body)
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_PASSED_ON}
+        headers = {name.lower(): value for name, value in self.headers.items() if name.lower() not in _NOT_PASSED_ON}
         # Compressed, the response could not be read here; as another type, the body would be read otherwise than here.
-        headers |= {"Accept-Encoding": "identity", "Content-Type": "application/json"}
+        headers |= {"accept-encoding": "identity", "content-type": "application/json"}
         call = Call(self.command, target, headers, request.body)
         with self._reservation(request) as reservation:
             status = self._call(call, reservation)

@@ -4,7 +4,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -179,6 +179,17 @@ def test_a_stream_arrives_as_it_is_sent(provider: ModelServer) -> None:
         direct.request("POST", "/v1/messages", json.dumps(MESSAGE), {"x-api-key": KEY})
         assert ask(proxy)[1] == direct.getresponse().read()
         direct.close()
+
+
+@pytest.mark.parametrize(("stream", "kind"), [(True, "text/event-stream"), (False, "application/json")])
+def test_a_response_keeps_its_type(provider: ModelServer, stream: bool, kind: str) -> None:
+    path, body = CALLS["deepseek"]
+    assert isinstance(body, dict)
+    with serving(provider.url, "deepseek") as proxy, closing(http.client.HTTPConnection(proxy.host)) as connection:
+        connection.request("POST", path, json.dumps(body | {"stream": stream}), {"x-api-key": proxy.token})
+        response = connection.getresponse()
+        assert response.headers["Content-Type"] == kind
+        response.read()
 
 
 def test_a_chunked_request_is_understood(provider: ModelServer) -> None:
