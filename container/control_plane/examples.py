@@ -28,6 +28,8 @@ FIELDS: Mapping[str, Any] = {
     "repositories": ["acme/*"],
     "WorkspaceView.id": _WORKSPACE,
     "SecretView.name": "NPM_TOKEN",
+    "searched": True,
+    "warning": None,
     "dispatchId": _DISPATCH,
     "workspaceId": _WORKSPACE,
     "tenantId": "acme",

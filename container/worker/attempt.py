@@ -24,6 +24,7 @@ from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.repository import clone_url, forge_repository
 from outpost.redaction.redactor import Redactor
+from outpost.redaction.searchable import searchable
 from worker.adapters.base import Said
 from worker.agent_process import AgentEnd, StartError
 from worker.agent_session import AgentSession
@@ -133,6 +134,9 @@ class Attempt:
         spec = self._assignment.spec
         self._secrets = self._store.read_secrets(self._assignment.secrets)
         self._learn(self._secrets)
+        for name, value in self._secrets.items():
+            if why := searchable(value):
+                self._tell(f"logs and results are not searched for the value of {name}: {why}", "warning")
         if self._archive is not None and self._archive.restore(self._workspace):
             self._tell("unpacked the workspace as its last run left it")
             self._workspace.resume(self._assignment.task)

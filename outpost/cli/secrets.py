@@ -7,7 +7,7 @@ import typer
 
 from outpost.cli.connection import connect
 from outpost.cli.dispatches import Json
-from outpost.cli.output import out, print_json, print_table, since
+from outpost.cli.output import err, out, print_json, print_table, since
 
 app = typer.Typer(help="Set what a tenant's agents may be given (admin).", no_args_is_help=True)
 
@@ -24,6 +24,8 @@ def set_secret(context: typer.Context, tenant_id: TenantId, name: Name, as_json:
         print_json(secret) if as_json else out.print(
             f"{secret.name} is set: outpost dispatch ... --secret {secret.name}"
         )
+        if secret.warning:
+            err.print(f"Warning: {secret.warning}")
 
 
 @app.command("list")
@@ -34,7 +36,8 @@ def list_secrets(context: typer.Context, tenant_id: TenantId, as_json: Json = Fa
         if as_json:
             print_json(page)
             return
-        print_table("NAME", "SET", rows=[(item.name, since(item.updated_at)) for item in page.items])
+        rows = [(item.name, since(item.updated_at), "yes" if item.searched else "no") for item in page.items]
+        print_table("NAME", "SET", "SEARCHED", rows=rows)
 
 
 @app.command("delete")

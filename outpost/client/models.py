@@ -215,6 +215,9 @@ class Secret(_Model):
 
     name: str
     updated_at: datetime
+    searched: bool = True
+    """Whether logs and results are searched for its value."""
+    warning: str | None = None
 
 
 class IssuedKey(Key):

@@ -29,6 +29,8 @@ class TenantSecret(BaseModel):
     name: str
     arn: str
     updated_at: datetime
+    not_searched: str | None = None
+    """Why logs and results are not searched for the value; None when they are."""
 
 
 def check_name(name: str) -> str:

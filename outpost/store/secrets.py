@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from outpost.domain.secrets import MAX_SECRETS, TenantSecret
 from outpost.names import Env, tenant_secrets_prefix
+from outpost.redaction.searchable import searchable
 from outpost.store.database import CLIENT_CONFIG
 from outpost.store.tenants import Tenants
 
@@ -52,7 +53,8 @@ class TenantSecrets:
         known = self._tenants.secrets(tenant_id)
         if name not in known and len(known) >= MAX_SECRETS:
             raise TooManySecretsError(f"the tenant has {MAX_SECRETS} secrets: delete one first")
-        secret = TenantSecret(name=name, arn=self._write(f"{self._prefix}{tenant_id}/{name}", value), updated_at=at)
+        arn = self._write(f"{self._prefix}{tenant_id}/{name}", value)
+        secret = TenantSecret(name=name, arn=arn, updated_at=at, not_searched=searchable(value))
         self._tenants.add_secret(tenant_id, secret)
         return secret
 

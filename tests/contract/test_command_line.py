@@ -220,6 +220,9 @@ def test_the_operator_changes_limits_rotates_keys_and_keeps_secrets(api: Api, ou
     assert "expired" in outpost("keys", "list", name, admin=True).stdout
     with Client(api.url, rotated["key"]) as session:
         assert session.dispatches({}).items == []
+    common = outpost("secrets", "set", name, "NPM_TOKEN", admin=True, text="postgres\n")
+    assert "not searched for: it is a common word" in common.stderr
+    assert outpost("secrets", "list", name, admin=True).stdout.split()[-1] == "no"
     done = outpost("secrets", "set", name, "NPM_TOKEN", admin=True, text="the value\n")
     assert done.exit_code == 0, done.output
     assert "the value" not in done.output

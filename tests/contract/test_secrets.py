@@ -101,6 +101,16 @@ def test_a_bad_value_is_refused_and_not_repeated(
         assert str(value) not in caplog.text
 
 
+@pytest.mark.parametrize("value", ["postgres", "us-east-1"])
+def test_a_common_word_is_kept_and_marked_as_not_searched(admin: httpx.Client, tenant: Tenant, value: str) -> None:
+    shown = admin.put(path(tenant), json={"value": value}).json()["data"]
+    assert shown["searched"] is False
+    assert "common word" in shown["warning"]
+    assert admin.get(f"/tenants/{tenant.id}/secrets").json()["data"] == [shown]
+    replaced = admin.put(path(tenant), json={"value": VALUE}).json()["data"]
+    assert (replaced["searched"], replaced["warning"]) == (True, None)
+
+
 def test_a_value_is_never_logged(admin: httpx.Client, tenant: Tenant, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         admin.put(path(tenant), json={"value": VALUE})

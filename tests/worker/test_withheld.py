@@ -58,6 +58,19 @@ def test_a_run_succeeds_and_its_patch_is_withheld_with_file_and_line(platform: P
     assert VALUE not in str(platform.messages(row)) + summary.model_dump_json() + row.model_dump_json()
 
 
+def test_a_common_word_is_no_secret_to_search_for_and_the_log_says_so(platform: Platform) -> None:
+    arn = boto3.client("secretsmanager").create_secret(Name=f"db-{platform.bucket}", SecretString="postgres")["ARN"]
+    secret = TenantSecret(name="DB_PASSWORD", arn=arn, updated_at=now())
+    Tenants(Database.from_environment()).add_secret("acme", secret)
+    row = platform.run("echo postgres | tee compose.yaml", additional_secrets=["DB_PASSWORD"])
+    assert (row.status, row.findings) == (Status.SUCCESS, None)
+    assert b"+postgres\n" in platform.read(row, Artifact.PATCH)
+    assert platform.read(row, Artifact.OUTPUT) == b"postgres\n"
+    assert any(
+        "not searched for the value of DB_PASSWORD: it is a common word" in line for line in platform.messages(row)
+    )
+
+
 def test_a_failure_keeps_its_own_reason(platform: Platform) -> None:
     row = platform.run(f"{TASK}; exit 3", additional_secrets=["NPM_TOKEN"])
     assert row.reason

@@ -41,7 +41,7 @@ async def put(
         raise ApiError(ErrorCode.CONFLICT, str(error)) from error
     except SecretBusyError as error:
         raise unavailable(str(error)) from error
-    return success(request, SecretView.model_validate(secret.model_dump(), by_name=True))
+    return success(request, SecretView.of(secret))
 
 
 @router.get("/tenants/{tenant_id}/secrets", summary="List secrets", responses=errors(404))
@@ -51,7 +51,7 @@ async def list_(
     """List the names of a tenant's secrets: at most 100."""
     await existing(services, tenant_id)
     found = await asyncio.to_thread(services.tenants.secrets, tenant_id)
-    return success(request, [SecretView.model_validate(each.model_dump(), by_name=True) for each in found.values()])
+    return success(request, [SecretView.of(each) for each in found.values()])
 
 
 @router.delete("/tenants/{tenant_id}/secrets/{name}", summary="Delete a secret", responses=errors(404))
@@ -63,4 +63,4 @@ async def delete(
     secret = await asyncio.to_thread(services.secrets.delete, tenant_id, name)
     if secret is None:
         raise not_found("secret")
-    return success(request, SecretView.model_validate(secret.model_dump(), by_name=True))
+    return success(request, SecretView.of(secret))
