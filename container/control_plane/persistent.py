@@ -88,4 +88,5 @@ def _new(row: Dispatch) -> Workspace:
         used_at=row.created_at,
         expires_at=expiry(row.created_at),
         dispatch_id=row.id,
+        secrets=frozenset(row.spec.additional_secrets),
     )

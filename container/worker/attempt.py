@@ -10,6 +10,7 @@ the outcome is not ours to say. The end of this task then closes the dispatch as
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 
@@ -134,6 +135,9 @@ class Attempt:
         spec = self._assignment.spec
         self._secrets = self._store.read_secrets(self._assignment.secrets)
         self._learn(self._secrets)
+        for name, arn in self._assignment.searched_secrets.items():
+            with suppress(SecretError):  # deleted since the claim: nobody can search for it any more
+                self._learn(self._store.read_secrets({name: arn}))
         for name, value in self._secrets.items():
             if why := searchable(value):
                 self._tell(f"logs and results are not searched for the value of {name}: {why}", "warning")

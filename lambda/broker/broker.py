@@ -175,7 +175,8 @@ class Broker:
     def _assignment(self, row: Dispatch) -> Assignment:
         if row.lease is None:
             raise ValueError(f"dispatch {row.id} is {row.status}: nobody holds it")
-        secrets = self._secrets(row)
+        secrets, searched = self._secrets(row), self._searched_secrets(row)
+        arns = _arns(secrets | searched)
         return Assignment(
             dispatch_id=row.id,
             tenant_id=row.tenant_id,
@@ -185,6 +186,7 @@ class Broker:
             bucket=self.credentials.bucket,
             prefix=attempt_prefix(row.tenant_id, row.id, row.attempt),
             secrets=secrets,
+            searched_secrets=searched,
             token_budget=self.agents[row.spec.agent].token_budget,
             models=self.agents[row.spec.agent].models,
             context=self.artifacts.context_keys(row.tenant_id) if row.spec.kind == "task" else (),
@@ -193,8 +195,8 @@ class Broker:
             ),
             workspace_room=self._room(row),
             forge=self.forge is not None and self.forge.serves(row.spec),
-            credentials=self.credentials.mint(row, _arns(secrets)),
-            secret_credentials=self.credentials.mint_for_secrets(row, _arns(secrets)),
+            credentials=self.credentials.mint(row, arns),
+            secret_credentials=self.credentials.mint_for_secrets(row, arns),
         )
 
     def _secrets(self, row: Dispatch) -> dict[str, str]:
@@ -206,6 +208,13 @@ class Broker:
         known = self.tenants.secrets(row.tenant_id) if row.spec.additional_secrets else {}
         # One that was deleted meanwhile stays in the list: the worker cannot read it, and says so.
         return given | {name: known[name].arn if name in known else name for name in row.spec.additional_secrets}
+
+    def _searched_secrets(self, row: Dispatch) -> dict[str, str]:
+        """Return the secrets that earlier dispatches in the workspace were given, and this one is not."""
+        workspace = self.workspaces.get(row.tenant_id, row.spec.workspace_id) if row.spec.workspace_id else None
+        names = workspace.secrets - set(row.spec.additional_secrets) if workspace else set()
+        known = self.tenants.secrets(row.tenant_id) if names else {}
+        return {name: known[name].arn for name in sorted(names) if name in known}
 
     def _renew(self, request: RenewRequest) -> LeaseAnswer:
         row = self.dispatches.get(request.dispatch_id)

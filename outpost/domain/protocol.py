@@ -132,6 +132,9 @@ class Assignment(_Message):
     prefix: str
     secrets: dict[str, str] = Field(default_factory=dict)
     """Name of a variable -> ARN of the secret that holds its value."""
+    searched_secrets: dict[str, str] = Field(default_factory=dict)
+    """As `secrets`; earlier dispatches in the workspace were given them, so that its files may hold their values. The
+    agent is not."""
     token_budget: int | None = None
     """Tokens, in and out, that the agent's model calls may use."""
     models: dict[Alias, str] = Field(default_factory=dict)

@@ -47,6 +47,8 @@ class Workspace(BaseModel):
     """Epoch seconds; each use moves it."""
     dispatch_id: str | None = None
     """The dispatch that holds it, from its acceptance to its end: one at a time."""
+    secrets: frozenset[str] = frozenset()
+    """Names of all secrets that its dispatches were given: their values may be in its files."""
 
 
 @dataclass(frozen=True)

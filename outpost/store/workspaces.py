@@ -69,10 +69,12 @@ class Workspaces:
     def creating(self, workspace: Workspace) -> "TransactWriteItemTypeDef":
         """Return the write of a new workspace, held from the start by the dispatch that it is made for."""
         pk, sk = _keys(workspace.tenant_id, workspace.id)
+        # A string set, to which `taking` adds; DynamoDB has no empty ones.
+        secrets = {"secrets": workspace.secrets or None}
         return {
             "Put": {
                 "TableName": self._db.workspaces,
-                "Item": to_attributes({"pk": pk, "sk": sk} | workspace.model_dump(mode="json")),
+                "Item": to_attributes({"pk": pk, "sk": sk} | workspace.model_dump(mode="json") | secrets),
                 "ConditionExpression": "attribute_not_exists(pk)",
             },
         }
@@ -80,15 +82,16 @@ class Workspaces:
     def taking(self, row: Dispatch) -> "TransactWriteItemTypeDef":
         """Return the write by which a dispatch takes a known workspace, if it is there and nobody holds it."""
         at = row.created_at
+        values = {"id": row.id, "now": at.isoformat(), "expiry": expiry(at), "epoch": int(at.timestamp())}
+        given = {"secrets": set(row.spec.additional_secrets)} if row.spec.additional_secrets else {}
         return {
             "Update": {
                 "TableName": self._db.workspaces,
                 "Key": key(*_keys(row.tenant_id, row.spec.workspace_id or "")),
-                "UpdateExpression": "SET dispatch_id = :id, used_at = :now, expires_at = :expiry",
+                "UpdateExpression": "SET dispatch_id = :id, used_at = :now, expires_at = :expiry"
+                + (" ADD secrets :secrets" if given else ""),
                 "ConditionExpression": "attribute_not_exists(dispatch_id) AND expires_at > :epoch",
-                "ExpressionAttributeValues": expression_values(
-                    {"id": row.id, "now": at.isoformat(), "expiry": expiry(at), "epoch": int(at.timestamp())}
-                ),
+                "ExpressionAttributeValues": expression_values(values | given),
             },
         }
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import boto3
 import pytest
 
 from outpost.domain.artifacts import Artifact
@@ -9,9 +10,11 @@ from outpost.domain.dispatch import Dispatch, InitMode, Lease, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.protocol import Assignment, Credentials
 from outpost.domain.reasons import ReasonCode
+from outpost.domain.secrets import TenantSecret
 from outpost.domain.workspaces import QUOTAS, Workspace, archive_name, expiry
 from outpost.names import Env
 from outpost.store.database import Database
+from outpost.store.tenants import Tenants
 from outpost.store.workspaces import Workspaces
 from tests.worker.conftest import GitServer, Platform
 from worker.archive import Archive, ArchiveError, ArchiveFullError
@@ -33,6 +36,7 @@ def accept(
     workspace_id: str,
     repo: str | None = None,
     init_mode: InitMode = "full",
+    secrets: tuple[str, ...] = (),
 ) -> Dispatch:
     """Create a pending dispatch in a workspace, which is made unless it is known, as the API does it."""
     row = Dispatch(
@@ -47,6 +51,7 @@ def accept(
                 "workspace_mode": "persistent",
                 "workspace_id": workspace_id,
                 "workspace_init_mode": init_mode,
+                "additional_secrets": secrets,
             }
         ),
         expires_at=int(now().timestamp()) + 3600,
@@ -61,6 +66,7 @@ def accept(
         used_at=row.created_at,
         expires_at=expiry(row.created_at),
         dispatch_id=row.id,
+        secrets=frozenset(secrets),
     )
     known = workspaces.get("acme", workspace_id)
     write = workspaces.taking(row) if known else workspaces.creating(made)
@@ -74,9 +80,10 @@ def run(
     workspace_id: str,
     repo: str | None = None,
     init_mode: InitMode = "full",
+    secrets: tuple[str, ...] = (),
 ) -> Dispatch:
     """Run a dispatch in a workspace to its end."""
-    row = accept(platform, workspaces, task, workspace_id, repo, init_mode)
+    row = accept(platform, workspaces, task, workspace_id, repo, init_mode, secrets)
     assert platform.finish(platform.start_worker()) == 0
     return platform.row(row)
 
@@ -106,6 +113,24 @@ cat a.txt b.txt deep/.git/file; readlink link; git config user.note; git log --f
     assert "+++ b/b.txt" in patch  # against the commit that the workspace began with
     assert "+++ b/c.txt" in patch
     assert platform.summary(second).commit_before == platform.summary(first).commit_before
+
+
+def test_a_secret_that_an_earlier_run_left_withholds_the_patch_of_a_later_one_that_is_not_given_it(
+    platform: Platform, workspaces: Workspaces
+) -> None:
+    tenants, id_ = Tenants(Database.from_environment()), new_id()
+    for name in ("FIRST_TOKEN", "SECOND_TOKEN"):
+        value = f"{name}-Xq7-vault-Zp93kd"
+        arn = boto3.client("secretsmanager").create_secret(Name=f"{name}-{id_}", SecretString=value)["ARN"]
+        tenants.add_secret("acme", TenantSecret(name=name, arn=arn, updated_at=now()))
+    run(platform, workspaces, 'echo "$FIRST_TOKEN" > first', id_, secrets=("FIRST_TOKEN",))
+    run(platform, workspaces, 'echo "$SECOND_TOKEN" > second', id_, secrets=("SECOND_TOKEN",))
+    third = run(platform, workspaces, 'test -z "$FIRST_TOKEN$SECOND_TOKEN"; cat first', id_)
+    assert third.status is Status.SUCCESS
+    assert third.findings
+    assert third.findings.secrets == {"FIRST_TOKEN": 1, "SECOND_TOKEN": 1}
+    assert third.withheld
+    assert "[REDACTED:FIRST_TOKEN]" in platform.messages(third)
 
 
 def test_a_workspace_that_began_sparse_stays_so_and_its_patch_deletes_nothing(
