@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 
@@ -23,9 +23,28 @@ class View(BaseModel):
 
 
 class Body(BaseModel):
-    """Something that the API takes: unknown fields are refused, because what has no effect must not be accepted."""
+    """Something that the API takes: unknown fields are refused, because what has no effect must not be accepted.
+
+    NUL is refused in every text: no argument, environment variable or file name can hold it (execve(2)).
+    """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_nul(cls, value: object) -> object:
+        if _has_nul(value):
+            raise ValueError("has a NUL character, which no program can be given: remove it")
+        return value
+
+
+def _has_nul(value: object) -> bool:
+    """Return whether a JSON value has NUL in one of its texts or keys."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_nul(part) for pair in value.items() for part in pair)
+    return isinstance(value, list | tuple | set | frozenset) and any(_has_nul(part) for part in value)
 
 
 class Pagination(View):

@@ -239,6 +239,9 @@ def test_a_refusal_is_told_with_its_field_and_an_exit_code_of_its_own(outpost: O
     unknown = outpost("dispatch", "shell", "echo hello, world", "--secret", "NPM_TOKEN", "--secret", "GH_TOKEN")
     assert "additionalSecrets" in unknown.stderr
     assert "NPM_TOKEN, GH_TOKEN" in unknown.stderr
+    with_nul = outpost("dispatch", "shell", "--tag", "team=w\0b", "echo hello, world")
+    assert with_nul.exit_code == 2
+    assert "NUL" in with_nul.stderr
     lacking = outpost("tenants", "list")
     assert lacking.exit_code == 2
     assert "outpost local operator-key" in lacking.stderr

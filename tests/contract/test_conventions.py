@@ -9,6 +9,7 @@ import jsonschema_rs
 import pytest
 
 from outpost.domain.ids import is_id, new_id
+from outpost.domain.tenants import Scope
 from tests.contract.running import TASK, Api, fields, refused
 
 
@@ -103,6 +104,37 @@ def test_a_lone_surrogate_in_the_task_is_a_validation_error(client: httpx.Client
     body = '{"agent": "shell", "task": "echo \\ud800 echo"}'
     answer = client.post("/dispatch", content=body, headers={"Content-Type": "application/json"})
     assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"task"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [
+        ({"task": "echo one\0 echo two"}, "task"),
+        ({"repo": "acme/web\0site"}, "repo"),
+        ({"repo": "acme/website", "branch": "ma\0in"}, "branch"),
+        ({"modelId": "flag\0ship"}, "modelId"),
+        ({"tags": {"team": "w\0b"}}, "tags"),
+        ({"tags": {"te\0m": "web"}}, "tags"),
+        ({"additionalSecrets": ["NPM\0TOKEN"]}, "additionalSecrets"),
+        ({"context": "full\0"}, "context"),
+    ],
+)
+def test_nul_is_refused_in_every_text_of_a_dispatch(
+    client: httpx.Client, sent: dict[str, object], field: str
+) -> None:
+    error = refused(client.post("/dispatch", json=TASK | sent), 400, "VALIDATION_ERROR")
+    assert fields(error) == {field}
+    assert "NUL" in error["details"][0]["message"]
+
+
+def test_nul_is_refused_in_what_else_reaches_programs_and_people(api: Api, client: httpx.Client) -> None:
+    tenant = api.tenant()
+    with api.client(api.key(tenant, Scope.ADMIN)) as admin:
+        secret = admin.put(f"/tenants/{tenant.id}/secrets/NPM_TOKEN", json={"value": "a\0b"})
+        assert fields(refused(secret, 400, "VALIDATION_ERROR")) == {"value"}
+        key = admin.post(f"/tenants/{tenant.id}/keys", json={"name": "c\0i", "scopes": ["list"]})
+        assert fields(refused(key, 400, "VALIDATION_ERROR")) == {"name"}
+    assert fields(refused(client.get("/dispatch?tag=a%00b:c"), 400, "VALIDATION_ERROR")) == {"tag"}
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -189,6 +189,7 @@ MENDABLE: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     ("outpost_dispatch", TASK | {"timeoutSeconds": 50}, ['"field": "timeoutSeconds"', "timeout_seconds"]),
     ("outpost_dispatch", TASK | {"branch": "main"}, ['"field": "branch"', "needs a repo"]),
+    ("outpost_dispatch", TASK | {"task": "echo one\0 echo two"}, ['"field": "task"', "NUL"]),
     ("outpost_status", {}, ['"field": "dispatch_id"', "required"]),
     ("outpost_status", {"dispatch_id": ""}, ['"field": "dispatch_id"', "is not an id"]),
     ("outpost_status", {"dispatch_id": "../health"}, ['"field": "dispatch_id"', "is not an id"]),
