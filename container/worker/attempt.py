@@ -16,6 +16,7 @@ from functools import cached_property
 
 import structlog
 
+from outpost.domain.agents import CATALOGUE
 from outpost.domain.artifacts import Artifact, LogSource, Summary
 from outpost.domain.collection import Collection
 from outpost.domain.dispatch import Status, Usage
@@ -44,6 +45,7 @@ from worker.secret_scan import SecretScan
 from worker.settings import Identity, Settings
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import AttemptStore, SecretError, TooLargeError, UploadError
+from worker.task_text import prompt_of, script_of
 from worker.usage import usage_of
 from worker.workspace import Workspace
 
@@ -143,17 +145,26 @@ class Attempt:
                 self._tell(f"logs and results are not searched for the value of {name}: {why}", "warning")
         if self._archive is not None and self._archive.restore(self._workspace):
             self._tell("unpacked the workspace as its last run left it")
-            self._workspace.resume(self._assignment.task)
+            self._workspace.resume()
         else:
             self._tell(f"cloning {spec.repo}" if spec.repo else "preparing an empty repository")
-            self._workspace.prepare(spec, self._assignment.task, self._stop, self._forge_token)
+            self._workspace.prepare(spec, self._stop, self._forge_token)
             self._report_clone()
         self._context = lay_out_context(self._workspace, self._store, self._assignment, Redactor(self._known))
         record = self._context.record
         if record.notes:
             self._tell(f"context: {record.used_tokens} of {record.budget_tokens} tokens, {len(record.notes)} notes")
+        self._write_task(self._context.text)
         self._agent.prepare(self._secrets)
         self._tell(f"workspace ready at {self._workspace.commit_before or 'no commit'}")
+
+    def _write_task(self, context: str) -> None:
+        """Write the task for its program: an agent with a model finds the context before it."""
+        has_model = CATALOGUE[self._assignment.spec.agent].provider is not None
+        task = prompt_of(self._assignment.task, context) if has_model else script_of(self._assignment.task)
+        for note in task.notes:
+            self._tell(note)
+        self._workspace.write_task(task.text)
 
     def _report_clone(self) -> None:
         """Log how the clone differs from what the request lets expect."""

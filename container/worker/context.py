@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 
 import structlog
 
-from outpost.domain.agents import CATALOGUE
 from outpost.domain.context import MAX_FILE_BYTES, REPOSITORY_FOLDER, ContextRecord, Note, Origin, compose
 from outpost.domain.protocol import Assignment
 from outpost.redaction.redactor import Redactor
@@ -27,22 +26,22 @@ class Context:
     """What the agent is told beside its task."""
 
     record: ContextRecord
+    text: str
+    """Empty where there are no notes."""
     file: Path
     """The record as a file."""
 
 
 def lay_out_context(workspace: Workspace, store: AttemptStore, assignment: Assignment, scrubber: Redactor) -> Context:
-    """Write the context's file and its record; an agent with a model finds the context before its task as well."""
+    """Write the context's file and its record."""
     notes = [*_of_repository(workspace), *_of_tenant(store, assignment)]
     text, record = compose(notes, assignment.spec.context)
     # After the trimming, which could bring back what had been taken out before it.
     text = scrubber.text(text)
-    context = Context(record, workspace.private / "context.json")
+    context = Context(record, text, workspace.private / "context.json")
     context.file.write_text(record.model_dump_json(indent=2))
     workspace.context_file.write_text(text, encoding="utf-8")
     workspace.context_file.chmod(0o644)
-    if text and CATALOGUE[assignment.spec.agent].provider is not None:
-        workspace.task_file.write_text(f"{text}\n# Task\n\n{assignment.task}", encoding="utf-8")
     return context
 
 

@@ -72,18 +72,17 @@ class Workspace:
         """Whether the agent was given the files of the root folder only. A later run of the workspace knows it too."""
         return (self.git_dir / "info" / "sparse-checkout").is_file()
 
-    def _lay_out_task(self, task: str) -> None:
-        self.task_file.write_text(task, encoding="utf-8")
+    def write_task(self, text: str) -> None:
+        """Write the file that the agent reads its task from."""
+        self.task_file.write_bytes(text.encode())
         self.task_file.chmod(0o644)
 
-    def resume(self, task: str) -> None:
+    def resume(self) -> None:
         """Go on with the repository and the files that were unpacked here."""
-        self._lay_out_task(task)
         self.commit_before = self._head()
 
-    def prepare(self, spec: Spec, task: str, stop: StopSignal, token: Callable[[], str | None]) -> None:
-        """Lay out repository and task; `token` gives the forge's, if any. Raises `CloneError`, `Stopped`."""
-        self._lay_out_task(task)
+    def prepare(self, spec: Spec, stop: StopSignal, token: Callable[[], str | None]) -> None:
+        """Lay out the repository; `token` gives the forge's, if any. Raises `CloneError`, `Stopped`."""
         if spec.repo is None or spec.workspace_init_mode == "none":
             self._git_here("init", "--quiet", "--template=", "--initial-branch=main", str(self.git_dir.parent))
         else:

@@ -231,7 +231,7 @@ def test_the_operator_changes_limits_rotates_keys_and_keeps_secrets(api: Api, ou
     assert json.loads(outpost("secrets", "list", name, "--json", admin=True).stdout)["items"] == []
 
 
-def test_a_refusal_is_told_with_its_field_and_an_exit_code_of_its_own(outpost: Outpost) -> None:
+def test_a_refusal_is_told_with_its_field_and_an_exit_code_of_its_own(outpost: Outpost, tmp_path: Path) -> None:
     refused = outpost("dispatch", "shell", "echo hello, world", "--timeout", "5")
     assert refused.exit_code == 2
     assert "VALIDATION_ERROR" in refused.stderr
@@ -239,8 +239,11 @@ def test_a_refusal_is_told_with_its_field_and_an_exit_code_of_its_own(outpost: O
     unknown = outpost("dispatch", "shell", "echo hello, world", "--secret", "NPM_TOKEN", "--secret", "GH_TOKEN")
     assert "additionalSecrets" in unknown.stderr
     assert "NPM_TOKEN, GH_TOKEN" in unknown.stderr
-    with_nul = outpost("dispatch", "shell", "--tag", "team=w\0b", "echo hello, world")
+    script = tmp_path / "script.sh"
+    script.write_text("echo one\0 echo two")
+    with_nul = outpost("dispatch", "shell", "--file", str(script))
     assert with_nul.exit_code == 2
+    assert "task" in with_nul.stderr
     assert "NUL" in with_nul.stderr
     lacking = outpost("tenants", "list")
     assert lacking.exit_code == 2

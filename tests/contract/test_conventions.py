@@ -119,9 +119,7 @@ def test_a_lone_surrogate_in_the_task_is_a_validation_error(client: httpx.Client
         ({"context": "full\0"}, "context"),
     ],
 )
-def test_nul_is_refused_in_every_text_of_a_dispatch(
-    client: httpx.Client, sent: dict[str, object], field: str
-) -> None:
+def test_nul_is_refused_in_every_text_of_a_dispatch(client: httpx.Client, sent: dict[str, object], field: str) -> None:
     error = refused(client.post("/dispatch", json=TASK | sent), 400, "VALIDATION_ERROR")
     assert fields(error) == {field}
     assert "NUL" in error["details"][0]["message"]

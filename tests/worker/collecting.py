@@ -101,7 +101,7 @@ def prepare(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def prepare(mode: InitMode, repo: str = "owner/kinds") -> Run:
         workspace = Workspace(settings, NoIsolation())
         spec = Spec(agent=Agent.SHELL, repo=repo, workspace_init_mode=mode)
-        workspace.prepare(spec, "", StopSignal(), lambda: None)
+        workspace.prepare(spec, StopSignal(), lambda: None)
         return Run(workspace)
 
     return prepare

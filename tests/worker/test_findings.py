@@ -58,7 +58,7 @@ class Repositories:
     def workspace(self, name: str) -> Workspace:
         """Return a workspace that begins with a repository."""
         workspace = Workspace(self.settings, NoIsolation())
-        workspace.prepare(Spec(agent=Agent.SHELL, repo=f"owner/{name}"), "", StopSignal(), lambda: None)
+        workspace.prepare(Spec(agent=Agent.SHELL, repo=f"owner/{name}"), StopSignal(), lambda: None)
         return workspace
 
     def applied(self, patch: Patch, name: str, folder: Path) -> Tree:
