@@ -96,6 +96,8 @@ FIELDS: Mapping[str, Any] = {
     "hasMore": False,
     "limit": 20,
     "findings": None,
+    "collect": ["dist/*.whl"],
+    "collection": None,
     "released": None,
     "withheld": False,
     "ArtifactList.withheld": [],

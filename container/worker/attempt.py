@@ -248,7 +248,9 @@ class Attempt:
     def _collect(self, outcome: Outcome, seconds: float) -> Outcome:
         """Read the patch; a run without its patch is no success."""
         try:
-            patch = Collector(self._workspace, SecretScan(self._known), seconds).collect()
+            patch = Collector(
+                self._workspace, SecretScan(self._known), seconds, self._assignment.spec.collect
+            ).collect()
         except CollectError as error:
             self._tell(f"the patch could not be collected: {error}", "error")
             return without_results(outcome, ReasonCode.INTERNAL_ERROR, f"The patch could not be collected: {error}")
@@ -300,7 +302,7 @@ class Attempt:
             final_message=self._final_message(),
             log_tail=self._tail(outcome),
             files_changed=patch.files_changed if patch else 0,
-            collection=patch.collection if patch else Collection(),
+            collection=self._collection,
             patch_bytes=patch.file.stat().st_size if patch else 0,
             findings=(patch.findings or None) if patch else None,
         )
@@ -321,7 +323,15 @@ class Attempt:
         clean = Redactor(self._known).text(outcome.reason.message)
         reason = outcome.reason.model_copy(update={"message": clean})
         findings = self._patch.findings.brief() if self._patch else None
-        self._lease.report(outcome.status, reason, outcome.exit_code, self._usage, self._tail(outcome), findings)
+        collection = self._collection.brief() if self._patch else None
+        tail = self._tail(outcome)
+        self._lease.report(outcome.status, reason, outcome.exit_code, self._usage, tail, findings, collection)
+
+    @property
+    def _collection(self) -> Collection:
+        """What was kept and left out, without secrets."""
+        collection = self._patch.collection if self._patch else Collection()
+        return collection.clean(Redactor(self._known).text)
 
     def _tail(self, outcome: Outcome) -> str | None:
         return None if outcome.status is Status.SUCCESS else self._log.tail

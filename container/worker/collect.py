@@ -8,7 +8,7 @@ What is collected beside the patch never costs the patch.
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import IO, TypeVar
 from outpost.domain.artifacts import Artifact
 from outpost.domain.collection import MAX_TEXT_LENGTH, Collection, LeftOut, NestedChange
 from outpost.domain.findings import Findings
+from worker.collection import choice
 from worker.collection.calls import Calls
 from worker.collection.choice import place
 from worker.collection.commits import CommitCollector, Commits
@@ -25,6 +26,7 @@ from worker.collection.inventory import take_inventory
 from worker.collection.nested import find_worktrees
 from worker.collection.nested_trees import NestedTrees
 from worker.collection.record import read_record
+from worker.collection.requested import RequestedFiles
 from worker.collection.staging import Staged, Staging, Tree
 from worker.lines import printable
 from worker.secret_scan import SecretScan
@@ -55,8 +57,10 @@ class Patch:
 class Collector:
     """One collection; `seconds` bound all of it."""
 
-    def __init__(self, workspace: Workspace, scan: SecretScan, seconds: float) -> None:
+    def __init__(self, workspace: Workspace, scan: SecretScan, seconds: float, requested: Sequence[str] = ()) -> None:
+        """`requested`: patterns of files to keep as they are."""
         self._workspace = workspace
+        self._requested = requested
         self._scan = scan
         self._calls = Calls(workspace, seconds)
         self._left_out: list[LeftOut] = []
@@ -93,6 +97,8 @@ class Collector:
         changes = self._further(
             "nested repositories", list[NestedChange](), partial(self._write_nested, nested, staged)
         )
+        if self._requested:
+            self._further("requested files", None, partial(self._pack_requested, files, tree.index))
         return Patch(
             file=target,
             files_changed=changed,
@@ -124,6 +130,14 @@ class Collector:
         if commits.refs:
             self._more[Artifact.COMMITS] = self._place(Artifact.COMMITS)
         return commits
+
+    def _pack_requested(self, files: Path, index: str) -> None:
+        requested, target = RequestedFiles(self._calls, files, index), self._place(Artifact.COLLECTED)
+        found = requested.find(self._requested)
+        if found:
+            requested.pack(found, target, self._scan)
+            self._more[Artifact.COLLECTED] = target
+        self._left_out = [*requested.left_out, *choice.without_requested(self._left_out, found)]
 
     def _write_nested(self, nested: NestedTrees, staged: Staged) -> list[NestedChange]:
         target, changes = self._place(Artifact.NESTED), list[NestedChange]()

@@ -8,6 +8,7 @@ from types import TracebackType
 
 import structlog
 
+from outpost.domain.collection import Collection
 from outpost.domain.dispatch import Status, Usage
 from outpost.domain.findings import Findings
 from outpost.domain.ids import now
@@ -108,6 +109,7 @@ class Lease:
         usage: Usage,
         log_tail: str | None,
         findings: Findings | None,
+        collection: Collection | None,
     ) -> None:
         """Tell the outcome; nothing follows. Raises `BrokerError`."""
         request = ReportRequest(
@@ -119,6 +121,7 @@ class Lease:
             usage=usage,
             log_tail=log_tail,
             findings=findings,
+            collection=collection,
         )
         self._closed.set()
         with self._lock:

@@ -282,7 +282,17 @@ def _step(request: StartedRequest | EndedRequest | ReportRequest, at: datetime) 
             return Finish(lease, exit_code, at), Status.COMPLETING
         case ReportRequest(lease=lease, outcome=outcome, reason=reason, exit_code=exit_code):
             return (
-                Report(lease, outcome, reason, at, exit_code, request.usage, request.log_tail, request.findings),
+                Report(
+                    lease,
+                    outcome,
+                    reason,
+                    at,
+                    exit_code,
+                    request.usage,
+                    request.log_tail,
+                    request.findings,
+                    request.collection,
+                ),
                 outcome,
             )
 

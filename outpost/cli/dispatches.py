@@ -47,6 +47,10 @@ def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
     workspace: Annotated[str | None, typer.Option(help="Id of a persistent workspace")] = None,
     init_mode: Annotated[str | None, typer.Option("--workspace-init-mode", help="full, minimal, none")] = None,
     secret: Annotated[list[str] | None, typer.Option(help="Name of a secret of the tenant to give; repeatable")] = None,
+    collect: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Files to keep as they are, ignored ones too, as dist/*.whl; repeatable"),
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY:VALUE", help="Tag; repeatable")] = None,
     retryable: Annotated[bool, typer.Option("--retryable", help="Running twice does no harm")] = False,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key within 24 h dispatches once")] = None,
@@ -70,6 +74,7 @@ def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
         timeout_seconds=timeout,
         queue_timeout_seconds=queue_timeout,
         additional_secrets=secret,
+        collect=collect,
         tags=parse_tags(tag),
         retryable=retryable or None,
     )

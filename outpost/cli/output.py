@@ -117,6 +117,7 @@ def dispatch_table(dispatch: Dispatch) -> Table:
         "remedy": reason.remedy if reason and (dispatch.withheld or dispatch.status is not Status.SUCCESS) else None,
         "withheld": withheld_text(dispatch),
         "secrets": findings_text(findings) if findings else None,
+        "beside the patch": "\n".join(map(printable, dispatch.collection.describe())) if dispatch.collection else None,
         "released": f"{since(released.at)} by {released.by}: {printable(released.reason)}" if released else None,
     }
     result = Table.grid(padding=(0, 2))

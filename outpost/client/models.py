@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from outpost.domain.collection import Collection
 from outpost.domain.dispatch import Status
 from outpost.domain.findings import Findings
 
@@ -29,6 +30,7 @@ class DispatchRequest(_Model):
     timeout_seconds: int | None = None
     queue_timeout_seconds: int | None = None
     additional_secrets: list[str] | None = None
+    collect: list[str] | None = None
     tags: dict[str, str] | None = None
     retryable: bool | None = None
 
@@ -127,6 +129,7 @@ class Dispatch(_Model):
     usage: Usage | None = None
     withheld: bool = False
     """Results hold the value of a known secret, and are not released."""
+    collection: Collection | None = None
     findings: Findings | None = None
     released: Release | None = None
 

@@ -1,9 +1,10 @@
 """What the collection of a run's results kept beside the patch, and what it left out and why."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
 
 MAX_TEXT_LENGTH = 256
 """Characters kept of a path, a name or a commit's subject."""
@@ -14,13 +15,11 @@ BRIEF_LISTED = 10
 
 MOST_GLOBS = 20
 """Patterns of files to keep that a dispatch may name."""
-MAX_GLOB_LENGTH = 256
-
-Glob = Annotated[str, StringConstraints(min_length=1, max_length=MAX_GLOB_LENGTH)]
+MAX_GLOB_LENGTH = 128
 
 
 def check_glob(glob: str) -> str:
-    """Return the pattern. Raises `ValueError` unless it is a relative path below the workspace."""
+    """Return the pattern. Raises `ValueError` unless it is of paths below the workspace."""
     parts = glob.split("/")
     if glob.startswith(("/", "~")) or ".." in parts or "\\" in glob or not glob.isprintable():
         raise ValueError(
@@ -32,10 +31,16 @@ def check_glob(glob: str) -> str:
     return glob
 
 
-class LeftOut(BaseModel):
-    """Files of one place that are not in the patch."""
+Glob = Annotated[str, StringConstraints(min_length=1, max_length=MAX_GLOB_LENGTH), AfterValidator(check_glob)]
+"""A pattern of paths below the workspace, as git's `:(glob)`: `*` within a folder, `**` through folders."""
 
-    model_config = ConfigDict(frozen=True)
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class LeftOut(_Part):
+    """Files of one place that are not in the patch."""
 
     path: str
     """Of a file, or of a folder with a final slash, below the workspace."""
@@ -44,10 +49,8 @@ class LeftOut(BaseModel):
     """How many files; None when they were not counted."""
 
 
-class KeptRef(BaseModel):
+class KeptRef(_Part):
     """A branch, tag or stash of the agent with commits that the repository does not have: it is in `commits.bundle`."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     """The ref in the bundle, such as `refs/heads/fix`."""
@@ -55,10 +58,8 @@ class KeptRef(BaseModel):
     subject: str
 
 
-class NestedChange(BaseModel):
+class NestedChange(_Part):
     """Edits in a submodule or in another worktree of the repository: they are in `nested.patch`."""
-
-    model_config = ConfigDict(frozen=True)
 
     path: str
     kind: Literal["submodule", "worktree"]
@@ -67,10 +68,8 @@ class NestedChange(BaseModel):
     files_changed: int
 
 
-class Collection(BaseModel):
+class Collection(_Part):
     """What there is to know about the results of one attempt beside the patch."""
-
-    model_config = ConfigDict(frozen=True)
 
     left_out: tuple[LeftOut, ...] = ()
     left_out_count: int = Field(default=0, ge=0)
@@ -106,6 +105,19 @@ class Collection(BaseModel):
                 "left_out": self.left_out[:BRIEF_LISTED],
                 "refs": self.refs[:BRIEF_LISTED],
                 "nested": self.nested[:BRIEF_LISTED],
+            }
+        )
+
+    def clean(self, redact: Callable[[str], str]) -> "Collection":
+        """Return the same with every text of the agent's passed through `redact`."""
+        return self.model_copy(
+            update={
+                "left_out": tuple(item.model_copy(update={"path": redact(item.path)}) for item in self.left_out),
+                "refs": tuple(
+                    ref.model_copy(update={"name": redact(ref.name), "subject": redact(ref.subject)})
+                    for ref in self.refs
+                ),
+                "nested": tuple(change.model_copy(update={"path": redact(change.path)}) for change in self.nested),
             }
         )
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from outpost.domain.agents import Agent
+from outpost.domain.collection import Collection
 from outpost.domain.findings import Findings, Release
 from outpost.domain.promotion import Promotion
 from outpost.domain.reasons import Reason
@@ -90,6 +91,8 @@ class Spec(BaseModel):
     timeout_seconds: int = 600
     queue_timeout_seconds: int = 86_400
     additional_secrets: tuple[str, ...] = ()
+    collect: tuple[str, ...] = ()
+    """Patterns of files to keep beside the patch."""
     tags: dict[str, str] = Field(default_factory=dict)
     retryable: bool = False
     promotes: Promotion | None = None
@@ -134,6 +137,8 @@ class Dispatch(BaseModel):
     usage: Usage | None = None
     log_tail: str | None = None
     """The last log lines of a dispatch that did not succeed, at most `LOG_TAIL_BYTES`."""
+    collection: Collection | None = None
+    """What was kept beside the patch, and what was left out."""
     findings: Findings | None = None
     """The secrets found in the results, in brief."""
     released: Release | None = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import singledispatch
 
+from outpost.domain.collection import Collection
 from outpost.domain.dispatch import MAX_ATTEMPTS, Dispatch, Lease, Status, Usage
 from outpost.domain.findings import Findings, Release
 from outpost.domain.reasons import Reason, ReasonCode
@@ -82,6 +83,7 @@ class Report:
     usage: Usage | None = None
     log_tail: str | None = None
     findings: Findings | None = None
+    collection: Collection | None = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,13 @@ def _(event: Report, row: Dispatch) -> Dispatch:
     exit_code = row.exit_code if event.exit_code is None else event.exit_code
     tail = None if event.outcome is Status.SUCCESS else event.log_tail
     return ended.model_copy(
-        update={"exit_code": exit_code, "usage": event.usage, "log_tail": tail, "findings": event.findings}
+        update={
+            "exit_code": exit_code,
+            "usage": event.usage,
+            "log_tail": tail,
+            "findings": event.findings,
+            "collection": event.collection,
+        }
     )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from outpost.domain.agents import Alias
+from outpost.domain.collection import Collection
 from outpost.domain.dispatch import LOG_TAIL_BYTES, Lease, Spec, Status, Usage
 from outpost.domain.findings import Findings
 from outpost.domain.reasons import Reason
@@ -93,6 +94,8 @@ class ReportRequest(_Request):
     usage: Usage = Field(default_factory=Usage)
     log_tail: str | None = Field(default=None, max_length=LOG_TAIL_BYTES)
     """The last log lines, unless it succeeded."""
+    collection: Collection | None = None
+    """What was kept beside the patch and what was left out, in brief."""
     findings: Findings | None = None
     """The secrets found in the results, in brief."""
 

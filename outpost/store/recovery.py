@@ -58,5 +58,6 @@ class Recovery:
             summary.usage,
             summary.log_tail,
             summary.findings and summary.findings.brief(),
+            summary.collection.brief(),
         )
         return self._dispatches.change(row.id, report)

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -56,9 +56,9 @@ class Run:
         command = ["bash", "-euc", script]
         subprocess.run(command, cwd=self.workspace.path, env=environment, check=True)
 
-    def collect(self, secrets: Mapping[str, str] | None = None) -> Patch:
-        """Collect what the agent did, and search it for `secrets` (name -> value)."""
-        return Collector(self.workspace, SecretScan(secrets or {}), seconds=30).collect()
+    def collect(self, secrets: Mapping[str, str] | None = None, requested: Sequence[str] = ()) -> Patch:
+        """Collect what the agent did and the files that are requested, and search it for `secrets` (name -> value)."""
+        return Collector(self.workspace, SecretScan(secrets or {}), 30, requested).collect()
 
 
 class Prepare(Protocol):

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from control_plane.envelope import Body, View
 
-ArtifactType = Literal["output", "logs", "patch", "workspace", "metadata"]
+ArtifactType = Literal["output", "logs", "patch", "commits", "files", "workspace", "metadata"]
 
 
 class ArtifactQuery(Body):

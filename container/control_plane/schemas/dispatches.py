@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, StrictBoo
 from control_plane.envelope import Body, View
 from control_plane.schemas.logs import InlineLogs
 from outpost.domain.agents import Agent
+from outpost.domain.collection import MOST_GLOBS, Glob
 from outpost.domain.dispatch import ContextLevel, Dispatch, InitMode, Kind, Status, WorkspaceMode
 from outpost.domain.ids import ULID_PATTERN
 from outpost.domain.reasons import ReasonCode
@@ -83,6 +84,14 @@ class DispatchRequest(Body):
     )
     additional_secrets: list[SecretName] = Field(
         default_factory=list, max_length=20, description="Names of the tenant's secrets that the agent is given."
+    )
+    collect: list[Glob] = Field(
+        default_factory=list,
+        max_length=MOST_GLOBS,
+        description="Files to keep as they are in `collected.tar.gz`, also those that the repository ignores: patterns "
+        "of paths below the workspace, as git's `:(glob)`. A folder's name stands for all that is in it; `*` matches "
+        "within a folder, `**` through folders.",
+        examples=[["dist/*.whl", "coverage/"]],
     )
     tags: dict[TagKey, TagValue] = Field(
         default_factory=dict, max_length=20, description="Labels to find the dispatch by: at most 20 pairs."
@@ -182,6 +191,42 @@ class FindingsView(View):
     withheld: list[str] = Field(description="Artifacts that hold known secrets: they can be fetched once released.")
 
 
+class LeftOutView(View):
+    """Files of one place that are not in the patch."""
+
+    path: str = Field(description="The file, or a folder with a final slash.", examples=["dist/"])
+    reason: str = Field(description="Why.", examples=["ignored by the repository"])
+    files: int | None = Field(description="How many files; null when they were not counted.")
+
+
+class KeptRefView(View):
+    """A branch, tag or stash with commits that only the agent had."""
+
+    name: str = Field(description="The ref in `commits.bundle`.", examples=["refs/heads/fix"])
+    commit: str = Field(description="The commit.")
+    subject: str = Field(description="The first line of its message.")
+
+
+class NestedChangeView(View):
+    """Edits in a submodule, or in another worktree of the repository."""
+
+    path: str = Field(description="Its folder.", examples=["vendor/lib"])
+    kind: Literal["submodule", "worktree"] = Field(description="What it is.")
+    base: str | None = Field(description="The commit that `nested.patch` compares with; null without one.")
+    files_changed: int = Field(description="How many files were changed there.")
+
+
+class CollectionView(View):
+    """What was kept beside the patch, and what was left out: the first entries of each; `summary.json` has more."""
+
+    left_out: list[LeftOutView] = Field(description="What is not in the patch, and why.")
+    left_out_count: int = Field(description="How many places there are.")
+    refs: list[KeptRefView] = Field(description="The agent's commits and stashes: they are in `commits.bundle`.")
+    refs_count: int = Field(description="How many refs there are.")
+    nested: list[NestedChangeView] = Field(description="Edits in nested repositories: they are in `nested.patch`.")
+    nested_count: int = Field(description="How many nested repositories were changed.")
+
+
 class ReleaseView(View):
     """Who released what was withheld."""
 
@@ -220,6 +265,7 @@ class DispatchView(View):
     timeout_seconds: int = Field(description="Time limit of the agent's run.")
     queue_timeout_seconds: int = Field(description="How long it waits for a worker.")
     additional_secrets: list[str] = Field(description="Names of the secrets that the agent may read.")
+    collect: list[str] = Field(description="Patterns of files to keep in `collected.tar.gz`.")
     tags: dict[str, str] = Field(description="Labels.")
     retryable: bool = Field(description="Whether it may run again when its worker is lost in mid-run.")
     promotes: PromotionView | None = Field(description="For the kind `promote`: what is published; else null.")
@@ -231,6 +277,9 @@ class DispatchView(View):
     usage: UsageView | None = Field(description="What it consumed; null until the worker has reported.")
     withheld: bool = Field(
         description="Whether results are withheld, because they hold the value of a known secret, and not released."
+    )
+    collection: CollectionView | None = Field(
+        description="What was kept beside the patch, and what was left out; null until the worker has reported."
     )
     findings: FindingsView | None = Field(description="Secrets found in the results; null when none was.")
     released: ReleaseView | None = Field(description="The release of what was withheld; null without one.")

@@ -120,6 +120,19 @@ _MOST_NAMED = 20
 """Pipes, sockets and devices of one folder that are named one by one."""
 
 
+def without_requested(left_out: Iterable[LeftOut], requested: Iterable[bytes]) -> list[LeftOut]:
+    """Return what was left out, without the files that were asked for; of a folder with such files that is said."""
+    files = {place(path, "").path for path in requested}
+    folders = {file[: number + 1] for file in files for number, letter in enumerate(file) if letter == "/"}
+    entries = [item for item in left_out if item.path not in files]
+    return [
+        item.model_copy(update={"reason": f"{item.reason}; in collected.tar.gz is what was asked for"})
+        if item.path in folders
+        else item
+        for item in entries
+    ]
+
+
 def describe_leftovers(left: Iterable[tuple[bytes, Leftover]]) -> list[LeftOut]:
     """Return one entry for each place."""
     counts = Counter(found for _, found in left)
