@@ -45,7 +45,7 @@ class LeftOut(_Part):
     path: str
     """Of a file, or of a folder with a final slash, below the workspace."""
     reason: str
-    files: int | None = 1
+    files: int | None = None
     """How many files; None when they were not counted."""
 
 

@@ -36,6 +36,29 @@ def test_a_task_comes_back_with_its_patch_log_and_summary(platform: Platform, gi
     assert summary.usage == row.usage
 
 
+def test_status_summary_and_log_name_what_is_not_in_the_patch_and_what_is_kept_beside_it(
+    platform: Platform, git_server: GitServer
+) -> None:
+    repo = git_server.create("beside", {".gitignore": b"dist/\n"})
+    task = """set -e
+mkdir dist __pycache__; echo built > dist/app.whl; echo no > dist/app.log; touch __pycache__/a.pyc; mkfifo pipe
+git checkout -qb fix; echo x > x; git add x; git commit -qm 'a fix'; git checkout -q main"""
+    row = platform.run(task, repo=repo, collect=["dist/*.whl"])
+    assert row.status is Status.SUCCESS, row.reason
+    assert row.collection is not None
+    assert [(item.path, item.reason) for item in row.collection.left_out] == [
+        ("pipe", "a named pipe"),
+        ("dist/", "ignored by the repository; in collected.tar.gz is what was asked for"),
+        ("__pycache__/", "Python byte code"),
+    ]
+    assert [(ref.name, ref.subject) for ref in row.collection.refs] == [("refs/heads/fix", "a fix")]
+    assert platform.summary(row).collection == row.collection
+    log = platform.messages(row)
+    assert "left out: pipe (a named pipe)" in log
+    assert any(line.startswith("kept in commits.bundle: refs/heads/fix at ") for line in log)
+    assert {Artifact.COMMITS, Artifact.COLLECTED} <= platform.keys(row)
+
+
 def test_a_branch_is_checked_out(platform: Platform, git_server: GitServer) -> None:
     repo = git_server.create("branches", {"file": b"on main\n"})
     git_server.git("branches", "switch", "--quiet", "--create", "feature/x")

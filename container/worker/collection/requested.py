@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from outpost.domain.collection import LeftOut
 from worker.collection.calls import Calls
@@ -83,7 +83,7 @@ class RequestedFiles:
         with target.open("wb") as file:
             stream = _Packed(self._calls.stream([*create, f"--files-from={listed}"]), file)
             try:
-                with tarfile.open(fileobj=stream, mode="r|") as archive:
+                with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r|") as archive:
                     for member in archive:
                         name = os.fsencode(member.name)
                         scan.name(target.name, name)
@@ -110,9 +110,6 @@ class _Packed:
             self._waiting += chunk
         data, self._waiting = self._waiting[:size], self._waiting[size:]
         return data
-
-    def close(self) -> None:
-        """Do nothing: the end of the archive is not the end of the stream."""
 
     def finish(self) -> None:
         """Read the rest, and end the file."""
