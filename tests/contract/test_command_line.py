@@ -57,7 +57,7 @@ def test_every_option_of_dispatch_reaches_the_service(api: Api, outpost: Outpost
     options = (
         "--repo acme/website --branch main --timeout 77 --queue-timeout 88 --context full --model fast "
         "--workspace-init-mode minimal --workspace-mode ephemeral --tag team:web --tag url:http://x "
-        "--retryable --idempotency-key k-1"
+        "--collect dist/*.whl --collect reports --retryable --idempotency-key k-1"
     )
     done = outpost("dispatch", "claude", "--file", "-", *options.split(), text="Fix the login page.\nThen stop.\n")
     assert done.exit_code == 0, done.output
@@ -67,6 +67,7 @@ def test_every_option_of_dispatch_reaches_the_service(api: Api, outpost: Outpost
         "repo": "acme/website",
         "branch": "main",
         "context": "full",
+        "collect": ("dist/*.whl", "reports"),
         "workspace_mode": "ephemeral",
         "workspace_init_mode": "minimal",
         "timeout_seconds": 77,
