@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from worker.agent_output import AgentOutput
 from worker.isolation import Isolation, end_all, reap_orphans
 from worker.limits import DISK_RESERVE_BYTES, Limit, Watchdog
-from worker.lines import LineSplitter
 from worker.stop import Cause, StopSignal
 
 GRACE_SECONDS = 10.0
 """Between the request to end and the end by force."""
-MAX_OUTPUT_BYTES = 64 * 1024 * 1024
-"""Output beyond this is read, so that the agent goes on, and dropped."""
+EXIT_SECONDS = 10.0
+"""What the process may take to exit after its final event."""
 
 _POLL_SECONDS = 0.05
 _MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
@@ -45,8 +45,9 @@ class AgentCommand:
 class AgentEnd:
     """How the agent ended."""
 
-    exit_code: int
-    """As a shell reports it: 128 + n when signal n ended it."""
+    exit_code: int | None
+    """As a shell reports it: 128 + n when signal n ended it. None: it was ended because it did not exit after its
+    final event."""
     duration_seconds: float
     limit: Limit | None = None
     """The limit that it went over."""
@@ -54,6 +55,8 @@ class AgentEnd:
     out_of_memory: bool = False
     disk_full: bool = False
     """Whether the disk was full at its end."""
+    waiting_for: str = ""
+    """Where it went over a limit: what it was doing then, in a sentence without its full stop."""
 
     @property
     def by_itself(self) -> bool:
@@ -65,40 +68,43 @@ class StartError(Exception):
     """The agent's program could not be started."""
 
 
-def run_agent(
-    command: AgentCommand, isolation: Isolation, stop: StopSignal, on_line: Callable[[str], object]
-) -> AgentEnd:
+def run_agent(command: AgentCommand, isolation: Isolation, stop: StopSignal, output: AgentOutput) -> AgentEnd:
     """Run the agent to its end, one of its limits, or the request to stop. Raises `StartError`, `IsolationError`."""
     kills_before = _out_of_memory_kills()
     started = time.monotonic()
-    process = _start(command, isolation)
-    assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+    process = _start(command, isolation, merged=output.merged)
     watchdog = Watchdog(command.time_limit, command.silence_limit, command.directory, command.disk_reserve)
-
-    def hear(line: str) -> None:
-        watchdog.heard()
-        on_line(line)
-
-    reader = threading.Thread(target=_read, args=(process.stdout, hear), name="agent-output", daemon=True)
-    reader.start()
-    stopped, limit = _watch(process, stop, watchdog)
-    if stopped or limit:
+    readers = [
+        _reader(process.stdout, output.stdout),
+        *([] if output.merged else [_reader(process.stderr, output.stderr)]),
+    ]
+    stopped, limit = _watch(process, stop, watchdog, output)
+    waiting_for = output.waiting_for() if limit else ""
+    by_itself = process.poll() is not None
+    if not by_itself:
         _ask_to_end(process, isolation, stop)
     end_all(isolation, keep=process.pid)
     exit_code = process.wait()
     duration = time.monotonic() - started
-    reader.join(GRACE_SECONDS)
+    for reader in readers:
+        reader.join(GRACE_SECONDS)
+    output.close()
     return AgentEnd(
-        exit_code=exit_code if exit_code >= 0 else 128 - exit_code,
+        exit_code=_reported(exit_code) if by_itself or stopped or limit else None,
         duration_seconds=round(duration, 3),
         limit=limit,
         stopped=stopped,
         out_of_memory=_out_of_memory_kills() > kills_before,
         disk_full=watchdog.disk_is_full(),
+        waiting_for=waiting_for,
     )
 
 
-def _start(command: AgentCommand, isolation: Isolation) -> subprocess.Popen[bytes]:
+def _reported(exit_code: int) -> int:
+    return exit_code if exit_code >= 0 else 128 - exit_code
+
+
+def _start(command: AgentCommand, isolation: Isolation, *, merged: bool) -> subprocess.Popen[bytes]:
     try:
         with command.stdin.open("rb") if command.stdin else contextlib.nullcontext(subprocess.DEVNULL) as stdin:
             return subprocess.Popen(
@@ -107,20 +113,25 @@ def _start(command: AgentCommand, isolation: Isolation) -> subprocess.Popen[byte
                 cwd=command.directory,
                 stdin=stdin,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.STDOUT if merged else subprocess.PIPE,
                 start_new_session=True,
             )
     except OSError as error:
         raise StartError(f"The agent could not be started: {error.strerror}") from error
 
 
-def _watch(process: subprocess.Popen[bytes], stop: StopSignal, watchdog: Watchdog) -> tuple[Cause | None, Limit | None]:
-    """Wait for the end, or for what must end the agent."""
+def _watch(
+    process: subprocess.Popen[bytes], stop: StopSignal, watchdog: Watchdog, output: AgentOutput
+) -> tuple[Cause | None, Limit | None]:
+    """Wait for the end, or for what must end the agent: neither, where only the process outlives the final event."""
     while process.poll() is None:
         reap_orphans(keep=process.pid)
         if stop.cause is not None:
             return stop.cause, None
-        if limit := watchdog.exceeded():
+        if (finished_at := output.finished_at) is not None:
+            if time.monotonic() - finished_at >= EXIT_SECONDS:
+                return None, None
+        elif limit := watchdog.exceeded(output.silent_since):
             return None, limit
         stop.wait(_POLL_SECONDS)
     return None, None
@@ -135,23 +146,18 @@ def _ask_to_end(process: subprocess.Popen[bytes], isolation: Isolation, stop: St
         time.sleep(_POLL_SECONDS)
 
 
-def _read(stream: IO[bytes], on_line: Callable[[str], object]) -> None:
-    """Hand on the agent's lines until its last process closed the stream."""
-    splitter = LineSplitter()
-    taken = 0
-    while data := os.read(stream.fileno(), 65536):
-        if taken > MAX_OUTPUT_BYTES:
-            continue
-        taken += len(data)
-        for line in splitter.feed(data):
-            on_line(line)
-        if taken > MAX_OUTPUT_BYTES:
-            for line in splitter.finish():
-                on_line(line)
-            on_line(f"[output cut here: the agent printed more than {MAX_OUTPUT_BYTES // 2**20} MB]")
-    for line in splitter.finish():
-        on_line(line)
-    stream.close()
+def _reader(stream: IO[bytes] | None, take: Callable[[bytes], object]) -> threading.Thread:
+    """Start to hand on what the agent prints, until its last process closed the stream."""
+    assert stream is not None  # noqa: S101 - it was started with a pipe
+
+    def read() -> None:
+        with stream:
+            while data := os.read(stream.fileno(), 65536):
+                take(data)
+
+    thread = threading.Thread(target=read, name="agent-output", daemon=True)
+    thread.start()
+    return thread
 
 
 def _out_of_memory_kills() -> int:

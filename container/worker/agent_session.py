@@ -9,10 +9,13 @@ import structlog
 from outpost.domain.agents import CATALOGUE
 from outpost.domain.protocol import Assignment
 from worker.adapters import ADAPTERS
-from worker.adapters.base import Run, Said
+from worker.adapters.base import Run
+from worker.adapters.transcript import Message
+from worker.agent_output import AgentOutput
 from worker.agent_process import AgentCommand, AgentEnd, run_agent
 from worker.isolation import Isolation
 from worker.model_access import ModelAccess, ModelKey, model_access
+from worker.outcome import Evidence
 from worker.settings import Settings
 from worker.stop import StopSignal
 from worker.store import AttemptStore, SecretError
@@ -45,12 +48,12 @@ class AgentSession:
         self._access = ModelAccess()
         self._open = ExitStack()
         self._environment: dict[str, str] = {}
-        self.transcript = self._adapter.transcript()
+        self._output: AgentOutput | None = None
 
     @property
-    def exit_codes(self) -> Mapping[int, str]:
-        """What the CLI means by its exit codes."""
-        return self._adapter.exit_codes
+    def final_message(self) -> str | None:
+        """The last message of the agent."""
+        return self._output.transcript.final_message if self._output else None
 
     @property
     def meter(self) -> Meter:
@@ -74,8 +77,11 @@ class AgentSession:
         own = {name: secrets[name] for name in spec.additional_secrets if name in secrets}
         self._environment = {**own, **self._access.environment}
 
-    def run(self, isolation: Isolation, stop: StopSignal, on_said: Callable[[Said], object]) -> AgentEnd:
-        """Run the agent to its end. Raises `StartError`, `IsolationError`, `subprocess.SubprocessError`."""
+    def run(self, isolation: Isolation, stop: StopSignal, on_message: Callable[[Message], object]) -> Evidence:
+        """Run the agent to its end, and return what is known about it.
+
+        Raises `StartError`, `IsolationError`, `subprocess.SubprocessError`.
+        """
         spec, workspace = self._assignment.spec, self._workspace
         invocation = self._adapter.invocation(
             Run(workspace.task_file, workspace.home, spec.model_id, self._access.base_url, self._assignment.models)
@@ -90,14 +96,25 @@ class AgentSession:
             stdin=invocation.stdin,
         )
 
-        def read(line: str) -> None:
-            for said in self.transcript.read(line):
-                on_said(said)
+        self._output = output = AgentOutput(self._adapter.transcript(), on_message, self._access.calls)
+        end = run_agent(command, isolation, stop, output)
+        return self._evidence(end, output)
 
-        end = run_agent(command, isolation, stop, read)
-        for said in self.transcript.finish():
-            on_said(said)
-        return end
+    def _evidence(self, end: AgentEnd, output: AgentOutput) -> Evidence:
+        transcript, calls = output.transcript, self._access.calls
+        meaning = self._adapter.exit_codes.get(end.exit_code) if end.exit_code is not None else None
+        return Evidence(
+            end=end,
+            time_limit=self._assignment.spec.timeout_seconds,
+            has_final_event=transcript.has_final_event,
+            verdict=transcript.verdict,
+            refused_tools=tuple(transcript.refused_tools),
+            model_calls=calls.succeeded if calls is not None else None,
+            call_failure=calls.last_failure if calls is not None else None,
+            refusal=self._access.meter.refusal,
+            exit_meaning=meaning,
+            last_error_line=output.last_error_line,
+        )
 
     def close(self) -> None:
         """Close the way to the model."""

@@ -27,7 +27,7 @@ from outpost.domain.reasons import ReasonCode
 from outpost.domain.repository import clone_url, forge_repository
 from outpost.redaction.redactor import Redactor
 from outpost.redaction.searchable import searchable
-from worker.adapters.base import Said
+from worker.adapters.transcript import Message
 from worker.agent_process import AgentEnd, StartError
 from worker.agent_session import AgentSession
 from worker.archive import Archive, ArchiveError, ArchiveFullError
@@ -40,7 +40,7 @@ from worker.lease import ForgeTokenError, Lease
 from worker.lines import lines_of
 from worker.logs import RunLog
 from worker.model_access import ModelKeyError
-from worker.outcome import Outcome, cancelled, failed, judge, with_the_agents_word, withholding, without_results
+from worker.outcome import Outcome, cancelled, decide_outcome, failed, withholding, without_results
 from worker.secret_scan import SecretScan
 from worker.settings import Identity, Settings
 from worker.stop import Cause, Stopped, StopSignal
@@ -179,21 +179,22 @@ class Attempt:
         self._started_at = now()
         self._tell("agent started")
         try:
-            self._end = self._agent.run(self._isolation, self._stop, self._on_said)
+            evidence = self._agent.run(self._isolation, self._stop, self._on_message)
         except StartError as error:
             return failed(ReasonCode.AGENT_START_FAILED, f"{error}.")
-        self._tell(f"agent exited {self._end.exit_code}")
+        self._end = evidence.end
+        lingered = "agent ended: it did not exit after its final event"
+        self._tell(lingered if self._end.exit_code is None else f"agent exited {self._end.exit_code}")
         if self._end.stopped is Cause.LOST:
             raise Stopped(Cause.LOST)
         if self._end.by_itself:
             self._lease.ended(self._end.exit_code)
-        outcome = judge(self._end, self._assignment.spec.timeout_seconds, self._agent.exit_codes)
-        return with_the_agents_word(outcome, self._agent.transcript.failure, self._agent.meter)
+        return decide_outcome(evidence)
 
-    def _on_said(self, said: Said) -> None:
-        """Put what the agent says into the log, line by line, and where it tells how far it is, into the progress."""
-        lines = [self._log.write(LogSource.AGENT, line) for line in lines_of(said.text)]
-        if said.progress:
+    def _on_message(self, message: Message) -> None:
+        """Put a message of the agent into the log, line by line, and where it says how far it is, into the progress."""
+        lines = [self._log.write(LogSource.AGENT, line) for line in lines_of(message.text)]
+        if message.progress:
             self._lease.progress = next((line for line in lines if line.strip()), None)
 
     def _learn(self, secrets: Mapping[str, str]) -> None:
@@ -308,7 +309,7 @@ class Attempt:
         )
 
     def _final_message(self) -> str | None:
-        message = self._agent.transcript.final_message
+        message = self._agent.final_message
         lines = lines_of(message or "")
         return Redactor(self._known).text("\n".join(lines))[:FINAL_MESSAGE_LENGTH] or None
 

@@ -78,7 +78,7 @@ class Lease:
         self._show(StartedRequest(dispatch_id=self._dispatch_id, lease=self._lease))
         self._stop.check()
 
-    def ended(self, exit_code: int) -> None:
+    def ended(self, exit_code: int | None) -> None:
         """The agent ended by itself. Raises `Stopped` when the lease is lost, `BrokerError`."""
         self._show(EndedRequest(dispatch_id=self._dispatch_id, lease=self._lease, exit_code=exit_code))
         self.check()

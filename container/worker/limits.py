@@ -19,7 +19,7 @@ class Limit(Enum):
 
 
 class Watchdog:
-    """Judges one run; `heard` may be called by another thread. Limits in seconds and bytes; no silence limit: None."""
+    """Compares one run with its limits, in seconds and bytes; no silence limit: None."""
 
     def __init__(
         self, time_limit: float, silence_limit: float | None, directory: Path, disk_reserve: int = DISK_RESERVE_BYTES
@@ -28,18 +28,14 @@ class Watchdog:
         self._silence_limit = silence_limit
         self._directory = directory
         self._disk_reserve = disk_reserve
-        self._heard = self._looked = time.monotonic()
+        self._looked = time.monotonic()
 
-    def heard(self) -> None:
-        """The agent said something."""
-        self._heard = time.monotonic()
-
-    def exceeded(self) -> Limit | None:
-        """Return the limit that is exceeded now, or None."""
+    def exceeded(self, silent_since: float) -> Limit | None:
+        """Return the limit that is exceeded now, or None. The agent has printed nothing since `silent_since`."""
         at = time.monotonic()
         if at >= self._ends:
             return Limit.TIME
-        if self._silence_limit is not None and at - self._heard >= self._silence_limit:
+        if self._silence_limit is not None and at - silent_since >= self._silence_limit:
             return Limit.SILENCE
         if at - self._looked >= _LOOK_SECONDS:
             self._looked = at

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 
 MAX_LINE_BYTES = 16 * 1024
+MAX_EVENT_BYTES = 32 * 1024 * 1024
+"""Of a line that is read as one JSON event: CLIs print whole files, in base64, in one."""
 
 _LOOK_BACK = 4 * 1024
 # ANSI sequences (colours, titles) whole, then what is left of control characters and of bidirectional overrides.
@@ -44,6 +46,37 @@ class LineSplitter:
         if self._rest:
             yield from _clean(self._rest)
         self._rest = b""
+
+
+class EventSplitter:
+    """Splits a stream of bytes into whole lines, of up to `MAX_EVENT_BYTES`; a longer one is replaced by a note."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """Yield the lines that `data` completes."""
+        *complete, rest = data.split(b"\n")
+        for piece in complete:
+            self._add(piece)
+            yield from self.finish()
+        self._add(rest)
+
+    def finish(self) -> Iterator[str]:
+        """Yield what is left at the end of the stream."""
+        if self._size > MAX_EVENT_BYTES:
+            yield f"[a line of {self._size:,} bytes left out]"
+        elif self._pieces:
+            yield b"".join(self._pieces).decode("utf-8", "replace")
+        self._pieces, self._size = [], 0
+
+    def _add(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > MAX_EVENT_BYTES:
+            self._pieces = []
+        elif piece:
+            self._pieces.append(piece)
 
 
 def lines_of(text: str) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from outpost.domain.agents import CATALOGUE, Agent, CatalogueEntry
 from outpost.domain.providers import PROVIDERS
+from worker.model_calls import ModelCalls
 from worker.model_proxy import ModelProxy
 from worker.usage import Meter
 
@@ -22,6 +23,8 @@ class ModelAccess:
     environment: Mapping[str, str] = field(default_factory=dict)
     base_url: str | None = None
     meter: Meter = field(default_factory=Meter)
+    calls: ModelCalls | None = None
+    """The record of the model calls; None where they do not pass through the proxy, or there is no model."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def model_access(
         allowed = frozenset(map(_providers_name, models))
         address = upstream or provider.url
         with ModelProxy(provider, address, key.value, key.read_again, Meter(budget), allowed) as proxy:
-            yield ModelAccess(_tokens(entry, proxy.token), proxy.url, proxy.meter)
+            yield ModelAccess(_tokens(entry, proxy.token), proxy.url, proxy.meter, proxy.calls)
     elif key.own:
         yield ModelAccess(_tokens(entry, key.value))
     else:

@@ -21,6 +21,7 @@ import structlog
 
 from outpost.domain.providers import Provider
 from outpost.domain.usage import Tokens
+from worker.model_calls import ModelCall, ModelCalls
 from worker.model_request import ModelRequest, read_request
 from worker.refusals import RefusedError, error_body
 from worker.upstream import Call, ConnectError, Upstream
@@ -28,6 +29,8 @@ from worker.usage import BudgetSpentError, Meter, Reservation
 from worker.usage_reader import UsageReader
 
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
+ERROR_BYTES = 64 * 1024
+"""Of a rejection's body, which is read for its message."""
 _HANG_UP_POLL_SECONDS = 1.0
 _SHUTDOWN_POLL_SECONDS = 0.05
 _NOT_PASSED_ON = frozenset(
@@ -55,6 +58,7 @@ class ModelProxy:
         """`read_key` returns the key as it is by then; `models` are the ids, as the provider knows them, to allow."""
         self.provider = provider
         self.meter = meter
+        self.calls = ModelCalls()
         self.models = models
         self.token = f"outpost-{secrets.token_hex(24)}"
         """What the agent shows in place of a key; others on this machine do not know it."""
@@ -196,20 +200,22 @@ class _Handler(BaseHTTPRequestHandler):
         if _is_closed(self.connection):
             raise ConnectionAbortedError
         reservation.used = Tokens(input=most.input)
+        calls = proxy.calls if reservation.model else ModelCalls()  # no model works on a lookup
         try:
-            with proxy.upstream.call(call) as response:
+            with calls.open() as record, record.provider(), proxy.upstream.call(call) as response:
+                record.begin(response.status, response.headers.get("Content-Type", ""))
                 if response.status == HTTPStatus.UNAUTHORIZED:
                     reservation.used = Tokens()
+                    record.feed(response.read(ERROR_BYTES))
                     # Passed on as it is, it would send some CLIs into minutes of trying again.
-                    proxy.meter.rejections += 1
                     raise RefusedError(400, f"{proxy.provider.name} rejects the key")
-                self._relay(response, reservation)
+                self._relay(response, reservation, record)
                 return response.status
         except ConnectError:
             reservation.used = Tokens()
             raise
 
-    def _relay(self, response: http.client.HTTPResponse, reservation: Reservation) -> None:
+    def _relay(self, response: http.client.HTTPResponse, reservation: Reservation, record: ModelCall) -> None:
         """Pass the response on, and note what to charge for it.
 
         It is read to its end also when the agent hangs up: the provider reports what the call used at the end, and
@@ -222,6 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._begin_response(response)
         while data := response.read1(65536):
             reader.feed(data)
+            record.feed(data)
             reservation.used = reader.reported if failed else reader.used(reservation.most)
             self._write(b"%x\r\n%b\r\n" % (len(data), data))
         if response.length:

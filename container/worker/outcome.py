@@ -1,15 +1,27 @@
-"""What an ended run means: pure decisions."""
+"""What an ended run means: pure decisions.
 
-from collections.abc import Mapping
+A run succeeds when all evidence agrees: the process exited with 0 (or was ended after its final event), the CLI's final
+event says so, a model was called, and no tool was refused. Claude Code, Codex and Gemini CLI document 0 for success and
+other exit codes for errors, so one that follows a final event of success contradicts it, and the run failed.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from outpost.domain.dispatch import Status
 from outpost.domain.findings import Findings
 from outpost.domain.reasons import Reason, ReasonCode
+from worker.adapters.transcript import Verdict
 from worker.agent_process import AgentEnd
 from worker.limits import Limit
+from worker.model_calls import CallFailure
+from worker.provider_errors import cause_of
 from worker.stop import Cause
-from worker.usage import Meter
+
+_MESSAGE_LENGTH = 500
+
+Failure = tuple[ReasonCode, str]
+"""A code and its message."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,30 @@ class Outcome:
     exit_code: int | None = None
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known about a run when its process has ended."""
+
+    end: AgentEnd
+    time_limit: float
+    """Seconds."""
+    has_final_event: bool = False
+    """Whether the CLI prints whether it succeeded."""
+    verdict: Verdict | None = None
+    """Its last final event; None when it printed none."""
+    refused_tools: Sequence[str] = ()
+    model_calls: int | None = None
+    """Calls that succeeded; None where there is no model, or its calls are not seen."""
+    call_failure: CallFailure | None = None
+    """The last model calls, when they failed."""
+    refusal: str | None = None
+    """Why the harness refused a model call: the budget, or another model than the agent's."""
+    exit_meaning: str | None = None
+    """What the CLI documents about its exit code."""
+    last_error_line: str = ""
+    """The last line of standard error."""
+
+
 def failed(code: ReasonCode, message: str, exit_code: int | None = None) -> Outcome:
     """Return a failure with the code's standard remedy."""
     return Outcome(Status.FAILED, Reason.of(code, message), exit_code)
@@ -29,6 +65,36 @@ def failed(code: ReasonCode, message: str, exit_code: int | None = None) -> Outc
 def cancelled() -> Outcome:
     """Return the end that a client asked for."""
     return Outcome(Status.CANCELLED, Reason.of(ReasonCode.CANCELLED_BY_USER, "Cancelled on request."))
+
+
+def decide_outcome(evidence: Evidence) -> Outcome:
+    """Return how the dispatch ends: the cause that is nearest to the fault names a failure."""
+    end = evidence.end
+    if end.stopped is Cause.CANCELLED:
+        return replace(cancelled(), exit_code=end.exit_code)
+    if end.limit is not None:
+        return _over_limit(evidence, end.limit)
+    causes = _causes_of_failure(evidence) if _has_failed(evidence) else _missing_evidence(evidence)
+    if failure := next(causes, None):
+        return failed(*failure, end.exit_code)
+    ended = "was ended: it did not exit after it" if end.exit_code is None else f"ended with exit code {end.exit_code}"
+    result = "reported success and " if evidence.has_final_event else ""
+    return Outcome(Status.SUCCESS, Reason.of(ReasonCode.COMPLETED, f"The agent {result}{ended}."), end.exit_code)
+
+
+def withholding(outcome: Outcome, findings: Findings) -> Outcome:
+    """Return the outcome of a run whose results hold secrets: what it was, and why a success cannot be fetched yet."""
+    if outcome.status is not Status.SUCCESS or not findings.withheld:
+        return outcome
+    what = f"{' and '.join(findings.withheld)} withheld: {findings.describe(known=True)}."
+    return replace(outcome, reason=Reason.of(ReasonCode.SECRET_IN_OUTPUT, f"{outcome.reason.message} {what}"))
+
+
+def without_results(outcome: Outcome, code: ReasonCode, message: str) -> Outcome:
+    """Return the outcome of a run whose results are missing: no success, but an earlier reason stays."""
+    if outcome.status is not Status.SUCCESS:
+        return outcome
+    return failed(code, message, outcome.exit_code)
 
 
 _LIMITS: dict[Limit, tuple[Status, ReasonCode, str]] = {
@@ -46,58 +112,77 @@ _LIMITS: dict[Limit, tuple[Status, ReasonCode, str]] = {
 }
 
 
-def judge(end: AgentEnd, time_limit: float, meanings: Mapping[int, str]) -> Outcome:
-    """Return what the agent's end means. The exit code counts before any other sign, and 0 is a success.
-
-    `meanings`: what the agent's CLI means by exit codes of its own.
-    """
-    if end.stopped is Cause.CANCELLED:
-        return replace(cancelled(), exit_code=end.exit_code)
-    if end.limit is not None:
-        status, code, message = _LIMITS[end.limit]
-        return Outcome(status, Reason.of(code, message.format(time_limit)), end.exit_code)
-    if end.exit_code == 0:
-        return Outcome(Status.SUCCESS, Reason.of(ReasonCode.COMPLETED, "The agent ended with exit code 0."), 0)
-    if shortage := _shortage(end):
-        return failed(*shortage, end.exit_code)
-    meaning = f": {meanings[end.exit_code]}" if end.exit_code in meanings else ""
-    message = f"The agent ended with exit code {end.exit_code}{meaning}."
-    return failed(ReasonCode.AGENT_EXIT_NONZERO, message, end.exit_code)
+def _over_limit(evidence: Evidence, limit: Limit) -> Outcome:
+    """Return the outcome of a run that was stopped; a provider whose calls all failed is the cause of its waiting."""
+    status, code, message = _LIMITS[limit]
+    message = message.format(evidence.time_limit)
+    if evidence.end.waiting_for and limit is not Limit.DISK:
+        message += f" {evidence.end.waiting_for}."
+    if evidence.call_failure is not None and limit is not Limit.DISK:
+        code = evidence.call_failure.error.code
+        message += f" {_failed_calls(evidence.call_failure)}"
+    return Outcome(status, Reason.of(code, message), evidence.end.exit_code)
 
 
-def _shortage(end: AgentEnd) -> tuple[ReasonCode, str] | None:
-    if end.out_of_memory:
-        return ReasonCode.OUT_OF_MEMORY, "A process of the agent was killed for want of memory."
-    if end.disk_full:
-        return ReasonCode.DISK_FULL, "The agent failed, and the disk was full."
-    return None
+def _has_failed(evidence: Evidence) -> bool:
+    verdict = evidence.verdict
+    said = verdict.success if verdict is not None else not evidence.has_final_event
+    return evidence.end.exit_code not in (0, None) or not said
 
 
-def with_the_agents_word(outcome: Outcome, failure: str | None, meter: Meter) -> Outcome:
-    """Return the outcome in the light of what the CLI said, for some fail with exit code 0, and of its model calls."""
-    if outcome.reason.code not in (ReasonCode.COMPLETED, ReasonCode.AGENT_EXIT_NONZERO):
-        return outcome
-    in_trouble = failure is not None or outcome.status is Status.FAILED
-    if in_trouble and meter.refusal:
-        message = f"The agent was not done, and {meter.refusal}."
-        return failed(ReasonCode.BUDGET_SPENT, message, outcome.exit_code)
-    if in_trouble and meter.rejections:
-        return failed(ReasonCode.MODEL_KEY_UNUSABLE, "The model's provider rejected the key.", outcome.exit_code)
-    if failure and outcome.status is Status.SUCCESS:
-        return failed(ReasonCode.AGENT_REPORTED_FAILURE, f"The agent reported: {failure[:500]}", outcome.exit_code)
-    return outcome
+def _missing_evidence(evidence: Evidence) -> Iterator[Failure]:
+    """Yield why a run that reports success is none, the nearest cause first."""
+    if evidence.refused_tools:
+        yield _refused(evidence.refused_tools)
+    if evidence.model_calls == 0:
+        if evidence.call_failure is not None:
+            yield evidence.call_failure.error.code, _failed_calls(evidence.call_failure)
+        yield ReasonCode.NO_MODEL_CALL, "The agent reported success, but it never called its model."
 
 
-def withholding(outcome: Outcome, findings: Findings) -> Outcome:
-    """Return the outcome of a run whose results hold secrets: what it was, and why a success cannot be fetched yet."""
-    if outcome.status is not Status.SUCCESS or not findings.withheld:
-        return outcome
-    what = f"{' and '.join(findings.withheld)} withheld: {findings.describe(known=True)}."
-    return replace(outcome, reason=Reason.of(ReasonCode.SECRET_IN_OUTPUT, f"{outcome.reason.message} {what}"))
+def _causes_of_failure(evidence: Evidence) -> Iterator[Failure]:
+    """Yield why a run failed, the nearest cause first."""
+    end, verdict = evidence.end, evidence.verdict
+    if end.out_of_memory and end.exit_code != 0:
+        yield ReasonCode.OUT_OF_MEMORY, "A process of the agent was killed for want of memory."
+    if end.disk_full and end.exit_code != 0:
+        yield ReasonCode.DISK_FULL, "The agent failed, and the disk was full."
+    if evidence.refusal is not None:
+        yield ReasonCode.BUDGET_SPENT, f"The agent was not done, and {evidence.refusal}."
+    if verdict is not None and not verdict.success and verdict.code is not None:
+        yield verdict.code, _reported(verdict)
+    if evidence.call_failure is not None:
+        yield evidence.call_failure.error.code, _failed_calls(evidence.call_failure)
+    if verdict is not None and not verdict.success:
+        yield cause_of(verdict.message) or ReasonCode.AGENT_REPORTED_FAILURE, _reported(verdict)
+    yield _without_verdict(evidence)
 
 
-def without_results(outcome: Outcome, code: ReasonCode, message: str) -> Outcome:
-    """Return the outcome of a run whose results are missing: no success, but an earlier reason stays."""
-    if outcome.status is not Status.SUCCESS:
-        return outcome
-    return failed(code, message, outcome.exit_code)
+def _without_verdict(evidence: Evidence) -> Failure:
+    """Return the cause of a failure that the process alone shows: its exit code, or its silence."""
+    exit_code, uncalled = evidence.end.exit_code, evidence.model_calls == 0
+    line = evidence.last_error_line[:_MESSAGE_LENGTH] if evidence.verdict is None else ""
+    message = f"The agent ended with exit code {exit_code}"
+    if evidence.verdict is not None:
+        message += ", although it had reported success"
+    elif evidence.has_final_event:
+        message += " without a result" + " and without a call of its model" * uncalled
+    for detail in (evidence.exit_meaning, line):
+        message += f": {detail}" if detail else ""
+    silent = ReasonCode.NO_MODEL_CALL if uncalled else ReasonCode.NO_RESULT
+    code = silent if exit_code == 0 else ReasonCode.AGENT_EXIT_NONZERO
+    return cause_of(line) or code, f"{message.removesuffix('.')}."
+
+
+def _refused(tools: Sequence[str]) -> Failure:
+    names = ", ".join(tools)[:_MESSAGE_LENGTH]
+    return ReasonCode.TOOLS_REFUSED, f"The agent was not permitted to use tools that it needed: {names}."
+
+
+def _reported(verdict: Verdict) -> str:
+    return f"The agent reported: {' '.join(verdict.message.split())[:_MESSAGE_LENGTH]}"
+
+
+def _failed_calls(failure: CallFailure) -> str:
+    times = f" (the last of {failure.calls} in a row)" if failure.calls > 1 else ""
+    return f"A model call failed{times}: {failure.error.message}"

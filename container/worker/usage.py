@@ -33,8 +33,6 @@ class Meter:
         """Calls that used tokens, and have ended."""
         self.refusal: str | None = None
         """Why the last call was refused for the budget's sake, if one was."""
-        self.rejections = 0
-        """Calls that the provider rejected for their key."""
 
     def reserve(self, model: str, most: Tokens, wait: float = 0.0) -> "Reservation | None":
         """Reserve the most tokens that a call could use.

@@ -14,6 +14,18 @@ class ReasonCode(StrEnum):
     AGENT_START_FAILED = "AGENT_START_FAILED"
     BUDGET_SPENT = "BUDGET_SPENT"
     MODEL_KEY_UNUSABLE = "MODEL_KEY_UNUSABLE"
+    MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
+    MODEL_OVERLOADED = "MODEL_OVERLOADED"
+    MODEL_RATE_LIMITED = "MODEL_RATE_LIMITED"
+    MODEL_UNAVAILABLE = "MODEL_UNAVAILABLE"
+    MODEL_REQUEST_REFUSED = "MODEL_REQUEST_REFUSED"
+    CONTEXT_EXCEEDED = "CONTEXT_EXCEEDED"
+    QUOTA_EXHAUSTED = "QUOTA_EXHAUSTED"
+    BALANCE_EXHAUSTED = "BALANCE_EXHAUSTED"
+    NO_MODEL_CALL = "NO_MODEL_CALL"
+    NO_RESULT = "NO_RESULT"
+    TOOLS_REFUSED = "TOOLS_REFUSED"
+    TURN_LIMIT = "TURN_LIMIT"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     IMAGE_PULL_FAILED = "IMAGE_PULL_FAILED"
     IMAGE_UNUSABLE = "IMAGE_UNUSABLE"
@@ -47,6 +59,18 @@ _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.AGENT_REPORTED_FAILURE: "Read the last log lines; the agent itself says that it failed.",
     ReasonCode.BUDGET_SPENT: "Split the task, or ask the operator for a larger token budget for this agent.",
     ReasonCode.MODEL_KEY_UNUSABLE: "Ask the operator to set the provider's key, or name your own in additionalSecrets.",
+    ReasonCode.MODEL_NOT_FOUND: "Choose another modelId: the provider does not offer this one to the key in use.",
+    ReasonCode.MODEL_OVERLOADED: "Dispatch again later, or with another modelId: the provider was overloaded.",
+    ReasonCode.MODEL_RATE_LIMITED: "Dispatch again later, or fewer at once; the key's owner can ask for higher limits.",
+    ReasonCode.MODEL_UNAVAILABLE: "Dispatch again; if it recurs, ask the operator to check the way to the provider.",
+    ReasonCode.MODEL_REQUEST_REFUSED: "Read the provider's message; change the task or the modelId and dispatch again.",
+    ReasonCode.CONTEXT_EXCEEDED: "Split the task, or choose a modelId with a larger context window.",
+    ReasonCode.QUOTA_EXHAUSTED: "Dispatch again when the quota is renewed, or ask the key's owner to raise it.",
+    ReasonCode.BALANCE_EXHAUSTED: "Ask the owner of the provider's key to pay in, or name a key of your own.",
+    ReasonCode.NO_MODEL_CALL: "Read the last log lines; reword the task if the agent took it for a command of its own.",
+    ReasonCode.NO_RESULT: "Read the last log lines, then dispatch again: the agent stopped before its result.",
+    ReasonCode.TOOLS_REFUSED: "Allow the tools that the message names in the repository's settings of this agent.",
+    ReasonCode.TURN_LIMIT: "Split the task, or raise the limit in the repository's settings of this agent.",
     ReasonCode.AGENT_START_FAILED: "Ask the operator to check the agent's image and version.",
     ReasonCode.OUT_OF_MEMORY: "Give the agent more memory in the environment's configuration, or split the task.",
     ReasonCode.IMAGE_PULL_FAILED: "Ask the operator to check that the agent's image is in the registry.",

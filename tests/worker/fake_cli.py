@@ -5,6 +5,7 @@ The task's last line is `SCENARIO <name>`: so a scenario only runs when the task
 the CLI's name, on the agent's PATH; never imported.
 """
 
+import http.client
 import json
 import os
 import re
@@ -31,27 +32,77 @@ def read_task() -> str:
     return Path(found[1]).read_text()
 
 
-def say(text: str) -> None:
-    """Say something in the CLI's own output format."""
-    usage = {"input_tokens": 11, "cached_input_tokens": 1, "output_tokens": 7}
-    result = {"type": "result", "subtype": "success", "is_error": False, "num_turns": 1, "result": text, "usage": usage}
-    stats = {"input_tokens": 11, "output_tokens": 7, "cached": 1}
-    events: dict[str, list[object]] = {
-        "claude": [{"type": "assistant", "message": {"content": [{"type": "text", "text": text}]}}, result],
-        "codex": [
-            {"type": "item.completed", "item": {"id": "1", "type": "agent_message", "text": text}},
-            {"type": "turn.completed", "usage": usage},
-        ],
-        "gemini": [
-            {"type": "message", "role": "assistant", "content": text, "delta": True},
-            {"type": "result", "status": "success", "stats": stats},
-        ],
-        "grok": [{"role": "assistant", "content": text}],
+def call_model() -> None:
+    """Call the model once, at the address and with the token that the CLI was given; not at all without them."""
+    words = " ".join(
+        [*sys.argv, *os.environ.values(), *(file.read_text(errors="replace") for file in settings_files())]
+    )
+    address = re.search(r"http://(127\.0\.0\.1:\d+)", words)
+    token = re.search(r"\boutpost-[0-9a-f]{48}\b", words)
+    if not address or not token:
+        return
+    paths = {
+        "claude": "/v1/messages",
+        "gemini": "/v1beta/models/m:streamGenerateContent?alt=sse",
+        "aider": "/v1/chat/completions",
+        "grok": "/v1/chat/completions",
     }
-    lines = [json.dumps(event) for event in events[NAME]] if NAME in events else [text]
-    if NAME == "aider":
-        lines.append("Tokens: 11 sent, 7 received.")
-    print("\n".join(lines), flush=True)
+    body = json.dumps({"model": "m", "messages": [], "input": []})
+    headers = {"Authorization": f"Bearer {token[0]}", "Content-Type": "application/json"}
+    connection = http.client.HTTPConnection(address[1], timeout=10)
+    connection.request("POST", paths.get(NAME, "/v1/responses"), body, headers)
+    connection.getresponse().read()
+    connection.close()
+
+
+def settings_files() -> list[Path]:
+    """Return the files in the agent's home, where some CLIs have their address."""
+    return [file for file in Path(os.environ["HOME"]).rglob("*") if file.is_file()]
+
+
+def emit(*events: object) -> None:
+    """Print events, one a line."""
+    for event in events:
+        print(json.dumps(event), flush=True)
+
+
+def message(text: str) -> None:
+    """Print a message of the model that is not the last word, in the CLI's own output format."""
+    call = {"id": "c", "type": "function", "function": {"name": "bash", "arguments": "{}"}}
+    events: dict[str, object] = {
+        "claude": {"type": "assistant", "message": {"content": [{"type": "text", "text": text}]}},
+        "codex": {"type": "item.completed", "item": {"id": "1", "type": "agent_message", "text": text}},
+        "gemini": {"type": "message", "role": "assistant", "content": text, "delta": True},
+        "grok": {"role": "assistant", "content": text, "tool_calls": [call]},
+    }
+    emit(events[NAME]) if NAME in events else print(text, flush=True)
+
+
+def result(error: str = "", text: str = DONE) -> None:
+    """Print the final event, of a success or of an error."""
+    usage = {"input_tokens": 11, "cached_input_tokens": 1, "output_tokens": 7}
+    stats = {"input_tokens": 11, "output_tokens": 7, "cached": 1}
+    claude = {"type": "result", "subtype": "success", "is_error": bool(error), "num_turns": 1, "usage": usage}
+    failed = {"type": "turn.failed", "error": {"message": error}}
+    gemini = {"type": "result", "status": "error" if error else "success", "stats": stats}
+    events: dict[str, object] = {
+        "claude": {**claude, "result": error or text},
+        "codex": failed if error else {"type": "turn.completed", "usage": usage},
+        "gemini": {**gemini, "error": {"message": error}} if error else gemini,
+        "grok": {"role": "assistant", "content": f"Sorry, I encountered an error: {error}" if error else text},
+    }
+    if NAME in events:
+        emit(events[NAME])
+    else:
+        lines = {"aider": f"litellm.APIError: {error}" if error else "Tokens: 11 sent, 7 received."}
+        print(lines.get(NAME, error), flush=True)
+
+
+def say(text: str) -> None:
+    """Say something and conclude with it, in the CLI's own output format."""
+    if NAME != "grok":
+        message(text)
+    result(text=text)
 
 
 def write(name: str = "result.txt") -> None:
@@ -72,7 +123,7 @@ def hang_noisily() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     write()
     while True:
-        say("still here")
+        message("still here")
         time.sleep(0.05)
 
 
@@ -110,7 +161,7 @@ def daemonises() -> None:
 
 def killed() -> None:
     write()
-    say("memory is running out")
+    message("memory is running out")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -149,10 +200,108 @@ def a_large_event() -> None:
     say("large " * 20_000 + DONE)
 
 
+def hangs_after_its_result() -> None:
+    success()
+    time.sleep(1000)
+
+
+def reports_an_error() -> None:
+    write()
+    result(error="it did not work out")
+
+
+def recovers_from_an_error() -> None:
+    result(error="interrupted")
+    success()
+
+
+def fails_after_a_success() -> None:
+    success()
+    result(error="it broke at the last moment")
+
+
+def prints_an_error_into_an_event() -> None:
+    """Write to standard error while an event is half written."""
+    write()
+    reader, writer = os.pipe()
+    before = os.dup(1)
+    os.dup2(writer, 1)
+    say(DONE)
+    os.dup2(before, 1)
+    os.close(writer)
+    output = os.read(reader, 65536)
+    for half in (output[: len(output) // 2], output[len(output) // 2 :]):
+        os.write(1, half)
+        os.write(2, b"(node:7) Warning: MaxListenersExceededWarning\n")
+        time.sleep(0.2)
+
+
+def a_huge_event() -> None:
+    """Print a picture of ten megabytes in one event."""
+    data = "QUJD" * 2_500_000
+    picture = {"type": "image", "source": {"data": data}}
+    events: dict[str, object] = {
+        "claude": {"type": "user", "message": {"content": [{"type": "tool_result", "content": [picture]}]}},
+        "codex": {"type": "item.completed", "item": {"type": "command_execution", "aggregated_output": data}},
+        "gemini": {"type": "tool_result", "tool_id": "1", "status": "success", "output": data},
+        "grok": {"role": "tool", "content": data},
+    }
+    if NAME in events:
+        emit(events[NAME])
+    success()
+
+
+def asks_no_model() -> None:
+    """Print a success, as some CLIs do for a task that they take for a command of their own."""
+    success()
+
+
+def succeeds_without_a_newline() -> None:
+    write()
+    sys.stdout.write(json.dumps({"type": "unknown"}) + "\n")
+    say(DONE)
+    sys.stdout.write(json.dumps({"type": "unknown", "nested": [[[]]]}))
+
+
+def is_refused_a_tool() -> None:
+    """Run on although a tool was refused, and report success."""
+    refusal = {"type": "policy_violation", "message": "Tool execution denied by policy."}
+    events: dict[str, list[object]] = {
+        "codex": [{"type": "item.completed", "item": {"id": "2", "type": "command_execution", "status": "declined"}}],
+        "gemini": [
+            {"type": "tool_use", "tool_name": "shell", "tool_id": "2", "parameters": {}},
+            {"type": "tool_result", "tool_id": "2", "status": "error", "error": refusal},
+        ],
+    }
+    emit(*events.get(NAME, []))
+    denial = {"tool_name": "shell", "tool_use_id": "2", "tool_input": {}}
+    usage: dict[str, int] = {}
+    if NAME == "claude":
+        end = {"type": "result", "subtype": "success", "is_error": False, "result": DONE, "usage": usage}
+        emit({**end, "permission_denials": [denial]})
+    else:
+        say(DONE)
+
+
+def reaches_its_turn_limit() -> None:
+    events: dict[str, list[object]] = {
+        "claude": [{"type": "result", "subtype": "error_max_turns", "is_error": False, "num_turns": 30}],
+        "gemini": [
+            {"type": "error", "severity": "error", "message": "Maximum session turns exceeded"},
+            {"type": "result", "status": "success", "stats": {}},
+        ],
+        "grok": [
+            {"role": "tool", "content": "a"},
+            {"role": "assistant", "content": "Maximum tool execution rounds reached. Stopping."},
+        ],
+    }
+    emit(*events[NAME])
+
+
 SCENARIOS: dict[str, Callable[[], None]] = {
     name: thing
     for name, thing in list(globals().items())
-    if callable(thing) and name not in ("read_task", "say", "write")
+    if callable(thing) and getattr(thing, "__module__", "") == __name__
 }
 
 
@@ -160,6 +309,8 @@ def main() -> int:
     """Do what the task says; `exit <n>` is written like this."""
     found = re.search(r"^SCENARIO (\w+)(?: (\d+))?$", read_task(), re.MULTILINE)
     assert found, "the task did not arrive"
+    if found[1] != "asks_no_model":
+        call_model()
     if found[1] == "exit":
         write()
         say(f"leaving with {found[2]}")

@@ -8,6 +8,8 @@ import sys
 
 from pydantic import TypeAdapter
 
+from worker.adapters.transcript import Transcript
+from worker.agent_output import AgentOutput
 from worker.agent_process import AgentCommand, AgentEnd, run_agent
 from worker.isolation import NoIsolation, adopt_orphans
 from worker.stop import StopSignal
@@ -16,7 +18,7 @@ from worker.stop import StopSignal
 def main() -> None:
     command = TypeAdapter(AgentCommand).validate_json(sys.argv[1])
     adopt_orphans()
-    end = run_agent(command, NoIsolation(), StopSignal(), lambda _: None)
+    end = run_agent(command, NoIsolation(), StopSignal(), AgentOutput(Transcript(), lambda _: None))
     print(TypeAdapter(AgentEnd).dump_json(end).decode())
 
 

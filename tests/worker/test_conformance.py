@@ -5,18 +5,23 @@
 
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from control_plane.promotion import promoted
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.reasons import ReasonCode
-from tests.worker.conftest import GitServer, Platform
+from outpost.names import Env
+from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
+from tests.worker.model_server import model_server
 from worker.adapters import ADAPTERS
-from worker.adapters.base import Run, Transcript
+from worker.adapters.base import Run
+from worker.adapters.transcript import Transcript
 
 DONE = "The fake agent is done."
 CODES = (1, 2, 41, 42, 53, 124, 126, 127, 130, 137, 143, 255)
@@ -24,15 +29,22 @@ Check = Callable[[Platform, Dispatch], None]
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A PATH on which every agent's command is the fake CLI."""
+def model_url() -> Iterator[str]:
+    """Where every provider's API is."""
+    with model_server(PROVIDER_KEY) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory: pytest.TempPathFactory, model_url: str) -> dict[str, str]:
+    """A worker's variables: a PATH on which every agent's command is the fake CLI, and a model."""
     folder = tmp_path_factory.mktemp("fake-clis")
     source = Path(__file__).with_name("fake_cli.py").read_text().split("\n", 1)[1]
     for command in {Agent(agent).value for agent in Agent} - {"shell"} | {"bash"}:
         program = folder / command
         program.write_text(f"#!{sys.executable} -I\n{source}")
         program.chmod(0o755)
-    return f"{folder}:/usr/local/bin:/usr/bin:/bin"
+    return {"PATH": f"{folder}:/usr/local/bin:/usr/bin:/bin", Env.MODEL_URL: model_url}
 
 
 @pytest.fixture(scope="module")
@@ -110,33 +122,112 @@ def stayed_inside(platform: Platform, row: Dispatch) -> None:
 
 
 def did_nothing(platform: Platform, row: Dispatch) -> None:
-    assert (row.status, platform.summary(row).files_changed) == (Status.SUCCESS, 0)
+    assert platform.summary(row).files_changed == 0
     assert patch_of(platform, row) == ""
+    if type(ADAPTERS[row.spec.agent].transcript()) is Transcript:
+        assert row.status is Status.SUCCESS
+    else:
+        _failed_with(row, ReasonCode.NO_RESULT, "exit code 0 without a result")
 
 
-SCENARIOS: dict[str, tuple[Check, int]] = {
-    "success": (told_its_end, 60),
-    "hang_silently": (timed_out, 2),
-    "hang_noisily": (timed_out, 2),
-    "endless_output": (endless, 4),
-    "much_output": (much, 120),
-    "invalid_utf8": (is_clean, 60),
-    "control_sequences": (is_clean, 60),
-    "daemonises": (succeeded, 60),
-    "killed": (was_killed, 60),
-    "writes_outside": (stayed_inside, 60),
-    "deletes_git": (succeeded, 60),
-    "commits": (succeeded, 60),
-    "does_nothing": (did_nothing, 60),
-    "half_an_event": (succeeded, 60),
-    "a_large_event": (succeeded, 60),
+def _failed_with(row: Dispatch, code: ReasonCode, words: str) -> None:
+    assert row.reason is not None
+    assert (row.status, row.reason.code) == (Status.FAILED, code), row.reason.message
+    assert words in row.reason.message
+
+
+def succeeded_without_exiting(platform: Platform, row: Dispatch) -> None:
+    assert (row.status, row.exit_code) == (Status.SUCCESS, None), platform.messages(row)
+    has_result(platform, row)
+    assert row.usage is not None
+    assert 10 <= row.usage.duration_seconds < 25
+    assert promoted(row, platform.summary(row), create_pr=False)
+
+
+def reported_its_error(platform: Platform, row: Dispatch) -> None:
+    _failed_with(row, ReasonCode.AGENT_REPORTED_FAILURE, "it did not work out")
+    has_result(platform, row)
+    assert not any("success" in line for line in platform.messages(row))
+
+
+def broke_at_the_last_moment(platform: Platform, row: Dispatch) -> None:
+    _failed_with(row, ReasonCode.AGENT_REPORTED_FAILURE, "it broke at the last moment")
+
+
+def showed_the_warning(platform: Platform, row: Dispatch) -> None:
+    succeeded(platform, row)
+    assert platform.messages(row).count("(node:7) Warning: MaxListenersExceededWarning") == 2
+
+
+def is_short(platform: Platform, row: Dispatch) -> None:
+    succeeded(platform, row)
+    assert any("10,000,000 characters left out]" in line for line in platform.messages(row))
+    assert len(platform.read(row, Artifact.OUTPUT)) < 10_000
+
+
+def asked_no_model(platform: Platform, row: Dispatch) -> None:
+    _failed_with(row, ReasonCode.NO_MODEL_CALL, "never called its model")
+
+
+def was_refused(platform: Platform, row: Dispatch) -> None:
+    _failed_with(row, ReasonCode.TOOLS_REFUSED, "not permitted to use tools that it needed: shell.")
+
+
+def reached_its_limit(platform: Platform, row: Dispatch) -> None:
+    _failed_with(row, ReasonCode.TURN_LIMIT, "The agent reported:")
+
+
+EVENTS = (Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.GROK)
+"""The agents that print JSON events."""
+RESULTS = (*EVENTS, Agent.AIDER)
+"""The agents that print whether they succeeded."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What must be true after a run of the fake CLI."""
+
+    check: Check
+    seconds: int = 60
+    """The time limit."""
+    agents: Sequence[Agent] = tuple(Agent)
+    """Those that it applies to."""
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "success": Scenario(told_its_end),
+    "hang_silently": Scenario(timed_out, 2),
+    "hang_noisily": Scenario(timed_out, 2),
+    "endless_output": Scenario(endless, 4),
+    "much_output": Scenario(much, 120),
+    "invalid_utf8": Scenario(is_clean),
+    "control_sequences": Scenario(is_clean),
+    "daemonises": Scenario(succeeded),
+    "killed": Scenario(was_killed),
+    "writes_outside": Scenario(stayed_inside),
+    "deletes_git": Scenario(succeeded),
+    "commits": Scenario(succeeded),
+    "does_nothing": Scenario(did_nothing),
+    "half_an_event": Scenario(succeeded),
+    "a_large_event": Scenario(succeeded),
+    "hangs_after_its_result": Scenario(succeeded_without_exiting, agents=EVENTS),
+    "reports_an_error": Scenario(reported_its_error, agents=RESULTS),
+    "recovers_from_an_error": Scenario(succeeded, agents=RESULTS),
+    "fails_after_a_success": Scenario(broke_at_the_last_moment, agents=(Agent.CLAUDE, Agent.CODEX, Agent.GEMINI)),
+    "prints_an_error_into_an_event": Scenario(showed_the_warning, agents=RESULTS),
+    "a_huge_event": Scenario(is_short, agents=EVENTS),
+    "asks_no_model": Scenario(asked_no_model, agents=[agent for agent in Agent if CATALOGUE[agent].provider]),
+    "succeeds_without_a_newline": Scenario(succeeded, agents=EVENTS),
+    "is_refused_a_tool": Scenario(was_refused, agents=(Agent.CLAUDE, Agent.CODEX, Agent.GEMINI)),
+    "reaches_its_turn_limit": Scenario(reached_its_limit, agents=(Agent.CLAUDE, Agent.GEMINI, Agent.GROK)),
 }
-"""Name -> what must be true afterwards, and the time limit in seconds."""
 
 
-def run(platform: Platform, path: str, repo: str, agent: Agent, scenario: str, seconds: int = 60) -> Dispatch:
+def run(
+    platform: Platform, variables: dict[str, str], repo: str, agent: Agent, scenario: str, seconds: int = 60
+) -> Dispatch:
     task = f"Do this, please.\nSCENARIO {scenario}\n"
-    return platform.run(task, {"PATH": path}, agent=agent, repo=repo, timeout_seconds=seconds)
+    return platform.run(task, variables, agent=agent, repo=repo, timeout_seconds=seconds)
 
 
 def every(scenarios: list[str]) -> list[object]:
@@ -145,18 +236,25 @@ def every(scenarios: list[str]) -> list[object]:
         pytest.param(agent, scenario, marks=() if _is_quick(agent, scenario) else pytest.mark.full)
         for agent in Agent
         for scenario in scenarios
+        if agent in SCENARIOS[scenario].agents
     ]
 
 
+LONG = ("much_output", "endless_output", "recovers_from_an_error", "fails_after_a_success", "reaches_its_turn_limit")
+"""Scenarios that the short run leaves to other tests, or to the long one."""
+
+
 def _is_quick(agent: Agent, scenario: str) -> bool:
-    return scenario == "success" or (agent is Agent.CLAUDE and scenario not in ("much_output", "endless_output"))
+    return scenario == "success" or (agent is Agent.CLAUDE and scenario not in LONG)
 
 
 @pytest.mark.parametrize(("agent", "scenario"), every(list(SCENARIOS)))
-def test_the_contract_holds(platform: Platform, path: str, repo: str, agent: Agent, scenario: str) -> None:
-    check, seconds = SCENARIOS[scenario]
-    row = run(platform, path, repo, agent, scenario, seconds)
-    check(platform, row)
+def test_the_contract_holds(
+    platform: Platform, variables: dict[str, str], repo: str, agent: Agent, scenario: str
+) -> None:
+    expected = SCENARIOS[scenario]
+    row = run(platform, variables, repo, agent, scenario, expected.seconds)
+    expected.check(platform, row)
     assert row.ended_at is not None
     assert not [
         entry for entry in Path("/proc").iterdir() if entry.name.isdigit() and _works_in(entry, platform.folder)
@@ -173,10 +271,12 @@ def _works_in(process: Path, folder: Path) -> bool:
 @pytest.mark.parametrize(
     "agent", [pytest.param(agent, marks=() if agent is Agent.GEMINI else pytest.mark.full) for agent in Agent]
 )
-def test_every_exit_code_is_told_with_its_meaning(platform: Platform, path: str, repo: str, agent: Agent) -> None:
+def test_every_exit_code_is_told_with_its_meaning(
+    platform: Platform, variables: dict[str, str], repo: str, agent: Agent
+) -> None:
     meanings = ADAPTERS[agent].exit_codes
     code = max(meanings, default=3)
-    row = run(platform, path, repo, agent, f"exit {code}")
+    row = run(platform, variables, repo, agent, f"exit {code}")
     assert (row.status, row.exit_code) == (Status.FAILED, code)
     assert row.reason is not None
     assert row.reason.code is ReasonCode.AGENT_EXIT_NONZERO
@@ -187,9 +287,9 @@ def test_every_exit_code_is_told_with_its_meaning(platform: Platform, path: str,
 @pytest.mark.full
 @pytest.mark.parametrize(("code", "agent"), list(zip(CODES, itertools.cycle(Agent), strict=False)))
 def test_no_exit_code_is_taken_for_another_kind_of_end(
-    platform: Platform, path: str, repo: str, code: int, agent: Agent
+    platform: Platform, variables: dict[str, str], repo: str, code: int, agent: Agent
 ) -> None:
-    row = run(platform, path, repo, agent, f"exit {code}")
+    row = run(platform, variables, repo, agent, f"exit {code}")
     assert (row.status, row.exit_code) == (Status.FAILED, code)
     assert row.reason is not None
     assert row.reason.code is ReasonCode.AGENT_EXIT_NONZERO

@@ -18,7 +18,7 @@ from tests.worker.brokers import broker_variables, create_broker
 from tests.worker.conftest import Platform
 from worker.agent_process import AgentCommand, AgentEnd
 from worker.limits import Limit
-from worker.outcome import judge
+from worker.outcome import Evidence, decide_outcome
 
 
 def run(folder: Path, script: str, **limits: float) -> AgentEnd:
@@ -71,7 +71,7 @@ def test_of_time_and_silence_the_first_to_pass_counts(tmp_path: Path) -> None:
     ],
 )
 def test_each_end_has_its_own_reason(end: AgentEnd, status: Status, code: ReasonCode) -> None:
-    outcome = judge(end, 60, {})
+    outcome = decide_outcome(Evidence(end, time_limit=60))
     assert (outcome.status, outcome.reason.code) == (status, code)
 
 

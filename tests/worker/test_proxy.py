@@ -11,6 +11,7 @@ import pytest
 
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.providers import PROVIDERS
+from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from tests.worker.model_server import CACHED, INPUT, OUTPUT, ModelServer, model_server
 from worker.model_access import ModelKey, ModelKeyError, model_access
@@ -170,7 +171,11 @@ def test_a_key_that_the_provider_rejects_is_told_once_and_not_tried_again(provid
         status, told = ask(proxy)
     assert status == 400  # a 401 would make CLIs try again for minutes
     assert b"anthropic rejects the key" in told
-    assert (proxy.meter.rejections, proxy.meter.calls) == (1, 0)
+    assert (proxy.calls.succeeded, proxy.meter.calls) == (0, 0)
+    failure = proxy.calls.last_failure
+    assert failure is not None
+    assert failure.error.code is ReasonCode.MODEL_KEY_UNUSABLE
+    assert failure.error.message == "HTTP 401 authentication_error: invalid x-api-key"
 
 
 def test_a_stream_arrives_as_it_is_sent(provider: ModelServer) -> None:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from outpost.domain.agents import Alias
-from outpost.domain.usage import Tokens
-from worker.adapters.base import Adapter, Invocation, Run, Said, Transcript
+from worker.adapters.base import Adapter, Invocation, Run
+from worker.adapters.transcript import Message, Transcript, Verdict
 
 _OPTIONS = (
     *("--yes-always", "--no-auto-commits", "--no-gitignore", "--no-pretty", "--no-fancy-input", "--no-detect-urls"),
@@ -35,35 +35,47 @@ class Aider(Adapter):
         return _Text()
 
 
-_TOKENS = re.compile(r"Tokens: (?P<sent>[\d.,]+k?) sent,(?: .* cache \w+,)? (?P<received>[\d.,]+k?) received")
-_TROUBLE = re.compile(r"litellm\.\w*Error|The API provider is not able to authenticate you")
+_TOKENS = re.compile(r"Tokens: [\d.,]+[kM]? sent,(?: .* cache \w+,)? (?P<received>[\d.,]+)[kM]? received")
+_CALL_ERRORS = re.compile(
+    r"litellm\.\w*(Error|Timeout)|The API provider|Empty response received from LLM|Insufficient credits with the API"
+)
+"""Lines in place of a response; Aider may try again after them (aider/exceptions.py, coders/base_coder.py)."""
+_STOPS = re.compile(r"Model \S+ has hit a token limit!|Only \d+ reflections allowed, stopping\.")
+_MALFORMED = "The LLM did not conform to the edit format."
+_APPLIED = "Applied edit to "
 
 
 class _Text(Transcript):
-    """Each answer of the model ends with a line that counts its tokens."""
+    """Each response of the model ends with a line that counts its tokens: the last of them is the final event.
+
+    What follows it says whether the edits of that response were applied.
+    """
+
+    has_final_event = True
 
     def __init__(self) -> None:
         super().__init__()
-        self._answer: list[str] = []
+        self._response: list[str] = []
+        self._unapplied = False
 
-    def read(self, line: str) -> Iterator[Said]:
+    def read(self, line: str) -> Iterator[Message]:
+        """Yield the line, and record what it says."""
         if counted := _TOKENS.match(line):
-            self.tokens = (self.tokens or Tokens()) + Tokens(
-                input=_number(counted["sent"]), output=_number(counted["received"])
-            )
-            self.final_message = "\n".join(self._answer).strip() or None
-            self._answer = []
-            self.failure = None
+            if counted["received"] != "0":
+                self.verdict = Verdict(False, _MALFORMED) if self._unapplied else Verdict(True)
+            self.final_message = "\n".join(self._response).strip() or None
+            self._response = []
         elif line.startswith("Repo-map: "):
-            self._answer = []
+            self._response = []
         else:
-            self._answer.append(line)
-        if _TROUBLE.match(line):
-            self.failure = line
-        yield Said(line, progress=bool(line.strip()))
+            self._response.append(line)
+            self._follow(line)
+        yield Message(line, progress=bool(line.strip()))
 
-
-def _number(text: str) -> int:
-    """Read Aider's short form: `812`, `2.3k`."""
-    plain = text.replace(",", "")
-    return round(float(plain.removesuffix("k")) * (1000 if plain.endswith("k") else 1))
+    def _follow(self, line: str) -> None:
+        if line == _MALFORMED:
+            self._unapplied, self.verdict = True, Verdict(False, line)
+        elif line.startswith(_APPLIED) and self._unapplied:
+            self._unapplied, self.verdict = False, Verdict(True)
+        elif _CALL_ERRORS.match(line) or _STOPS.match(line):
+            self.verdict = Verdict(False, line)

@@ -1,11 +1,21 @@
 """Claude Code: `claude -p` reads the prompt from its standard input and prints one JSON event a line."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from outpost.domain.agents import Alias
-from outpost.domain.usage import tokens_of
-from worker.adapters.base import Adapter, Invocation, JsonTranscript, Run, Said, Transcript, tool_line
+from outpost.domain.reasons import ReasonCode
+from worker.adapters.base import Adapter, Invocation, Run
+from worker.adapters.events import number_at, objects_at, text_at
+from worker.adapters.transcript import (
+    JsonTranscript,
+    Message,
+    Transcript,
+    Verdict,
+    attachment,
+    tool_line,
+    tool_output,
+)
+from worker.provider_errors import cause_of
 
 _MODELS = {
     "ANTHROPIC_DEFAULT_FABLE_MODEL": Alias.FLAGSHIP,
@@ -40,32 +50,93 @@ class Claude(Adapter):
         return _Events()
 
 
+_UNFINISHED: Mapping[str, ReasonCode] = {
+    "max_turns": ReasonCode.TURN_LIMIT,
+    "prompt_too_long": ReasonCode.CONTEXT_EXCEEDED,
+    "blocking_limit": ReasonCode.CONTEXT_EXCEEDED,
+    "aborted_streaming": ReasonCode.NO_RESULT,
+    "aborted_tools": ReasonCode.NO_RESULT,
+    "tool_deferred": ReasonCode.NO_RESULT,
+    "hook_stopped": ReasonCode.AGENT_REPORTED_FAILURE,
+    "stop_hook_prevented": ReasonCode.AGENT_REPORTED_FAILURE,
+    "budget_exhausted": ReasonCode.AGENT_REPORTED_FAILURE,
+}
+"""Values of `terminal_reason` with which a run is not done, whatever the subtype says."""
+_STOP_REASONS: Mapping[str, tuple[ReasonCode, str]] = {
+    "tool_use": (ReasonCode.NO_RESULT, "the run ended on a tool call that was not executed"),
+    "max_tokens": (ReasonCode.NO_RESULT, "the last response was cut at the model's output limit"),
+    "model_context_window_exceeded": (ReasonCode.CONTEXT_EXCEEDED, "the model's context window is full"),
+    "refusal": (ReasonCode.AGENT_REPORTED_FAILURE, "the model declined the task"),
+}
+"""Values of `stop_reason` with which the last response is no result (Agent SDK, "Handling stop reasons")."""
+
+
 class _Events(JsonTranscript):
-    def event(self, event: Mapping[str, Any]) -> Iterator[Said]:
-        match event["type"]:
-            case "system" if event.get("subtype") == "init":
-                yield Said(f"Claude Code {event['claude_code_version']} with {event['model']}")
-            case "system" if event.get("subtype") == "api_retry":
-                yield Said(f"model call failed ({event['error']}); try {event['attempt']} of {event['max_retries']}")
-            case "assistant" | "user":
-                for block in event["message"]["content"]:
-                    yield from _block(block)
+    """stream-json (Agent SDK reference, `SDKMessage`)."""
+
+    def event(self, event: Mapping[str, object]) -> Iterator[Message]:
+        match event.get("type"):
             case "result":
-                self.tokens = tokens_of(event["usage"])
-                self.final_message = event.get("result")
-                if event["is_error"]:
-                    self.failure = event.get("result") or event["subtype"]
-                yield Said(f"{event['subtype']} after {event['num_turns']} turns")
+                yield from self._result(event)
+            case "assistant" | "user":
+                self.finished = False
+                for block in objects_at(event, "message", "content"):
+                    yield from self._block(block)
+            case "system" if event.get("subtype") == "init":
+                self.finished = False
+                yield Message(f"Claude Code {text_at(event, 'claude_code_version')} with {text_at(event, 'model')}")
+            case "system" if event.get("subtype") == "api_retry":
+                attempt, of = number_at(event, "attempt"), number_at(event, "max_retries")
+                yield Message(f"model call failed ({text_at(event, 'error')}); try {attempt} of {of}")
+
+    def _result(self, event: Mapping[str, object]) -> Iterator[Message]:
+        verdict = _verdict(event)
+        self.conclude(verdict)
+        self.final_message = text_at(event, "result") or None
+        for denial in objects_at(event, "permission_denials"):
+            self.refuse(text_at(denial, "tool_name"))
+        how = "finished" if verdict.success else "failed"
+        yield Message(
+            f"{how} after {number_at(event, 'num_turns')} turns{': ' * bool(verdict.message)}{verdict.message}"
+        )
+
+    def _block(self, block: Mapping[str, object]) -> Iterator[Message]:
+        match block.get("type"):
+            case "text" if text := text_at(block, "text"):
+                yield Message(text, progress=True)
+            case "tool_use":
+                line = tool_line(text_at(block, "name"), block.get("input"))
+                self.tool_started(text_at(block, "id"), line.text)
+                yield line
+            case "tool_result":
+                self.tool_ended(text_at(block, "tool_use_id"))
+                yield from tool_output(text_at(block, "content"))
+                for part in objects_at(block, "content"):
+                    yield from _part(part)
 
 
-def _block(block: Mapping[str, Any] | str) -> Iterator[Said]:
-    if isinstance(block, str):
-        return
-    if block["type"] == "text":
-        yield Said(block["text"], progress=True)
-    elif block["type"] == "tool_use":
-        yield tool_line(block["name"], block["input"])
-    elif block["type"] == "tool_result" and isinstance(block["content"], str):
-        yield Said(block["content"])
-    elif block["type"] == "tool_result":
-        yield from (Said(part["text"]) for part in block["content"] if part["type"] == "text")
+def _part(part: Mapping[str, object]) -> Iterator[Message]:
+    if part.get("type") == "text":
+        yield from tool_output(text_at(part, "text"))
+    elif data := text_at(part, "source", "data"):
+        yield Message(attachment(text_at(part, "type") or "data", len(data)))
+
+
+def _verdict(event: Mapping[str, object]) -> Verdict:
+    """Return what a result event says: its verdict is in three fields, of which each may object."""
+    subtype, reason = text_at(event, "subtype"), text_at(event, "terminal_reason")
+    words = text_at(event, "result") or "; ".join(_errors(event)) or subtype or "no reason"
+    if subtype != "success" or event.get("is_error") not in (False, None):
+        status = number_at(event, "api_error_status")
+        code = ReasonCode.TURN_LIMIT if subtype == "error_max_turns" else _UNFINISHED.get(reason)
+        return Verdict(False, words, code or (cause_of(words, status) if status else None))
+    if reason in _UNFINISHED:
+        return Verdict(False, f"the run ended early ({reason})", _UNFINISHED[reason])
+    if stop := _STOP_REASONS.get(text_at(event, "stop_reason")):
+        return Verdict(False, stop[1], stop[0])
+    return Verdict(True)
+
+
+def _errors(event: Mapping[str, object]) -> Iterator[str]:
+    errors = event.get("errors")
+    yield from (each for each in errors if isinstance(each, str)) if isinstance(errors, list) else ()

@@ -1,11 +1,12 @@
 """Codex: `codex exec --json -` reads the prompt from its standard input and prints one JSON event a line."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from outpost.domain.usage import Tokens
-from worker.adapters.base import Adapter, Invocation, JsonTranscript, Run, Said, Transcript, tool_line
+from worker.adapters.base import Adapter, Invocation, Run
+from worker.adapters.events import objects_at, text_at, value_at
+from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, tool_line, tool_output
 
 
 class Codex(Adapter):
@@ -36,36 +37,62 @@ class Codex(Adapter):
 
 
 class _Events(JsonTranscript):
-    def event(self, event: Mapping[str, Any]) -> Iterator[Said]:
-        match event["type"]:
-            case "item.started" if event["item"]["type"] == "command_execution":
-                yield tool_line("shell", event["item"]["command"])
-            case "item.completed":
-                yield from self._item(event["item"])
-            case "turn.completed":
-                usage = event["usage"]
-                turn = Tokens(
-                    input=usage["input_tokens"], cached=usage["cached_input_tokens"], output=usage["output_tokens"]
-                )
-                self.tokens = (self.tokens or Tokens()) + turn
-            case "turn.failed":
-                self.failure = event["error"]["message"]
-                yield Said(f"error: {self.failure}")
-            case "error":
-                yield Said(f"error: {event['message']}")
+    """`codex exec --json` (codex-rs/exec/src/exec_events.rs, `ThreadEvent`)."""
 
-    def _item(self, item: Mapping[str, Any]) -> Iterator[Said]:
-        match item["type"]:
+    def event(self, event: Mapping[str, object]) -> Iterator[Message]:
+        match event.get("type"):
+            case "turn.completed":
+                self.conclude(Verdict(True))
+            case "turn.failed":
+                yield self._failed(text_at(event, "error", "message") or "the turn failed")
+                self.finished = True
+            case "error":  # "unrecoverable"; yet a lost connection that is made again is reported so as well
+                yield self._failed(text_at(event, "message") or "an error without a message")
+            case "turn.started":
+                self.finished = False
+            case "item.started" if text_at(event, "item", "type") in ("command_execution", "mcp_tool_call"):
+                self.finished = False
+                yield from self._started(value_at(event, "item"))
+            case "item.completed":
+                self.tool_ended(text_at(event, "item", "id"))
+                yield from self._item(value_at(event, "item"))
+
+    def _failed(self, message: str) -> Message:
+        self.verdict = Verdict(False, message)
+        return Message(f"error: {message}")
+
+    def _started(self, item: object) -> Iterator[Message]:
+        command = text_at(item, "command")
+        line = tool_line("shell", command) if command else tool_line(text_at(item, "tool"), value_at(item, "arguments"))
+        self.tool_started(text_at(item, "id"), line.text)
+        if command:
+            yield line
+
+    def _item(self, item: object) -> Iterator[Message]:
+        match text_at(item, "type"):
             case "agent_message":
-                self.final_message = item["text"]
-                yield Said(item["text"], progress=True)
+                self.final_message = text_at(item, "text") or None
+                yield Message(text_at(item, "text"), progress=True)
             case "reasoning":
-                yield Said(item["text"], progress=True)
-            case "command_execution" if item["aggregated_output"]:
-                yield Said(item["aggregated_output"].removesuffix("\n"))
-            case "file_change":
-                yield from (tool_line(change["kind"], change["path"]) for change in item["changes"])
-            case "mcp_tool_call":
-                yield tool_line(item["tool"], item.get("arguments", {}))
+                yield Message(text_at(item, "text"), progress=True)
             case "error":
-                yield Said(f"error: {item['message']}")
+                yield Message(f"error: {text_at(item, 'message')}")
+            case _:
+                yield from self._tool_item(item)
+
+    def _tool_item(self, item: object) -> Iterator[Message]:
+        match text_at(item, "type"):
+            case "command_execution":
+                if text_at(item, "status") == "declined":
+                    self.refuse("shell")
+                yield from tool_output(text_at(item, "aggregated_output").removesuffix("\n"))
+            case "file_change":
+                for change in objects_at(item, "changes"):
+                    yield tool_line(text_at(change, "kind"), text_at(change, "path"))
+            case "mcp_tool_call":
+                if _MCP_REFUSAL.search(text_at(item, "error", "message")):
+                    self.refuse(text_at(item, "tool"))
+                yield tool_line(text_at(item, "tool"), value_at(item, "arguments"))
+
+
+_MCP_REFUSAL = re.compile(r"user (rejected|cancelled|declined) MCP tool call", re.IGNORECASE)

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from outpost.domain.usage import Tokens
-from worker.adapters.base import Adapter, Invocation, JsonTranscript, Run, Said, Transcript, tool_line
+from outpost.domain.reasons import ReasonCode
+from worker.adapters.base import Adapter, Invocation, Run
+from worker.adapters.events import text_at
+from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, tool_line, tool_output
 
 # Where a base URL is set, the CLI would choose a way to sign in that its headless mode refuses: the settings choose.
 _SETTINGS = {
@@ -49,31 +50,71 @@ class Gemini(Adapter):
         return _Events()
 
 
+_UNFINISHED: Mapping[str, ReasonCode] = {
+    "Maximum session turns exceeded": ReasonCode.TURN_LIMIT,
+    "Loop detected, stopping execution": ReasonCode.TURN_LIMIT,
+}
+"""Messages of error events after which a result of status `success` follows although the run was stopped."""
+
+
 class _Events(JsonTranscript):
+    """stream-json (packages/core/src/output/types.ts, `JsonStreamEvent`)."""
+
     def __init__(self) -> None:
         super().__init__()
         self._message: list[str] = []
+        self._tools: dict[str, str] = {}
+        self._error = ""
+        self._stopped: Verdict | None = None
 
-    def event(self, event: Mapping[str, Any]) -> Iterator[Said]:
-        if event["type"] == "message" and event["role"] == "assistant":
-            self._message.append(event["content"])  # in pieces, wherever the stream was cut
+    def event(self, event: Mapping[str, object]) -> Iterator[Message]:
+        kind = event.get("type")
+        self.finished = self.finished and kind not in ("message", "tool_use", "tool_result")
+        if kind == "message":
+            if event.get("role") == "assistant":
+                self._message.append(text_at(event, "content"))  # in pieces, wherever the stream was cut
             return
         if self._message:
             self.final_message = "".join(self._message)
             self._message = []
-            yield Said(self.final_message, progress=True)
-        match event["type"]:
-            case "tool_use":
-                yield tool_line(event["tool_name"], event["parameters"])
-            case "tool_result" if event.get("output"):
-                yield Said(event["output"])
-            case "error":
-                yield Said(f"error: {event['message']}")
+            yield Message(self.final_message, progress=True)
+        match kind:
             case "result":
-                stats = event["stats"]
-                self.tokens = Tokens(
-                    input=stats["input_tokens"], cached=stats.get("cached", 0), output=stats["output_tokens"]
-                )
-                if event["status"] == "error":
-                    self.failure = event["error"]["message"]
-                    yield Said(f"error: {self.failure}")
+                yield from self._result(event)
+            case "tool_use":
+                yield self._tool_use(event)
+            case "tool_result":
+                yield from self._tool_result(event)
+            case "error":
+                yield self._error_event(event)
+
+    def _result(self, event: Mapping[str, object]) -> Iterator[Message]:
+        if event.get("status") == "success":
+            self.conclude(self._stopped or Verdict(True))
+        else:
+            # A response that could not be used ends with an error event, and a result without the error.
+            words = text_at(event, "error", "message") or self._error or "the run failed"
+            self.conclude(Verdict(False, words))
+            yield Message(f"error: {words}")
+
+    def _error_event(self, event: Mapping[str, object]) -> Message:
+        self._error = text_at(event, "message")
+        if code := _UNFINISHED.get(self._error):
+            self._stopped = Verdict(False, self._error, code)
+        return Message(f"error: {self._error}")
+
+    def _tool_use(self, event: Mapping[str, object]) -> Message:
+        call_id, name = text_at(event, "tool_id"), text_at(event, "tool_name")
+        line = tool_line(name, event.get("parameters"))
+        self._tools[call_id] = name
+        self.tool_started(call_id, line.text)
+        return line
+
+    def _tool_result(self, event: Mapping[str, object]) -> Iterator[Message]:
+        self.tool_ended(text_at(event, "tool_id"))
+        words = text_at(event, "error", "message")
+        if event.get("status") == "error" and text_at(event, "error", "type") == "policy_violation":
+            self.refuse(self._tools.get(text_at(event, "tool_id"), ""))
+        elif text_at(event, "error", "type") == "stop_execution":
+            self._stopped = Verdict(False, words)
+        yield from tool_output(text_at(event, "output") or words)

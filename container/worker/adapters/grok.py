@@ -1,12 +1,15 @@
 """Grok CLI: headless with `--prompt`; it prints its conversation at the end, one JSON message a line."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from worker.adapters.base import Adapter, Invocation, JsonTranscript, Run, Said, Transcript, tool_line
+from outpost.domain.reasons import ReasonCode
+from worker.adapters.base import Adapter, Invocation, Run
+from worker.adapters.events import objects_at, text_at
+from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, tool_line, tool_output
 
-_TROUBLE = ("Sorry, I encountered an error: ", "Error: ")
-"""How its last message begins when a model call failed; it ends with exit code 0 then."""
+_ERRORS = ("Sorry, I encountered an error: ", "Error: ")
+"""How its only message begins when a model call failed; it ends with exit code 0 then."""
+_ROUNDS = "Maximum tool execution rounds reached."
 
 
 class Grok(Adapter):
@@ -28,13 +31,34 @@ class Grok(Adapter):
 
 
 class _Messages(JsonTranscript):
-    def event(self, event: Mapping[str, Any]) -> Iterator[Said]:
-        content: str = event["content"] or ""
-        if event["role"] == "assistant":
-            self.final_message = content
-            self.failure = content if content.startswith(_TROUBLE) else None
-            yield Said(content, progress=True)
-            for call in event.get("tool_calls", ()):
-                yield tool_line(call["function"]["name"], call["function"]["arguments"])
-        elif event["role"] == "tool":
-            yield Said(content)
+    """The conversation: the last message of the assistant that calls no tool is the final event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = ""
+        """The role of the message before."""
+
+    def event(self, event: Mapping[str, object]) -> Iterator[Message]:
+        role, content = text_at(event, "role"), text_at(event, "content")
+        calls = list(objects_at(event, "tool_calls"))
+        self.finished = False
+        if role == "assistant" and content and not calls:
+            self.conclude(self._verdict(content))
+        elif role == "assistant":
+            self.verdict = None
+        self._before = role
+        if role == "assistant":
+            self.final_message = content or None
+            yield Message(content, progress=True)
+            for call in calls:
+                yield tool_line(text_at(call, "function", "name"), text_at(call, "function", "arguments"))
+        elif role == "tool":
+            yield from tool_output(content)
+
+    def _verdict(self, content: str) -> Verdict:
+        # When a call fails, all messages since the prompt are dropped; after tools, these are the model's own words.
+        if content.startswith(_ERRORS) and self._before in ("", "user"):
+            return Verdict(False, content)
+        if content.startswith(_ROUNDS):
+            return Verdict(False, content, ReasonCode.TURN_LIMIT)
+        return Verdict(True)

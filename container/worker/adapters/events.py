@@ -1,0 +1,28 @@
+"""Readers of JSON values of unknown shape: each returns what is at a path, or an empty value, and never raises."""
+
+from collections.abc import Iterator, Mapping
+
+
+def value_at(value: object, *path: str) -> object:
+    """Return what is at a path of field names; None where there is nothing."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def text_at(value: object, *path: str) -> str:
+    """Return the text at a path; "" where there is something else."""
+    found = value_at(value, *path)
+    return found if isinstance(found, str) else ""
+
+
+def number_at(value: object, *path: str) -> int | None:
+    """Return the whole number at a path; None where there is something else."""
+    found = value_at(value, *path)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def objects_at(value: object, *path: str) -> Iterator[Mapping[str, object]]:
+    """Yield the objects of the list at a path; nothing where there is something else."""
+    found = value_at(value, *path)
+    yield from (each for each in found if isinstance(each, Mapping)) if isinstance(found, list) else ()

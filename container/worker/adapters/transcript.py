@@ -1,0 +1,149 @@
+"""Readers of a CLI's standard output: messages for the log, and the evidence of how the run went.
+
+Whatever a line holds, a reader never raises: shapes that it does not know are left out or shown as they are.
+"""
+
+import json
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from outpost.domain.reasons import ReasonCode
+
+SHOWN_HEAD = 32 * 1024
+"""Characters of a tool's output that the log shows from its beginning; the whole may be megabytes."""
+SHOWN_TAIL = 8 * 1024
+"""The same, from its end."""
+_ARGUMENT_LENGTH = 300
+_BLOB = re.compile(r"(?<![\w+/=-])[\w+/=-]{2000,}", re.ASCII)
+"""An image or another file in base64: no text has words of this length."""
+_CUT = re.compile(r"[^\w+/=.-]", re.ASCII)
+"""Where a text may be cut: a key contains none of these characters, so that no half of one escapes redaction."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something for the log, of one or more lines."""
+
+    text: str
+    progress: bool = False
+    """Whether it says what the agent is doing: it becomes the dispatch's progress."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a CLI's final event says about the run."""
+
+    success: bool
+    message: str = ""
+    """Of a failure: the CLI's own words."""
+    code: ReasonCode | None = None
+    """Of a failure: its cause, where the event has a field for it."""
+
+
+class Transcript:
+    """Reads a CLI's output line by line. This one takes every line for text, and knows no final event."""
+
+    has_final_event = False
+    """Whether the CLI prints at its end whether it succeeded; without it the exit code says so alone."""
+
+    def __init__(self) -> None:
+        self.verdict: Verdict | None = None
+        """What the last final event said; None before one."""
+        self.finished = False
+        """Whether nothing but the end of the process is expected: the last event was a final one."""
+        self.final_message: str | None = None
+        self.refused_tools: list[str] = []
+        """Names of the tools that were refused for want of permission."""
+        self.running_tools: dict[str, tuple[str, float]] = {}
+        """Id -> name and start, by the monotonic clock, of the tool calls without a result so far."""
+
+    def read(self, line: str) -> Iterator[Message]:
+        """Yield the messages of a line."""
+        yield Message(line)
+
+    def conclude(self, verdict: Verdict) -> None:
+        """Record a final event; it replaces the one before."""
+        self.verdict, self.finished = verdict, True
+
+    def refuse(self, tool: str) -> None:
+        """Record that a tool was refused for want of permission."""
+        if (tool or "a tool") not in self.refused_tools:
+            self.refused_tools.append(tool or "a tool")
+
+    def tool_started(self, call_id: str, name: str) -> None:
+        """Record that a tool call runs from now on."""
+        self.running_tools[call_id] = name, time.monotonic()
+
+    def tool_ended(self, call_id: str) -> None:
+        """Record that a tool call has its result."""
+        self.running_tools.pop(call_id, None)
+
+
+class JsonTranscript(Transcript, ABC):
+    """Output of one JSON object a line; anything else is shown as it is."""
+
+    has_final_event = True
+
+    @abstractmethod
+    def event(self, event: Mapping[str, object]) -> Iterator[Message]:
+        """Record what an event says, its verdict first, and yield its messages."""
+
+    def read(self, line: str) -> Iterator[Message]:
+        """Yield the messages of a line."""
+        event = _object(line)
+        if event is not None:
+            yield from (message for message in self.event(event) if message.text)
+        elif line.strip():
+            yield Message(_shortened(line))
+
+
+def _object(line: str) -> Mapping[str, object] | None:
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def tool_line(name: str, arguments: object) -> Message:
+    """Return a tool call in one line, its arguments shortened."""
+    words = arguments if isinstance(arguments, str) else _compact(arguments)
+    return Message(
+        f"[{name}] {words if len(words) <= _ARGUMENT_LENGTH else words[: _ARGUMENT_LENGTH - 1] + '…'}", progress=True
+    )
+
+
+def _compact(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "[deeply nested]"
+
+
+def tool_output(text: str) -> Iterator[Message]:
+    """Yield a tool's output for the log: encoded files are summarised, and the middle of a long text is left out."""
+    if text.strip():
+        yield Message(_shortened(_BLOB.sub(lambda blob: attachment("encoded data", len(blob[0])), text)))
+
+
+def attachment(kind: str, size: int) -> str:
+    """Return what the log shows in place of a file; `size` in characters of its encoded form."""
+    return f"[{kind} of {size:,} characters left out]"
+
+
+def _shortened(text: str) -> str:
+    """Return a text without its middle where it is too long."""
+    if len(text) <= SHOWN_HEAD + SHOWN_TAIL:
+        return text
+    head, tail = text[:SHOWN_HEAD], text[-SHOWN_TAIL:]
+    if cut := _CUT.search(head[::-1]):
+        head = head[: len(head) - cut.start()]
+    if cut := _CUT.search(tail):
+        tail = tail[cut.start() :]
+    left_out = len(text) - len(head) - len(tail)
+    return f"{head}\n[{left_out:,} of {len(text):,} characters left out]\n{tail}"

@@ -1,0 +1,134 @@
+"""What a model provider's error means: from a status and a body, or from a CLI's text, to the code of a reason.
+
+The formats are those of the providers' pages "Errors" (Anthropic API), "Error codes" (OpenAI, DeepSeek),
+"Troubleshooting guide" (Gemini API) and "Debugging errors" (xAI); statuses alone do not separate, for example, OpenAI's
+`insufficient_quota` from its `rate_limit_exceeded`, both of which are 429.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from outpost.domain.reasons import ReasonCode
+
+MAX_MESSAGE = 500
+"""Characters of the provider's own words that are kept."""
+
+_TEXTS: tuple[tuple[ReasonCode, str], ...] = (
+    (
+        ReasonCode.CONTEXT_EXCEEDED,
+        r"prompt is too long|prompt_too_long|context.?length|context window|maximum prompt length|request_too_large"
+        r"|input token count .{0,40}exceeds|exceeds the maximum number of tokens|hit a token limit",
+    ),
+    (ReasonCode.TURN_LIMIT, r"max(imum)? (session |number of )?turns|tool execution rounds reached|turn limit"),
+    (
+        ReasonCode.BALANCE_EXHAUSTED,
+        r"insufficient.?(balance|credits)|credit balance|billing_error|billing_not_active|billing_hard_limit"
+        r"|used all available credits|out of credits",
+    ),
+    (ReasonCode.MODEL_RATE_LIMITED, r"per.?minute"),
+    (
+        ReasonCode.QUOTA_EXHAUSTED,
+        r"insufficient_quota|quota[^.]{0,60}(exceed|exhaust)|(exceed|exhaust)[^.]{0,60}quota"
+        r"|usage limit|spend\w*.limit",
+    ),
+    (
+        ReasonCode.MODEL_NOT_FOUND,
+        r"model_not_found|not_found_error|NotFoundError|models?[/:\s].{0,120}(not found|not exist)"
+        r"|model not (found|exist)",
+    ),
+    (
+        ReasonCode.MODEL_KEY_UNUSABLE,
+        r"(invalid|incorrect) (x-)?api.?key|api.?key not valid|api_key_invalid|authentication_error|authentication fail"
+        r"|AuthenticationError|not able to authenticate|permission_error|rejects the key",
+    ),
+    (ReasonCode.MODEL_RATE_LIMITED, r"rate.?limit|too many requests|resource_exhausted"),
+    (ReasonCode.MODEL_OVERLOADED, r"overloaded|at capacity|server is busy"),
+    (
+        ReasonCode.MODEL_UNAVAILABLE,
+        r"InternalServerError|APIConnectionError|BadGatewayError|ServiceUnavailableError|stream disconnected"
+        r"|empty response|provider cannot be reached",
+    ),
+)
+_PATTERNS = tuple((code, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for code, pattern in _TEXTS)
+_STATUSES = {
+    401: ReasonCode.MODEL_KEY_UNUSABLE,
+    402: ReasonCode.BALANCE_EXHAUSTED,
+    403: ReasonCode.MODEL_KEY_UNUSABLE,
+    404: ReasonCode.MODEL_NOT_FOUND,
+    413: ReasonCode.CONTEXT_EXCEEDED,
+    429: ReasonCode.MODEL_RATE_LIMITED,
+    503: ReasonCode.MODEL_OVERLOADED,
+    529: ReasonCode.MODEL_OVERLOADED,
+}
+_STATUS_IN_TEXT = re.compile(r"(?:API Error:?|HTTP|status(?: code)?:?) \(?([45]\d\d)\b", re.IGNORECASE)
+_SERVER_ERRORS = range(500, 600)
+
+
+@dataclass(frozen=True)
+class ProviderError:
+    """A model call that failed."""
+
+    code: ReasonCode
+    message: str
+    """The status and the provider's own words, in one line."""
+
+
+def cause_of(text: str, status: int | None = None) -> ReasonCode | None:
+    """Return what a text of a provider, or of a CLI that quotes it, says went wrong; None where it says nothing known.
+
+    `status`: the HTTP status that came with it; without one, the status that the text names is used.
+    """
+    text = text[: 8 * MAX_MESSAGE]
+    found = _STATUS_IN_TEXT.search(text) if status is None else None
+    status = int(found[1]) if found else status
+    for code, pattern in _PATTERNS:
+        if pattern.search(text):
+            return code
+    if status in _STATUSES:
+        return _STATUSES[status]
+    return ReasonCode.MODEL_UNAVAILABLE if status in _SERVER_ERRORS else None
+
+
+def error_of_response(status: int, body: bytes) -> ProviderError:
+    """Return what an error response means; its body may be of any form."""
+    text = body.decode("utf-8", "replace")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        content = None
+    words = _words(content) or " ".join(text.split())
+    code = cause_of(text, status) or ReasonCode.MODEL_REQUEST_REFUSED
+    return ProviderError(code, f"HTTP {status} {words}".strip()[:MAX_MESSAGE])
+
+
+def error_of_event(event: Mapping[str, object]) -> ProviderError | None:
+    """Return the error that an event of a stream reports with status 200; None for every other event.
+
+    Anthropic sends `{"type": "error", "error": {...}}`, OpenAI `{"type": "response.failed", "response": {"error":
+    {...}}}` or `{"type": "error", "code": ..., "message": ...}`, the others `{"error": {...}}`.
+    """
+    response = event.get("response")
+    holder = response if event.get("type") == "response.failed" and isinstance(response, Mapping) else event
+    if not holder.get("error") and event.get("type") != "error":
+        return None
+    words = _words(holder)
+    code = cause_of(json.dumps(holder, default=str)) or ReasonCode.MODEL_UNAVAILABLE
+    return ProviderError(code, f"error in the stream: {words}"[:MAX_MESSAGE])
+
+
+def _words(content: object) -> str:
+    """Return the type and the message of an error body in any of the providers' forms."""
+    if isinstance(content, list) and content:
+        content = content[0]  # Gemini without server-sent events
+    if not isinstance(content, Mapping):
+        return ""
+    error = content.get("error", content)
+    if isinstance(error, str):
+        return " ".join(error.split())
+    if not isinstance(error, Mapping):
+        return ""
+    kind = next((error[name] for name in ("code", "status", "type") if isinstance(error.get(name), str)), "")
+    message = error.get("message")
+    return " ".join(f"{kind}: {message}".split()) if isinstance(message, str) else kind

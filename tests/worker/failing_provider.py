@@ -1,0 +1,43 @@
+"""A provider on loopback that answers every model call in the same way: with an error, with half a stream, or not."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+
+@contextmanager
+def failing_provider(status: int, content_type: str, *pieces: bytes) -> Iterator[str]:
+    """Serve until the block ends; yields the URL. Each POST gets the status and the pieces, then the connection ends.
+
+    Without pieces and status 0 the connection ends before a response.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._respond(200, "application/json", b'{"data": []}')
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            if status:
+                self._respond(status, content_type, *pieces)
+
+        def _respond(self, code: int, kind: str, *parts: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            for part in parts:
+                self.wfile.write(part)
+
+        def log_message(self, *_: object) -> None:
+            """Keep the test's output quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,144 @@
+"""What a run's evidence means: a success needs all of it, and a failure names its nearest cause."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outpost.domain.dispatch import Status
+from outpost.domain.reasons import ReasonCode
+from worker.adapters.transcript import Verdict
+from worker.agent_process import AgentEnd
+from worker.limits import Limit
+from worker.model_calls import CallFailure
+from worker.outcome import Evidence, decide_outcome
+from worker.provider_errors import ProviderError
+from worker.stop import Cause
+
+OVERLOADED = CallFailure(ProviderError(ReasonCode.MODEL_OVERLOADED, "HTTP 529 overloaded_error: Overloaded"), 10)
+GOOD = Evidence(AgentEnd(0, 1.0), 60, has_final_event=True, verdict=Verdict(success=True), model_calls=2)
+"""A run that succeeded."""
+FAILED = Verdict(success=False, message="it did not work")
+
+
+def test_a_run_with_all_its_evidence_is_a_success() -> None:
+    outcome = decide_outcome(GOOD)
+    assert (outcome.status, outcome.reason.code, outcome.exit_code) == (Status.SUCCESS, ReasonCode.COMPLETED, 0)
+
+
+def test_a_process_that_outlives_its_final_event_changes_nothing() -> None:
+    outcome = decide_outcome(replace(GOOD, end=AgentEnd(None, 12.0)))
+    assert (outcome.status, outcome.exit_code) == (Status.SUCCESS, None)
+    assert "did not exit" in outcome.reason.message
+    outcome = decide_outcome(replace(GOOD, end=AgentEnd(None, 12.0), verdict=FAILED))
+    assert outcome.reason.code is ReasonCode.AGENT_REPORTED_FAILURE
+
+
+@pytest.mark.parametrize(
+    ("evidence", "code", "words"),
+    [
+        (replace(GOOD, verdict=FAILED), ReasonCode.AGENT_REPORTED_FAILURE, "it did not work"),
+        (replace(GOOD, verdict=None), ReasonCode.NO_RESULT, "exit code 0 without a result"),
+        (replace(GOOD, model_calls=0), ReasonCode.NO_MODEL_CALL, "never called its model"),
+        (replace(GOOD, verdict=None, model_calls=0), ReasonCode.NO_MODEL_CALL, "without a call of its model"),
+        (replace(GOOD, refused_tools=("Bash", "Write")), ReasonCode.TOOLS_REFUSED, "Bash, Write"),
+        (replace(GOOD, end=AgentEnd(1, 1.0)), ReasonCode.AGENT_EXIT_NONZERO, "although it had reported success"),
+        (
+            replace(GOOD, end=AgentEnd(41, 1.0), verdict=None, exit_meaning="it could not sign in"),
+            ReasonCode.AGENT_EXIT_NONZERO,
+            "exit code 41 without a result: it could not sign in",
+        ),
+        (
+            replace(GOOD, end=AgentEnd(1, 1.0), verdict=None, last_error_line="Invalid API key · Please run /login"),
+            ReasonCode.MODEL_KEY_UNUSABLE,
+            "Please run /login",
+        ),
+        (replace(GOOD, verdict=FAILED, call_failure=OVERLOADED), ReasonCode.MODEL_OVERLOADED, "HTTP 529"),
+        (
+            replace(GOOD, verdict=replace(FAILED, code=ReasonCode.TURN_LIMIT), call_failure=OVERLOADED),
+            ReasonCode.TURN_LIMIT,
+            "it did not work",
+        ),
+        (replace(GOOD, model_calls=0, call_failure=OVERLOADED), ReasonCode.MODEL_OVERLOADED, "the last of 10 in a row"),
+        (replace(GOOD, verdict=FAILED, refusal="its budget is spent"), ReasonCode.BUDGET_SPENT, "budget"),
+        (replace(GOOD, end=AgentEnd(137, 1.0, out_of_memory=True)), ReasonCode.OUT_OF_MEMORY, "memory"),
+        (
+            replace(GOOD, verdict=replace(FAILED, message="API Error: 529 Overloaded")),
+            ReasonCode.MODEL_OVERLOADED,
+            "API Error: 529",
+        ),
+    ],
+)
+def test_what_is_missing_or_went_wrong_is_the_reason(evidence: Evidence, code: ReasonCode, words: str) -> None:
+    outcome = decide_outcome(evidence)
+    assert (outcome.status, outcome.reason.code) == (Status.FAILED, code)
+    assert words in outcome.reason.message
+    assert outcome.reason.message.count("..") == 0
+
+
+def test_an_error_that_the_agent_recovered_from_is_no_failure() -> None:
+    assert decide_outcome(replace(GOOD, call_failure=OVERLOADED)).status is Status.SUCCESS
+
+
+def test_an_agent_without_model_and_final_event_succeeds_by_its_exit_code() -> None:
+    assert decide_outcome(Evidence(AgentEnd(0, 1.0), 60)).status is Status.SUCCESS
+    assert decide_outcome(Evidence(AgentEnd(1, 1.0), 60)).reason.code is ReasonCode.AGENT_EXIT_NONZERO
+
+
+def test_a_timeout_names_what_it_waited_for() -> None:
+    end = AgentEnd(143, 60.0, limit=Limit.TIME, waiting_for="It was running [Bash] npm test, 41 s so far")
+    outcome = decide_outcome(replace(GOOD, end=end, verdict=None))
+    assert (outcome.status, outcome.reason.code) == (Status.TIMEOUT, ReasonCode.TIME_LIMIT)
+    assert "limit of 60 s and was stopped. It was running [Bash] npm test, 41 s so far." in outcome.reason.message
+
+
+@pytest.mark.parametrize(("limit", "status"), [(Limit.TIME, Status.TIMEOUT), (Limit.SILENCE, Status.FAILED)])
+def test_an_agent_that_waited_for_a_provider_whose_calls_all_failed_has_its_reason(
+    limit: Limit, status: Status
+) -> None:
+    evidence = replace(GOOD, end=AgentEnd(143, 60.0, limit=limit), verdict=None, call_failure=OVERLOADED)
+    outcome = decide_outcome(evidence)
+    assert (outcome.status, outcome.reason.code) == (status, ReasonCode.MODEL_OVERLOADED)
+    assert "HTTP 529" in outcome.reason.message
+    assert "overloaded" in outcome.reason.remedy
+
+
+ENDS = st.builds(
+    AgentEnd,
+    exit_code=st.none() | st.sampled_from([0, 1, 137]),
+    duration_seconds=st.just(1.0),
+    limit=st.none() | st.sampled_from(Limit),
+    stopped=st.none() | st.just(Cause.CANCELLED),
+    out_of_memory=st.booleans(),
+    disk_full=st.booleans(),
+)
+EVIDENCE = st.builds(
+    Evidence,
+    end=ENDS,
+    time_limit=st.just(60.0),
+    has_final_event=st.just(True),
+    verdict=st.none()
+    | st.builds(Verdict, success=st.booleans(), message=st.text(), code=st.none() | st.sampled_from(ReasonCode)),
+    refused_tools=st.just(()) | st.just(("Bash",)),
+    model_calls=st.integers(0, 2),
+    call_failure=st.none() | st.just(OVERLOADED),
+    refusal=st.none() | st.just("its budget is spent"),
+    exit_meaning=st.none() | st.text(),
+    last_error_line=st.text(),
+)
+
+
+@given(EVIDENCE)
+def test_no_success_without_all_of_the_evidence(evidence: Evidence) -> None:
+    outcome = decide_outcome(evidence)
+    if outcome.status is Status.SUCCESS:
+        assert evidence.verdict is not None
+        assert evidence.verdict.success
+        assert evidence.model_calls
+        assert not evidence.refused_tools
+        assert evidence.end.exit_code in (0, None)
+        assert (evidence.end.limit, evidence.end.stopped) == (None, None)
+        assert outcome.reason.code is ReasonCode.COMPLETED
+    else:
+        assert outcome.reason.code is not ReasonCode.COMPLETED

@@ -1,0 +1,244 @@
+"""The providers' errors, in the form of each, become the code of a reason; the record of calls keeps the last one."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outpost.domain.reasons import ReasonCode
+from tests.worker.failing_provider import failing_provider
+from tests.worker.test_proxy import ask, serving
+from worker.model_calls import ModelCall, ModelCalls
+from worker.provider_errors import cause_of, error_of_response
+
+Response = tuple[int, object]
+
+ANTHROPIC: list[tuple[Response, ReasonCode]] = [
+    ((404, {"error": {"type": "not_found_error", "message": "model: claude-x"}}), ReasonCode.MODEL_NOT_FOUND),
+    ((529, {"error": {"type": "overloaded_error", "message": "Overloaded"}}), ReasonCode.MODEL_OVERLOADED),
+    ((500, {"error": {"type": "api_error", "message": "Internal server error"}}), ReasonCode.MODEL_UNAVAILABLE),
+    (
+        (400, {"error": {"type": "invalid_request_error", "message": "prompt is too long: 250000 tokens > 200000"}}),
+        ReasonCode.CONTEXT_EXCEEDED,
+    ),
+    ((413, {"error": {"type": "request_too_large", "message": "Request too large"}}), ReasonCode.CONTEXT_EXCEEDED),
+    (
+        (429, {"error": {"type": "rate_limit_error", "message": "would exceed your organization's rate limit"}}),
+        ReasonCode.MODEL_RATE_LIMITED,
+    ),
+    (
+        (429, {"error": {"type": "rate_limit_error", "details": {"error_code": "enforced_spend_limit_reached"}}}),
+        ReasonCode.QUOTA_EXHAUSTED,
+    ),
+    (
+        (400, {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low to access"}}),
+        ReasonCode.BALANCE_EXHAUSTED,
+    ),
+    ((402, {"error": {"type": "billing_error", "message": "Payment is due"}}), ReasonCode.BALANCE_EXHAUSTED),
+    ((401, {"error": {"type": "authentication_error", "message": "no"}}), ReasonCode.MODEL_KEY_UNUSABLE),
+    ((403, {"error": {"type": "permission_error", "message": "no"}}), ReasonCode.MODEL_KEY_UNUSABLE),
+    (
+        (400, {"error": {"type": "invalid_request_error", "message": "tools.0: unknown field"}}),
+        ReasonCode.MODEL_REQUEST_REFUSED,
+    ),
+]
+OPENAI: list[tuple[Response, ReasonCode]] = [
+    (
+        (404, {"error": {"message": "The model `gpt-9.1` does not exist", "code": "model_not_found"}}),
+        ReasonCode.MODEL_NOT_FOUND,
+    ),
+    (
+        (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}),
+        ReasonCode.QUOTA_EXHAUSTED,
+    ),
+    (
+        (429, {"error": {"message": "Rate limit reached for gpt-6", "code": "rate_limit_exceeded"}}),
+        ReasonCode.MODEL_RATE_LIMITED,
+    ),
+    (
+        (400, {"error": {"message": "Your input exceeds the context window", "code": "context_length_exceeded"}}),
+        ReasonCode.CONTEXT_EXCEEDED,
+    ),
+    (
+        (401, {"error": {"message": "Incorrect API key provided: sk-a***b", "code": "invalid_api_key"}}),
+        ReasonCode.MODEL_KEY_UNUSABLE,
+    ),
+    ((429, {"error": {"code": "billing_hard_limit_reached"}}), ReasonCode.BALANCE_EXHAUSTED),
+]
+GOOGLE: list[tuple[Response, ReasonCode]] = [
+    (
+        (404, [{"error": {"code": 404, "message": "models/x-1.5 is not found", "status": "NOT_FOUND"}}]),
+        ReasonCode.MODEL_NOT_FOUND,
+    ),
+    (
+        (429, {"error": {"message": "You exceeded your current quota", "status": "RESOURCE_EXHAUSTED"}}),
+        ReasonCode.QUOTA_EXHAUSTED,
+    ),
+    (
+        (
+            429,
+            {
+                "error": {
+                    "message": "You exceeded your current quota",
+                    "status": "RESOURCE_EXHAUSTED",
+                    "details": [{"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel"}]}],
+                }
+            },
+        ),
+        ReasonCode.MODEL_RATE_LIMITED,
+    ),
+    (
+        (503, {"error": {"message": "The model is overloaded", "status": "UNAVAILABLE"}}),
+        ReasonCode.MODEL_OVERLOADED,
+    ),
+    (
+        (400, {"error": {"message": "API key not valid. Please pass a valid API key.", "status": "INVALID_ARGUMENT"}}),
+        ReasonCode.MODEL_KEY_UNUSABLE,
+    ),
+    (
+        (400, {"error": {"message": "The input token count (1048577) exceeds the maximum number of tokens allowed"}}),
+        ReasonCode.CONTEXT_EXCEEDED,
+    ),
+]
+OTHERS: list[tuple[Response, ReasonCode]] = [
+    ((402, {"error": {"message": "Insufficient Balance", "type": "unknown_error"}}), ReasonCode.BALANCE_EXHAUSTED),
+    ((400, {"error": {"message": "Model Not Exist"}}), ReasonCode.MODEL_NOT_FOUND),
+    ((400, {"error": {"message": "This model's maximum context length is 65536"}}), ReasonCode.CONTEXT_EXCEEDED),
+    ((400, {"code": "x", "error": "Incorrect API key provided: xa***"}), ReasonCode.MODEL_KEY_UNUSABLE),
+    (
+        (403, {"error": "Your team has either used all available credits or reached its monthly spending limit."}),
+        ReasonCode.BALANCE_EXHAUSTED,
+    ),
+    ((400, {"error": "This model's maximum prompt length is 131072 but the"}), ReasonCode.CONTEXT_EXCEEDED),
+    ((502, "<html>bad gateway</html>"), ReasonCode.MODEL_UNAVAILABLE),
+    ((418, ""), ReasonCode.MODEL_REQUEST_REFUSED),
+]
+
+
+@pytest.mark.parametrize(("response", "code"), [*ANTHROPIC, *OPENAI, *GOOGLE, *OTHERS])
+def test_each_error_of_a_provider_has_its_own_code(response: Response, code: ReasonCode) -> None:
+    status, body = response
+    error = error_of_response(status, (body if isinstance(body, str) else json.dumps(body)).encode())
+    assert error.code is code
+    assert error.message.startswith(f"HTTP {status}")
+    assert "\n" not in error.message
+
+
+@given(st.integers(400, 599), st.binary(max_size=300))
+def test_no_body_of_an_error_raises(status: int, body: bytes) -> None:
+    assert error_of_response(status, body).message
+
+
+@given(st.text(max_size=300))
+def test_no_text_of_a_cli_raises(text: str) -> None:
+    cause_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("API Error: 529 Overloaded. This is a server-side issue", ReasonCode.MODEL_OVERLOADED),
+        ("unexpected status 404 Not Found: {}", ReasonCode.MODEL_NOT_FOUND),
+        ("litellm.RateLimitError: RateLimitError: DeepseekException - ", ReasonCode.MODEL_RATE_LIMITED),
+        ("stream disconnected before completion: error", ReasonCode.MODEL_UNAVAILABLE),
+        ("Invalid API key · Please run /login", ReasonCode.MODEL_KEY_UNUSABLE),
+        ("Reached maximum number of turns (1)", ReasonCode.TURN_LIMIT),
+        ("the tests of the login page fail", None),
+        ("404 tests failed", None),
+    ],
+)
+def test_a_clis_words_are_understood_where_they_name_a_cause(text: str, code: ReasonCode | None) -> None:
+    assert cause_of(text) is code
+
+
+STREAM = "text/event-stream"
+START = b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":5}}}\n\n'
+STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "pieces", "code", "message"),
+    [
+        (200, STREAM, (START,), ReasonCode.MODEL_UNAVAILABLE, "the response was cut before its end"),
+        (200, STREAM, (), ReasonCode.MODEL_UNAVAILABLE, "the response was empty"),
+        (200, "application/json", (), ReasonCode.MODEL_UNAVAILABLE, "the response was empty"),
+        (0, "", (), ReasonCode.MODEL_UNAVAILABLE, "the connection to the provider failed"),
+        (200, "application/json", (b'{"id": "1", "con',), ReasonCode.MODEL_UNAVAILABLE, "cut before its end"),
+        (200, STREAM, (START, OVERLOADED), ReasonCode.MODEL_OVERLOADED, "overloaded_error: Overloaded"),
+        (200, STREAM, (START, OVERLOADED, STOP), ReasonCode.MODEL_OVERLOADED, "overloaded_error: Overloaded"),
+        (
+            200,
+            STREAM,
+            (b'data: {"type":"response.failed","response":{"error":{"code":"rate_limit_exceeded","message":"x"}}}\n',),
+            ReasonCode.MODEL_RATE_LIMITED,
+            "rate_limit_exceeded: x",
+        ),
+        (404, "application/json", (b'{"error":{"code":"model_not_found"}}',), ReasonCode.MODEL_NOT_FOUND, "HTTP 404"),
+    ],
+)
+def test_the_proxy_records_how_a_call_failed(
+    status: int, content_type: str, pieces: tuple[bytes, ...], code: ReasonCode, message: str
+) -> None:
+    with failing_provider(status, content_type, *pieces) as url, serving(url) as proxy:
+        ask(proxy)
+        failure = proxy.calls.last_failure
+    assert failure is not None
+    assert (failure.error.code, failure.calls, proxy.calls.succeeded) == (code, 1, 0)
+    assert message in failure.error.message
+
+
+@pytest.mark.parametrize(
+    ("content_type", "piece"),
+    [
+        (STREAM, START + STOP),
+        (STREAM, b'data: {"type":"response.completed","response":{"error":null,"output":[]}}\n\n'),
+        (STREAM, b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'),
+        (STREAM, b'data: {"candidates":[{"finishReason":"STOP"}]}'),
+        (STREAM, START + b'data: {"type":"x","delta":{"text":"an error: \\"error\\": {}"}}\n\n' + STOP),
+        ("application/json", b'{"choices": [], "error": null}\n'),
+    ],
+)
+def test_a_whole_response_is_a_success_and_ends_the_row_of_failures(content_type: str, piece: bytes) -> None:
+    with failing_provider(529, "application/json", b"{}") as broken, serving(broken) as proxy:
+        ask(proxy)
+        ask(proxy)
+        assert (proxy.calls.last_failure.calls if proxy.calls.last_failure else 0) == 2
+        with failing_provider(200, content_type, piece) as url, serving(url) as working:
+            working.calls = proxy.calls
+            ask(working)
+        assert (proxy.calls.succeeded, proxy.calls.last_failure) == (1, None)
+
+
+def test_a_provider_out_of_reach_is_recorded() -> None:
+    with serving("http://127.0.0.1:1") as proxy:
+        ask(proxy)
+        failure = proxy.calls.last_failure
+    assert failure is not None
+    assert failure.error.code is ReasonCode.MODEL_UNAVAILABLE
+
+
+def test_a_question_that_no_model_works_on_is_no_model_call() -> None:
+    with failing_provider(200, "application/json", b'{"input_tokens": 1}') as url, serving(url) as proxy:
+        ask(proxy, "/v1/messages/count_tokens")
+        assert (proxy.calls.succeeded, proxy.calls.last_failure) == (0, None)
+
+
+def test_an_open_call_is_dated() -> None:
+    calls = ModelCalls()
+    with calls.open() as call:
+        assert calls.waiting_since is not None
+        call.begin(200, STREAM)
+        call.feed(START + STOP)
+    assert (calls.succeeded, calls.last_failure) == (1, None)
+    assert ModelCalls().waiting_since is None
+
+
+@given(st.lists(st.binary(max_size=100), max_size=10), st.sampled_from([STREAM, "application/json", ""]))
+def test_no_response_makes_the_record_raise(pieces: list[bytes], content_type: str) -> None:
+    call = ModelCall()
+    call.begin(200, content_type)
+    for piece in pieces:
+        call.feed(piece)
+    call.finish()

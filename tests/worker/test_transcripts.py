@@ -1,0 +1,311 @@
+"""The readers of every CLI's output: the verdict first, and whatever else a line holds, no error."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from outpost.domain.agents import Agent
+from outpost.domain.reasons import ReasonCode
+from tests.worker.test_adapters import AIDER, CLAUDE, CODEX, GEMINI, GROK, lines, read
+from worker.adapters.transcript import Message, Verdict, tool_output
+from worker.agent_output import AgentOutput
+from worker.lines import MAX_EVENT_BYTES, EventSplitter
+from worker.provider_errors import cause_of
+
+Event = dict[str, object]
+Case = tuple[list[Event], bool, ReasonCode | None]
+SUCCESS: Event = {"type": "result", "subtype": "success", "is_error": False, "num_turns": 1, "result": "done"}
+DONE: Event = {"type": "turn.completed", "usage": None}
+STARTED: Event = {"type": "turn.started"}
+
+
+def claude(**fields: object) -> Event:
+    return {"type": "result", "subtype": "success", "is_error": False, **fields}
+
+
+def gemini_error(message: str) -> Event:
+    return {"type": "error", "severity": "error", "message": message}
+
+
+CASES: dict[Agent, dict[str, Case]] = {
+    Agent.CLAUDE: {
+        "error without usage": ([claude(subtype="error_during_execution", is_error=True)], False, None),
+        "turn limit that is no error": ([claude(subtype="error_max_turns")], False, ReasonCode.TURN_LIMIT),
+        "unknown subtype": ([claude(subtype="paused")], False, None),
+        "no subtype": ([{"type": "result"}], False, None),
+        "error of odd type": ([claude(is_error="yes")], False, None),
+        "overloaded": (
+            [claude(is_error=True, result="API Error: 529 Overloaded", api_error_status=529)],
+            False,
+            ReasonCode.MODEL_OVERLOADED,
+        ),
+        "ends on a tool call": ([claude(result="", stop_reason="tool_use")], False, ReasonCode.NO_RESULT),
+        "cut response": ([claude(stop_reason="max_tokens")], False, ReasonCode.NO_RESULT),
+        "declined": ([claude(stop_reason="refusal")], False, ReasonCode.AGENT_REPORTED_FAILURE),
+        "stopped by a hook": ([claude(terminal_reason="hook_stopped")], False, ReasonCode.AGENT_REPORTED_FAILURE),
+        "full context": (
+            [claude(is_error=True, terminal_reason="prompt_too_long")],
+            False,
+            ReasonCode.CONTEXT_EXCEEDED,
+        ),
+        "whole": ([claude(stop_reason="end_turn", terminal_reason="completed", usage=3)], True, None),
+        "error, then success": ([claude(is_error=True), SUCCESS], True, None),
+        "success, then error": ([SUCCESS, claude(subtype="error_during_execution", is_error=True)], False, None),
+        "newer fields": ([claude(usage={}, modelUsage={"a": []}, new=[{}])], True, None),
+    },
+    Agent.CODEX: {
+        "error with exit code 0": ([{"type": "error", "message": "exceeds the context window"}], False, None),
+        "error, then success": ([{"type": "error", "message": "Reconnecting... 1/5"}, STARTED, DONE], True, None),
+        "failed, then success": ([{"type": "turn.failed", "error": {"message": "rate limit"}}, DONE], True, None),
+        "failed without a message": ([{"type": "turn.failed", "error": None}], False, None),
+        "success, then error": ([DONE, {"type": "error", "message": "broken"}], False, None),
+        "usage is null": ([DONE], True, None),
+    },
+    Agent.GEMINI: {
+        "error": ([{"type": "result", "status": "error", "error": {"message": "no"}}], False, None),
+        "error without its error": ([gemini_error("empty"), {"type": "result", "status": "error"}], False, None),
+        "turn limit with status success": (
+            [gemini_error("Maximum session turns exceeded"), {"type": "result", "status": "success"}],
+            False,
+            ReasonCode.TURN_LIMIT,
+        ),
+        "warning, then success": (
+            [{"type": "error", "severity": "warning", "message": "x"}, {"type": "result", "status": "success"}],
+            True,
+            None,
+        ),
+        "no status": ([{"type": "result"}], False, None),
+    },
+    Agent.GROK: {
+        "call failed": (
+            [{"role": "user", "content": "x"}, {"role": "assistant", "content": "Sorry, I encountered an error: 404"}],
+            False,
+            None,
+        ),
+        "the model's own words about an error": (
+            [{"role": "tool", "content": "x"}, {"role": "assistant", "content": "Error: is what the log says."}],
+            True,
+            None,
+        ),
+        "rounds": (
+            [{"role": "assistant", "content": "Maximum tool execution rounds reached. Stopping"}],
+            False,
+            ReasonCode.TURN_LIMIT,
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize(("agent", "name"), [(agent, name) for agent in CASES for name in CASES[agent]])
+def test_the_last_final_event_is_the_verdict(agent: Agent, name: str) -> None:
+    events, success, code = CASES[agent][name]
+    verdict = read(agent, lines(events))[1].verdict
+    assert verdict is not None
+    assert (verdict.success, verdict.code) == (success, code)
+    assert success or verdict.message
+
+
+@pytest.mark.parametrize(
+    ("agent", "events"),
+    [
+        (Agent.CLAUDE, CLAUDE[:-1]),
+        (Agent.CODEX, CODEX[:-1]),
+        (Agent.GEMINI, GEMINI[:-1]),
+        (Agent.GROK, GROK[:-1]),
+        (Agent.GROK, GROK[:2]),
+    ],
+)
+def test_before_its_final_event_a_run_has_no_verdict(agent: Agent, events: list[Event]) -> None:
+    assert read(agent, lines(events))[1].verdict is None
+
+
+AIDER_CASES = {
+    "no response": ("Aider v0.86.2\nRepo-map: using 4096 tokens\n", None),
+    "a failed call": (f"{AIDER}\nlitellm.BadRequestError: no such model", "litellm.BadRequestError: no such model"),
+    "a failed call, then a response": (f"litellm.Timeout: x\nRetrying in 0.2 seconds...\n{AIDER}", ""),
+    "an empty response": (
+        "Empty response received from LLM. Check your provider account?\nTokens: 2.1k sent, 0 received.",
+        "Empty response received from LLM. Check your provider account?",
+    ),
+    "edits that do not apply": (
+        "x\nTokens: 2.1k sent, 300 received.\nThe LLM did not conform to the edit format.",
+        "The LLM did not conform to the edit format.",
+    ),
+    "edits that apply at last": (
+        "Tokens: 2.1k sent, 300 received.\nThe LLM did not conform to the edit format.\n"
+        "y\nTokens: 2.1k sent, 300 received.\nApplied edit to a.py",
+        "",
+    ),
+    "edits that are given up": (
+        "Tokens: 2.1k sent, 300 received.\nThe LLM did not conform to the edit format.\n"
+        "y\nTokens: 2.1k sent, 300 received.",
+        "The LLM did not conform to the edit format.",
+    ),
+    "reflections": (f"{AIDER}\nOnly 3 reflections allowed, stopping.", "Only 3 reflections allowed, stopping."),
+    "full context": (f"{AIDER}\nModel deepseek/x has hit a token limit!", "Model deepseek/x has hit a token limit!"),
+    "words of the model that look like an error": ("litellm.Error is a class\nTokens: 1.0k sent, 3 received.", ""),
+}
+
+
+@pytest.mark.parametrize("name", AIDER_CASES)
+def test_aiders_text_says_whether_the_last_response_and_its_edits_came_through(name: str) -> None:
+    text, failure = AIDER_CASES[name]
+    verdict = read(Agent.AIDER, text.splitlines())[1].verdict
+    expected = None if failure is None else Verdict(success=not failure, message=failure)
+    assert verdict == expected
+
+
+def test_refused_tools_are_named_once() -> None:
+    denials = [{"tool_name": "Bash"}, {"tool_name": "Write"}, {"tool_name": "Bash"}, {"other": 1}, "text"]
+    assert read(Agent.CLAUDE, lines([claude(permission_denials=denials)]))[1].refused_tools == [
+        "Bash",
+        "Write",
+        "a tool",
+    ]
+
+
+def test_a_failure_is_not_shown_as_a_success() -> None:
+    messages, _ = read(Agent.CLAUDE, lines([claude(is_error=True, result="Overloaded", num_turns=1)]))
+    assert [message.text for message in messages] == ["failed after 1 turns: Overloaded"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "events"),
+    [
+        (Agent.CLAUDE, [SUCCESS, CLAUDE[1]]),
+        (Agent.CODEX, [DONE, STARTED]),
+        (Agent.GEMINI, [GEMINI[-1], GEMINI[2]]),
+        (Agent.GROK, [*GROK, GROK[0]]),
+    ],
+)
+def test_an_agent_that_goes_on_after_a_final_event_is_not_finished(agent: Agent, events: list[Event]) -> None:
+    assert read(agent, lines(events[:-1]))[1].finished
+    assert not read(agent, lines(events))[1].finished
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+EVENTS = {Agent.CLAUDE: CLAUDE, Agent.CODEX: CODEX, Agent.GEMINI: GEMINI, Agent.GROK: GROK}
+AGENTS = st.sampled_from([*EVENTS, Agent.AIDER])
+
+
+def check(agent: Agent, output: list[str]) -> None:
+    """Whatever was read, all that comes of it can be logged and decided on."""
+    messages, transcript = read(agent, output)
+    for message in messages:
+        message.text.encode("utf-8", "replace")
+    if transcript.verdict is not None:
+        cause_of(transcript.verdict.message)
+    assert all(isinstance(tool, str) for tool in transcript.refused_tools)
+    assert transcript.final_message is None or isinstance(transcript.final_message, str)
+
+
+@given(AGENTS, st.lists(JSON, max_size=4))
+def test_any_json_value_is_read_without_an_error(agent: Agent, values: list[object]) -> None:
+    check(agent, [json.dumps(value) for value in values])
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> tuple[Agent, list[str]]:
+    """A recorded run in which values at any place are replaced, and lines are cut, doubled or in another order."""
+    agent = draw(st.sampled_from(list(EVENTS)))
+    events = [_mutated(draw, event) for event in draw(st.permutations(EVENTS[agent]))]
+    output = [json.dumps(event) for event in events]
+    return agent, [line[: draw(st.integers(0, len(line)))] if draw(st.integers(0, 9)) == 0 else line for line in output]
+
+
+def _mutated(draw: st.DrawFn, value: object) -> object:
+    if draw(st.integers(0, 7)) == 0:
+        return draw(JSON)
+    if isinstance(value, dict):
+        return {name: _mutated(draw, each) for name, each in value.items() if draw(st.integers(0, 9))}
+    if isinstance(value, list):
+        return [_mutated(draw, each) for each in value]
+    return value
+
+
+@settings(max_examples=200, deadline=None)
+@given(mutations())
+def test_any_mutation_of_a_recorded_run_is_read_without_an_error(case: tuple[Agent, list[str]]) -> None:
+    check(*case)
+
+
+@pytest.mark.parametrize("agent", [*EVENTS, Agent.AIDER])
+@pytest.mark.parametrize("depth", [200, 900, 5_000, 200_000])
+def test_deeply_nested_events_are_read_without_an_error(agent: Agent, depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    check(agent, [f'{{"type": "tool_use", "parameters": {deep}, "content": {deep}}}'])
+    block = f'{{"type": "tool_use", "input": {deep}}}'
+    check(agent, [f'{{"type": "assistant", "role": "assistant", "message": {{"content": [{block}]}}}}'])
+
+
+def test_a_long_output_of_a_tool_is_shown_without_its_middle() -> None:
+    text = "".join(f"line {number}\n" for number in range(100_000))
+    shown = "\n".join(message.text for message in tool_output(text))
+    assert shown.startswith("line 0\n")
+    assert shown.endswith("line 99999\n")
+    assert len(shown) < 50_000
+    assert "characters left out]" in shown
+
+
+def test_encoded_files_in_an_output_are_summarised() -> None:
+    [message] = tool_output("before " + "QUJD" * 1_000 + " after")
+    assert message == Message("before [encoded data of 4,000 characters left out] after")
+
+
+@given(st.lists(st.binary(max_size=50), max_size=20))
+def test_events_do_not_depend_on_how_the_bytes_arrive(pieces: list[bytes]) -> None:
+    def split(chunks: list[bytes]) -> list[str]:
+        splitter = EventSplitter()
+        return [line for chunk in chunks for line in splitter.feed(chunk)] + list(splitter.finish())
+
+    assert split(pieces) == split([b"".join(pieces)])
+
+
+def test_a_line_beyond_all_bounds_is_replaced_by_a_note() -> None:
+    splitter = EventSplitter()
+    piece = b"x" * (1024 * 1024)
+    assert not [line for _ in range(MAX_EVENT_BYTES // len(piece) + 1) for line in splitter.feed(piece)]
+    assert list(splitter.feed(b"\nnext\n")) == ["[a line of 34,603,008 bytes left out]", "next"]
+
+
+def output_of(agent: Agent, events: list[Event]) -> Iterator[AgentOutput]:
+    transcript = read(agent, [])[1]
+    output = AgentOutput(transcript, lambda _: None)
+    for line in lines(events):
+        output.stdout(f"{line}\n".encode())
+        yield output
+
+
+def test_a_tool_that_runs_is_named_with_its_time() -> None:
+    *_, output = output_of(
+        Agent.CLAUDE,
+        [
+            {
+                "type": "assistant",
+                "message": {
+                    "content": [{"type": "tool_use", "id": "t", "name": "Bash", "input": {"command": "npm test"}}]
+                },
+            }
+        ],
+    )
+    assert output.waiting_for() == 'It was running [Bash] {"command": "npm test"}, 0 s so far'
+    output.stdout(
+        json.dumps({"type": "user", "message": {"content": [{"type": "tool_result", "tool_use_id": "t"}]}}).encode()
+        + b"\n"
+    )
+    assert output.waiting_for() == "Nothing that it named was running; its last output was 0 s before"
+
+
+def test_the_final_event_is_dated_when_it_arrives_and_taken_back_when_the_agent_goes_on() -> None:
+    outputs = output_of(Agent.CLAUDE, [SUCCESS, claude(), CLAUDE[1]])
+    first = next(outputs).finished_at
+    assert first is not None
+    assert next(outputs).finished_at == first
+    assert next(outputs).finished_at is None
