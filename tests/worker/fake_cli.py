@@ -43,11 +43,11 @@ def call_model() -> None:
         return
     paths = {
         "claude": "/v1/messages",
-        "gemini": "/v1beta/models/m:streamGenerateContent?alt=sse",
+        "gemini": "/v1beta/models/a-model:streamGenerateContent?alt=sse",
         "aider": "/v1/chat/completions",
         "grok": "/v1/chat/completions",
     }
-    body = json.dumps({"model": "m", "messages": [], "input": []})
+    body = json.dumps({"contents": []} if NAME == "gemini" else {"model": "a-model", "messages": [], "input": []})
     headers = {"Authorization": f"Bearer {token[0]}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection(address[1], timeout=10)
     connection.request("POST", paths.get(NAME, "/v1/responses"), body, headers)

@@ -46,7 +46,7 @@ CODEX: list[dict[str, object]] = [
 GEMINI: list[dict[str, object]] = [
     {"type": "init", "model": "gemini-3-flash-preview"},
     {"type": "message", "role": "user", "content": "the task"},
-    {"type": "tool_use", "tool_name": "run_shell_command", "parameters": {"command": "ls"}},
+    {"type": "tool_use", "tool_id": "1", "tool_name": "run_shell_command", "parameters": {"command": "ls"}},
     {"type": "tool_result", "tool_id": "1", "status": "success", "output": "a\nb"},
     {"type": "message", "role": "assistant", "content": "The file ", "delta": True},
     {"type": "message", "role": "assistant", "content": "is written.", "delta": True},

@@ -24,6 +24,7 @@ from worker.adapters.base import Run
 from worker.adapters.transcript import Transcript
 
 DONE = "The fake agent is done."
+MODEL = "a-model"
 CODES = (1, 2, 41, 42, 53, 124, 126, 127, 130, 137, 143, 255)
 Check = Callable[[Platform, Dispatch], None]
 
@@ -227,7 +228,8 @@ def run(
     platform: Platform, variables: dict[str, str], repo: str, agent: Agent, scenario: str, seconds: int = 60
 ) -> Dispatch:
     task = f"Do this, please.\nSCENARIO {scenario}\n"
-    return platform.run(task, variables, agent=agent, repo=repo, timeout_seconds=seconds)
+    model = MODEL if CATALOGUE[agent].provider else None
+    return platform.run(task, variables, agent=agent, repo=repo, model_id=model, timeout_seconds=seconds)
 
 
 def every(scenarios: list[str]) -> list[object]:
