@@ -40,7 +40,7 @@ CASES: dict[Agent, dict[str, Case]] = {
         "overloaded": (
             [claude(is_error=True, result="API Error: 529 Overloaded", api_error_status=529)],
             False,
-            ReasonCode.MODEL_OVERLOADED,
+            None,
         ),
         "ends on a tool call": ([claude(result="", stop_reason="tool_use")], False, ReasonCode.NO_RESULT),
         "cut response": ([claude(stop_reason="max_tokens")], False, ReasonCode.NO_RESULT),

@@ -15,7 +15,6 @@ from worker.adapters.transcript import (
     tool_line,
     tool_output,
 )
-from worker.provider_errors import cause_of
 
 _MODELS = {
     "ANTHROPIC_DEFAULT_FABLE_MODEL": Alias.FLAGSHIP,
@@ -127,9 +126,8 @@ def _verdict(event: Mapping[str, object]) -> Verdict:
     subtype, reason = text_at(event, "subtype"), text_at(event, "terminal_reason")
     words = text_at(event, "result") or "; ".join(_errors(event)) or subtype or "no reason"
     if subtype != "success" or event.get("is_error") not in (False, None):
-        status = number_at(event, "api_error_status")
         code = ReasonCode.TURN_LIMIT if subtype == "error_max_turns" else _UNFINISHED.get(reason)
-        return Verdict(False, words, code or (cause_of(words, status) if status else None))
+        return Verdict(False, words, code)
     if reason in _UNFINISHED:
         return Verdict(False, f"the run ended early ({reason})", _UNFINISHED[reason])
     if stop := _STOP_REASONS.get(text_at(event, "stop_reason")):
