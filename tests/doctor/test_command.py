@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from outpost.doctor.finding import Level
 from tests.doctor.conftest import ROOT, Case, session_under
 
@@ -37,6 +39,7 @@ def test_the_documented_policy_is_enough(case: Case) -> None:
     assert unchecked(case, *documented_policy()) == set()
 
 
+@pytest.mark.full
 def test_every_statement_of_the_documented_policy_is_needed(case: Case) -> None:
     statements = documented_policy()
     expected = {
@@ -66,6 +69,7 @@ def test_it_only_reads(case: Case) -> None:
     assert [action for action in actions if not READS.match(action.partition(":")[2])] == ["kms:Decrypt"]
 
 
+@pytest.mark.full
 def test_the_command_prints_a_finding_a_line_and_fails_with_credentials_of_another_account(case: Case) -> None:
     argv = [str(OUTPOST), "doctor", "--env", "dev"]
 

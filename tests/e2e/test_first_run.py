@@ -58,6 +58,7 @@ def is_usable(folder: Path, shown: "subprocess.CompletedProcess[str]") -> None:
     assert (folder / "artifacts" / newest.id / "summary.json").exists()
 
 
+@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_a_newcomer_sees_a_first_task_come_back_may_do_it_again_and_leaves_nothing_running(
     folder: Path, unused_port: Callable[[], int]

@@ -162,6 +162,7 @@ def test_an_environment_above_its_ceiling_fails_the_synth_with_field_value_and_r
     assert "Raise it, or leave out what costs most: ControlPlane/LoadBalancer" in description
 
 
+@pytest.mark.full
 def test_the_command_prints_the_same_estimate_as_json_and_as_a_table() -> None:
     table, printed = (CliRunner().invoke(command_line, ["cost", "--env", "dev", *more]) for more in ([], ["--json"]))
 

@@ -77,6 +77,7 @@ def test_a_row_starts_a_task_whose_end_is_delivered_to_a_function(deployed: Loca
     assert item["cluster"]["S"].endswith(outputs(deployed)["ClusterName"])
 
 
+@pytest.mark.full
 def test_a_second_deployment_changes_nothing(deployed: LocalEnvironment) -> None:
     lines: list[str] = []
     deployed.deploy(lines.append)
@@ -110,6 +111,7 @@ def test_a_cli_failure_carries_what_the_cli_said(deployed: LocalEnvironment) -> 
         deployed.app = working
 
 
+@pytest.mark.full
 def test_a_changed_app_is_rolled_out(deployed: LocalEnvironment) -> None:
     assert ask_service(deployed)["setting"] == "first"
     deployed.app = CdkApp(stacks="*", command=f"{deployed.app.command} second")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("container", "lambda", "outpost", "tests", "pyproject.toml")
 
@@ -30,6 +32,7 @@ def _apply(file: Path, lines: list[str]) -> None:
     file.write_text(text.replace(before, after))
 
 
+@pytest.mark.full
 def test_the_page_adds_an_agent_that_finishes_a_dispatch_and_keeps_the_contract(tmp_path: Path) -> None:
     for name in SOURCES:
         if (ROOT / name).is_dir():
