@@ -109,7 +109,10 @@ class AgentTunables(BaseModel):
         default=0, ge=0, le=100, description="percent of launches that try Fargate Spot before on-demand, 0 to 100"
     )
     token_budget: int | None = Field(
-        default=None, ge=1, description="model tokens, in and out, that one dispatch may use; left out: no limit"
+        default=None,
+        ge=1,
+        description="model tokens that one dispatch may use: in and out, cached input included; a call is refused when "
+        "what it could use at most, 10,000 to 2 million, is not left; left out: no limit",
     )
     no_progress_seconds: int | None = Field(
         default=None,

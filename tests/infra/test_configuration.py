@@ -10,7 +10,9 @@ import pytest
 
 from outpost.config import ConfigError, EnvironmentConfig, conflict, load
 from outpost.config.model import IngressConfig, MigrationConfig
-from tests.infra.conftest import ROOT
+from outpost.domain.agents import CATALOGUE
+from outpost.domain.providers import PROVIDERS
+from tests.infra.conftest import ROOT, SHIPPED
 
 SECRET = "arn:aws:secretsmanager:us-east-1:111111111111:secret:forge"
 CERTIFICATE = "arn:aws:acm:us-east-1:111111111111:certificate/0"
@@ -222,3 +224,12 @@ def test_the_app_ends_with_the_sentence_and_without_a_traceback(tmp_path: Path) 
 )
 def test_networks_are_private_when_no_address_of_them_is_public(cidrs: list[str], private: bool) -> None:
     assert IngressConfig.model_validate({"cidrs": cidrs}).private is private
+
+
+@pytest.mark.parametrize("environment", SHIPPED)
+def test_every_agent_with_a_model_has_a_token_budget_with_room_for_its_largest_call(environment: str) -> None:
+    for agent, settings in load(ROOT / "config" / f"{environment}.toml").enabled_agents.items():
+        provider = PROVIDERS.get(CATALOGUE[agent].provider or "")
+        if provider is not None:
+            assert settings.token_budget is not None, agent
+            assert settings.token_budget >= provider.largest_input + provider.largest_output, agent
