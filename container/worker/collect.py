@@ -15,20 +15,18 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from outpost.domain.artifacts import Artifact
-from outpost.domain.collection import MAX_TEXT_LENGTH, Collection, LeftOut, NestedChange
+from outpost.domain.collection import MAX_TEXT_LENGTH, Collection, KeptRef, NestedChange
 from outpost.domain.findings import Findings
-from worker.collection import choice
 from worker.collection.calls import Calls
-from worker.collection.choice import place
-from worker.collection.commits import CommitCollector, Commits
+from worker.collection.commits import CommitCollector
 from worker.collection.diff import write_diff
 from worker.collection.inventory import take_inventory
 from worker.collection.nested import find_worktrees
 from worker.collection.nested_trees import NestedTrees
+from worker.collection.omissions import Omissions, shown, without_requested
 from worker.collection.record import read_record
 from worker.collection.requested import RequestedFiles
-from worker.collection.staging import Staged, Staging, Tree
-from worker.lines import printable
+from worker.collection.staging import Staging, Tree
 from worker.secret_scan import SecretScan
 from worker.workspace import Workspace
 
@@ -63,7 +61,9 @@ class Collector:
         self._requested = requested
         self._scan = scan
         self._calls = Calls(workspace, seconds)
-        self._left_out: list[LeftOut] = []
+        self._omissions = Omissions()
+        self._packed: list[bytes] = []
+        """The requested files that were kept."""
         self._more: dict[Artifact, Path] = {}
 
     def collect(self) -> Patch:
@@ -87,23 +87,20 @@ class Collector:
         inventory = take_inventory(calls, files)
         worktrees = find_worktrees(calls, files, inventory)
         tree = Tree(b"", files, read_record(calls, files / ".git", files, base), base, "index")
-        staged = Staging(calls, tree, inventory, worktrees).stage()
-        self._left_out += staged.left_out
+        submodules = Staging(calls, tree, inventory, worktrees, self._omissions).stage()
         target = self._place(Artifact.PATCH)
         with target.open("wb") as file:
             changed = write_diff(calls, tree, self._scan, Artifact.PATCH, file)
-        commits = self._further("commits", Commits(), partial(self._collect_commits, files))
-        nested = NestedTrees(calls, files, inventory, worktrees)
-        changes = self._further(
-            "nested repositories", list[NestedChange](), partial(self._write_nested, nested, staged)
-        )
+        refs = self._further("commits", tuple[KeptRef, ...](), partial(self._collect_commits, tree))
+        nested = NestedTrees(calls, files, inventory, worktrees, self._omissions)
+        changes = self._further("submodules", list[NestedChange](), partial(self._write_nested, nested, submodules))
         if self._requested:
             self._further("requested files", None, partial(self._pack_requested, files, tree.index))
         return Patch(
             file=target,
             files_changed=changed,
             more=self._more,
-            collection=Collection.of(self._left_out, commits.refs, changes),
+            collection=Collection.of(without_requested(self._omissions.entries(), self._packed), refs, changes),
             findings=self._scan.findings,
             commit_after=tree.record.head,
         )
@@ -119,34 +116,32 @@ class Collector:
             reason = _describe(error)
         except (OSError, EOFError) as error:
             reason = f"could not be kept: {getattr(error, 'strerror', None) or 'git ended early'}"
-        self._left_out.append(place(os.fsencode(what), reason[:MAX_TEXT_LENGTH], None))
+        self._omissions.note(os.fsencode(what), reason[:MAX_TEXT_LENGTH], None)
         return nothing
 
-    def _collect_commits(self, files: Path) -> Commits:
-        collector = CommitCollector(self._calls, files, self._place(Artifact.COMMITS))
-        commits = collector.collect()
-        collector.search(commits, self._scan)
-        self._left_out += commits.left_out
-        if commits.refs:
-            self._more[Artifact.COMMITS] = self._place(Artifact.COMMITS)
-        return commits
+    def _collect_commits(self, tree: Tree) -> tuple[KeptRef, ...]:
+        target = self._place(Artifact.COMMITS)
+        collector = CommitCollector(self._calls, tree.files, tree.record.objects, target, self._omissions)
+        refs = collector.collect()
+        if refs:
+            collector.search(self._scan)
+            self._more[Artifact.COMMITS] = target
+        return refs
 
     def _pack_requested(self, files: Path, index: str) -> None:
-        requested, target = RequestedFiles(self._calls, files, index), self._place(Artifact.COLLECTED)
+        requested, target = RequestedFiles(self._calls, files, index, self._omissions), self._place(Artifact.COLLECTED)
         found = requested.find(self._requested)
         if found:
             requested.pack(found, target, self._scan)
             self._more[Artifact.COLLECTED] = target
-        self._left_out = [*requested.left_out, *choice.without_requested(self._left_out, found)]
+            self._packed = found
 
-    def _write_nested(self, nested: NestedTrees, staged: Staged) -> list[NestedChange]:
+    def _write_nested(self, nested: NestedTrees, submodules: Mapping[bytes, bytes | None]) -> list[NestedChange]:
         target, changes = self._place(Artifact.NESTED), list[NestedChange]()
         with target.open("wb") as file:
-            for kind, tree in nested.walk(staged):
+            for kind, tree in nested.walk(submodules):
                 if count := self._further(os.fsdecode(tree.path), 0, partial(self._append, tree, file)):
-                    path = printable(tree.path)[:MAX_TEXT_LENGTH]
-                    changes.append(NestedChange(path=path, kind=kind, base=tree.base, files_changed=count))
-        self._left_out += nested.left_out
+                    changes.append(NestedChange(path=shown(tree.path), kind=kind, base=tree.base, files_changed=count))
         if changes:
             self._more[Artifact.NESTED] = target
         return changes

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.collecting import Run, applied, git
+from tests.worker.collecting import Prepare, Run, applied, git
 from tests.worker.git_server import GitServer
 from worker.collect import Patch
 from worker.collection import choice, inventory
@@ -112,6 +112,21 @@ def test_byte_code_and_caches_stay_out_also_when_the_agent_committed_them(run: R
     assert found["target/"] == "a cache, by its CACHEDIR.TAG"
     assert found["src/__pycache__/"] == "Python byte code"
     assert len(found) == 10
+
+
+def test_in_a_folder_that_the_repository_tracks_nothing_is_left_over(git_server: GitServer, prepare: Prepare) -> None:
+    repo = git_server.create("vendored", {"node_modules/a/index.js": b"1\n", "lib/kept.pyc": b"2\n"})
+    run = prepare("full", repo)
+    run.agent("mkdir node_modules/b; echo 3 | tee node_modules/b/index.js lib/kept.pyc lib/made.pyc")
+    patch = run.collect()
+    assert names(patch) == {"node_modules/b/index.js", "lib/kept.pyc"}
+    assert left_out(patch) == {"lib/made.pyc": "Python byte code"}
+
+
+def test_many_files_left_out_of_one_folder_are_one_entry(run: Run) -> None:
+    run.agent("echo '*.log' >> .gitignore; touch old/{1..50}.log; mkdir new; touch new/{1..50}.pyc new/x.py")
+    entries = [(item.path, item.files) for item in run.collect().collection.left_out]
+    assert entries == [("old/*", 50), ("new/*", 50)]
 
 
 def test_folders_with_the_names_of_build_output_are_results(run: Run) -> None:

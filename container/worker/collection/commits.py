@@ -7,11 +7,11 @@ configuration of the agent's takes part.
 import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from outpost.domain.collection import MAX_TEXT_LENGTH, KeptRef, LeftOut
+from outpost.domain.collection import MAX_TEXT_LENGTH, KeptRef
 from worker.collection.calls import Calls, reading, safe_git
+from worker.collection.omissions import Omissions
 from worker.collection.refs import Graph, abandoned, new_refs, read_refs
 from worker.collection.search import search_commits
 from worker.git import git
@@ -22,23 +22,16 @@ MAX_BUNDLE_BYTES = 256 * 2**20
 MOST_COMMITS = 10_000
 
 
-@dataclass(frozen=True)
-class Commits:
-    """What was kept of the agent's commits."""
-
-    refs: tuple[KeptRef, ...] = ()
-    """Those in the bundle; there is none without."""
-    left_out: tuple[LeftOut, ...] = ()
-
-
 class CommitCollector:
     """Collects the commits of the workspace's repository."""
 
-    def __init__(self, calls: Calls, files: Path, target: Path) -> None:
-        """`target`: where the bundle is written."""
+    def __init__(self, calls: Calls, files: Path, store: Path, target: Path, omissions: Omissions) -> None:
+        """`store`: the agent's objects; `target`: where the bundle is written."""
         self._calls = calls
         self._git_dir = files / ".git"
         self._files = files
+        self._store = store
+        self._omissions = omissions
         self._target = target
         self._known: tuple[bytes, ...] = ()
         """Commits that the repository was cloned with."""
@@ -46,8 +39,11 @@ class CommitCollector:
         self._bundle: dict[str, str | Path] = self._ours | {"GIT_DIR": calls.scratch / "bundle.git"}
         """A repository of this collection, with the refs that the bundle gets."""
 
-    def collect(self) -> Commits:
-        """Write the bundle, if there is anything for it. Raises `subprocess.CalledProcessError`."""
+    def collect(self) -> tuple[KeptRef, ...]:
+        """Write the bundle and return what is in it; nothing is written without commits.
+
+        Raises `subprocess.CalledProcessError`.
+        """
         listed = self._calls.run(git("for-each-ref", "--format=%(objectname) %(refname)"), **self._ours)
         ours = {ref: name for name, ref in (line.split(b" ", 1) for line in listed.splitlines())}
         base = self._calls.workspace.commit_before
@@ -55,36 +51,37 @@ class CommitCollector:
         refs = read_refs(self._calls, self._git_dir, self._files)
         graph = self._graph(refs.tips)
         if len(graph) > MOST_COMMITS:
-            return Commits(left_out=(_left_out("commits", f"more than {MOST_COMMITS:,} commits"),))
+            self._omissions.note(b"commits", f"more than {MOST_COMMITS:,} commits", None)
+            return ()
         wanted, labels = new_refs(refs, graph, ours)
         wanted |= abandoned(refs, graph, wanted)
-        left_out = tuple(
-            _left_out(printable(name), f"a tag on {commit.decode()}, a commit that the repository has")
-            for name, commit in labels.items()
-        )
-        if not wanted:
-            return Commits(left_out=left_out)
+        for name, commit in labels.items():
+            self._omissions.note(name, f"a tag on {commit.decode()}, a commit that the repository has", None)
+        return self._bundle_up(wanted) if wanted else ()
+
+    def _bundle_up(self, wanted: Mapping[bytes, bytes]) -> tuple[KeptRef, ...]:
         try:
             self._lay_out(wanted)
         except subprocess.CalledProcessError as error:
             too_large = b"pack exceeds maximum allowed size" in (error.stderr or b"")
             why = f"more than {MAX_BUNDLE_BYTES >> 20} MiB of commits" if too_large else "commits that git cannot read"
-            return Commits(left_out=(*left_out, *(_left_out(printable(name), why) for name in wanted)))
+            for name in wanted:
+                self._omissions.note(name, why, None)
+            return ()
         with self._target.open("wb") as file:
             create = git("bundle", "create", "--quiet", "-", "--all", "--stdin")
             file.writelines(self._calls.stream(reading(self._revisions(()), create), **self._bundle))
-        return Commits(tuple(self._described()), left_out)
+        return tuple(self._described())
 
-    def search(self, commits: Commits, scan: SecretScan) -> None:
+    def search(self, scan: SecretScan) -> None:
         """Search what is in the bundle for secrets. Raises `subprocess.CalledProcessError`."""
-        if commits.refs:
-            search_commits(self._calls, self._revisions(()), self._bundle, scan, self._target.name)
+        search_commits(self._calls, self._revisions(()), self._bundle, scan, self._target.name)
 
     def _graph(self, tips: Iterable[bytes]) -> Graph:
         """Return the commits that the agent has and the repository does not -> their parents."""
         walk = safe_git("rev-list", "--parents", "--ignore-missing", f"--max-count={MOST_COMMITS + 1}", "--stdin")
         revisions = self._revisions(tips)
-        variables = self._ours | {"GIT_OBJECT_DIRECTORY": self._git_dir / "objects"}
+        variables = self._ours | {"GIT_OBJECT_DIRECTORY": self._store}
         listed = self._calls.run(reading(revisions, walk), **variables)
         return {line.split()[0]: tuple(line.split()[1:]) for line in listed.splitlines()}
 
@@ -96,7 +93,7 @@ class CommitCollector:
 
     def _lay_out(self, refs: Mapping[bytes, bytes]) -> None:
         """Copy the commits into a repository of this collection, and give it the refs."""
-        copy_objects(self._calls, self._git_dir / "objects", [*refs.values(), *self._not_known()], walk=True)
+        copy_objects(self._calls, self._store, [*refs.values(), *self._not_known()], walk=True)
         folder = str(self._bundle["GIT_DIR"])
         names = {40: "sha1", 64: "sha256"}
         kind = names[len(next(iter(refs.values())))]
@@ -133,7 +130,3 @@ def copy_objects(calls: Calls, store: Path, objects: Iterable[bytes], *, walk: b
     write = git("index-pack", "--stdin", "--fix-thin", f"--max-input-size={MAX_BUNDLE_BYTES}")
     script = f"{shlex.join(read)} < {shlex.quote(str(listed))} | {shlex.join(write)}"
     calls.run(["bash", "-o", "pipefail", "-c", script], **calls.variables(calls.workspace.path, "no-index"))
-
-
-def _left_out(name: str, reason: str) -> LeftOut:
-    return LeftOut(path=name[:MAX_TEXT_LENGTH], reason=reason, files=None)

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from outpost.domain.collection import LeftOut
 from worker.collection.calls import Calls
-from worker.collection.choice import place
 from worker.collection.inventory import Inventory, tolerant
+from worker.collection.omissions import Omissions
 from worker.collection.record import Record, read_record
-from worker.collection.staging import Staged, Staging, Tree
+from worker.collection.staging import Staging, Tree
 
 MOST_NESTED = 100
 _MOST_REMOTES = 100
@@ -26,18 +25,23 @@ _UNPUBLISHED = "a submodule with commits that its remote does not have; nested.p
 class NestedTrees:
     """Walks through the repositories inside the workspace that are not its files."""
 
-    def __init__(self, calls: Calls, root: Path, inventory: Inventory, worktrees: Mapping[bytes, Path]) -> None:
+    def __init__(
+        self, calls: Calls, root: Path, inventory: Inventory, worktrees: Mapping[bytes, Path], omissions: Omissions
+    ) -> None:
         """`worktrees`: folders of further worktrees -> their git directories."""
         self._calls = calls
         self._root = root
         self._inventory = inventory
         self._worktrees = worktrees
-        self.left_out: list[LeftOut] = []
+        self._omissions = omissions
 
-    def walk(self, staged: Staged) -> Iterator[tuple[Kind, Tree]]:
-        """Yield each repository with its files staged. `staged`: of the workspace itself."""
+    def walk(self, submodules: Mapping[bytes, bytes | None]) -> Iterator[tuple[Kind, Tree]]:
+        """Yield each repository with its files staged.
+
+        `submodules`: of the workspace itself -> the commit that the base names for each.
+        """
         waiting = deque[tuple[Kind, bytes, bytes | None]](("worktree", path, None) for path in sorted(self._worktrees))
-        waiting.extend(self._with_files(staged.inside))
+        waiting.extend(self._with_files(submodules))
         for number in range(1, MOST_NESTED + 1):
             if not waiting or self._calls.left() < _LEAST_SECONDS:
                 break
@@ -46,14 +50,14 @@ class NestedTrees:
             if tree is None:
                 continue
             try:
-                found = Staging(self._calls, tree, self._inventory, self._worktrees).stage()
+                found = Staging(self._calls, tree, self._inventory, self._worktrees, self._omissions).stage()
             except subprocess.CalledProcessError:
-                self.left_out.append(place(path + b"/", f"a {kind} that git cannot read", None))
+                self._omissions.note(path + b"/", f"a {kind} that git cannot read", None)
                 continue
-            self.left_out += found.left_out
-            waiting.extend(self._with_files(found.inside))
+            waiting.extend(self._with_files(found))
             yield kind, tree
-        self.left_out += [place(path + b"/", f"a {kind} that was not looked at", None) for kind, path, _ in waiting]
+        for kind, path, _ in waiting:
+            self._omissions.note(path + b"/", f"a {kind} that was not looked at", None)
 
     def _with_files(self, submodules: Mapping[bytes, bytes | None]) -> Iterator[tuple[Kind, bytes, bytes | None]]:
         """Yield the submodules whose folders are not empty."""
@@ -71,18 +75,17 @@ class NestedTrees:
         if kind == "worktree":
             record = read_record(self._calls, self._worktrees[path], files, None)
             if record.head is None:
-                self.left_out.append(place(path + b"/", "a worktree whose commit cannot be read", None))
+                self._omissions.note(path + b"/", "a worktree whose commit cannot be read", None)
                 return None
-            return Tree(path, files, record, record.head, index, (self._root / ".git" / "objects",))
+            return Tree(path, files, record, record.head, index, (record.objects,))
         if path not in self._inventory.repositories:
             return Tree(path, files, Record(), None, index)
         git_dir = files / ".git"
         base = self._published(git_dir, files, pointer)
         record = read_record(self._calls, git_dir, files, base)
         if record.head != base and record.head is not None:
-            self.left_out.append(place(path, _UNPUBLISHED, None))
-        objects = self._calls.ask(git_dir, files, "rev-parse", "--git-path", "objects") or b""
-        return Tree(path, files, record, base, index, (files / os.fsdecode(objects.removesuffix(b"\n")),))
+            self._omissions.note(path, _UNPUBLISHED, None)
+        return Tree(path, files, record, base, index, (record.objects,))
 
     def _published(self, git_dir: Path, files: Path, pointer: bytes | None) -> str | None:
         """Return the last commit of a submodule that others have too: of its remote, or that the repository names."""

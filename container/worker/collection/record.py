@@ -1,5 +1,6 @@
 """What the agent's own git directory has on record: its index and the commit that it is on."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ Entries = dict[bytes, Entry]
 class Record:
     """What can be read of it; a damaged git directory has nothing on record."""
 
+    objects: Path = Path("/nonexistent")
+    """Its object store."""
     head: str | None = None
     """The commit that the agent is on."""
     has_index: bool = False
@@ -60,7 +63,9 @@ def read_record(calls: Calls, git_dir: Path, files: Path, base: str | None) -> R
     tree = calls.ask(git_dir, files, "ls-tree", "-r", "-z", "--full-tree", name) if name else None
     continues = base is not None and calls.ask(git_dir, files, "cat-file", "-e", f"{base}^{{tree}}") is not None
     modules = calls.ask(git_dir, files, *_MODULES, "--file", str(files / ".gitmodules"), *_PATHS) or b""
+    objects = calls.ask(git_dir, files, "rev-parse", "--git-path", "objects")
     return Record(
+        objects=files / os.fsdecode(objects.removesuffix(b"\n")) if objects else Path("/nonexistent"),
         head=name,
         has_index=index is not None,
         index=dict(parse_entries(line[2:] for line in listed)),

@@ -8,10 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
-from outpost.domain.collection import LeftOut
 from worker.collection.calls import Calls
-from worker.collection.choice import place
 from worker.collection.inventory import tolerant
+from worker.collection.omissions import Omissions
 from worker.git import git
 from worker.secret_scan import SecretScan
 
@@ -26,12 +25,12 @@ _GZIP = 31
 class RequestedFiles:
     """Finds the files and packs them into an archive."""
 
-    def __init__(self, calls: Calls, files: Path, index: str) -> None:
+    def __init__(self, calls: Calls, files: Path, index: str, omissions: Omissions) -> None:
         """`index`: the staged index of the workspace."""
         self._calls = calls
         self._files = files
         self._variables = calls.variables(files, index)
-        self.left_out: list[LeftOut] = []
+        self._omissions = omissions
 
     def find(self, patterns: Sequence[str]) -> list[bytes]:
         """Return the files that match, without those that are too much. Raises `subprocess.CalledProcessError`."""
@@ -40,13 +39,13 @@ class RequestedFiles:
             matches = self._matches(pattern)
             found |= matches
             if not matches:
-                self.left_out.append(place(os.fsencode(pattern), "no file matches this pattern of `collect`", 0))
+                self._omissions.note(os.fsencode(pattern), "no file matches this pattern of `collect`", 0)
         sizes, kept, room = self._sizes(sorted(found)), list[bytes](), MAX_BYTES
         for path, size in sorted(sizes.items(), key=lambda item: (item[1], item[0])):
             room -= size
             if room < 0 or len(kept) == MOST_FILES:
                 reason = f"`collect` keeps {MOST_FILES:,} files of {MAX_BYTES >> 20} MiB together"
-                self.left_out.append(place(path, reason))
+                self._omissions.note(path, reason)
             else:
                 kept.append(path)
         return sorted(kept)

@@ -7,17 +7,17 @@ What the agent committed or put into its index although the repository ignores i
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from outpost.domain.collection import LeftOut
-from worker.collection import choice
 from worker.collection.calls import Calls, reading
+from worker.collection.choice import HISTORY, REFUSED, Chooser, unfit
 from worker.collection.commits import copy_objects
 from worker.collection.inventory import Inventory, tolerant
 from worker.collection.nested import Links, is_below, plan_links
+from worker.collection.omissions import Omissions
 from worker.collection.record import LINK, Entries, Record, parse_entries
 from worker.collection.sparse import not_checked_out
 from worker.git import git
@@ -26,10 +26,7 @@ _MOST_FAILURES = 20
 """Files that fail one after the other, each of which makes git begin again."""
 _DEPTH = 20
 """Repositories inside repositories."""
-
-
-class StagingError(Exception):
-    """The files could not be compared; the text says why."""
+_MOST_EMBEDDED = 200
 
 
 @dataclass(frozen=True)
@@ -52,50 +49,43 @@ class Tree:
         return self.path + b"/" if self.path else b""
 
 
-@dataclass
-class Staged:
-    """What became of a repository's files."""
-
-    left_out: list[LeftOut] = field(default_factory=list)
-    inside: Mapping[bytes, bytes | None] = field(default_factory=dict)
-    """Submodules that may hold edits, below the workspace -> the commit that the base names for each, if any."""
-
-
 class Staging:
     """Stages one repository."""
 
-    def __init__(self, calls: Calls, tree: Tree, inventory: Inventory, worktrees: Iterable[bytes]) -> None:
+    def __init__(
+        self, calls: Calls, tree: Tree, inventory: Inventory, worktrees: Iterable[bytes], omissions: Omissions
+    ) -> None:
         """`worktrees`: folders of the workspace that are further worktrees of it."""
+        self._omissions = omissions
         self._calls = calls
         self._tree = tree
         self._inventory = inventory
         self._worktrees = frozenset(worktrees)
         self._variables = calls.variables(tree.files, tree.index, *tree.stores)
-        self._embedded: list[bytes] = []
+        self._embedded = 0
 
-    def stage(self) -> Staged:
-        """Fill the index. Raises `StagingError`, `subprocess.CalledProcessError`."""
+    def stage(self) -> dict[bytes, bytes | None]:
+        """Fill the index. Raises `subprocess.CalledProcessError`.
+
+        Returns the submodules that may hold edits, below the workspace -> the commit that the base names for each.
+        """
         tree, prefix = self._tree, self._tree.prefix
         base = self._begin()
         links = self._set_links(base, self._keep_what_was_not_checked_out(base))
-        blocked = self._block(base)
+        chooser = Chooser(base, prefix, self._inventory, self._omissions)
+        reasons = self._block(base)
         changed = self._changed()
         visible = [*self._new(tree.files)]
         forced = {path for path in tree.record.added - base.keys() - set(visible) if not is_below(path, links.inside)}
-        wanted, leftovers = choice.without_leftovers([*visible, *forced], forced, prefix, self._inventory)
-        chosen = choice.choose(self._sizes(wanted), base.keys(), prefix, self._inventory)
-        failed = self._add([*changed, *chosen.kept])
-        refused = set(chosen.kept) - failed.keys() - self._entries().keys()
-        left_out = [
-            *(choice.place(prefix + path, reason) for path, reason in (blocked | failed).items()),
-            *(choice.place(prefix + path, choice.REFUSED) for path in sorted(refused)),
-            *choice.describe_unfit(self._unfit(base), prefix, self._inventory),
-            *chosen.left_out,
-            *(choice.place(prefix + path + b"/.git", choice.HISTORY, None) for path in self._embedded),
-            *choice.describe_ignored(self._ignored(), self._inventory, self._worktrees),
-            *choice.describe_leftovers(leftovers),
-        ]
-        return Staged(left_out, {prefix + path: base[path].object if path in base else None for path in links.inside})
+        kept = chooser.choose(self._sizes(chooser.without_leftovers([*visible, *forced], forced)))
+        reasons |= self._add([*changed, *kept])
+        reasons |= dict.fromkeys(set(kept) - reasons.keys() - self._entries().keys(), REFUSED)
+        for path in self._unfit(base):
+            reasons[path] = self._inventory.unfit[prefix + path]
+        for path in sorted(reasons):
+            self._omissions.note(prefix + path, reasons[path])
+        chooser.note_ignored(self._ignored())
+        return {prefix + path: base[path].object if path in base else None for path in links.inside}
 
     def _keep_what_was_not_checked_out(self, base: Entries) -> AbstractSet[bytes]:
         """Mark the files that a sparse checkout left out; what the agent committed of them counts."""
@@ -110,7 +100,7 @@ class Staging:
                 for path in (kept | record.skipped) & record.index.keys()
                 if record.index[path] != base.get(path) and record.index[path].mode != LINK
             }
-            copy_objects(self._calls, tree.files / ".git" / "objects", {entry.object for entry in unseen.values()})
+            copy_objects(self._calls, record.objects, {entry.object for entry in unseen.values()})
             lines = (b"%s %s\t%s\0" % (entry.mode, entry.object, path) for path, entry in unseen.items())
             self._feed(["update-index", "-z", "--index-info"], lines)
             self._feed(
@@ -152,7 +142,7 @@ class Staging:
     def _block(self, base: Entries) -> dict[bytes, str]:
         """Keep git from reading what stands in place of a tracked file and is none; returns the reasons."""
         prefix = self._tree.prefix
-        reasons = {path: reason for path in base if (reason := choice.unfit(prefix + path, self._inventory))}
+        reasons = {path: reason for path in base if (reason := unfit(prefix + path, self._inventory))}
         large = [path for path in reasons if prefix + path in self._inventory.large]
         for path, size in self._blob_sizes(large, base).items():
             if size == self._inventory.large[prefix + path]:  # as large as before: it is compared
@@ -183,16 +173,22 @@ class Staging:
             variables["GIT_INDEX_FILE"] = self._calls.scratch / "no-index"
         listing = git("-C", str(files), "ls-files", "--others", "--exclude-standard", "-z")
         for path in self._calls.records(listing, **variables):
-            folder = path.rstrip(b"/")
+            whole = self._tree.prefix + below + path
             if not path.endswith(b"/"):
                 yield below + path
-            elif self._tree.prefix + below + folder not in self._worktrees and depth < _DEPTH:
-                self._embedded.append(below + folder)
-                yield from self._new(files / _path(folder), below + path, depth + 1)
+            elif whole.rstrip(b"/") in self._worktrees:
+                continue
+            elif depth == _DEPTH or self._embedded == _MOST_EMBEDDED:
+                self._omissions.note(whole, "in more repositories than are looked at", None)
+            else:
+                self._embedded += 1
+                self._omissions.note(whole + b".git", HISTORY, None)
+                yield from self._new(files / _path(path), below + path, depth + 1)
 
     def _ignored(self) -> Iterator[bytes]:
         listing = self._command("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
-        return (self._tree.prefix + path for path in self._calls.records(listing, **self._variables))
+        records = self._calls.records(listing, **self._variables)
+        return (path for path in records if self._tree.prefix + path.rstrip(b"/") not in self._worktrees)
 
     def _unfit(self, base: Entries) -> list[bytes]:
         """Return what is no file and was none, unless the repository ignores it or it is another repository's."""
