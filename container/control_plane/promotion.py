@@ -139,10 +139,11 @@ def publication(source: Dispatch, findings: Findings | None, body: PromotionRequ
 
 
 def _note(source: Dispatch, findings: Findings) -> str:
-    """Return the places of secrets, and who released known ones, as a section in Markdown."""
+    """Return the places of secrets in the patch, and who released known ones, as a section in Markdown."""
     release = source.released
-    known = f" (withheld at first; released by {release.by}: {release.reason})" if release else ""
-    shown = [(str(place).replace("`", "'"), known if place.known else "") for place in findings.places[:BRIEF_PLACES]]
-    more = sum(findings.secrets.values()) + sum(findings.formats.values()) - len(shown)
-    lines = [*(f"- `{text}`{released}" for text, released in shown), *([f"- {more} more"] if more > 0 else [])]
+    known = f" (withheld at first; released by {release.by}: {' '.join(release.reason.split())})" if release else ""
+    places = [place for place in findings.places if place.artifact == Artifact.PATCH][:BRIEF_PLACES]
+    lines = [f"- `{str(place).replace('`', chr(39))}`{known if place.known else ''}" for place in places]
+    if sum(findings.secrets.values()) + sum(findings.formats.values()) > len(lines):
+        lines.append(f"\nThe file findings.json of dispatch `{source.id}` has more.")
     return "\n".join(["\n\n---\nOutpost found secrets, or texts in the format of secrets, in this result:\n", *lines])

@@ -58,6 +58,9 @@ class PromotionAttempt(Attempt):
     def _publish(self, promotion: Promotion) -> str:
         """Commit, push and propose. Returns what was done; raises the errors of each step, and `Stopped`."""
         words = Publication.model_validate_json(self._assignment.task)
+        if findings := promotion.findings:
+            places = filter(None, (findings.describe(known=True), findings.describe(known=False)))
+            self._tell(f"secrets, or texts in the format of one, in the result: {', '.join(places)}", "warning")
         patch = self._workspace.private / "promoted.patch"
         self._store.get_file(promoted_patch(self._assignment.tenant_id, promotion), patch)
         publisher = Publisher(self._workspace, self._settings)

@@ -7,7 +7,7 @@ of two blocks is found as well.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from outpost.domain.findings import MAX_PATH_LENGTH, MOST_PLACES, Finding, Findings
+from outpost.domain.findings import MAX_PATH_LENGTH, MOST_PLACES, UNSEARCHED, Finding, Findings
 from outpost.redaction.formats import find_formats
 from outpost.redaction.known import KnownSecrets
 from outpost.redaction.match import Match, redact
@@ -63,6 +63,10 @@ class SecretScan:
             found -= self._kinds(before())
         for kind, known in sorted(found):
             self._add(artifact, path, None, kind, known)
+
+    def unsearched(self, artifact: str, path: bytes) -> None:
+        """Note that content could not be searched: the artifact is withheld."""
+        self._add(artifact, path, None, UNSEARCHED, known=True)
 
     def _kinds(self, content: Iterable[bytes]) -> set[tuple[str, bool]]:
         found: set[tuple[str, bool]] = set()

@@ -10,6 +10,8 @@ BRIEF_PLACES = 10
 """Places kept in a row: a list reads a thousand rows."""
 SHOWN_PLACES = 3
 """Places named in one sentence."""
+UNSEARCHED = "unsearched-content"
+"""Kind of a finding that stands for content that could not be searched: it is withheld as if a secret were in it."""
 MAX_PATH_LENGTH = 256
 """Characters kept of a path."""
 

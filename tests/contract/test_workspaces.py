@@ -50,6 +50,22 @@ def test_a_persistent_dispatch_makes_a_workspace_and_holds_it_until_its_end(api:
     assert workspace(client, data["workspaceId"])["dispatchId"] is None
 
 
+def test_a_workspace_remembers_the_secrets_of_all_its_dispatches(api: Api, operator: httpx.Client) -> None:
+    """Their values may be in its files, for which the results of later dispatches are searched."""
+    tenant = api.tenant(tier="pro")
+    for name in ("FIRST_TOKEN", "SECOND_TOKEN"):
+        operator.put(f"/tenants/{tenant.id}/secrets/{name}", json={"value": f"a value of {name}"})
+    with api.client(api.key(tenant)) as client:
+        first = dispatch(client, additionalSecrets=["FIRST_TOKEN"])
+        id_ = first["workspaceId"]
+        for again in ({"additionalSecrets": ["SECOND_TOKEN"]}, {}):
+            finish(api, first["id"])
+            first = dispatch(client, workspaceId=id_, **again)
+    kept = api.services.workspaces.get(tenant.id, id_)
+    assert kept
+    assert kept.secrets == {"FIRST_TOKEN", "SECOND_TOKEN"}
+
+
 def test_a_later_dispatch_goes_on_in_the_workspace_with_its_repository(api: Api, client: httpx.Client) -> None:
     first = dispatch(client, repo="acme/web", branch="main")
     finish(api, first["id"])

@@ -292,12 +292,15 @@ def test_attempts_never_reach_the_secret_that_tokens_are_made_with(store: Store,
     assert assigned(with_forge).secrets == {}
 
 
-def test_a_promotion_may_read_the_one_patch_that_it_publishes(store: Store) -> None:
+@pytest.mark.parametrize(("withheld", "name"), [(False, "changes.patch"), (True, "withheld-changes.patch")])
+def test_a_promotion_may_read_the_one_patch_that_it_publishes(store: Store, name: str, *, withheld: bool) -> None:
+    """One that is withheld only where it has been released: the promotion says so."""
     source = new_id()
-    (policy,) = session_policies("bucket", store.dispatch(promotes=promotion(source)), [])
+    promotes = promotion(source).model_copy(update={"withheld": withheld})
+    (policy,) = session_policies("bucket", store.dispatch(promotes=promotes), [])
     statements: Any = json.loads(policy.text)["Statement"]
     reading = [s["Resource"] for s in statements if s["Action"] == "s3:GetObject" and source in s["Resource"]]
-    assert reading == [f"arn:aws:s3:::bucket/tenants/acme/dispatches/{source}/2/changes.patch"]
+    assert reading == [f"arn:aws:s3:::bucket/tenants/acme/dispatches/{source}/2/{name}"]
     assert source not in session_policies("bucket", store.dispatch(), [])[0].text
 
 

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -265,6 +265,20 @@ def test_the_format_of_a_secret_is_a_warning_with_file_and_line(repositories: Re
     patch, _ = repositories.patch({}, {b"a": f"1\ntoken: {TOKEN}\n".encode()})
     assert places(patch.findings) == [("a", 2, "github-token", False)]
     assert (patch.findings.secrets, patch.findings.withheld) == ({}, ())
+
+
+def test_content_that_cannot_be_searched_withholds_the_patch_and_costs_it_nothing(
+    repositories: Repositories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Iterator[bytes]:
+        raise subprocess.CalledProcessError(137, "git")
+
+    monkeypatch.setattr("worker.collection.diff._blob", fail)
+    files = {b"large.bin": b"\0\1\2"}
+    patch, name = repositories.patch({}, files)
+    assert places(patch.findings) == [("large.bin", None, "unsearched-content", True)]
+    assert patch.findings.withheld == ("changes.patch",)
+    assert repositories.applied(patch, name, tmp_path / "applied") == files
 
 
 def test_a_known_secret_is_no_warning_as_well() -> None:

@@ -10,13 +10,17 @@ import pytest
 
 from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.findings import Release
 from outpost.domain.ids import new_id, now
-from outpost.domain.lifecycle import Cancel, Lose
+from outpost.domain.lifecycle import Cancel, Lose, ReleaseWithheld
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.protocol import Assignment, ClaimRequest
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.secrets import TenantSecret
 from outpost.names import Env
 from outpost.store.artifacts import prefix_of
+from outpost.store.database import Database
+from outpost.store.tenants import Tenants
 from tests.worker.brokers import at_forge
 from tests.worker.conftest import GitServer, Platform
 from tests.worker.forge_server import TOKEN, ForgeServer
@@ -151,6 +155,31 @@ def test_a_pull_request_is_opened_once_however_often_it_is_asked_for(
     assert (first.status, again.status) == (Status.SUCCESS, Status.SUCCESS), (first.reason, again.reason)
     assert platform.summary(first).pull_request == platform.summary(again).pull_request == pull["html_url"]
     assert first.reason == again.reason  # the same commit, the same pull request
+
+
+def test_a_released_result_is_pushed_byte_for_byte_and_cannot_be_before(
+    platform: Platform, forge: ForgeServer, variables: dict[str, str]
+) -> None:
+    value = f"vault-{new_id()}"
+    arn = boto3.client("secretsmanager").create_secret(Name=value, SecretString=value)["ARN"]
+    secret = TenantSecret(name="REGISTRY_TOKEN", arn=arn, updated_at=now())
+    Tenants(Database.from_environment()).add_secret("acme", secret)
+    forge.create("released", {"a": "1\n"})
+    task = 'printf "auth=%s\nurl=postgres://%%s:%%s@db" "$REGISTRY_TOKEN" > a'
+    source = platform.run(task, variables, repo="owner/released", additional_secrets=["REGISTRY_TOKEN"])
+    assert source.withheld
+
+    early = promote(platform, variables, source, "outpost/early")
+    assert early.reason
+    assert (early.status, early.reason.code) == (Status.FAILED, ReasonCode.PATCH_FAILED)
+
+    release = Release(by="otp_00000000", at=now(), reason="revoked")
+    platform.dispatches.change(source.id, ReleaseWithheld(release))
+    done = promote(platform, variables, source, "outpost/later", withheld=True, findings=source.findings)
+    assert done.status is Status.SUCCESS, done.reason
+    assert forge.git("released", "show", "outpost/later:a") == f"auth={value}\nurl=postgres://%s:%s@db"
+    (warned,) = [line.message for line in platform.log(done) if line.level == "warning"]
+    assert "in the result: secret REGISTRY_TOKEN at a:1" in warned
 
 
 def test_others_commits_on_the_branch_are_never_lost(

@@ -1,6 +1,7 @@
 """Writes the changes of a staged repository as git's patch, and searches what they add for secrets."""
 
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,12 @@ def write_diff(calls: Calls, tree: Tree, scan: SecretScan, artifact: str, file: 
     for change in patch.binaries:
         if _is_content(change.after):
             before = partial(_blob, calls, change.before, variables) if _is_content(change.before) else None
-            scan.content(artifact, change.path, _blob(calls, change.after, variables), before)
+            try:
+                scan.content(artifact, change.path, _blob(calls, change.after, variables), before)
+            except (
+                subprocess.CalledProcessError
+            ):  # such as too large for the time left: the patch is whole all the same
+                scan.unsearched(artifact, change.path)
     return patch.files
 
 
