@@ -131,7 +131,9 @@ def create_key(
     context: typer.Context,
     tenant_id: TenantId,
     name: Annotated[str, typer.Option(help="What the key is for")] = "cli",
-    scope: Annotated[list[Scope] | None, typer.Option(help="Repeatable; everything but admin unless given")] = None,
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="Repeatable; all but release and admin unless given")
+    ] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days until it ends by itself; never unless given")] = None,
     as_json: Json = False,
 ) -> None:
