@@ -142,20 +142,29 @@ def _missing_evidence(evidence: Evidence) -> Iterator[Failure]:
 
 def _causes_of_failure(evidence: Evidence) -> Iterator[Failure]:
     """Yield why a run failed, the nearest cause first."""
-    end, verdict = evidence.end, evidence.verdict
-    if end.out_of_memory and end.exit_code != 0:
-        yield ReasonCode.OUT_OF_MEMORY, "A process of the agent was killed for want of memory."
-    if end.disk_full and end.exit_code != 0:
-        yield ReasonCode.DISK_FULL, "The agent failed, and the disk was full."
+    verdict = evidence.verdict
+    if evidence.end.exit_code != 0:
+        yield from _shortages(evidence.end)
     if evidence.refusal is not None:
         yield ReasonCode.BUDGET_SPENT, f"The agent was not done, and {evidence.refusal}."
     if verdict is not None and not verdict.success and verdict.code is not None:
         yield verdict.code, _reported(verdict)
     if evidence.call_failure is not None:
         yield evidence.call_failure.error.code, _failed_calls(evidence.call_failure)
+    if verdict is not None and (code := cause_of(verdict.message)):
+        yield code, _reported(verdict)
+    if evidence.refused_tools:
+        yield _refused(evidence.refused_tools)
     if verdict is not None and not verdict.success:
-        yield cause_of(verdict.message) or ReasonCode.AGENT_REPORTED_FAILURE, _reported(verdict)
+        yield ReasonCode.AGENT_REPORTED_FAILURE, _reported(verdict)
     yield _without_verdict(evidence)
+
+
+def _shortages(end: AgentEnd) -> Iterator[Failure]:
+    if end.out_of_memory:
+        yield ReasonCode.OUT_OF_MEMORY, "A process of the agent was killed for want of memory."
+    if end.disk_full:
+        yield ReasonCode.DISK_FULL, "The agent failed, and the disk was full."
 
 
 def _without_verdict(evidence: Evidence) -> Failure:

@@ -43,6 +43,7 @@ def test_a_process_that_outlives_its_final_event_changes_nothing() -> None:
         (replace(GOOD, model_calls=0), ReasonCode.NO_MODEL_CALL, "never called its model"),
         (replace(GOOD, verdict=None, model_calls=0), ReasonCode.NO_MODEL_CALL, "without a call of its model"),
         (replace(GOOD, refused_tools=("Bash", "Write")), ReasonCode.TOOLS_REFUSED, "Bash, Write"),
+        (replace(GOOD, verdict=FAILED, refused_tools=("Bash",)), ReasonCode.TOOLS_REFUSED, "needed: Bash."),
         (replace(GOOD, end=AgentEnd(1, 1.0)), ReasonCode.AGENT_EXIT_NONZERO, "although it had reported success"),
         (
             replace(GOOD, end=AgentEnd(41, 1.0), verdict=None, exit_meaning="it could not sign in"),

@@ -186,6 +186,18 @@ def test_an_agent_that_goes_on_after_a_final_event_is_not_finished(agent: Agent,
     assert not read(agent, lines(events))[1].finished
 
 
+def test_a_result_is_not_the_last_while_background_tasks_run() -> None:
+    task = {"task_id": "t", "task_type": "local_bash", "description": "npm test"}
+    begun: Event = {"type": "system", "subtype": "background_tasks_changed", "tasks": [task]}
+    ended: Event = {"type": "system", "subtype": "background_tasks_changed", "tasks": []}
+    transcript = read(Agent.CLAUDE, lines([begun, SUCCESS]))[1]
+    assert (transcript.verdict, transcript.finished) == (Verdict(success=True), False)
+    assert [name for name, _ in transcript.running_tools.values()] == ["[background] npm test"]
+    transcript = read(Agent.CLAUDE, lines([begun, SUCCESS, ended]))[1]
+    assert (transcript.finished, transcript.running_tools) == (True, {})
+    assert not read(Agent.CLAUDE, lines([begun, SUCCESS, ended, CLAUDE[0]]))[1].finished
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),

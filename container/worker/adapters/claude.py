@@ -71,22 +71,49 @@ _STOP_REASONS: Mapping[str, tuple[ReasonCode, str]] = {
 
 
 class _Events(JsonTranscript):
-    """stream-json (Agent SDK reference, `SDKMessage`)."""
+    """stream-json (Agent SDK reference, `SDKMessage`).
+
+    A result is not the last one while background tasks run: the CLI waits for them, up to its own ceiling
+    (CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS), and takes another turn when one ends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_result = False
+        """Whether the last turn has ended."""
+        self._background: set[str] = set()
+        """Ids of the background tasks that run."""
 
     def event(self, event: Mapping[str, object]) -> Iterator[Message]:
         match event.get("type"):
             case "result":
+                self._has_result = True
                 yield from self._result(event)
             case "assistant" | "user":
-                self.finished = False
+                self._has_result = False
                 for block in objects_at(event, "message", "content"):
                     yield from self._block(block)
-            case "system" if event.get("subtype") == "init":
-                self.finished = False
+            case "system":
+                yield from self._system(event)
+        self.finished = self._has_result and not self._background
+
+    def _system(self, event: Mapping[str, object]) -> Iterator[Message]:
+        match event.get("subtype"):
+            case "init":
+                self._has_result = False
                 yield Message(f"Claude Code {text_at(event, 'claude_code_version')} with {text_at(event, 'model')}")
-            case "system" if event.get("subtype") == "api_retry":
+            case "api_retry":
                 attempt, of = number_at(event, "attempt"), number_at(event, "max_retries")
                 yield Message(f"model call failed ({text_at(event, 'error')}); try {attempt} of {of}")
+            case "background_tasks_changed":
+                running = {
+                    text_at(task, "task_id"): text_at(task, "description") for task in objects_at(event, "tasks")
+                }
+                for ended in self._background - running.keys():
+                    self.tool_ended(ended)
+                for begun in running.keys() - self._background:
+                    self.tool_started(begun, f"[background] {running[begun]}")
+                self._background = set(running)
 
     def _result(self, event: Mapping[str, object]) -> Iterator[Message]:
         verdict = _verdict(event)
