@@ -60,9 +60,10 @@ test-full: $(READY) ## Run the long tests, which `make test` leaves out
 	@exec $(OWNED) $(PYTEST) -m full --numprocesses 4
 
 .PHONY: bench
-bench: $(READY) ## Measure the API's speed, the log redactor's, and warm starts: tables, and build/bench*.json
+bench: $(READY) ## Measure the API's speed, the log redactor's, the model proxy's, and warm starts: tables, and build/bench*.json
 	PYTHONPATH=.:container python -m benchmarks build/bench.json
 	python -m benchmarks.redaction
+	PYTHONPATH=.:container python -m benchmarks.model_proxy
 	PYTHONPATH=.:container python -m benchmarks.warm_start build/bench-warm-start.json
 
 .PHONY: lint

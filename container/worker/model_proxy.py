@@ -12,6 +12,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -170,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         call = Call(self.command, target, headers, request.body)
         with self._reservation(request) as reservation:
             status = self._call(call, reservation)
-        _log.info("model call", path=urlsplit(target).path, status=status, tokens=reservation.used.total)
+        _log.info("model call", path=urlsplit(target).path, status=status, tokens=reservation.used().total)
         # Only now has the agent its whole response: it may end at once, and this process with it.
         self._write(b"0\r\n\r\n")
 
@@ -199,20 +200,20 @@ class _Handler(BaseHTTPRequestHandler):
         proxy, most = self.server.proxy, reservation.most
         if _is_closed(self.connection):
             raise ConnectionAbortedError
-        reservation.used = Tokens(input=most.input)
+        reservation.used = lambda: Tokens(input=most.input)
         calls = proxy.calls if reservation.model else ModelCalls()  # no model works on a lookup
         try:
             with calls.open() as record, record.provider(), proxy.upstream.call(call) as response:
                 record.begin(response.status, response.headers.get("Content-Type", ""))
                 if response.status == HTTPStatus.UNAUTHORIZED:
-                    reservation.used = Tokens()
+                    reservation.used = Tokens
                     record.feed(response.read(ERROR_BYTES))
                     # Passed on as it is, it would send some CLIs into minutes of trying again.
                     raise RefusedError(400, f"{proxy.provider.name} rejects the key")
                 self._relay(response, reservation, record)
                 return response.status
         except ConnectError:
-            reservation.used = Tokens()
+            reservation.used = Tokens
             raise
 
     def _relay(self, response: http.client.HTTPResponse, reservation: Reservation, record: ModelCall) -> None:
@@ -221,20 +222,17 @@ class _Handler(BaseHTTPRequestHandler):
         It is read to its end also when the agent hangs up: the provider reports what the call used at the end, and
         charges for what nobody reads.
         """
-        failed = response.status >= HTTPStatus.BAD_REQUEST
         reader = UsageReader(response.headers.get("Content-Type", ""))
-        if failed:
-            reservation.used = Tokens()
+        failed = response.status >= HTTPStatus.BAD_REQUEST
+        reservation.used = reader.reported if failed else partial(reader.used, reservation.most)
         self._begin_response(response)
         while data := response.read1(65536):
             reader.feed(data)
             record.feed(data)
-            reservation.used = reader.reported if failed else reader.used(reservation.most)
             self._write(b"%x\r\n%b\r\n" % (len(data), data))
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
         reader.finish()
-        reservation.used = reader.reported if failed else reader.used(reservation.most)
 
     def _begin_response(self, response: http.client.HTTPResponse) -> None:
         self._begun, self._hung_up = True, False

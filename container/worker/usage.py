@@ -2,7 +2,8 @@
 
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
@@ -67,10 +68,10 @@ class Meter:
         """End a reservation, and charge what its call used. Raises `KeyError` when it was settled before."""
         with self._changed:
             self._open.remove(reservation)
-            if reservation.used.total:
+            used = reservation.used()
+            if used.total:
                 self.calls += 1
-                charged = self._charged.get(reservation.model, Tokens())
-                self._charged[reservation.model] = charged + reservation.used
+                self._charged[reservation.model] = self._charged.get(reservation.model, Tokens()) + used
             self._changed.notify_all()
 
     @property
@@ -94,7 +95,7 @@ class Meter:
         with self._changed:
             used = dict(self._charged)
             for reservation in self._open:
-                used[reservation.model] = used.get(reservation.model, Tokens()) + reservation.used
+                used[reservation.model] = used.get(reservation.model, Tokens()) + reservation.used()
             return used
 
 
@@ -106,8 +107,8 @@ class Reservation:
     model: str
     most: Tokens
     """The most that the call could use."""
-    used: Tokens = field(default_factory=Tokens)
-    """What the call is charged if it ends now."""
+    used: Callable[[], Tokens] = Tokens
+    """Returns what the call is charged if it ends now; called by several threads."""
 
     def __enter__(self) -> "Reservation":
         """Return the reservation."""

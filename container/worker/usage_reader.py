@@ -1,6 +1,7 @@
 """Reads what a model call used from the provider's response, while it passes by."""
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,8 @@ from outpost.domain.usage import Tokens, tokens_of
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """Of a response, or an event in a stream, that is parsed; a larger one counts one token a byte."""
+_USAGE = b"sage"
+"""What is in every event with `usage` or `usageMetadata`, and in few others."""
 _NO_OUTPUT = frozenset({"type", "role", "id", "index", "signature"})
 """Fields beside the model's output in a piece of it."""
 _LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -16,58 +19,90 @@ _LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response
 
 
 class UsageReader:
-    """Finds the provider's usage in one JSON object, or in server-sent events of them.
+    """Finds the provider's usage in one JSON object, or in server-sent events of them; used by several threads.
 
     Until the provider has reported the whole call's usage, its output counts one token a byte received: a token
-    stands for at least one byte of text.
+    stands for at least one byte of text. Events without usage are parsed only when that has to be known.
     """
 
     def __init__(self, content_type: str) -> None:
         """`content_type` of the response."""
         self._streams = content_type.startswith("text/event-stream")
-        self._rest = b""
+        self._rest = bytearray()
         self._lost = False
         self._usage: dict[str, Any] = {}
         self._final = False
         self._received = 0
+        self._has_usage = False
+        self._unread: list[bytes | bytearray] = []
+        self._unread_bytes = 0
+        self._lock = threading.Lock()
 
     def feed(self, data: bytes) -> None:
         """Read a piece of the response."""
-        self._rest += data
-        if self._streams:
-            *lines, self._rest = self._rest.split(b"\n")
-            for line in lines:
-                self._line(line)
-        if len(self._rest) > MAX_EVENT_BYTES:
-            self._received += len(self._rest)
-            self._rest, self._lost = b"", True
+        with self._lock:
+            start = max(len(self._rest) - len(_USAGE), 0)
+            self._rest += data
+            self._has_usage = self._has_usage or self._rest.find(_USAGE, start) >= 0
+            if self._streams and (self._has_usage or len(self._rest) > MAX_EVENT_BYTES):
+                self._read_lines()
+            if len(self._rest) > MAX_EVENT_BYTES:
+                self._received += len(self._rest)
+                self._rest, self._lost = bytearray(), True
 
     def finish(self) -> None:
         """Read what is left at the end of the response."""
-        self._line(self._rest if self._streams else b"data:" + self._rest)
-        self._rest = b""
+        with self._lock:
+            if self._streams:
+                self._read_lines()
+            rest, self._rest = bytes(self._rest), bytearray()
+            if self._streams or self._lost:
+                self._line(rest)
+            else:
+                self._event(rest)
 
     def used(self, most: Tokens) -> Tokens:
         """Return what the call used: as reported, else the input and the output received, within `most`."""
-        reported = tokens_of(self._usage)
-        if self._final:
-            return reported
-        received = min(self._received + len(self._rest), most.output)
-        return replace(reported, input=reported.input or most.input, output=max(reported.output, received))
+        with self._lock:
+            reported = tokens_of(self._usage)
+            if self._final:
+                return reported
+            if self._streams:
+                self._read_lines()
+            self._read_texts()
+            received = min(self._received + len(self._rest), most.output)
+            return replace(reported, input=reported.input or most.input, output=max(reported.output, received))
 
-    @property
     def reported(self) -> Tokens:
-        """What the provider reported so far; zero without a report."""
-        return tokens_of(self._usage)
+        """Return what the provider reported so far; zero without a report."""
+        with self._lock:
+            return tokens_of(self._usage)
 
-    def _line(self, line: bytes) -> None:
+    def _read_lines(self) -> None:
+        *lines, self._rest = self._rest.split(b"\n")
+        self._has_usage = _USAGE in self._rest
+        for line in lines:
+            self._line(line)
+
+    def _line(self, line: bytes | bytearray) -> None:
         if self._lost:
             self._lost = False  # the end of what was too large
             self._received += len(line)
+        elif line.startswith(b"data:") and _USAGE in line:
+            self._event(line[5:])
         elif line.startswith(b"data:"):
-            self._event(line[5:].strip())
+            self._unread.append(line[5:])
+            self._unread_bytes += len(line)
+            if self._unread_bytes > MAX_EVENT_BYTES:
+                self._read_texts()
 
-    def _event(self, text: bytes) -> None:
+    def _read_texts(self) -> None:
+        texts, self._unread, self._unread_bytes = self._unread, [], 0
+        for text in texts:
+            self._event(text)
+
+    def _event(self, text: bytes | bytearray) -> None:
+        text = text.strip()
         if not text or text == b"[DONE]":
             return
         try:

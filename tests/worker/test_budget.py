@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -207,10 +208,9 @@ def test_what_is_charged_and_reserved_never_passes_the_budget(
         if ends_first and open_calls:
             reservation = open_calls.pop(0)
             with reservation:
-                reservation.used = Tokens(
-                    input=int(reservation.most.input * share), output=int(reservation.most.output * share)
-                )
-            charged += reservation.used.total
+                most = reservation.most
+                reservation.used = partial(Tokens, int(most.input * share), output=int(most.output * share))
+            charged += reservation.used().total
         most = Tokens(input=tokens_in, output=tokens_out)
         held = sum(reservation.most.total for reservation in open_calls)
         try:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -81,12 +82,21 @@ def test_an_event_too_large_to_hold_is_passed_over_and_the_next_is_counted() -> 
     assert reader.used(MOST) == Tokens(input=3, output=4)
 
 
+def test_a_long_stream_without_usage_is_counted_by_its_text_alone() -> None:
+    reader = UsageReader("text/event-stream")
+    event = b'data: {"type": "response.output_text.delta", "delta": "twelve bytes"}\n\n'
+    count = 2 * MAX_EVENT_BYTES // len(event)
+    for _ in range(count // 100):
+        reader.feed(event * 100)
+    assert reader.used(Tokens(output=10**9)).output == count // 100 * 100 * 12
+
+
 @pytest.mark.parametrize("body", [b"", b"usage", b"[1]", b'{"usage": 3}', b'{"usage": null}', b"[" * 100_000])
 def test_a_response_without_usage_counts_the_input_and_no_more_than_was_received(body: bytes) -> None:
     reader = UsageReader("application/json")
     reader.feed(body)
     reader.finish()
-    assert reader.reported == Tokens()
+    assert reader.reported() == Tokens()
     used = reader.used(MOST)
     assert used.input == MOST.input
     assert used.output <= min(len(body), MOST.output)
@@ -101,7 +111,7 @@ def test_a_meter_adds_up_by_model() -> None:
         reservation = meter.reserve(model, tokens)
         assert reservation is not None
         with reservation:
-            reservation.used = tokens
+            reservation.used = partial(Tokens, tokens.input, output=tokens.output)
     assert (meter.calls, meter.tokens, meter.cost) == (2, Tokens(input=1_000_000, output=1_000_000), 10.0)
 
 
