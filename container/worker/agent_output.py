@@ -70,6 +70,8 @@ class AgentOutput:
         doing = [f"running {name[:_NAME_LENGTH]}, {at - since:.0f} s so far" for name, since in running]
         if self._calls is not None and (since := self._calls.waiting_since) is not None:
             doing.append(f"waiting for a response of its model, {at - since:.0f} s so far")
+        elif self._calls is not None and self._calls.last_failure is not None and not doing:
+            doing.append("waiting to call its model again")
         silent = f"its last output was {at - self._heard:.0f} s before"
         return f"It was {' and '.join(doing)}" if doing else f"Nothing that it named was running; {silent}"
 

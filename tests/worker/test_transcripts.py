@@ -13,6 +13,7 @@ from tests.worker.test_adapters import AIDER, CLAUDE, CODEX, GEMINI, GROK, lines
 from worker.adapters.transcript import Message, Verdict, tool_output
 from worker.agent_output import AgentOutput
 from worker.lines import MAX_EVENT_BYTES, EventSplitter
+from worker.model_calls import ModelCalls
 from worker.provider_errors import cause_of
 
 Event = dict[str, object]
@@ -313,6 +314,15 @@ def test_a_tool_that_runs_is_named_with_its_time() -> None:
         + b"\n"
     )
     assert output.waiting_for() == "Nothing that it named was running; its last output was 0 s before"
+
+
+def test_a_model_call_that_is_open_or_is_to_be_repeated_is_named() -> None:
+    calls = ModelCalls()
+    output = AgentOutput(read(Agent.CLAUDE, [])[1], lambda _: None, calls)
+    with calls.open() as call:
+        assert output.waiting_for() == "It was waiting for a response of its model, 0 s so far"
+        call.begin(529, "application/json")
+    assert output.waiting_for() == "It was waiting to call its model again"
 
 
 def test_the_final_event_is_dated_when_it_arrives_and_taken_back_when_the_agent_goes_on() -> None:
