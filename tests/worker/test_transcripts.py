@@ -55,6 +55,8 @@ CASES: dict[Agent, dict[str, Case]] = {
         "whole": ([claude(stop_reason="end_turn", terminal_reason="completed", usage=3)], True, None),
         "error, then success": ([claude(is_error=True), SUCCESS], True, None),
         "success, then error": ([SUCCESS, claude(subtype="error_during_execution", is_error=True)], False, None),
+        "error that is no error": ([claude(result="API Error: 500 Internal server error")], False, None),
+        "no turn": ([claude(num_turns=0)], False, ReasonCode.NO_MODEL_CALL),
         "newer fields": ([claude(usage={}, modelUsage={"a": []}, new=[{}])], True, None),
     },
     Agent.CODEX: {
@@ -170,7 +172,7 @@ def test_refused_tools_are_named_once() -> None:
 
 def test_a_failure_is_not_shown_as_a_success() -> None:
     messages, _ = read(Agent.CLAUDE, lines([claude(is_error=True, result="Overloaded", num_turns=1)]))
-    assert [message.text for message in messages] == ["failed after 1 turns: Overloaded"]
+    assert [message.text for message in messages] == ["error: Overloaded"]
 
 
 @pytest.mark.parametrize(
@@ -265,6 +267,18 @@ def test_a_long_output_of_a_tool_is_shown_without_its_middle() -> None:
     assert shown.endswith("line 99999\n")
     assert len(shown) < 50_000
     assert "characters left out]" in shown
+
+
+@pytest.mark.parametrize("agent", [Agent.CLAUDE, Agent.CODEX, Agent.GEMINI])
+def test_a_long_error_and_a_long_name_of_a_tool_are_shortened(agent: Agent) -> None:
+    words = "word " * 1_000_000
+    events: list[Event] = [
+        claude(is_error=True, result=words),
+        {"type": "turn.failed", "error": {"message": words}},
+        {"type": "result", "status": "error", "error": {"message": words}},
+        {"type": "tool_use", "tool_name": words},
+    ]
+    assert sum(len(message.text) for message in read(agent, lines(events))[0]) < 50_000
 
 
 def test_encoded_files_in_an_output_are_summarised() -> None:

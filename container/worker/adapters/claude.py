@@ -12,6 +12,7 @@ from worker.adapters.transcript import (
     Transcript,
     Verdict,
     attachment,
+    error_line,
     tool_line,
     tool_output,
 )
@@ -121,10 +122,8 @@ class _Events(JsonTranscript):
         self.final_message = text_at(event, "result") or None
         for denial in objects_at(event, "permission_denials"):
             self.refuse(text_at(denial, "tool_name"))
-        how = "finished" if verdict.success else "failed"
-        yield Message(
-            f"{how} after {number_at(event, 'num_turns')} turns{': ' * bool(verdict.message)}{verdict.message}"
-        )
+        turns = number_at(event, "num_turns")
+        yield Message(f"finished after {turns} turns") if verdict.success else error_line(verdict.message)
 
     def _block(self, block: Mapping[str, object]) -> Iterator[Message]:
         match block.get("type"):
@@ -157,6 +156,10 @@ def _verdict(event: Mapping[str, object]) -> Verdict:
         return Verdict(False, words, code)
     if reason in _UNFINISHED:
         return Verdict(False, f"the run ended early ({reason})", _UNFINISHED[reason])
+    if words.startswith("API Error"):
+        return Verdict(False, words)
+    if number_at(event, "num_turns") == 0:
+        return Verdict(False, "no turn was taken: the task was read as a command of the CLI", ReasonCode.NO_MODEL_CALL)
     if stop := _STOP_REASONS.get(text_at(event, "stop_reason")):
         return Verdict(False, stop[1], stop[0])
     return Verdict(True)

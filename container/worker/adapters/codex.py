@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from worker.adapters.base import Adapter, Invocation, Run
 from worker.adapters.events import objects_at, text_at, value_at
-from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, tool_line, tool_output
+from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
 
 
 class Codex(Adapter):
@@ -59,7 +59,7 @@ class _Events(JsonTranscript):
 
     def _failed(self, message: str) -> Message:
         self.verdict = Verdict(False, message)
-        return Message(f"error: {message}")
+        return error_line(message)
 
     def _started(self, item: object) -> Iterator[Message]:
         command = text_at(item, "command")
@@ -76,7 +76,7 @@ class _Events(JsonTranscript):
             case "reasoning":
                 yield Message(text_at(item, "text"), progress=True)
             case "error":
-                yield Message(f"error: {text_at(item, 'message')}")
+                yield error_line(text_at(item, "message"))
             case _:
                 yield from self._tool_item(item)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from outpost.domain.reasons import ReasonCode
 from worker.adapters.base import Adapter, Invocation, Run
 from worker.adapters.events import text_at
-from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, tool_line, tool_output
+from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
 
 # Where a base URL is set, the CLI would choose a way to sign in that its headless mode refuses: the settings choose.
 _SETTINGS = {
@@ -95,13 +95,13 @@ class _Events(JsonTranscript):
             # A response that could not be used ends with an error event, and a result without the error.
             words = text_at(event, "error", "message") or self._error or "the run failed"
             self.conclude(Verdict(False, words))
-            yield Message(f"error: {words}")
+            yield error_line(words)
 
     def _error_event(self, event: Mapping[str, object]) -> Message:
         self._error = text_at(event, "message")
         if code := _UNFINISHED.get(self._error):
             self._stopped = Verdict(False, self._error, code)
-        return Message(f"error: {self._error}")
+        return error_line(self._error)
 
     def _tool_use(self, event: Mapping[str, object]) -> Message:
         call_id, name = text_at(event, "tool_id"), text_at(event, "tool_name")

@@ -17,6 +17,7 @@ SHOWN_HEAD = 32 * 1024
 SHOWN_TAIL = 8 * 1024
 """The same, from its end."""
 _ARGUMENT_LENGTH = 300
+_NAME_LENGTH = 100
 _BLOB = re.compile(r"(?<![\w+/=-])[\w+/=-]{2000,}", re.ASCII)
 """An image or another file in base64: no text has words of this length."""
 _CUT = re.compile(r"[^\w+/=.-]", re.ASCII)
@@ -114,8 +115,14 @@ def tool_line(name: str, arguments: object) -> Message:
     """Return a tool call in one line, its arguments shortened."""
     words = arguments if isinstance(arguments, str) else _compact(arguments)
     return Message(
-        f"[{name}] {words if len(words) <= _ARGUMENT_LENGTH else words[: _ARGUMENT_LENGTH - 1] + '…'}", progress=True
+        f"[{name[:_NAME_LENGTH]}] {words if len(words) <= _ARGUMENT_LENGTH else words[: _ARGUMENT_LENGTH - 1] + '…'}",
+        progress=True,
     )
+
+
+def error_line(words: str) -> Message:
+    """Return an error that the CLI reports."""
+    return Message(f"error: {_shortened(words)}")
 
 
 def _compact(value: object) -> str:
