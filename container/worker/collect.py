@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
+import structlog
+
 from outpost.domain.artifacts import Artifact
 from outpost.domain.collection import MAX_TEXT_LENGTH, Collection, KeptRef, NestedChange
 from outpost.domain.findings import Findings
@@ -31,6 +33,7 @@ from worker.secret_scan import SecretScan
 from worker.workspace import Workspace
 
 _Result = TypeVar("_Result")
+_log = structlog.get_logger()
 
 
 class CollectError(Exception):
@@ -113,7 +116,8 @@ class Collector:
         try:
             return collect()
         except subprocess.CalledProcessError as error:
-            reason = _describe(error)
+            _log.warning("not collected", what=what, error=_describe(error))
+            reason = "git cannot read it, or took too long"
         except (OSError, EOFError) as error:
             reason = f"could not be kept: {getattr(error, 'strerror', None) or 'git ended early'}"
         self._omissions.note(os.fsencode(what), reason[:MAX_TEXT_LENGTH], None)

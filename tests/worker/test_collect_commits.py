@@ -102,6 +102,17 @@ def test_a_repository_begun_anew_is_kept(run: Run) -> None:
     assert subjects(run.collect()) == {"refs/heads/main": "a new beginning"}
 
 
+def test_of_many_refs_every_commit_is_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "MOST_REFS", 3)
+    run.agent("""
+        echo 1 > one; git add one; git commit -qm one; for n in 1 2 3 4 5; do git branch "b$n"; done
+        git checkout -q --detach main~1; echo 2 > two; git add two; git commit -qm two; git branch z
+    """)
+    patch = run.collect()
+    assert {"one", "two"} == {ref.subject for ref in patch.collection.refs}
+    assert [(item.path, item.files) for item in patch.collection.left_out] == [("refs/*", 4)]
+
+
 def test_more_commits_than_are_kept_are_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commits, "MAX_BUNDLE_BYTES", 100_000)
     run.agent("head -c 300000 /dev/urandom > big; git add big; git commit -qm big; echo work > new.txt")

@@ -145,6 +145,22 @@ def test_a_worktree_inside_the_workspace_is_not_its_files(run: Run) -> None:
     assert left_out(patch) == {}
 
 
+def test_a_worktree_of_a_workspace_that_has_moved_is_not_its_files_either(run: Run) -> None:
+    """Of a persistent workspace each run has another folder, and git writes absolute paths into a worktree."""
+    run.agent("""
+        git worktree add -q wt; cd wt; echo work > new.txt
+        sed -i 's#gitdir: .*/workspace/#gitdir: /tmp/outpost-before/workspace/#' .git
+    """)
+    patch = run.collect()
+    assert patch.files_changed == 0
+    assert [(change.path, change.files_changed) for change in patch.collection.nested] == [("wt", 1)]
+
+
+def test_a_repository_in_place_of_a_file_is_files(run: Run) -> None:
+    run.agent("rm README.md; mkdir README.md; cd README.md; git init -q; echo x > f; git add f; git commit -qm x")
+    assert names(run.collect()) == {"README.md", "README.md/f"}
+
+
 def test_a_repository_of_the_agents_own_is_in_the_patch_as_files_and_stays_as_it_is(run: Run) -> None:
     run.agent("""
         mkdir -p sub/deep; cd sub; git init -q; echo inner > file; echo '*.o' > .gitignore; touch a.o

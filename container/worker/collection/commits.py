@@ -12,7 +12,7 @@ from pathlib import Path
 from outpost.domain.collection import MAX_TEXT_LENGTH, KeptRef
 from worker.collection.calls import Calls, reading, safe_git
 from worker.collection.omissions import Omissions
-from worker.collection.refs import Graph, abandoned, new_refs, read_refs
+from worker.collection.refs import MOST_REFS, Graph, abandoned, new_refs, read_refs
 from worker.collection.search import search_commits
 from worker.git import git
 from worker.lines import printable
@@ -55,6 +55,9 @@ class CommitCollector:
             return ()
         wanted, labels = new_refs(refs, graph, ours)
         wanted |= abandoned(refs, graph, wanted)
+        if len(wanted) > MOST_REFS:
+            self._omissions.note(b"refs/*", f"more than {MOST_REFS} refs", len(wanted) - MOST_REFS)
+            wanted = dict([*wanted.items()][:MOST_REFS])
         for name, commit in labels.items():
             self._omissions.note(name, f"a tag on {commit.decode()}, a commit that the repository has", None)
         return self._bundle_up(wanted) if wanted else ()

@@ -9,7 +9,9 @@ from worker.collection.calls import Calls
 MOST_REFS = 200
 MOST_ABANDONED = 20
 """Commits of the reflog that are kept, the newest."""
-_NOT_THE_AGENTS = (b"refs/remotes/", b"refs/prefetch/", b"refs/bisect/", b"refs/worktree/", b"refs/rewritten/")
+_NOT_THE_AGENTS = tuple(
+    b"refs/%s/" % name for name in (b"remotes", b"prefetch", b"bisect", b"worktree", b"rewritten", b"replace")
+)
 _OURS = b"refs/outpost/"
 """Names that this collection gives."""
 
@@ -37,10 +39,11 @@ class Refs:
 def read_refs(calls: Calls, git_dir: Path, files: Path) -> Refs:
     """Read the refs of the agent's git directory; a damaged one has none."""
     named, commits = dict[bytes, bytes](), dict[bytes, bytes]()
-    listed = calls.ask(git_dir, files, "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)") or b""
+    form = "--format=%(objectname) %(*objectname) %(refname)"
+    listed = calls.ask(git_dir, files, "for-each-ref", "--sort=-creatordate", form) or b""
     for line in listed.splitlines():
         name, peeled, ref = line.split(b" ", 2)
-        if not ref.startswith((*_NOT_THE_AGENTS, _OURS)) and len(named) < MOST_REFS:
+        if not ref.startswith((*_NOT_THE_AGENTS, _OURS)):
             named[ref], commits[ref] = name, peeled or name
     for ref, commit in _unnamed(calls, git_dir, files, set(named.values())):
         named[ref] = commits[ref] = commit
@@ -64,10 +67,12 @@ def _unnamed(calls: Calls, git_dir: Path, files: Path, named: set[bytes]) -> Ite
 def new_refs(refs: Refs, graph: Graph, ours: Mapping[bytes, bytes]) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
     """Return the refs with something new for a bundle, and the tags that are only new names of known commits.
 
-    `ours`: the refs that the repository was cloned with.
+    `ours`: the refs that the repository was cloned with. One ref of each commit comes before the others.
     """
     changed = {ref: name for ref, name in refs.named.items() if ours.get(ref) != name}
     wanted = {ref: name for ref, name in changed.items() if refs.commits[ref] in graph or name != refs.commits[ref]}
+    first = {name: ref for ref, name in reversed(wanted.items())}
+    wanted = {first[name]: name for name in wanted.values()} | wanted
     labels = {ref: name for ref, name in changed.items() if ref.startswith(b"refs/tags/") and ref not in wanted}
     return wanted, labels
 

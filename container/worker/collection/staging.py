@@ -60,7 +60,7 @@ class Staging:
         self._calls = calls
         self._tree = tree
         self._inventory = inventory
-        self._worktrees = frozenset(worktrees)
+        self._worktrees = frozenset(path for path in worktrees if path.startswith(tree.prefix) and path != tree.path)
         self._variables = calls.variables(tree.files, tree.index, *tree.stores)
         self._embedded = 0
 
@@ -161,10 +161,13 @@ class Staging:
         """Take removed files out of the index, and return the tracked ones that were changed."""
         self._git("update-index", "-q", "--refresh", "--ignore-submodules")
         listed = self._git("diff-files", "--name-status", "--no-renames", "--ignore-submodules=all", "-z").split(b"\0")
-        changes = [*zip(listed[::2], listed[1::2], strict=False)]
-        removed = (path + b"\0" for status, path in changes if status == b"D")
-        self._feed(["update-index", "-z", "--force-remove", "--stdin"], removed)
-        return [path for status, path in changes if status != b"D"]
+        changes = dict(zip(listed[1::2], listed[::2], strict=False))
+        # A repository in place of a file is another type to git, and nothing to add: its files are.
+        others = [path for path, status in changes.items() if status == b"T"]
+        removed = set(others) - self._sizes(others).keys()
+        removed |= {path for path, status in changes.items() if status == b"D"}
+        self._feed(["update-index", "-z", "--force-remove", "--stdin"], (path + b"\0" for path in sorted(removed)))
+        return [path for path in changes if path not in removed]
 
     def _new(self, files: Path, below: bytes = b"", depth: int = 0) -> Iterator[bytes]:
         """Yield the new files that no rule ignores, those of repositories that are only files as well."""
@@ -174,10 +177,10 @@ class Staging:
         listing = git("-C", str(files), "ls-files", "--others", "--exclude-standard", "-z")
         for path in self._calls.records(listing, **variables):
             whole = self._tree.prefix + below + path
+            if is_below(whole + b"/", self._worktrees):  # git does not see it where the workspace has moved
+                continue
             if not path.endswith(b"/"):
                 yield below + path
-            elif whole.rstrip(b"/") in self._worktrees:
-                continue
             elif depth == _DEPTH or self._embedded == _MOST_EMBEDDED:
                 self._omissions.note(whole, "in more repositories than are looked at", None)
             else:
@@ -188,7 +191,7 @@ class Staging:
     def _ignored(self) -> Iterator[bytes]:
         listing = self._command("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
         records = self._calls.records(listing, **self._variables)
-        return (path for path in records if self._tree.prefix + path.rstrip(b"/") not in self._worktrees)
+        return (path for path in records if not is_below(self._tree.prefix + path + b"/", self._worktrees))
 
     def _unfit(self, base: Entries) -> list[bytes]:
         """Return what is no file and was none, unless the repository ignores it or it is another repository's."""
