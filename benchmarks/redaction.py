@@ -12,23 +12,23 @@ _WORDS = (
     *("the", "error", "in", "module", "task", "token", "secret", "skip", "disk-usage", "value", "of", "function"),
     *("returned", "https://example.org/path", "foo_bar", "12345", "warning:", "deprecated"),
 )
-"""Ordinary text, with more of the words that make the scrubber look twice than text usually has."""
+"""Ordinary text, with more of the words that make the redactor look twice than text usually has."""
 
 
 def main() -> None:
-    """Measure line by line, as logs are scrubbed, and in blocks."""
+    """Measure line by line, as logs are redacted, and in blocks."""
     source = random.Random(1)  # noqa: S311 - the same text in every run
     lines = [" ".join(source.choices(_WORDS, k=14)) for _ in range(LINES)]
     blocks = ["\n".join(lines[start : start + 500]) for start in range(0, LINES, 500)]
-    scrubber = Redactor({f"KEY_{number}": f"secret-value-{number}-{'x' * 20}" for number in range(3)})
-    for name, scrub, texts in (("lines", scrubber.line, lines), ("blocks", scrubber.text, blocks)):
-        print(f"{name:>8} {_speed(scrub, texts):6.1f} MB/s a core (bar: {BAR:.0f})")
+    redactor = Redactor({f"KEY_{number}": f"secret-value-{number}-{'x' * 20}" for number in range(3)})
+    for name, redact, texts in (("lines", redactor.line, lines), ("blocks", redactor.text, blocks)):
+        print(f"{name:>8} {_speed(redact, texts):6.1f} MB/s a core (bar: {BAR:.0f})")
 
 
-def _speed(scrub: Callable[[str], str], texts: Iterable[str]) -> float:
+def _speed(redact: Callable[[str], str], texts: Iterable[str]) -> float:
     size, started = 0, time.process_time()
     for text in texts:
-        size += len(scrub(text)) + 1
+        size += len(redact(text)) + 1
     return size / 1e6 / (time.process_time() - started)
 
 

@@ -1,67 +1,100 @@
 """Finds texts that have the format of a secret."""
 
-import re
+import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import cache
 
 from outpost.redaction.match import Match
+from outpost.redaction.patterns import PatternSet
+from outpost.redaction.providers import PROVIDERS, Format
+from outpost.redaction.randomness import entropy, is_random
 
-
-@dataclass(frozen=True)
-class Format:
-    """A format of secrets: the group `secret` of the pattern is the secret, or all of it when there is no such group.
-
-    No pattern matches a line break: many lines are searched at once. A pattern that begins with plain text is fast.
-    """
-
-    name: str
-    hints: tuple[str, ...]
-    """One or two lower-case texts that every match contains; looking for them first keeps ordinary text fast."""
-    pattern: re.Pattern[str]
-
-    def find(self, text: str) -> Iterator[Match]:
-        """Yield where a secret of this format stands."""
-        group = "secret" if "secret" in self.pattern.groupindex else 0
-        for match in self.pattern.finditer(text):
-            yield Match(self.name, *match.span(group))
-
-
-_ASSIGNED = r"""["']?[ \t]*(?:[:=]|=>)[ \t]*["']?"""
-
-FORMATS = (
-    Format("outpost-key", ("otp_",), re.compile(r"otp_[0-9A-Za-z]{32,}")),
-    Format("anthropic-key", ("sk-ant-",), re.compile(r"sk-ant-[A-Za-z0-9_-]{16,}")),
-    Format("openai-key", ("sk-",), re.compile(r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{16,}")),
-    # Without the look-behind, `task-` and `disk-` would begin keys.
-    Format("api-key", ("sk-",), re.compile(r"sk-(?<![A-Za-z0-9]sk-)[A-Za-z0-9_]{20,}")),
-    Format("xai-key", ("xai-",), re.compile(r"xai-[A-Za-z0-9_-]{20,}")),
-    Format("google-key", ("aiza",), re.compile(r"AIza[0-9A-Za-z_-]{30,}")),
-    Format("github-token", ("gh", "_"), re.compile(r"gh[pousr]_[A-Za-z0-9_]{30,}")),
-    Format("github-token", ("github_pat_",), re.compile(r"github_pat_[A-Za-z0-9_]{22,}")),
-    Format("gitlab-token", ("glpat-",), re.compile(r"glpat-[A-Za-z0-9_-]{20,}")),
-    Format("aws-access-key", ("akia",), re.compile(r"AKIA[A-Z0-9]{16}")),
-    Format("aws-access-key", ("asia",), re.compile(r"ASIA[A-Z0-9]{16}")),
-    Format(
-        "aws-secret-key",
-        ("secret", "key"),
-        re.compile(rf"(?i:secret_?(?:access_?)?key){_ASSIGNED}(?P<secret>[A-Za-z0-9/+]{{40}})"),
-    ),
-    Format(
-        "aws-session-token",
-        ("session", "token"),
-        re.compile(rf"(?i:session_?token){_ASSIGNED}(?P<secret>[A-Za-z0-9/+=]{{64,}})"),
-    ),
-    Format("jwt", ("eyj", "."), re.compile(r"eyJ[A-Za-z0-9_-]{6,}\.eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+")),
-    Format("bearer-token", ("bearer",), re.compile(r"(?i:bearer)[ \t]+(?P<secret>[A-Za-z0-9._~+/=-]{20,})")),
-    Format("url-password", ("://", "@"), re.compile(r"://[^/\s:@]*:(?P<secret>(?!\[REDACTED)[^/\s@]+)@")),
+_PLACEHOLDERS = (
+    "example",
+    "your",
+    "placeholder",
+    "changeme",
+    "redacted",
+    "dummy",
+    "xxxx",
+    "****",
+    "....",
+    "0123456",
+    "abcdef",
+)
+_BY_CONTEXT = frozenset(("bearer-token", "aws-secret-key", "aws-session-token", "azure-key", "npm-token"))
+"""Kinds that are known by what stands before them, not by a form of their own."""
+_TEMPLATES = ("$", "{", "<", "%s", "%(", "*", "[", "#{")
+_NO_PASSWORDS = frozenset(
+    (
+        *("admin", "demo", "foo", "guest", "minioadmin", "mypassword", "pass", "passwd", "password", "postgres", "pw"),
+        *("pwd", "root", "secret", "test", "testing", "token", "user", "username"),
+    )
 )
 
-_HINTED = [(format_.hints[0], format_.hints[-1], format_) for format_ in FORMATS]
+STRUCTURES = (
+    Format(
+        "url-password",
+        r"""[A-Za-z][A-Za-z0-9+.-]*(?::|%3[Aa])(?://|\\/\\/|%2[Ff]%2[Ff])[^\s/:@"'<>\\]{0,128}(?::|%3[Aa])([^\s/"'<>\\]+)(?:@|%40)[A-Za-z0-9\[$%]""",
+        "RFC 3986, 3.2.1: user information",
+    ),
+    Format("bearer-token", r"(?i:bearer)(?:[ \t+:]|%20|\\?[\"'])+([A-Za-z0-9._~+/=-]{20,})", "RFC 6750: bearer tokens"),
+    Format("basic-credentials", r"(?i:basic)[ \t]+([A-Za-z0-9+/_-]{12,}={0,2})", "RFC 7617: Basic authentication"),
+    Format(
+        "private-key",
+        r"(?:MII[A-Za-z0-9+/]{3}IBA|MIG[A-Za-z0-9+/]AgEAM|MHcCAQEEI|MC4CAQAwBQ|b3BlbnNzaC1rZXktdjE)"
+        r"(?:[A-Za-z0-9+/=]|\\+[nr]){40,}",
+        "RFC 5208, 5915, 8017, 8410 in DER; OpenSSH PROTOCOL.key",
+    ),
+    Format("private-key", r"-----?[ ]?BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY", "RFC 7468, RFC 4880, RFC 4716"),
+    Format("private-key", r"PuTTY-User-Key-File-\d", "PuTTY manual: PPK file format"),
+)
+
+
+PATTERNS = tuple((format_.kind, format_.pattern) for format_ in (*PROVIDERS, *STRUCTURES))
+"""Kinds and patterns of RE2."""
+
+
+@cache
+def _patterns() -> PatternSet:
+    return PatternSet(PATTERNS)
 
 
 def find_formats(text: str) -> Iterator[Match]:
-    """Yield where a text has the format of a secret; the matches may overlap. `kind` is the name of the format."""
-    lowered = text.lower()
-    for hint, other, format_ in _HINTED:
-        if hint in lowered and other in lowered:
-            yield from format_.find(text)
+    """Yield where a text has the format of a secret and looks like one, not like a placeholder or an expression.
+
+    `kind` is the format's name. The matches may overlap.
+    """
+    for match in _patterns().find(text):
+        if not _is_placeholder(match.kind, text[match.start : match.end], text[match.end : match.end + 8]):
+            yield match
+
+
+def is_user_and_password(encoded: str) -> bool:
+    """Return whether a text is the credentials of Basic authentication (RFC 7617)."""
+    try:
+        return b":" in base64.b64decode(encoded + "==")
+    except ValueError:
+        return False
+
+
+def _is_placeholder(kind: str, secret: str, after: str) -> bool:
+    lowered = secret.lower()
+    if kind == "private-key":
+        return False
+    if any(word in lowered for word in _PLACEHOLDERS):
+        return True
+    if kind == "url-password":
+        return _is_no_password(lowered, after)
+    if kind == "basic-credentials":
+        return not is_user_and_password(secret)
+    if kind in _BY_CONTEXT:
+        return not is_random(secret, 12)
+    return entropy(secret) < 2.0
+
+
+def _is_no_password(lowered: str, after: str) -> bool:
+    """Return whether what stands where a URL has a password is an expression, a default or a port."""
+    is_template = lowered.startswith(_TEMPLATES) or "${" in lowered or "{{" in lowered
+    is_digest = after.startswith("@sha256")
+    return is_template or is_digest or lowered in _NO_PASSWORDS or (lowered.isdigit() and len(lowered) < 6)

@@ -1,49 +1,79 @@
-"""Finds known values in text, in every escaped or encoded form."""
+"""Finds known values in text, however they are escaped or encoded."""
 
-import base64
-import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import quote, quote_plus
+from functools import cached_property
 
+from outpost.redaction.encodings import EncodedSecrets
 from outpost.redaction.match import Match
-from outpost.redaction.searchable import searchable
+from outpost.redaction.patterns import Gate, Pattern, compiled
+from outpost.redaction.pieces import pieces_of
+from outpost.redaction.spelling import spelled, spelled_beginning
 
-MIN_ENCODED_LENGTH = 8
+_MOST = 128
+"""Characters that are searched for at once: longer values of one line are searched for in parts."""
+_MOST_SPELLED = 8192
+"""Characters of all values; of more, only what is neither a letter nor a digit is searched for in other spellings."""
+_LEAST = 4
+"""Characters of a value that count as its beginning."""
 
 
 class KnownSecrets:
-    """Values that may not appear in a text."""
+    """Values that may not appear in a text. Of a value of several lines, those that bear secrets are found singly."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
-        """`values`: name of a secret -> its value. Those that are not `searchable` are left out."""
-        forms = {form: name for name, value in values.items() if searchable(value) is None for form in _forms(value)}
-        # Longer ones first: a form may be part of another.
-        self._forms = dict(sorted(forms.items(), key=lambda item: len(item[0]), reverse=True))
+        """`values`: name of a secret -> its value. What is not `searchable` is not searched for."""
+        pieces = [(name, piece) for name, value in values.items() for piece in pieces_of(value)]
+        self._parts = [(name, part) for name, piece in pieces for part in _parts(piece)]
+        few = sum(len(part) for _, part in self._parts) <= _MOST_SPELLED
+        patterns = [(name, spelled(part, letters=few and len(part) <= _MOST)) for name, part in self._parts]
+        self._encoded = EncodedSecrets(self._parts, step=4 if few else 16)
+        self._gate = Gate([*(pattern for _, pattern in patterns), *self._encoded.patterns])
+        self._spelled = [(name, compiled(pattern, longest=True)) for name, pattern in patterns]
 
     def find(self, text: str) -> Iterator[Match]:
         """Yield where a value stands; the matches may overlap. `kind` is the name of the secret."""
-        for form, name in self._forms.items():
-            start = text.find(form)
-            while start >= 0:
-                yield Match(name, start, start + len(form))
-                start = text.find(form, start + 1)
+        data = text.encode("utf-8", "surrogatepass")
+        if not self._gate.passes(data):
+            return
+        for name, pattern in self._spelled:
+            place = _Place(text, data)
+            for match in pattern.finditer(data):
+                yield Match(name, place.of(match.start()), place.of(match.end()))
+        yield from self._encoded.find(text)
+
+    def find_beginning(self, text: str) -> Iterator[Match]:
+        """Yield where the end of `text` is the beginning of a value, of which the rest may follow."""
+        data = text.encode("utf-8", "surrogatepass")
+        for name, pattern in self._beginnings:
+            if match := pattern.search(data):
+                yield Match(name, _Place(text, data).of(match.start()), len(text))
+
+    @cached_property
+    def _beginnings(self) -> list[tuple[str, Pattern]]:
+        parts = [(name, part) for name, part in self._parts if len(part) <= _MOST]
+        return [(name, compiled(spelled_beginning(part, _LEAST))) for name, part in parts]
 
 
-def _forms(value: str) -> set[str]:
-    """Return the forms in which a known value can appear on a line; a value of several lines appears in parts."""
-    lines = {line.strip() for line in value.splitlines()}
-    quoted = {quote(value, safe=""), quote(value), quote_plus(value)}
-    lower = {re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), form) for form in quoted}
-    plain = {form for form in {value} | lines | quoted | lower if "\n" not in form and searchable(form) is None}
-    return plain | {form for form in _base64_forms(value.encode()) if len(form) >= MIN_ENCODED_LENGTH}
+class _Place:
+    """Converts positions in a text's UTF-8, that hardly ever go back, to positions in the text."""
+
+    def __init__(self, text: str, data: bytes) -> None:
+        self._data = data
+        self._is_ascii = len(text) == len(data)
+        self._byte = self._character = 0
+
+    def of(self, byte: int) -> int:
+        if self._is_ascii:
+            return byte
+        first, last = sorted((self._byte, byte))
+        between = len(self._data[first:last].decode("utf-8", "surrogatepass"))
+        self._character += between if byte > self._byte else -between
+        self._byte = byte
+        return self._character
 
 
-def _base64_forms(value: bytes) -> Iterator[str]:
-    """Yield what a value looks like in base64, wherever in the encoded bytes it begins, but for its outermost bits."""
-    for offset in range(3):
-        padded = bytes(offset) + value
-        beginning = (0, 2, 3)[offset]
-        end = (0, 3, 2)[len(padded) % 3]
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            text = encode(padded).decode()
-            yield text[beginning : len(text) - end]
+def _parts(piece: str) -> Iterator[str]:
+    """Yield parts of a long line, of nearly the same length; anything else as it is."""
+    count = 1 if "\n" in piece else -(-len(piece) // _MOST)
+    for number in range(count):
+        yield piece[number * len(piece) // count : (number + 1) * len(piece) // count]

@@ -1,6 +1,6 @@
 """Where in a text a secret stands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -14,11 +14,27 @@ class Match:
 
 
 def redact(text: str, matches: Iterable[Match]) -> str:
-    """Return `text` with every match replaced by `[REDACTED:<kind>]`; matches that touch or overlap become one."""
+    """Return `text` with every match replaced by `[REDACTED:<kind>]`.
+
+    Matches that touch or overlap become one, of the kind of the first of them in `matches`.
+    """
     parts: list[str] = []
     end = 0
-    for match in sorted(matches, key=lambda match: (match.start, -match.end)):
-        if match.start >= end:
-            parts += [text[end : match.start], f"[REDACTED:{match.kind}]"]
-        end = max(end, match.end)
+    for start, stop, kind in _united(list(matches)):
+        parts += [text[end:start], f"[REDACTED:{kind}]"]
+        end = stop
     return "".join([*parts, text[end:]])
+
+
+def _united(matches: Sequence[Match]) -> Iterator[tuple[int, int, str]]:
+    ordered = sorted((match.start, match.end, rank) for rank, match in enumerate(matches))
+    if not ordered:
+        return
+    start, end, rank = ordered[0]
+    for next_start, next_end, next_rank in ordered[1:]:
+        if next_start <= end:
+            end, rank = max(end, next_end), min(rank, next_rank)
+        else:
+            yield start, end, matches[rank].kind
+            start, end, rank = next_start, next_end, next_rank
+    yield start, end, matches[rank].kind

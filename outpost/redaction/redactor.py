@@ -1,61 +1,80 @@
-"""Takes secrets out of logs: known values, and everything that has the format of a secret.
+"""Takes secrets out of logs: known values, everything that has the format of a secret, and what looks like one.
 
-Fed line by line: a private key's body spans lines, so a redactor remembers whether it is inside one. Use one redactor
-per stream.
+Fed line by line: a private key spans lines, so a redactor remembers the lines so far. Use one redactor per stream.
 """
 
-import re
 from collections.abc import Mapping
+from functools import cache
 
-from outpost.redaction.formats import find_formats
+from outpost.redaction import assigned, formats
 from outpost.redaction.known import KnownSecrets
-from outpost.redaction.match import redact
+from outpost.redaction.match import Match, redact
+from outpost.redaction.patterns import PatternSet
+from outpost.redaction.private_keys import PrivateKeys
 
-_KEY_BEGINS = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
-_KEY_ENDS = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
-_KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{16,}|^[\s>|+]*[A-Za-z0-9+/=]*\s*$|^(?:Proc-Type|DEK-Info|Version|Comment): ")
-_KEY_MARK = "[REDACTED:private-key]"
+_LONG = 1024
+"""Characters; a line of as many may be cut, and go on in the next one."""
+_WINDOW = 2048
+"""Characters on either side of a cut in which a secret is searched for."""
 
 
 class Redactor:
-    """Replaces secrets by `[REDACTED:<kind>]`, a line at a time; the number of lines never changes."""
+    """Replaces secrets by `[REDACTED:<kind>]`; the number of lines never changes."""
 
     def __init__(self, known: Mapping[str, str] | None = None) -> None:
-        """`known`: name of a secret -> its value; values are also found base64- or URL-encoded."""
+        """`known`: name of a secret -> its value."""
         self._known = KnownSecrets(known or {})
-        self._in_key = False
+        self._private_keys = PrivateKeys()
+        self._before = ""
+        """The end of the line before, when that may have been cut."""
 
     def line(self, text: str) -> str:
         """Return one line without its secrets. `text` holds no line break."""
-        if self._in_key:
-            end = _KEY_ENDS.search(text)
-            if end is None and _KEY_BODY.search(text):
-                return _KEY_MARK
-            self._in_key = False
-            if end is not None:
-                return _KEY_MARK + self.line(text[end.end() :])
-        if "-----BEGIN" in text and (begin := _KEY_BEGINS.search(text)):
-            self._in_key = True
-            return self._inline(text[: begin.start()]) + self._after_begin(text[begin.end() :])
-        return self._inline(text)
-
-    def _after_begin(self, rest: str) -> str:
-        end = _KEY_ENDS.search(rest)
-        if end is None:
-            return _KEY_MARK
-        self._in_key = False
-        return _KEY_MARK + self.line(rest[end.end() :])
+        matches = [*self._known.find(text), *self._private_keys.find(text), *_look_like_secrets(text)]
+        if self._private_keys.in_public_block:
+            matches = [match for match in matches if match.kind != assigned.RANDOM]
+        if self._before or len(text) >= _LONG:
+            matches += self._across_cuts(text)
+        return redact(text, matches) if matches else text
 
     def text(self, text: str) -> str:
         """Return a text of several lines without its secrets."""
-        if not self._in_key and "-----BEGIN" not in text:
-            return self._inline(text)
         return "\n".join(self.line(line) for line in text.split("\n"))
 
     def restart(self) -> None:
         """Forget the lines so far: what follows is another text."""
-        self._in_key = False
+        self._private_keys = PrivateKeys()
+        self._before = ""
 
-    def _inline(self, text: str) -> str:
-        matches = [*self._known.find(text), *find_formats(text)]
-        return redact(text, matches) if matches else text
+    def _across_cuts(self, text: str) -> list[Match]:
+        """Return the parts of secrets that began in the line before, or may go on in the next one."""
+        cut = len(self._before)
+        joined = self._before + text[:_WINDOW] if cut else ""
+        found = [*self._known.find(joined), *_look_like_secrets(joined)]
+        matches = [Match(match.kind, 0, match.end - cut) for match in found if match.start < cut < match.end]
+        self._before = text[-_WINDOW:] if len(text) >= _LONG else ""
+        start = len(text) - len(self._before)
+        unfinished = self._known.find_beginning(self._before) if self._before else ()
+        return matches + [Match(match.kind, match.start + start, match.end + start) for match in unfinished]
+
+
+@cache
+def _patterns() -> PatternSet:
+    return PatternSet([*formats.PATTERNS, *assigned.PATTERNS])
+
+
+_ASSIGNED = frozenset(kind for kind, _ in assigned.PATTERNS)
+
+
+def _look_like_secrets(text: str) -> list[Match]:
+    """Return what has the format of a secret, be it a placeholder or not, and what looks like one."""
+    found = _patterns().find(text)
+    return [match for candidate in found if (match := _confirmed(text, candidate))] if found else []
+
+
+def _confirmed(text: str, match: Match) -> Match | None:
+    if match.kind in _ASSIGNED:
+        return assigned.confirmed(text, match)
+    if match.kind == "basic-credentials" and not formats.is_user_and_password(text[match.start : match.end]):
+        return None
+    return match

@@ -1,4 +1,4 @@
-"""The scrubber: no secret gets through, ordinary text does."""
+"""The redactor: no secret gets through, ordinary text does."""
 
 import base64
 from collections.abc import Callable
@@ -57,10 +57,10 @@ def test_no_aws_secret_key_survives_an_assignment(before: str, name: str, secret
 
 @given(before=AROUND, secret=st.text(st.characters(exclude_categories=["Cs"]), min_size=12), after=AROUND)
 def test_no_known_value_survives_plain_or_encoded(before: str, secret: str, after: str) -> None:
-    scrubber = Redactor({"TOKEN": secret})
+    redactor = Redactor({"TOKEN": secret})
     forms = [secret, base64.b64encode(secret.encode()).decode(), quote(secret, safe="")]
     for form in (form for form in forms if "\n" not in form):
-        cleaned = scrubber.line(f"{before}{form}{after}")
+        cleaned = redactor.line(f"{before}{form}{after}")
         assert "[REDACTED:TOKEN]" in cleaned
         assert form not in cleaned.replace("[REDACTED:TOKEN]", "")
 
@@ -87,8 +87,8 @@ def test_a_private_key_that_breaks_off_does_not_swallow_what_follows() -> None:
 
 
 def test_a_known_value_of_several_lines_is_removed_line_by_line() -> None:
-    scrubber = Redactor({"CERT": "first-line\nsecond-line"})
-    assert scrubber.text("a first-line\nb second-line") == "a [REDACTED:CERT]\nb [REDACTED:CERT]"
+    redactor = Redactor({"CERT": "first-line\nsecond-line"})
+    assert redactor.text("a first-line\nb second-line") == "a [REDACTED:CERT]\nb [REDACTED:CERT]"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_ordinary_text_stays_as_it_is(line: str) -> None:
 
 
 @given(st.text(max_size=200))
-def test_scrubbing_keeps_the_number_of_lines(text: str) -> None:
+def test_redaction_keeps_the_number_of_lines(text: str) -> None:
     assert Redactor({"A": "abcdefgh"}).text(text).count("\n") == text.count("\n")
 
 
@@ -146,16 +146,16 @@ def test_no_secret_survives_however_the_stream_is_cut(
     before: str, key: str, known: str, after: str, cuts: list[int]
 ) -> None:
     data = f"{before} {key} {known} {after}\n".encode()
-    splitter, scrubber, lines = LineSplitter(), Redactor({"KNOWN": known}), []
+    splitter, redactor, lines = LineSplitter(), Redactor({"KNOWN": known}), []
     for size in [*cuts, len(data)]:
         chunk, data = data[:size], data[size:]
-        lines += [scrubber.line(line) for line in splitter.feed(chunk)]
-    lines += [scrubber.line(line) for line in splitter.finish()]
+        lines += [redactor.line(line) for line in splitter.feed(chunk)]
+    lines += [redactor.line(line) for line in splitter.finish()]
     assert key not in "".join(lines)
     assert known not in "".join(lines)
 
 
 @given(st.lists(st.one_of(KEYS, AROUND), max_size=12))
-def test_many_lines_at_once_are_scrubbed_as_one_by_one(lines: list[str]) -> None:
+def test_many_lines_at_once_are_redacted_as_one_by_one(lines: list[str]) -> None:
     once, one_by_one = Redactor({"A": "abcdefgh"}), Redactor({"A": "abcdefgh"})
     assert once.text("\n".join(lines)).split("\n") == [one_by_one.line(part) for part in "\n".join(lines).split("\n")]

@@ -1,0 +1,114 @@
+"""Finds secrets of no known format: by the name that they are given (`PASSWORD=...`, `--token ...`), or as random text.
+
+Made for logs, where a value too many may go: source code that names a variable `token` is full of such places.
+"""
+
+import re
+
+from outpost.redaction.match import Match
+from outpost.redaction.randomness import changes, entropy, is_random
+
+_QUOTE = r"(?:\\*[\"'`]|&quot;|&#3[49];|\\*u002[27]|%2[27])"
+_NAME = (
+    r"(?i:passw(?:or)?d|passphrase|passcode|passwort|pwd|secret|token|api[_-]?key|[_-]key|key[_-]data|[a-z]key\b|auth|"
+    r"credential|creds|[_-]pat\b|cookie|session|connection[_-]?string|connstr|dsn|webhook|private|signature|psk\b)"
+)
+_BECOMES = (
+    rf"(?:{_QUOTE}?\]?[ \t]*(?:=>|:=|==|[:=]|%3[Dd]|&#61;)[ \t]*"
+    rf"|{_QUOTE}?,?[ \t]*{_QUOTE}?[Vv]alue{_QUOTE}?[ \t]*[:=][ \t]*)"
+)
+_VALUE = rf"{_QUOTE}{{0,3}}(?:!!str )?([^\s\"'`<>&,;(){{}}\[\]|\\](?:[^\s\"'`<>;\\]|\\+[^\s\"'nrt]){{3,}})"
+_COMMANDS = "mysql|mysqldump|mysqladmin|mariadb|sshpass|redis-cli|mongosh?|docker|podman|helm|sqlcmd|psql|7z|zip|unzip"
+
+_OPTIONS = "password|passwd|pass|pwd|passphrase|secret|token|key"
+_SCHEMES = "token|api-?key|key|ssws|digest|apitoken|splunk|geniekey"
+_ALNUM = "[A-Za-z0-9]"
+_NAMED = "assigned"
+RANDOM = "random-text"
+"""The kind of what is a secret by its looks alone."""
+_WRAPPED = "private-key"
+PATTERNS = (
+    (_NAMED, _NAME + r"[A-Za-z0-9_.-]*" + _BECOMES + _VALUE),
+    (_NAMED, rf"<[A-Za-z:._-]*{_NAME}[A-Za-z0-9:._-]*(?:[ \t][^<>\n]*)?>[ \t]*{_VALUE}"),
+    (_NAMED, rf"<key>[^<\n]*{_NAME}[^<\n]*</key>[ \t]*<string>{_VALUE}"),
+    (
+        "authorization",
+        rf"(?i:authorization{_QUOTE}?[ \t]*[:=,][ \t]*{_QUOTE}?(?:{_SCHEMES})[ \t:]+){_VALUE}",
+    ),
+    (
+        "password",
+        rf"(?i:[\s\"'\[,]--?(?:[a-z]+-)*(?:{_OPTIONS})[\"', \t]+){_VALUE}",
+    ),
+    ("password", r"(?i:\b(?:login|account|user)[ \t]+\S+[ \t]+password[ \t]+)(\S{4,})"),
+    ("password", r"(?i:(?:identified[ \t]+by|password)[ \t]+')([^'\s]{6,})'"),
+    ("password", r"\b(?:curl|wget|https?)\b.*?[ \t](?:-u|--user|--proxy-user)[ \t=]*[\"']?[^\s:\"']+:([^\s\"']{4,})"),
+    ("password", rf"\b(?:{_COMMANDS})\b.*?[ \t]-(?:p|a|P)[ \t]?[\"']?([^\s\"'-][^\s\"']{{5,}})"),
+    (_WRAPPED, r"(?:[A-Za-z0-9+/]{64}\\+[nr]+){2,}[A-Za-z0-9+/]*={0,2}"),
+    # Digits beside capitals and beside small letters: hardly a word or a name has both.
+    (RANDOM, rf"{_ALNUM}*(?:[0-9][A-Z]|[A-Z][0-9]){_ALNUM}*(?:[0-9][a-z]|[a-z][0-9]){_ALNUM}*"),
+    (RANDOM, rf"{_ALNUM}*(?:[0-9][a-z]|[a-z][0-9]){_ALNUM}*(?:[0-9][A-Z]|[A-Z][0-9]){_ALNUM}*"),
+)
+"""Kinds and patterns of RE2. A match is a secret when `confirmed` returns it."""
+
+_TAILS = (
+    "names?|ids?|files?|path|dir|types?|length|size|count|counter|limit|ur[il]|endpoint|policy|field|column|label|hint|"
+    "expiry|expires|expiration|ttl|age|arn|version|algorithm|alg|method|mode|provider|manager|store|regex|pattern|usage|"
+    "used|budget|index|ring|board|error|format|scheme|scope|state|status"
+)
+_CAMEL_TAILS = "|".join(tail.capitalize() for tail in _TAILS.split("|"))
+_HARMLESS = re.compile(
+    r"(?i:(?:^|[_.-])(?:max|min|num|total)[_.-]|secretsmanager|auth(?:or(?!iz)|[_-]?(?:type|mode|url))|"
+    rf"[_.-](?:{_TAILS})$|(?:token|key|cookie|session|secret)s$)|[a-z](?:{_CAMEL_TAILS})$"
+)
+_PASSWORD = re.compile(r"pass|pwd|secret|creds|psk", re.IGNORECASE)
+_EXPRESSION = re.compile(
+    r"\$\{?\w+\}?$|\$[({]|\{\{|%[({s]|<|\*{3}|\.{3}|[\w.]*\w\(|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[,)\]}]*$|arn:|\d{4}-\d\d-\d\d|[A-Za-z_][\w.]*[\[(]|-|"
+    r"(?i:true|false|none|null|nil|undefined|string|str|int|bool|bytes|object|self|this|redacted|required|optional)\W*$"
+)
+_PUBLIC = re.compile(r"BEGIN (?:CERTIFICATE|[A-Z ]*PUBLIC KEY)")
+_UPPER_CASE = re.compile(r"(?:^|[\s;&\"'`(])[A-Z][A-Z0-9_]*=[\"']?$")
+_LAST_NAME = re.compile(
+    r"([A-Za-z][A-Za-z0-9_.-]*)(?:[^A-Za-z0-9]*|[^A-Za-z0-9]+[Vv]alue[^A-Za-z0-9]*|[^<]*><?[a-z]*>?)$"
+)
+_IN_DIGEST = re.compile(
+    r"(?i:base64,|(?:sha\d+|md5|integrity|digest|commit|blob|tree|checksum|etag|hash)\W{1,4}|[A-Za-z0-9][+/])$"
+)
+_LOGICAL_ID = re.compile(r"(?:[A-Za-z]+[0-9A-F]{8})+[A-Za-z]{0,8}")
+"""Of CloudFormation, made by the CDK."""
+
+
+def confirmed(text: str, match: Match) -> Match | None:
+    """Return a match of `PATTERNS`, with its kind, when it is a secret by its name and its looks."""
+    value = text[match.start : match.end]
+    before = text[max(0, match.start - 100) : match.start]
+    if match.kind == _NAMED:
+        kind = "password" if _PASSWORD.search(before) else "secret"
+        return Match(kind, match.start, match.end) if _is_secret(before, value) else None
+    if match.kind == RANDOM:
+        # The public keys of SSH begin with four bytes of a small number.
+        is_part = value.startswith("AAAA") or _IN_DIGEST.search(before) or text[match.end : match.end + 1] in {"/", "+"}
+        return match if _is_token(value) and not is_part else None
+    if match.kind == _WRAPPED:
+        return None if _PUBLIC.search(text) else match
+    return None if _EXPRESSION.match(value) else match
+
+
+def _is_secret(before: str, value: str) -> bool:
+    """Return whether `value`, which stands behind `before`, is a secret by its name and its looks."""
+    name = _LAST_NAME.search(before)
+    if name is None or _HARMLESS.search(name[1]) or _EXPRESSION.match(value):
+        return False
+    if _UPPER_CASE.search(before) and _PASSWORD.search(name[1]):
+        return len(value) >= 6
+    has_digit = any(c.isdigit() for c in value)
+    has_letter = any(c.isalpha() for c in value)
+    if _PASSWORD.search(name[1]):
+        has_other = any(not c.isalnum() and c not in "_-.:/," for c in value.rstrip(").,:;]}"))
+        looks_made = has_digit or has_other or changes(value) >= 0.42
+        return len(value) >= 6 and has_letter and looks_made and "(" not in value
+    return has_digit and has_letter and len(value) >= 12 and entropy(value) >= 2.8 and changes(value) >= 0.15
+
+
+def _is_token(text: str) -> bool:
+    """Return whether a text looks like the token of an unknown provider: random, of all three kinds of characters."""
+    return len(text) >= 24 and not _LOGICAL_ID.fullmatch(text) and changes(text) >= 0.42 and is_random(text)

@@ -1,0 +1,61 @@
+"""Finds known values in base64: at each of its three alignments, and in the fragments that wrapping leaves of it."""
+
+import base64
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from outpost.redaction.match import Match
+
+_GRAM = 8
+_AT_ONCE = 10_000
+_FRAGMENT = 12
+"""Characters of base64 that count as a fragment; of a short value, the half of it."""
+
+
+class EncodedSecrets:
+    """Values in base64 and its URL-safe variant (RFC 4648), whole, or cut where lines are wrapped."""
+
+    def __init__(self, values: Iterable[tuple[str, str]], step: int) -> None:
+        """`values`: the names and values of secrets; fragments of less than `step` + 7 characters may be missed."""
+        self._grams: dict[str, set[tuple[str, str, int]]] = defaultdict(set)
+        for name, value in values:
+            for form in _forms(value.encode("utf-8", "surrogatepass")):
+                for start in {*range(0, len(form) - _GRAM, step), len(form) - _GRAM} if len(form) >= _GRAM else ():
+                    self._grams[form[start : start + _GRAM]].add((name, form, start))
+        grams = sorted(gram.replace("+", "\\+") for gram in self._grams)
+        self.patterns = ["|".join(grams[i : i + _AT_ONCE]) for i in range(0, len(grams), _AT_ONCE)]
+        """Of RE2: a text without a match of these has no fragment."""
+
+    def find(self, text: str) -> Iterator[Match]:
+        """Yield the fragments of base64 that hold a part of a value."""
+        done: dict[str, int] = {}
+        for place in range(len(text) - _GRAM + 1):
+            for name, form, start in self._grams.get(text[place : place + _GRAM], ()):
+                if place >= done.get(form, 0):
+                    left, right = _extended(text, place, form, start)
+                    done[form] = right
+                    if right - left >= min(_FRAGMENT, len(form) // 2):
+                        yield Match(name, left, right)
+
+
+def _extended(text: str, place: int, form: str, start: int) -> tuple[int, int]:
+    """Return how far `text` around `place` is the same as `form` around `start`."""
+    left, right = 0, _GRAM
+    while left < min(place, start) and text[place - left - 1] == form[start - left - 1]:
+        left += 1
+    while place + right < len(text) and start + right < len(form) and text[place + right] == form[start + right]:
+        right += 1
+    return place - left, place + right
+
+
+def _forms(value: bytes) -> set[str]:
+    """Return what a value looks like in base64, wherever in the encoded bytes it begins, but for its outermost bits."""
+    forms = set()
+    for offset in range(3):
+        padded = bytes(offset) + value
+        beginning = (0, 2, 3)[offset]
+        end = (0, 3, 2)[len(padded) % 3]
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            text = encode(padded).decode()
+            forms.add(text[beginning : len(text) - end])
+    return forms

@@ -1,0 +1,116 @@
+"""Finds the lines of private keys, also between other lines and without the line that begins the key.
+
+Sources: RFC 7468 (PEM), RFC 4880 (ASCII armor), RFC 4716 (SSH2), OpenSSH's PROTOCOL.key, the PuTTY manual (PPK).
+"""
+
+import re
+from collections.abc import Iterator
+
+from outpost.redaction.match import Match
+from outpost.redaction.randomness import changes
+
+_KIND = "private-key"
+_MARK = re.compile(
+    r"(?P<begin>-{4,5} ?BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-Lines: ?\d+)|"
+    r"-{4,5} ?END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-(?:MAC|Hash): ?[0-9a-f]+"
+)
+_PUBLIC_BEGIN = re.compile(r"-{4,5} ?BEGIN (?![A-Z0-9 ]*PRIVATE)[A-Z0-9 ]+-{4,5}|Public-Lines: ?\d+")
+_PUBLIC_END = re.compile(r"-{4,5} ?END (?![A-Z0-9 ]*PRIVATE)[A-Z0-9 ]+-{4,5}|Private-Lines")
+_TOKEN = re.compile(r"[A-Za-z0-9+/=]+")
+_ALONE = re.compile(r"[\s>|*#\"',\\-]*([A-Za-z0-9+/]+={0,2})(?:\\[nr])*[\s\"',\\+]*")
+_ESCAPED = re.compile(r"(?:[A-Za-z0-9+/=]|\\+[nr]|%0[AaDd]|&#10;|\s)*")
+_WIDTHS = frozenset((64, 70, 72, 76))
+"""Characters of a full line of PEM, OpenSSH, PuTTY and OpenPGP, of MIME."""
+_MOST_OTHER_LINES = 20
+_MOST_PUBLIC_LINES = 100
+
+
+class PrivateKeys:
+    """Follows a stream of lines: whether it is in a private key, or in something public of the same looks."""
+
+    def __init__(self) -> None:
+        self._other_lines = -1
+        """Lines in a row that hold nothing of the key; negative outside of a key."""
+        self._public_lines = 0
+        """How many more lines may be something public, such as a certificate."""
+
+    def find(self, line: str) -> list[Match]:
+        """Return the parts of the next line that belong to a private key."""
+        if self._other_lines < 0 and not self._public_lines and not _may_begin(line):
+            return []
+        found: list[Match] = []
+        opened: int | None = None
+        start = 0
+        for mark in _MARK.finditer(line):
+            if mark["begin"]:
+                opened = mark.start() if opened is None else opened
+                self._other_lines, self._public_lines = 0, 0
+            elif self._other_lines >= 0:
+                only_key = opened is not None or _ESCAPED.fullmatch(line, start, mark.start())
+                found.append(Match(_KIND, (opened or start) if only_key else mark.start(), mark.end()))
+                opened, self._other_lines = None, -1
+            start = mark.end()
+        return found + self._rest(line, start, opened)
+
+    @property
+    def in_public_block(self) -> bool:
+        """Whether the last line was in a certificate, a public key, a signature, or another block that is no secret."""
+        return self._public_lines > 0
+
+    def _rest(self, line: str, start: int, opened: int | None) -> list[Match]:
+        """Return the parts of a line behind its last mark; `opened` is where a key begins that does not end there."""
+        if opened is None:
+            return self._inside(line, start) if self._other_lines >= 0 else self._outside(line)
+        body = _ESCAPED.match(line, start)
+        stop = body.end() if body else start
+        if stop - start > 40:  # all of it is on one line, which breaks off or whose end is spelled in another way
+            self._other_lines = -1
+        return [Match(_KIND, opened, stop)]
+
+    def _inside(self, line: str, start: int) -> list[Match]:
+        found = [Match(_KIND, *span) for span in _key_tokens(line, start)]
+        self._other_lines = 0 if found or start else self._other_lines + 1
+        if self._other_lines > _MOST_OTHER_LINES:
+            self._other_lines = -1
+        return found
+
+    def _outside(self, line: str) -> list[Match]:
+        if _PUBLIC_BEGIN.search(line):
+            self._public_lines = 0 if _PUBLIC_END.search(line) else _MOST_PUBLIC_LINES
+        elif _PUBLIC_END.search(line):
+            self._public_lines = 0
+        elif self._public_lines:
+            self._public_lines -= 1
+        elif span := _full_line(line):
+            self._other_lines = 0
+            return [Match(_KIND, *span)]
+        return []
+
+
+def _may_begin(line: str) -> bool:
+    """Return whether a line can begin a key or something public; almost none can."""
+    last = len(line) - line.rfind(" ") - 1
+    return 60 <= last <= 90 or "-----" in line or "---- " in line or "-Lines: " in line
+
+
+def _full_line(line: str) -> tuple[int, int] | None:
+    """Return where a line, or its last word behind a prefix, is a full line of a key's body."""
+    word = line.rsplit(None, 1)[-1].strip("\"',\\") if line and not line.isspace() else ""
+    if len(word) not in _WIDTHS or not _TOKEN.fullmatch(word) or changes(word) < 0.35:
+        return None
+    if word.isupper() or word.islower() or word.lower().strip("0123456789abcdef") == "":
+        return None
+    start = line.rindex(word)
+    return start, start + len(word)
+
+
+def _key_tokens(line: str, start: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a line inside a key that belong to the key."""
+    if alone := _ALONE.fullmatch(line, start):
+        yield alone.span(1)
+        return
+    for token in _TOKEN.finditer(line, start):
+        text = token[0]
+        at_end = not line[token.end() :].strip(" \t\r\"',\\")
+        if len(text) >= 40 or (at_end and (text.endswith("=") or (len(text) >= 16 and changes(text) >= 0.3))):
+            yield token.span()

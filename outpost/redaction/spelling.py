@@ -1,0 +1,104 @@
+"""All the ways in which programs spell a value: escaped for JSON, shells, HTML, URLs, Python, SQL, INI; and as UTF-16.
+
+The escapes may be mixed and nested (JSON inside JSON inside a shell's quotes): each character is looked for in every
+spelling. Sources: RFC 8259 (JSON), RFC 3986 and the URL Standard (percent-encoding, + for a space), the HTML Standard
+(character references), the Bash manual (quoting, ANSI-C quoting), the Python reference (string literals).
+"""
+
+from html.entities import codepoint2name
+
+_DOUBLED = {'"': '""', "'": "''|'\\\\''|'\"'\"'", "$": "\\$\\$", " ": "\\+|&nbsp;"}
+"""Further spellings: SQL and CSV double their quotes, a shell leaves them, Make doubles its dollars."""
+_LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f", "\v": "v", "\0": "0", "\x1b": "e"}
+
+
+def spelled(value: str, *, letters: bool = True) -> str:
+    """Return a pattern of RE2, over UTF-8 as bytes, of every spelling of `value`.
+
+    Without `letters`, letters and digits are taken as they are: it is shorter, and most encoders leave them.
+    """
+    pattern = "".join(_characters(value, letters=letters))
+    if not letters:
+        return pattern
+    return "|".join((pattern, _hexadecimal(value), *((_utf16(value),) if value.isascii() else ())))
+
+
+def spelled_beginning(value: str, least: int) -> str:
+    """Return a pattern that matches `least` characters or more of the beginning of `value` at the end of a text."""
+    characters = _characters(value, letters=False)
+    rest = characters[least:]
+    return f"{''.join(characters[:least])}{'(?:'.join(['', *rest])}{')?' * len(rest)}\\z"
+
+
+def _characters(value: str, *, letters: bool) -> list[str]:
+    return [_character(c) if letters or not (c.isalnum() and c.isascii()) else c for c in value]
+
+
+def _character(c: str) -> str:
+    encoded = c.encode("utf-8", "surrogatepass")
+    ways = [_plain(c, encoded)]
+    ways += ["".join(f"%(?:25)*{_digits(byte, 2)}" for byte in encoded)]
+    ways += ["".join(f"\\\\+(?:x{_digits(byte, 2)}|0?{byte:03o})" for byte in encoded)]
+    ways += [_unicode_escape(c), *_references(c)]
+    if c in _DOUBLED:
+        ways.append(_DOUBLED[c])
+    if c in _LETTERS:
+        ways.append(f"\\\\+{_LETTERS[c]}")
+    if not c.isascii():  # UTF-8 that was read as Latin-1, as the bytes of binary files are
+        ways.append(_literal(encoded.decode("latin-1").encode()))
+    return f"(?:{'|'.join(ways)})"
+
+
+def _plain(c: str, encoded: bytes) -> str:
+    """Return the character itself, behind as many escape characters as there are layers of quoting."""
+    if c == "\\":
+        return "\\\\+"
+    if c == "\n":
+        return "\\r?\\n"
+    if c == "%":
+        return "[\\\\`^]*%[%]?"
+    if c == "&":
+        return "[\\\\`^]*&(?:amp;)*"
+    return c if c.isalnum() and c.isascii() else f"[\\\\`^]*{_literal(encoded)}"
+
+
+def _unicode_escape(c: str) -> str:
+    """Return `\\u00e9`, `\\u{e9}`, `\\U000000e9`, and `\\xe9` of Python; a pair of `\\u` beyond the basic plane."""
+    units = c.encode("utf-16-be", "surrogatepass")
+    pairs = [int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)]
+    code = ord(c)
+    ways = ["".join(f"\\\\+u{_digits(unit, 4)}" for unit in pairs)]
+    ways += [f"\\\\+u\\{{0*{_digits(code, 1)}\\}}", f"\\\\+U{_digits(code, 8)}"]
+    if code < 256:
+        ways.append(f"\\\\+x{_digits(code, 2)}")
+    return "|".join(ways)
+
+
+def _references(c: str) -> list[str]:
+    """Return the character references of HTML and XML."""
+    code = ord(c)
+    ways = [f"#0*{code};?", f"#[xX]0*{_digits(code, 1)};?"]
+    if code in codepoint2name:
+        ways.append(f"{codepoint2name[code]};")
+    if c == "'":
+        ways.append("apos;")
+    return [f"&(?:amp;)*(?:{'|'.join(ways)})"]
+
+
+def _utf16(value: str) -> str:
+    """Return ASCII text as UTF-16 of either byte order."""
+    return "\\x00".join(_literal(c.encode()) for c in value)
+
+
+def _hexadecimal(value: str) -> str:
+    """Return the digits of the bytes, with or without something between two bytes."""
+    return "(?:[ :,-]|, ?0[xX]|\\\\x)?".join(_digits(byte, 2) for byte in value.encode())
+
+
+def _digits(number: int, width: int) -> str:
+    """Return the hexadecimal digits of a number, in both cases."""
+    return "".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in f"{number:0{width}x}")
+
+
+def _literal(data: bytes) -> str:
+    return "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\x{byte:02x}" for byte in data)

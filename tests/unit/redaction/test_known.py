@@ -1,0 +1,217 @@
+"""Known values: found in every spelling, encoding and cut; nothing else is."""
+
+import base64
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from html import escape
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from outpost.redaction.known import KnownSecrets
+from outpost.redaction.match import redact
+from outpost.redaction.redactor import Redactor
+from outpost.redaction.searchable import searchable
+
+MARK = "[REDACTED:TOKEN]"
+VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=12, max_size=80).filter(
+    lambda value: searchable(value) is None and value == value.strip()
+)
+
+
+def _entities(spell: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda value: "".join(map(spell, value))
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "JSON": json.dumps,
+    "JSON in JSON in JSON": lambda value: json.dumps(json.dumps(json.dumps(value))),
+    "JSON as UTF-8": lambda value: json.dumps(value, ensure_ascii=False),
+    "JSON of PHP": lambda value: json.dumps(value).replace("/", "\\/"),
+    "JSON for HTML": lambda value: re.sub("[<>&'+]", lambda c: f"\\u{ord(c[0]):04X}", json.dumps(value)),
+    "single quotes of a shell": shlex.quote,
+    "double quotes of a shell": lambda value: '"' + re.sub(r'([\\"$`])', r"\\\1", value) + '"',
+    "backslashes of a shell": lambda value: re.sub(r"([^A-Za-z0-9_])", r"\\\1", value),
+    "HTML": escape,
+    "XML": lambda value: escape(value, quote=False).replace("'", "&apos;"),
+    "decimal character references": _entities(lambda c: f"&#{ord(c)};"),
+    "hexadecimal character references": _entities(lambda c: f"&#x{ord(c):X};"),
+    "a URL": lambda value: quote(value, safe=""),
+    "a URL in lower case": lambda value: re.sub("%..", lambda code: code[0].lower(), quote(value, safe="")),
+    "a query": quote_plus,
+    "a URL in a URL": lambda value: quote(quote(value, safe=""), safe=""),
+    "repr of Python": repr,
+    "ascii of Python": ascii,
+    "bytes of Python": lambda value: repr(value.encode()),
+    "SQL": lambda value: value.replace("'", "''"),
+    "CSV": lambda value: value.replace('"', '""'),
+    "hexadecimal digits": lambda value: value.encode().hex(),
+    "UTF-8 read as Latin-1": lambda value: value.encode().decode("latin-1"),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@given(before=st.text("ab =:\"'(", max_size=10), value=VALUES, after=st.text("yz \"')", max_size=10))
+@example(before="", value="pa\"ss'w$o`r\\d & <tag>/é!%+", after="")
+@example(before="", value="two words\\n\\\\ and more", after="")
+def test_a_known_value_disappears_in_every_spelling(spelling: str, before: str, value: str, after: str) -> None:
+    spelled = SPELLINGS[spelling](value)
+
+    cleaned = redact(text := f"{before} {spelled} {after}", list(KnownSecrets({"TOKEN": value}).find(text)))
+
+    assert MARK in cleaned
+    assert spelled.strip("\"'") not in cleaned
+    rest = re.sub("[b\\\\\"']", "", cleaned.replace(MARK, ""))  # without the quotes around it
+    assert len(rest) <= len(f"{before}  {after}")
+
+
+@pytest.mark.parametrize("command", ["printf %q", "declare -p value", "set -x; : "])
+def test_a_known_value_disappears_as_bash_prints_it(command: str) -> None:
+    value = 'it\'s "a" $ec`ret`\\ with\ttabs & é!'
+    script = {"printf %q": 'printf %q "$value"', "set -x; : ": 'set -x; : "$value"'}.get(command, command)
+
+    done = subprocess.run(
+        ["/bin/bash", "-c", f'value="$1"; {script}', "bash", value],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"LC_ALL": "C.UTF-8"},
+    )
+
+    cleaned = Redactor({"TOKEN": value}).text(done.stdout + done.stderr)
+    assert MARK in cleaned
+    assert "ret" not in cleaned.replace(MARK, "")
+
+
+@given(value=st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), min_size=12), data=st.data())
+def test_spellings_may_be_mixed_within_a_value(value: str, data: st.DataObject) -> None:
+    spellings = (str, SPELLINGS["decimal character references"], SPELLINGS["a URL"], lambda c: f"\\u{ord(c):04x}")
+    choices = data.draw(st.lists(st.sampled_from(spellings), min_size=len(value), max_size=len(value)))
+    assume(searchable(value) is None and value == value.strip())
+
+    spelled = "".join(spell(c) for spell, c in zip(choices, value, strict=True))
+
+    assert Redactor({"TOKEN": value}).line(f"<{spelled}>") == f"<{MARK}>"
+
+
+@given(
+    before=st.binary(max_size=100),
+    value=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=16, max_size=120).filter(
+        lambda value: len(value.strip()) > 15
+    ),
+    after=st.binary(max_size=100),
+    width=st.sampled_from([64, 76]),
+    prefix=st.sampled_from(["", "    ", "> ", "+", "2026-11-27T10:00:00Z stdout "]),
+    encode=st.sampled_from([base64.b64encode, base64.urlsafe_b64encode]),
+)
+def test_no_known_value_survives_in_base64_that_is_wrapped(
+    before: bytes, value: str, after: bytes, width: int, prefix: str, encode: Callable[[bytes], bytes]
+) -> None:
+    encoded = encode(before + value.strip().encode() + after).decode()
+    lines = [prefix + encoded[start : start + width] for start in range(0, len(encoded), width)]
+
+    cleaned = Redactor({"TOKEN": value}).text("\n".join(lines)).split("\n")
+
+    assert len(cleaned) == len(lines)
+    inside = encode(before + value.strip().encode()).decode()[len(encode(before)) : -4]
+    rest = "".join(line.removeprefix(prefix) for line in cleaned)
+    assert not [start for start in range(len(inside) - 12) if inside[start : start + 13] in rest]
+
+
+@given(value=VALUES, cut=st.integers(4, 11), filler=st.integers(1020, 3000))
+def test_no_known_value_survives_where_a_long_line_is_cut(value: str, cut: int, filler: int) -> None:
+    redactor = Redactor({"TOKEN": value})
+
+    first = redactor.line("." * filler + value[:cut])
+    second = redactor.line(value[cut:] + " and so on")
+
+    assert first == "." * filler + MARK
+    assert second == f"{MARK} and so on"
+
+
+ENVIRONMENT = """NODE_ENV=production
+PORT=3000
+DB_PASSWORD=correct-horse
+API_KEY='k3J9s0fLq2mZx81v'
+DATABASE_URL=postgres://app:S3cr%40tPw99@db/app
+LOG_LEVEL=debug
+"""
+ACCOUNT = json.dumps(
+    {
+        "type": "service_account",
+        "project_id": "acme-production",
+        "private_key": "-----BEGIN PRIVATE KEY-----\n" + "q8Zr2LkT0vXw5MnB" * 4 + "\n-----END PRIVATE KEY-----\n",
+        "client_email": "svc@acme-production.iam.gserviceaccount.com",
+        "auth_uri": "https://accounts.google.com/o/oauth2/auth",
+        "token_uri": "https://oauth2.googleapis.com/token",
+    },
+    indent=2,
+)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "NODE_ENV=production",
+        "PORT=3000",
+        "LOG_LEVEL=debug",
+        '  "type": "service_account",',
+        '  "auth_uri": "https://accounts.google.com/o/oauth2/auth",',
+        '  "token_uri": "https://oauth2.googleapis.com/token"',
+        "{",
+    ],
+)
+def test_lines_of_a_secret_that_bear_none_stay(line: str) -> None:
+    assert Redactor({"ENV": ENVIRONMENT, "ACCOUNT": ACCOUNT}).line(line) == line
+
+
+@pytest.mark.parametrize(
+    "part", ["correct-horse", "k3J9s0fLq2mZx81v", "S3cr%40tPw99", "S3cr@tPw99", "q8Zr2LkT0vXw5MnB" * 4]
+)
+def test_lines_of_a_secret_that_bear_one_are_found_by_themselves(part: str) -> None:
+    matches = KnownSecrets({"ENV": ENVIRONMENT, "ACCOUNT": ACCOUNT}).find(f"it says {part} there")
+    assert {match.kind for match in matches} <= {"ENV", "ACCOUNT"}
+    assert part not in Redactor({"ENV": ENVIRONMENT, "ACCOUNT": ACCOUNT}).line(f"it says {part} there")
+
+
+def test_a_secret_of_several_lines_is_found_as_a_whole() -> None:
+    text = f"before\n{ENVIRONMENT}after"
+    match = max(KnownSecrets({"ENV": ENVIRONMENT}).find(text), key=lambda match: match.end - match.start)
+    assert text[match.start : match.end] == ENVIRONMENT.strip()
+
+
+@given(text=st.text(st.sampled_from(list("abcdefghij klmnop,.:()é☃\n")), max_size=400))
+def test_text_without_a_known_value_stays_byte_for_byte(text: str) -> None:
+    known = {"A": "q8Zr2LkT0vXw5MnB", "B": "p/Xé☃-z9\"q'", "ENV": ENVIRONMENT, "ACCOUNT": ACCOUNT}
+    assert Redactor(known).text(text) == text
+
+
+def test_positions_are_those_of_the_text_whatever_it_holds() -> None:
+    text = "é☃\udc80😀 q8Zr2LkT0vXw5MnB \udcff q8Zr2LkT0vXw5MnB"
+    found = {text[match.start : match.end] for match in KnownSecrets({"A": "q8Zr2LkT0vXw5MnB"}).find(text)}
+    assert found == {"q8Zr2LkT0vXw5MnB"}
+
+
+@pytest.mark.parametrize("value", ["short", "postgres", "us-east-1", "eu-central-1", "2026-11-27", "Password", " x "])
+def test_short_and_common_values_are_not_searched_for(value: str) -> None:
+    assert searchable(value) is not None
+    assert list(KnownSecrets({"A": value}).find(f"db = {value} and {value}")) == []
+
+
+@pytest.mark.parametrize("value", ["hunter2-x", "Tr0ub4dor&3", "correct horse", "000000000000", "maple-river-7"])
+def test_other_values_are_searched_for(value: str) -> None:
+    assert searchable(value) is None
+
+
+def test_a_large_secret_is_searched_for_in_parts() -> None:
+    value = "".join(f"{number:04x}Zq" for number in range(10_000))
+    known = KnownSecrets({"A": value})
+    text = f"<{value}>"
+    assert redact(text, list(known.find(text))) == "<[REDACTED:A]>"
+    assert list(known.find(value[5_000:5_400]))
