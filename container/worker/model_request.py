@@ -28,13 +28,12 @@ _ESCAPING = ("background", "deferred", "prompt", "models")
 _HELD_ELSEWHERE = ("mcp_servers", "previous_response_id", "conversation", "cached_content", "container")
 """Fields that stand for input that is not in the request."""
 _NOT_TEXT = re.compile(
-    rb'"type":"(image|document|input_file|input_image|item_reference|container_upload)"'
+    rb'"type":"(image|document|input_file|input_image|item_reference|container_upload|compact_\d+)"'
     rb'|"(image_url|file_id|file_url|file_data|file_uri|fileUri|fileData|inline_data|inlineData|input_audio)":'
 )
 """Parts of a body whose tokens are not limited by their bytes."""
 _AGENTS_TOOLS = re.compile(
-    r"custom|function|namespace|tool_search\w*|(local_)?shell|apply_patch"
-    r"|(bash|text_editor|computer|memory)_\w+|computer"
+    r"custom|function|namespace|local_shell|apply_patch|computer|(bash|text_editor|computer|memory)_\w+"
 )
 """Types of tools that the agent runs itself; the provider runs the others, and reads their results as input."""
 
@@ -60,7 +59,10 @@ def read_request(provider: Provider, path: str, body: bytes, models: frozenset[s
     if provider.usage_on_request and fields.get("stream"):
         content["stream_options"] = {**_mapping(fields, "stream_options"), "include_usage": True}
     written = _written(content)
-    most = Tokens(input=_most_input(provider, fields, body, written), output=_most_output(provider, fields))
+    attempts = 1 + sum(1 for _ in _parts(fields, "fallbacks"))
+    most = Tokens(
+        input=_most_input(provider, fields, body, written) * attempts, output=_most_output(provider, fields) * attempts
+    )
     return ModelRequest(model, written, most)
 
 

@@ -47,6 +47,11 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens:
         # xAI counts reasoning beside the completion, others within it; the total holds it either way.
         output = max(completion, _count(usage, "total_tokens") - prompt)
         return Tokens(input=prompt, cached=_count(details, "cached_tokens"), output=output)
+    iterations = usage.get("iterations")
+    if isinstance(iterations, list) and (parts := [part for part in iterations if isinstance(part, dict)]):
+        # Anthropic leaves compaction and advisors out of the totals ("Compaction at a token threshold").
+        totals = tokens_of({name: value for name, value in usage.items() if name != "iterations"})
+        return max(totals, sum(map(tokens_of, parts), Tokens()), key=lambda tokens: tokens.total)
     cached, written = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
     details = usage.get("input_tokens_details") or {}
     return Tokens(

@@ -131,10 +131,13 @@ def test_the_most_output_is_the_limit_that_the_provider_reads(
         ("anthropic", {"messages": [IMAGE]}),
         ("anthropic", {"messages": [{"role": "user", "content": [{"type": "document", "source": {}}]}]}),
         ("anthropic", {"tools": [{"type": "web_search_20260209", "name": "web_search"}]}),
+        ("anthropic", {"tools": [{"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"}]}),
+        ("anthropic", {"context_management": {"edits": [{"type": "compact_20260112"}]}}),
         ("anthropic", {"mcp_servers": [{"url": "https://example.org"}]}),
         ("openai", {"previous_response_id": "resp_1"}),
         ("openai", {"conversation": "conv_1"}),
         ("openai", {"tools": [{"type": "web_search"}]}),
+        ("openai", {"tools": [{"type": "shell", "environment": {"type": "container_auto"}}]}),
         ("openai", {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "data:"}]}]}),
         ("openai", {"input": [{"type": "item_reference", "id": "msg_1"}]}),
         ("google", {"contents": [{"parts": [{"fileData": {"fileUri": "https://example.org/film"}}]}]}),
@@ -174,6 +177,13 @@ def test_text_and_the_agents_own_tools_count_a_token_a_byte(provider: str, field
 def test_no_input_counts_more_than_a_model_can_read() -> None:
     body = json.dumps({"model": "the-model", "messages": [{"role": "user", "content": "a" * 5_000_000}]})
     assert read("anthropic", body).most.input == 1_000_000
+
+
+def test_a_call_with_fallbacks_counts_each_attempt() -> None:
+    body = {"model": "the-model", "max_tokens": 100}
+    once, thrice = read("anthropic", body).most, read("anthropic", body | {"fallbacks": [{"model": "its-helper"}] * 2})
+    assert thrice.most.output == 3 * once.output
+    assert thrice.most.input > 3 * once.input
 
 
 def test_a_streamed_chat_asks_for_its_usage() -> None:

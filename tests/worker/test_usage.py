@@ -52,6 +52,19 @@ MOST = Tokens(input=1_000, output=500)
             },
             Tokens(240, 40, 0, 65),
         ),
+        (
+            {
+                "input_tokens": 23_000,
+                "output_tokens": 1_000,
+                "iterations": [
+                    {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3_500},
+                    {"type": "message", "input_tokens": 23_000, "output_tokens": 1_000},
+                ],
+            },
+            Tokens(input=203_000, output=4_500),
+        ),
+        ({"input_tokens": 5, "output_tokens": 6, "iterations": []}, Tokens(input=5, output=6)),
+        ({"input_tokens": 5, "output_tokens": 6, "iterations": [None, {"input_tokens": 1}]}, Tokens(5, output=6)),
         ({}, Tokens()),
         ({"input_tokens": "many", "output_tokens": -3}, Tokens()),
     ],
