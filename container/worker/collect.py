@@ -89,7 +89,10 @@ class Collector:
             calls.run(["chmod", "-R", "u+rwX", "--", str(files)])
         inventory = take_inventory(calls, files)
         worktrees = find_worktrees(calls, files, inventory)
-        tree = Tree(b"", files, read_record(calls, files / ".git", files, base), base, "index")
+        record = read_record(calls, files / ".git", files, base)
+        if not record.readable:
+            self._omissions.note(b".git/", "gone, or git cannot read it: commits in it are not kept", None)
+        tree = Tree(b"", files, record, base, "index")
         submodules = Staging(calls, tree, inventory, worktrees, self._omissions).stage()
         target = self._place(Artifact.PATCH)
         with target.open("wb") as file:

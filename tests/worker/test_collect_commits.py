@@ -166,6 +166,27 @@ def test_no_program_of_the_agents_runs_while_its_commits_are_read(run: Run, tmp_
     assert left["refs/heads/other"] == "commits that git cannot read"
 
 
+@pytest.mark.parametrize("damage", ["rm -rf .git", "echo '[broken' > .git/config"])
+def test_a_git_directory_that_cannot_be_read_is_named(run: Run, damage: str) -> None:
+    run.agent(f"echo x > x; git add x; git commit -qm x; {damage}")
+    patch = run.collect()
+    assert b"+++ b/x" in patch.file.read_bytes()
+    assert [item.path for item in patch.collection.left_out] == [".git/"]
+
+
+def test_a_forged_tree_with_paths_outside_costs_nothing(run: Run) -> None:
+    run.agent("""
+        blob=$(echo evil | git hash-object -w --stdin)
+        inner=$(printf "100644 blob $blob\tsecret" | git mktree)
+        python3 -c "import sys; sys.stdout.buffer.write(b'40000 ..' + bytes(1) + bytes.fromhex('$inner'))" > raw
+        outer=$(git hash-object -t tree -w --literally raw); rm raw
+        git update-ref refs/heads/main $(git commit-tree $outer -p HEAD -m forged); echo x > ../secret; echo work > work
+    """)
+    patch = run.collect()
+    assert patch.files_changed == 1
+    assert b"+++ b/work" in patch.file.read_bytes()
+
+
 def test_a_git_directory_of_pipes_costs_the_commits_and_not_the_patch(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,8 @@ Entries = dict[bytes, Entry]
 class Record:
     """What can be read of it; a damaged git directory has nothing on record."""
 
+    readable: bool = False
+    """Whether there is a git directory that git can read."""
     objects: Path = Path("/nonexistent")
     """Its object store."""
     head: str | None = None
@@ -64,14 +66,17 @@ def read_record(calls: Calls, git_dir: Path, files: Path, base: str | None) -> R
     continues = base is not None and calls.ask(git_dir, files, "cat-file", "-e", f"{base}^{{tree}}") is not None
     modules = calls.ask(git_dir, files, *_MODULES, "--file", str(files / ".gitmodules"), *_PATHS) or b""
     objects = calls.ask(git_dir, files, "rev-parse", "--git-path", "objects")
+    if objects is None:
+        return Record()
     return Record(
-        objects=files / os.fsdecode(objects.removesuffix(b"\n")) if objects else Path("/nonexistent"),
+        readable=True,
+        objects=files / os.fsdecode(objects.removesuffix(b"\n")),
         head=name,
         has_index=index is not None,
         index=dict(parse_entries(line[2:] for line in listed)),
         skipped=frozenset(line.partition(b"\t")[2] for line in listed if line.startswith(b"S ")),
         committed=dict(parse_entries((tree or b"").split(b"\0"))),
-        modules=frozenset(pair.partition(b"\n")[2].rstrip(b"/") for pair in modules.split(b"\0") if pair),
+        modules=frozenset(filter(_is_inside, (pair.partition(b"\n")[2].rstrip(b"/") for pair in modules.split(b"\0")))),
         continues=continues and bool(index),
     )
 
@@ -83,10 +88,14 @@ _PATHS = ("--get-regexp", r"^submodule\..*\.path$")
 def parse_entries(records: Iterable[bytes]) -> Iterator[tuple[bytes, Entry]]:
     """Yield path and entry of the lines of `ls-files --stage` (mode, object, stage) or `ls-tree` (mode, type, object).
 
-    Of a conflict the last stage counts.
+    Of a conflict the last stage counts. Paths that lead elsewhere, which only a forged index or tree has, are skipped.
     """
     for record in records:
         meta, tab, path = record.partition(b"\t")
-        if tab:
+        if tab and _is_inside(path):
             mode, second, third = meta.split(b" ")
             yield path, Entry(mode, third if len(third) > 1 else second)
+
+
+def _is_inside(path: bytes) -> bool:
+    return not {b"", b".", b"..", b".git"} & set(path.split(b"/"))
