@@ -47,13 +47,19 @@ class AgentSession:
         self._adapter = ADAPTERS[assignment.spec.agent]
         self._access = ModelAccess()
         self._open = ExitStack()
-        self._environment: dict[str, str] = {}
+        self._secrets: dict[str, str] = {}
+        self._settings_files: tuple[str, ...] = ()
         self._output: AgentOutput | None = None
 
     @property
     def final_message(self) -> str | None:
         """The last message of the agent."""
         return self._output.transcript.final_message if self._output else None
+
+    @property
+    def settings_files(self) -> tuple[str, ...]:
+        """The repository's settings of the CLI, as paths, that can keep a run from working."""
+        return self._settings_files
 
     @property
     def meter(self) -> Meter:
@@ -73,9 +79,9 @@ class AgentSession:
             )
         )
         (self._workspace.git_dir / "info" / "exclude").write_text("".join(f"{p}\n" for p in self._adapter.litter))
+        self._settings_files = tuple(self._workspace.existing(self._adapter.settings_files))
         # The other secrets, such as a provider's key, stay with the harness.
-        own = {name: secrets[name] for name in spec.additional_secrets if name in secrets}
-        self._environment = {**own, **self._access.environment}
+        self._secrets = {name: secrets[name] for name in spec.additional_secrets if name in secrets}
 
     def run(self, isolation: Isolation, stop: StopSignal, on_message: Callable[[Message], object]) -> Evidence:
         """Run the agent to its end, and return what is known about it.
@@ -83,13 +89,23 @@ class AgentSession:
         Raises `StartError`, `IsolationError`, `subprocess.SubprocessError`.
         """
         spec, workspace = self._assignment.spec, self._workspace
+        base, tokens = self._base_environment(), self._access.environment
         invocation = self._adapter.invocation(
-            Run(workspace.task_file, workspace.home, spec.model_id, self._access.base_url, self._assignment.models)
+            Run(
+                workspace.task_file,
+                workspace.home,
+                spec.model_id,
+                self._access.base_url,
+                self._assignment.models,
+                environment=base,
+                tokens=tokens,
+            )
         )
         self._lay_out(invocation.home_files)
         command = AgentCommand(
             argv=invocation.argv,
-            environment={**self._base_environment(), **invocation.environment, **self._environment},
+            # The platform's variables come before a tenant's secrets of the same names.
+            environment={**self._secrets, **base, **invocation.environment, **tokens},
             directory=workspace.path,
             time_limit=spec.timeout_seconds,
             silence_limit=self._assignment.no_progress_seconds,
@@ -130,6 +146,9 @@ class AgentSession:
             "OUTPOST_CONTEXT": str(self._workspace.context_file),
             "LANG": "C.UTF-8",
             "TERM": "dumb",
+            # The way to the model leads over loopback, whatever proxy a repository or a tenant's secret names.
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_AUTHOR_NAME": "Outpost agent",
             "GIT_AUTHOR_EMAIL": "agent@outpost.invalid",

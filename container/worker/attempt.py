@@ -40,7 +40,7 @@ from worker.lease import ForgeTokenError, Lease
 from worker.lines import lines_of
 from worker.logs import RunLog
 from worker.model_access import ModelKeyError
-from worker.outcome import Outcome, cancelled, decide_outcome, failed, withholding, without_results
+from worker.outcome import Outcome, cancelled, decide_outcome, failed, naming_settings, withholding, without_results
 from worker.secret_scan import SecretScan
 from worker.settings import Identity, Settings
 from worker.stop import Cause, Stopped, StopSignal
@@ -156,6 +156,8 @@ class Attempt:
             self._tell(f"context: {record.used_tokens} of {record.budget_tokens} tokens, {len(record.notes)} notes")
         self._write_task(self._context.text)
         self._agent.prepare(self._secrets)
+        if files := self._agent.settings_files:
+            self._tell(f"the platform's settings of {spec.agent} come before those of {', '.join(files)}")
         self._tell(f"workspace ready at {self._workspace.commit_before or 'no commit'}")
 
     def _write_task(self, context: str) -> None:
@@ -189,7 +191,7 @@ class Attempt:
             raise Stopped(Cause.LOST)
         if self._end.by_itself:
             self._lease.ended(self._end.exit_code)
-        return decide_outcome(evidence)
+        return naming_settings(decide_outcome(evidence), evidence, self._agent.settings_files)
 
     def _on_message(self, message: Message) -> None:
         """Put a message of the agent into the log, line by line, and where it says how far it is, into the progress."""

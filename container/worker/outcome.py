@@ -90,6 +90,31 @@ def withholding(outcome: Outcome, findings: Findings) -> Outcome:
     return replace(outcome, reason=Reason.of(ReasonCode.SECRET_IN_OUTPUT, f"{outcome.reason.message} {what}"))
 
 
+_PERHAPS_FORBIDDEN = frozenset(
+    {
+        ReasonCode.AGENT_EXIT_NONZERO,
+        ReasonCode.AGENT_REPORTED_FAILURE,
+        ReasonCode.NO_MODEL_CALL,
+        ReasonCode.NO_RESULT,
+        ReasonCode.TOOLS_REFUSED,
+        ReasonCode.TURN_LIMIT,
+    }
+)
+"""Failures that a repository's settings of the CLI can cause."""
+
+
+def naming_settings(outcome: Outcome, evidence: Evidence, files: Sequence[str]) -> Outcome:
+    """Return the outcome with the repository's settings files in its message, where they can be the cause.
+
+    They can be the cause as well where a run was stopped before its first model call.
+    """
+    stopped_early = evidence.end.limit is not None and evidence.model_calls == 0
+    if not files or not (stopped_early or outcome.reason.code in _PERHAPS_FORBIDDEN):
+        return outcome
+    message = f"{outcome.reason.message} The repository's own settings may forbid it: {', '.join(files)}."
+    return replace(outcome, reason=outcome.reason.model_copy(update={"message": message}))
+
+
 def without_results(outcome: Outcome, code: ReasonCode, message: str) -> Outcome:
     """Return the outcome of a run whose results are missing: no success, but an earlier reason stays."""
     if outcome.status is not Status.SUCCESS:

@@ -72,6 +72,12 @@ class Workspace:
         """Whether the agent was given the files of the root folder only. A later run of the workspace knows it too."""
         return (self.git_dir / "info" / "sparse-checkout").is_file()
 
+    def existing(self, paths: Sequence[str]) -> list[str]:
+        """Return which of these paths, relative to the working tree, exist there."""
+        script = 'cd "$0" && for path; do if [ -e "$path" ]; then printf "%s\\0" "$path"; fi; done'
+        found = self.as_agent(["sh", "-c", script, str(self.path), *paths], timeout=10)
+        return [path.decode() for path in found.split(b"\0") if path]
+
     def write_task(self, text: str) -> None:
         """Write the file that the agent reads its task from."""
         self.task_file.write_bytes(text.encode())

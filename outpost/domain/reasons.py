@@ -67,7 +67,7 @@ _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.CONTEXT_EXCEEDED: "Split the task, or choose a modelId with a larger context window.",
     ReasonCode.QUOTA_EXHAUSTED: "Dispatch again when the quota is renewed, or ask the key's owner to raise it.",
     ReasonCode.BALANCE_EXHAUSTED: "Ask the owner of the provider's key to pay in, or name a key of your own.",
-    ReasonCode.NO_MODEL_CALL: "Read the last log lines; reword the task if the agent took it for a command of its own.",
+    ReasonCode.NO_MODEL_CALL: "Read the last log lines, and the repository's settings of this agent, if it has any.",
     ReasonCode.NO_RESULT: "Read the last log lines, then dispatch again: the agent stopped before its result.",
     ReasonCode.TOOLS_REFUSED: "Allow the tools that the message names in the repository's settings of this agent.",
     ReasonCode.TURN_LIMIT: "Split the task, or raise the limit in the repository's settings of this agent.",

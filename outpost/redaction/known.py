@@ -31,11 +31,10 @@ class KnownSecrets:
         self._spelled = [(name, compiled(pattern, longest=True)) for name, pattern in patterns]
 
     def find(self, text: str) -> Iterator[Match]:
-        """Return an iterator over where a value stands; matches may overlap. `kind` is the name of the secret."""
+        """Yield where a value stands; the matches may overlap. `kind` is the name of the secret."""
         data = text.encode("utf-8", "surrogatepass")
-        return self._matches(text, data) if self._gate.passes(data) else iter(())
-
-    def _matches(self, text: str, data: bytes) -> Iterator[Match]:
+        if not self._gate.passes(data):
+            return
         for name, pattern in self._spelled:
             place = _Place(text, data)
             for match in pattern.finditer(data):

@@ -138,4 +138,4 @@ def test_without_model_and_base_url_the_clis_own_defaults_hold(agent: Agent) -> 
     invocation = ADAPTERS[agent].invocation(Run(Path("/run/task"), Path("/run/home")))
     told = " ".join([*invocation.argv, *invocation.environment.values()])
     assert "None" not in told
-    assert "--model" not in told
+    assert "--model=" not in told

@@ -286,6 +286,25 @@ def test_every_exit_code_is_told_with_its_meaning(
     has_result(platform, row)
 
 
+@pytest.mark.parametrize(
+    "agent",
+    [
+        pytest.param(agent, marks=() if agent is Agent.CLAUDE else pytest.mark.full)
+        for agent in Agent
+        if ADAPTERS[agent].settings_files
+    ],
+)
+def test_a_repositorys_settings_are_in_the_log_and_in_the_reason_of_a_failure(
+    platform: Platform, variables: dict[str, str], git_server: GitServer, agent: Agent
+) -> None:
+    file = ADAPTERS[agent].settings_files[0]
+    repo = git_server.create(f"with-settings-{agent}", {file: b"{}\n"})
+    row = run(platform, variables, repo, agent, "exit 3")
+    assert row.reason is not None
+    assert row.reason.message.endswith(f"The repository's own settings may forbid it: {file}.")
+    assert f"the platform's settings of {agent} come before those of {file}" in platform.messages(row)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(("code", "agent"), list(zip(CODES, itertools.cycle(Agent), strict=False)))
 def test_no_exit_code_is_taken_for_another_kind_of_end(

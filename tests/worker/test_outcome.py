@@ -12,7 +12,7 @@ from worker.adapters.transcript import Verdict
 from worker.agent_process import AgentEnd
 from worker.limits import Limit
 from worker.model_calls import CallFailure
-from worker.outcome import Evidence, decide_outcome
+from worker.outcome import Evidence, decide_outcome, naming_settings
 from worker.provider_errors import ProviderError
 from worker.stop import Cause
 
@@ -143,3 +143,36 @@ def test_no_success_without_all_of_the_evidence(evidence: Evidence) -> None:
         assert outcome.reason.code is ReasonCode.COMPLETED
     else:
         assert outcome.reason.code is not ReasonCode.COMPLETED
+
+
+FILES = (".claude/settings.json",)
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        replace(GOOD, refused_tools=("Bash",)),
+        replace(GOOD, model_calls=0),
+        replace(GOOD, verdict=FAILED),
+        replace(GOOD, verdict=None, end=AgentEnd(52, 1.0)),
+        replace(GOOD, verdict=None, model_calls=0, end=AgentEnd(137, 60.0, limit=Limit.TIME)),
+    ],
+)
+def test_a_failure_that_a_repositorys_settings_can_cause_names_their_file(evidence: Evidence) -> None:
+    outcome = naming_settings(decide_outcome(evidence), evidence, FILES)
+    assert outcome.status is not Status.SUCCESS
+    assert outcome.reason.message.endswith("The repository's own settings may forbid it: .claude/settings.json.")
+    assert naming_settings(decide_outcome(evidence), evidence, ()) == decide_outcome(evidence)
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        GOOD,
+        replace(GOOD, verdict=FAILED, call_failure=OVERLOADED),
+        replace(GOOD, verdict=None, end=AgentEnd(137, 60.0, limit=Limit.TIME)),
+        replace(GOOD, end=AgentEnd(143, 1.0, stopped=Cause.CANCELLED)),
+    ],
+)
+def test_no_file_is_named_where_settings_are_not_the_cause(evidence: Evidence) -> None:
+    assert naming_settings(decide_outcome(evidence), evidence, FILES) == decide_outcome(evidence)

@@ -161,6 +161,25 @@ def test_aiders_text_says_whether_the_last_response_and_its_edits_came_through(n
     assert verdict == expected
 
 
+def test_gemini_is_refused_a_tool_that_nobody_can_confirm() -> None:
+    words = 'Tool execution for "Shell" requires user confirmation, which is not supported in non-interactive mode.'
+    used: dict[str, object] = {
+        "type": "tool_use",
+        "tool_name": "run_shell_command",
+        "tool_id": "1",
+        "parameters": {"command": "ls"},
+    }
+    error = {"type": "unhandled_exception", "message": words}
+    refused: dict[str, object] = {
+        "type": "tool_result",
+        "tool_id": "1",
+        "status": "error",
+        "output": words,
+        "error": error,
+    }
+    assert read(Agent.GEMINI, lines([used, refused, GEMINI[-1]]))[1].refused_tools == ["run_shell_command"]
+
+
 def test_refused_tools_are_named_once() -> None:
     denials = [{"tool_name": "Bash"}, {"tool_name": "Write"}, {"tool_name": "Bash"}, {"other": 1}, "text"]
     assert read(Agent.CLAUDE, lines([claude(permission_denials=denials)]))[1].refused_tools == [

@@ -1,5 +1,6 @@
 """Aider: `--message-file` runs one prompt and ends; its output is text."""
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -10,29 +11,81 @@ from worker.adapters.transcript import Message, Transcript, Verdict
 _OPTIONS = (
     *("--yes-always", "--no-auto-commits", "--no-gitignore", "--no-pretty", "--no-fancy-input", "--no-detect-urls"),
     *("--no-check-update", "--no-show-release-notes", "--no-show-model-warnings", "--analytics-disable"),
+    *("--edit-format=diff", "--no-auto-lint", "--no-auto-test", "--no-dry-run", "--no-watch-files", "--no-copy-paste"),
+    *("--no-notifications", "--no-gui", "--git", "--verify-ssl", "--timeout=600"),
 )
+"""The edit format is that of DeepSeek's models: a file could set one in which nothing is edited."""
+_OFF = (
+    "APPLY_CLIPBOARD_EDITS",
+    "COMMIT",
+    "EXIT",
+    "LINT",
+    "TEST",
+    "SHOW_REPO_MAP",
+    "UPGRADE",
+    "INSTALL_MAIN_BRANCH",
+    "JUST_CHECK_UPDATE",
+)
+_EMPTY = ("APPLY", "LIST_MODELS", "LOAD", "MESSAGE")
+"""Options that make no model call, as variables (AIDER_...): they replace those of a repository's `.env`. What has
+a value comes before the configuration file as well; a switch there, such as `exit: true`, nothing outside can undo.
+"""
+_ENV_FILE = ".outpost/aider.env"
+_MODEL_SETTINGS = ".outpost/aider-models.yml"
+_PRICES = ".aider/caches/model_prices_and_context_window.json"
 
 
 class Aider(Adapter):
-    """aider-chat."""
+    """aider-chat.
+
+    The command line comes before variables, and they before `.aider.conf.yml`; of `.env` files and of settings of
+    models the last one read wins, which is the one that an option names (aider.chat, "Configuration").
+    """
 
     litter = ("/.aider*",)
+    settings_files = (".aider.conf.yml", ".aider.model.settings.yml", ".aider.model.metadata.json", ".env")
 
     def invocation(self, run: Run) -> Invocation:
         """Return the call. Commits are the platform's business, history files go home."""
-        history = [f"--{kind}-history-file={run.home / f'.aider.{kind}'}" for kind in ("chat", "input")]
+        argv = ["aider", f"--message-file={run.task_file}", *_OPTIONS]
+        argv += [f"--{kind}-history-file={run.home / f'.aider.{kind}'}" for kind in ("chat", "input")]
+        argv += [f"--env-file={run.home / _ENV_FILE}", f"--model-settings-file={run.home / _MODEL_SETTINGS}"]
         # Model prices would be looked up on the internet at each start.
         environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         if run.base_url:
             environment["DEEPSEEK_API_BASE"] = f"{run.base_url}/v1"
-        model = (f"--model={run.model}", f"--weak-model={run.model_for(Alias.FAST)}") if run.model else ()
-        return Invocation(
-            argv=("aider", f"--message-file={run.task_file}", *_OPTIONS, *history, *model), environment=environment
-        )
+        if run.model:
+            argv += [f"--model={run.model}", f"--weak-model={run.model_for(Alias.FAST)}"]
+        pinned = {**run.environment, **environment, **run.tokens, **_aider_variables(run)}
+        home_files = {
+            _ENV_FILE: "".join(f"{name}={json.dumps(value)}\n" for name, value in pinned.items()),
+            _MODEL_SETTINGS: json.dumps(_model_settings(run)),
+            _PRICES: json.dumps({"sample_spec": {}}),
+        }
+        return Invocation(tuple(argv), environment, home_files=home_files)
 
     def transcript(self) -> Transcript:
         """Return a reader of the text."""
         return _Text()
+
+
+def _aider_variables(run: Run) -> dict[str, str]:
+    """Return Aider's own variables, against those of a repository's `.env` and against its configuration file."""
+    values = dict.fromkeys(_OFF, "false") | dict.fromkeys(_EMPTY, "")
+    if run.model:
+        values["ALIAS"] = f"{run.model}:{run.model}"  # of itself: no file makes another model of it
+    for name, token in run.tokens.items():
+        values["API_KEY"] = f"{name.removesuffix('_API_KEY').lower()}={token}"
+        values["SET_ENV"] = f"DEEPSEEK_API_BASE={run.base_url}/v1"
+    return {f"AIDER_{name}": value for name, value in values.items()}
+
+
+def _model_settings(run: Run) -> list[dict[str, object]]:
+    """Return settings (YAML takes JSON) that are merged over those of every model."""
+    if run.base_url is None:
+        return []
+    reached = {"api_base": f"{run.base_url}/v1", "api_key": next(iter(run.tokens.values()), None)}
+    return [{"name": "aider/extra_params", "extra_params": reached}]
 
 
 _TOKENS = re.compile(r"Tokens: [\d.,]+[kM]? sent,(?: .* cache \w+,)? (?P<received>[\d.,]+)[kM]? received")

@@ -22,10 +22,15 @@ class Run:
     base_url: str | None = None
     """Where the provider's API is for this agent, without a final slash; None: at the provider's own address.
 
-    The tokens are in the environment already, under the catalogue's names.
+    The tokens are in the agent's environment, under the catalogue's names.
     """
     models: Mapping[Alias, str] = field(default_factory=dict)
     """The agent's models in this environment: alias -> model id."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """The variables that every agent is given."""
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    """The catalogue's names of the provider's token -> the proxy's token, or a key of the tenant's own."""
 
     def model_for(self, alias: Alias) -> str | None:
         """Return the model for calls that a CLI makes with a model of its own choice: one that it may call."""
@@ -51,6 +56,11 @@ class Adapter(ABC):
     """What the CLI means by its exit codes, where it documents more than success and failure."""
     litter: tuple[str, ...] = ()
     """Patterns, as in .gitignore, of files that the CLI leaves in the workspace for itself."""
+    settings_files: tuple[str, ...] = ()
+    """Paths of the files from which the CLI takes a repository's settings, as far as they can keep a run from working.
+
+    The platform's own settings are at the CLI's highest scope (docs/adr/0032): what these forbid nevertheless is named.
+    """
 
     @abstractmethod
     def invocation(self, run: Run) -> Invocation:

@@ -1,5 +1,6 @@
 """Claude Code: `claude -p` reads the prompt from its standard input and prints one JSON event a line."""
 
+import json
 from collections.abc import Iterator, Mapping
 
 from outpost.domain.agents import Alias
@@ -26,28 +27,78 @@ _MODELS = {
 """What its names for models stand for, in its own calls and in subagents' (code.claude.com, "Model configuration")."""
 
 
+_TOOLS = (
+    "Bash",
+    "Edit",
+    "Monitor",
+    "NotebookEdit",
+    "Read",
+    "Skill",
+    "Task",
+    "WebFetch",
+    "WebSearch",
+    "Write",
+    "mcp__*",
+)
+"""Allowed by rule as well: a repository can switch off the mode that skips permissions, and then only rules allow."""
+_PINNED = {
+    "API_TIMEOUT_MS": "600000",
+    "CLAUDE_CODE_MAX_RETRIES": "10",
+    "CLAUDE_CODE_SHELL": "/bin/bash",
+    "CLAUDE_CODE_SHELL_PREFIX": "",
+    "MCP_TIMEOUT": "10000",
+}
+"""Variables that settings of a repository could set so that no model call or no command works; here the defaults."""
+_SETTINGS_FILE = ".outpost/claude-settings.json"
+
+
 class Claude(Adapter):
-    """@anthropic-ai/claude-code."""
+    """@anthropic-ai/claude-code.
+
+    Its settings, in rising order: the user's, the project's, `--settings`, managed ones (code.claude.com, "Settings").
+    Managed ones need root, which the process engine has not. Of provider and sign-in no settings count at all when
+    the program that starts it says that it manages them ("Environment variables").
+    """
 
     exit_codes: Mapping[int, str] = {1: "Claude Code reported an error"}
+    settings_files = (".claude/settings.json", ".claude/settings.local.json", ".mcp.json")
 
     def invocation(self, run: Run) -> Invocation:
         """Return the call; the container is the sandbox, hence no permission prompts."""
-        argv = ("claude", "--print", "--output-format=stream-json", "--verbose", "--dangerously-skip-permissions")
+        argv = ["claude", "--print", "--output-format=stream-json", "--verbose", "--dangerously-skip-permissions"]
+        argv.append(f"--settings={run.home / _SETTINGS_FILE}")
         environment = {
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1",
             "DISABLE_AUTOUPDATER": "1",
             "IS_SANDBOX": "1",
         }
         environment |= {name: chosen for name, alias in _MODELS.items() if (chosen := run.model_for(alias))}
         if run.base_url:
             environment["ANTHROPIC_BASE_URL"] = run.base_url
-        model = (f"--model={run.model}",) if run.model else ()
-        return Invocation(argv=(*argv, *model), environment=environment, stdin=run.task_file)
+        if run.model:
+            argv.append(f"--model={run.model}")
+        settings = json.dumps(_settings({**run.environment, **environment}))
+        return Invocation(tuple(argv), environment, run.task_file, home_files={_SETTINGS_FILE: settings})
 
     def transcript(self) -> Transcript:
         """Return a reader of stream-json."""
         return _Events()
+
+
+def _settings(environment: dict[str, str]) -> dict[str, object]:
+    """Return settings that come before the repository's; `env` before its variables of the same names.
+
+    Its hooks do not run: commands for other machines, which can refuse or hold up every step. Its rules that deny
+    tools stay.
+    """
+    return {
+        "agent": "",
+        "disableAllHooks": True,
+        "permissions": {"allow": _TOOLS, "defaultMode": "bypassPermissions"},
+        "sandbox": {"enabled": False},
+        "env": environment | _PINNED,
+    }
 
 
 _UNFINISHED: Mapping[str, ReasonCode] = {

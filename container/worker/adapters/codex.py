@@ -8,16 +8,25 @@ from worker.adapters.base import Adapter, Invocation, Run
 from worker.adapters.events import objects_at, text_at, value_at
 from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
 
+_CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false", "features.plugins=false")
+"""Nothing is looked up or reported elsewhere: updates, usage, the list of plugins."""
+
 
 class Codex(Adapter):
-    """@openai/codex."""
+    """@openai/codex.
+
+    Flags and `--config` come before all files (developers.openai.com, "Config basics"). A project's `.codex` counts
+    in trusted projects only, and nobody trusts this one; its AGENTS.md and skills are read.
+    """
 
     exit_codes: Mapping[int, str] = {1: "Codex reported an error", 2: "Codex refused its arguments"}
+    settings_files = (".codex/config.toml",)
 
     def invocation(self, run: Run) -> Invocation:
         """Return the call; the container is the sandbox. A base URL is a provider of its own in Codex's settings."""
         argv = ["codex", "exec", "--json", "--ephemeral", "--skip-git-repo-check"]
-        argv += ["--dangerously-bypass-approvals-and-sandbox", "--config", "check_for_update_on_startup=false"]
+        argv.append("--dangerously-bypass-approvals-and-sandbox")
+        argv += [f"--config={setting}" for setting in _CONFIG]
         if run.base_url:
             provider = {
                 "name": "Outpost",
@@ -26,7 +35,7 @@ class Codex(Adapter):
                 "wire_api": "responses",
             }
             fields = ", ".join(f"{name} = {json.dumps(value)}" for name, value in provider.items())
-            argv += ["--config", 'model_provider="outpost"', "--config", f"model_providers.outpost={{{fields}}}"]
+            argv += ['--config=model_provider="outpost"', f"--config=model_providers.outpost={{{fields}}}"]
         if run.model:
             argv.append(f"--model={run.model}")
         return Invocation(argv=(*argv, "-"), stdin=run.task_file)

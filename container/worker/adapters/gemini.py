@@ -2,28 +2,50 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from outpost.domain.reasons import ReasonCode
 from worker.adapters.base import Adapter, Invocation, Run
 from worker.adapters.events import text_at
 from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
 
-# Where a base URL is set, the CLI would choose a way to sign in that its headless mode refuses: the settings choose.
-_SETTINGS = {
-    "security": {"auth": {"selectedType": "gemini-api-key"}},
-    "privacy": {"usageStatisticsEnabled": False},
-    "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
+_SYSTEM_SETTINGS = Path(__file__).with_name("gemini_settings.json")
+_ENVIRONMENT = {
+    "GEMINI_CLI_SYSTEM_SETTINGS_PATH": str(_SYSTEM_SETTINGS),
+    "GEMINI_CLI_TRUST_WORKSPACE": "true",
+    **dict.fromkeys(
+        (
+            *("CLOUD_SHELL", "GEMINI_CLI_USE_COMPUTE_ADC", "GOOGLE_GENAI_USE_GCA"),
+            *("GOOGLE_GENAI_USE_VERTEXAI", "GEMINI_API_KEY_AUTH_MECHANISM", "GOOGLE_GENAI_API_VERSION"),
+            *("CODE_ASSIST_ENDPOINT", "GEMINI_CLI_CUSTOM_HEADERS", "GEMINI_CLI_HOME", "GEMINI_MODEL", "NODE_OPTIONS"),
+            *("GEMINI_SANDBOX", "GEMINI_SYSTEM_MD", "GEMINI_WRITE_SYSTEM_MD", "GEMINI_TELEMETRY_ENABLED"),
+        ),
+        "",
+    ),
 }
+"""Variables that are set, if only to nothing, are not taken from a repository's `.gemini/.env` or `.env`."""
 
 
-def _models(run: Run) -> dict[str, object]:
-    """Return settings that make all calls with this run's model: every model configuration extends `base`."""
+_NO_MCP_SERVERS = "--allowed-mcp-server-names=none"
+"""It waits for every server of a project before it begins, ten minutes for each that does not respond."""
+
+
+def _user_settings(run: Run) -> dict[str, object]:
+    """Return the system settings once more, and what depends on the run.
+
+    All calls are made with this run's model: every model configuration extends `base`.
+    """
+    settings: dict[str, object] = json.loads(_SYSTEM_SETTINGS.read_bytes())
     override = {"match": {"model": "base"}, "modelConfig": {"model": run.model}}
-    return {"modelConfigs": {"customOverrides": [override]}} if run.model else {}
+    return settings | ({"modelConfigs": {"customOverrides": [override]}} if run.model else {})
 
 
 class Gemini(Adapter):
-    """@google/gemini-cli."""
+    """@google/gemini-cli.
+
+    Its system settings come before the project's, and those before the user's (geminicli.com, "Configuration"). It
+    reads them only from a file and folders that belong to root and nobody else may write: as in the image.
+    """
 
     exit_codes: Mapping[int, str] = {
         41: "Gemini CLI could not sign in",
@@ -31,18 +53,17 @@ class Gemini(Adapter):
         52: "Gemini CLI refused its settings",
         53: "the limit of turns was reached",
     }
+    settings_files = (".gemini/settings.json", ".gemini/.env", ".env")
 
     def invocation(self, run: Run) -> Invocation:
         """Return the call; the container is the sandbox, hence every tool call is approved."""
-        argv = ("gemini", "--prompt=", "--output-format=stream-json", "--approval-mode=yolo")
-        environment = {"GEMINI_CLI_TRUST_WORKSPACE": "true"}
-        if run.base_url:
-            environment["GOOGLE_GEMINI_BASE_URL"] = run.base_url
+        argv = ("gemini", "--prompt=", "--output-format=stream-json", "--approval-mode=yolo", _NO_MCP_SERVERS)
+        environment = {**_ENVIRONMENT, "GOOGLE_GEMINI_BASE_URL": run.base_url or ""}
         return Invocation(
             argv=(*argv, f"--model={run.model}") if run.model else argv,
             environment=environment,
             stdin=run.task_file,
-            home_files={".gemini/settings.json": json.dumps(_SETTINGS | _models(run))},
+            home_files={".gemini/settings.json": json.dumps(_user_settings(run))},
         )
 
     def transcript(self) -> Transcript:
@@ -55,6 +76,9 @@ _UNFINISHED: Mapping[str, ReasonCode] = {
     "Loop detected, stopping execution": ReasonCode.TURN_LIMIT,
 }
 """Messages of error events after which a result of status `success` follows although the run was stopped."""
+
+_UNCONFIRMED = "requires user confirmation, which is not supported in non-interactive mode"
+"""How a tool's error ends that a repository's settings want somebody to confirm; it has no type of its own."""
 
 
 class _Events(JsonTranscript):
@@ -113,7 +137,8 @@ class _Events(JsonTranscript):
     def _tool_result(self, event: Mapping[str, object]) -> Iterator[Message]:
         self.tool_ended(text_at(event, "tool_id"))
         words = text_at(event, "error", "message")
-        if event.get("status") == "error" and text_at(event, "error", "type") == "policy_violation":
+        refused = text_at(event, "error", "type") == "policy_violation" or _UNCONFIRMED in words
+        if event.get("status") == "error" and refused:
             self.refuse(self._tools.get(text_at(event, "tool_id"), ""))
         elif text_at(event, "error", "type") == "stop_execution":
             self._stopped = Verdict(False, words)

@@ -11,18 +11,25 @@ _ERRORS = ("Sorry, I encountered an error: ", "Error: ")
 """How its only message begins when a model call failed; it ends with exit code 0 then."""
 _ROUNDS = "Maximum tool execution rounds reached."
 
+_ENVIRONMENT = {"DOTENV_KEY": "", "GROK_MAX_TOKENS": "", "MORPH_API_KEY": ""}
+"""Set to nothing, so that no `.env` sets them: a limit of tokens, and another provider for edits."""
+
 
 class Grok(Adapter):
-    """@vibe-kit/grok-cli. It reads no standard input, and an argument has a limit: the prompt names the task's file."""
+    """@vibe-kit/grok-cli. It reads no standard input, and an argument has a limit: the prompt names the task's file.
+
+    Options and variables come before `.grok/settings.json`, and variables that are set before those of `.env`.
+    """
 
     litter = ("/.grok/settings.json",)
+    settings_files = (".grok/settings.json", ".env")
 
     def invocation(self, run: Run) -> Invocation:
         """Return the call."""
         prompt = f"Your task is in the file {run.task_file}. Read all of that file first, then do what it says."
         return Invocation(
             argv=("grok", f"--prompt={prompt}", *((f"--model={run.model}",) if run.model else ())),
-            environment={"GROK_BASE_URL": f"{run.base_url}/v1"} if run.base_url else {},
+            environment=_ENVIRONMENT | ({"GROK_BASE_URL": f"{run.base_url}/v1"} if run.base_url else {}),
         )
 
     def transcript(self) -> Transcript:

@@ -1,0 +1,98 @@
+"""What the platform decides is set where a CLI looks last, so that no file of a repository comes after it.
+
+Whether it has that effect on the real programs is in test_real_clis_settings.py.
+"""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from outpost.domain.agents import CATALOGUE, Agent
+from worker.adapters import ADAPTERS
+from worker.adapters.base import Invocation, Run
+from worker.adapters.gemini import _SYSTEM_SETTINGS
+
+BASE = {"PATH": "/usr/bin", "HOME": "/run/home", "LANG": "C.UTF-8"}
+WITH_MODEL = [agent for agent in Agent if CATALOGUE[agent].provider]
+
+
+def invocation(agent: Agent) -> Invocation:
+    tokens = dict.fromkeys(CATALOGUE[agent].token_variables, "the-token")
+    run = Run(Path("/run/task"), Path("/run/home"), "a-model", "http://127.0.0.1:9", environment=BASE, tokens=tokens)
+    return ADAPTERS[agent].invocation(run)
+
+
+@pytest.mark.parametrize("agent", Agent)
+def test_no_token_is_on_a_command_line_or_in_the_adapters_environment(agent: Agent) -> None:
+    found = invocation(agent)
+    assert "the-token" not in " ".join(found.argv)
+    assert "the-token" not in " ".join(found.environment.values())
+
+
+@pytest.mark.parametrize("agent", WITH_MODEL)
+def test_every_cli_has_its_repositorys_settings_files_named(agent: Agent) -> None:
+    files = ADAPTERS[agent].settings_files
+    assert files
+    assert all(file.startswith(".") and not Path(file).is_absolute() for file in files)
+
+
+def test_claude_takes_provider_and_sign_in_from_nowhere_else_and_its_settings_from_a_flag() -> None:
+    found = invocation(Agent.CLAUDE)
+    assert found.environment["CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST"] == "1"
+    (name, content) = next(iter(found.home_files.items()))
+    assert f"--settings=/run/home/{name}" in found.argv
+    settings = json.loads(content)
+    assert settings["disableAllHooks"] is True
+    assert settings["sandbox"] == {"enabled": False}
+    assert "Bash" in settings["permissions"]["allow"]
+    assert settings["env"].items() >= {**BASE, **found.environment}.items()
+    assert "the-token" not in content
+
+
+def test_codex_calls_nobody_but_its_provider_and_asks_nobody() -> None:
+    argv = invocation(Agent.CODEX).argv
+    settings = {word.removeprefix("--config=") for word in argv if word.startswith("--config=")}
+    assert settings >= {"analytics.enabled=false", "features.plugins=false", "check_for_update_on_startup=false"}
+    assert 'model_provider="outpost"' in settings
+    assert "--dangerously-bypass-approvals-and-sandbox" in argv
+
+
+def test_gemini_has_system_settings_and_takes_no_variable_of_theirs_from_a_file() -> None:
+    found = invocation(Agent.GEMINI)
+    assert found.environment["GEMINI_CLI_SYSTEM_SETTINGS_PATH"] == str(_SYSTEM_SETTINGS)
+    settings = json.loads(_SYSTEM_SETTINGS.read_text())
+    assert settings["security"]["auth"]["enforcedType"] == "gemini-api-key"
+    assert (settings["security"]["disableYoloMode"], settings["tools"]["sandbox"]) == (False, False)
+    assert settings["hooksConfig"]["enabled"] is False
+    for name in ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_GCA", "GEMINI_SANDBOX", "GEMINI_CLI_HOME"):
+        assert found.environment[name] == ""
+    assert "--allowed-mcp-server-names=none" in found.argv
+    assert json.loads(found.home_files[".gemini/settings.json"]).items() >= {"security": settings["security"]}.items()
+
+
+def test_gemini_accepts_the_system_settings_of_the_image() -> None:
+    dockerfile = (Path(__file__).parents[2] / "container" / "worker" / "Dockerfile").read_text()
+    after = dockerfile.partition("COPY container/worker /app/container/worker\n")[2].partition("USER ")[0]
+    assert "RUN chmod -R go-w /app\n" in after  # it skips a file in a folder that others may write
+
+
+def test_aider_reads_last_the_variables_and_settings_of_models_that_the_platform_names() -> None:
+    found = invocation(Agent.AIDER)
+    named = dict(word.removeprefix("--").split("=", 1) for word in found.argv if word.startswith("--") and "=" in word)
+    lines = found.home_files[named["env-file"].removeprefix("/run/home/")].splitlines()
+    variables = dict(shlex.split(line)[0].split("=", 1) for line in lines)
+    assert variables["DEEPSEEK_API_KEY"] == "the-token"
+    assert variables["AIDER_API_KEY"] == "deepseek=the-token"
+    assert variables["DEEPSEEK_API_BASE"] == "http://127.0.0.1:9/v1"
+    assert variables.items() >= BASE.items()
+    (settings,) = json.loads(found.home_files[named["model-settings-file"].removeprefix("/run/home/")])
+    assert settings["extra_params"]["api_base"] == "http://127.0.0.1:9/v1"
+    assert {"--no-dry-run", "--no-auto-test", "--no-auto-lint", "--edit-format=diff"} <= set(found.argv)
+
+
+def test_grok_takes_no_other_provider_from_a_dotenv() -> None:
+    environment = invocation(Agent.GROK).environment
+    assert (environment["MORPH_API_KEY"], environment["DOTENV_KEY"]) == ("", "")
+    assert environment["GROK_BASE_URL"] == "http://127.0.0.1:9/v1"

@@ -1,0 +1,108 @@
+"""The agents' real CLIs in repositories with settings of their own, and with tasks that look like their commands."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from outpost.domain.agents import Agent
+from outpost.domain.artifacts import Artifact
+from outpost.domain.dispatch import Dispatch, Status
+from outpost.names import Env
+from tests.real_clis import path_with_cli
+from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
+from tests.worker.model_server import ModelServer, model_server
+from tests.worker.outside import Outside, outside
+from tests.worker.settings_cases import CASES, Case
+from tests.worker.test_real_clis import MODELS, TASK
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
+
+WRITTEN = "+++ b/made-by-the-model.txt\n@@ -0,0 +1 @@\n+written by the model\n"
+BEGINNINGS = {
+    "a-path": "/src/app.py is broken.",
+    "a-command-of-theirs": "/help me, please.",
+    "a-byte-order-mark": "\ufeff/model is wrong in the docs.",
+    "a-shell-command": "!ls is not what I mean.",
+    "names": "@octocat of @acme/team asks, see @README.md, @src/missing.ts and @/etc/shadow.",
+    "a-title": "# Title\n\n#hash and `touch pwned` and $(touch pwned).",
+    "quotes": '"""\nquoted\n"""',
+    "braces-and-windows-lines": "{\r\n  --help\r\n}\r\n",
+    "much-text": "long " * 9_900,
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ModelServer]:
+    with model_server(PROVIDER_KEY) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy() -> Iterator[Outside]:
+    with outside() as found:
+        yield found
+
+
+@pytest.fixture
+def run(model: ModelServer, proxy: Outside, platform: Platform, git_server: GitServer, tmp_path: Path) -> "Run":
+    return Run(model, proxy, platform, git_server, tmp_path)
+
+
+class Run:
+    """Runs a real CLI in a repository, and remembers what its model was sent."""
+
+    def __init__(
+        self, model: ModelServer, proxy: Outside, platform: Platform, git_server: GitServer, folder: Path
+    ) -> None:
+        self.model, self.proxy, self.platform, self.git_server, self.folder = model, proxy, platform, git_server, folder
+        self.sent: list[str] = []
+        self.models: set[str] = set()
+
+    def __call__(self, agent: Agent, name: str, files: dict[str, bytes], task: str = TASK) -> Dispatch:
+        repo = self.git_server.create(name, {"README.md": b"hello\n", **files})
+        path = self.proxy.program(self.folder / "bin", agent, path_with_cli(agent))
+        before = len(self.model.answered)
+        variables = {"PATH": path, Env.MODEL_URL: self.model.url}
+        row = self.platform.run(task, variables, agent=agent, repo=repo, model_id=MODELS[agent], timeout_seconds=60)
+        seen = self.model.answered[before:]
+        self.sent = [json.dumps(each.body) for each in seen]
+        self.models = {each.body.get("model") or each.path.partition("models/")[2].partition(":")[0] for each in seen}
+        return row
+
+    def wrote(self, row: Dispatch) -> bool:
+        """Return whether the model's file is in the patch."""
+        return WRITTEN in self.platform.read(row, Artifact.PATCH).decode()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_platforms_settings_win_or_the_reason_names_the_file(name: str, run: Run) -> None:
+    case: Case = CASES[name]
+    row = run(case.agent, f"with-settings-{name}", case.files)
+    messages = run.platform.messages(row)
+    assert row.reason is not None
+    assert run.proxy.called == []
+    assert run.models <= {MODELS[case.agent].rpartition("/")[2]}
+    if case.fails is not None:
+        assert row.status is Status.FAILED, messages
+        assert case.fails in row.reason.message
+        assert any(file in row.reason.message for file in case.files), row.reason.message
+        return
+    assert row.status is Status.SUCCESS, messages
+    assert run.wrote(row)
+    assert run.models
+    assert [text for text in case.seen if text not in run.sent[0]] == []
+
+
+@pytest.mark.parametrize("agent", MODELS)
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_a_task_is_the_task_whatever_it_begins_with(agent: Agent, beginning: str, run: Run) -> None:
+    text = BEGINNINGS[beginning]
+    row = run(agent, f"task-{agent}-{beginning}", {}, f"{text}\n{TASK}")
+    assert row.status is Status.SUCCESS, run.platform.messages(row)
+    assert run.wrote(row)
+    assert run.proxy.called == []
+    if agent is not Agent.GROK:  # which reads its task from the file that its prompt names
+        expected = json.dumps(text.lstrip("\ufeff"))[1:-1]
+        assert any(expected in sent for sent in run.sent)
