@@ -50,7 +50,7 @@ class Evidence:
     call_failure: CallFailure | None = None
     """The last model calls, when they failed."""
     refusal: str | None = None
-    """Why the harness refused a model call: the budget, or another model than the agent's."""
+    """Why the harness refused a model call that the budget had no room for."""
     exit_meaning: str | None = None
     """What the CLI documents about its exit code."""
     last_error_line: str = ""
