@@ -85,6 +85,7 @@ class AgentOutput:
     def _show_errors(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.last_error_line = line if line.strip() else self.last_error_line
+            self.transcript.read_error(line)
             self._show(Message(line))
 
     def _show(self, message: Message) -> None:

@@ -266,8 +266,14 @@ def succeeds_without_a_newline() -> None:
 def is_refused_a_tool() -> None:
     """Run on although a tool was refused, and report success."""
     refusal = {"type": "policy_violation", "message": "Tool execution denied by policy."}
+    if NAME == "codex":  # as its 0.169.0 does
+        rejected = 'CreateProcess { message: "Rejected(\\"`touch x` rejected: policy forbids it\\")" }'
+        print(
+            f"2026-11-28T01:25:14Z ERROR codex_core::tools::router: error=exec_command failed: {rejected}",
+            file=sys.stderr,
+            flush=True,
+        )
     events: dict[str, list[object]] = {
-        "codex": [{"type": "item.completed", "item": {"id": "2", "type": "command_execution", "status": "declined"}}],
         "gemini": [
             {"type": "tool_use", "tool_name": "shell", "tool_id": "2", "parameters": {}},
             {"type": "tool_result", "tool_id": "2", "status": "error", "error": refusal},

@@ -189,6 +189,22 @@ def test_refused_tools_are_named_once() -> None:
     ]
 
 
+def test_a_command_that_codex_declines_is_a_refused_tool_wherever_it_reports_it() -> None:
+    item = {"id": "2", "type": "command_execution", "status": "declined"}
+    transcript = read(Agent.CODEX, lines([{"type": "item.completed", "item": item}]))[1]
+    assert transcript.refused_tools == ["shell"]
+    transcript = read(Agent.CODEX, lines([DONE]))[1]
+    router = "2026-11-28T01:25:14Z ERROR codex_core::tools::router: error="
+    transcript.read_error("WARNING: proceeding, even though the update was rejected")
+    transcript.read_error(f"{router}apply_patch verification failed: no such lines: raise Rejected('rejected')")
+    assert transcript.refused_tools == []
+    transcript.read_error(
+        f"{router}exec_command failed: CreateProcess {{ "
+        r"""message: "Rejected(\"`/bin/bash -lc 'touch x.txt'` rejected: policy forbids commands\")" }"""
+    )
+    assert transcript.refused_tools == ["shell"]
+
+
 def test_a_failure_is_not_shown_as_a_success() -> None:
     messages, _ = read(Agent.CLAUDE, lines([claude(is_error=True, result="Overloaded", num_turns=1)]))
     assert [message.text for message in messages] == ["error: Overloaded"]
@@ -264,7 +280,7 @@ def _mutated(draw: st.DrawFn, value: object) -> object:
     return value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(mutations())
 def test_any_mutation_of_a_recorded_run_is_read_without_an_error(case: tuple[Agent, list[str]]) -> None:
     check(*case)

@@ -66,6 +66,11 @@ class _Events(JsonTranscript):
                 self.tool_ended(text_at(event, "item", "id"))
                 yield from self._item(value_at(event, "item"))
 
+    def read_error(self, line: str) -> None:
+        """Record a command that a rule or the approval policy forbids: no event reports it."""
+        if _REJECTION.search(line):
+            self.refuse("shell")
+
     def _failed(self, message: str) -> Message:
         self.verdict = Verdict(False, message)
         return error_line(message)
@@ -104,4 +109,8 @@ class _Events(JsonTranscript):
                 yield tool_line(text_at(item, "tool"), value_at(item, "arguments"))
 
 
+_REJECTION = re.compile(
+    r"\bcodex_core::tools::\w+: error=(patch rejected|[^{]{0,400}CreateProcess \{ message: \"Rejected\()"
+)
+"""Its log of errors, on standard error, as of 0.169.0."""
 _MCP_REFUSAL = re.compile(r"user (rejected|cancelled|declined) MCP tool call", re.IGNORECASE)

@@ -65,6 +65,9 @@ class Transcript:
         """Yield the messages of a line."""
         yield Message(line)
 
+    def read_error(self, line: str) -> None:
+        """Record what a line of standard error says; the log shows it as it is."""
+
     def conclude(self, verdict: Verdict) -> None:
         """Record a final event; it replaces the one before."""
         self.verdict, self.finished = verdict, True
