@@ -4,13 +4,15 @@ Memory is bounded: content is searched in blocks, each with the end of the one b
 of two blocks is found as well.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
 
 from outpost.domain.findings import MAX_PATH_LENGTH, MOST_PLACES, UNSEARCHED, Finding, Findings
 from outpost.redaction.formats import find_formats
 from outpost.redaction.known import KnownSecrets
-from outpost.redaction.match import Match, redact
+from outpost.redaction.match import redact
 from worker.lines import printable
 
 BLOCK_BYTES = 1024 * 1024
@@ -134,10 +136,11 @@ class BlockSearch:
 
 def _matches(text: str, secrets: KnownSecrets) -> Iterator[tuple[int, str, bool]]:
     """Yield start, kind and whether it is known; a text in the format of a secret that is a known one counts once."""
-    known = list(secrets.find(text))
+    known = sorted(secrets.find(text), key=lambda match: match.start)
+    starts = [match.start for match in known]
+    ends = list(accumulate((match.end for match in known), max))
     yield from ((match.start, match.kind, True) for match in known)
-    yield from ((match.start, match.kind, False) for match in find_formats(text) if not _overlaps(match, known))
-
-
-def _overlaps(match: Match, others: list[Match]) -> bool:
-    return any(match.start < other.end and other.start < match.end for other in others)
+    for match in find_formats(text):
+        before = bisect_left(starts, match.end)  # those that begin before its end
+        if not before or ends[before - 1] <= match.start:
+            yield match.start, match.kind, False

@@ -54,9 +54,15 @@ def releaser(api: Api, tenant: Tenant) -> Iterator[httpx.Client]:
         yield client
 
 
-def ended(api: Api, client: httpx.Client, findings: Findings = WITHHELD, status: Status = Status.SUCCESS) -> Dispatch:
+def ended(
+    api: Api,
+    client: httpx.Client,
+    findings: Findings = WITHHELD,
+    status: Status = Status.SUCCESS,
+    **body: object,
+) -> Dispatch:
     """A dispatch that has ended, with what its worker left and reported."""
-    made = client.post("/dispatch", json=TASK | {"repo": "acme/website"}).json()["data"]["id"]
+    made = client.post("/dispatch", json=TASK | {"repo": "acme/website"} | body).json()["data"]["id"]
     row = api.claim(made)
     assert row.lease
     reason = Reason.of(ReasonCode.SECRET_IN_OUTPUT, "The agent ended with exit code 0.")
@@ -198,6 +204,16 @@ def test_nothing_withheld_is_nothing_to_release(api: Api, user: httpx.Client, re
     row = ended(api, user, SUSPECT)
     error = refused(releaser.post(f"/dispatch/{row.id}/release", json=RELEASE), 409, "CONFLICT")
     assert "withholds nothing" in error["message"]
+
+
+def test_a_release_leaves_the_workspace_to_the_dispatch_that_holds_it_by_now(
+    api: Api, user: httpx.Client, releaser: httpx.Client
+) -> None:
+    row = ended(api, user, workspaceMode="persistent")
+    id_ = row.spec.workspace_id
+    later = user.post("/dispatch", json=TASK | {"workspaceMode": "persistent", "workspaceId": id_}).json()["data"]
+    assert releaser.post(f"/dispatch/{row.id}/release", json=RELEASE).is_success
+    assert user.get(f"/workspaces/{id_}").json()["data"]["dispatchId"] == later["id"]
 
 
 def test_a_failed_dispatch_is_released_too(api: Api, user: httpx.Client, releaser: httpx.Client) -> None:

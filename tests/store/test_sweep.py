@@ -154,12 +154,13 @@ def test_the_summary_of_a_lost_worker_decides_the_outcome(field: Field) -> None:
         "started_at": None,
         "ended_at": now().isoformat(),
         "usage": {},
+        "findings": {"secrets": {"NPM_TOKEN": 1}, "withheld": ["changes.patch"]},
     }
     boto3.client("s3").put_object(Bucket=field.bucket, Key=key, Body=json.dumps(summary).encode())
     field.ecs.stop_task(cluster=field.cluster, task=worker.task_arn)
     field.run(SETTLING)
     ended = field.store.dispatches.get(row.id)
-    assert (ended.status, ended.exit_code) == (Status.SUCCESS, 0)
+    assert (ended.status, ended.exit_code, ended.withheld) == (Status.SUCCESS, 0, True)
 
 
 def test_waiting_too_long_fails_with_the_latest_launch_failure(field: Field) -> None:

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sysconfig
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -301,6 +302,14 @@ def test_a_value_is_found_once_on_any_border_of_blocks_and_chunks(position: int,
     assert scan.findings.places == (
         Finding(artifact="changes.patch", path="f", line=position // 11 + 1, kind="NPM_TOKEN", known=True),
     )
+
+
+def test_very_many_matches_in_a_block_cost_no_more_than_their_number() -> None:
+    scan = SecretScan(KNOWN)
+    begin = time.process_time()
+    scan.content("changes.patch", b"f", [f"{VALUE} {TOKEN} ".encode() * 60_000])
+    assert scan.findings.formats == {"github-token": 1}
+    assert time.process_time() - begin < 20
 
 
 def test_of_very_many_places_the_first_are_kept_and_all_are_counted() -> None:
