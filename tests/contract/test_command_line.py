@@ -216,6 +216,7 @@ def test_the_operator_changes_limits_rotates_keys_and_keeps_secrets(api: Api, ou
     assert "public ones" in outpost("tenants", "set", name, "--no-repository", "acme/*", admin=True).stdout
     assert "pro" in outpost("tenants", "show", name, admin=True).stdout
     issued = json.loads(outpost("keys", "create", name, "--days", "9", "--json", admin=True).stdout)
+    assert not {"release", "admin"} & set(issued["scopes"])
     rotated = json.loads(outpost("keys", "rotate", issued["id"], "--overlap", "0", "--json", admin=True).stdout)
     api.await_indexes()
     assert "expired" in outpost("keys", "list", name, admin=True).stdout

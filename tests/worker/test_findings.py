@@ -23,7 +23,7 @@ from tests.worker.conftest import GitServer
 from worker.collect import Collector, Patch
 from worker.isolation import NoIsolation
 from worker.patch import PatchReader
-from worker.secret_scan import BLOCK_BYTES, SecretScan
+from worker.secret_scan import BLOCK_BYTES, CARRY_BYTES, SecretScan
 from worker.settings import Settings
 from worker.stop import StopSignal
 from worker.workspace import Workspace
@@ -215,7 +215,7 @@ def test_a_known_value_is_found_wherever_it_is_added(
         pytest.param({b"a": b"%s\n2\n"}, {b"a": b"2\n"}, [], id="deleted line"),
         pytest.param({b"a": b"%s\n2\n"}, {b"a": b"%s\n2\n3\n"}, [], id="context line"),
         pytest.param({b"a": b"%s\n"}, {}, [], id="deleted file"),
-        pytest.param({}, {b"d/%s.txt": b""}, [("d/[REDACTED:NPM_TOKEN].txt", None)], id="name"),
+        pytest.param({}, {b"d/%s.txt": b"1\n"}, [("d/[REDACTED:NPM_TOKEN].txt", None)], id="name"),
         pytest.param({b"%s": b"1\n"}, {b"%s": b"2\n"}, [], id="name that was there"),
         pytest.param({b"%s": b"1\n"}, {}, [], id="name of a deleted file"),
         pytest.param({b"a": b"1\n" * 9}, {b"%s": b"1\n" * 9}, [("[REDACTED:NPM_TOKEN]", None)], id="new name"),
@@ -288,9 +288,22 @@ def test_a_known_secret_is_no_warning_as_well() -> None:
     assert (scan.findings.secrets, scan.findings.formats) == ({"GH": 1}, {})
 
 
+@pytest.mark.parametrize("inside", range(0, len(VALUE) + 1, 4))
+@pytest.mark.parametrize("step", [4_093, BLOCK_BYTES])
+def test_a_value_on_the_border_of_two_blocks_is_found_once(inside: int, step: int) -> None:
+    border = -(-(BLOCK_BYTES + CARRY_BYTES) // step) * step
+    content = b"x" * (border - inside - 6) + b"\nkey: " + VALUE.encode() + b"\n" + b"y" * 3_000
+    scan = SecretScan(KNOWN)
+    search = scan.text("changes.patch", b"f", 5)
+    for start in range(0, len(content), step):
+        search.feed(content[start : start + step])
+    search.finish()
+    assert places(scan.findings) == [("f", 6, "NPM_TOKEN", True)]
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.integers(1, 3 * BLOCK_BYTES), st.integers(1, 700_000))
-def test_a_value_is_found_once_on_any_border_of_blocks_and_chunks(position: int, step: int) -> None:
+def test_a_value_is_found_once_on_any_border_of_chunks(position: int, step: int) -> None:
     lines = b"some words\n" * (position // 11)
     content = lines + b"x" * (position - len(lines)) + VALUE.encode() + b"\n" + b"y" * 100_000
     patch = b"diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -0,0 +1,%d @@\n+" % (content.count(b"\n") + 1)
