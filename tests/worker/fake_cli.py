@@ -127,6 +127,18 @@ def hang_noisily() -> None:
         time.sleep(0.05)
 
 
+def hang_in_a_tool() -> None:
+    write()
+    call = {"type": "tool_use", "id": "1", "name": "shell", "input": "npm test"}
+    events: dict[str, object] = {
+        "claude": {"type": "assistant", "message": {"content": [call]}},
+        "codex": {"type": "item.started", "item": {"id": "1", "type": "command_execution", "command": "npm test"}},
+        "gemini": {"type": "tool_use", "tool_id": "1", "tool_name": "shell", "parameters": "npm test"},
+    }
+    emit(events[NAME])
+    time.sleep(1000)
+
+
 def endless_output() -> None:
     write()
     while True:

@@ -85,6 +85,13 @@ def timed_out(platform: Platform, row: Dispatch) -> None:
     has_result(platform, row)
 
 
+def timed_out_in_a_tool(platform: Platform, row: Dispatch) -> None:
+    timed_out(platform, row)
+    assert row.reason is not None
+    assert "was stopped. It was running [shell] npm test, " in row.reason.message
+    assert row.reason.message in platform.messages(row)
+
+
 def output_was_cut(platform: Platform, row: Dispatch) -> None:
     output = platform.read(row, Artifact.OUTPUT)
     assert len(output) < 66 * 1024 * 1024
@@ -198,6 +205,7 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {
     "success": Scenario(told_its_end),
     "hang_silently": Scenario(timed_out, 2),
+    "hang_in_a_tool": Scenario(timed_out_in_a_tool, 3, agents=(Agent.CLAUDE, Agent.CODEX, Agent.GEMINI)),
     "hang_noisily": Scenario(timed_out, 2),
     "endless_output": Scenario(endless, 4),
     "much_output": Scenario(much, 120),
