@@ -114,17 +114,19 @@ def test_a_submodule_turned_into_files_is_files_in_the_patch(
     assert "own" in (tmp_path / "clone" / "vendor" / "lib" / "lib.txt").read_text()
 
 
-def test_a_submodules_own_configuration_runs_nothing(app: Run, urls: dict[str, str], tmp_path: Path) -> None:
+def test_a_submodules_own_configuration_runs_and_hides_nothing(app: Run, urls: dict[str, str], tmp_path: Path) -> None:
     trap = tmp_path / "trapped"
     app.agent(f"""
         git clone -q {urls["lib"]} vendor/lib; cd vendor/lib; echo edit >> lib.txt
         echo '* filter=evil diff=evil' > .gitattributes
         for key in core.fsmonitor filter.evil.clean diff.evil.textconv diff.external; do
             git config $key "touch {trap}"; done
+        git commit -q --allow-empty -m moved
         cd ../..; git config -f .gitmodules submodule.vendor/lib.ignore all; rm -f {trap}
     """)
     patch = app.collect()
     assert "+edit\n" in patch.more[Artifact.NESTED].read_text()
+    assert "+Subproject commit" in patch.file.read_text()
     assert not trap.exists()
 
 
