@@ -114,7 +114,10 @@ def test_a_submodule_turned_into_files_is_files_in_the_patch(
     assert "own" in (tmp_path / "clone" / "vendor" / "lib" / "lib.txt").read_text()
 
 
-def test_a_submodules_own_configuration_runs_and_hides_nothing(app: Run, urls: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("ignore", ["none", "all"])
+def test_a_submodules_own_configuration_runs_and_hides_nothing(
+    app: Run, urls: dict[str, str], tmp_path: Path, ignore: str
+) -> None:
     trap = tmp_path / "trapped"
     app.agent(f"""
         git clone -q {urls["lib"]} vendor/lib; cd vendor/lib; echo edit >> lib.txt
@@ -122,7 +125,7 @@ def test_a_submodules_own_configuration_runs_and_hides_nothing(app: Run, urls: d
         for key in core.fsmonitor filter.evil.clean diff.evil.textconv diff.external; do
             git config $key "touch {trap}"; done
         git commit -q --allow-empty -m moved
-        cd ../..; git config -f .gitmodules submodule.vendor/lib.ignore all; rm -f {trap}
+        cd ../..; git config -f .gitmodules submodule.vendor/lib.ignore {ignore}; rm -f {trap}
     """)
     patch = app.collect()
     assert "+edit\n" in patch.more[Artifact.NESTED].read_text()
