@@ -118,9 +118,10 @@ def test_a_submodule_turned_into_files_is_files_in_the_patch(
 def test_a_submodules_own_configuration_runs_and_hides_nothing(
     app: Run, urls: dict[str, str], tmp_path: Path, ignore: str
 ) -> None:
+    """The edit keeps the file's size, so that git would have to compare contents, through the filter."""
     trap = tmp_path / "trapped"
     app.agent(f"""
-        git clone -q {urls["lib"]} vendor/lib; cd vendor/lib; echo edit >> lib.txt
+        git clone -q {urls["lib"]} vendor/lib; cd vendor/lib; echo two > lib.txt
         echo '* filter=evil diff=evil' > .gitattributes
         for key in core.fsmonitor filter.evil.clean diff.evil.textconv diff.external; do
             git config $key "touch {trap}"; done
@@ -128,7 +129,7 @@ def test_a_submodules_own_configuration_runs_and_hides_nothing(
         cd ../..; git config -f .gitmodules submodule.vendor/lib.ignore {ignore}; rm -f {trap}
     """)
     patch = app.collect()
-    assert "+edit\n" in patch.more[Artifact.NESTED].read_text()
+    assert "+two\n" in patch.more[Artifact.NESTED].read_text()
     assert "+Subproject commit" in patch.file.read_text()
     assert not trap.exists()
 
