@@ -8,13 +8,17 @@ import pytest
 
 from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.dispatch import Status
+from outpost.domain.ids import now
 from outpost.domain.reasons import ReasonCode
+from outpost.domain.secrets import TenantSecret
 from outpost.store.artifacts import prefix_of
+from outpost.store.database import Database
+from outpost.store.tenants import Tenants
 from tests.worker.conftest import GitServer, Platform
 
 ENVIRONMENT_OF_AN_AGENT = {
     *("PATH", "HOME", "TMPDIR", "USER", "LANG", "TERM", "GIT_TERMINAL_PROMPT", "OUTPOST_CONTEXT"),
-    *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
+    *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "NO_PROXY", "no_proxy"),
 }
 
 
@@ -34,6 +38,17 @@ def test_a_task_comes_back_with_its_patch_log_and_summary(platform: Platform, gi
     assert summary.commit_before == git_server.git("simple", "rev-parse", "HEAD")
     assert row.usage is not None
     assert summary.usage == row.usage
+
+
+def test_a_secret_does_not_replace_a_variable_of_the_platform(platform: Platform) -> None:
+    secrets = {"NO_PROXY": "nothing-is-direct", "OWN_SETTING": "is-still-given"}
+    for name, value in secrets.items():
+        arn = boto3.client("secretsmanager").create_secret(Name=f"{name}-{platform.bucket}", SecretString=value)["ARN"]
+        secret = TenantSecret(name=name, arn=arn, updated_at=now())
+        Tenants(Database.from_environment()).add_secret("acme", secret)
+    row = platform.run('echo "$NO_PROXY ${#OWN_SETTING}"', additional_secrets=list(secrets))
+    assert row.status is Status.SUCCESS
+    assert platform.read(row, Artifact.OUTPUT) == b"127.0.0.1,localhost 14\n"
 
 
 def test_status_summary_and_log_name_what_is_not_in_the_patch_and_what_is_kept_beside_it(
