@@ -10,22 +10,26 @@ from outpost.redaction.randomness import changes, entropy, is_random
 
 _QUOTE = r"(?:\\*[\"'`]|&quot;|&#3[49];|\\*u002[27]|%2[27])"
 _NAME = (
-    r"(?i:passw(?:or)?d|passphrase|passcode|passwort|pwd|secret|token|api[_-]?key|[_-]key|key[_-]data|[a-z]key\b|auth|"
+    r"(?i:passw(?:or)?d|[_-]pass\b|passphrase|passcode|passwort|pwd|secret|token|api[_-]?key|[_-]key|key[_-]data|[a-z]key\b|auth|"
     r"credential|creds|[_-]pat\b|cookie|session|connection[_-]?string|connstr|dsn|webhook|private|signature|psk\b)"
 )
 _BECOMES = (
-    rf"(?:{_QUOTE}?\]?[ \t]*(?:=>|:=|==|[:=]|%3[Dd]|&#61;)[ \t]*"
+    rf"(?:{_QUOTE}?\]?[ \t]*(?:=>|:=|==|::?|=|%3[Dd]|&#61;)[ \t]*"
     rf"|{_QUOTE}?,?[ \t]*{_QUOTE}?[Vv]alue{_QUOTE}?[ \t]*[:=][ \t]*)"
 )
-_VALUE = rf"{_QUOTE}{{0,3}}(?:!!str )?([^\s\"'`<>&,;(){{}}\[\]|\\](?:[^\s\"'`<>;\\]|\\+[^\s\"'nrt]){{3,}})"
+_VALUE = (
+    rf"(?:[bBfFrRuU]?{_QUOTE}){{0,3}}(?:!!str )?([^\s\"'`<>&,;(){{}}\[\]|\\](?:[^\s\"'`<>;\\]|\\+[^\s\"'nrt]){{3,}})"
+)
 _COMMANDS = "mysql|mysqldump|mysqladmin|mariadb|sshpass|redis-cli|mongosh?|docker|podman|helm|sqlcmd|psql|7z|zip|unzip"
 
 _OPTIONS = "password|passwd|pass|pwd|passphrase|secret|token|key"
 _SCHEMES = "token|api-?key|key|ssws|digest|apitoken|splunk|geniekey"
 _ALNUM = "[A-Za-z0-9]"
+_MIXED = r"([A-Za-z0-9_.-]*(?:[A-Za-z][0-9]|[0-9][A-Za-z])[A-Za-z0-9_.-]{6,})"
 _NAMED = "assigned"
 RANDOM = "random-text"
 """The kind of what is a secret by its looks alone."""
+_UNNAMED = "secret"
 _WRAPPED = "private-key"
 PATTERNS = (
     (_NAMED, _NAME + r"[A-Za-z0-9_.-]*" + _BECOMES + _VALUE),
@@ -37,12 +41,18 @@ PATTERNS = (
     ),
     (
         "password",
-        rf"(?i:[\s\"'\[,]--?(?:[a-z]+-)*(?:{_OPTIONS})[\"', \t]+){_VALUE}",
+        rf"(?i:(?:^|[\s\"'\[,])--?(?:[a-z]+-)*(?:{_OPTIONS})[\"', \t]+){_VALUE}",
     ),
     ("password", r"(?i:\b(?:login|account|user)[ \t]+\S+[ \t]+password[ \t]+)(\S{4,})"),
     ("password", r"(?i:(?:identified[ \t]+by|password)[ \t]+')([^'\s]{6,})'"),
     ("password", r"\b(?:curl|wget|https?)\b.*?[ \t](?:-u|--user|--proxy-user)[ \t=]*[\"']?[^\s:\"']+:([^\s\"']{4,})"),
     ("password", rf"\b(?:{_COMMANDS})\b.*?[ \t]-(?:p|a|P)[ \t]?[\"']?([^\s\"'-][^\s\"']{{5,}})"),
+    ("password", rf"(?i:\b(?:requirepass|masterauth|-pass(?:in|out)?[ \t]+pass:|openssl\b.*?[ \t]-k)[ \t]*){_VALUE}"),
+    ("password", rf"\becho[ \t]+{_VALUE}{_QUOTE}?[ \t]*\|.*?(?:password-stdin|--stdin|chpasswd|sudo -S)"),
+    (_NAMED, rf"\b(?:ENV|ARG|setx)[ \t]+[A-Z0-9_]*{_NAME}[A-Z0-9_]*[ \t]+{_VALUE}"),
+    (_UNNAMED, rf"(?i:password|passphrase|token|api[_-]?key|secret|credentials)(?:[ \t]+is)?[ \t]+{_QUOTE}?{_MIXED}"),
+    (_UNNAMED, rf"[?&](?:key|sig|sign|code|auth|sid|hash|state)=({_ALNUM}[^\s&\"'<>\\]{{15,}})"),
+    (_UNNAMED, r"://([A-Za-z0-9_.-]{16,})(?::x-oauth-basic)?@"),
     (_WRAPPED, r"(?:[A-Za-z0-9+/]{64}\\+[nr]+){2,}[A-Za-z0-9+/]*={0,2}"),
     # Digits beside capitals and beside small letters: hardly a word or a name has both.
     (RANDOM, rf"{_ALNUM}*(?:[0-9][A-Z]|[A-Z][0-9]){_ALNUM}*(?:[0-9][a-z]|[a-z][0-9]){_ALNUM}*"),
@@ -66,6 +76,7 @@ _EXPRESSION = re.compile(
     r"(?i:true|false|none|null|nil|undefined|string|str|int|bool|bytes|object|self|this|redacted|required|optional)\W*$"
 )
 _PUBLIC = re.compile(r"BEGIN (?:CERTIFICATE|[A-Z ]*PUBLIC KEY)")
+_SESSION = re.compile(r"(?:^|[_-])(?:session|s)[_-]?id$", re.IGNORECASE)
 _UPPER_CASE = re.compile(r"(?:^|[\s;&\"'`(])[A-Z][A-Z0-9_]*=[\"']?$")
 _LAST_NAME = re.compile(
     r"([A-Za-z][A-Za-z0-9_.-]*)(?:[^A-Za-z0-9]*|[^A-Za-z0-9]+[Vv]alue[^A-Za-z0-9]*|[^<]*><?[a-z]*>?)$"
@@ -90,13 +101,17 @@ def confirmed(text: str, match: Match) -> Match | None:
         return match if _is_token(value) and not is_part else None
     if match.kind == _WRAPPED:
         return None if _PUBLIC.search(text) else match
+    if match.kind == _UNNAMED:
+        return match if is_random(value) and not _EXPRESSION.match(value) and "/" not in value else None
     return None if _EXPRESSION.match(value) else match
 
 
 def _is_secret(before: str, value: str) -> bool:
     """Return whether `value`, which stands behind `before`, is a secret by its name and its looks."""
     name = _LAST_NAME.search(before)
-    if name is None or _HARMLESS.search(name[1]) or _EXPRESSION.match(value):
+    if name is None or _EXPRESSION.match(value):
+        return False
+    if _HARMLESS.search(name[1]) and not _SESSION.search(name[1]):
         return False
     if _UPPER_CASE.search(before) and _PASSWORD.search(name[1]):
         return len(value) >= 6

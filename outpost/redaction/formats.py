@@ -38,7 +38,7 @@ STRUCTURES = (
         r"""[A-Za-z][A-Za-z0-9+.-]*(?::|%3[Aa])(?://|\\/\\/|%2[Ff]%2[Ff])[^\s/:@"'<>\\]{0,128}(?::|%3[Aa])([^\s/"'<>\\]+)(?:@|%40)[A-Za-z0-9\[$%]""",
         "RFC 3986, 3.2.1: user information",
     ),
-    Format("bearer-token", r"(?i:bearer)(?:[ \t+:]|%20|\\?[\"'])+([A-Za-z0-9._~+/=-]{20,})", "RFC 6750: bearer tokens"),
+    Format("bearer-token", r"(?i:bearer)(?:[ \t+:]|%20|\\?[\"'])+([A-Za-z0-9._~+/=-]{16,})", "RFC 6750: bearer tokens"),
     Format("basic-credentials", r"(?i:basic)[ \t]+([A-Za-z0-9+/_-]{12,}={0,2})", "RFC 7617: Basic authentication"),
     Format(
         "private-key",

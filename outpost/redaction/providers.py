@@ -101,6 +101,7 @@ PROVIDERS = (
         r"([A-Za-z0-9/+=%]{64,})",
         "AWS docs: STS, Credentials",
     ),
+    Format("aws-session-token", "(?:IQoJb3JpZ2lu|FwoGZXIvYXdz)[A-Za-z0-9+/=%]{60,}", "AWS docs: STS, GetSessionToken"),
     Format(
         "aws-bedrock-key", "ABSK[A-Za-z0-9+/=]{60,}|bedrock-api-key-[A-Za-z0-9+/=]{40,}", "gitleaks aws-amazon-bedrock"
     ),
@@ -296,6 +297,8 @@ PROVIDERS = (
     Format("lob-key", f"{_START}((?:live|test)_(?:pub_)?{_HEX}{{31,}})", "gitleaks lob-api-key"),
     Format("cloudinary-url", f"(?i:cloudinary://)[0-9]+:({_ID}{{16,}})@", "trufflehog cloudinary"),
     # Of many issuers
+    Format("django-secret-key", "django-insecure-[^\\s\"']{20,}", "Django docs: settings, SECRET_KEY"),
+    Format("laravel-key", f"{_START}(base64:[A-Za-z0-9+/]{{40,}}={{0,2}})", "Laravel docs: encryption, APP_KEY"),
     Format("jwt", f"ey[JA-Za-z0-9][A-Za-z0-9_-]{{8,}}\\.ey{_ID}{{6,}}\\.[A-Za-z0-9_-]*", "RFC 7519: JSON Web Token"),
     Format(
         "jwe", f"eyJ{_ID}{{20,}}\\.{_ID}*\\.{_ID}{{12,}}\\.{_ID}{{20,}}\\.{_ID}{{16,}}", "RFC 7516: JSON Web Encryption"
