@@ -11,7 +11,7 @@ from pathlib import Path
 
 import boto3
 
-from outpost.config import load
+from outpost.config import ConfigError, load
 from outpost.verify.deployed import Deployed, WrongAccountError
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
@@ -19,10 +19,10 @@ CONFIG = Path(__file__).resolve().parents[1] / "config"
 
 def main(environment: str) -> None:
     """Bootstrap for an environment of `config/`; exits with the CDK CLI's code."""
-    config = load(CONFIG / f"{environment}.toml")
     try:
+        config = load(CONFIG / f"{environment}.toml")
         Deployed(config, boto3.Session(region_name=config.region)).require_account()
-    except WrongAccountError as error:
+    except (ConfigError, WrongAccountError) as error:
         raise SystemExit(str(error)) from error
     argv = ["cdk", "bootstrap", f"aws://{config.account}/{config.region}"]
     # In a folder without cdk.json, else the CLI runs the app first.

@@ -14,7 +14,7 @@ from typing import Any
 
 import boto3
 
-from outpost.config import load
+from outpost.config import ConfigError, load
 from outpost.names import tenant_secrets_prefix
 from outpost.verify.deployed import Deployed, NotDeployedError, WrongAccountError
 
@@ -131,14 +131,14 @@ def release(deployed: Deployed, pause: Callable[[float], None] = time.sleep) -> 
 
 
 def permitted(environment: str) -> Deployed:
-    """Return the environment if it may be destroyed with the credentials at hand. Raises SystemExit, ConfigError."""
-    config = load(CONFIG / f"{environment}.toml")
-    if config.removal != "destroy":
-        raise SystemExit(f'config/{environment}.toml: removal is "{config.removal}": its data survives its stacks')
-    deployed = Deployed(config, boto3.Session(region_name=config.region))
+    """Return the environment if it may be destroyed with the credentials at hand. Raises SystemExit."""
     try:
+        config = load(CONFIG / f"{environment}.toml")
+        if config.removal != "destroy":
+            raise SystemExit(f'config/{environment}.toml: removal is "{config.removal}": its data survives its stacks')
+        deployed = Deployed(config, boto3.Session(region_name=config.region))
         deployed.require_account()
-    except WrongAccountError as error:
+    except (ConfigError, WrongAccountError) as error:
         raise SystemExit(str(error)) from error
     return deployed
 

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost.config import EnvironmentConfig
 from outpost.store.database import CLIENT_CONFIG
@@ -15,7 +16,7 @@ class NotDeployedError(Exception):
 
 
 class WrongAccountError(Exception):
-    """The credentials are of another account than the configuration names; the text has both."""
+    """There are no valid credentials, or they are of another account than configured; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,13 @@ class Deployed:
 
     def require_account(self) -> None:
         """Raise WrongAccountError unless the credentials are of the account that the configuration names."""
-        found, wanted = self.client("sts").get_caller_identity()["Account"], self.config.account
+        wanted = self.config.account
+        try:
+            found = self.client("sts").get_caller_identity()["Account"]
+        except (BotoCoreError, ClientError) as error:
+            raise WrongAccountError(
+                f"{error}. Sign in with `aws sso login`, or export AWS_PROFILE=<a profile of {wanted}>"
+            ) from error
         if found != wanted:
             raise WrongAccountError(
                 f"the credentials are of account {found}, config/{self.config.name}.toml names {wanted}: "

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from outpost.doctor.account import BOOTSTRAP
 from outpost.local.cdk import find_cli, find_node
 from outpost.local.environment import LocalEnvironment
@@ -36,3 +38,20 @@ def test_another_account_is_not_bootstrapped(aws: LocalEnvironment, tmp_path: Pa
 
     assert done.returncode == 1
     assert "the credentials are of account 000000000000, config/prod.toml names 333333333333" in done.stderr
+
+
+@pytest.mark.parametrize("tool", [("tools.bootstrap",), ("tools.release_resources", "check")])
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [("dev", "export AWS_PROFILE=<a profile of 111111111111>"), ("nosuch", "environments here: dev, local")],
+)
+def test_a_tool_without_credentials_or_configuration_ends_with_the_remedy(
+    tool: tuple[str, ...], environment: str, message: str, tmp_path: Path
+) -> None:
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
+    argv = [sys.executable, "-m", *tool, environment]
+    done = subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
