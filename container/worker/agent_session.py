@@ -157,17 +157,18 @@ class AgentSession:
         }
 
     def _key(self, secrets: Mapping[str, str]) -> ModelKey | None:
-        """Return the key to run with: the tenant's own before the platform's."""
+        """Return the key to run with, without the newline that a file or a terminal adds: the tenant's own first."""
         own = self._assignment.spec.additional_secrets
         names = [name for name in CATALOGUE[self._assignment.spec.agent].token_variables if name in secrets]
         if not names:
             return None
         name = min(names, key=lambda name: name not in own)
-        return ModelKey(name, secrets[name], lambda: self._read_again(name, secrets[name]), own=name in own)
+        value = secrets[name].strip()
+        return ModelKey(name, value, lambda: self._read_again(name, value), own=name in own)
 
     def _read_again(self, name: str, before: str) -> str:
         try:
-            key = self._store.read_secrets({name: self._assignment.secrets[name]})[name]
+            key = self._store.read_secrets({name: self._assignment.secrets[name]})[name].strip()
         except SecretError as error:
             _log.warning("the key could not be read again", error=str(error))
             return before

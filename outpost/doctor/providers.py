@@ -57,7 +57,7 @@ def read_keys(account: Account) -> dict[str, str | None]:
     for secret in account.pages("secretsmanager", "list_secrets", "SecretList", Filters=tagged):
         provider = provider_of(secret.get("Description", ""))
         if provider and tag in secret.get("Tags", []):
-            value = secrets.get_secret_value(SecretId=secret["ARN"])["SecretString"]
+            value = secrets.get_secret_value(SecretId=secret["ARN"])["SecretString"].strip()
             keys[provider] = None if value == PROVIDER_PLACEHOLDER else value
     return keys
 

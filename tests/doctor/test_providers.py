@@ -36,6 +36,11 @@ def test_a_key_that_the_provider_refuses(case: Case) -> None:
     assert finding.message == "openai: the key is refused with status 401"
 
 
+def test_the_newline_after_a_key_is_no_part_of_it(case: Case) -> None:
+    with key(case, "key-openai\n"):
+        assert case.found() == []
+
+
 def test_a_model_that_the_provider_does_not_offer(case: Case) -> None:
     model = "gpt-5.1-codex-max"
     case.provider.models["openai"] = {"gpt-6"}

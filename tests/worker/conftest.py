@@ -231,7 +231,7 @@ def create_provider_keys(suffix: str) -> dict[Agent, str]:
     """Create a secret for the provider of each agent that has one."""
     client = boto3.client("secretsmanager")
     return {
-        agent: client.create_secret(Name=f"{agent}-{suffix}", SecretString=PROVIDER_KEY)["ARN"]
+        agent: client.create_secret(Name=f"{agent}-{suffix}", SecretString=f"{PROVIDER_KEY}\n")["ARN"]
         for agent, entry in CATALOGUE.items()
         if entry.provider is not None
     }
