@@ -34,9 +34,11 @@ class McpEndpoint:
 
     def __init__(self, manager: StreamableHTTPSessionManager) -> None:
         self._manager = manager
+        self.route = Route(PATH, self, methods=["POST"], include_in_schema=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request of a caller whose key is good; which tools it may use is theirs to say."""
+        scope["route"] = self.route  # as FastAPI does for its own routes: request log and audit log name it
         request = Request(scope, receive)
         try:
             await identify(request)
@@ -106,7 +108,7 @@ def install(app: FastAPI, services: Services) -> AbstractAsyncContextManager[Non
         security_settings=_only_for(services.hosts),
         max_request_body_size=MAX_BODY_BYTES,
     )
-    app.router.routes.append(Route(PATH, McpEndpoint(manager), methods=["POST"], include_in_schema=False))
+    app.router.routes.append(McpEndpoint(manager).route)
     return manager.run()
 
 

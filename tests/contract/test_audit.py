@@ -104,7 +104,7 @@ def test_a_tool_call_is_recorded_with_the_address_of_its_client(
         headers = {"X-Forwarded-For": "8.8.8.8, 203.0.113.7", "Accept": "application/json, text/event-stream"}
         assert client.post("/mcp", json=message, headers=headers).status_code == 200
     found = recorded(api, environment, tenant=tenant.id)
-    assert [each["route"] for each in found] == ["/dispatch", None]
+    assert [each["route"] for each in found] == ["/dispatch", "/mcp"]
     assert {each["client"] for each in found} == {"203.0.113.7"}
 
 
