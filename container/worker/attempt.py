@@ -158,7 +158,8 @@ class Attempt:
         self._agent.prepare(self._secrets)
         if files := self._agent.settings_files:
             self._tell(f"the platform's settings of {spec.agent} come before those of {', '.join(files)}")
-        self._tell(f"workspace ready at {self._workspace.commit_before or 'no commit'}")
+        commit = self._workspace.commit_before
+        self._tell(f"workspace ready at {commit}" if commit else "workspace ready; the repository has no commit")
 
     def _write_task(self, context: str) -> None:
         """Write the task for its program: an agent with a model finds the context before it."""
@@ -258,7 +259,7 @@ class Attempt:
             self._tell(f"the patch could not be collected: {error}", "error")
             return without_results(outcome, ReasonCode.INTERNAL_ERROR, f"The patch could not be collected: {error}")
         self._patch = patch
-        self._tell(f"{patch.files_changed} files changed")
+        self._tell("1 file changed" if patch.files_changed == 1 else f"{patch.files_changed} files changed")
         for line in patch.collection.describe():
             self._tell(line, "warning")
         return self._note_findings(patch.findings, outcome)

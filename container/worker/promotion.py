@@ -66,7 +66,7 @@ class PromotionAttempt(Attempt):
         publisher = Publisher(self._workspace, self._settings)
         default = publisher.default_branch()
         if promotion.branch == default and not promotion.to_default:
-            message = f"{default} is the repository's default branch, and the promotion does not say toDefault"
+            message = f"{default} is the repository's default branch, and the promotion does not set toDefault"
             raise PublishError(ReasonCode.DEFAULT_BRANCH, message)
         self._workspace.commit_before = promotion.base_commit
         self._commit = publisher.commit(promotion, words, patch)

@@ -30,12 +30,13 @@ _HOW_TO_CONNECT = (
     "(your operator issues keys: `outpost keys create TENANT`)."
 )
 _REMEDIES = {
-    UNREACHABLE: "Is it up? `outpost local status` tells of the one on this machine, `make up` starts it. "
+    UNREACHABLE: "Is it up? `outpost local status` shows the one on this machine, `make up` starts it. "
     f"For another, check {URL_VARIABLE}.",
     "NOT_OUTPOST": f"Check {URL_VARIABLE}.",
     "AUTHENTICATION_ERROR": f"Check {KEY_VARIABLE}; on this machine `make up` issues a new key.",
-    "AUTHORIZATION_ERROR": "Use a key with that scope; on this machine: "
-    f"{KEY_VARIABLE}=$(outpost local operator-key) outpost ...",
+    "AUTHORIZATION_ERROR": "The operator issues keys with other scopes: `outpost keys create TENANT --scope SCOPE`. "
+    f"For the scope admin use the operator's own key; on this machine: {KEY_VARIABLE}=$(outpost local operator-key) "
+    "outpost ...",
 }
 
 

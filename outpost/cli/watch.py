@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rich.text import Text
 
-from outpost.cli.output import err, log_text, out, printable, status_text
+from outpost.cli.output import err, log_text, out, printable, status_text, withheld_text
 from outpost.client import Client
 from outpost.client.models import Dispatch, LogLine
 from outpost.domain.dispatch import Status
@@ -55,4 +55,6 @@ def _show_state(dispatch: Dispatch) -> None:
         line.append(f"  {dispatch.reason.code}: {printable(dispatch.reason.message)}", style="dim")
         if dispatch.status is not Status.SUCCESS or dispatch.withheld:
             line.append(f" {dispatch.reason.remedy}")
+    if withheld := withheld_text(dispatch):
+        line.append(f"\nwithheld: {withheld}")
     err.print(line)

@@ -85,7 +85,7 @@ _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.PATCH_FAILED: "Check that the repository still has the commit that the dispatch began with.",
     ReasonCode.PUSH_FAILED: "Choose another branch, or ask the operator whether the platform may push there.",
     ReasonCode.BRANCH_PROTECTED: "Promote to another branch, and open a pull request from there.",
-    ReasonCode.DEFAULT_BRANCH: "Promote to another branch, or repeat the promotion with toDefault=true.",
+    ReasonCode.DEFAULT_BRANCH: "Promote to another branch, or repeat the promotion with toDefault=true (--to-default).",
     ReasonCode.PULL_REQUEST_FAILED: "The branch was pushed: open the pull request by hand, or promote again.",
     ReasonCode.UPLOAD_FAILED: "Dispatch again; if it recurs, ask the operator to check the artifacts bucket.",
     ReasonCode.ARTIFACT_TOO_LARGE: "Let the task leave large files out of the repository, or ignore them in git.",

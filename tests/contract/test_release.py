@@ -269,7 +269,11 @@ def test_the_command_line_says_what_is_withheld_and_releases_it(
     assert f"outpost status {row.id}" in fetched.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"summary.json", "findings.json"}
     release = ["release", row.id, "--secret", "NPM_TOKEN", "--reason", "revoked"]
-    assert "lacks the scope release" in outpost(api, key, *release).stderr
+    lacking = outpost(api, key, *release).stderr
+    assert "lacks the scope release" in lacking
+    assert "outpost keys create TENANT --scope SCOPE" in lacking
+    watched = outpost(api, key, "logs", "-f", row.id).stderr
+    assert f"release: outpost release {row.id} --secret NPM_TOKEN --reason WHY" in watched
     done = outpost(api, api.key(tenant, Scope.RELEASE), *release)
     assert done.exit_code == 0, done.output
     assert outpost(api, key, "artifacts", row.id, "--download", str(tmp_path)).exit_code == 0

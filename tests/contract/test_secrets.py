@@ -101,6 +101,11 @@ def test_a_bad_value_is_refused_and_not_repeated(
         assert str(value) not in caplog.text
 
 
+def test_the_refusal_of_a_short_value_says_how_long_one_has_to_be(admin: httpx.Client, tenant: Tenant) -> None:
+    error = refused(admin.put(path(tenant), json={"value": "short"}), 400, "VALIDATION_ERROR")
+    assert "has 5 characters; a secret needs 8 or more" in str(error)
+
+
 @pytest.mark.parametrize("value", ["postgres", "us-east-1"])
 def test_a_common_word_is_kept_and_marked_as_not_searched(admin: httpx.Client, tenant: Tenant, value: str) -> None:
     shown = admin.put(path(tenant), json={"value": value}).json()["data"]

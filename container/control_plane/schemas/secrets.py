@@ -19,6 +19,16 @@ class SecretRequest(Body):
         "Never shown again.",
     )
 
+    @field_validator("value", mode="before")
+    @classmethod
+    def _is_long_enough(cls, value: object) -> object:
+        if isinstance(value, str) and len(value) < MIN_VALUE_LENGTH:
+            raise ValueError(
+                f"has {len(value)} characters; a secret needs {MIN_VALUE_LENGTH} or more, "
+                "because logs and results are searched for it"
+            )
+        return value
+
     @field_validator("value")
     @classmethod
     def _is_variable(cls, value: SecretStr) -> SecretStr:
