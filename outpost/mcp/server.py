@@ -29,8 +29,8 @@ Connect = Callable[[Context], AbstractAsyncContextManager[httpx.AsyncClient]]
 INSTRUCTIONS = """Outpost runs coding tasks with AI agents, each in a container of its own, and keeps what they produce.
 
 outpost_dispatch hands in a task; outpost_status shows how it fares, with its log; outpost_get_artifacts gives the
-patch; outpost_promote pushes it to a branch and opens a pull request. A tool that fails says why and
-what to do about it."""
+patch; outpost_promote pushes it to a branch and opens a pull request. Results with the value of a known
+secret are withheld until outpost_release. A tool that fails says why and what to do about it."""
 
 _NOT_THE_MODELS = frozenset({"INTERNAL_ERROR", NOT_OUTPOST})
 """Errors that no other arguments mend: the request is refused, rather than told to the model as a result."""

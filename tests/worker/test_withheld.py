@@ -53,8 +53,8 @@ def test_a_run_succeeds_and_its_patch_is_withheld_with_file_and_line(platform: P
     assert summary.patch_bytes == len(patch)
     assert Stored(Artifact.PATCH, len(patch), withheld=True) in platform.artifacts.listing(row)
     assert platform.artifacts.findings(row) == FOUND
-    told = [(line.level, line.message) for line in platform.log(row) if "withheld" in line.message]
-    assert told == [("warning", "changes.patch withheld: secret NPM_TOKEN at .npmrc:2")]
+    warnings = [(line.level, line.message) for line in platform.log(row) if "withheld" in line.message]
+    assert warnings == [("warning", "changes.patch withheld: secret NPM_TOKEN at .npmrc:2")]
     assert VALUE not in str(platform.messages(row)) + summary.model_dump_json() + row.model_dump_json()
 
 
