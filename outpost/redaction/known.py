@@ -26,7 +26,10 @@ class KnownSecrets:
         self._parts = [(name, part) for name, piece in pieces for part in _parts(piece)]
         few = sum(len(part) for _, part in self._parts) <= _MOST_SPELLED
         patterns = [(name, spelled(part, letters=few and len(part) <= _MOST)) for name, part in self._parts]
-        self._encoded = EncodedSecrets(self._parts, step=4 if few else 16)
+        # In base64 a fragment is enough, and the lines that bear no secret are none.
+        named = {name for name, part in self._parts if "\n" not in part}
+        encoded = [(name, part) for name, part in self._parts if "\n" not in part or name not in named]
+        self._encoded = EncodedSecrets(encoded, step=4 if few else 16)
         self._gate = Gate([*(pattern for _, pattern in patterns), *self._encoded.patterns])
         self._spelled = [(name, compiled(pattern, longest=True)) for name, pattern in patterns]
 

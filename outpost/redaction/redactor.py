@@ -41,11 +41,6 @@ class Redactor:
         """Return a text of several lines without its secrets."""
         return "\n".join(self.line(line) for line in text.split("\n"))
 
-    def restart(self) -> None:
-        """Forget the lines so far: what follows is another text."""
-        self._private_keys = PrivateKeys()
-        self._before = ""
-
     def _across_cuts(self, text: str) -> list[Match]:
         """Return the parts of secrets that began in the line before, or may go on in the next one."""
         cut = len(self._before)

@@ -143,7 +143,7 @@ def test_no_line_takes_more_than_linear_time(part: str) -> None:
 
 
 def _seconds(redactor: Redactor, line: str) -> float:
-    redactor.restart()
+    redactor.line("-----END PRIVATE KEY-----")  # of a key that the time before began
     started = time.process_time()
     redactor.line(line)
     return time.process_time() - started

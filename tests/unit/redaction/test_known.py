@@ -171,6 +171,11 @@ def test_lines_of_a_secret_that_bear_none_stay(line: str) -> None:
     assert Redactor({"ENV": ENVIRONMENT, "ACCOUNT": ACCOUNT}).line(line) == line
 
 
+def test_lines_of_a_secret_that_bear_none_are_not_found_in_base64_either() -> None:
+    encoded = base64.b64encode(b"NODE_ENV=production\nPORT=3000\n").decode()
+    assert list(KnownSecrets({"ENV": ENVIRONMENT}).find(encoded)) == []
+
+
 @pytest.mark.parametrize(
     "part", ["correct-horse", "k3J9s0fLq2mZx81v", "S3cr%40tPw99", "S3cr@tPw99", "q8Zr2LkT0vXw5MnB" * 4]
 )
