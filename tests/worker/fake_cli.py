@@ -325,7 +325,10 @@ SCENARIOS: dict[str, Callable[[], None]] = {
 
 def main() -> int:
     """Do what the task says; `exit <n>` is written like this."""
-    found = re.search(r"^SCENARIO (\w+)(?: (\d+))?$", read_task(), re.MULTILINE)
+    task = read_task()
+    if NAME != "bash" and task.startswith(("/", "!")):
+        return 0  # the real ones take it for a command of their own
+    found = re.search(r"^SCENARIO (\w+)(?: (\d+))?$", task, re.MULTILINE)
     assert found, "the task did not arrive"
     if found[1] != "asks_no_model":
         call_model()

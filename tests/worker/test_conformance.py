@@ -299,6 +299,22 @@ def test_every_exit_code_is_told_with_its_meaning(
     [
         pytest.param(agent, marks=() if agent is Agent.CLAUDE else pytest.mark.full)
         for agent in Agent
+        if CATALOGUE[agent].provider
+    ],
+)
+def test_a_task_that_looks_like_a_command_of_the_cli_is_the_task(
+    platform: Platform, variables: dict[str, str], repo: str, agent: Agent
+) -> None:
+    task = "\ufeff/help is broken.\r\nSCENARIO success\n"
+    row = platform.run(task, variables, agent=agent, repo=repo, model_id=MODEL)
+    told_its_end(platform, row)
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        pytest.param(agent, marks=() if agent is Agent.CLAUDE else pytest.mark.full)
+        for agent in Agent
         if ADAPTERS[agent].settings_files
     ],
 )
