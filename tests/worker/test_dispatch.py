@@ -206,11 +206,15 @@ def test_a_woken_worker_takes_the_work_and_the_wake_up(platform: Platform) -> No
     worker = platform.start_worker()
     with pytest.raises(subprocess.TimeoutExpired):
         worker.wait(timeout=3)  # it found nothing, and waits
+    before = wake_ups(platform)  # those of tests whose workers needed none
     row = platform.dispatch("echo woken")
     assert platform.finish(worker) == 0
     assert platform.row(row).status is Status.SUCCESS
-    attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=platform.queue_url, AttributeNames=["All"])[
-        "Attributes"
-    ]
-    assert attributes["ApproximateNumberOfMessages"] == "0"
-    assert attributes["ApproximateNumberOfMessagesNotVisible"] == "0"
+    assert wake_ups(platform) <= before
+
+
+def wake_ups(platform: Platform) -> int:
+    """How many wake-ups are in the queue, received ones as well."""
+    sqs = boto3.client("sqs")
+    attributes = sqs.get_queue_attributes(QueueUrl=platform.queue_url, AttributeNames=["All"])["Attributes"]
+    return sum(int(attributes[f"ApproximateNumberOfMessages{kind}"]) for kind in ("", "NotVisible"))
