@@ -10,11 +10,11 @@ from rich.text import Text
 
 from outpost.cli.connection import ERROR, connect
 from outpost.cli.output import (
-    dispatch_table,
     err,
     findings_text,
     log_text,
     out,
+    print_dispatch,
     print_json,
     print_table,
     show_error,
@@ -87,7 +87,7 @@ def status(context: typer.Context, dispatch_id: Id, as_json: Json = False) -> No
     """Show a dispatch."""
     with connect(context) as client:
         found = client.status(dispatch_id)
-        print_json(found) if as_json else out.print(dispatch_table(found))
+        print_json(found) if as_json else print_dispatch(found)
 
 
 def logs(

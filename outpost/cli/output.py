@@ -128,11 +128,25 @@ def dispatch_table(dispatch: Dispatch) -> Table:
 
 
 def withheld_text(dispatch: Dispatch) -> str | None:
-    """Return what is withheld and the command that releases it, or None."""
+    """Return the names of the withheld artifacts, or None."""
+    if not dispatch.withheld or dispatch.findings is None:
+        return None
+    return ", ".join(dispatch.findings.withheld)
+
+
+def release_command(dispatch: Dispatch) -> str | None:
+    """Return the command that releases what is withheld, or None."""
     if not dispatch.withheld or dispatch.findings is None:
         return None
     secrets = " ".join(f"--secret {name}" for name in sorted(dispatch.findings.secrets))
-    return f"{', '.join(dispatch.findings.withheld)}; release: outpost release {dispatch.id} {secrets} --reason WHY"
+    return f"outpost release {dispatch.id} {secrets} --reason WHY"
+
+
+def print_dispatch(dispatch: Dispatch) -> None:
+    """Print everything worth knowing about one dispatch, and the command that releases what is withheld."""
+    out.print(dispatch_table(dispatch))
+    if command := release_command(dispatch):
+        out.print(Text(f"Release: {command}"))  # outside the table, which breaks long lines: it is there to be copied
 
 
 def findings_text(findings: Findings) -> str:

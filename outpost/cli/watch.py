@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from rich.text import Text
 
-from outpost.cli.output import err, log_text, out, printable, status_text, withheld_text
+from outpost.cli.output import err, log_text, out, printable, release_command, status_text, withheld_text
 from outpost.client import Client
 from outpost.client.models import Dispatch, LogLine
 from outpost.domain.dispatch import Status
@@ -56,5 +56,5 @@ def _show_state(dispatch: Dispatch) -> None:
         if dispatch.status is not Status.SUCCESS or dispatch.withheld:
             line.append(f" {dispatch.reason.remedy}")
     if withheld := withheld_text(dispatch):
-        line.append(f"\nwithheld: {withheld}")
+        line.append(f"\nwithheld: {withheld}; release: {release_command(dispatch)}")
     err.print(line)

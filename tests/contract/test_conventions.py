@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 
 from outpost.domain.ids import is_id, new_id
-from outpost.domain.tenants import Scope
+from outpost.domain.tenants import OPERATOR, Scope
 from tests.contract.running import TASK, Api, fields, refused
 
 
@@ -127,7 +127,7 @@ def test_nul_is_refused_in_every_text_of_a_dispatch(client: httpx.Client, sent: 
 
 def test_nul_is_refused_in_what_else_reaches_programs_and_people(api: Api, client: httpx.Client) -> None:
     tenant = api.tenant()
-    with api.client(api.key(tenant, Scope.ADMIN)) as admin:
+    with api.client(api.key(OPERATOR, Scope.ADMIN)) as admin:
         secret = admin.put(f"/tenants/{tenant.id}/secrets/NPM_TOKEN", json={"value": "a\0b"})
         assert fields(refused(secret, 400, "VALIDATION_ERROR")) == {"value"}
         key = admin.post(f"/tenants/{tenant.id}/keys", json={"name": "c\0i", "scopes": ["list"]})

@@ -22,6 +22,7 @@ BODIES: dict[str, dict[str, object]] = {
     "DispatchRequest": {**TASK, "workspaceMode": "persistent"},
     "KeyRequest": {"name": "mine", "scopes": ["admin"]},
     "PromotionRequest": {"branch": "stolen"},
+    "ReleaseRequest": {"secrets": ["NPM_TOKEN"], "reason": "read by a stranger"},
     "RotationRequest": {},
     "SecretRequest": {"value": "overwritten by a stranger"},
     "TenantChange": {"name": "renamed by a stranger"},

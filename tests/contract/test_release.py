@@ -256,7 +256,7 @@ def test_the_command_line_says_what_is_withheld_and_releases_it(
     row, key = ended(api, user), user.headers["X-API-Key"]
     shown = outpost(api, key, "status", row.id).output
     assert "success (withheld)" in shown
-    assert f"changes.patch; release: outpost release {row.id} --secret NPM_TOKEN --reason WHY" in shown
+    assert f"\nRelease: outpost release {row.id} --secret NPM_TOKEN --reason WHY\n" in shown
     assert "secret NPM_TOKEN at .npmrc:2" in shown
     assert "github-token at a.py:7 (looks like one)" in shown
     api.await_indexes()
