@@ -217,4 +217,4 @@ def wake_ups(platform: Platform) -> int:
     """How many wake-ups are in the queue, received ones as well."""
     sqs = boto3.client("sqs")
     attributes = sqs.get_queue_attributes(QueueUrl=platform.queue_url, AttributeNames=["All"])["Attributes"]
-    return sum(int(attributes[f"ApproximateNumberOfMessages{kind}"]) for kind in ("", "NotVisible"))
+    return int(attributes["ApproximateNumberOfMessages"]) + int(attributes["ApproximateNumberOfMessagesNotVisible"])
