@@ -12,6 +12,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -170,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers |= {"accept-encoding": "identity", "content-type": "application/json"}
         call = Call(self.command, target, headers, request.body)
         with self._reservation(request) as reservation:
-            status = self._call(call, reservation)
+            status = self._call(call, reservation, request.sent)
         _log.info("model call", path=urlsplit(target).path, status=status, tokens=reservation.used().total)
         # Only now has the agent its whole response: it may end at once, and this process with it.
         self._write(b"0\r\n\r\n")
@@ -195,12 +196,15 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedError(400, str(error)) from error
         return reservation
 
-    def _call(self, call: Call, reservation: Reservation) -> int:
-        """Make the call; returns its status. The reservation's `used` says at each moment what to charge."""
-        proxy, most = self.server.proxy, reservation.most
+    def _call(self, call: Call, reservation: Reservation, sent: int) -> int:
+        """Make the call; returns its status. The reservation's `used` says at each moment what to charge.
+
+        `sent`: tokens of input that are charged when the provider reports none.
+        """
+        proxy, unreported = self.server.proxy, replace(reservation.most, input=sent)
         if _is_closed(self.connection):
             raise ConnectionAbortedError
-        reservation.used = lambda: Tokens(input=most.input)
+        reservation.used = lambda: Tokens(input=sent)
         calls = proxy.calls if reservation.model else ModelCalls()  # no model works on a lookup
         try:
             with calls.open() as record, record.provider(), proxy.upstream.call(call) as response:
@@ -210,13 +214,15 @@ class _Handler(BaseHTTPRequestHandler):
                     record.feed(response.read(ERROR_BYTES))
                     # Passed on as it is, it would send some CLIs into minutes of trying again.
                     raise RefusedError(400, f"{proxy.provider.name} rejects the key")
-                self._relay(response, reservation, record)
+                self._relay(response, reservation, record, unreported)
                 return response.status
         except ConnectError:
             reservation.used = Tokens
             raise
 
-    def _relay(self, response: http.client.HTTPResponse, reservation: Reservation, record: ModelCall) -> None:
+    def _relay(
+        self, response: http.client.HTTPResponse, reservation: Reservation, record: ModelCall, unreported: Tokens
+    ) -> None:
         """Pass the response on, and note what to charge for it.
 
         It is read to its end also when the agent hangs up: the provider reports what the call used at the end, and
@@ -224,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         """
         reader = UsageReader(response.headers.get("Content-Type", ""))
         failed = response.status >= HTTPStatus.BAD_REQUEST
-        reservation.used = reader.reported if failed else partial(reader.used, reservation.most)
+        reservation.used = reader.reported if failed else partial(reader.used, unreported)
         self._begin_response(response)
         while data := response.read1(65536):
             reader.feed(data)

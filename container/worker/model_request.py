@@ -46,6 +46,8 @@ class ModelRequest:
     body: bytes
     most: Tokens
     """The most that it could use."""
+    sent: int = 0
+    """The most tokens of the request itself: charged as input when the provider reports none."""
 
 
 def read_request(provider: Provider, path: str, body: bytes, models: frozenset[str]) -> ModelRequest:
@@ -63,7 +65,7 @@ def read_request(provider: Provider, path: str, body: bytes, models: frozenset[s
     most = Tokens(
         input=_most_input(provider, fields, body, written) * attempts, output=_most_output(provider, fields) * attempts
     )
-    return ModelRequest(model, written, most)
+    return ModelRequest(model, written, most, sent=min(_most_text(body), most.input))
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -137,7 +139,11 @@ def _most_input(provider: Provider, fields: Mapping[str, Any], body: bytes, writ
     hosted = any(_is_hosted(tool, provider) for tool in _parts(fields, "tools"))
     if elsewhere or searches or hosted or _NOT_TEXT.search(written):
         return provider.largest_input
-    return min(len(body) + HIDDEN_TOKENS, provider.largest_input)
+    return min(_most_text(body), provider.largest_input)
+
+
+def _most_text(body: bytes) -> int:
+    return len(body) + HIDDEN_TOKENS
 
 
 def _is_hosted(tool: Mapping[str, Any], provider: Provider) -> bool:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -98,6 +99,17 @@ def test_a_stream_that_the_provider_breaks_is_charged_by_what_was_received(name:
             status_of_call(proxy, dialogue)
         wait_until_settled(proxy.meter)
     assert proxy.meter.tokens == received(dialogue, count)
+
+
+def test_an_interrupted_call_with_a_tool_of_the_providers_is_charged_its_own_bytes_and_not_what_it_reserved() -> None:
+    plain = DIALOGUES["anthropic"]
+    tools = [{"type": "web_search_20260209", "name": "web_search"}]
+    dialogue = replace(plain, body={**plain.body, "tools": tools})
+    with scripted_provider(dialogue, cut_after=0) as provider, serving(provider, budget=2_000_000) as proxy:
+        with pytest.raises(http.client.IncompleteRead):
+            status_of_call(proxy, dialogue)
+        eventually(lambda: proxy.meter.committed == proxy.meter.tokens.total)
+    assert proxy.meter.tokens == Tokens(input=most_input(dialogue))
 
 
 def test_a_call_that_gets_no_response_is_charged_its_input_and_one_that_was_not_sent_nothing() -> None:
