@@ -139,9 +139,24 @@ def test_a_secret_in_a_commit_a_message_or_a_submodule_withholds_that_artifact(r
     }
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo x > x; git add x; git commit -qm x; git branch hunter2-hunter2",
+        "git tag -am x hunter2-hunter2",
+        "git mv README.md hunter2-hunter2; git commit -qm x; git mv hunter2-hunter2 README.md; git commit -qm y",
+    ],
+    ids=["branch", "tag", "file"],
+)
+def test_a_name_that_is_a_secret_withholds_the_bundle(run: Run, script: str) -> None:
+    """Also of a file whose content is not new."""
+    run.agent(script)
+    assert run.collect({"ONE": "hunter2-hunter2"}).findings.withheld == (Artifact.COMMITS,)
+
+
 def test_what_a_file_held_before_is_no_finding_in_a_commit(run: Run) -> None:
     run.agent("echo four >> README.md; git commit -qam 'more lines'")
-    assert not run.collect({"TEXT": "one\ntwo\nthree"}).findings
+    assert not run.collect({"TEXT": "one\ntwo\nthree", "NAME": "windows.txt"}).findings
 
 
 def test_no_program_of_the_agents_runs_while_its_commits_are_read(run: Run, tmp_path: Path) -> None:

@@ -114,6 +114,19 @@ def test_a_submodule_turned_into_files_is_files_in_the_patch(
     assert "own" in (tmp_path / "clone" / "vendor" / "lib" / "lib.txt").read_text()
 
 
+@pytest.mark.parametrize(
+    ("replace", "entry"), [("echo own > vendor/lib", "100644"), ("ln -s ../app.txt vendor/lib", "120000")]
+)
+def test_a_file_or_a_link_in_place_of_a_submodule_is_in_the_patch(
+    app: Run, git_server: GitServer, tmp_path: Path, replace: str, entry: str
+) -> None:
+    app.agent(f"rmdir vendor/lib; {replace}")
+    patch = app.collect()
+    tree = applied(patch, git_server, tmp_path / "clone", "submodule-app")
+    assert git(tmp_path / "clone", "ls-tree", tree, "vendor/lib").startswith(entry)
+    assert (patch.more, patch.collection.left_out) == ({}, ())
+
+
 @pytest.mark.parametrize("ignore", ["none", "all"])
 def test_a_submodules_own_configuration_runs_and_hides_nothing(
     app: Run, urls: dict[str, str], tmp_path: Path, ignore: str

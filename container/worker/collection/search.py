@@ -13,10 +13,13 @@ from worker.secret_scan import SecretScan
 def search_commits(
     calls: Calls, revisions: Path, variables: Mapping[str, str | Path], scan: SecretScan, artifact: str
 ) -> None:
-    """Search all that `git rev-list --all` finds beside `revisions` (a file). Raises `subprocess.CalledProcessError`.
+    """Search all that `git rev-list --all` finds beside `revisions` (a file), and the names of refs.
 
-    `variables`: git's. What a file already held in the commit that the run began with is not new.
+    `variables`: git's. What a file or a folder already held in the commit that the run began with is not new.
+    Raises `subprocess.CalledProcessError`.
     """
+    for ref in calls.run(git("for-each-ref", "--format=%(refname)"), **variables).splitlines():
+        scan.name(artifact, ref)
     walk = git("rev-list", "--objects", "--all", "--stdin")
     lines = calls.run(reading(revisions, walk), **variables).splitlines()
     paths = {name: path for name, _, path in (line.partition(b" ") for line in lines)}
@@ -28,16 +31,15 @@ def search_commits(
         if kind == b"blob":
             scan.name(artifact, path)
             scan.content(artifact, path, content, partial(_before, calls, path))
-        elif kind == b"tree":
-            for _ in content:
-                pass
+        elif kind == b"tree":  # also of files whose contents are not new
+            scan.content(artifact, path + b"/", content, partial(_before, calls, path))
         else:
             scan.content(artifact, b"%s %s" % (kind, name), content)
         objects.line()
 
 
 def _before(calls: Calls, path: bytes) -> Iterator[bytes]:
-    """Yield what the file held at the beginning, if it was there."""
+    """Yield what the file or the folder held at the beginning, if it was there."""
     workspace = calls.workspace
     if workspace.commit_before is None:
         return
@@ -46,7 +48,7 @@ def _before(calls: Calls, path: bytes) -> Iterator[bytes]:
     objects = _Reader(calls.stream(batch, **calls.variables(workspace.path, "no-index")))
     try:
         header = objects.line().rsplit(b" ", 2)
-        yield from objects.take(int(header[2])) if header[1:2] == [b"blob"] else ()
+        yield from objects.take(int(header[2])) if header[1:2] in ([b"blob"], [b"tree"]) else ()
     except (subprocess.CalledProcessError, EOFError):
         return
 

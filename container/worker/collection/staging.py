@@ -120,6 +120,8 @@ class Staging:
     def _set_links(self, base: Entries, skipped: AbstractSet[bytes]) -> Links:
         """Put the submodules into the index."""
         missing = set(self._git("ls-files", "--deleted", "-z").split(b"\0"))
+        # A file or a link in place of a submodule is not missing to git.
+        missing |= self._sizes([path for path, entry in base.items() if entry.mode == LINK]).keys()
         links = plan_links(base, self._tree.record, self._populated(), missing, skipped)
         zero = b"0" * len(self._tree.base or "0" * 40)
         lines = (
