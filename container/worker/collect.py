@@ -23,7 +23,7 @@ from worker.collection.calls import Calls
 from worker.collection.commits import CommitCollector
 from worker.collection.diff import write_diff
 from worker.collection.inventory import take_inventory
-from worker.collection.nested import find_worktrees
+from worker.collection.nested import find_outside_worktrees, find_worktrees
 from worker.collection.nested_trees import NestedTrees
 from worker.collection.omissions import Omissions, shown, without_requested
 from worker.collection.record import read_record
@@ -92,6 +92,8 @@ class Collector:
         record = read_record(calls, files / ".git", files, base)
         if not record.readable:
             self._omissions.note(b".git/", "gone, or git cannot read it: commits in it are not kept", None)
+        for folder in find_outside_worktrees(calls, files):
+            self._omissions.note(folder + b"/", "a worktree outside the workspace: only its commits are kept", None)
         tree = Tree(b"", files, record, base, "index")
         submodules = Staging(calls, tree, inventory, worktrees, self._omissions).stage()
         target = self._place(Artifact.PATCH)

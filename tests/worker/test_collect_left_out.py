@@ -145,6 +145,15 @@ def test_a_worktree_inside_the_workspace_is_not_its_files(run: Run) -> None:
     assert left_out(patch) == {}
 
 
+def test_a_worktree_outside_the_workspace_is_named_while_it_is_there(run: Run) -> None:
+    run.agent("""
+        git worktree add -q "$HOME/there" -b one; echo work > "$HOME/there/new.txt"
+        git worktree add -q "$HOME/gone" -b two; rm -r "$HOME/gone"; git worktree add -q inside -b three
+    """)
+    reason = "a worktree outside the workspace: only its commits are kept"
+    assert left_out(run.collect()) == {f"{run.workspace.home}/there/": reason}
+
+
 def test_a_worktree_of_a_workspace_that_has_moved_is_not_its_files_either(run: Run) -> None:
     """Of a persistent workspace each run has another folder, and git writes absolute paths into a worktree."""
     run.agent("""

@@ -44,6 +44,11 @@ def test_files_of_a_repository_inside_are_kept_without_its_history(run: Run) -> 
     assert archive(run.collect(requested=["ignored/repo"])).keys() == {"ignored/repo/file", "ignored/repo/sub/file"}
 
 
+def test_files_of_a_submodule_are_kept_when_its_folder_is_named(run: Run) -> None:
+    run.agent("mkdir submodule/dist; echo x > submodule/dist/a.whl; rm README.md")
+    assert archive(run.collect(requested=["submodule", "README.md"])) == {"submodule/dist/a.whl": b"x\n"}
+
+
 def test_the_largest_of_too_much_is_left_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requested, "MAX_BYTES", 3000)
     run.agent("mkdir ignored; truncate -s 2000 ignored/a; truncate -s 1000 ignored/b; truncate -s 9G ignored/c")

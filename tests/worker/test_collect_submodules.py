@@ -75,6 +75,22 @@ def test_a_moved_pointer_is_in_the_patch_and_the_commits_it_names_as_a_patch(
     assert any("its remote does not have" in item.reason for item in patch.collection.left_out)
 
 
+@pytest.mark.parametrize(
+    "keep",
+    [
+        "checkout -q -b side; git commit -qam side; git checkout -q main",
+        "stash -q",
+        "commit -qam x; git reset -q HEAD~",
+    ],
+    ids=["branch", "stash", "reflog"],
+)
+def test_commits_of_a_submodule_that_are_not_kept_are_named(app: Run, urls: dict[str, str], keep: str) -> None:
+    app.agent(f"git clone -q {urls['lib']} vendor/lib; cd vendor/lib; echo e >> lib.txt; git {keep}; git checkout -q .")
+    left = [(item.path, item.reason) for item in app.collect().collection.left_out]
+    assert [path for path, _ in left] == ["vendor/lib"]
+    assert "only its other branches, stashes or reflogs have" in left[0][1]
+
+
 def test_a_pointer_moved_to_a_published_commit_brings_no_patch_of_it(
     app: Run, urls: dict[str, str], git_server: GitServer
 ) -> None:

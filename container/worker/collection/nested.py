@@ -36,6 +36,18 @@ def find_worktrees(calls: Calls, root: Path, inventory: Inventory) -> dict[bytes
     return found
 
 
+def find_outside_worktrees(calls: Calls, root: Path) -> list[bytes]:
+    """Return the folders of the repository's worktrees that are there and not below the workspace."""
+    listed = calls.ask(root / ".git", root, "worktree", "list", "--porcelain", "-z") or b""
+    worktrees = [worktree.split(b"\0") for worktree in listed.split(b"\0\0")[1:] if worktree]
+    folders = (
+        lines[0].removeprefix(b"worktree ")
+        for lines in worktrees
+        if not any(line.startswith(b"prunable") for line in lines)
+    )
+    return [folder for folder in folders if not folder.startswith(bytes(root.resolve()) + b"/")]
+
+
 def _worktree_name(folder: bytes, content: bytes, root: bytes) -> bytes | None:
     """Return the name under which the workspace's repository knows a worktree, or None when it is not one of its own.
 

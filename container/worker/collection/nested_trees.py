@@ -19,6 +19,7 @@ _LEAST_SECONDS = 5.0
 """Less than this before the deadline, no other repository is begun."""
 
 Kind = Literal["submodule", "worktree"]
+_ELSEWHERE = "{} commits of a submodule that only its other branches, stashes or reflogs have: they are not kept"
 _UNPUBLISHED = "a submodule with commits that its remote does not have; nested.patch holds their changes"
 
 
@@ -85,7 +86,16 @@ class NestedTrees:
         record = read_record(self._calls, git_dir, files, base)
         if record.head != base and record.head is not None:
             self._omissions.note(path, _UNPUBLISHED, None)
+        self._note_other_commits(git_dir, files, path, base)
         return Tree(path, files, record, base, index, (record.objects,))
+
+    def _note_other_commits(self, git_dir: Path, files: Path, path: bytes, base: str | None) -> None:
+        """Note commits that neither the submodule's remote has nor the one that is checked out is built on."""
+        ours, others = ("--branches", "--glob=refs/stash", "--reflog"), ("--not", "--remotes", "HEAD")
+        known = (base,) if base else ()
+        count = self._calls.ask(git_dir, files, "rev-list", "--count", "--ignore-missing", *ours, *others, *known)
+        if count and int(count):
+            self._omissions.note(path, _ELSEWHERE.format(int(count)), None)
 
     def _published(self, git_dir: Path, files: Path, pointer: bytes | None) -> str | None:
         """Return the last commit of a submodule that others have too: of its remote, or that the repository names."""

@@ -52,16 +52,22 @@ class RequestedFiles:
 
     def _matches(self, pattern: str) -> set[bytes]:
         listing = git("-C", str(self._files), "ls-files", "--cached", "--others", "-z", "--", f":(glob){pattern}")
-        found: set[bytes] = set()
-        for path in self._calls.records(listing, **self._variables):
-            found |= self._inside(path) if path.endswith(b"/") else {path}
-        return found
+        listed = {path.rstrip(b"/") for path in self._calls.records(listing, **self._variables)}
+        files = self._sizes(sorted(listed)).keys()
+        return files | self._inside(sorted(listed - files))
 
-    def _inside(self, folder: bytes) -> set[bytes]:
-        """Return the files of a repository inside the workspace, which git lists as one."""
+    def _inside(self, folders: list[bytes]) -> set[bytes]:
+        """Return the files of submodules and other repositories inside the workspace, each of which git lists as one.
+
+        Files that a sparse checkout left out have nothing inside.
+        """
+        if not folders:
+            return set()
         root = bytes(self._files) + b"/"
-        find = ["find", os.fsdecode(root + folder), "-name", ".git", "-prune", "-o", "-print0"]
-        return {path.removeprefix(root) for path in tolerant(self._calls.records(find))}
+        listed = self._calls.list_file(root + folder for folder in folders)
+        find = 'find "$@" -name .git -prune -o -print0'
+        found = self._calls.records(["xargs", "-0", "-a", str(listed), "sh", "-c", find, "sh"])
+        return {path.removeprefix(root) for path in tolerant(found)}
 
     def _sizes(self, paths: list[bytes]) -> dict[bytes, int]:
         """Return the sizes of those paths that are files or symbolic links."""
