@@ -1,5 +1,6 @@
 """What an agent prints, as it arrives: standard output to its transcript, both streams to the log."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -11,6 +12,8 @@ from worker.model_calls import ModelCalls
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 """Of messages for the log; what follows is still read for the final event, and dropped."""
 _NAME_LENGTH = 120
+_NO_ERROR = re.compile(r"\s|$|[}\])]+$|Node\.js v\d")
+"""What follows an error: the frames of its stack, its fields, the version of Node.js; and blank lines."""
 
 
 class AgentOutput:
@@ -24,7 +27,7 @@ class AgentOutput:
         self.finished_at: float | None = None
         """When the final event arrived, by the monotonic clock; None before it, and when the agent went on after it."""
         self.last_error_line = ""
-        """The last line of standard error that is not blank."""
+        """The last line of standard error that may name an error."""
         self._on_message = on_message
         self._calls = calls
         self._events = EventSplitter() if transcript.has_final_event else LineSplitter()
@@ -84,7 +87,7 @@ class AgentOutput:
 
     def _show_errors(self, lines: Iterable[str]) -> None:
         for line in lines:
-            self.last_error_line = line if line.strip() else self.last_error_line
+            self.last_error_line = self.last_error_line if _NO_ERROR.match(line) else line
             self.transcript.read_error(line)
             self._show(Message(line))
 

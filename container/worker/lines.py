@@ -8,9 +8,9 @@ MAX_EVENT_BYTES = 32 * 1024 * 1024
 """Of a line that is read as one JSON event: CLIs print whole files, in base64, in one."""
 
 _LOOK_BACK = 4 * 1024
-# ANSI sequences (colours, titles) whole, then what is left of control characters and of bidirectional overrides.
+# ANSI sequences (colours, titles) whole, then what is left of control characters, bidirectional overrides and BOMs.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 # A key never contains one of these, so a cut behind one never halves a key.
 _CUT = re.compile(rb"[^A-Za-z0-9+/=._\x80-\xff-]")
 
@@ -49,7 +49,10 @@ class LineSplitter:
 
 
 class EventSplitter:
-    """Splits a stream of bytes into whole lines, of up to `MAX_EVENT_BYTES`; a longer one is replaced by a note."""
+    """Splits a stream of bytes into whole lines, of up to `MAX_EVENT_BYTES`; a longer one is replaced by a note.
+
+    No JSON contains what `printable` removes: a BOM, or a terminal's sequences, before an event is no part of it.
+    """
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -68,7 +71,8 @@ class EventSplitter:
         if self._size > MAX_EVENT_BYTES:
             yield f"[a line of {self._size:,} bytes left out]"
         elif self._pieces:
-            yield b"".join(self._pieces).decode("utf-8", "replace")
+            for part in b"".join(self._pieces).rstrip(b"\r").split(b"\r"):
+                yield printable(part)
         self._pieces, self._size = [], 0
 
     def _add(self, piece: bytes) -> None:

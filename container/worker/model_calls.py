@@ -19,7 +19,7 @@ _KEPT_BYTES = 64 * 1024
 """Of a body that is no stream, from its beginning."""
 _MAX_EVENT_BYTES = 8 * 1024 * 1024
 _COMPLETE = re.compile(
-    rb"message_stop|response\.(completed|incomplete)|\[DONE\]|\"finishReason\"|\"finish_reason\"\s*:\s*\""
+    rb"\"(message_stop|response\.(completed|incomplete)|finishReason)\"|^data: ?\[DONE\]|\"finish_reason\"\s*:\s*\""
 )
 """What the last event of a whole stream contains: Anthropic, OpenAI Responses, Chat Completions, Gemini."""
 
@@ -115,20 +115,20 @@ class ModelCall:
 
     def _event(self, line: bytes) -> None:
         self._complete = self._complete or _COMPLETE.search(line) is not None
-        if line.startswith(b"data:") and b"error" in line:
+        if line.startswith(b"data:") and (b"error" in line or b"blockReason" in line):
             event = _json_object(line[5:])
             self._failed = (error_of_event(event) if event else None) or self._failed
 
     @property
     def answered(self) -> bool:
         """Whether the provider answered with success."""
-        return self._status is not None and self._status < HTTPStatus.BAD_REQUEST and self._size > 0
+        return self._status is not None and self._status < HTTPStatus.MULTIPLE_CHOICES and self._size > 0
 
     def finish(self) -> ProviderError | None:
         """Return what went wrong on the provider's side; None after success."""
         if self._failed is not None or self._status is None:
             return self._failed
-        if self._status >= HTTPStatus.BAD_REQUEST:
+        if self._status >= HTTPStatus.MULTIPLE_CHOICES:
             return error_of_response(self._status, self._rest)
         if self._streams:
             self._event(self._rest)

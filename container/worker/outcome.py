@@ -14,6 +14,7 @@ from outpost.domain.reasons import Reason, ReasonCode
 from worker.adapters.transcript import Verdict
 from worker.agent_process import AgentEnd
 from worker.limits import Limit
+from worker.lines import printable
 from worker.model_calls import CallFailure
 from worker.provider_errors import cause_of
 from worker.stop import Cause
@@ -59,7 +60,12 @@ class Evidence:
 
 def failed(code: ReasonCode, message: str, exit_code: int | None = None) -> Outcome:
     """Return a failure with the code's standard remedy."""
-    return Outcome(Status.FAILED, Reason.of(code, message), exit_code)
+    return Outcome(Status.FAILED, Reason.of(code, _clean(message)), exit_code)
+
+
+def _clean(message: str) -> str:
+    """Return a message as valid text: a CLI cuts its own texts inside characters, and quotes terminals."""
+    return printable(message.encode("utf-8", "replace"))
 
 
 def cancelled() -> Outcome:
@@ -146,7 +152,7 @@ def _over_limit(evidence: Evidence, limit: Limit) -> Outcome:
     if evidence.call_failure is not None and limit is not Limit.DISK:
         code = evidence.call_failure.error.code
         message += f" {_failed_calls(evidence.call_failure)}"
-    return Outcome(status, Reason.of(code, message), evidence.end.exit_code)
+    return Outcome(status, Reason.of(code, _clean(message)), evidence.end.exit_code)
 
 
 def _has_failed(evidence: Evidence) -> bool:

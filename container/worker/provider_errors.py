@@ -18,20 +18,32 @@ MAX_MESSAGE = 500
 _TEXTS: tuple[tuple[ReasonCode, str], ...] = (
     (
         ReasonCode.CONTEXT_EXCEEDED,
-        r"prompt is too long|prompt_too_long|context.?length|context window|maximum prompt length|request_too_large"
-        r"|input token count .{0,40}exceeds|exceeds the maximum number of tokens|hit a token limit",
+        r"prompt is too long|prompt_too_long|context.?(length|limit)|context window|maximum prompt length"
+        r"|request_too_large|input token count .{0,40}exceeds|exceeds the maximum number of tokens|hit a token limit",
     ),
     (ReasonCode.TURN_LIMIT, r"max(imum)? (session |number of )?turns|tool execution rounds reached|turn limit"),
     (
         ReasonCode.BALANCE_EXHAUSTED,
         r"insufficient.?(balance|credits)|credit balance|billing_error|billing_not_active|billing_hard_limit"
-        r"|used all available credits|out of credits",
+        r"|used all available credits|out of credits|credits? (are|is|has been|have been) (depleted|exhausted)"
+        r"|not have any credits|n't have any credits",
     ),
+    (
+        ReasonCode.MODEL_REQUEST_REFUSED,
+        r"content.?filter|content.?policy|content_policy_violation|usage (policy|policies|guidelines)|invalid_prompt"
+        r"|SAFETY_CHECK_TYPE|PROHIBITED_CONTENT|Content Exists Risk|flagged (as|for) potential",
+    ),
+    (
+        ReasonCode.MODEL_UNAVAILABLE,
+        r"unsupported_country_region_territory|(country|region|location)[^.]{0,40} (is )?not supported"
+        r"|not available in your (country|region|location)",
+    ),
+    (ReasonCode.NO_RESULT, r"reason: max_output_tokens"),
     (ReasonCode.MODEL_RATE_LIMITED, r"per.?minute"),
     (
         ReasonCode.QUOTA_EXHAUSTED,
         r"insufficient_quota|quota[^.]{0,60}(exceed|exhaust)|(exceed|exhaust)[^.]{0,60}quota"
-        r"|usage limit|spend\w*.limit",
+        r"|usage limit|spend\w*.(limit|cap\b)",
     ),
     (
         ReasonCode.MODEL_NOT_FOUND,
@@ -41,17 +53,22 @@ _TEXTS: tuple[tuple[ReasonCode, str], ...] = (
     (
         ReasonCode.MODEL_KEY_UNUSABLE,
         r"(invalid|incorrect) (x-)?api.?key|api.?key not valid|api_key_invalid|authentication_error|authentication fail"
-        r"|AuthenticationError|not able to authenticate|permission_error|rejects the key",
+        r"|AuthenticationError|api.?key (has )?expired"
+        r"|(organization|account)[^.]{0,60} (disabled|deactivated|suspended)"
+        r"|not able to authenticate|permission_error|set an auth method|rejects the key",
     ),
     (ReasonCode.MODEL_RATE_LIMITED, r"rate.?limit|too many requests|resource_exhausted"),
-    (ReasonCode.MODEL_OVERLOADED, r"overloaded|at capacity|server is busy"),
+    (ReasonCode.MODEL_OVERLOADED, r"overloaded|at capacity|server is busy|high demand"),
     (
         ReasonCode.MODEL_UNAVAILABLE,
         r"InternalServerError|APIConnectionError|BadGatewayError|ServiceUnavailableError|stream disconnected"
-        r"|empty response|provider cannot be reached",
+        r"|empty response|provider cannot be reached|connection error|request timed out|unable to connect to"
+        r"|error sending request",
     ),
 )
 _PATTERNS = tuple((code, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for code, pattern in _TEXTS)
+_INVALID = re.compile(r"invalid_request_error|INVALID_ARGUMENT")
+"""Types of errors that say no more than the message does."""
 _STATUSES = {
     401: ReasonCode.MODEL_KEY_UNUSABLE,
     402: ReasonCode.BALANCE_EXHAUSTED,
@@ -62,8 +79,15 @@ _STATUSES = {
     503: ReasonCode.MODEL_OVERLOADED,
     529: ReasonCode.MODEL_OVERLOADED,
 }
-_STATUS_IN_TEXT = re.compile(r"(?:API Error:?|HTTP|status(?: code)?:?) \(?([45]\d\d)\b", re.IGNORECASE)
+_STATUS_IN_TEXT = re.compile(r"(?:(?:API Error:?|HTTP|status(?: code)?:?) \(?|\"code\": ?)([45]\d\d)\b", re.IGNORECASE)
+_REFUSALS = range(400, 500)
 _SERVER_ERRORS = range(500, 600)
+_HTML = re.compile(
+    r"\s*<(?:!doctype html|html)\b(?:.{0,4000}?<title>(?P<title>[^<]{0,200}))?", re.IGNORECASE | re.DOTALL
+)
+"""A page of a gateway between here and the provider, which is about neither the key nor the model."""
+_OF_ANY_SERVER = (413, 429, 503)
+"""Statuses that mean the same from a gateway."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +112,28 @@ def cause_of(text: str, status: int | None = None) -> ReasonCode | None:
             return code
     if status in _STATUSES:
         return _STATUSES[status]
-    return ReasonCode.MODEL_UNAVAILABLE if status in _SERVER_ERRORS else None
+    if status in _SERVER_ERRORS:
+        return ReasonCode.MODEL_UNAVAILABLE
+    return ReasonCode.MODEL_REQUEST_REFUSED if _INVALID.search(text) else None
 
 
 def error_of_response(status: int, body: bytes) -> ProviderError:
     """Return what an error response means; its body may be of any form."""
     text = body.decode("utf-8", "replace")
+    if page := _HTML.match(text):
+        code = _STATUSES.get(status) if status in _OF_ANY_SERVER else None
+        title = " ".join((page["title"] or "").split())
+        return ProviderError(
+            code or ReasonCode.MODEL_UNAVAILABLE, f"HTTP {status}, a web page instead of the API: {title}"[:MAX_MESSAGE]
+        )
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
         content = None
     words = _words(content) or " ".join(text.split())
-    code = cause_of(text, status) or ReasonCode.MODEL_REQUEST_REFUSED
+    code = cause_of(text, status) or (
+        ReasonCode.MODEL_REQUEST_REFUSED if status in _REFUSALS else ReasonCode.MODEL_UNAVAILABLE
+    )
     return ProviderError(code, f"HTTP {status} {words}".strip()[:MAX_MESSAGE])
 
 
@@ -107,15 +141,24 @@ def error_of_event(event: Mapping[str, object]) -> ProviderError | None:
     """Return the error that an event of a stream reports with status 200; None for every other event.
 
     Anthropic sends `{"type": "error", "error": {...}}`, OpenAI `{"type": "response.failed", "response": {"error":
-    {...}}}` or `{"type": "error", "code": ..., "message": ...}`, the others `{"error": {...}}`.
+    {...}}}` or `{"type": "error", "code": ..., "message": ...}`, the others `{"error": {...}}`. Google blocks a prompt
+    with `{"promptFeedback": {"blockReason": ...}}` and no candidates ("GenerateContentResponse").
     """
     response = event.get("response")
     holder = response if event.get("type") == "response.failed" and isinstance(response, Mapping) else event
+    if blocked := _blocked(event):
+        return ProviderError(ReasonCode.MODEL_REQUEST_REFUSED, f"the provider blocked the prompt: {blocked}")
     if not holder.get("error") and event.get("type") != "error":
         return None
     words = _words(holder)
     code = cause_of(json.dumps(holder, default=str)) or ReasonCode.MODEL_UNAVAILABLE
     return ProviderError(code, f"error in the stream: {words}"[:MAX_MESSAGE])
+
+
+def _blocked(event: Mapping[str, object]) -> str:
+    feedback = event.get("promptFeedback")
+    reason = feedback.get("blockReason") if isinstance(feedback, Mapping) and not event.get("candidates") else None
+    return reason[:MAX_MESSAGE] if isinstance(reason, str) else ""
 
 
 def _words(content: object) -> str:

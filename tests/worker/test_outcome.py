@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outpost.domain.dispatch import Status
-from outpost.domain.reasons import ReasonCode
+from outpost.domain.reasons import Reason, ReasonCode
 from worker.adapters.transcript import Verdict
 from worker.agent_process import AgentEnd
 from worker.limits import Limit
@@ -143,6 +143,20 @@ def test_no_success_without_all_of_the_evidence(evidence: Evidence) -> None:
         assert outcome.reason.code is ReasonCode.COMPLETED
     else:
         assert outcome.reason.code is not ReasonCode.COMPLETED
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        replace(GOOD, verdict=Verdict(False, "cut inside \ud83d\x1b[31m\u202e\x00")),
+        replace(GOOD, refused_tools=("cut inside \ud83d\x1b[31m\u202e\x00",)),
+        replace(GOOD, end=AgentEnd(137, 60.0, limit=Limit.TIME, waiting_for="cut inside \ud83d\x1b[31m\u202e\x00")),
+    ],
+)
+def test_a_message_is_valid_text_whatever_a_cli_prints(evidence: Evidence) -> None:
+    reason = decide_outcome(evidence).reason
+    assert "cut inside ?" in Reason.model_validate_json(reason.model_dump_json()).message
+    assert not {"\x1b", "\u202e", "\x00"} & set(reason.message)
 
 
 FILES = (".claude/settings.json",)

@@ -115,14 +115,58 @@ OTHERS: list[tuple[Response, ReasonCode]] = [
     ((418, ""), ReasonCode.MODEL_REQUEST_REFUSED),
 ]
 
+REFUSED, KEY, UNAVAILABLE = (
+    ReasonCode.MODEL_REQUEST_REFUSED,
+    ReasonCode.MODEL_KEY_UNUSABLE,
+    ReasonCode.MODEL_UNAVAILABLE,
+)
+CONTENT: list[tuple[Response, ReasonCode]] = [
+    ((400, {"error": {"message": "Output blocked by content filtering policy"}}), REFUSED),
+    ((403, {"code": "no permission", "error": "Content violates usage guidelines. Failed check: X"}), REFUSED),
+    (
+        (400, {"error": {"code": "invalid_prompt", "message": "flagged as potentially violating our usage policy"}}),
+        REFUSED,
+    ),
+]
+ACCOUNTS: list[tuple[Response, ReasonCode]] = [
+    ((400, {"error": {"type": "invalid_request_error", "message": "This organization has been disabled."}}), KEY),
+    ((401, {"error": {"message": "The account of this API key has been deactivated.", "type": "x"}}), KEY),
+    ((400, {"error": {"message": "API key expired. Please renew the API key."}}), KEY),
+    ((403, {"error": "Your team doesn't have any credits yet."}), ReasonCode.BALANCE_EXHAUSTED),
+    ((429, {"error": {"message": "Your prepayment credits are depleted."}}), ReasonCode.BALANCE_EXHAUSTED),
+    ((429, {"error": {"message": "Your project exceeded its monthly spending cap."}}), ReasonCode.QUOTA_EXHAUSTED),
+    (
+        (400, {"error": {"message": "input length and `max_tokens` exceed context limit: 3 + 2 > 4"}}),
+        ReasonCode.CONTEXT_EXCEEDED,
+    ),
+    (
+        (404, {"error": {"message": "verify to use this", "type": "invalid_request_error"}}),
+        ReasonCode.MODEL_NOT_FOUND,
+    ),
+]
+REGIONS: list[tuple[Response, ReasonCode]] = [
+    ((403, {"error": {"code": "unsupported_country_region_territory", "message": "not supported"}}), UNAVAILABLE),
+    ((400, {"error": {"message": "User location is not supported for the API use."}}), UNAVAILABLE),
+]
+"""Other messages of the same pages, and of the providers' issue trackers."""
 
-@pytest.mark.parametrize(("response", "code"), [*ANTHROPIC, *OPENAI, *GOOGLE, *OTHERS])
+
+@pytest.mark.parametrize(("response", "code"), [*ANTHROPIC, *OPENAI, *GOOGLE, *OTHERS, *CONTENT, *ACCOUNTS, *REGIONS])
 def test_each_error_of_a_provider_has_its_own_code(response: Response, code: ReasonCode) -> None:
     status, body = response
     error = error_of_response(status, (body if isinstance(body, str) else json.dumps(body)).encode())
     assert error.code is code
     assert error.message.startswith(f"HTTP {status}")
     assert "\n" not in error.message
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 407, 502])
+def test_a_gateways_page_is_about_neither_the_key_nor_the_model(status: int) -> None:
+    page = f"<!DOCTYPE html>\n<html lang=en><head><title>Access\ndenied</title></head><body>{'x' * 9000}</body></html>"
+    error = error_of_response(status, page.encode())
+    assert error.code is ReasonCode.MODEL_UNAVAILABLE
+    assert error.message == f"HTTP {status}, a web page instead of the API: Access denied"
+    assert error_of_response(429, page.encode()).code is ReasonCode.MODEL_RATE_LIMITED
 
 
 @given(st.integers(400, 599), st.binary(max_size=300))
@@ -144,6 +188,12 @@ def test_no_text_of_a_cli_raises(text: str) -> None:
         ("stream disconnected before completion: error", ReasonCode.MODEL_UNAVAILABLE),
         ("Invalid API key · Please run /login", ReasonCode.MODEL_KEY_UNUSABLE),
         ("Reached maximum number of turns (1)", ReasonCode.TURN_LIMIT),
+        ("API Error: Connection error.", ReasonCode.MODEL_UNAVAILABLE),
+        ("We're currently experiencing high demand", ReasonCode.MODEL_OVERLOADED),
+        ('[API Error: {"error":{"code":403,"message":"no","status":"PERMISSION_DENIED"}}]', KEY),
+        ("stream disconnected before completion: Incomplete response, reason: content_filter", REFUSED),
+        ("stream disconnected before completion: Incomplete response, reason: max_output_tokens", ReasonCode.NO_RESULT),
+        ('API Error: 400 {"error":{"type":"invalid_request_error","message":"tools.0: bad"}}', REFUSED),
         ("the tests of the login page fail", None),
         ("404 tests failed", None),
     ],
@@ -166,6 +216,21 @@ OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_e
         (200, "application/json", (), ReasonCode.MODEL_UNAVAILABLE, "the response was empty"),
         (0, "", (), ReasonCode.MODEL_UNAVAILABLE, "the connection to the provider failed"),
         (200, "application/json", (b'{"id": "1", "con',), ReasonCode.MODEL_UNAVAILABLE, "cut before its end"),
+        (302, "application/json", (b"{}",), ReasonCode.MODEL_UNAVAILABLE, "HTTP 302"),
+        (
+            200,
+            STREAM,
+            (b'data: {"type":"x","delta":{"text":"message_stop, response.completed and [DONE] end it"}}\n\n',),
+            ReasonCode.MODEL_UNAVAILABLE,
+            "cut before its end",
+        ),
+        (
+            200,
+            STREAM,
+            (b'data: {"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{}}\n\n',),
+            ReasonCode.MODEL_REQUEST_REFUSED,
+            "blocked the prompt: PROHIBITED_CONTENT",
+        ),
         (200, STREAM, (START, OVERLOADED), ReasonCode.MODEL_OVERLOADED, "overloaded_error: Overloaded"),
         (200, STREAM, (START, OVERLOADED, STOP), ReasonCode.MODEL_OVERLOADED, "overloaded_error: Overloaded"),
         (

@@ -56,6 +56,19 @@ CASES: dict[Agent, dict[str, Case]] = {
         "error, then success": ([claude(is_error=True), SUCCESS], True, None),
         "success, then error": ([SUCCESS, claude(subtype="error_during_execution", is_error=True)], False, None),
         "error that is no error": ([claude(result="API Error: 500 Internal server error")], False, None),
+        "words about API errors": ([claude(result="API Error pages have a test now.")], True, None),
+        "error without words": ([claude(is_error=True, result="")], False, None),
+        "errors as objects": (
+            [claude(subtype="error_during_execution", errors=[{"message": "529 overloaded"}])],
+            False,
+            None,
+        ),
+        "error of the model": ([claude(terminal_reason="model_error")], False, None),
+        "a subagent's failure after the result": (
+            [SUCCESS, claude(is_error=True, parent_tool_use_id="toolu_1")],
+            True,
+            None,
+        ),
         "no turn": ([claude(num_turns=0)], False, ReasonCode.NO_MODEL_CALL),
         "newer fields": ([claude(usage={}, modelUsage={"a": []}, new=[{}])], True, None),
     },
@@ -66,6 +79,8 @@ CASES: dict[Agent, dict[str, Case]] = {
         "failed without a message": ([{"type": "turn.failed", "error": None}], False, None),
         "success, then error": ([DONE, {"type": "error", "message": "broken"}], False, None),
         "usage is null": ([DONE], True, None),
+        "error as text": ([{"type": "turn.failed", "error": "usage limit"}], False, None),
+        "error, then an unfinished turn": ([{"type": "error", "message": "x"}, STARTED], False, None),
     },
     Agent.GEMINI: {
         "error": ([{"type": "result", "status": "error", "error": {"message": "no"}}], False, None),
@@ -81,6 +96,7 @@ CASES: dict[Agent, dict[str, Case]] = {
             None,
         ),
         "no status": ([{"type": "result"}], False, None),
+        "error as text": ([{"type": "result", "status": "error", "error": "no"}], False, None),
     },
     Agent.GROK: {
         "call failed": (
@@ -119,6 +135,10 @@ def test_the_last_final_event_is_the_verdict(agent: Agent, name: str) -> None:
         (Agent.GEMINI, GEMINI[:-1]),
         (Agent.GROK, GROK[:-1]),
         (Agent.GROK, GROK[:2]),
+        (Agent.GROK, [{"role": "assistant", "content": "x", "tool_calls": ["bash"]}]),
+        (Agent.CLAUDE, [claude(parent_tool_use_id="toolu_1")]),
+        (Agent.CLAUDE, [SUCCESS, {"type": "system", "subtype": "init"}]),
+        (Agent.CODEX, [DONE, STARTED]),
     ],
 )
 def test_before_its_final_event_a_run_has_no_verdict(agent: Agent, events: list[Event]) -> None:
@@ -146,6 +166,14 @@ AIDER_CASES = {
         "Tokens: 2.1k sent, 300 received.\nThe LLM did not conform to the edit format.\n"
         "y\nTokens: 2.1k sent, 300 received.",
         "The LLM did not conform to the edit format.",
+    ),
+    "edits that raise": (
+        "Tokens: 2.1k sent, 300 received.\nException while updating files:\nno such folder",
+        "Exception while updating files:",
+    ),
+    "a file that cannot be written": (
+        f"{AIDER}\nUnable to write file /w/a: [Errno 13] Permission denied",
+        "Unable to write file /w/a: [Errno 13] Permission denied",
     ),
     "reflections": (f"{AIDER}\nOnly 3 reflections allowed, stopping.", "Only 3 reflections allowed, stopping."),
     "full context": (f"{AIDER}\nModel deepseek/x has hit a token limit!", "Model deepseek/x has hit a token limit!"),
@@ -181,12 +209,68 @@ def test_gemini_is_refused_a_tool_that_nobody_can_confirm() -> None:
 
 
 def test_refused_tools_are_named_once() -> None:
-    denials = [{"tool_name": "Bash"}, {"tool_name": "Write"}, {"tool_name": "Bash"}, {"other": 1}, "text"]
+    denials = [{"tool_name": "Bash"}, {"tool_name": "Write"}, {"tool_name": "Bash"}, {"other": 1}, "Edit"]
     assert read(Agent.CLAUDE, lines([claude(permission_denials=denials)]))[1].refused_tools == [
         "Bash",
         "Write",
         "a tool",
+        "Edit",
     ]
+
+
+@pytest.mark.parametrize(
+    ("denials", "refused"),
+    [(None, []), ([], []), ({}, []), ({"tool_name": "Bash"}, ["Bash"]), ([["Bash"]], ["a tool"]), (3, ["a tool"])],
+)
+def test_a_permission_denial_of_any_shape_is_a_refused_tool(denials: object, refused: list[str]) -> None:
+    assert read(Agent.CLAUDE, lines([claude(permission_denials=denials)]))[1].refused_tools == refused
+
+
+def test_an_edit_that_aider_skips_for_an_ignore_file_is_refused() -> None:
+    skipped = ["Skipping edits to .env that matches gitignore spec.", "Skipping x.py that matches aiderignore spec."]
+    transcript = read(Agent.AIDER, [*AIDER.splitlines(), *skipped])[1]
+    assert transcript.refused_tools == ["edit of .env", "edit of x.py"]
+
+
+def test_a_patch_that_codex_declines_is_a_refused_tool() -> None:
+    item = {"id": "2", "type": "file_change", "status": "declined", "changes": []}
+    assert read(Agent.CODEX, lines([{"type": "item.completed", "item": item}, DONE]))[1].refused_tools == [
+        "apply_patch"
+    ]
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "\ufeff{}\n",
+        "{}\r\n",
+        "\x1b[0m\x1b[?25h{}\n",
+        "{}\x1b[0m\x1b[?25h\n",
+        "\x00\x00{}\n",
+        "20%\r100%\r{}\n",
+        '{{"type": "other"}}{}\n',
+        '{{"type": "other"}} {} done in 2 s\n',
+    ],
+)
+@pytest.mark.parametrize("agent", [Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.GROK])
+def test_a_final_event_counts_with_whatever_else_is_on_its_line(agent: Agent, printed: str) -> None:
+    event = {Agent.CLAUDE: CLAUDE, Agent.CODEX: CODEX, Agent.GEMINI: GEMINI, Agent.GROK: GROK}[agent][-1]
+    output = AgentOutput(read(agent, [])[1], lambda _message: None)
+    output.stdout(printed.format(json.dumps(event)).encode())
+    output.close()
+    assert output.transcript.verdict == Verdict(success=True)
+
+
+def test_aiders_lines_count_without_their_colours() -> None:
+    output = AgentOutput(read(Agent.AIDER, [])[1], lambda _message: None)
+    output.stdout(b"\x1b[31mlitellm.APIConnectionError: x\x1b[0m\r\n")
+    assert output.transcript.verdict == Verdict(success=False, message="litellm.APIConnectionError: x")
+
+
+def test_the_last_error_line_is_not_what_follows_the_error() -> None:
+    output = AgentOutput(read(Agent.GEMINI, [])[1], lambda _message: None)
+    output.stderr(b"Error: rate limit exceeded\n    at call (x.js:1:2) {\n  status: 429\n}\n\nNode.js v24.1.0\n")
+    assert output.last_error_line == "Error: rate limit exceeded"
 
 
 def test_a_command_that_codex_declines_is_a_refused_tool_wherever_it_reports_it() -> None:

@@ -93,8 +93,13 @@ _CALL_ERRORS = re.compile(
     r"litellm\.\w*(Error|Timeout)|The API provider|Empty response received from LLM|Insufficient credits with the API"
 )
 """Lines in place of a response; Aider may try again after them (aider/exceptions.py, coders/base_coder.py)."""
-_STOPS = re.compile(r"Model \S+ has hit a token limit!|Only \d+ reflections allowed, stopping\.")
+_STOPS = re.compile(
+    r"Model \S+ has hit a token limit!|Only \d+ reflections allowed, stopping\.|Unable to (write file|create) "
+)
 _MALFORMED = "The LLM did not conform to the edit format."
+_NOT_APPLIED = (_MALFORMED, "Exception while updating files:")
+"""Lines after a response whose edits failed; it is asked again then (coders/base_coder.py, `apply_updates`)."""
+_SKIPPED = re.compile(r"Skipping (edits to )?(?P<file>.+) that matches (git|aider)ignore spec\.")
 _APPLIED = "Applied edit to "
 
 
@@ -109,13 +114,14 @@ class _Text(Transcript):
     def __init__(self) -> None:
         super().__init__()
         self._response: list[str] = []
-        self._unapplied = False
+        self._unapplied = ""
+        """Why the edits of a response were not applied."""
 
     def read(self, line: str) -> Iterator[Message]:
         """Yield the line, and record what it says."""
         if counted := _TOKENS.match(line):
             if counted["received"] != "0":
-                self.verdict = Verdict(False, _MALFORMED) if self._unapplied else Verdict(True)
+                self.verdict = Verdict(False, self._unapplied) if self._unapplied else Verdict(True)
             self.final_message = "\n".join(self._response).strip() or None
             self._response = []
         elif line.startswith("Repo-map: "):
@@ -126,9 +132,11 @@ class _Text(Transcript):
         yield Message(line, progress=bool(line.strip()))
 
     def _follow(self, line: str) -> None:
-        if line == _MALFORMED:
-            self._unapplied, self.verdict = True, Verdict(False, line)
+        if line in _NOT_APPLIED:
+            self._unapplied, self.verdict = line, Verdict(False, line)
+        elif skipped := _SKIPPED.fullmatch(line):
+            self.refuse(f"edit of {skipped['file']}")
         elif line.startswith(_APPLIED) and self._unapplied:
-            self._unapplied, self.verdict = False, Verdict(True)
+            self._unapplied, self.verdict = "", Verdict(True)
         elif _CALL_ERRORS.match(line) or _STOPS.match(line):
             self.verdict = Verdict(False, line)

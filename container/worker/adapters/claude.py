@@ -1,12 +1,13 @@
 """Claude Code: `claude -p` reads the prompt from its standard input and prints one JSON event a line."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 
 from outpost.domain.agents import Alias
 from outpost.domain.reasons import ReasonCode
 from worker.adapters.base import Adapter, Invocation, Run
-from worker.adapters.events import number_at, objects_at, text_at
+from worker.adapters.events import error_text_at, number_at, objects_at, text_at
 from worker.adapters.transcript import (
     JsonTranscript,
     Message,
@@ -101,7 +102,7 @@ def _settings(environment: dict[str, str]) -> dict[str, object]:
     }
 
 
-_UNFINISHED: Mapping[str, ReasonCode] = {
+_UNFINISHED: Mapping[str, ReasonCode | None] = {
     "max_turns": ReasonCode.TURN_LIMIT,
     "prompt_too_long": ReasonCode.CONTEXT_EXCEEDED,
     "blocking_limit": ReasonCode.CONTEXT_EXCEEDED,
@@ -111,8 +112,13 @@ _UNFINISHED: Mapping[str, ReasonCode] = {
     "hook_stopped": ReasonCode.AGENT_REPORTED_FAILURE,
     "stop_hook_prevented": ReasonCode.AGENT_REPORTED_FAILURE,
     "budget_exhausted": ReasonCode.AGENT_REPORTED_FAILURE,
+    "rapid_refill_breaker": ReasonCode.CONTEXT_EXCEEDED,
+    **dict.fromkeys(("api_error", "image_error", "malformed_tool_use_exhausted", "model_error")),
+    **dict.fromkeys(("structured_output_retry_exhausted", "tool_deferred_unavailable", "turn_setup_failed")),
 }
-"""Values of `terminal_reason` with which a run is not done, whatever the subtype says."""
+"""Values of `terminal_reason` with which a run is not done, whatever the subtype says; None: the cause is elsewhere."""
+_API_ERROR = re.compile(r"API Error(: \d{3}\b|: (Connection|Request|Unable)\b| \()")
+"""How a result begins that is the error of a model call; a result may as well be about API errors."""
 _STOP_REASONS: Mapping[str, tuple[ReasonCode, str]] = {
     "tool_use": (ReasonCode.NO_RESULT, "the run ended on a tool call that was not executed"),
     "max_tokens": (ReasonCode.NO_RESULT, "the last response was cut at the model's output limit"),
@@ -138,7 +144,7 @@ class _Events(JsonTranscript):
 
     def event(self, event: Mapping[str, object]) -> Iterator[Message]:
         match event.get("type"):
-            case "result":
+            case "result" if not text_at(event, "parent_tool_use_id"):  # a subagent's is not the run's
                 self._has_result = True
                 yield from self._result(event)
             case "assistant" | "user":
@@ -153,6 +159,7 @@ class _Events(JsonTranscript):
         match event.get("subtype"):
             case "init":
                 self._has_result = False
+                self.reopen()
                 yield Message(f"Claude Code {text_at(event, 'claude_code_version')} with {text_at(event, 'model')}")
             case "api_retry":
                 attempt, of = number_at(event, "attempt"), number_at(event, "max_retries")
@@ -171,8 +178,8 @@ class _Events(JsonTranscript):
         verdict = _verdict(event)
         self.conclude(verdict)
         self.final_message = text_at(event, "result") or None
-        for denial in objects_at(event, "permission_denials"):
-            self.refuse(text_at(denial, "tool_name"))
+        for tool in _denied(event):
+            self.refuse(tool)
         turns = number_at(event, "num_turns")
         yield Message(f"finished after {turns} turns") if verdict.success else error_line(verdict.message)
 
@@ -201,13 +208,18 @@ def _part(part: Mapping[str, object]) -> Iterator[Message]:
 def _verdict(event: Mapping[str, object]) -> Verdict:
     """Return what a result event says: its verdict is in three fields, of which each may object."""
     subtype, reason = text_at(event, "subtype"), text_at(event, "terminal_reason")
-    words = text_at(event, "result") or "; ".join(_errors(event)) or subtype or "no reason"
+    words = (
+        text_at(event, "result")
+        or "; ".join(_errors(event))
+        or subtype.removeprefix("success")
+        or "an error without a message"
+    )
     if subtype != "success" or event.get("is_error") not in (False, None):
         code = ReasonCode.TURN_LIMIT if subtype == "error_max_turns" else _UNFINISHED.get(reason)
         return Verdict(False, words, code)
     if reason in _UNFINISHED:
         return Verdict(False, f"the run ended early ({reason})", _UNFINISHED[reason])
-    if words.startswith("API Error"):
+    if _API_ERROR.match(words):
         return Verdict(False, words)
     if number_at(event, "num_turns") == 0:
         return Verdict(False, "no turn was taken: the task was read as a command of the CLI", ReasonCode.NO_MODEL_CALL)
@@ -218,4 +230,13 @@ def _verdict(event: Mapping[str, object]) -> Verdict:
 
 def _errors(event: Mapping[str, object]) -> Iterator[str]:
     errors = event.get("errors")
-    yield from (each for each in errors if isinstance(each, str)) if isinstance(errors, list) else ()
+    for error in errors if isinstance(errors, list) else [errors]:
+        if words := error_text_at(error):
+            yield words
+
+
+def _denied(event: Mapping[str, object]) -> Iterator[str]:
+    """Yield the names of refused tools: any entry is a refusal, whatever its shape."""
+    denials = event.get("permission_denials") or []
+    for denial in denials if isinstance(denials, list) else [denials]:
+        yield text_at(denial, "tool_name") or text_at(denial)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from worker.adapters.base import Adapter, Invocation, Run
-from worker.adapters.events import objects_at, text_at, value_at
+from worker.adapters.events import error_text_at, objects_at, text_at, value_at
 from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
 
 _CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false", "features.plugins=false")
@@ -53,12 +53,12 @@ class _Events(JsonTranscript):
             case "turn.completed":
                 self.conclude(Verdict(True))
             case "turn.failed":
-                yield self._failed(text_at(event, "error", "message") or "the turn failed")
+                yield self._failed(error_text_at(event, "error") or "the turn failed")
                 self.finished = True
             case "error":  # "unrecoverable"; yet a lost connection that is made again is reported so as well
                 yield self._failed(text_at(event, "message") or "an error without a message")
             case "turn.started":
-                self.finished = False
+                self.reopen()
             case "item.started" if text_at(event, "item", "type") in ("command_execution", "mcp_tool_call"):
                 self.finished = False
                 yield from self._started(value_at(event, "item"))
@@ -101,6 +101,8 @@ class _Events(JsonTranscript):
                     self.refuse("shell")
                 yield from tool_output(text_at(item, "aggregated_output").removesuffix("\n"))
             case "file_change":
+                if text_at(item, "status") == "declined":
+                    self.refuse("apply_patch")
                 for change in objects_at(item, "changes"):
                     yield tool_line(text_at(change, "kind"), text_at(change, "path"))
             case "mcp_tool_call":

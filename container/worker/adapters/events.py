@@ -16,6 +16,11 @@ def text_at(value: object, *path: str) -> str:
     return found if isinstance(found, str) else ""
 
 
+def error_text_at(value: object, *path: str) -> str:
+    """Return the error at a path: a text, or an object with a `message`; "" where there is something else."""
+    return text_at(value, *path) or text_at(value, *path, "message")
+
+
 def number_at(value: object, *path: str) -> int | None:
     """Return the whole number at a path; None where there is something else."""
     found = value_at(value, *path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from outpost.domain.reasons import ReasonCode
 from worker.adapters.base import Adapter, Invocation, Run
-from worker.adapters.events import text_at
+from worker.adapters.events import error_text_at, text_at
 from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
 
 _SYSTEM_SETTINGS = Path(__file__).with_name("gemini_settings.json")
@@ -117,7 +117,7 @@ class _Events(JsonTranscript):
             self.conclude(self._stopped or Verdict(True))
         else:
             # A response that could not be used ends with an error event, and a result without the error.
-            words = text_at(event, "error", "message") or self._error or "the run failed"
+            words = error_text_at(event, "error") or self._error or "the run failed"
             self.conclude(Verdict(False, words))
             yield error_line(words)
 

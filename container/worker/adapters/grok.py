@@ -49,7 +49,7 @@ class _Messages(JsonTranscript):
         role, content = text_at(event, "role"), text_at(event, "content")
         calls = list(objects_at(event, "tool_calls"))
         self.finished = False
-        if role == "assistant" and content and not calls:
+        if role == "assistant" and content and not event.get("tool_calls"):
             self.conclude(self._verdict(content))
         elif role == "assistant":
             self.verdict = None

@@ -20,6 +20,7 @@ _ARGUMENT_LENGTH = 300
 _NAME_LENGTH = 100
 _BLOB = re.compile(r"(?<![\w+/=-])[\w+/=-]{2000,}", re.ASCII)
 """An image or another file in base64: no text has words of this length."""
+_DECODER = json.JSONDecoder()
 _CUT = re.compile(r"[^\w+/=.-]", re.ASCII)
 """Where a text may be cut: a key contains none of these characters, so that no half of one escapes redaction."""
 
@@ -72,6 +73,12 @@ class Transcript:
         """Record a final event; it replaces the one before."""
         self.verdict, self.finished = verdict, True
 
+    def reopen(self) -> None:
+        """Record that another turn began: the success of the turn before is not its own; an error stays."""
+        self.finished = False
+        if self.verdict is not None and self.verdict.success:
+            self.verdict = None
+
     def refuse(self, tool: str) -> None:
         """Record that a tool was refused for want of permission."""
         if (tool or "a tool") not in self.refused_tools:
@@ -87,7 +94,7 @@ class Transcript:
 
 
 class JsonTranscript(Transcript, ABC):
-    """Output of one JSON object a line; anything else is shown as it is."""
+    """Output of JSON objects, each at the beginning of a line or after another one; the rest is shown as it is."""
 
     has_final_event = True
 
@@ -97,21 +104,16 @@ class JsonTranscript(Transcript, ABC):
 
     def read(self, line: str) -> Iterator[Message]:
         """Yield the messages of a line."""
-        event = _object(line)
-        if event is not None:
+        rest = line.strip()
+        while rest.startswith("{"):
+            try:
+                event, end = _DECODER.raw_decode(rest)
+            except (ValueError, RecursionError):
+                break
             yield from (message for message in self.event(event) if message.text)
-        elif line.strip():
-            yield Message(_shortened(line))
-
-
-def _object(line: str) -> Mapping[str, object] | None:
-    if not line.lstrip().startswith("{"):
-        return None
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+            rest = rest[end:].lstrip()
+        if rest:
+            yield Message(_shortened(rest))
 
 
 def tool_line(name: str, arguments: object) -> Message:
