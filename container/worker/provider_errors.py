@@ -31,19 +31,20 @@ _TEXTS: tuple[tuple[ReasonCode, str], ...] = (
     (
         ReasonCode.MODEL_REQUEST_REFUSED,
         r"content.?filter|content.?policy|content_policy_violation|usage (policy|policies|guidelines)|invalid_prompt"
-        r"|SAFETY_CHECK_TYPE|PROHIBITED_CONTENT|Content Exists Risk|flagged (as|for) potential",
+        r"|SAFETY_CHECK_TYPE|PROHIBITED_CONTENT|Content Exists Risk|flagged (as|for) potential"
+        r"|UnprocessableEntityError",
     ),
     (
         ReasonCode.MODEL_UNAVAILABLE,
         r"unsupported_country_region_territory|(country|region|location)[^.]{0,40} (is )?not supported"
         r"|not available in your (country|region|location)",
     ),
-    (ReasonCode.NO_RESULT, r"reason: max_output_tokens"),
+    (ReasonCode.NO_RESULT, r"reason: max_output_tokens|output token maximum"),
     (ReasonCode.MODEL_RATE_LIMITED, r"per.?minute"),
     (
         ReasonCode.QUOTA_EXHAUSTED,
         r"insufficient_quota|quota[^.]{0,60}(exceed|exhaust)|(exceed|exhaust)[^.]{0,60}quota"
-        r"|usage limit|spend\w*.(limit|cap\b)",
+        r"|usage limit|hit your \w+ limit|spend\w*.(limit|cap\b)",
     ),
     (
         ReasonCode.MODEL_NOT_FOUND,
@@ -54,8 +55,8 @@ _TEXTS: tuple[tuple[ReasonCode, str], ...] = (
         ReasonCode.MODEL_KEY_UNUSABLE,
         r"(invalid|incorrect) (x-)?api.?key|api.?key not valid|api_key_invalid|authentication_error|authentication fail"
         r"|AuthenticationError|api.?key (has )?expired"
-        r"|(organization|account)[^.]{0,60} (disabled|deactivated|suspended)"
-        r"|not able to authenticate|permission_error|set an auth method|rejects the key",
+        r"|(organization|account)[^.]{0,60} has been (disabled|deactivated|suspended)|PermissionDeniedError"
+        r"|please run /login|not able to authenticate|permission_error|set an auth method|rejects the key",
     ),
     (ReasonCode.MODEL_RATE_LIMITED, r"rate.?limit|too many requests|resource_exhausted"),
     (ReasonCode.MODEL_OVERLOADED, r"overloaded|at capacity|server is busy|high demand"),
@@ -63,7 +64,7 @@ _TEXTS: tuple[tuple[ReasonCode, str], ...] = (
         ReasonCode.MODEL_UNAVAILABLE,
         r"InternalServerError|APIConnectionError|BadGatewayError|ServiceUnavailableError|stream disconnected"
         r"|empty response|provider cannot be reached|connection error|request timed out|unable to connect to"
-        r"|error sending request",
+        r"|error sending request|fetch failed|connection was closed|litellm\.Timeout",
     ),
 )
 _PATTERNS = tuple((code, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for code, pattern in _TEXTS)

@@ -194,7 +194,12 @@ def test_no_text_of_a_cli_raises(text: str) -> None:
         ("stream disconnected before completion: Incomplete response, reason: content_filter", REFUSED),
         ("stream disconnected before completion: Incomplete response, reason: max_output_tokens", ReasonCode.NO_RESULT),
         ('API Error: 400 {"error":{"type":"invalid_request_error","message":"tools.0: bad"}}', REFUSED),
+        ("You've hit your session limit · resets 3pm", ReasonCode.QUOTA_EXHAUSTED),
+        ("litellm.Timeout: APITimeoutError", ReasonCode.MODEL_UNAVAILABLE),
+        ("litellm.PermissionDeniedError: x", KEY),
+        ("API Error: Claude's response exceeded the 32000 output token maximum.", ReasonCode.NO_RESULT),
         ("the tests of the login page fail", None),
+        ("I could not add the account page: the feature is disabled", None),
         ("404 tests failed", None),
     ],
 )
