@@ -89,7 +89,7 @@ class Archive:
                 self._commit(part, self._base)
             kept = self._base.stat().st_size
             # What the agent made unreadable for itself is kept as well.
-            workspace.as_agent(["chmod", "-R", "u+rwX", "--", str(workspace.path)], timeout=seconds)
+            workspace.make_readable(seconds)
             files = workspace.stream_as_agent(_create(workspace.path, "."), timeout=seconds)
             size = self._write(part, files, self._room - kept)
             self._commit(part, self._file)

@@ -86,7 +86,7 @@ class Collector:
         calls, base = self._calls, self._workspace.commit_before
         # What the agent made unreadable for itself would be left out; what stays so is.
         with contextlib.suppress(subprocess.CalledProcessError):
-            calls.run(["chmod", "-R", "u+rwX", "--", str(files)])
+            self._workspace.make_readable(calls.left())
         inventory = take_inventory(calls, files)
         worktrees = find_worktrees(calls, files, inventory)
         record = read_record(calls, files / ".git", files, base)
@@ -123,7 +123,8 @@ class Collector:
         except subprocess.CalledProcessError as error:
             _log.warning("not collected", what=what, error=_describe(error))
             reason = "git cannot read it, or took too long"
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, ValueError) as error:
+            _log.warning("not collected", what=what, error=repr(error))
             reason = f"could not be kept: {getattr(error, 'strerror', None) or 'git ended early'}"
         self._omissions.note(os.fsencode(what), reason[:MAX_TEXT_LENGTH], None)
         return nothing

@@ -67,6 +67,12 @@ class Workspace:
         """Run a program on the agent's files that reads `data`. Raises `subprocess.CalledProcessError`."""
         feed_as_agent(self._isolation, argv, data, environment=self.environment(**variables), timeout=timeout)
 
+    def make_readable(self, timeout: float) -> None:
+        """Give the agent back what it took from itself, and change no other mode. Raises `CalledProcessError`."""
+        folders = ["-type", "d", "!", "-perm", "-u=rwx", "-exec", "chmod", "u+rwx", "--", "{}", ";"]
+        files = ["-type", "f", "!", "-perm", "-u=rw", "-exec", "chmod", "u+rw", "--", "{}", "+"]
+        self.as_agent(["find", str(self.path), *folders, "-o", *files], timeout=timeout)
+
     @property
     def began_sparse(self) -> bool:
         """Whether the agent was given the files of the root folder only. A later run of the workspace knows it too."""

@@ -84,6 +84,18 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_one_that_git_refuses(
         run.collect()
 
 
+def test_unreadable_files_are_read_and_no_file_becomes_executable(
+    run: Run, git_server: GitServer, tmp_path: Path
+) -> None:
+    run.agent(
+        "chmod 0654 README.md; chmod +x script.sh; mkdir -p d/e; echo x > d/e/f; chmod 0050 d/e/f; chmod 0 d/e d old"
+    )
+    patch = run.collect()
+    modes = git(tmp_path / "clone", "ls-tree", "-r", applied(patch, git_server, tmp_path / "clone")).splitlines()
+    assert {line.rpartition("\t")[2] for line in modes if line.startswith("100755")} == {"script.sh"}
+    assert patch.files_changed == 2
+
+
 def test_an_ignored_file_stays_out_of_the_patch(run: Run) -> None:
     run.agent("mkdir ignored; echo x > ignored/file")
     assert run.collect().files_changed == 0

@@ -102,6 +102,17 @@ def test_a_repository_begun_anew_is_kept(run: Run) -> None:
     assert subjects(run.collect()) == {"refs/heads/main": "a new beginning"}
 
 
+def test_committed_files_may_have_line_breaks_in_their_names(run: Run) -> None:
+    run.agent(r"""
+        mkdir $'folder\r'; for name in $'a\rb' $'c\nd' $'folder\r/e'; do echo hunter2-hunter2 > "$name"; done
+        git add .; git commit -qm names; git worktree add -q $'wt\nHEAD 1' -b side
+    """)
+    patch = run.collect({"ONE": "hunter2-hunter2"})
+    assert {item.path for item in patch.collection.left_out} == set()
+    assert {place.path for place in patch.findings.places if place.artifact == Artifact.COMMITS} == {"ab"}
+    assert [ref.name for ref in patch.collection.refs] == ["refs/heads/main", "refs/heads/side"]
+
+
 def test_of_many_refs_every_commit_is_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commits, "MOST_REFS", 3)
     run.agent("""

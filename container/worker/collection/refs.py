@@ -53,8 +53,8 @@ def read_refs(calls: Calls, git_dir: Path, files: Path) -> Refs:
 
 def _unnamed(calls: Calls, git_dir: Path, files: Path, named: set[bytes]) -> Iterable[tuple[bytes, bytes]]:
     """Yield detached heads of all worktrees, and all stashes but the last, which has a ref, under names of ours."""
-    listed = calls.ask(git_dir, files, "worktree", "list", "--porcelain") or b""
-    heads = [line.removeprefix(b"HEAD ") for line in listed.splitlines() if line.startswith(b"HEAD ")]
+    listed = calls.ask(git_dir, files, "worktree", "list", "--porcelain", "-z") or b""
+    heads = [line.removeprefix(b"HEAD ") for line in listed.split(b"\0") if line.startswith(b"HEAD ")]
     for number, head in enumerate(heads[:MOST_REFS]):
         if head not in named and head.strip(b"0"):
             yield _OURS + (b"head" if number == 0 else b"worktree-%d" % number), head

@@ -21,8 +21,9 @@ def search_commits(
     for ref in calls.run(git("for-each-ref", "--format=%(refname)"), **variables).splitlines():
         scan.name(artifact, ref)
     walk = git("rev-list", "--objects", "--all", "--stdin")
-    lines = calls.run(reading(revisions, walk), **variables).splitlines()
-    paths = {name: path for name, _, path in (line.partition(b" ") for line in lines)}
+    # A path may have a carriage return in it; of one with a line feed git prints what is before that.
+    lines = calls.run(reading(revisions, walk), **variables).split(b"\n")
+    paths = {name: path for name, _, path in (line.partition(b" ") for line in lines if line)}
     listed = calls.list_file(paths, end=b"\n")
     objects = _Reader(calls.stream(reading(listed, git("cat-file", "--batch")), **variables))
     for name, path in paths.items():
