@@ -63,7 +63,7 @@ class NestedChange(_Part):
 
     path: str
     kind: Literal["submodule", "worktree"]
-    base: str | None
+    base: str | None = None
     """The commit that the patch was made against; None when there is none."""
     files_changed: int
 
