@@ -47,11 +47,18 @@ def test_commits_of_every_branch_tag_and_stash_are_kept_and_named(
         "refs/outpost/stash-1": f"WIP on main: {git(run.workspace.path, 'rev-parse', '--short', 'main')} on main",
     }
     left = {item.path: item.reason for item in patch.collection.left_out}
-    assert left == {"refs/tags/here": f"a tag on {run.workspace.commit_before}, a commit that the repository has"}
+    assert left == {"refs/tags/here": f"a tag on {run.workspace.commit_before}, which is no new commit"}
     clone = fetched(patch, git_server, tmp_path / "clone")
     assert git(clone, "show", "refs/agent/stash^3:untracked") == "second"
     assert git(clone, "log", "-1", "--format=%an", "refs/agent/heads/main") == "a"
     assert b"+++ b/one" in patch.file.read_bytes()
+
+
+def test_a_tag_on_a_new_file_is_not_called_one_on_a_commit_that_the_repository_has(run: Run) -> None:
+    run.agent("git tag file $(echo new | git hash-object -w --stdin)")
+    (left,) = run.collect().collection.left_out
+    assert left.path == "refs/tags/file"
+    assert left.reason.endswith("which is no new commit")
 
 
 def test_commits_that_were_reset_away_are_kept(run: Run, git_server: GitServer, tmp_path: Path) -> None:

@@ -165,6 +165,16 @@ def test_a_worktree_of_a_workspace_that_has_moved_is_not_its_files_either(run: R
     assert [(change.path, change.files_changed) for change in patch.collection.nested] == [("wt", 1)]
 
 
+def test_a_repository_among_leftovers_is_not_said_to_be_in_the_patch(run: Run) -> None:
+    run.agent("mkdir -p node_modules/a; cd node_modules/a; git init -q; echo x > index.js; git add .; git commit -qm x")
+    patch = run.collect()
+    assert names(patch) == set()
+    assert left_out(patch) == {
+        "node_modules/": "packages of npm",
+        "node_modules/a/.git": "history of a repository of its own, whose files are collected like all others",
+    }
+
+
 def test_a_repository_in_place_of_a_file_is_files(run: Run) -> None:
     run.agent("rm README.md; mkdir README.md; cd README.md; git init -q; echo x > f; git add f; git commit -qm x")
     assert names(run.collect()) == {"README.md", "README.md/f"}

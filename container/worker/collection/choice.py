@@ -13,7 +13,7 @@ MAX_NEW_BYTES = 2**30
 """Of all new files together."""
 IGNORED = "ignored by the repository"
 REFUSED = "git refuses names like its own"
-HISTORY = "history of a repository of its own, whose files are in the patch"
+HISTORY = "history of a repository of its own, whose files are collected like all others"
 
 
 def unfit(path: bytes, inventory: Inventory) -> str | None:

@@ -59,7 +59,7 @@ class CommitCollector:
             self._omissions.note(b"refs/*", f"more than {MOST_REFS} refs", len(wanted) - MOST_REFS)
             wanted = dict([*wanted.items()][:MOST_REFS])
         for name, commit in labels.items():
-            self._omissions.note(name, f"a tag on {commit.decode()}, a commit that the repository has", None)
+            self._omissions.note(name, f"a tag on {commit.decode()}, which is no new commit", None)
         return self._bundle_up(wanted) if wanted else ()
 
     def _bundle_up(self, wanted: Mapping[bytes, bytes]) -> tuple[KeptRef, ...]:
