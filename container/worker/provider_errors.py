@@ -32,14 +32,14 @@ _TEXTS: tuple[tuple[ReasonCode, str], ...] = (
         ReasonCode.MODEL_REQUEST_REFUSED,
         r"content.?filter|content.?policy|content_policy_violation|usage (policy|policies|guidelines)|invalid_prompt"
         r"|SAFETY_CHECK_TYPE|PROHIBITED_CONTENT|Content Exists Risk|flagged (as|for) potential"
-        r"|UnprocessableEntityError",
+        r"|UnprocessableEntityError|due to (safety|recitation) settings",
     ),
     (
         ReasonCode.MODEL_UNAVAILABLE,
         r"unsupported_country_region_territory|(country|region|location)[^.]{0,40} (is )?not supported"
         r"|not available in your (country|region|location)",
     ),
-    (ReasonCode.NO_RESULT, r"reason: max_output_tokens|output token maximum"),
+    (ReasonCode.NO_RESULT, r"reason: max_output_tokens|output token maximum|token limit exhaustion"),
     (ReasonCode.MODEL_RATE_LIMITED, r"per.?minute"),
     (
         ReasonCode.QUOTA_EXHAUSTED,

@@ -198,6 +198,8 @@ def test_no_text_of_a_cli_raises(text: str) -> None:
         ("litellm.Timeout: APITimeoutError", ReasonCode.MODEL_UNAVAILABLE),
         ("litellm.PermissionDeniedError: x", KEY),
         ("API Error: Claude's response exceeded the 32000 output token maximum.", ReasonCode.NO_RESULT),
+        ("Model stream ended due to safety settings (SAFETY) with empty response text.", REFUSED),
+        ("Model stream ended due to token limit exhaustion (MAX_TOKENS)", ReasonCode.NO_RESULT),
         ("the tests of the login page fail", None),
         ("I could not add the account page: the feature is disabled", None),
         ("404 tests failed", None),
