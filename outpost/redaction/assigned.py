@@ -30,7 +30,7 @@ _NAMED = "assigned"
 RANDOM = "random-text"
 """The kind of what is a secret by its looks alone."""
 _UNNAMED = "secret"
-_WRAPPED = "private-key"
+_WRAPPED = "wrapped-lines"
 PATTERNS = (
     (_NAMED, _NAME + r"[A-Za-z0-9_.-]*" + _BECOMES + _VALUE),
     (_NAMED, rf"<[A-Za-z:._-]*{_NAME}[A-Za-z0-9:._-]*(?:[ \t][^<>\n]*)?>[ \t]*{_VALUE}"),
@@ -100,7 +100,7 @@ def confirmed(text: str, match: Match) -> Match | None:
         is_part = value.startswith("AAAA") or _IN_DIGEST.search(before) or text[match.end : match.end + 1] in {"/", "+"}
         return match if _is_token(value) and not is_part else None
     if match.kind == _WRAPPED:
-        return None if _PUBLIC.search(text) else match
+        return None if _PUBLIC.search(before) else Match("private-key", match.start, match.end)
     if match.kind == _UNNAMED:
         return match if is_random(value) and not _EXPRESSION.match(value) and "/" not in value else None
     return None if _EXPRESSION.match(value) else match

@@ -21,7 +21,14 @@ _ALONE = re.compile(r"[\s>|*#\"',\\-]*([A-Za-z0-9+/]+={0,2})(?:\\[nr])*[\s\"',\\
 _ESCAPED = re.compile(r"(?:[A-Za-z0-9+/=]|\\+[nr]|%0[AaDd]|&#10;|\s)*")
 _WIDTHS = frozenset((64, 70, 72, 76))
 """Characters of a full line of PEM, OpenSSH, PuTTY and OpenPGP, of MIME."""
+_HEXADECIMAL = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+_LEAST = 16
+"""Characters of base64 that look like a part of a key when they look random."""
+_SURELY = 41
+"""Characters of base64 in a row that are a part of a key when they stand inside one; the name of a commit has 40."""
 _MOST_OTHER_LINES = 20
+_MOST_LINES_BEFORE_BODY = 5
+"""Such as the headers of RFC 1421 and of ASCII armor."""
 _MOST_PUBLIC_LINES = 100
 
 
@@ -31,6 +38,8 @@ class PrivateKeys:
     def __init__(self) -> None:
         self._other_lines = -1
         """Lines in a row that hold nothing of the key; negative outside of a key."""
+        self._in_body = False
+        """Whether a line of the key's body was found."""
         self._public_lines = 0
         """How many more lines may be something public, such as a certificate."""
 
@@ -44,7 +53,7 @@ class PrivateKeys:
         for mark in _MARK.finditer(line):
             if mark["begin"]:
                 opened = mark.start() if opened is None else opened
-                self._other_lines, self._public_lines = 0, 0
+                self._other_lines, self._public_lines, self._in_body = 0, 0, False
             elif self._other_lines >= 0:
                 only_key = opened is not None or _ESCAPED.fullmatch(line, start, mark.start())
                 found.append(Match(_KIND, (opened or start) if only_key else mark.start(), mark.end()))
@@ -68,9 +77,12 @@ class PrivateKeys:
         return [Match(_KIND, opened, stop)]
 
     def _inside(self, line: str, start: int) -> list[Match]:
-        found = [Match(_KIND, *span) for span in _key_tokens(line, start)]
-        self._other_lines = 0 if found or start else self._other_lines + 1
-        if self._other_lines > _MOST_OTHER_LINES:
+        may_be_last = self._in_body and not self._other_lines
+        found = [Match(_KIND, *span) for span in _key_tokens(line, start, may_be_last=may_be_last)]
+        self._in_body = self._in_body or bool(found)
+        is_full = any(match.end - match.start >= _LEAST for match in found)
+        self._other_lines = 0 if is_full or start else self._other_lines + 1
+        if self._other_lines > (_MOST_OTHER_LINES if self._in_body else _MOST_LINES_BEFORE_BODY):
             self._other_lines = -1
         return found
 
@@ -82,7 +94,7 @@ class PrivateKeys:
         elif self._public_lines:
             self._public_lines -= 1
         elif span := _full_line(line):
-            self._other_lines = 0
+            self._other_lines, self._in_body = 0, True
             return [Match(_KIND, *span)]
         return []
 
@@ -104,13 +116,24 @@ def _full_line(line: str) -> tuple[int, int] | None:
     return start, start + len(word)
 
 
-def _key_tokens(line: str, start: int) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a line inside a key that belong to the key."""
+def _key_tokens(line: str, start: int, *, may_be_last: bool) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a line inside a key that belong to the key.
+
+    `may_be_last`: the line before was a line of the key, so that a short text may be the rest of it.
+    """
     if alone := _ALONE.fullmatch(line, start):
-        yield alone.span(1)
+        if may_be_last or _is_of_key(alone[1]):
+            yield alone.span(1)
         return
     for token in _TOKEN.finditer(line, start):
         text = token[0]
         at_end = not line[token.end() :].strip(" \t\r\"',\\")
-        if len(text) >= 40 or (at_end and (text.endswith("=") or (len(text) >= 16 and changes(text) >= 0.3))):
+        if _is_of_key(text) and (at_end or len(text) >= _SURELY):
             yield token.span()
+
+
+def _is_of_key(text: str) -> bool:
+    """Return whether a text looks like a part of a key in base64: neither a word, a path nor a hexadecimal digest."""
+    if text.endswith("=") or len(text) >= _SURELY:
+        return True
+    return len(text) >= _LEAST and changes(text) >= 0.3 and not _HEXADECIMAL.fullmatch(text)

@@ -86,6 +86,27 @@ def test_a_private_key_that_breaks_off_does_not_swallow_what_follows() -> None:
     assert cleaned.endswith("\nerror: it broke off here")
 
 
+def test_lines_behind_the_mere_beginning_of_a_private_key_stay() -> None:
+    after = ["+", "hello", "commit 6199e74d8e3d5f0d34d8c431cfdb1bd84ca22a59", "", "--- /dev/null", "+++ b/a", "+"]
+    cleaned = Redactor().text("\n".join(["+KEY = '-----BEGIN PRIVATE KEY-----'", *after]))
+    assert cleaned.split("\n")[1:] == after
+
+
+@given(
+    body=st.lists(st.text(ALNUM + "+/", min_size=64, max_size=64), min_size=1, max_size=10),
+    last=st.text(ALNUM + "+/", min_size=1, max_size=63),
+    between=st.lists(st.sampled_from(["", "GET /health 200", "[db] checkpoint complete: wrote 3 buffers"]), max_size=9),
+)
+def test_a_private_key_between_other_lines_disappears_and_they_stay(
+    body: list[str], last: str, between: list[str]
+) -> None:
+    key = ["-----BEGIN PRIVATE KEY-----", *(line for part in body for line in (*between, part)), last]
+    cleaned = Redactor().text("\n".join([*key, "-----END PRIVATE KEY-----", "done"])).split("\n")
+    assert not {*body, last} & {*cleaned}
+    assert cleaned[-1] == "done"
+    assert cleaned.count("GET /health 200") == len(body) * between.count("GET /health 200")
+
+
 def test_a_known_value_of_several_lines_is_removed_line_by_line() -> None:
     redactor = Redactor({"CERT": "first-line\nsecond-line"})
     assert redactor.text("a first-line\nb second-line") == "a [REDACTED:CERT]\nb [REDACTED:CERT]"
