@@ -11,7 +11,7 @@ from outpost.redaction.randomness import changes, entropy, is_random
 _QUOTE = r"(?:\\*[\"'`]|&quot;|&#3[49];|\\*u002[27]|%2[27])"
 _NAME = (
     r"(?i:passw(?:or)?d|[_-]pass\b|passphrase|passcode|passwort|pwd|secret|token|api[_-]?key|[_-]key|key[_-]data|[a-z]key\b|auth|"
-    r"credential|creds|[_-]pat\b|cookie|session|connection[_-]?string|connstr|dsn|webhook|private|signature|psk\b)"
+    r"credential|creds|[_-]pat\b|cookie|session|connection[_-]?string|connstr|dsn|webhook|private|signature|psk\b|sessid|seed[_-]?hex)"
 )
 _BECOMES = (
     rf"(?:{_QUOTE}?\]?[ \t]*(?:=>|:=|==|::?|=|%3[Dd]|&#61;)[ \t]*"
@@ -48,7 +48,14 @@ PATTERNS = (
     ("password", r"\b(?:curl|wget|https?)\b.*?[ \t](?:-u|--user|--proxy-user)[ \t=]*[\"']?[^\s:\"']+:([^\s\"']{4,})"),
     ("password", rf"\b(?:{_COMMANDS})\b.*?[ \t]-(?:p|a|P)[ \t]?[\"']?([^\s\"'-][^\s\"']{{5,}})"),
     ("password", rf"(?i:\b(?:requirepass|masterauth|-pass(?:in|out)?[ \t]+pass:|openssl\b.*?[ \t]-k)[ \t]*){_VALUE}"),
-    ("password", rf"\becho[ \t]+{_VALUE}{_QUOTE}?[ \t]*\|.*?(?:password-stdin|--stdin|chpasswd|sudo -S)"),
+    ("password", rf"\becho[ \t]+{_VALUE}{_QUOTE}?[ \t]*\|.*?(?:password-stdin|passwd[ \t].*?--stdin|chpasswd|sudo -S)"),
+    (_NAMED, rf"\b(?i:pass|pw)={_VALUE}"),
+    ("password", r"(?i:\b(?:pwd|password)=)\{([^{}\"'\s]*[;@#$%^&*+?~|][^{}\"'\s]*)\}"),
+    ("password", r"(?i:jdbc:oracle:\w+:)[^\s/@\"']+/([^\s/@\"']{4,})@"),
+    ("password", r"\bcurl\b.*?[ \t](?:-u|--user|--proxy-user)[ \t=]*'[^\s:']+:([^']{4,})'"),
+    ("password", r"(?i:^[ \t]*password[ \t]+)(\S*[0-9]\S{4,}|\S{4,}[0-9]\S*)[ \t]*$"),
+    ("password", r"\$[156y]\$[A-Za-z0-9./$=,]{20,}"),
+    ("authorization", r"(?i:\bdigest\b.*?\bresponse=)\\*[\"']?([0-9a-f]{32,})"),
     (_NAMED, rf"\b(?:ENV|ARG|setx)[ \t]+[A-Z0-9_]*{_NAME}[A-Z0-9_]*[ \t]+{_VALUE}"),
     (_UNNAMED, rf"(?i:password|passphrase|token|api[_-]?key|secret|credentials)(?:[ \t]+is)?[ \t]+{_QUOTE}?{_MIXED}"),
     (_UNNAMED, rf"[?&](?:key|sig|sign|code|auth|sid|hash|state)=({_ALNUM}[^\s&\"'<>\\]{{15,}})"),
@@ -68,11 +75,12 @@ _TAILS = (
 _CAMEL_TAILS = "|".join(tail.capitalize() for tail in _TAILS.split("|"))
 _HARMLESS = re.compile(
     r"(?i:(?:^|[_.-])(?:max|min|num|total)[_.-]|secretsmanager|auth(?:or(?!iz)|[_-]?(?:type|mode|url))|"
-    rf"[_.-](?:{_TAILS})$|(?:token|key|cookie|session|secret)s$)|[a-z](?:{_CAMEL_TAILS})$"
+    rf"[_.-](?:{_TAILS})$|(?:token|key|cookie|session|secret)s$|\.(?:py|ts|js|rs|go)$)|[a-z](?:{_CAMEL_TAILS})$"
 )
 _PASSWORD = re.compile(r"pass|pwd|secret|creds|psk", re.IGNORECASE)
 _EXPRESSION = re.compile(
     r"\$\{?\w+\}?$|\$[({]|\{\{|%[({s]|<|\*{3}|\.{3}|[\w.]*\w\(|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[,)\]}]*$|arn:|\d{4}-\d\d-\d\d|[A-Za-z_][\w.]*[\[(]|-|"
+    r"\d[\d.:]*:\d+(?:/(?:tcp|udp))?$|[A-Z]{2,}(?:_[A-Z]{2,})+\W*$|[A-Za-z_]+[)\]]+[\[(.,;]|"
     r"(?i:true|false|none|null|nil|undefined|string|str|int|bool|bytes|object|self|this|redacted|required|optional)\W*$"
 )
 _PUBLIC = re.compile(r"BEGIN (?:CERTIFICATE|[A-Z ]*PUBLIC KEY)")
@@ -84,8 +92,12 @@ _LAST_NAME = re.compile(
 _IN_DIGEST = re.compile(
     r"(?i:base64,|(?:sha\d+|md5|integrity|digest|commit|blob|tree|checksum|etag|hash)\W{1,4}|[A-Za-z0-9][+/])$"
 )
-_LOGICAL_ID = re.compile(r"(?:[A-Za-z]+[0-9A-F]{8})+[A-Za-z]{0,8}")
-"""Of CloudFormation, made by the CDK."""
+_LOGICAL_ID = re.compile(r"[0-9A-F]{8}[A-Za-z]{0,8}$")
+"""The end of a logical ID of CloudFormation that the CDK made."""
+_PUBLIC_ID = re.compile(r"(?<![A-Za-z0-9])(?:req|msg|toolu|call|resp|chatcmpl|run|thread|batch|evt)[_-]$")
+_IDENTIFIER = re.compile(r"[A-Za-z]+\d+(?:[A-Z]+[a-z]{2,})+\W*$")
+_CAPITALS = re.compile(r"[A-Z]{2}")
+_WORD = re.compile(r"[a-z]{6}")
 
 
 def confirmed(text: str, match: Match) -> Match | None:
@@ -97,7 +109,10 @@ def confirmed(text: str, match: Match) -> Match | None:
         return Match(kind, match.start, match.end) if _is_secret(before, value) else None
     if match.kind == RANDOM:
         # The public keys of SSH begin with four bytes of a small number.
-        is_part = value.startswith("AAAA") or _IN_DIGEST.search(before) or text[match.end : match.end + 1] in {"/", "+"}
+        is_part: object = (
+            value.startswith("AAAA") or _IN_DIGEST.search(before) or text[match.end : match.end + 1] in {"/", "+"}
+        )
+        is_part = is_part or _PUBLIC_ID.search(before)
         return match if _is_token(value) and not is_part else None
     if match.kind == _WRAPPED:
         return None if _PUBLIC.search(before) else Match("private-key", match.start, match.end)
@@ -121,9 +136,19 @@ def _is_secret(before: str, value: str) -> bool:
         has_other = any(not c.isalnum() and c not in "_-.:/," for c in value.rstrip(").,:;]}"))
         looks_made = has_digit or has_other or changes(value) >= 0.42
         return len(value) >= 6 and has_letter and looks_made and "(" not in value
-    return has_digit and has_letter and len(value) >= 12 and entropy(value) >= 2.8 and changes(value) >= 0.15
+    if not has_digit:
+        return _are_random_letters(value)
+    is_mixed = has_letter and len(value) >= 12 and entropy(value) >= 2.8 and changes(value) >= 0.15
+    return is_mixed and not _IDENTIFIER.match(value)
+
+
+def _are_random_letters(value: str) -> bool:
+    """Return whether a value without a digit looks random: names in camel case have hardly two capitals in a row."""
+    letters = value.rstrip(").,:;]}")
+    is_word = _WORD.search(letters) or not _CAPITALS.search(letters)
+    return len(letters) >= 16 and letters.isalpha() and changes(letters) >= 0.35 and not is_word
 
 
 def _is_token(text: str) -> bool:
     """Return whether a text looks like the token of an unknown provider: random, of all three kinds of characters."""
-    return len(text) >= 24 and not _LOGICAL_ID.fullmatch(text) and changes(text) >= 0.42 and is_random(text)
+    return len(text) >= 24 and not _LOGICAL_ID.search(text[-16:]) and changes(text) >= 0.42 and is_random(text)

@@ -1,6 +1,7 @@
 """Finds texts that have the format of a secret."""
 
 import base64
+import re
 from collections.abc import Iterator
 from functools import cache
 
@@ -25,6 +26,7 @@ _PLACEHOLDERS = (
 _BY_CONTEXT = frozenset(("bearer-token", "aws-secret-key", "aws-session-token", "azure-key", "npm-token"))
 """Kinds that are known by what stands before them, not by a form of their own."""
 _TEMPLATES = ("$", "{", "<", "%s", "%(", "*", "[", "#{")
+_EXPRESSION = re.compile(r"%{1,2}s|%\(\w+\)s|\$?\{{1,2}[^{}]*\}{1,2}|\$\w+|\*+|\.{3}|<[^<>]*|\[[A-Z_]+\]")
 _NO_PASSWORDS = frozenset(
     (
         *("admin", "demo", "foo", "guest", "minioadmin", "mypassword", "pass", "passwd", "password", "postgres", "pw"),
@@ -76,6 +78,11 @@ def is_user_and_password(encoded: str) -> bool:
         return b":" in base64.b64decode(encoded + "==")
     except ValueError:
         return False
+
+
+def is_expression(password: str, after: str) -> bool:
+    """Return whether what stands where a URL has a password is filled in later, or is the version of an image."""
+    return after.startswith("@sha256") or _EXPRESSION.fullmatch(password) is not None
 
 
 def _is_placeholder(kind: str, secret: str, after: str) -> bool:

@@ -10,6 +10,8 @@ from outpost.redaction.match import Match
 
 _MEMORY = 128 * 1024 * 1024
 """Bytes that one automaton may take; ordinary text needs a small part of it."""
+_LARGEST_COUNT = 9
+"""Of repetitions in the automaton that comes first: more than a date or a number has."""
 _LARGEST = 500_000
 """Characters of the patterns that are searched for at once."""
 
@@ -34,7 +36,7 @@ class PatternSet:
     def __init__(self, patterns: Sequence[tuple[str, str]]) -> None:
         """`patterns`: kinds and patterns."""
         self._patterns = [(kind, compiled(pattern)) for kind, pattern in patterns]
-        self._set = _set([_without_counts(pattern) for _, pattern in patterns])
+        self._set = _set([_with_small_counts(pattern) for _, pattern in patterns])
 
     def find(self, text: str) -> list[Match]:
         """Return the matches, ordered by pattern."""
@@ -49,9 +51,9 @@ class PatternSet:
             yield Match(kind, *span)
 
 
-def _without_counts(pattern: str) -> str:
-    """Return a pattern that matches where `pattern` does and elsewhere, whose automaton has few states."""
-    return re.sub(r"\{(\d+)(?:,\d*)?\}", lambda count: "+" if int(count[1]) else "*", pattern)
+def _with_small_counts(pattern: str) -> str:
+    """Return a pattern that matches where `pattern` does, and at shorter texts, whose automaton has few states."""
+    return re.sub(r"\{(\d+)(?:,\d*)?\}", lambda count: f"{{{min(int(count[1]), _LARGEST_COUNT)},}}", pattern)
 
 
 class Gate:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from outpost.redaction.randomness import is_random
-from outpost.redaction.searchable import searchable
+from outpost.redaction.searchable import MIN_LENGTH, searchable
 
 MAX_WHOLE = 2048
 """Characters; a longer value is looked for by its parts only."""
@@ -44,8 +44,9 @@ def _parts(whole: str) -> Iterator[str]:
         for part in _of_line(line.strip(), alone=len(lines) == 1):
             found = True
             yield part
-    if not found and len(lines) > 1:  # no line looks like a secret, and yet they are one
-        yield from (line.strip() for line in lines if not _ASSIGNMENT.fullmatch(line))
+    if len(lines) > 1:  # when no line looks like a secret, any of them may be one
+        others = (line.strip() for line in lines if not _ASSIGNMENT.fullmatch(line))
+        yield from (line for line in others if not found or is_random(line, MIN_LENGTH))
 
 
 def _leaves(name: str, value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON

@@ -17,8 +17,8 @@ class Format:
     source: str
 
 
-_START = r"(?:\b|\\[abfnrtv]|%[0-9A-Fa-f]{2}|\\u00[0-9A-Fa-f]{2}|\\x[0-9A-Fa-f]{2})"
-"""A word begins here, or right behind an escaped character, whose last letter would hide that."""
+_START = r"(?:\b|\[[0-9;]+m|\\[abfnrtv]|%[0-9A-Fa-f]{2}|\\u00[0-9A-Fa-f]{2}|\\x[0-9A-Fa-f]{2})"
+"""A word begins here, or right behind an escaped character, whose last letter would hide that, or a colour."""
 _ID = "[A-Za-z0-9_-]"
 _HEX = "[0-9a-fA-F]"
 _UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
@@ -30,7 +30,7 @@ PROVIDERS = (
     Format("openai-key", f"sk-(?:proj|svcacct|admin|None)-{_ID}{{16,}}", "gitleaks openai-api-key"),
     Format("openrouter-key", f"sk-or-(?:v\\d-)?{_ID}{{20,}}", "betterleaks openrouter-api-key"),
     Format("langfuse-key", f"sk-lf-{_ID}{{20,}}", "trufflehog langfuse"),
-    Format("minimax-key", f"sk-api-{_ID}{{32,}}", "betterleaks minimax-api-key"),
+    Format("minimax-key", f"sk-(?:api|cp)-{_ID}{{32,}}", "betterleaks minimax-api-key"),
     Format(
         "api-key", f"{_START}(sk-[A-Za-z0-9_]{{20,}})", "betterleaks deepseek-api-key, kimi-api-key; gitleaks openai"
     ),
@@ -47,7 +47,7 @@ PROVIDERS = (
     Format("pinecone-key", "pcsk_[A-Za-z0-9]{4,}_[A-Za-z0-9]{40,}", "betterleaks pinecone-api-key"),
     Format("tavily-key", f"tvly-{_ID}{{20,}}", "Tavily docs: quickstart"),
     Format("langsmith-key", "lsv2_[a-z]{2}_[0-9A-Za-z]{28,}(?:_[0-9A-Za-z]+)?", "betterleaks langchain-langsmith"),
-    Format("wandb-key", "wandb_v1_[A-Za-z0-9_]{40,}", "betterleaks weights-and-biases-api-key-v1"),
+    Format("wandb-key", "wandb_v1_[A-Za-z0-9_-]{40,}", "betterleaks weights-and-biases-api-key-v1"),
     Format("voyage-key", f"{_START}(pa-{_ID}{{40,}})", "Voyage AI docs: API key"),
     Format("jina-key", "jina_[A-Za-z0-9_]{40,}", "Jina docs: API key"),
     Format("brave-key", f"{_START}(BSA[A-Za-z0-9_-]{{27,}})", "betterleaks brave-search-api-key"),
@@ -55,6 +55,15 @@ PROVIDERS = (
     Format(
         "devin-key", f"{_START}(apk_[A-Za-z0-9+/=_]{{60,}}|cog_[a-z2-7]{{40,}})", "betterleaks devin-service-api-key"
     ),
+    Format("e2b-key", f"{_START}(e2b_{_HEX}{{40,}})", "E2B docs: API key"),
+    Format("modal-token", f"{_START}(a[ks]-[A-Za-z0-9]{{22}}\\b)", "Modal docs: service users, token ID and secret"),
+    Format("firecrawl-key", f"{_START}(fc-{_HEX}{{32}})", "Firecrawl docs: introduction, API key"),
+    Format("composio-key", f"{_START}(ak_{_ID}{{20}})", "Composio docs: API keys"),
+    Format("context7-key", f"{_START}(ctx7sk-{_ID}{{20,}})", "Context7 docs: API keys"),
+    Format("browserbase-key", f"{_START}(bb_live_{_ID}{{20,}})", "Browserbase docs: API keys"),
+    Format("runpod-key", f"{_START}(rpa_[A-Za-z0-9]{{30,}})", "Runpod docs: manage API keys"),
+    Format("lambda-key", f"{_START}(secret_[a-z0-9-]+_{_HEX}{{32}}\\.[A-Za-z0-9]{{32}})", "Lambda docs: Cloud API"),
+    Format("zai-key", f"{_START}({_HEX}{{32}}\\.[A-Za-z0-9]{{16}}\\b)", "Z.ai docs: HTTP API, authentication"),
     # Google
     Format("google-key", f"AIza{_ID}{{30,}}", "gitleaks gcp-api-key"),
     Format("google-key", f"{_START}(AQ\\.{_ID}{{30,}})", "betterleaks gcp-gemini-api"),
@@ -72,6 +81,12 @@ PROVIDERS = (
     Format("gitlab-token", f"GR1348941{_ID}{{20,}}", "gitleaks gitlab-rrt"),
     Format("gitlab-session", "_gitlab_session=([0-9a-z]{32,})", "gitleaks gitlab-session-cookie"),
     Format("bitbucket-token", "AT(?:BB|CTT3)[A-Za-z0-9_=-]{24,}", "trufflehog bitbucketapppassword"),
+    Format("bitbucket-token", "BBDC-[A-Za-z0-9+/_-]{20,}", "Bitbucket Data Center docs: HTTP access tokens"),
+    Format(
+        "jira-token",
+        f"{_START}((?:[MNO][DTjz][AEIMQUYcgk][w-z0-5]){{4}}O[g-v][A-Za-z0-9+/]{{26,}})",
+        "trufflehog jiradatacenterpat",
+    ),
     Format("atlassian-token", "ATATT3[A-Za-z0-9_=-]{40,}", "gitleaks atlassian-api-token"),
     Format("npm-token", "npm_[A-Za-z0-9]{30,}", "gitleaks npm-access-token"),
     Format(
@@ -91,7 +106,8 @@ PROVIDERS = (
     Format("aws-access-key", "(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}", "gitleaks aws-access-token"),
     Format(
         "aws-secret-key",
-        r"(?i:secret(?:[_-]|%5F)?(?:access)?(?:[_-]|%5F)?key)(?:[^A-Za-z0-9\r\n]|\\u[0-9a-f]{4}|&quot;|%[0-9A-F]{2}){1,16}"
+        r"(?i:secret(?:[_ -]|%5F)?(?:access)?(?:[_ -]|%5F)?key)"
+        r"(?:[^A-Za-z0-9\r\n]|\\u[0-9a-f]{4}|&quot;|%[0-9A-F]{2}){1,16}"
         r"(?i:string>|value>)?([A-Za-z0-9/+]{40,})",
         "AWS docs: IAM, manage access keys",
     ),
@@ -149,11 +165,18 @@ PROVIDERS = (
     ),
     Format("openshift-token", f"sha256~{_ID}{{40,}}", "gitleaks openshift-user-token"),
     Format("scalingo-token", f"tk-us-{_ID}{{40,}}", "gitleaks scalingo-api-token"),
+    Format("aiven-password", f"{_START}(AVNS_{_ID}{{16,}})", "Aiven docs: service credentials"),
+    Format("tencent-key", f"{_START}(AKID[A-Za-z0-9]{{32,}})", "trufflehog tencentcloud"),
+    Format(
+        "kubeadm-token",
+        "(?i:token)[\"'=: \\t]+([a-z0-9]{6}\\.[a-z0-9]{16})\\b",
+        "Kubernetes docs: authenticating with bootstrap tokens",
+    ),
     Format("upcloud-token", "ucat_[0-9A-Za-z]{20,}", "betterleaks upcloud-api-token"),
     # Chat and mail
     Format(
         "slack-token",
-        "xox[abcdeoprs]-[A-Za-z0-9-]{16,}|xoxe\\.xox[bp]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{16,}",
+        "xox[abcdeoprs]-[A-Za-z0-9%-]{16,}|xoxe\\.xox[bp]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{16,}",
         "gitleaks slack",
     ),
     Format(
@@ -187,6 +210,8 @@ PROVIDERS = (
     Format("brevo-key", f"x(?:keysib|smtpsib)-{_HEX}{{40,}}-[A-Za-z0-9]{{12,}}", "gitleaks sendinblue-api-token"),
     Format("mailersend-token", "mlsn\\.[A-Za-z0-9]{30,}", "betterleaks mailersend-api-token"),
     Format("resend-key", f"{_START}(re_[A-Za-z0-9]{{6,}}_[A-Za-z0-9]{{16,}})", "Resend docs: API keys"),
+    Format("ntfy-token", f"{_START}(tk_[a-z0-9]{{29}}\\b)", "ntfy docs: publishing, access tokens"),
+    Format("zapier-webhook", "hooks\\.zapier\\.com/hooks/catch/([0-9]+/[A-Za-z0-9]{6,})", "trufflehog zapierwebhook"),
     # Payment and shops
     Format(
         "stripe-key",
@@ -215,17 +240,20 @@ PROVIDERS = (
         f"{_START}([A-Za-z0-9]{{10,}}\\.atlasv1\\.[A-Za-z0-9_=-]{{50,}})",
         "gitleaks hashicorp-tf-api-token",
     ),
+    Format("vault-unseal-key", "Unseal Key [0-9]+: ([A-Za-z0-9+/]{40,}={0,2})", "Vault docs: operator init"),
     Format("pulumi-token", f"{_START}(pul-{_HEX}{{40}})", "gitleaks pulumi-api-token"),
     Format(
         "doppler-token", "dp\\.(?:pt|st|ct|sa|scim|audit|said|sat)\\.[A-Za-z0-9_.-]{30,}", "gitleaks doppler-api-token"
     ),
-    Format("infisical-token", f"{_START}(st\\.{_HEX}{{24}}\\.[A-Za-z0-9.]{{40,}})", "Infisical docs: service tokens"),
+    Format(
+        "infisical-token", f"{_START}(st\\.[0-9a-f-]{{24,}}\\.[A-Za-z0-9.]{{40,}})", "Infisical docs: service tokens"
+    ),
     Format(
         "onepassword-token",
         "ops_eyJ[A-Za-z0-9+/=_-]{60,}|A3-[A-Z0-9]{6}-[A-Z0-9]{5,11}(?:-[A-Z0-9]{5,6}){3,4}",
         "gitleaks 1password",
     ),
-    Format("age-key", "AGE-(?:SECRET-KEY|PLUGIN-[A-Z]+)-1[A-Z0-9]{40,}", "gitleaks age-secret-key"),
+    Format("age-key", "AGE-(?:SECRET-KEY(?:-PQ)?|PLUGIN-[A-Z]+)-1[A-Z0-9]{40,}", "gitleaks age-secret-key"),
     Format(
         "grafana-token",
         "glc_[A-Za-z0-9+/=]{32,}|glsa_[A-Za-z0-9]{28,}(?:_[A-Fa-f0-9]+)?|eyJrIjoi[A-Za-z0-9+/=]{30,}",
@@ -248,6 +276,7 @@ PROVIDERS = (
     ),
     Format("buildkite-token", f"{_START}(bk(?:ua|aa|aj|ar|ct|pt|pat|ps)_{_ID}{{30,}})", "betterleaks buildkite"),
     Format("circleci-token", "CCI(?:PAT|PRJ)_[A-Za-z0-9_]{40,}", "betterleaks circleci-personal-token"),
+    Format("sonar-token", f"sonar\\.login=({_HEX}{{40}})", "SonarQube docs: analysis parameters"),
     Format("sonar-token", f"{_START}(sq[upa]_{_HEX}{{32,}})", "gitleaks sonar-api-token"),
     Format(
         "snyk-token", f"snyk_(?:uat|sat)\\.{_HEX}{{8}}\\.[A-Za-z0-9_.-]{{40,}}", "Snyk docs: authentication for API"
@@ -287,6 +316,8 @@ PROVIDERS = (
     Format("postman-key", "PMA[KT]-[A-Za-z0-9]{20,}(?:-[A-Za-z0-9]{20,})?", "gitleaks postman-api-token"),
     Format("clickup-token", f"{_START}(pk_[0-9]{{6,}}_[A-Z0-9a-z]{{28,}})", "betterleaks clickup-personal-api-token"),
     Format("contentful-token", f"CFPAT-{_ID}{{40,}}", "trufflehog contentfulpersonalaccesstoken"),
+    Format("ghost-key", f"{_START}({_HEX}{{24}}:{_HEX}{{64}})", "Ghost docs: Admin API, token authentication"),
+    Format("intra42-secret", f"s-s4t2ud-{_HEX}{{64}}", "gitleaks intra42-client-secret"),
     Format("readme-key", "rdme_[a-z0-9]{60,}", "gitleaks readme-api-token"),
     Format("frameio-token", "fio-u-[A-Za-z0-9_=-]{40,}", "gitleaks frameio-api-token"),
     Format("adafruit-key", "aio_[A-Za-z0-9]{26,}", "trufflehog adafruitio"),
@@ -300,6 +331,11 @@ PROVIDERS = (
     Format("django-secret-key", "django-insecure-[^\\s\"']{20,}", "Django docs: settings, SECRET_KEY"),
     Format("laravel-key", f"{_START}(base64:[A-Za-z0-9+/]{{40,}}={{0,2}})", "Laravel docs: encryption, APP_KEY"),
     Format("jwt", f"ey[JA-Za-z0-9][A-Za-z0-9_-]{{8,}}\\.ey{_ID}{{6,}}\\.[A-Za-z0-9_-]*", "RFC 7519: JSON Web Token"),
+    Format(
+        "jwk",
+        f'\\\\*"d\\\\*"[ \\t]*:[ \\t]*\\\\*"({_ID}{{42,}})',
+        "RFC 7517: JSON Web Key, private exponent",
+    ),
     Format(
         "jwe", f"eyJ{_ID}{{20,}}\\.{_ID}*\\.{_ID}{{12,}}\\.{_ID}{{20,}}\\.{_ID}{{16,}}", "RFC 7516: JSON Web Encryption"
     ),

@@ -72,4 +72,10 @@ def _confirmed(text: str, match: Match) -> Match | None:
         return assigned.confirmed(text, match)
     if match.kind == "basic-credentials" and not formats.is_user_and_password(text[match.start : match.end]):
         return None
+    if match.kind == "url-password" and formats.is_expression(
+        text[match.start : match.end], text[match.end : match.end + 8]
+    ):
+        return None
+    if match.kind == "aws-secret-key" and text[match.start : match.end].isalpha():
+        return None
     return match

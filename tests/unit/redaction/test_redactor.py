@@ -95,7 +95,7 @@ def test_lines_behind_the_mere_beginning_of_a_private_key_stay() -> None:
 @given(
     body=st.lists(st.text(ALNUM + "+/", min_size=64, max_size=64), min_size=1, max_size=10),
     last=st.text(ALNUM + "+/", min_size=1, max_size=63),
-    between=st.lists(st.sampled_from(["", "GET /health 200", "[db] checkpoint complete: wrote 3 buffers"]), max_size=9),
+    between=st.lists(st.sampled_from(["", "GET /health 200", "[db] checkpoint complete: wrote 3 buffers"]), max_size=5),
 )
 def test_a_private_key_between_other_lines_disappears_and_they_stay(
     body: list[str], last: str, between: list[str]
@@ -119,6 +119,23 @@ def test_a_known_value_of_several_lines_is_removed_line_by_line() -> None:
         "commit 4b825dc642cb6eb9a060e54bf8d69288fbee4904",
         "see https://github.com/owner/name/issues/12#issuecomment-1",
         "secret_key: use the secret manager",
+        "docker run -d --name web -p 8080:80 nginx",
+        "docker run -p8080:80 mysql",
+        "uses: docker://alpine:3.20@sha256:" + "0" * 64,
+        'url = "postgres://%s:%s@db" % (user, password)',
+        "DATABASE_URL=postgres://app:${DB_PASSWORD}@db/app",
+        'f"postgres://{user}:{password}@db"',
+        "private_key: Ed25519PrivateKey | Ed448PrivateKey",
+        "oauth2_config: OAuth2Config | None = None,",
+        'create_secret(Name=value, SecretString=value)["ARN"]',
+        '["release", row.id, "--secret", "NPM_TOKEN", "--reason", "revoked"]',
+        "(NetworkVpcPrivateSubnet1RouteTable7D7AA3CD)",
+        "Outpost-dev-Data:ExportsOutputRefAccessLogs8B620ECA39F1F795.",
+        "request req_011CSHoEeqs5C35K2UUqR7Fy failed",
+        "tests/store/test_tenant_secrets.py::test_a_new_secret_has_the_environments_key[False] PASSED",
+        "--- PASS: TestFoo123 (0.00s)",
+        "blob=$(echo evil | git hash-object -w --stdin)",
+        "secretKey: getSecretKeyFromTheEnvironmentOfTheProcess",
         "the bearer of bad news",
         "",
     ],
@@ -134,7 +151,7 @@ def test_redaction_keeps_the_number_of_lines(text: str) -> None:
 
 @given(
     before=st.binary(max_size=40),
-    secret=st.text(st.characters(exclude_categories=["Cs"]), min_size=12, max_size=60),
+    secret=st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=12, max_size=60),
     after=st.binary(max_size=40),
     encode=st.sampled_from([base64.b64encode, base64.urlsafe_b64encode]),
 )
