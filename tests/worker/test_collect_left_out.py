@@ -175,6 +175,13 @@ def test_a_repository_among_leftovers_is_not_said_to_be_in_the_patch(run: Run) -
     }
 
 
+def test_the_history_of_a_repository_made_in_a_tracked_folder_is_named(run: Run) -> None:
+    run.agent("mkdir far/.git; cd old; git init -q; echo x > new.txt; git add .; git commit -qm x")
+    patch = run.collect()
+    assert names(patch) == {"old/new.txt"}
+    assert left_out(patch).keys() == {"old/.git"}
+
+
 def test_a_repository_in_place_of_a_file_is_files(run: Run) -> None:
     run.agent("rm README.md; mkdir README.md; cd README.md; git init -q; echo x > f; git add f; git commit -qm x")
     assert names(run.collect()) == {"README.md", "README.md/f"}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.collection.calls import Calls, reading
-from worker.collection.choice import HISTORY, REFUSED, Chooser, unfit
+from worker.collection.choice import HISTORY, REFUSED, Chooser, folders_of, unfit
 from worker.collection.commits import copy_objects
 from worker.collection.inventory import Inventory, tolerant
 from worker.collection.nested import Links, is_below, plan_links
@@ -85,6 +85,7 @@ class Staging:
         for path in sorted(reasons):
             self._omissions.note(prefix + path, reasons[path])
         chooser.note_ignored(self._ignored())
+        self._note_histories(base)
         return {prefix + path: base[path].object if path in base else None for path in links.inside}
 
     def _keep_what_was_not_checked_out(self, base: Entries) -> AbstractSet[bytes]:
@@ -189,6 +190,16 @@ class Staging:
                 self._embedded += 1
                 self._omissions.note(whole + b".git", HISTORY, None)
                 yield from self._new(files / _path(path), below + path, depth + 1)
+
+    def _note_histories(self, base: Entries) -> None:
+        """Note repositories that the agent made in folders with tracked files, which git lists as this one's."""
+        tracked, prefix = folders_of(base), self._tree.prefix
+        below = (path for path in self._inventory.repositories.keys() - self._worktrees if path.startswith(prefix))
+        found = [path for path in below if path.removeprefix(prefix) + b"/" in tracked]
+        for path in sorted(found)[:_MOST_EMBEDDED]:
+            folder = self._calls.workspace.path / _path(path)
+            if self._calls.ask(folder / ".git", folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
+                self._omissions.note(path + b"/.git", HISTORY, None)
 
     def _ignored(self) -> Iterator[bytes]:
         listing = self._command("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
