@@ -74,7 +74,7 @@ _TAILS = (
 )
 _CAMEL_TAILS = "|".join(tail.capitalize() for tail in _TAILS.split("|"))
 _HARMLESS = re.compile(
-    r"(?i:(?:^|[_.-])(?:max|min|num|total)[_.-]|secretsmanager|auth(?:or(?!iz)|[_-]?(?:type|mode|url))|"
+    r"(?i:(?:^|[_.-])(?:max|min|num|total|public)[_.-]|secretsmanager|auth(?:or(?!iz)|[_-]?(?:type|mode|url))|"
     rf"[_.-](?:{_TAILS})$|(?:token|key|cookie|session|secret)s$|\.(?:py|ts|js|rs|go)$)|[a-z](?:{_CAMEL_TAILS})$"
 )
 _PASSWORD = re.compile(r"pass|pwd|secret|creds|psk", re.IGNORECASE)
@@ -97,7 +97,7 @@ _LOGICAL_ID = re.compile(r"[0-9A-F]{8}[A-Za-z]{0,8}$")
 _PUBLIC_ID = re.compile(r"(?<![A-Za-z0-9])(?:req|msg|toolu|call|resp|chatcmpl|run|thread|batch|evt)[_-]$")
 _IDENTIFIER = re.compile(r"[A-Za-z]+\d+(?:[A-Z]+[a-z]{2,})+\W*$")
 _CAPITALS = re.compile(r"[A-Z]{2}")
-_WORD = re.compile(r"[a-z]{6}")
+_WORD = re.compile(r"[a-z]{8}")
 
 
 def confirmed(text: str, match: Match) -> Match | None:
@@ -134,7 +134,7 @@ def _is_secret(before: str, value: str) -> bool:
     has_letter = any(c.isalpha() for c in value)
     if _PASSWORD.search(name[1]):
         has_other = any(not c.isalnum() and c not in "_-.:/," for c in value.rstrip(").,:;]}"))
-        looks_made = has_digit or has_other or changes(value) >= 0.42
+        looks_made = has_digit or has_other or changes(value) >= 0.42 or _are_random_letters(value)
         return len(value) >= 6 and has_letter and looks_made and "(" not in value
     if not has_digit:
         return _are_random_letters(value)

@@ -132,6 +132,7 @@ def test_a_known_value_of_several_lines_is_removed_line_by_line() -> None:
         "(NetworkVpcPrivateSubnet1RouteTable7D7AA3CD)",
         "Outpost-dev-Data:ExportsOutputRefAccessLogs8B620ECA39F1F795.",
         "request req_011CSHoEeqs5C35K2UUqR7Fy failed",
+        "self, public_key: SSHCertPublicKeyTypes",
         "tests/store/test_tenant_secrets.py::test_a_new_secret_has_the_environments_key[False] PASSED",
         "--- PASS: TestFoo123 (0.00s)",
         "blob=$(echo evil | git hash-object -w --stdin)",
