@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 import urllib3
+from hypothesis import HealthCheck, settings
 from urllib3.util import Retry
 from xdist.scheduler import LoadScopeScheduling
 
@@ -23,6 +24,10 @@ from outpost.store.database import Database
 from tests import guard
 from tests.ports import free_port
 from tests.second_run import SecondRun
+
+# Machines are shared: how long an example takes says nothing about the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 TABLES = {
     Env.DISPATCHES_TABLE: schema.DISPATCHES,

@@ -79,7 +79,7 @@ def _git_accepts(branch: str) -> bool:
 _TRICKY = st.text(alphabet="ab/.-@{}~^:?*[\\ lock\x7fé", min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.one_of(
         _TRICKY, st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)

@@ -179,7 +179,7 @@ TREES = st.dictionaries(NAMES, CONTENTS, max_size=6).filter(
 
 
 @pytest.mark.full
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TREES, TREES)
 def test_the_patch_makes_the_agents_files_of_any_files(
     repositories: Repositories, tmp_path: Path, before: Tree, after: Tree
@@ -189,7 +189,7 @@ def test_the_patch_makes_the_agents_files_of_any_files(
 
 
 @pytest.mark.full
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TREES, TREES, st.data())
 def test_a_known_value_is_found_wherever_it_is_added(
     repositories: Repositories, before: Tree, after: Tree, data: st.DataObject
@@ -301,7 +301,7 @@ def test_a_value_on_the_border_of_two_blocks_is_found_once(inside: int, step: in
     assert places(scan.findings) == [("f", 6, "NPM_TOKEN", True)]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(1, 3 * BLOCK_BYTES), st.integers(1, 700_000))
 def test_a_value_is_found_once_on_any_border_of_chunks(position: int, step: int) -> None:
     lines = b"some words\n" * (position // 11)

@@ -31,7 +31,7 @@ def test_a_line_without_end_is_cut_into_bounded_lines() -> None:
     assert max(map(len, lines)) <= MAX_LINE_BYTES
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(MAX_LINE_BYTES - 60, MAX_LINE_BYTES + 20), st.integers(1, 5000))
 def test_a_cut_never_halves_a_key_or_a_character(position: int, step: int) -> None:
     data = b"word " * (position // 5) + "é".encode() + b" " + KEY.encode() + b" " + b"y" * 20_000

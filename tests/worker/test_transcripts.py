@@ -364,7 +364,7 @@ def _mutated(draw: st.DrawFn, value: object) -> object:
     return value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(mutations())
 def test_any_mutation_of_a_recorded_run_is_read_without_an_error(case: tuple[Agent, list[str]]) -> None:
     check(*case)
