@@ -77,8 +77,8 @@ class PrivateKeys:
         return [Match(_KIND, opened, stop)]
 
     def _inside(self, line: str, start: int) -> list[Match]:
-        may_be_last = self._in_body and not self._other_lines
-        found = [Match(_KIND, *span) for span in _key_tokens(line, start, may_be_last=may_be_last)]
+        adjacent = None if self._other_lines else 0 if self._in_body else _LEAST
+        found = [Match(_KIND, *span) for span in _key_tokens(line, start, adjacent)]
         self._in_body = self._in_body or bool(found)
         is_full = any(match.end - match.start >= _LEAST for match in found)
         self._other_lines = 0 if is_full or start else self._other_lines + 1
@@ -116,13 +116,16 @@ def _full_line(line: str) -> tuple[int, int] | None:
     return start, start + len(word)
 
 
-def _key_tokens(line: str, start: int, *, may_be_last: bool) -> Iterator[tuple[int, int]]:
+def _key_tokens(line: str, start: int, adjacent: int | None) -> Iterator[tuple[int, int]]:
     """Yield the parts of a line inside a key that belong to the key.
 
-    `may_be_last`: the line before was a line of the key, so that a short text may be the rest of it.
+    `adjacent`: directly behind the beginning or a line of the key, how many characters of base64 alone on a line are
+    a part of it, random or not; None elsewhere.
     """
     if alone := _ALONE.fullmatch(line, start):
-        if may_be_last or _is_of_key(alone[1]):
+        text = alone[1]
+        follows = adjacent is not None and len(text) >= adjacent and not (adjacent and _HEXADECIMAL.fullmatch(text))
+        if follows or _is_of_key(text):
             yield alone.span(1)
         return
     for token in _TOKEN.finditer(line, start):

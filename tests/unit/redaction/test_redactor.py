@@ -198,3 +198,10 @@ def test_no_secret_survives_however_the_stream_is_cut(
 def test_many_lines_at_once_are_redacted_as_one_by_one(lines: list[str]) -> None:
     once, one_by_one = Redactor({"A": "abcdefgh"}), Redactor({"A": "abcdefgh"})
     assert once.text("\n".join(lines)).split("\n") == [one_by_one.line(part) for part in "\n".join(lines).split("\n")]
+
+
+def test_lines_directly_behind_the_beginning_of_a_private_key_need_not_look_random() -> None:
+    body = ["MIIEpAIBAAKCAQEA0123456789abcdef"] * 3
+    lines = Redactor({}).text("\n".join(["-----BEGIN RSA PRIVATE KEY-----", *body, "done, then"])).split("\n")
+    assert not [line for line in lines if "MIIE" in line]
+    assert lines[-1] == "done, then"
