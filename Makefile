@@ -59,6 +59,10 @@ test: lint ## Run lint, types, unit, infrastructure and end-to-end tests
 test-full: $(READY) ## Run the long tests, which `make test` leaves out
 	@exec $(OWNED) $(PYTEST) -m full --numprocesses 4
 
+.PHONY: test-clis
+test-clis: $(READY) ## Run every agent's real CLI in every case, of which make test-full runs a selection
+	@exec $(OWNED) $(PYTEST) -m "clis or full" --numprocesses 2 tests/worker/test_real_clis*.py
+
 .PHONY: bench
 bench: $(READY) ## Measure the API's speed, the log redactor's, the model proxy's, and warm starts: tables, and build/bench*.json
 	PYTHONPATH=.:container python -m benchmarks build/bench.json

@@ -5,12 +5,31 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+
+import pytest
+from _pytest.mark import ParameterSet
 
 from outpost.domain.agents import Agent
 
 ROOT = Path(__file__).resolve().parents[1]
 PINS = ROOT / "container" / "worker" / "agents"
+
+
+def selected(cases: Iterable[tuple[Agent, str]]) -> list[ParameterSet]:
+    """Return pairs of agent and case as parameters: of a matrix, `make test-full` runs a diagonal.
+
+    Each agent and each case is in it: the n-th case with the n-th agent, in turn. The rest has the mark `clis`.
+    """
+    found = list(cases)
+    agents, names = list(dict.fromkeys(agent for agent, _ in found)), list(dict.fromkeys(name for _, name in found))
+    steps = max(len(agents), len(names))
+    diagonal = {(agents[n % len(agents)], names[n % len(names)]) for n in range(steps)}
+    return [
+        pytest.param(agent, name, marks=pytest.mark.full if (agent, name) in diagonal else pytest.mark.clis)
+        for agent, name in found
+    ]
 
 
 def path_with_cli(agent: Agent) -> str:

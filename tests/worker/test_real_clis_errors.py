@@ -1,6 +1,7 @@
 """The agents' real CLIs, with a provider that fails: the dispatch fails with the provider's cause, whatever the CLI."""
 
 import json
+from itertools import product
 
 import pytest
 
@@ -8,12 +9,12 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Status
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
-from tests.real_clis import path_with_cli
+from tests.real_clis import path_with_cli, selected
 from tests.worker.conftest import Platform
 from tests.worker.failing_provider import failing_provider
 from tests.worker.test_real_clis import MODELS, TASK
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 SECONDS = 45
 """The time limit: some CLIs try again for minutes."""
@@ -55,8 +56,7 @@ def run(platform: Platform, agent: Agent, status: int, content_type: str, *piece
     return row.status, row.reason
 
 
-@pytest.mark.parametrize("agent", MODELS)
-@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize(("agent", "name"), selected(product(MODELS, ERRORS)))
 def test_an_error_of_the_provider_is_the_reason(platform: Platform, agent: Agent, name: str) -> None:
     (status, kind, message), code = ERRORS[name]
     body = {"type": "error", "error": {"type": kind, "code": kind, "message": message}}
@@ -65,8 +65,7 @@ def test_an_error_of_the_provider_is_the_reason(platform: Platform, agent: Agent
     assert message in reason.message
 
 
-@pytest.mark.parametrize("agent", MODELS)
-@pytest.mark.parametrize("name", ["cut", "empty", "no response"])
+@pytest.mark.parametrize(("agent", "name"), selected(product(MODELS, ["cut", "empty", "no response"])))
 def test_a_response_that_does_not_come_through_is_the_reason(platform: Platform, agent: Agent, name: str) -> None:
     content_type = JSON if agent is Agent.GROK else STREAM
     pieces = [STARTS[agent]] if name == "cut" else []

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,17 @@ from outpost.domain.agents import Agent
 from outpost.domain.artifacts import Artifact
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.names import Env
-from tests.real_clis import path_with_cli
+from tests.real_clis import path_with_cli, selected
 from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
 from tests.worker.model_server import ModelServer, model_server
 from tests.worker.outside import Outside, outside
 from tests.worker.settings_cases import CASES, Case
 from tests.worker.test_real_clis import MODELS, TASK
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
+
+QUICK = {name for agent in MODELS for name in [n for n, case in CASES.items() if case.agent is agent][:3]}
+"""Repositories of `make test-full`: the first three of each agent; `make test-clis` runs all."""
 
 WRITTEN = "+++ b/made-by-the-model.txt\n@@ -0,0 +1 @@\n+written by the model\n"
 BEGINNINGS = {
@@ -76,7 +80,9 @@ class Run:
         return WRITTEN in self.platform.read(row, Artifact.PATCH).decode()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.full if name in QUICK else pytest.mark.clis) for name in CASES]
+)
 def test_the_platforms_settings_win_or_the_reason_names_the_file(name: str, run: Run) -> None:
     case: Case = CASES[name]
     row = run(case.agent, f"with-settings-{name}", case.files)
@@ -95,8 +101,7 @@ def test_the_platforms_settings_win_or_the_reason_names_the_file(name: str, run:
     assert [text for text in case.seen if text not in run.sent[0]] == []
 
 
-@pytest.mark.parametrize("agent", MODELS)
-@pytest.mark.parametrize("beginning", BEGINNINGS)
+@pytest.mark.parametrize(("agent", "beginning"), selected(product(MODELS, BEGINNINGS)))
 def test_a_task_is_the_task_whatever_it_begins_with(agent: Agent, beginning: str, run: Run) -> None:
     text = BEGINNINGS[beginning]
     row = run(agent, f"task-{agent}-{beginning}", {}, f"{text}\n{TASK}")
