@@ -22,6 +22,7 @@ TOOLS = (
     "outpost_get_artifacts",
     "outpost_list_runs",
     "outpost_promote",
+    "outpost_release",
 )
 """What the service promises."""
 

@@ -46,6 +46,7 @@ TOOLS = (
     "get_artifacts",
     "list_runs",
     "promote",
+    "release",
 )
 TOLD = "told-by-a-test-"
 """What the names of such log streams begin with."""
