@@ -32,12 +32,12 @@ class Context:
     """The record as a file."""
 
 
-def lay_out_context(workspace: Workspace, store: AttemptStore, assignment: Assignment, scrubber: Redactor) -> Context:
+def lay_out_context(workspace: Workspace, store: AttemptStore, assignment: Assignment, redactor: Redactor) -> Context:
     """Write the context's file and its record."""
     notes = [*_of_repository(workspace), *_of_tenant(store, assignment)]
     text, record = compose(notes, assignment.spec.context)
     # After the trimming, which could bring back what had been taken out before it.
-    text = scrubber.text(text)
+    text = redactor.text(text)
     context = Context(record, text, workspace.private / "context.json")
     context.file.write_text(record.model_dump_json(indent=2))
     workspace.context_file.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The log of a run: scrubbed lines, in numbered chunks that appear while it runs, and as one file at its end."""
+"""The log of a run: redacted lines, in numbered chunks that appear while it runs, and as one file at its end."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ class RunLog:
 
     def __init__(self, store: AttemptStore, output: Path) -> None:
         self._store = store
-        self._scrubbers = {source: Redactor() for source in LogSource}
+        self._redactors = {source: Redactor() for source in LogSource}
         self._output = output.open("w", encoding="utf-8")
         self._latest: deque[str] = deque(maxlen=_LATEST_LINES)
         self._unsent: deque[bytes] = deque()
@@ -44,11 +44,12 @@ class RunLog:
 
     def know_secrets(self, known: Mapping[str, str]) -> None:
         """Remove these values too from what follows."""
-        self._scrubbers = {source: Redactor(known) for source in LogSource}
+        for redactor in self._redactors.values():
+            redactor.know(known)
 
     def write(self, source: LogSource, message: str, level: str = "info") -> str:
         """Add a line, and return it without its secrets. Lines of the agent wait while too much is unsent."""
-        clean = self._scrubbers[source].line(message)
+        clean = self._redactors[source].line(message)
         line = LogLine(timestamp=now(), level=level, source=source, message=clean)
         encoded = line.model_dump_json().encode() + b"\n"
         if source is LogSource.AGENT:

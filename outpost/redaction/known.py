@@ -34,10 +34,11 @@ class KnownSecrets:
         self._spelled = [(name, compiled(pattern, longest=True)) for name, pattern in patterns]
 
     def find(self, text: str) -> Iterator[Match]:
-        """Yield where a value stands; the matches may overlap. `kind` is the name of the secret."""
+        """Return an iterator over where a value stands; matches may overlap. `kind` is the name of the secret."""
         data = text.encode("utf-8", "surrogatepass")
-        if not self._gate.passes(data):
-            return
+        return self._matches(text, data) if self._gate.passes(data) else iter(())
+
+    def _matches(self, text: str, data: bytes) -> Iterator[Match]:
         for name, pattern in self._spelled:
             place = _Place(text, data)
             for match in pattern.finditer(data):

@@ -8,7 +8,7 @@ import re2
 
 from outpost.redaction.match import Match
 
-_MEMORY = 128 * 1024 * 1024
+_MEMORY = 32 * 1024 * 1024
 """Bytes that one automaton may take; ordinary text needs a small part of it."""
 _LARGEST_COUNT = 9
 """Of repetitions in the automaton that comes first: more than a date or a number has."""

@@ -19,6 +19,9 @@ _PUBLIC_END = re.compile(r"-{4,5} ?END (?![A-Z0-9 ]*PRIVATE)[A-Z0-9 ]+-{4,5}|Pri
 _TOKEN = re.compile(r"[A-Za-z0-9+/=]+")
 _ALONE = re.compile(r"[\s>|*#\"',\\-]*([A-Za-z0-9+/]+={0,2})(?:\\[nr])*[\s\"',\\+]*")
 _ESCAPED = re.compile(r"(?:[A-Za-z0-9+/=]|\\+[nr]|%0[AaDd]|&#10;|\s)*")
+_ZEROS = re.compile("A{3,}")
+"""Of which OpenSSH's format is full: each length is four bytes."""
+_OPENSSH = "b3BlbnNzaC1rZXktdjE"
 _WIDTHS = frozenset((64, 70, 72, 76))
 """Characters of a full line of PEM, OpenSSH, PuTTY and OpenPGP, of MIME."""
 _HEXADECIMAL = re.compile(r"[0-9a-f]+|[0-9A-F]+")
@@ -108,7 +111,9 @@ def _may_begin(line: str) -> bool:
 def _full_line(line: str) -> tuple[int, int] | None:
     """Return where a line, or its last word behind a prefix, is a full line of a key's body."""
     word = line.rsplit(None, 1)[-1].strip("\"',\\") if line and not line.isspace() else ""
-    if len(word) not in _WIDTHS or not _TOKEN.fullmatch(word) or changes(word) < 0.35:
+    if len(word) not in _WIDTHS or not _TOKEN.fullmatch(word):
+        return None
+    if changes(_ZEROS.sub("", word)) < 0.35 and not word.startswith(_OPENSSH):
         return None
     if word.isupper() or word.islower() or word.lower().strip("0123456789abcdef") == "":
         return None

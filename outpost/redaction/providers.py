@@ -219,7 +219,7 @@ PROVIDERS = (
         "gitleaks stripe-access-token",
     ),
     Format("square-token", f"{_START}(EAAA{_ID}{{40,}})|sq0[a-z]{{3}}-{_ID}{{22,}}", "gitleaks square-access-token"),
-    Format("facebook-token", "EAA[A-Za-z0-9]{60,}", "gitleaks facebook-page-access-token"),
+    Format("facebook-token", f"{_START}(EAA[A-Za-z0-9]{{60,}})", "gitleaks facebook-page-access-token"),
     Format("shopify-token", f"shp(?:at|ca|pa|ss|ua|rt|ka)_{_HEX}{{32}}", "gitleaks shopify"),
     Format(
         "paypal-token",

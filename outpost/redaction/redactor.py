@@ -12,6 +12,8 @@ from outpost.redaction.match import Match, redact
 from outpost.redaction.patterns import PatternSet
 from outpost.redaction.private_keys import PrivateKeys
 
+_SHORTEST = 8
+"""Characters of the shortest secret, but for the last line of a private key."""
 _LONG = 1024
 """Characters; a line of as many may be cut, and go on in the next one."""
 _WINDOW = 2048
@@ -28,8 +30,14 @@ class Redactor:
         self._before = ""
         """The end of the line before, when that may have been cut."""
 
+    def know(self, known: Mapping[str, str]) -> None:
+        """Search for these values from now on. The lines so far are not forgotten."""
+        self._known = KnownSecrets(known)
+
     def line(self, text: str) -> str:
         """Return one line without its secrets. `text` holds no line break."""
+        if len(text) < _SHORTEST and not self._before:
+            return redact(text, self._private_keys.find(text))
         matches = [*self._known.find(text), *self._private_keys.find(text), *_look_like_secrets(text)]
         if self._private_keys.in_public_block:
             matches = [match for match in matches if match.kind != assigned.RANDOM]

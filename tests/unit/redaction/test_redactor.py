@@ -5,11 +5,11 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from outpost.redaction.redactor import Redactor
-from worker.lines import LineSplitter
+from worker.lines import MAX_LINE_BYTES, LineSplitter, printable
 
 ALNUM = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -192,6 +192,21 @@ def test_no_secret_survives_however_the_stream_is_cut(
     lines += [redactor.line(line) for line in splitter.finish()]
     assert key not in "".join(lines)
     assert known not in "".join(lines)
+
+
+@given(
+    position=st.integers(MAX_LINE_BYTES - 40, MAX_LINE_BYTES + 10),
+    known=st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=12, max_size=40),
+)
+@settings(max_examples=50)
+def test_a_value_with_blanks_and_signs_survives_no_cut_of_a_line(position: int, known: str) -> None:
+    assume(known == known.strip() and printable(known.encode()) == known)
+    data = b"x" * position + known.encode() + b" and so on\n"
+    redactor, lines = Redactor({"KNOWN": known}), list(LineSplitter().feed(data))
+
+    cleaned = "".join(redactor.line(line) for line in lines).replace("[REDACTED:KNOWN]", "").strip("x")
+
+    assert len(cleaned.removesuffix(" and so on")) <= 3
 
 
 @given(st.lists(st.one_of(KEYS, AROUND), max_size=12))
