@@ -180,6 +180,7 @@ def test_warm_tells_how_many_dispatches_would_start_at_once(api: Api) -> None:
 
 def test_the_operator_sees_the_platforms_totals(api: Api, client: httpx.Client) -> None:
     client.post("/dispatch", json=TASK)
+    api.await_indexes()
     with api.client(api.key(OPERATOR, Scope.ADMIN)) as operator:
         totals = operator.get("/health/fleet").json()["data"]["totals"]
         assert set(totals["agents"]) == {"shell", "claude"}

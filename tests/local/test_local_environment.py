@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -164,7 +165,8 @@ def test_after_killing_everything_a_new_start_works(environment: LocalEnvironmen
     eventually(lambda: len(environment.task_processes(task_id)) > 2)
     everything = [process for process in psutil.process_iter() if is_marked(process, environment)]
     for process in everything:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # it ended with the one before
+            process.kill()
     psutil.wait_procs(everything, timeout=5)
     assert not environment.status().running
     environment.start()
