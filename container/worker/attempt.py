@@ -23,7 +23,7 @@ from outpost.domain.dispatch import Status, Usage
 from outpost.domain.findings import Findings
 from outpost.domain.ids import now
 from outpost.domain.protocol import Assignment
-from outpost.domain.reasons import ReasonCode
+from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.repository import clone_url, forge_repository
 from outpost.redaction.redactor import Redactor
 from outpost.redaction.searchable import searchable
@@ -136,10 +136,11 @@ class Attempt:
     def _prepare(self) -> None:
         spec = self._assignment.spec
         self._secrets = self._store.read_secrets(self._assignment.secrets)
-        self._learn(self._secrets)
+        searched: dict[str, str] = {}
         for name, arn in self._assignment.searched_secrets.items():
             with suppress(SecretError):  # deleted since the claim: nobody can search for it any more
-                self._learn(self._store.read_secrets({name: arn}))
+                searched |= self._store.read_secrets({name: arn})
+        self._learn({**self._secrets, **searched})
         for name, value in self._secrets.items():
             if why := searchable(value):
                 self._tell(f"logs and results are not searched for the value of {name}: {why}", "warning")
@@ -286,7 +287,6 @@ class Attempt:
 
     def _summary(self, outcome: Outcome) -> Summary:
         assignment, patch = self._assignment, self._patch
-        clean = Redactor(self._known).text(outcome.reason.message)
         return Summary(
             dispatch_id=assignment.dispatch_id,
             tenant_id=assignment.tenant_id,
@@ -298,7 +298,7 @@ class Attempt:
             commit_before=self._workspace.commit_before,
             commit_after=patch.commit_after if patch else None,
             outcome=outcome.status,
-            reason=outcome.reason.model_copy(update={"message": clean}),
+            reason=self._reason(outcome),
             exit_code=outcome.exit_code,
             started_at=self._started_at,
             ended_at=now(),
@@ -324,16 +324,20 @@ class Attempt:
         return usage_of(self._agent.meter, self._identity, ran, held, self._settings.capacity)
 
     def _report(self, outcome: Outcome) -> None:
-        clean = Redactor(self._known).text(outcome.reason.message)
-        reason = outcome.reason.model_copy(update={"message": clean})
         findings = self._patch.findings.brief() if self._patch else None
         collection = self._collection.brief() if self._patch else None
         tail = self._tail(outcome)
-        self._lease.report(outcome.status, reason, outcome.exit_code, self._usage, tail, findings, collection)
+        self._lease.report(
+            outcome.status, self._reason(outcome), outcome.exit_code, self._usage, tail, findings, collection
+        )
 
-    @property
+    def _reason(self, outcome: Outcome) -> Reason:
+        clean = Redactor(self._known).text(outcome.reason.message)
+        return outcome.reason.model_copy(update={"message": clean})
+
+    @cached_property
     def _collection(self) -> Collection:
-        """What was kept and left out, without secrets."""
+        """What was kept and left out, without secrets: for summary and report alike."""
         collection = self._patch.collection if self._patch else Collection()
         return collection.clean(Redactor(self._known).text)
 

@@ -49,6 +49,14 @@ def git_environment(path: str, **variables: str | Path) -> Mapping[str, str]:
     }
 
 
+def basic_credentials(token: str) -> str:
+    """Return the value of a header `Authorization` with the forge's token.
+
+    Source: GitHub Docs, "Authenticating as a GitHub App installation".
+    """
+    return f"Basic {base64.b64encode(f'x-access-token:{token}'.encode()).decode()}"
+
+
 def authorization(base_url: str, token: str | None) -> Mapping[str, str]:
     """Return the forge's token as configuration in git's environment, for URLs below `base_url` only.
 
@@ -56,11 +64,10 @@ def authorization(base_url: str, token: str | None) -> Mapping[str, str]:
     """
     if token is None:
         return {}
-    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
     return {
         "GIT_CONFIG_COUNT": "2",
         "GIT_CONFIG_KEY_0": f"http.{base_url.rstrip('/')}/.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
+        "GIT_CONFIG_VALUE_0": f"Authorization: {basic_credentials(token)}",
         "GIT_CONFIG_KEY_1": "http.followRedirects",
         "GIT_CONFIG_VALUE_1": "false",
     }

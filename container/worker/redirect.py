@@ -5,7 +5,6 @@ whose URL lacks `.git`. git would send the token along, so it follows none; the 
 if it is the same owner's, below the platform's base URL: other owners' repositories are other grants.
 """
 
-import base64
 import urllib.request
 from http.client import HTTPException
 from urllib.error import HTTPError, URLError
@@ -13,6 +12,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from outpost.domain.repository import forge_repository
 from outpost.store.forge import NoRedirect
+from worker.git import basic_credentials
 from worker.lines import printable
 
 _SECONDS = 15.0
@@ -48,8 +48,7 @@ def _location(url: str, token: str | None) -> str | None:
     """Return the header `Location` of a redirect, None of any other response. Raises `MovedError`."""
     request = urllib.request.Request(f"{url}{_DISCOVERY}?service=git-upload-pack")  # noqa: S310 - the configured forge
     if token is not None:
-        credentials = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {credentials}")
+        request.add_unredirected_header("Authorization", basic_credentials(token))
     try:
         with urllib.request.build_opener(NoRedirect).open(request, timeout=_SECONDS):
             return None

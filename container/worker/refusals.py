@@ -15,7 +15,7 @@ class RefusedError(Exception):
     """A request that the proxy does not pass on."""
 
     def __init__(self, status: int, message: str) -> None:
-        """`status` of HTTP; `message` for whoever reads the CLI's output."""
+        """`status` of HTTP; `message` as the CLI's output shows it."""
         super().__init__(message)
         self.status = status
 

@@ -99,11 +99,11 @@ class Workspace:
             self._git_here("init", "--quiet", "--template=", "--initial-branch=main", str(self.git_dir.parent))
         else:
             cloning = self.clone(spec, stop, token())
-            if self._head() is None:
+            self.commit_before = self._head()
+            if self.commit_before is None:
                 cloning.check_head(self.url)
         (self.git_dir / "info").mkdir(exist_ok=True)
         (self.git_dir / "info" / "attributes").write_text(RAW_CONTENT)
-        self.commit_before = self._head()
         if self.commit_before is not None:
             self.lfs_pointers = lfs_pointers(self.environment(GIT_DIR=self.git_dir))
         try:

@@ -120,13 +120,13 @@ class Client:
         """
         seen, cursor, wait = None, None, FIRST_WAIT
         while True:
-            dispatch = _patiently(partial(self.status, dispatch_id), pause)
+            dispatch = _retry(partial(self.status, dispatch_id), pause)
             if dispatch.status is not seen and not dispatch.status.terminal:
                 yield dispatch
             seen = dispatch.status
             more = True
             while more:
-                page = _patiently(partial(self.logs, dispatch_id, cursor), pause)
+                page = _retry(partial(self.logs, dispatch_id, cursor), pause)
                 yield from page.items
                 cursor, more = page.cursor, page.has_more
             if dispatch.status.terminal:
@@ -272,7 +272,7 @@ class Client:
             raise not_understood(answer) from error
 
 
-def _patiently(ask: Callable[[], Parsed], pause: Callable[[float], None]) -> Parsed:
+def _retry(ask: Callable[[], Parsed], pause: Callable[[float], None]) -> Parsed:
     for _ in range(PATIENCE):
         try:
             return ask()

@@ -76,7 +76,7 @@ class Context:
             )
         return Client(self.url, self.key)
 
-    def patiently(self, ask: Callable[[], Answer]) -> Answer:
+    def retry(self, ask: Callable[[], Answer]) -> Answer:
         """Ask the API, and again while it says that its refusal passes (too many requests, a restart)."""
         for _ in range(PATIENCE):
             try:

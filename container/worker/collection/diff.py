@@ -44,9 +44,8 @@ def write_diff(calls: Calls, tree: Tree, scan: SecretScan, artifact: str, file: 
             before = partial(_blob, calls, change.before, variables) if _is_content(change.before) else None
             try:
                 scan.content(artifact, change.path, _blob(calls, change.after, variables), before)
-            except (
-                subprocess.CalledProcessError
-            ):  # such as too large for the time left: the patch is whole all the same
+            except subprocess.CalledProcessError:
+                # Such as too large for the time left: the patch is whole all the same.
                 scan.unsearched(artifact, change.path)
     return patch.files
 

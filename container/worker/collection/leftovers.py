@@ -1,4 +1,4 @@
-"""Files that programs leave behind for themselves: nobody's work, and made again by whoever needs them."""
+"""Files that programs leave behind for themselves: nobody's work, and made again when they are needed."""
 
 import re
 from collections.abc import Set as AbstractSet

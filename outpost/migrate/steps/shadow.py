@@ -135,7 +135,7 @@ def _on_v2(context: Context, sample: Sample, repository: str, agent: str) -> Out
     with context.api() as client:
         request = DispatchRequest(agent=agent, task=sample.task, repo=repository, tags={"migration": "shadow"})
         key = f"shadow-{context.run}-{sample.name}"
-        accepted = context.patiently(lambda: client.dispatch(request, key))
+        accepted = context.retry(lambda: client.dispatch(request, key))
         for seen in client.follow(accepted.id, context.sleep):
             accepted = seen if isinstance(seen, Dispatch) else accepted
     outcome = "success" if accepted.status is Status.SUCCESS else "failed"

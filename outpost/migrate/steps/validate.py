@@ -68,33 +68,33 @@ def _endpoints(context: Context, client: Client, agent: str) -> list[Check]:
     ended: Dispatch | None = None
     with trials.of("dispatch", "POST /dispatch") as found:
         request = DispatchRequest(agent=agent, task=f"echo {_MARK}", tags={"migration": "validate"})
-        accepted = context.patiently(lambda: client.dispatch(request))
+        accepted = context.retry(lambda: client.dispatch(request))
         found(accepted.status is Status.PENDING, f"201, dispatch {accepted.id} is {accepted.status}")
     with trials.of("status", "GET /dispatch/{id}") as found:
         ended = _until_ended(context, client, accepted.id)
         found(ended.status is Status.SUCCESS, f"{ended.id} ended as {ended.status}, exit code {ended.exit_code}")
     with trials.of("logs", "GET /dispatch/{id}/logs") as found:
-        lines = [line.message for line in context.patiently(lambda: list(client.log_lines(accepted.id)))]
+        lines = [line.message for line in context.retry(lambda: list(client.log_lines(accepted.id)))]
         found(any(_MARK in line for line in lines), f"{len(lines)} lines, the task's output among them")
     with trials.of("artifacts", "GET /artifacts/{id}") as found:
-        artifacts = context.patiently(lambda: client.artifacts(accepted.id).artifacts)
+        artifacts = context.retry(lambda: client.artifacts(accepted.id).artifacts)
         found(bool(artifacts), f"{len(artifacts)} artifacts: {', '.join(artifact.name for artifact in artifacts)}")
     with trials.of("download", "GET /artifacts/{id}/{name}") as found, tempfile.TemporaryDirectory() as folder:
         output = next(artifact for artifact in artifacts if artifact.type == "output")
         client.download(output, Path(folder) / "output")
         found(_MARK.encode() in (Path(folder) / "output").read_bytes(), f"{output.name}: {output.size} bytes")
     with trials.of("list", "GET /dispatch") as found:
-        listed = context.patiently(lambda: client.dispatches({"tag": ["migration:validate"]}, limit=20)).items
+        listed = context.retry(lambda: client.dispatches({"tag": ["migration:validate"]}, limit=20)).items
         found(accepted.id in [dispatch.id for dispatch in listed], f"{len(listed)} dispatches with the tag")
     with trials.of("cancel", "DELETE /dispatch/{id}") as found:
-        sleeper = context.patiently(
+        sleeper = context.retry(
             lambda: client.dispatch(DispatchRequest(agent=agent, task="sleep 300 # to be cancelled"))
         )
-        context.patiently(lambda: client.cancel(sleeper.id, _MARK))
+        context.retry(lambda: client.cancel(sleeper.id, _MARK))
         cancelled = _until_ended(context, client, sleeper.id)
         found(cancelled.status is Status.CANCELLED, f"{cancelled.id} ended as {cancelled.status}")
     with trials.of("health", "GET /health") as found:
-        health = context.patiently(client.health)
+        health = context.retry(client.health)
         found(health.status == "healthy", f"{health.status}, version {health.version}")
     return trials.checks
 
