@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Event, Thread
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from outpost.domain.ids import now
+
+Server = TypeVar("Server", bound=ThreadingHTTPServer)
 
 
 class Service(ThreadingHTTPServer):
@@ -62,15 +65,16 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(service: Service) -> Iterator[Service]:
-    thread = Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
+def serving(server: Server) -> Iterator[Server]:
+    """Serve in a thread of its own until the block ends."""
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield service
+        yield server
     finally:
-        service.shutdown()
-        service.server_close()
+        server.shutdown()
         thread.join()
+        server.server_close()
 
 
 @contextmanager

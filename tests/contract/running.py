@@ -19,7 +19,7 @@ from control_plane.app import create_app
 from control_plane.dispatch_reader import DispatchReader
 from control_plane.server import configure
 from control_plane.services import Services
-from outpost.domain.artifacts import LogLine, attempt_prefix, chunk_key
+from outpost.domain.artifacts import LogLine, Summary, attempt_prefix, chunk_key
 from outpost.domain.dispatch import Dispatch, Status, Usage
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Claim, Event, Finish, Report
@@ -170,6 +170,28 @@ class Api:
 
     def store_object(self, key: str, body: str) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body.encode())
+
+
+def summary_of(row: Dispatch, **more: object) -> Summary:
+    """Return the summary that the worker of an attempt leaves when it went well; `more` are other fields."""
+    return Summary.model_validate(
+        {
+            "dispatch_id": row.id,
+            "tenant_id": row.tenant_id,
+            "attempt": row.attempt,
+            "worker_id": "worker-1",
+            "agent": row.spec.agent,
+            "model_id": None,
+            "repo": row.spec.repo,
+            "outcome": Status.SUCCESS,
+            "reason": Reason.of(ReasonCode.COMPLETED, "Done."),
+            "exit_code": 0,
+            "started_at": now(),
+            "ended_at": now(),
+            "usage": Usage(),
+        }
+        | more
+    )
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

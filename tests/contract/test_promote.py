@@ -13,14 +13,14 @@ from mcp.client.streamable_http import streamable_http_client
 from typer.testing import CliRunner
 
 from outpost.cli.main import app
-from outpost.domain.artifacts import Artifact, Summary, attempt_prefix
-from outpost.domain.dispatch import Dispatch, Status, Usage
+from outpost.domain.artifacts import Artifact, attempt_prefix
+from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Report, Start
 from outpost.domain.promotion import Publication
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import Scope, Tenant
-from tests.contract.running import TASK, Api, fields, refused
+from tests.contract.running import TASK, Api, fields, refused, summary_of
 
 BASE = "4" * 40
 
@@ -39,23 +39,7 @@ def succeed(
     row = api.claim(made)
     assert row.lease
     row = api.end(api.advance(made, Start(row.lease, now())))
-    summary = Summary(
-        dispatch_id=row.id,
-        tenant_id=row.tenant_id,
-        attempt=row.attempt,
-        worker_id="worker-1",
-        agent=row.spec.agent,
-        model_id=None,
-        repo=row.spec.repo,
-        commit_before=commit_before,
-        outcome=Status.SUCCESS,
-        reason=Reason.of(ReasonCode.COMPLETED, "Done."),
-        exit_code=0,
-        started_at=now(),
-        ended_at=now(),
-        usage=Usage(),
-        patch_bytes=patch_bytes,
-    )
+    summary = summary_of(row, commit_before=commit_before, patch_bytes=patch_bytes)
     prefix = attempt_prefix(row.tenant_id, row.id, row.attempt)
     api.store_object(prefix + Artifact.SUMMARY, summary.model_dump_json())
     return row

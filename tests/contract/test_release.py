@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from outpost.cli.audit import records
 from outpost.cli.main import app
-from outpost.domain.artifacts import Artifact, Summary, attempt_prefix, stored_name
+from outpost.domain.artifacts import Artifact, attempt_prefix, stored_name
 from outpost.domain.dispatch import Dispatch, Status, Usage
 from outpost.domain.findings import Finding, Findings
 from outpost.domain.ids import now
@@ -25,7 +25,7 @@ from outpost.domain.lifecycle import Finish, Report, Start
 from outpost.domain.promotion import Publication
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import Scope, Tenant
-from tests.contract.running import TASK, Api, fields, refused
+from tests.contract.running import TASK, Api, fields, refused, summary_of
 
 BASE = "4" * 40
 ALL = (Scope.DISPATCH, Scope.STATUS, Scope.LIST, Scope.CANCEL, Scope.PROMOTE)
@@ -66,24 +66,8 @@ def ended(
     row = api.claim(made)
     assert row.lease
     reason = Reason.of(ReasonCode.SECRET_IN_OUTPUT, "The agent ended with exit code 0.")
-    summary = Summary(
-        dispatch_id=row.id,
-        tenant_id=row.tenant_id,
-        attempt=row.attempt,
-        worker_id="worker-1",
-        agent=row.spec.agent,
-        model_id=None,
-        repo=row.spec.repo,
-        commit_before=BASE,
-        outcome=status,
-        reason=reason,
-        exit_code=0,
-        started_at=now(),
-        ended_at=now(),
-        usage=Usage(),
-        patch_bytes=6,
-        findings=findings,
-    )
+    left = {"commit_before": BASE, "patch_bytes": 6, "findings": findings}
+    summary = summary_of(row, outcome=status, reason=reason, **left)
     prefix = attempt_prefix(row.tenant_id, row.id, row.attempt)
     api.store_object(prefix + Artifact.SUMMARY, summary.model_dump_json())
     api.store_object(prefix + Artifact.FINDINGS, findings.model_dump_json())

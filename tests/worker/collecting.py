@@ -78,15 +78,9 @@ def sparse(prepare: Prepare) -> Run:
     return prepare("minimal")
 
 
-@pytest.fixture
-def prepare(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    if not (git_server.folder / "owner" / "kinds").exists():
-        git_server.create("kinds", FILES)
-        head = git_server.git("kinds", "rev-parse", "HEAD")
-        git_server.git("kinds", "update-index", "--add", "--cacheinfo", f"160000,{head},submodule")
-        git_server.git("kinds", "commit", "--quiet", "--message", "a submodule, which is never fetched")
-    settings = Settings(
+def settings_at(git_server: GitServer, workspaces: Path) -> Settings:
+    """Return the settings of a worker that clones from the git server, and has no queue and no broker."""
+    return Settings(
         agent=Agent.SHELL,
         queue_url="",
         broker_function="",
@@ -95,8 +89,19 @@ def prepare(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         launcher=None,
         agent_path=os.environ["PATH"],
         metadata_url="",
-        workspaces=tmp_path,
+        workspaces=workspaces,
     )
+
+
+@pytest.fixture
+def prepare(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    if not (git_server.folder / "owner" / "kinds").exists():
+        git_server.create("kinds", FILES)
+        head = git_server.git("kinds", "rev-parse", "HEAD")
+        git_server.git("kinds", "update-index", "--add", "--cacheinfo", f"160000,{head},submodule")
+        git_server.git("kinds", "commit", "--quiet", "--message", "a submodule, which is never fetched")
+    settings = settings_at(git_server, tmp_path)
 
     def prepare(mode: InitMode, repo: str = "owner/kinds") -> Run:
         workspace = Workspace(settings, NoIsolation())

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from tests.conftest import CREDENTIALS, create_tables
 from tests.eventually import eventually
+from tests.loopback import serving
 from tests.worker.brokers import broker_variables, create_broker, create_role
 from tests.worker.collecting import prepare, run, sparse
 from tests.worker.container import engine
@@ -59,12 +59,8 @@ class _Metadata(BaseHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def metadata_url() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Metadata)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v4"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield f"http://127.0.0.1:{server.server_port}/v4"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import jwt
 import pytest
 
 from outpost.domain.ids import new_id
+from tests.loopback import serving
 
 TOKEN = "a-forge-token-of-the-platform"
 """May do everything."""
@@ -238,12 +238,8 @@ def serve_forge(folder: Path) -> Iterator[ForgeServer]:
     server = _Server(("127.0.0.1", 0), _Handler)
     server.forge = forge
     forge.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield forge
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield forge
 
 
 @pytest.fixture(scope="module")

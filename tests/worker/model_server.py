@@ -5,12 +5,13 @@ call, run the tool, send the result back and get a closing message. Every reques
 """
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.loopback import serving
 
 COMMAND = "printf 'written by the model\\n' > made-by-the-model.txt"
 FAREWELL = "The file is written."
@@ -57,14 +58,8 @@ def model_server(key: str) -> Iterator[ModelServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     server.model = ModelServer(f"http://127.0.0.1:{server.server_port}", key)  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(server):
         yield server.model  # type: ignore[attr-defined]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

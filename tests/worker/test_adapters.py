@@ -122,20 +122,20 @@ def test_plain_text_between_events_is_kept(agent: Agent) -> None:
 def test_the_catalogue_and_the_adapters_agree(agent: Agent) -> None:
     entry, adapter = CATALOGUE[agent], ADAPTERS[agent]
     invocation = adapter.invocation(RUN)
-    told = " ".join([*invocation.argv, *invocation.environment.values()])
+    given = " ".join([*invocation.argv, *invocation.environment.values()])
     if entry.provider is None:
         assert entry.token_variables == ()
     else:
         assert entry.provider in PROVIDERS
         assert entry.token_variables
-        assert "a-model" in told
-        assert ("http://127.0.0.1:9" in told) is entry.takes_base_url
+        assert "a-model" in given
+        assert ("http://127.0.0.1:9" in given) is entry.takes_base_url
         assert not set(invocation.environment) & set(entry.token_variables)
 
 
 @pytest.mark.parametrize("agent", Agent)
 def test_without_model_and_base_url_the_clis_own_defaults_hold(agent: Agent) -> None:
     invocation = ADAPTERS[agent].invocation(Run(Path("/run/task"), Path("/run/home")))
-    told = " ".join([*invocation.argv, *invocation.environment.values()])
-    assert "None" not in told
-    assert "--model=" not in told
+    given = " ".join([*invocation.argv, *invocation.environment.values()])
+    assert "None" not in given
+    assert "--model=" not in given

@@ -5,7 +5,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -250,6 +250,11 @@ def every(scenarios: list[str]) -> list[object]:
     ]
 
 
+def quick_for(quick: Agent, agents: Iterable[Agent]) -> list[object]:
+    """All of these adapters; those beside `quick` carry the mark."""
+    return [pytest.param(agent, marks=() if agent is quick else pytest.mark.full) for agent in agents]
+
+
 LONG = ("much_output", "endless_output", "recovers_from_an_error", "fails_after_a_success", "reaches_its_turn_limit")
 """Scenarios that the short run leaves to other tests, or to the long one."""
 
@@ -278,9 +283,7 @@ def _works_in(process: Path, folder: Path) -> bool:
         return False
 
 
-@pytest.mark.parametrize(
-    "agent", [pytest.param(agent, marks=() if agent is Agent.GEMINI else pytest.mark.full) for agent in Agent]
-)
+@pytest.mark.parametrize("agent", quick_for(Agent.GEMINI, Agent))
 def test_every_exit_code_is_told_with_its_meaning(
     platform: Platform, variables: dict[str, str], repo: str, agent: Agent
 ) -> None:
@@ -294,14 +297,7 @@ def test_every_exit_code_is_told_with_its_meaning(
     has_result(platform, row)
 
 
-@pytest.mark.parametrize(
-    "agent",
-    [
-        pytest.param(agent, marks=() if agent is Agent.CLAUDE else pytest.mark.full)
-        for agent in Agent
-        if CATALOGUE[agent].provider
-    ],
-)
+@pytest.mark.parametrize("agent", quick_for(Agent.CLAUDE, [agent for agent in Agent if CATALOGUE[agent].provider]))
 def test_a_task_that_looks_like_a_command_of_the_cli_is_the_task(
     platform: Platform, variables: dict[str, str], repo: str, agent: Agent
 ) -> None:
@@ -310,14 +306,7 @@ def test_a_task_that_looks_like_a_command_of_the_cli_is_the_task(
     told_its_end(platform, row)
 
 
-@pytest.mark.parametrize(
-    "agent",
-    [
-        pytest.param(agent, marks=() if agent is Agent.CLAUDE else pytest.mark.full)
-        for agent in Agent
-        if ADAPTERS[agent].settings_files
-    ],
-)
+@pytest.mark.parametrize("agent", quick_for(Agent.CLAUDE, [a for a in Agent if ADAPTERS[a].settings_files]))
 def test_a_repositorys_settings_are_in_the_log_and_in_the_reason_of_a_failure(
     platform: Platform, variables: dict[str, str], git_server: GitServer, agent: Agent
 ) -> None:

@@ -19,6 +19,7 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Spec
 from outpost.domain.findings import MOST_PLACES, Finding, Findings
 from outpost.domain.ids import new_id
+from tests.worker.collecting import settings_at
 from tests.worker.conftest import GitServer
 from worker.collect import Collector, Patch
 from worker.isolation import NoIsolation
@@ -76,18 +77,7 @@ class Repositories:
 @pytest.fixture
 def repositories(git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repositories:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    settings = Settings(
-        agent=Agent.SHELL,
-        queue_url="",
-        broker_function="",
-        git_base_url=git_server.url,
-        git_allowed_hosts=frozenset(),
-        launcher=None,
-        agent_path=os.environ["PATH"],
-        metadata_url="",
-        workspaces=tmp_path,
-    )
-    return Repositories(git_server, settings)
+    return Repositories(git_server, settings_at(git_server, tmp_path))
 
 
 def write(folder: Path, files: Tree) -> None:

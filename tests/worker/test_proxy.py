@@ -62,9 +62,9 @@ def ask(
     content = json.dumps(body).encode() if method == "POST" else None
     connection.request(method, path, content, {"x-api-key": proxy.token} if headers is None else headers)
     answer = connection.getresponse()
-    told = answer.read()
+    content = answer.read()
     connection.close()
-    return answer.status, told
+    return answer.status, content
 
 
 def connected(proxy: ModelProxy) -> socket.socket:
@@ -84,9 +84,9 @@ CALLS: dict[str, tuple[str, object]] = {
 def test_tokens_are_counted_from_each_providers_answer(provider: ModelServer, name: str) -> None:
     path, body = CALLS[name]
     with serving(provider.url, name) as proxy:
-        status, told = ask(proxy, path, body)
+        status, content = ask(proxy, path, body)
     assert status == 200
-    assert b"written" in told
+    assert b"written" in content
     assert proxy.meter.tokens == Tokens(input=INPUT, cached=CACHED, output=OUTPUT)
     assert proxy.meter.calls == 1
 
@@ -112,9 +112,9 @@ def test_a_token_in_the_query_is_taken_out(provider: ModelServer) -> None:
 def test_without_the_runs_token_nothing_reaches_the_provider(provider: ModelServer, token: str) -> None:
     before = len(provider.seen)
     with serving(provider.url) as proxy:
-        status, told = ask(proxy, headers={"x-api-key": token})
+        status, content = ask(proxy, headers={"x-api-key": token})
     assert (status, len(provider.seen)) == (401, before)
-    assert KEY.encode() not in told
+    assert KEY.encode() not in content
 
 
 @pytest.mark.parametrize(
@@ -168,9 +168,9 @@ def test_a_rotated_key_is_used_without_a_redeploy(provider: ModelServer) -> None
 def test_a_key_that_the_provider_rejects_is_told_once_and_not_tried_again(provider: ModelServer) -> None:
     keys = Keys(current="rejected")
     with serving(provider.url, keys=keys, first="rejected") as proxy:
-        status, told = ask(proxy)
+        status, content = ask(proxy)
     assert status == 400  # a 401 would make CLIs try again for minutes
-    assert b"anthropic rejects the key" in told
+    assert b"anthropic rejects the key" in content
     assert (proxy.calls.succeeded, proxy.meter.calls) == (0, 0)
     failure = proxy.calls.last_failure
     assert failure is not None
@@ -228,8 +228,8 @@ def test_a_compressed_request_is_refused_and_no_other_type_reaches_the_provider(
 def test_another_model_reaches_no_provider(provider: ModelServer) -> None:
     before = len(provider.seen)
     with serving(provider.url) as proxy:
-        status, told = ask(proxy, body=MESSAGE | {"model": "claude-fable-5"})
-    assert (status, json.loads(told)["error"]["type"]) == (404, "not_found_error")
+        status, content = ask(proxy, body=MESSAGE | {"model": "claude-fable-5"})
+    assert (status, json.loads(content)["error"]["type"]) == (404, "not_found_error")
     assert len(provider.seen) == before
 
 
@@ -241,8 +241,8 @@ def test_a_body_that_is_no_object_is_refused(provider: ModelServer, body: object
 
 def test_a_provider_out_of_reach_is_a_bad_gateway() -> None:
     with serving("http://127.0.0.1:1") as proxy:
-        status, told = ask(proxy)
-    assert (status, KEY.encode() in told) == (502, False)
+        status, content = ask(proxy)
+    assert (status, KEY.encode() in content) == (502, False)
 
 
 def test_neither_key_nor_token_nor_text_is_logged(provider: ModelServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,9 +250,9 @@ def test_neither_key_nor_token_nor_text_is_logged(provider: ModelServer, capsys:
     with serving(provider.url, "google", first="the-key-before") as proxy:
         ask(proxy, f"{path}&key={proxy.token}", body, headers={})
         ask(proxy, "/elsewhere?key=" + proxy.token)
-    told = "".join(capsys.readouterr())
-    assert "model call" in told
-    assert not [secret for secret in (KEY, "the-key-before", proxy.token, "written") if secret in told]
+    content = "".join(capsys.readouterr())
+    assert "model call" in content
+    assert not [secret for secret in (KEY, "the-key-before", proxy.token, "written") if secret in content]
 
 
 def access(agent: Agent, key: ModelKey | None) -> AbstractContextManager[object]:
