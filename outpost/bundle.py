@@ -70,8 +70,9 @@ def build_functions(architecture: str, python: str) -> Path:
 
 
 def _sources() -> list[Path]:
-    """Our code, in a fixed order: Python files only, so that caches and notes never change the result."""
-    return sorted([*MODULES, *(path for package in PACKAGES for path in package.rglob("*.py"))])
+    """Our code and its data, in a fixed order: no other files, so that caches and notes never change the result."""
+    code = [path for package in PACKAGES for kind in ("*.py", "*.toml") for path in package.rglob(kind)]
+    return sorted([*MODULES, *code])
 
 
 def _place(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
@@ -28,6 +28,7 @@ class Meter:
         """`budget`: tokens, in and out, cached ones included; None: no limit."""
         self.budget = budget
         self._charged: dict[str, Tokens] = {}
+        self._spent: float | None = 0.0
         self._open: set[Reservation] = set()
         self._changed = threading.Condition()
         self.calls = 0
@@ -72,6 +73,7 @@ class Meter:
             if used.total:
                 self.calls += 1
                 self._charged[reservation.model] = self._charged.get(reservation.model, Tokens()) + used
+                self._spent = _sum((self._spent, cost({reservation.model: used})))
             self._changed.notify_all()
 
     @property
@@ -89,7 +91,10 @@ class Meter:
     @property
     def cost(self) -> float | None:
         """US dollars so far; None when a model without a price was used."""
-        return cost(self._by_model())
+        with self._changed:
+            ongoing = [cost({reservation.model: reservation.used()}) for reservation in self._open]
+            total = _sum((self._spent, *ongoing))
+        return None if total is None else round(total, 6)
 
     def _by_model(self) -> dict[str, Tokens]:
         with self._changed:
@@ -119,6 +124,12 @@ class Reservation:
     ) -> None:
         """Charge what was used."""
         self.meter.settle(self)
+
+
+def _sum(costs: Iterable[float | None]) -> float | None:
+    """Return the sum; None when a part is unknown."""
+    known = list(costs)
+    return None if None in known else sum(each for each in known if each is not None)
 
 
 def usage_of(

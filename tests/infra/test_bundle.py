@@ -110,6 +110,17 @@ def test_compiled_packages_are_those_of_the_target() -> None:
     assert {path.name.partition(".")[2] for path in libraries} == {"cpython-314-aarch64-linux-gnu.so", "abi3.so"}
 
 
+def test_the_models_are_in_the_bundle_and_change_it(checkout: Path) -> None:
+    before = build_functions(*HOST)
+    models = checkout / "outpost" / "domain" / "models.toml"
+    models.write_text(models.read_text() + "\n")
+
+    after = build_functions(*HOST)
+
+    assert after != before
+    assert (after / "outpost" / "domain" / "models.toml").read_bytes() == models.read_bytes()
+
+
 def test_only_what_runs_is_in_the_bundle() -> None:
     folder = build_functions(*HOST)
     ours = {path.relative_to(folder).parts[1] for path in (folder / "outpost").rglob("*.py")}

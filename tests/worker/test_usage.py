@@ -11,7 +11,8 @@ import pytest
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import new_id
-from outpost.domain.pricing import PRICES, Price, cost, price_of
+from outpost.domain.models import find_model
+from outpost.domain.pricing import Price, cost
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens, compute_seconds, tokens_of
 from outpost.names import Env
@@ -118,14 +119,14 @@ def test_a_response_without_usage_counts_the_input_and_no_more_than_was_received
 def test_a_meter_adds_up_by_model() -> None:
     meter = Meter()
     for model, tokens in {
-        "claude-opus-4-5-20251101": Tokens(input=1_000_000),
-        "claude-haiku-4-5-20251001": Tokens(output=1_000_000),
+        "claude-opus-5-5": Tokens(input=1_000_000),
+        "claude-sonnet-5-5-20260929": Tokens(output=1_000_000),
     }.items():
         reservation = meter.reserve(model, tokens)
         assert reservation is not None
         with reservation:
             reservation.used = partial(Tokens, tokens.input, output=tokens.output)
-    assert (meter.calls, meter.tokens, meter.cost) == (2, Tokens(input=1_000_000, output=1_000_000), 10.0)
+    assert (meter.calls, meter.tokens, meter.cost) == (2, Tokens(input=1_000_000, output=1_000_000), 14.0)
 
 
 def test_cached_input_has_its_own_price() -> None:
@@ -133,14 +134,24 @@ def test_cached_input_has_its_own_price() -> None:
     assert price.of(Tokens(input=1_000_000, cached=400_000, cache_write=200_000)) == pytest.approx(2 + 0.2 + 1.25)
 
 
-def test_a_dated_model_has_the_price_of_its_name_and_a_longer_name_its_own() -> None:
-    assert price_of("claude-opus-4-5-20251101") is PRICES["claude-opus-4-5"]
-    assert price_of("gpt-5.1-codex-max") is PRICES["gpt-5.1-codex-max"]
-    assert price_of("claude-opus-4-50") is None
+def test_a_long_call_has_its_own_price_and_many_short_ones_have_not() -> None:
+    model = find_model("gpt-6.1-sol")
+    assert model is not None
+    assert model.long_price is not None
+    short, long = Tokens(input=model.long_price.above), Tokens(input=model.long_price.above + 1)
+    assert cost({model.id: short}) == model.price.of(short)
+    assert cost({model.id: long}) == model.long_price.of(long) > 1.5 * model.price.of(long)
+    meter = Meter()
+    for _ in range(3):
+        reservation = meter.reserve(model.id, short)
+        assert reservation is not None
+        with reservation:
+            reservation.used = lambda: short
+    assert meter.cost == pytest.approx(3 * model.price.of(short))
 
 
 def test_a_model_without_a_price_leaves_the_cost_open_and_no_call_costs_nothing() -> None:
-    assert cost({"claude-opus-4-5": Tokens(input=1), "a-model-of-tomorrow": Tokens(input=1)}) is None
+    assert cost({"claude-opus-5-5": Tokens(input=1), "a-model-of-tomorrow": Tokens(input=1)}) is None
     assert cost({}) == 0
 
 
@@ -181,7 +192,7 @@ def test_a_dispatch_ends_when_its_budget_is_spent_and_says_how_much_is_left(plat
     program.write_text(f"#!{sys.executable} -I\n{SPENDER}")
     program.chmod(0o755)
     agents = json.loads(os.environ[Env.AGENTS])
-    agents["claude"] |= {"token_budget": 3_000, "models": {"flagship": "claude-opus-4-5", "fast": "claude-haiku-4-5"}}
+    agents["claude"] |= {"token_budget": 3_000, "models": {"flagship": "claude-opus-5-5", "fast": "claude-haiku-5-5"}}
     broker = create_broker(f"budget-{new_id().lower()}", broker_variables() | {Env.AGENTS: json.dumps(agents)})
     with model_server(PROVIDER_KEY) as model:
         variables = {
@@ -189,10 +200,10 @@ def test_a_dispatch_ends_when_its_budget_is_spent_and_says_how_much_is_left(plat
             Env.MODEL_URL: model.url,
             Env.BROKER_FUNCTION: broker,
         }
-        row = platform.run("Spend it.", variables, agent=Agent.CLAUDE, model_id="claude-opus-4-5")
+        row = platform.run("Spend it.", variables, agent=Agent.CLAUDE, model_id="claude-opus-5-5")
     assert (row.status, row.reason and row.reason.code) == (Status.FAILED, ReasonCode.BUDGET_SPENT)
     assert row.reason is not None
     assert "the budget of 3,000 model tokens is spent: 532 are left" in row.reason.message
     assert row.usage is not None
     assert (row.usage.model_calls, row.usage.input_tokens, row.usage.output_tokens) == (2, 2 * INPUT, 2 * OUTPUT)
-    assert {seen.body["model"] for seen in model.answered} == {"claude-haiku-4-5"}
+    assert {seen.body["model"] for seen in model.answered} == {"claude-haiku-5-5"}
