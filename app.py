@@ -5,8 +5,10 @@ in `config/`.
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from aws_cdk import App, Validations
 
 from outpost.bundle import BundleError
 from outpost.config import ConfigError, EnvironmentConfig, conflict, load
+from outpost.config.models import model_warnings, retired_models
 from outpost_constructs.aws_rules import AwsRules
 from outpost_constructs.controls import OutpostControls
 from outpost_constructs.cost_ceiling import CostCeiling
@@ -31,26 +34,42 @@ class OutpostApp(App):
     def __init__(self, *, outdir: str | None = None, context: Mapping[str, Any] | None = None) -> None:
         flags = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
         super().__init__(outdir=outdir, context={**flags, **(context or {})}, analytics_reporting=False)
-        configs = self._configs()
+        self._configs = self._read_configs()
+        configs = list(self._configs.values())
         Validations.of(self).add_plugins(OutpostControls(), AwsRules(), CostCeiling(configs))
         self.stages = [OutpostStage(self, config=config) for config in configs]
 
-    def _configs(self) -> list[EnvironmentConfig]:
+    def check_models(self, today: date) -> list[str]:
+        """Return the warnings of the configured models. Raises `ConfigError` when one has retired."""
+        for path, config in self._configs.items():
+            if problems := retired_models(config, today):
+                raise ConfigError(path, problems)
+        return [f"{path}: {each}" for path, config in self._configs.items() for each in model_warnings(config, today)]
+
+    def _read_configs(self) -> dict[Path, EnvironmentConfig]:
         """Read what to synthesize. The files in `config/` stand beside each other, so all of them must be good."""
         if file := self.node.try_get_context("config"):
-            return [load(ROOT / file)]
+            return {ROOT / file: load(ROOT / file)}
         configs = {path: load(path) for path in sorted((ROOT / "config").glob("*.toml"))}
         if problem := conflict(configs):
             raise problem
         if name := self.node.try_get_context("environment"):
             path = ROOT / "config" / f"{name}.toml"
-            return [configs[path] if path in configs else load(path)]
-        return list(configs.values())
+            return {path: configs[path] if path in configs else load(path)}
+        return configs
+
+
+def _today() -> date:
+    """Return the day on which models are checked: OUTPOST_TODAY, or the clock's in UTC."""
+    return date.fromisoformat(os.environ.get("OUTPOST_TODAY") or datetime.now(UTC).date().isoformat())
 
 
 if __name__ == "__main__":
     try:
         app = OutpostApp()
+        # Not as annotations: --strict makes errors of those.
+        for warning in app.check_models(_today()):
+            print(f"warning: {warning}", file=sys.stderr)
     except (ConfigError, BundleError) as error:
         sys.exit(str(error))
     app.synth()

@@ -29,6 +29,9 @@ from tests.second_run import SecondRun
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+# Which models have retired is no question of the day on which tests run.
+os.environ["OUTPOST_TODAY"] = "2026-11-28"
+
 TABLES = {
     Env.DISPATCHES_TABLE: schema.DISPATCHES,
     Env.TENANTS_TABLE: schema.TENANTS,

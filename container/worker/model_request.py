@@ -57,15 +57,17 @@ def read_request(provider: Provider, path: str, body: bytes, models: frozenset[s
     for name in _ESCAPING:
         if fields.get(name):
             raise RefusedError(400, f"{name!r} is not open to agents: what such a call uses cannot be counted")
-    model = _model(path, fields, models)
+    named = _named(path, fields, models)
+    largest = _largest(provider, named)
     if provider.usage_on_request and fields.get("stream"):
         content["stream_options"] = {**_mapping(fields, "stream_options"), "include_usage": True}
     written = _written(content)
     attempts = 1 + sum(1 for _ in _parts(fields, "fallbacks"))
     most = Tokens(
-        input=_most_input(provider, fields, body, written) * attempts, output=_most_output(provider, fields) * attempts
+        input=_most_input(provider, fields, body, written, largest.input) * attempts,
+        output=_most_output(provider, fields, largest.output) * attempts,
     )
-    return ModelRequest(model, written, most, sent=min(_most_text(body), most.input))
+    return ModelRequest(named[0], written, most, sent=min(_most_text(body), most.input))
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -108,8 +110,11 @@ def _mapping(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value or {}
 
 
-def _model(path: str, fields: Mapping[str, Any], models: frozenset[str]) -> str:
-    """Return the model of the path or the body. Raises `RefusedError` unless all that are named are in `models`."""
+def _named(path: str, fields: Mapping[str, Any], models: frozenset[str]) -> list[str]:
+    """Return the models that a call may use: first that of the path or the body, then those of tools and fallbacks.
+
+    Raises `RefusedError` unless all are in `models`.
+    """
     in_path = _MODEL_IN_PATH.search(path)
     named = [in_path[1]] if in_path else [fields.get("model")]
     if in_path and "model" in fields:
@@ -119,7 +124,12 @@ def _model(path: str, fields: Mapping[str, Any], models: frozenset[str]) -> str:
         if not isinstance(model, str) or model not in models:
             offered = ", ".join(sorted(models)) or "none"
             raise RefusedError(404, f"the model {str(model)[:100]!r} is not one of this agent's: {offered}")
-    return str(named[0])
+    return [str(model) for model in named]
+
+
+def _largest(provider: Provider, named: list[str]) -> Tokens:
+    calls = [provider.largest_call(model) for model in named]
+    return Tokens(input=max(call.input for call in calls), output=max(call.output for call in calls))
 
 
 def _parts(fields: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
@@ -129,7 +139,7 @@ def _parts(fields: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
     yield from value
 
 
-def _most_input(provider: Provider, fields: Mapping[str, Any], body: bytes, written: bytes) -> int:
+def _most_input(provider: Provider, fields: Mapping[str, Any], body: bytes, written: bytes, largest: int) -> int:
     """Return the most tokens of input: one a byte, for a token stands for at least one byte of text.
 
     Images, files and results of the provider's tools are not text of the request: with them, all that a model can read.
@@ -138,8 +148,8 @@ def _most_input(provider: Provider, fields: Mapping[str, Any], body: bytes, writ
     searches = fields.get("search_parameters") and _mapping(fields, "search_parameters").get("mode") != "off"
     hosted = any(_is_hosted(tool, provider) for tool in _parts(fields, "tools"))
     if elsewhere or searches or hosted or _NOT_TEXT.search(written):
-        return provider.largest_input
-    return min(_most_text(body), provider.largest_input)
+        return largest
+    return min(_most_text(body), largest)
 
 
 def _most_text(body: bytes) -> int:
@@ -152,13 +162,13 @@ def _is_hosted(tool: Mapping[str, Any], provider: Provider) -> bool:
     return "type" in tool and not _AGENTS_TOOLS.fullmatch(str(tool["type"]))
 
 
-def _most_output(provider: Provider, fields: Mapping[str, Any]) -> int:
-    """Return the most tokens of output: the request's limit for each of its choices, else the largest model's."""
+def _most_output(provider: Provider, fields: Mapping[str, Any], largest: int) -> int:
+    """Return the most tokens of output: the request's limit, or what the model writes without one, for each choice."""
     if provider.api == "google":
         fields = _fields(_mapping(fields, "generation_config"), camel=True)
     limits = [limit for name in provider.output_limits if (limit := _count(fields, name)) is not None]
     choices = max(_count(fields, "n") or 1, _count(fields, "candidate_count") or 1)
-    return max(limits, default=provider.largest_output) * choices
+    return max(limits, default=largest) * choices
 
 
 def _count(fields: Mapping[str, Any], name: str) -> int | None:

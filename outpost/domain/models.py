@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _MILLION = 1_000_000
-_DATED = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2}|\d{3})(-v\d+(:\d+)?)?$")
+_SNAPSHOT = re.compile(r"(-(\d{8}|\d{4}-\d{2}-\d{2}|\d{3}))?(-v\d+(:\d+)?)?$")
 """What providers append to a model's id: the date or the number of a snapshot, and Bedrock's version."""
 _Usd = Annotated[float, Field(ge=0)]
 
@@ -124,4 +124,4 @@ def find_model(name: str) -> Model | None:
     Claude Code's `[1m]` may follow.
     """
     plain = name.rpartition("/")[2].removesuffix("[1m]")
-    return _by_name().get(plain) or _by_name().get(_DATED.sub("", plain))
+    return _by_name().get(plain) or _by_name().get(_SNAPSHOT.sub("", plain, count=1))

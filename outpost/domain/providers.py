@@ -4,6 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from outpost.domain.models import find_model, models
+from outpost.domain.usage import Tokens
+
 
 @dataclass(frozen=True)
 class Provider:
@@ -21,16 +24,24 @@ class Provider:
     """`METHOD /path` of every call that uses tokens and that an agent may make."""
     lookups: re.Pattern[str]
     """Those that an agent may make and that use no tokens. All others are refused: batches, files, fine-tuning."""
-    largest_input: int
-    """Tokens: the largest context window of the provider's models."""
-    largest_output: int
-    """Tokens: the most that one of the provider's models writes where the request sets no limit."""
     output_limits: tuple[str, ...]
     """Fields of a request that limit the output."""
     rejections: frozenset[int] = frozenset({401, 403})
     """Statuses that may mean that the key is no longer valid."""
     usage_on_request: bool = False
     """The stream reports its usage only when the request asks for it."""
+
+    def largest_call(self, model: str) -> Tokens:
+        """Return the most that a call can read and, where it sets no limit, write.
+
+        Of a model that is not in `models.toml`: the most of any model of the provider.
+        """
+        known = find_model(model)
+        could_be = [known] if known else [each for each in models() if each.provider == self.name]
+        return Tokens(
+            input=max(each.context_window for each in could_be),
+            output=max(each.largest_output for each in could_be),
+        )
 
 
 _CHAT = re.compile(r"POST (/v1|/beta)?/chat/completions")
@@ -47,9 +58,6 @@ PROVIDERS: dict[str, Provider] = {
             api="anthropic",
             generations=re.compile(r"POST /v1/messages"),
             lookups=re.compile(r"POST /v1/messages/count_tokens|GET /v1/models(/[\w.-]+)?"),
-            # platform.claude.com, "Models overview", November 2026.
-            largest_input=1_000_000,
-            largest_output=128_000,
             output_limits=("max_tokens",),
         ),
         Provider(
@@ -60,9 +68,6 @@ PROVIDERS: dict[str, Provider] = {
             api="openai",
             generations=re.compile(r"POST /v1/responses(/compact)?"),
             lookups=re.compile(r"GET /v1/models(/[\w.-]+)?"),
-            # developers.openai.com, page of gpt-6.1-sol, November 2026: 1,050,000 together.
-            largest_input=922_000,
-            largest_output=128_000,
             output_limits=("max_output_tokens",),
         ),
         Provider(
@@ -73,9 +78,6 @@ PROVIDERS: dict[str, Provider] = {
             api="google",
             generations=re.compile(r"POST /v1(beta)?/models/[\w.-]+:(generateContent|streamGenerateContent)"),
             lookups=re.compile(r"POST /v1(beta)?/models/[\w.-]+:countTokens|GET /v1(beta)?/models(/[\w.-]+)?"),
-            # ai.google.dev, "Gemini models", November 2026.
-            largest_input=1_048_576,
-            largest_output=65_536,
             output_limits=("max_output_tokens",),
             rejections=frozenset({400, 401, 403}),
         ),
@@ -87,9 +89,6 @@ PROVIDERS: dict[str, Provider] = {
             api="openai",
             generations=_CHAT,
             lookups=_CHAT_LOOKUPS,
-            # api-docs.deepseek.com, "Models & Pricing", November 2026.
-            largest_input=1_048_576,
-            largest_output=393_216,
             output_limits=("max_tokens",),
             usage_on_request=True,
         ),
@@ -101,9 +100,6 @@ PROVIDERS: dict[str, Provider] = {
             api="openai",
             generations=_CHAT,
             lookups=_CHAT_LOOKUPS,
-            # docs.x.ai, "Models", November 2026: the window of Grok 4.1 Fast; the output has no other limit.
-            largest_input=2_000_000,
-            largest_output=2_000_000,
             output_limits=("max_tokens", "max_completion_tokens"),
             usage_on_request=True,
         ),

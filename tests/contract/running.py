@@ -28,7 +28,7 @@ from outpost.domain.tenants import KEY_PREFIX_LENGTH, ApiKey, Limits, Scope, Ten
 from outpost.store.database import Database
 from tests.indexes import await_indexes
 
-MODELS = {"flagship": "claude-opus-4-5-20251101", "balanced": "claude-sonnet-4-5", "fast": "claude-haiku-4-5"}
+MODELS = {"flagship": "claude-opus-5-5", "balanced": "claude-sonnet-5-5", "fast": "claude-haiku-5-5"}
 TASK = {"agent": "shell", "task": "echo hello, world"}
 
 

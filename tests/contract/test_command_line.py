@@ -76,7 +76,7 @@ def test_every_option_of_dispatch_reaches_the_service(api: Api, outpost: Outpost
         "tags": {"team": "web", "url": "http://x"},
         "retryable": True,
     }
-    assert spec.model_id == "claude-haiku-4-5"
+    assert spec.model_id == "claude-haiku-5-5"
     assert api.services.dispatches.task(done.stdout.strip()) == "Fix the login page.\nThen stop.\n"
     again = outpost("dispatch", "claude", "--file", "-", *options.split(), text="Fix the login page.\nThen stop.\n")
     assert again.stdout == done.stdout

@@ -155,7 +155,7 @@ def test_the_fleet_shows_the_callers_own_figures_only(api: Api, client: httpx.Cl
     shell = data["agents"]["shell"]
     assert (shell["available"], shell["pending"], shell["successRate"]) == (True, 2, 1.0)
     assert 0 <= shell["meanDurationSeconds"] < 60
-    assert data["agents"]["claude"]["modelId"] == "claude-opus-4-5-20251101"
+    assert data["agents"]["claude"]["modelId"] == "claude-opus-5-5"
     assert data["agents"]["codex"]["available"] is False
 
 

@@ -42,7 +42,7 @@ def test_the_newline_after_a_key_is_no_part_of_it(case: Case) -> None:
 
 
 def test_a_model_that_the_provider_does_not_offer(case: Case) -> None:
-    model = "gpt-5.1-codex-max"
+    model = "gpt-6.1-sol"
     case.provider.models["openai"] = {"gpt-6"}
     try:
         finding = case.only("models", Level.WARNING)

@@ -23,7 +23,7 @@ def test_dev_runs_a_dispatch(dev: Changing) -> None:
 
 def test_an_agent_is_added_and_removed(dev: Changing) -> None:
     dev.settle()
-    added = "[agents.shell]", '[agents.claude]\nmodels = { flagship = "claude-opus-4-5-20251101" }\n\n[agents.shell]'
+    added = "[agents.shell]", '[agents.claude]\nmodels = { flagship = "claude-opus-5-5" }\n\n[agents.shell]'
 
     dev.deploy(added)
     dev.works()

@@ -21,6 +21,7 @@ def cdk(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         "HOME": str(home),
         "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
         "AWS_EC2_METADATA_DISABLED": "true",
+        "OUTPOST_TODAY": os.environ["OUTPOST_TODAY"],
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), UNREACHABLE),
     }

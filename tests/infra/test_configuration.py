@@ -232,4 +232,6 @@ def test_every_agent_with_a_model_has_a_token_budget_with_room_for_its_largest_c
         provider = PROVIDERS.get(CATALOGUE[agent].provider or "")
         if provider is not None:
             assert settings.token_budget is not None, agent
-            assert settings.token_budget >= provider.largest_input + provider.largest_output, agent
+            assert all(
+                settings.token_budget >= provider.largest_call(model).total for model in settings.models.values()
+            )

@@ -14,7 +14,7 @@ from worker.adapters.transcript import Message, Transcript, Verdict
 RUN = Run(Path("/run/task"), Path("/run/home"), "a-model", "http://127.0.0.1:9")
 AIDER = """Warning: Input is not a terminal (fd=0).
 Aider v0.86.2
-Model: deepseek/deepseek-coder with diff edit format, prompt cache, infinite output
+Model: deepseek/deepseek-flash with diff edit format, prompt cache, infinite output
 Git repo: .git with 1 files
 Repo-map: using 4096 tokens, auto refresh
 
@@ -23,7 +23,7 @@ The file is written.
 Tokens: 2.3k sent, 1.1k cache hit, 27 received. Cost: $0.00033 message, $0.00033 session.
 Applied edit to made.txt"""
 CLAUDE: list[dict[str, object]] = [
-    {"type": "system", "subtype": "init", "claude_code_version": "2.1.330", "model": "claude-opus-4-5", "tools": []},
+    {"type": "system", "subtype": "init", "claude_code_version": "2.1.330", "model": "claude-opus-5-5", "tools": []},
     {"type": "assistant", "message": {"content": [{"type": "tool_use", "name": "Bash", "input": {"command": "ls"}}]}},
     {"type": "user", "message": {"content": [{"type": "tool_result", "content": "a\nb", "is_error": False}]}},
     {"type": "assistant", "message": {"content": [{"type": "text", "text": "The file is written."}]}},
@@ -44,7 +44,7 @@ CODEX: list[dict[str, object]] = [
     {"type": "turn.completed", "usage": {"input_tokens": 2400, "cached_input_tokens": 400, "output_tokens": 68}},
 ]
 GEMINI: list[dict[str, object]] = [
-    {"type": "init", "model": "gemini-3-flash-preview"},
+    {"type": "init", "model": "gemini-3.8-flash"},
     {"type": "message", "role": "user", "content": "the task"},
     {"type": "tool_use", "tool_id": "1", "tool_name": "run_shell_command", "parameters": {"command": "ls"}},
     {"type": "tool_result", "tool_id": "1", "status": "success", "output": "a\nb"},

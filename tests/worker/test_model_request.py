@@ -151,7 +151,22 @@ def test_the_most_output_is_the_limit_that_the_provider_reads(
 def test_input_that_is_not_text_of_the_request_counts_all_that_a_model_can_read(
     provider: str, fields: dict[str, object]
 ) -> None:
-    assert read(provider, named(provider, **fields)).most.input == PROVIDERS[provider].largest_input
+    assert read(provider, named(provider, **fields)).most.input == PROVIDERS[provider].largest_call("the-model").input
+
+
+def test_a_known_model_counts_for_what_it_takes_and_an_unknown_one_for_the_largest_of_its_provider() -> None:
+    anthropic, xai = PROVIDERS["anthropic"], PROVIDERS["xai"]
+    assert anthropic.largest_call("claude-haiku-4-5-20251001") == Tokens(input=200_000, output=64_000)
+    assert xai.largest_call("grok-4.7") == Tokens(input=500_000, output=500_000)
+    assert xai.largest_call("a-gateway's") == Tokens(input=2_000_000, output=2_000_000)
+    known = frozenset({"claude-haiku-4-5", "claude-opus-5-5"})
+    body = {"model": "claude-haiku-4-5", "messages": [IMAGE]}
+    fallback = body | {"fallbacks": [{"model": "claude-opus-5-5"}]}
+    first, second = (
+        read_request(anthropic, "/v1/messages", json.dumps(each).encode(), known) for each in (body, fallback)
+    )
+    assert first.most == Tokens(input=200_000, output=64_000)
+    assert second.most == Tokens(input=2_000_000, output=256_000)
 
 
 def test_an_image_is_seen_however_its_type_is_escaped() -> None:

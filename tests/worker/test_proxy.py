@@ -19,7 +19,7 @@ from worker.model_proxy import ModelProxy
 from worker.usage import Meter
 
 KEY = "the-real-key"
-MESSAGE = {"model": "claude-opus-4-5", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+MESSAGE = {"model": "claude-opus-5-5", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ class Keys:
         return self.current
 
 
-MODELS = frozenset({"claude-opus-4-5", "gpt-5.1-codex", "gemini-3-pro", "deepseek-coder", "grok"})
+MODELS = frozenset({"claude-opus-5-5", "gpt-6.1-sol", "gemini-3.8-flash", "deepseek-flash", "grok-4.7"})
 
 
 @contextmanager
@@ -73,10 +73,10 @@ def connected(proxy: ModelProxy) -> socket.socket:
 
 CALLS: dict[str, tuple[str, object]] = {
     "anthropic": ("/v1/messages?beta=true", MESSAGE),
-    "openai": ("/v1/responses", {"model": "gpt-5.1-codex", "stream": True, "input": []}),
-    "google": ("/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse", {"contents": []}),
-    "deepseek": ("/v1/chat/completions", {"model": "deepseek-coder", "stream": True, "messages": []}),
-    "xai": ("/v1/chat/completions", {"model": "grok", "messages": []}),
+    "openai": ("/v1/responses", {"model": "gpt-6.1-sol", "stream": True, "input": []}),
+    "google": ("/v1beta/models/gemini-3.8-flash:streamGenerateContent?alt=sse", {"contents": []}),
+    "deepseek": ("/v1/chat/completions", {"model": "deepseek-flash", "stream": True, "messages": []}),
+    "xai": ("/v1/chat/completions", {"model": "grok-4.7", "messages": []}),
 }
 
 
@@ -228,7 +228,7 @@ def test_a_compressed_request_is_refused_and_no_other_type_reaches_the_provider(
 def test_another_model_reaches_no_provider(provider: ModelServer) -> None:
     before = len(provider.seen)
     with serving(provider.url) as proxy:
-        status, content = ask(proxy, body=MESSAGE | {"model": "claude-fable-5"})
+        status, content = ask(proxy, body=MESSAGE | {"model": "claude-fable-5-2"})
     assert (status, json.loads(content)["error"]["type"]) == (404, "not_found_error")
     assert len(provider.seen) == before
 
