@@ -20,7 +20,15 @@ _MODEL_IN_PATH = re.compile(r"/models/([\w.-]+):")
 _READ_HERE = frozenset(
     {"model", "models", "fallbacks", "tools", "stream", "stream_options", "n", "candidate_count", "generation_config"}
     | {"max_tokens", "max_completion_tokens", "max_output_tokens", "background", "deferred", "prompt"}
-    | {"mcp_servers", "previous_response_id", "conversation", "cached_content", "container", "search_parameters"}
+    | {
+        "input",
+        "mcp_servers",
+        "previous_response_id",
+        "conversation",
+        "cached_content",
+        "container",
+        "search_parameters",
+    }
 )
 """Fields that are read here, as the providers' references spell them; Google takes them in camel case as well."""
 _ESCAPING = ("background", "deferred", "prompt", "models")
@@ -119,7 +127,7 @@ def _named(path: str, fields: Mapping[str, Any], models: frozenset[str]) -> list
     named = [in_path[1]] if in_path else [fields.get("model")]
     if in_path and "model" in fields:
         named.append(str(fields["model"]).removeprefix("models/"))
-    named += [part["model"] for name in ("tools", "fallbacks") for part in _parts(fields, name) if "model" in part]
+    named += [part["model"] for part in (*_tools(fields), *_parts(fields, "fallbacks")) if "model" in part]
     for model in named:
         if not isinstance(model, str) or model not in models:
             offered = ", ".join(sorted(models)) or "none"
@@ -139,6 +147,17 @@ def _parts(fields: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
     yield from value
 
 
+def _tools(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the tools of a call, those of namespaces and of OpenAI's input items `additional_tools` as well."""
+    items = fields.get("input")
+    more = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    holders = [fields, *(item for item in more if item.get("type") == "additional_tools")]
+    while holders:
+        for tool in _parts(holders.pop(), "tools"):
+            yield tool
+            holders.append(tool)
+
+
 def _most_input(provider: Provider, fields: Mapping[str, Any], body: bytes, written: bytes, largest: int) -> int:
     """Return the most tokens of input: one a byte, for a token stands for at least one byte of text.
 
@@ -146,7 +165,7 @@ def _most_input(provider: Provider, fields: Mapping[str, Any], body: bytes, writ
     """
     elsewhere = any(fields.get(name) for name in _HELD_ELSEWHERE)
     searches = fields.get("search_parameters") and _mapping(fields, "search_parameters").get("mode") != "off"
-    hosted = any(_is_hosted(tool, provider) for tool in _parts(fields, "tools"))
+    hosted = any(_is_hosted(tool, provider) for tool in _tools(fields))
     if elsewhere or searches or hosted or _NOT_TEXT.search(written):
         return largest
     return min(_most_text(body), largest)

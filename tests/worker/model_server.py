@@ -127,11 +127,10 @@ def _dialect(path: str) -> "Callable[[ModelServer, Json], Iterator[Json]] | None
 def _tool(body: Json, *names: str) -> str | None:
     """Return the first of these tools that the CLI offers, unless the model has used one already."""
     text = json.dumps(body.get("messages") or body.get("input") or body.get("contents"))
-    if any(
-        used in text for used in ('"tool_result"', '"function_call_output"', '"role": "tool"', '"functionResponse"')
-    ):
+    if any(used in text for used in ('"tool_result"', '_call_output"', '"role": "tool"', '"functionResponse"')):
         return None
-    offered = json.dumps(body.get("tools", []))
+    more = [item for item in body.get("input", ()) if item.get("type") == "additional_tools"]
+    offered = json.dumps([body.get("tools", []), more])
     return next((name for name in names if f'"{name}"' in offered), None)
 
 
@@ -169,13 +168,18 @@ def _messages(model: ModelServer, body: Json) -> Iterator[Json]:
 def _responses(model: ModelServer, body: Json) -> Iterator[Json]:
     """OpenAI's Responses."""
     yield {"type": "response.created", "response": {"id": "resp_1"}}
-    tool = _tool(body, "exec_command", "shell_command", "shell")
-    if tool:
+    tool = _tool(body, "exec", "exec_command", "shell_command", "shell")
+    if tool == "exec":  # Codex offers GPT-6 one tool, which runs JavaScript that calls the others.
+        model.edits += 1
+        script = f"text(await tools.exec_command({json.dumps({'cmd': COMMAND})}))"
+        call = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_1", "name": tool}
+        item: Json = {**call, "namespace": "functions", "input": script}
+    elif tool:
         model.edits += 1
         command = {"exec_command": {"cmd": COMMAND}, "shell_command": {"command": COMMAND}}
         arguments = command.get(tool, {"command": ["bash", "-c", COMMAND]})
         call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": tool}
-        item: Json = {**call, "arguments": json.dumps(arguments)}
+        item = {**call, "arguments": json.dumps(arguments)}
     else:
         content = [{"type": "output_text", "text": FAREWELL, "annotations": []}]
         item = {"type": "message", "id": "msg_1", "role": "assistant", "content": content}

@@ -137,6 +137,8 @@ def test_the_most_output_is_the_limit_that_the_provider_reads(
         ("openai", {"previous_response_id": "resp_1"}),
         ("openai", {"conversation": "conv_1"}),
         ("openai", {"tools": [{"type": "web_search"}]}),
+        ("openai", {"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "web_search"}]}]}),
+        ("openai", {"input": [{"type": "additional_tools", "tools": [{"type": "web_search"}]}]}),
         ("openai", {"tools": [{"type": "shell", "environment": {"type": "container_auto"}}]}),
         ("openai", {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "data:"}]}]}),
         ("openai", {"input": [{"type": "item_reference", "id": "msg_1"}]}),
