@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from outpost.domain.agents import CATALOGUE
-from outpost.domain.protocol import Assignment
+from outpost.domain.protocol import Assignment, Credentials
 from worker.adapters import ADAPTERS
 from worker.adapters.base import Run
 from worker.adapters.transcript import Message
@@ -15,6 +15,7 @@ from worker.agent_output import AgentOutput
 from worker.agent_process import AgentCommand, AgentEnd, run_agent
 from worker.isolation import Isolation
 from worker.model_access import ModelAccess, ModelKey, model_access
+from worker.model_credentials import Signer
 from worker.outcome import Evidence
 from worker.settings import Settings
 from worker.stop import StopSignal
@@ -46,6 +47,7 @@ class AgentSession:
         self._on_key = on_key
         self._adapter = ADAPTERS[assignment.spec.agent]
         self._access = ModelAccess()
+        self._model_credentials: Credentials | None = None
         self._open = ExitStack()
         self._secrets: dict[str, str] = {}
         self._settings_files: tuple[str, ...] = ()
@@ -72,7 +74,7 @@ class AgentSession:
         self._access = self._open.enter_context(
             model_access(
                 spec.agent,
-                self._key(secrets),
+                self._signer() or self._key(secrets),
                 upstream=self._settings.model_url,
                 budget=self._assignment.token_budget,
                 models=[*self._assignment.models.values(), *([spec.model_id] if spec.model_id else [])],
@@ -99,6 +101,7 @@ class AgentSession:
                 self._assignment.models,
                 environment=base,
                 tokens=tokens,
+                bedrock=self._access.bedrock,
             )
         )
         self._lay_out(invocation.home_files)
@@ -155,6 +158,16 @@ class AgentSession:
             "GIT_COMMITTER_NAME": "Outpost agent",
             "GIT_COMMITTER_EMAIL": "agent@outpost.invalid",
         }
+
+    def use(self, credentials: Credentials) -> None:
+        """Take new credentials for model calls over."""
+        self._model_credentials = credentials
+
+    def _signer(self) -> Signer | None:
+        bedrock = self._assignment.bedrock
+        if bedrock is None:
+            return None
+        return Signer(bedrock.region, lambda: self._model_credentials or bedrock.credentials)
 
     def _key(self, secrets: Mapping[str, str]) -> ModelKey | None:
         """Return the key to run with, without the newline that a file or a terminal adds: the tenant's own first."""

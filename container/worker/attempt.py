@@ -22,7 +22,7 @@ from outpost.domain.collection import Collection
 from outpost.domain.dispatch import Status, Usage
 from outpost.domain.findings import Findings
 from outpost.domain.ids import now
-from outpost.domain.protocol import Assignment
+from outpost.domain.protocol import Assignment, Credentials
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.repository import clone_url, forge_repository
 from outpost.redaction.redactor import Redactor
@@ -77,13 +77,15 @@ class Attempt:
         self._isolation = isolation
         self._stop = stop
         self._store = AttemptStore(assignment)
-        self._lease = Lease(broker, assignment, stop, self._store.use)
+        self._lease = Lease(broker, assignment, stop, self._use)
         self._store.check = self._lease.check
         self._workspace = Workspace(settings, isolation)
         self._archive = Archive(settings.workspaces, assignment) if assignment.spec.workspace_id else None
         self._log = RunLog(self._store, self._workspace.private / "output.log")
         self._known: dict[str, str] = {}
         self._learn({"attempt-credentials": assignment.credentials.secret_access_key})
+        if assignment.bedrock:
+            self._learn({"bedrock-credentials": assignment.bedrock.credentials.secret_access_key})
         self._secrets: Mapping[str, str] = {}
         self._started_at: datetime | None = None
         self._end: AgentEnd | None = None
@@ -200,6 +202,12 @@ class Attempt:
         lines = [self._log.write(LogSource.AGENT, line) for line in lines_of(message.text)]
         if message.progress:
             self._lease.progress = next((line for line in lines if line.strip()), None)
+
+    def _use(self, credentials: Credentials, bedrock: Credentials | None) -> None:
+        """Take new credentials over."""
+        self._store.use(credentials)
+        if bedrock is not None:
+            self._agent.use(bedrock)
 
     def _learn(self, secrets: Mapping[str, str]) -> None:
         """Keep these out of everything that is written from now on."""

@@ -47,8 +47,9 @@ class Lease:
         broker: Broker,
         assignment: Assignment,
         stop: StopSignal,
-        on_credentials: Callable[[Credentials], None],
+        on_credentials: Callable[[Credentials, Credentials | None], None],
     ) -> None:
+        """`on_credentials` is called with new credentials of the attempt, and those for Bedrock where it has some."""
         self._broker = broker
         self._dispatch_id = assignment.dispatch_id
         self._lease = assignment.lease
@@ -168,5 +169,5 @@ class Lease:
             if answer.cancel:
                 self._stop.request(Cause.CANCELLED)
             if answer.credentials is not None:
-                self._on_credentials(answer.credentials)
+                self._on_credentials(answer.credentials, answer.bedrock_credentials)
                 self._credentials_end = answer.credentials.expires_at

@@ -1,4 +1,7 @@
-"""How an agent reaches its model: through the proxy with a token, or, where its CLI cannot, with a tenant's own key."""
+"""How an agent reaches its model: through the proxy with a token, or, where its CLI cannot, with a tenant's own key.
+
+On Bedrock there is no key: the proxy signs with the attempt's credentials.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -6,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from outpost.domain.agents import CATALOGUE, Agent, CatalogueEntry
-from outpost.domain.providers import PROVIDERS
+from outpost.domain.providers import PROVIDERS, on_bedrock
 from worker.model_calls import ModelCalls
+from worker.model_credentials import ProviderKey, Signer
 from worker.model_proxy import ModelProxy
 from worker.usage import Meter
 
@@ -25,6 +29,8 @@ class ModelAccess:
     meter: Meter = field(default_factory=Meter)
     calls: ModelCalls | None = None
     """The record of the model calls; None where they do not pass through the proxy, or there is no model."""
+    bedrock: bool = False
+    """Whether the provider's API is Bedrock's."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class ModelKey:
 
 @contextmanager
 def model_access(
-    agent: Agent, key: ModelKey | None, *, upstream: str | None, budget: int | None, models: Iterable[str]
+    agent: Agent, key: ModelKey | Signer | None, *, upstream: str | None, budget: int | None, models: Iterable[str]
 ) -> Iterator[ModelAccess]:
     """Serve the agent's provider while the block lasts; nothing where the agent has none. Raises `ModelKeyError`.
 
@@ -53,18 +59,26 @@ def model_access(
         names = " or ".join(entry.token_variables)
         raise ModelKeyError(f"there is no key of {entry.provider}: neither the platform's nor a secret {names}")
     elif entry.takes_base_url:
-        provider = PROVIDERS[entry.provider]
         allowed = frozenset(map(_providers_name, models))
-        address = upstream or provider.url
-        with ModelProxy(provider, address, key.value, key.read_again, Meter(budget), allowed) as proxy:
-            yield ModelAccess(_tokens(entry, proxy.token), proxy.url, proxy.meter, proxy.calls)
-    elif key.own:
+        with _proxy(entry.provider, key, upstream, Meter(budget), allowed) as proxy:
+            bedrock = isinstance(key, Signer)
+            yield ModelAccess(_tokens(entry, proxy.token), proxy.url, proxy.meter, proxy.calls, bedrock)
+    elif isinstance(key, ModelKey) and key.own:
         yield ModelAccess(_tokens(entry, key.value))
     else:
         raise ModelKeyError(
             f"{agent} cannot be told to use the platform's model proxy, and the platform's key is not given to agents: "
             f"store a key of your own as secret {entry.token_variables[0]} and name it in additionalSecrets"
         )
+
+
+def _proxy(name: str, key: ModelKey | Signer, upstream: str | None, meter: Meter, models: frozenset[str]) -> ModelProxy:
+    if isinstance(key, Signer):
+        provider = on_bedrock(name, key.region)
+        return ModelProxy(provider, upstream or provider.url, key, lambda: key, meter, models)
+    provider, read = PROVIDERS[name], key.read_again
+    first = ProviderKey(provider, key.value)
+    return ModelProxy(provider, upstream or provider.url, first, lambda: ProviderKey(provider, read()), meter, models)
 
 
 def _providers_name(model: str) -> str:

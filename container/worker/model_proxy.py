@@ -1,8 +1,8 @@
 """The model proxy: the provider's API on loopback, for an agent that has no key.
 
 The agent has a base URL and a token that is worth nothing elsewhere. The proxy passes on the calls that the provider's
-entry lists, to the agent's models and within the dispatch's budget, puts the provider's key in place of the token, and
-counts the tokens that responses report. Bodies and keys are never logged.
+entry lists, to the agent's models and within the dispatch's budget, puts the key or a signature in place of the token,
+and counts the tokens that responses report. Bodies and keys are never logged.
 """
 
 import http.client
@@ -24,6 +24,7 @@ import structlog
 from outpost.domain.providers import Provider
 from outpost.domain.usage import Tokens
 from worker.model_calls import ModelCall, ModelCalls
+from worker.model_credentials import Credential
 from worker.model_request import ModelRequest, read_request
 from worker.refusals import RefusedError, error_body
 from worker.upstream import Call, ConnectError, Upstream
@@ -52,19 +53,19 @@ class ModelProxy:
         self,
         provider: Provider,
         upstream: str,
-        key: str,
-        read_key: Callable[[], str],
+        credential: Credential,
+        read_again: Callable[[], Credential],
         meter: Meter,
         models: frozenset[str],
     ) -> None:
-        """`read_key` returns the key as it is by then; `models` are the ids, as the provider knows them, to allow."""
+        """`read_again` returns the credential as it is by then; `models` are the provider's ids of those to allow."""
         self.provider = provider
         self.meter = meter
         self.calls = ModelCalls()
         self.models = models
         self.token = f"outpost-{secrets.token_hex(24)}"
         """What the agent shows in place of a key; others on this machine do not know it."""
-        self.upstream = Upstream(provider, upstream, key, read_key)
+        self.upstream = Upstream(provider, upstream, credential, read_again)
         self._server = _Server(self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_SHUTDOWN_POLL_SECONDS,), name="model-proxy", daemon=True
@@ -166,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self, target: str, body: bytes) -> None:
         request = self._request(urlsplit(target).path, body)
-        headers = {name.lower(): value for name, value in self.headers.items() if name.lower() not in _NOT_PASSED_ON}
+        headers = {name.lower(): value for name, value in self.headers.items() if _is_passed_on(name.lower())}
         # Compressed, the response could not be read here; as another type, the body would be read otherwise than here.
         headers |= {"accept-encoding": "identity", "content-type": "application/json"}
         call = Call(self.command, target, headers, request.body)
@@ -273,6 +274,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """The path may hold the token; what is worth knowing is logged elsewhere."""
+
+
+def _is_passed_on(name: str) -> bool:
+    """Say so of a request's header; those of AWS belong to the signature, or choose a dearer tier of Bedrock."""
+    return name not in _NOT_PASSED_ON and not name.startswith("x-amz")
 
 
 def _length(text: str, base: int) -> int:

@@ -1,4 +1,4 @@
-"""The provider behind the model proxy: one connection a call, with the provider's key."""
+"""The provider behind the model proxy: one connection a call, with a credential that the agent does not have."""
 
 import http.client
 import ssl
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from outpost.domain.providers import Provider
+from worker.model_credentials import Credential
 
 CONNECT_SECONDS = 15.0
 RESPONSE_SECONDS = 900.0
@@ -26,7 +27,7 @@ class ConnectError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """A request for the provider, without its key."""
+    """A request for the provider, without a credential."""
 
     method: str
     target: str
@@ -38,45 +39,48 @@ class Call:
 class Upstream:
     """Calls one provider; used by many threads."""
 
-    def __init__(self, provider: Provider, url: str, key: str, read_key: Callable[[], str]) -> None:
-        """`read_key` returns the key as it is by then: it is called when the provider rejects the one in use."""
+    def __init__(
+        self, provider: Provider, url: str, credential: Credential, read_again: Callable[[], Credential]
+    ) -> None:
+        """`read_again` returns the credential as it is by then: it is called when the one in use is rejected."""
         self._provider = provider
         self._url = urlsplit(url)
-        self._read_key = read_key
-        self._key = key
-        self._key_lock = threading.Lock()
+        self._read_again = read_again
+        self._credential = credential
+        self._lock = threading.Lock()
 
     @contextmanager
     def call(self, call: Call) -> Iterator[http.client.HTTPResponse]:
-        """Call the provider; when it rejects the key and there is another by now, call again with that one.
+        """Call the provider; when it rejects the credential and there is another by now, call again with that one.
 
         Raises `ConnectError`, and `OSError` or `http.client.HTTPException` once the request was sent.
         """
-        key = self._key
+        credential = self._credential
         with ExitStack() as connections:
             send = partial(self._send, connections, call)
-            response = send(key)
-            if response.status in self._provider.rejections and (newer := self._newer_key(key)):
+            response = send(credential)
+            if response.status in self._provider.rejections and (newer := self._newer(credential)):
                 response = send(newer)
             yield response
 
-    def _newer_key(self, rejected: str) -> str | None:
-        with self._key_lock:
-            if self._key == rejected:
-                self._key = self._read_key()
-                _log.info("the provider rejected the key; it was read again", changed=self._key != rejected)
-            return None if self._key == rejected else self._key
+    def _newer(self, rejected: Credential) -> Credential | None:
+        with self._lock:
+            if self._credential == rejected:
+                self._credential = self._read_again()
+                _log.info("the provider rejected the key; it was read again", changed=self._credential != rejected)
+            return None if self._credential == rejected else self._credential
 
-    def _send(self, connections: ExitStack, call: Call, key: str) -> http.client.HTTPResponse:
+    def _send(self, connections: ExitStack, call: Call, credential: Credential) -> http.client.HTTPResponse:
         connection = connections.enter_context(closing(_connection(self._url.scheme, self._url.netloc)))
-        key_header = {self._provider.key_header: f"{self._provider.key_scheme}{key}"}
+        target = f"{self._url.path.rstrip('/')}{self._provider.path}{call.target}"
+        url = f"{self._url.scheme}://{self._url.netloc}{target}"
+        shown = credential.headers(call.method, url, call.headers["content-type"], call.body)
         try:
             connection.connect()
         except OSError as error:
             raise ConnectError(type(error).__name__) from error
         connection.sock.settimeout(RESPONSE_SECONDS)
-        target = f"{self._url.path.rstrip('/')}{call.target}"
-        connection.request(call.method, target, body=call.body or None, headers={**call.headers, **key_header})
+        connection.request(call.method, target, body=call.body or None, headers={**call.headers, **shown})
         return connection.getresponse()
 
 

@@ -123,6 +123,14 @@ class SecretCredentials(_Message):
     credentials: Credentials
 
 
+class BedrockAccess(_Message):
+    """How an attempt reaches the models of its agent at Bedrock."""
+
+    region: str
+    credentials: Credentials
+    """They call these models, and do nothing else."""
+
+
 class Assignment(_Message):
     """All that a worker needs to run a dispatch."""
 
@@ -153,6 +161,8 @@ class Assignment(_Message):
     credentials: Credentials
     secret_credentials: tuple[SecretCredentials, ...] = ()
     """For the secrets that `credentials` do not reach: a session policy is small, and secrets are many."""
+    bedrock: BedrockAccess | None = None
+    """In place of a provider's key; None where the agent calls its own provider."""
 
 
 class ClaimAnswer(_Message):
@@ -168,6 +178,8 @@ class LeaseAnswer(_Message):
     live: bool
     cancel: bool = False
     credentials: Credentials | None = None
+    bedrock_credentials: Credentials | None = None
+    """New ones for `Assignment.bedrock`, together with `credentials`."""
 
 
 class ForgeTokenAnswer(_Message):

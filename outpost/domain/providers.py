@@ -1,7 +1,7 @@
 """The model providers: where each is, how it takes its key, which of its calls an agent may make, and their limits."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from outpost.domain.models import find_model, models
@@ -30,6 +30,8 @@ class Provider:
     """Statuses that may mean that the key is no longer valid."""
     usage_on_request: bool = False
     """The stream reports its usage only when the request asks for it."""
+    path: str = ""
+    """What precedes the agent's path at the provider."""
 
     def largest_call(self, model: str) -> Tokens:
         """Return the most that a call can read and, where it sets no limit, write.
@@ -105,3 +107,28 @@ PROVIDERS: dict[str, Provider] = {
         ),
     )
 }
+
+BEDROCK = "bedrock"
+"""The name of Amazon Bedrock, where it takes the place of an agent's own provider."""
+_ON_BEDROCK: dict[str, tuple[str, re.Pattern[str]]] = {
+    "anthropic": ("/anthropic", re.compile(r"POST /v1/messages")),
+    "openai": ("/openai", re.compile(r"POST /v1/responses")),
+}
+"""Provider -> where Bedrock serves its API, and the calls of it that Bedrock documents for agents."""
+_NONE = re.compile(r"(?!)")
+
+
+def has_bedrock(provider: str | None) -> bool:
+    """Return whether Bedrock serves the provider's API."""
+    return provider in _ON_BEDROCK
+
+
+def on_bedrock(provider: str, region: str) -> Provider:
+    """Return a provider's API as Bedrock serves it in a region, to signed requests. Raises `KeyError` for the others.
+
+    The `bedrock-runtime` endpoint takes Anthropic's Messages and OpenAI's Responses as they are, with server-sent
+    events (Amazon Bedrock User Guide, "Inference using Anthropic Messages API", "Responses API", November 2026).
+    """
+    path, generations = _ON_BEDROCK[provider]
+    url = f"https://bedrock-runtime.{region}.amazonaws.com"
+    return replace(PROVIDERS[provider], name=BEDROCK, url=url, path=path, generations=generations, lookups=_NONE)

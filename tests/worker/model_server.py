@@ -53,28 +53,32 @@ class ModelServer:
 
 
 @contextmanager
-def model_server(key: str) -> Iterator[ModelServer]:
+def model_server(key: str, handler: "type[Handler] | None" = None) -> Iterator[ModelServer]:
     """Serve on loopback until the block ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler or Handler)
     server.daemon_threads = True
     server.model = ModelServer(f"http://127.0.0.1:{server.server_port}", key)  # type: ignore[attr-defined]
     with serving(server):
         yield server.model  # type: ignore[attr-defined]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """One connection of an agent's proxy."""
+
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._answer_json({"data": []} if self._is_known() else {"error": "invalid key"})
+        """Return an empty list of models."""
+        self._answer_json({"error": "invalid key"} if self.rejection(b"") else {"data": []})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+        """Return what the model says."""
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(content or b"{}")
         model: ModelServer = self.server.model  # type: ignore[attr-defined]
         path = self.path.partition("?")[0]
-        if not self._is_known():
-            error = {"message": "invalid x-api-key", "type": "authentication_error"}
-            return self._answer_json({"type": "error", "error": error}, 401)
+        if rejection := self.rejection(content):
+            return self._answer_json(rejection[1], rejection[0])
         model.seen.append(Seen(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
         dialect = _dialect(path)
         if dialect is None:
@@ -84,9 +88,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer_json(_whole(list(events)))
         return self._stream(events, path)
 
-    def _is_known(self) -> bool:
+    def rejection(self, content: bytes) -> tuple[int, Json] | None:
+        """Return status and body for a caller who is not known; None for one who is."""
         offered = (self.headers.get(name, "") for name in ("x-api-key", "x-goog-api-key", "authorization"))
-        return self.server.model.key in {value.removeprefix("Bearer ") for value in offered}  # type: ignore[attr-defined]
+        if self.server.model.key in {value.removeprefix("Bearer ") for value in offered}:  # type: ignore[attr-defined]
+            return None
+        error = {"message": "invalid x-api-key", "type": "authentication_error"}
+        return 401, {"type": "error", "error": error}
 
     def _stream(self, events: Iterator[Json], path: str) -> None:
         named = path.endswith(("/messages", "/responses"))

@@ -21,6 +21,7 @@ from tests.eventually import eventually
 from tests.worker.scripted_provider import DIALOGUES, USED, Dialogue, ScriptedProvider, scripted_provider
 from worker.adapters import ADAPTERS
 from worker.adapters.base import Run
+from worker.model_credentials import ProviderKey
 from worker.model_proxy import ModelProxy
 from worker.model_request import HIDDEN_TOKENS
 from worker.usage import BudgetSpentError, Meter, Reservation
@@ -33,7 +34,8 @@ CUTS = [(name, count) for name, dialogue in DIALOGUES.items() for count in range
 @contextmanager
 def serving(provider: ScriptedProvider, budget: int = BUDGET) -> Iterator[ModelProxy]:
     entry = PROVIDERS[provider.dialogue.provider]
-    with ModelProxy(entry, provider.url, "key", lambda: "key", Meter(budget), MODELS) as proxy:
+    key = ProviderKey(entry, "key")
+    with ModelProxy(entry, provider.url, key, lambda: key, Meter(budget), MODELS) as proxy:
         yield proxy
 
 

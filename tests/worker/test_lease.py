@@ -49,7 +49,7 @@ def claimed(platform: Platform) -> Claimed:
 def _lease(claimed: Claimed, stop: StopSignal, taken: list[Credentials], **changes: object) -> Lease:
     credentials = claimed.assignment.credentials.model_copy(update=changes)
     assignment = claimed.assignment.model_copy(update={"credentials": credentials})
-    return Lease(claimed.broker, assignment, stop, taken.append)
+    return Lease(claimed.broker, assignment, stop, lambda credentials, _: taken.append(credentials))
 
 
 def test_credentials_that_end_soon_are_renewed(claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:

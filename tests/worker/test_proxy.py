@@ -15,6 +15,7 @@ from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from tests.worker.model_server import CACHED, INPUT, OUTPUT, ModelServer, model_server
 from worker.model_access import ModelKey, ModelKeyError, model_access
+from worker.model_credentials import ProviderKey
 from worker.model_proxy import ModelProxy
 from worker.usage import Meter
 
@@ -47,7 +48,9 @@ MODELS = frozenset({"claude-opus-5-5", "gpt-6.1-sol", "gemini-3.8-flash", "deeps
 def serving(
     upstream: str, name: str = "anthropic", keys: Keys | None = None, first: str = KEY, budget: int | None = None
 ) -> Iterator[ModelProxy]:
-    with ModelProxy(PROVIDERS[name], upstream, first, (keys or Keys()).read, Meter(budget), MODELS) as proxy:
+    provider, read = PROVIDERS[name], (keys or Keys()).read
+    key = ProviderKey(provider, first)
+    with ModelProxy(provider, upstream, key, lambda: ProviderKey(provider, read()), Meter(budget), MODELS) as proxy:
         yield proxy
 
 

@@ -76,7 +76,7 @@ class Claude(Adapter):
         }
         environment |= {name: chosen for name, alias in _MODELS.items() if (chosen := run.model_for(alias))}
         if run.base_url:
-            environment["ANTHROPIC_BASE_URL"] = run.base_url
+            environment |= _route(run, run.base_url)
         if run.model:
             argv.append(f"--model={run.model}")
         settings = json.dumps(_settings({**run.environment, **environment}))
@@ -85,6 +85,21 @@ class Claude(Adapter):
     def transcript(self) -> Transcript:
         """Return a reader of stream-json."""
         return _Events()
+
+
+def _route(run: Run, base_url: str) -> Mapping[str, str]:
+    """Return the variables that say where the model is.
+
+    Its mode "Mantle" speaks Anthropic's Messages as Bedrock takes them, without tools that run at Anthropic; the older
+    Bedrock mode speaks `InvokeModel` (code.claude.com, "Claude Code on Amazon Bedrock").
+    """
+    if not run.bedrock:
+        return {"ANTHROPIC_BASE_URL": base_url}
+    return {
+        "CLAUDE_CODE_USE_MANTLE": "1",
+        "ANTHROPIC_BEDROCK_MANTLE_BASE_URL": base_url,
+        "AWS_BEARER_TOKEN_BEDROCK": next(iter(run.tokens.values())),
+    }
 
 
 def _settings(environment: dict[str, str]) -> dict[str, object]:

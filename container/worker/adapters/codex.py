@@ -28,21 +28,34 @@ class Codex(Adapter):
         argv.append("--dangerously-bypass-approvals-and-sandbox")
         argv += [f"--config={setting}" for setting in _CONFIG]
         if run.base_url:
-            provider = {
-                "name": "Outpost",
-                "base_url": f"{run.base_url}/v1",
-                "env_key": "OPENAI_API_KEY",
-                "wire_api": "responses",
-            }
-            fields = ", ".join(f"{name} = {json.dumps(value)}" for name, value in provider.items())
-            argv += ['--config=model_provider="outpost"', f"--config=model_providers.outpost={{{fields}}}"]
+            argv += [f"--config={setting}" for setting in _route(run, run.base_url)]
         if run.model:
             argv.append(f"--model={run.model}")
-        return Invocation(argv=(*argv, "-"), stdin=run.task_file)
+        environment = {"AWS_BEARER_TOKEN_BEDROCK": next(iter(run.tokens.values()))} if run.bedrock else {}
+        return Invocation((*argv, "-"), environment, run.task_file)
 
     def transcript(self) -> Transcript:
         """Return a reader of the event stream."""
         return _Events()
+
+
+def _route(run: Run, base_url: str) -> list[str]:
+    """Return the settings that say where the model is.
+
+    Its own provider for Bedrock's Responses API knows the models' ids there, and asks for no tools that run at OpenAI,
+    which Bedrock has not (codex-rs/model-provider/src/amazon_bedrock/runtime.rs, as of 0.169.0).
+    """
+    if run.bedrock:
+        name = "amazon-bedrock-runtime"
+        return [f'model_provider="{name}"', f"model_providers.{name}.base_url={json.dumps(f'{base_url}/v1')}"]
+    provider = {
+        "name": "Outpost",
+        "base_url": f"{base_url}/v1",
+        "env_key": "OPENAI_API_KEY",
+        "wire_api": "responses",
+    }
+    fields = ", ".join(f"{name} = {json.dumps(value)}" for name, value in provider.items())
+    return ['model_provider="outpost"', f"model_providers.outpost={{{fields}}}"]
 
 
 class _Events(JsonTranscript):
