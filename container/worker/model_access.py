@@ -29,8 +29,8 @@ class ModelAccess:
     meter: Meter = field(default_factory=Meter)
     calls: ModelCalls | None = None
     """The record of the model calls; None where they do not pass through the proxy, or there is no model."""
-    bedrock: bool = False
-    """Whether the provider's API is Bedrock's."""
+    bedrock: str | None = None
+    """The region of Bedrock, where it serves the provider's API."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def model_access(
     elif entry.takes_base_url:
         allowed = frozenset(map(_providers_name, models))
         with _proxy(entry.provider, key, upstream, Meter(budget), allowed) as proxy:
-            bedrock = isinstance(key, Signer)
+            bedrock = key.region if isinstance(key, Signer) else None
             yield ModelAccess(_tokens(entry, proxy.token), proxy.url, proxy.meter, proxy.calls, bedrock)
     elif isinstance(key, ModelKey) and key.own:
         yield ModelAccess(_tokens(entry, key.value))

@@ -18,7 +18,7 @@ from tests.worker.model_server import CACHED, INPUT, OUTPUT, ModelServer
 from worker.model_access import ModelAccess, model_access
 from worker.model_credentials import Signer
 
-MODELS = {Agent.CLAUDE: "eu.anthropic.claude-opus-5-5", Agent.CODEX: "eu.openai.gpt-6.1-sol"}
+MODELS = {Agent.CLAUDE: "eu.anthropic.claude-opus-5-5", Agent.CODEX: "global.openai.gpt-6.1-sol"}
 PATHS = {Agent.CLAUDE: "/v1/messages?beta=true", Agent.CODEX: "/v1/responses"}
 SERVED = {Agent.CLAUDE: "/anthropic/v1/messages?beta=true", Agent.CODEX: "/openai/v1/responses"}
 

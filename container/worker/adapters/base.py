@@ -31,8 +31,8 @@ class Run:
     """The variables that every agent is given."""
     tokens: Mapping[str, str] = field(default_factory=dict)
     """The catalogue's names of the provider's token -> the proxy's token, or a key of the tenant's own."""
-    bedrock: bool = False
-    """Whether the API at the base URL is Bedrock's form of the provider's."""
+    bedrock: str | None = None
+    """The region of Bedrock, where the API at the base URL is its form of the provider's."""
 
     def model_for(self, alias: Alias) -> str | None:
         """Return the model for calls that a CLI makes with a model of its own choice: one that it may call."""

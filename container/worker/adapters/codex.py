@@ -46,8 +46,9 @@ def _route(run: Run, base_url: str) -> list[str]:
     which Bedrock has not (codex-rs/model-provider/src/amazon_bedrock/runtime.rs, as of 0.169.0).
     """
     if run.bedrock:
-        name = "amazon-bedrock-runtime"
-        return [f'model_provider="{name}"', f"model_providers.{name}.base_url={json.dumps(f'{base_url}/v1')}"]
+        name, url = "amazon-bedrock-runtime", json.dumps(f"{base_url}/v1")
+        fields = f"model_providers.{name}"
+        return [f'model_provider="{name}"', f"{fields}.base_url={url}", f'{fields}.aws.region="{run.bedrock}"']
     provider = {
         "name": "Outpost",
         "base_url": f"{base_url}/v1",
