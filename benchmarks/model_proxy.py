@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from outpost.domain.providers import PROVIDERS
+from worker.model_credentials import ProviderKey
 from worker.model_proxy import ModelProxy
 from worker.usage import Meter
 
@@ -70,8 +71,9 @@ def _measure(host: str, token: str) -> tuple[float, float]:
 def main() -> None:
     """Measure the provider alone, then through the proxy."""
     with _provider() as host:
-        arguments = (PROVIDERS["anthropic"], f"http://{host}", "key", lambda: "key", Meter(10**12))
-        with ModelProxy(*arguments, frozenset({"a-model"})) as proxy:
+        provider, meter = PROVIDERS["anthropic"], Meter(10**12)
+        key = ProviderKey(provider, "key")
+        with ModelProxy(provider, f"http://{host}", key, lambda: key, meter, frozenset({"a-model"})) as proxy:
             for name, address, token in (("provider", host, ""), ("through the proxy", proxy.host, proxy.token)):
                 first, busy = _measure(address, token)
                 print(f"{name:>18} {first:6.1f} ms to the first byte, {busy:5.1f} µs of CPU an event")
