@@ -37,7 +37,7 @@ class PromotionAttempt(Attempt):
             self._fetch()
             self._stop.check()
             self._lease.started()
-            self._started_at = now()
+            self._results.started_at = now()
             message = self._publish(promotion)
             self._lease.ended(0)
         except PublishError as error:

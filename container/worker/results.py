@@ -1,0 +1,152 @@
+"""What an attempt leaves: its results are collected, uploaded, and summarised for the summary and the report."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cached_property
+
+from outpost.domain.artifacts import Artifact, Summary
+from outpost.domain.collection import Collection
+from outpost.domain.dispatch import Status, Usage
+from outpost.domain.findings import Findings
+from outpost.domain.ids import now
+from outpost.domain.protocol import Assignment
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.redaction.redactor import Redactor
+from worker.agent_process import AgentEnd
+from worker.collect import CollectError, Collector, Patch
+from worker.context import Context
+from worker.lines import lines_of
+from worker.logs import RunLog
+from worker.outcome import Outcome, withholding, without_results
+from worker.secret_scan import SecretScan
+from worker.store import AttemptStore, TooLargeError, UploadError
+from worker.workspace import Workspace
+
+FINAL_MESSAGE_LENGTH = 4_000
+
+LogEvent = Callable[[str, str], object]
+"""Writes an event of the harness with its level into the log."""
+
+
+class Results:
+    """Collects, uploads and describes the results of one attempt."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        workspace: Workspace,
+        store: AttemptStore,
+        log: RunLog,
+        known: Mapping[str, str],
+        log_event: LogEvent,
+    ) -> None:
+        """`known`: name of a secret -> its value; the caller may add to it until the results are collected."""
+        self._assignment = assignment
+        self._workspace = workspace
+        self._store = store
+        self._log = log
+        self._known = known
+        self._log_event = log_event
+        self.started_at: datetime | None = None
+        self.end: AgentEnd | None = None
+        """How the agent ended; None when it was never started."""
+        self.context: Context | None = None
+        self.patch: Patch | None = None
+
+    def collect(self, outcome: Outcome, seconds: float) -> Outcome:
+        """Collect the patch and return the outcome with what follows from it: a run without its patch is no success."""
+        scan = SecretScan(self._known)
+        try:
+            patch = Collector(self._workspace, scan, seconds, self._assignment.spec.collect).collect()
+        except CollectError as error:
+            self._log_event(f"the patch could not be collected: {error}", "error")
+            return without_results(outcome, ReasonCode.INTERNAL_ERROR, f"The patch could not be collected: {error}")
+        self.patch = patch
+        files = "1 file" if patch.files_changed == 1 else f"{patch.files_changed} files"
+        self._log_event(f"{files} changed", "info")
+        for line in patch.collection.describe():
+            self._log_event(line, "warning")
+        return self._note_findings(patch.findings, outcome)
+
+    def _note_findings(self, findings: Findings, outcome: Outcome) -> Outcome:
+        """Put into the log which results hold secrets; none is changed for it."""
+        if findings.withheld:
+            withheld = f"{' and '.join(findings.withheld)} withheld: {findings.describe(known=True)}"
+            self._log_event(withheld, "warning")
+        if findings.formats:
+            self._log_event(f"in the format of a secret: {findings.describe(known=False)}", "warning")
+        return withholding(outcome, findings)
+
+    def upload(self, outcome: Outcome, log_seconds: float, summary: Callable[[], Summary] | None) -> Outcome:
+        """Store log, patch and last the summary, which says that all else is there (None: leave it out).
+
+        Returns the outcome; a run whose results could not be stored is no success.
+        """
+        try:
+            self._upload(log_seconds)
+            if summary is not None:
+                self._store.put_summary(summary())
+        except UploadError as error:
+            self._log.abandon()
+            too_large = isinstance(error, TooLargeError)
+            code = ReasonCode.ARTIFACT_TOO_LARGE if too_large else ReasonCode.UPLOAD_FAILED
+            return without_results(outcome, code, f"{error}.")
+        return outcome
+
+    def _upload(self, log_seconds: float) -> None:
+        self._log.close(log_seconds)
+        if self.end is not None:
+            self._store.put_file(Artifact.OUTPUT, self._workspace.private / "output.log")
+        if self.context is not None and self.context.record.notes:
+            self._store.put_file(Artifact.CONTEXT, self.context.file)
+        if self.patch is not None:
+            if self.patch.findings:  # first: of whatever is withheld it can be seen why
+                self._store.put_findings(self.patch.findings)
+            for artifact, file in {Artifact.PATCH: self.patch.file, **self.patch.more}.items():
+                self._store.put_file(artifact, file, withheld=artifact in self.patch.findings.withheld)
+
+    def summary(self, outcome: Outcome, usage: Usage, final_message: str | None) -> Summary:
+        """Return the attempt's summary."""
+        assignment, patch = self._assignment, self.patch
+        return Summary(
+            dispatch_id=assignment.dispatch_id,
+            tenant_id=assignment.tenant_id,
+            attempt=assignment.lease.token,
+            worker_id=assignment.lease.worker_id,
+            agent=assignment.spec.agent,
+            model_id=assignment.spec.model_id,
+            repo=assignment.spec.repo,
+            commit_before=self._workspace.commit_before,
+            commit_after=patch.commit_after if patch else None,
+            outcome=outcome.status,
+            reason=self.reason(outcome),
+            exit_code=outcome.exit_code,
+            started_at=self.started_at,
+            ended_at=now(),
+            usage=usage,
+            final_message=self._shortened(final_message),
+            log_tail=self.tail(outcome),
+            files_changed=patch.files_changed if patch else 0,
+            collection=self.collection,
+            patch_bytes=patch.file.stat().st_size if patch else 0,
+            findings=(patch.findings or None) if patch else None,
+        )
+
+    def _shortened(self, message: str | None) -> str | None:
+        text = Redactor(self._known).text("\n".join(lines_of(message or "")))
+        return text[:FINAL_MESSAGE_LENGTH] or None
+
+    def reason(self, outcome: Outcome) -> Reason:
+        """Return the outcome's reason without secrets."""
+        clean = Redactor(self._known).text(outcome.reason.message)
+        return outcome.reason.model_copy(update={"message": clean})
+
+    @cached_property
+    def collection(self) -> Collection:
+        """What was kept and left out, without secrets: for summary and report alike."""
+        collection = self.patch.collection if self.patch else Collection()
+        return collection.clean(Redactor(self._known).text)
+
+    def tail(self, outcome: Outcome) -> str | None:
+        """Return the end of the log, unless the run was a success."""
+        return None if outcome.status is Status.SUCCESS else self._log.tail
