@@ -88,10 +88,12 @@ class Collector:
         with contextlib.suppress(subprocess.CalledProcessError):
             self._workspace.make_readable(calls.left())
         inventory = take_inventory(calls, files)
-        worktrees = find_worktrees(calls, files, inventory)
         record = read_record(calls, files / ".git", files, base)
+        worktrees = find_worktrees(calls, files, inventory, record.submodules)
         if not record.readable:
-            self._omissions.note(b".git/", "gone, or git cannot read it: commits in it are not kept", None)
+            self._omissions.note(
+                b".git/", "gone, or git cannot read it: its commits are kept as far as they are found", None
+            )
         for folder in find_outside_worktrees(calls, files):
             self._omissions.note(folder + b"/", "a worktree outside the workspace: only its commits are kept", None)
         tree = Tree(b"", files, record, base, "index")

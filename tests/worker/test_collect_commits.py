@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from outpost.domain.artifacts import Artifact
-from tests.worker.collecting import Run, git
+from tests.worker.collecting import Prepare, Run, git
 from tests.worker.git_server import GitServer
 from worker.collect import Patch
 from worker.collection import calls, commits
+from worker.collection.refs import UNREADABLE
 
 
 def subjects(patch: Patch) -> dict[str, str]:
@@ -205,6 +206,59 @@ def test_a_git_directory_that_cannot_be_read_is_named(run: Run, damage: str) -> 
     patch = run.collect()
     assert b"+++ b/x" in patch.file.read_bytes()
     assert [item.path for item in patch.collection.left_out] == [".git/"]
+
+
+@pytest.mark.parametrize(
+    "also", ["true", "echo garbage > .git/HEAD", "rm -r .git/logs", "rm -r .git/refs .git/packed-refs"]
+)
+def test_commits_are_kept_when_all_refs_are_overwritten(
+    run: Run, git_server: GitServer, tmp_path: Path, also: str
+) -> None:
+    run.agent(f"""
+        echo x > x; git add x; git commit -qm work
+        for file in $(find .git/refs -type f) .git/packed-refs; do echo garbage > $file; done; {also}
+    """)
+    patch = run.collect()
+    assert {*subjects(patch).values()} == {"work"}
+    assert {item.path for item in patch.collection.left_out} & {".git/", "refs/*"}
+    fetched(patch, git_server, tmp_path / "clone")
+
+
+def test_commits_that_no_ref_and_no_reflog_names_are_kept(run: Run, git_server: GitServer, tmp_path: Path) -> None:
+    run.agent("""
+        echo 1 > one; git stash -qu -m dropped; git stash clear
+        git checkout -qb gone; git commit -q --allow-empty -m deleted; git checkout -q main; git branch -qD gone
+        git update-ref refs/bisect/bad $(git commit-tree -p HEAD -m elsewhere HEAD^{tree})
+        git reflog expire --expire=now --all
+    """)
+    patch = run.collect()
+    assert {*subjects(patch).values()} == {"On main: dropped", "deleted", "elsewhere"}
+    fetched(patch, git_server, tmp_path / "clone")
+
+
+def test_a_damaged_ref_costs_only_itself(run: Run, git_server: GitServer, tmp_path: Path) -> None:
+    run.agent("""
+        git checkout -qb bad; echo a > a; git add a; git commit -qm bad; blob=$(git rev-parse HEAD:a)
+        git checkout -q main; echo b > b; git add b; git commit -qm good; rm -f .git/objects/${blob:0:2}/${blob:2}
+        echo 1234567890123456789012345678901234567890 > .git/refs/heads/missing; echo garbage > .git/refs/heads/garbage
+    """)
+    patch = run.collect()
+    assert subjects(patch) == {"refs/heads/main": "good"}
+    reasons = {item.path: item.reason for item in patch.collection.left_out}
+    assert reasons == dict.fromkeys([f"refs/heads/{name}" for name in ("bad", "missing", "garbage")], UNREADABLE)
+    fetched(patch, git_server, tmp_path / "clone")
+
+
+def test_commits_fetched_from_the_remote_are_not_the_agents(git_server: GitServer, prepare: Prepare) -> None:
+    """Neither those below a shallow clone nor those that upstream has made since."""
+    repo = git_server.create("moving", {"a": b"1\n"})
+    commit = ("commit", "--quiet", "--allow-empty", "--message")
+    git_server.git("moving", *commit, "second")
+    run = prepare("minimal", repo)
+    git_server.git("moving", *commit, "third")
+    run.agent("git fetch -q --unshallow origin main; git merge -q FETCH_HEAD; git commit -q --allow-empty -m mine")
+    assert git(run.workspace.path, "log", "--format=%s").split() == ["mine", "third", "second", "begin"]
+    assert subjects(run.collect()) == {"refs/heads/main": "mine"}
 
 
 def test_a_forged_tree_with_paths_outside_costs_nothing(run: Run) -> None:

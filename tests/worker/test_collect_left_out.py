@@ -60,6 +60,24 @@ def test_a_sparse_file_of_2_gb_takes_no_time(run: Run) -> None:
     assert left_out(patch) == dict.fromkeys(["core.dump", "README.md"], "larger than 100 MiB")
 
 
+@pytest.mark.parametrize("folder", [".", "old"])
+def test_paths_that_are_too_long_to_open_cost_only_themselves(run: Run, folder: str) -> None:
+    run.agent(f"""
+        cd {folder}; echo work > new.txt; name=$(printf 'd%.0s' {{1..200}})
+        for n in {{1..25}}; do mkdir $name; cd $name; echo $n > file; done
+    """)
+    patch = run.collect()
+    assert len(names(patch)) == patch.files_changed > 10
+    assert b"+work" in patch.file.read_bytes()
+    reasons = [item.reason for item in patch.collection.left_out]
+    assert {*reasons} == {"a path of more than 4,095 bytes"}
+
+
+def test_a_file_that_only_the_index_has_is_named(run: Run) -> None:
+    run.agent("echo 1 > committed; git add .; git commit -qm x; echo 2 > staged; git add staged; rm staged committed")
+    assert left_out(run.collect()) == {"staged": "in the index only: removed from the working tree"}
+
+
 def test_too_many_new_files_cost_the_folder_that_they_are_in(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "MOST_NEW_FILES", 20)
     run.agent("mkdir -p data/a data/b; touch data/a/{1..30} data/b/{1..30} old/{1..9}.log; echo work > old/new.txt")

@@ -36,7 +36,7 @@ def test_requested_files_are_kept_byte_for_byte(run: Run) -> None:
     }
     reasons = {item.path: item.reason for item in patch.collection.left_out}
     assert reasons["missing/**"] == "no file matches this pattern of `collect`"
-    assert reasons["ignored/"].endswith("in collected.tar.gz is what was asked for")
+    assert reasons["ignored/"].endswith("; the requested files below it are in collected.tar.gz")
 
 
 def test_files_of_a_repository_inside_are_kept_without_its_history(run: Run) -> None:
@@ -47,6 +47,16 @@ def test_files_of_a_repository_inside_are_kept_without_its_history(run: Run) -> 
 def test_files_of_a_submodule_are_kept_when_its_folder_is_named(run: Run) -> None:
     run.agent("mkdir submodule/dist; echo x > submodule/dist/a.whl; rm README.md")
     assert archive(run.collect(requested=["submodule", "README.md"])) == {"submodule/dist/a.whl": b"x\n"}
+
+
+def test_patterns_reach_into_submodules_and_other_repositories(run: Run) -> None:
+    run.agent("""
+        mkdir -p submodule/dist repo/dist ignored/repo/dist; for inner in repo ignored/repo; do git init -q $inner; done
+        git worktree add -q worktree; mkdir worktree/dist
+        for inner in submodule repo ignored/repo worktree; do touch $inner/dist/a.whl $inner/dist/no; done
+    """)
+    kept = archive(run.collect(requested=["**/dist/*.whl"]))
+    assert kept.keys() == {f"{inner}/dist/a.whl" for inner in ("submodule", "repo", "ignored/repo", "worktree")}
 
 
 def test_the_largest_of_too_much_is_left_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

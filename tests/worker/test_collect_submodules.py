@@ -91,6 +91,26 @@ def test_commits_of_a_submodule_that_are_not_kept_are_named(app: Run, urls: dict
     assert "only its other branches, stashes or reflogs have" in left[0][1]
 
 
+@pytest.mark.parametrize("fill", ["git clone -q {lib} vendor/lib", "git submodule --quiet update --init"])
+def test_a_worktree_of_a_submodule_is_not_the_repositorys_files(app: Run, urls: dict[str, str], fill: str) -> None:
+    app.agent(f"""
+        {fill.format(**urls)}; git -C vendor/lib worktree add -q ../../wt -b side; echo edit >> wt/lib.txt
+    """)
+    patch = app.collect()
+    assert patch.files_changed == 0
+    assert [(each.path, each.kind, each.files_changed) for each in patch.collection.nested] == [("wt", "worktree", 1)]
+
+
+def test_commits_of_a_submodule_that_was_emptied_again_are_named(app: Run) -> None:
+    app.agent("""
+        git submodule --quiet update --init; (cd vendor/lib; echo e >> lib.txt; git commit -qam bump)
+        git commit -qam bump; git reset -q --hard HEAD~; git submodule --quiet deinit --force --all
+    """)
+    left = [(item.path, item.reason) for item in app.collect().collection.left_out]
+    assert [path for path, _ in left] == [".git/modules/vendor/lib"]
+    assert left[0][1].startswith("1 commits of a submodule")
+
+
 def test_a_pointer_moved_to_a_published_commit_brings_no_patch_of_it(
     app: Run, urls: dict[str, str], git_server: GitServer
 ) -> None:

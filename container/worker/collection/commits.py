@@ -11,8 +11,9 @@ from pathlib import Path
 
 from outpost.domain.collection import MAX_TEXT_LENGTH, KeptRef
 from worker.collection.calls import Calls, reading, safe_git
+from worker.collection.new_commits import list_new_commits, read_parents
 from worker.collection.omissions import Omissions
-from worker.collection.refs import MOST_REFS, Graph, abandoned, new_refs, read_refs
+from worker.collection.refs import MOST_REFS, UNREADABLE, Graph, Refs, abandoned, new_refs, reached, read_refs
 from worker.collection.search import search_commits
 from worker.git import git
 from worker.lines import printable
@@ -48,8 +49,8 @@ class CommitCollector:
         ours = {ref: name for name, ref in (line.split(b" ", 1) for line in listed.splitlines())}
         base = self._calls.workspace.commit_before
         self._known = tuple(sorted({*ours.values(), *([base.encode()] if base else [])}))
-        refs = read_refs(self._calls, self._git_dir, self._files)
-        graph = self._graph(refs.tips)
+        refs = read_refs(self._calls, self._git_dir, self._files, self._omissions)
+        graph = self._graph(refs)
         if len(graph) > MOST_COMMITS:
             self._omissions.note(b"commits", f"more than {MOST_COMMITS:,} commits", None)
             return ()
@@ -63,14 +64,10 @@ class CommitCollector:
         return self._bundle_up(wanted) if wanted else ()
 
     def _bundle_up(self, wanted: Mapping[bytes, bytes]) -> tuple[KeptRef, ...]:
-        try:
-            self._lay_out(wanted)
-        except subprocess.CalledProcessError as error:
-            too_large = b"pack exceeds maximum allowed size" in (error.stderr or b"")
-            why = f"more than {MAX_BUNDLE_BYTES >> 20} MiB of commits" if too_large else "commits that git cannot read"
-            for name in wanted:
-                self._omissions.note(name, why, None)
+        copied = self._copy(wanted)
+        if not copied:
             return ()
+        self._lay_out(copied)
         with self._target.open("wb") as file:
             create = git("bundle", "create", "--quiet", "-", "--all", "--stdin")
             file.writelines(self._calls.stream(reading(self._revisions(()), create), **self._bundle))
@@ -80,13 +77,58 @@ class CommitCollector:
         """Search what is in the bundle for secrets. Raises `subprocess.CalledProcessError`."""
         search_commits(self._calls, self._revisions(()), self._bundle, scan, self._target.name)
 
-    def _graph(self, tips: Iterable[bytes]) -> Graph:
+    def _graph(self, refs: Refs) -> Graph:
         """Return the commits that the agent has and the repository does not -> their parents."""
+        new = list_new_commits(self._calls, self._store)
+        if new is None:
+            return self._walk(refs)
+        graph = read_parents(self._calls, new, self._ours | {"GIT_OBJECT_DIRECTORY": self._store})
+        fetched = reached(graph, {*refs.upstream, *self._below_shallow()})
+        return {commit: parents for commit, parents in graph.items() if commit not in fetched}
+
+    def _below_shallow(self) -> Iterable[bytes]:
+        """Return the commits that the oldest ones of a shallow clone are built on: the agent may have fetched them."""
+        shallow = self._calls.workspace.git_dir / "shallow"
+        names = shallow.read_text().split() if shallow.is_file() else []
+        contents = (self._calls.run(git("cat-file", "commit", name), **self._ours) for name in names[:MOST_REFS])
+        lines = (line for content in contents for line in content.partition(b"\n\n")[0].splitlines())
+        return [line.removeprefix(b"parent ") for line in lines if line.startswith(b"parent ")]
+
+    def _walk(self, refs: Refs) -> Graph:
+        """Return the same of an agent that fetched too many commits to list: those that its refs lead to."""
         walk = safe_git("rev-list", "--parents", "--ignore-missing", f"--max-count={MOST_COMMITS + 1}", "--stdin")
-        revisions = self._revisions(tips)
+        revisions = self._revisions([*refs.tips, *(b"^" + name for name in refs.upstream)])
         variables = self._ours | {"GIT_OBJECT_DIRECTORY": self._store}
         listed = self._calls.run(reading(revisions, walk), **variables)
         return {line.split()[0]: tuple(line.split()[1:]) for line in listed.splitlines()}
+
+    def _copy(self, refs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Copy the commits of all refs, or of each by itself where one is damaged, and return those that are whole."""
+        try:
+            wanted = [*refs.values(), *self._not_known()]
+            copy_objects(self._calls, self._store, wanted, walk=True, most=MAX_BUNDLE_BYTES)
+        except subprocess.CalledProcessError:
+            return self._copy_each(refs)
+        return dict(refs)
+
+    def _copy_each(self, refs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        copied, room = dict[bytes, bytes](), MAX_BUNDLE_BYTES
+        for ref, name in refs.items():
+            have = [b"^" + commit for commit in copied.values()]
+            try:
+                copy_objects(self._calls, self._store, [name, *have, *self._not_known()], walk=True, most=room)
+            except subprocess.CalledProcessError as error:
+                too_large = b"pack exceeds maximum allowed size" in (error.stderr or b"")
+                limit = f"more than {MAX_BUNDLE_BYTES >> 20} MiB of commits"
+                self._omissions.note(ref, limit if too_large else UNREADABLE, None)
+            else:
+                copied[ref] = name
+                room = MAX_BUNDLE_BYTES - self._packed_bytes()
+        return copied
+
+    def _packed_bytes(self) -> int:
+        listed = self._calls.run(["du", "--bytes", "--summarize", "--", str(self._calls.scratch / "objects")])
+        return int(listed.split()[0])
 
     def _revisions(self, tips: Iterable[bytes]) -> Path:
         return self._calls.list_file([*tips, *self._not_known()], end=b"\n")
@@ -95,8 +137,7 @@ class CommitCollector:
         return (b"^" + name for name in self._known)
 
     def _lay_out(self, refs: Mapping[bytes, bytes]) -> None:
-        """Copy the commits into a repository of this collection, and give it the refs."""
-        copy_objects(self._calls, self._store, [*refs.values(), *self._not_known()], walk=True)
+        """Make a repository of this collection with the refs."""
         folder = str(self._bundle["GIT_DIR"])
         names = {40: "sha1", 64: "sha256"}
         kind = names[len(next(iter(refs.values())))]
@@ -119,10 +160,13 @@ class CommitCollector:
             )
 
 
-def copy_objects(calls: Calls, store: Path, objects: Iterable[bytes], *, walk: bool = False) -> None:
+def copy_objects(
+    calls: Calls, store: Path, objects: Iterable[bytes], *, walk: bool = False, most: int | None = None
+) -> None:
     """Copy objects of the agent's store into this collection's. Raises `subprocess.CalledProcessError`.
 
     `walk`: they are commits and what these build on (`^<commit>`), and come with all that they refer to.
+    `most`: bytes of their pack.
     """
     wanted = [*objects]
     if not wanted:
@@ -130,6 +174,8 @@ def copy_objects(calls: Calls, store: Path, objects: Iterable[bytes], *, walk: b
     listed = calls.list_file(wanted, end=b"\n")
     pack = safe_git("pack-objects", "--quiet", "--stdout", "--delta-base-offset")
     read = ["env", f"GIT_OBJECT_DIRECTORY={store}", *pack, *(["--revs", "--thin"] if walk else [])]
-    write = git("index-pack", "--stdin", "--fix-thin", f"--max-input-size={MAX_BUNDLE_BYTES}")
+    write = git(
+        "index-pack", "--stdin", "--fix-thin", f"--max-input-size={MAX_BUNDLE_BYTES if most is None else max(most, 1)}"
+    )
     script = f"{shlex.join(read)} < {shlex.quote(str(listed))} | {shlex.join(write)}"
     calls.run(["bash", "-o", "pipefail", "-c", script], **calls.variables(calls.workspace.path, "no-index"))

@@ -12,6 +12,9 @@ MAX_FILE_BYTES = 100 * 2**20
 _RULES = (".gitignore", ".gitattributes", ".gitmodules")
 _MAX_RULES_BYTES = 2**20
 """Of a file of rules: git reads it as a whole."""
+_MAX_PATH_BYTES = 4095
+_MAX_NAME_BYTES = 255
+"""What Linux takes (limits.h: PATH_MAX with its final zero, NAME_MAX)."""
 _MAX_TAG_BLOCKS = 8
 """Of a CACHEDIR.TAG, in 512 bytes."""
 _SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55"
@@ -59,6 +62,7 @@ def take_inventory(calls: Calls, files: Path) -> Inventory:
             found.environments.add(folder)
         elif folder:  # those of the workspace itself mean nothing
             found.repositories[folder] = int(size) if kind == b"gitfile" else -1
+    found.unfit |= dict.fromkeys(_too_long(calls, files), f"a path of more than {_MAX_PATH_BYTES:,} bytes")
     found.caches = {tag.rpartition(b"/")[0] for tag in _signed(calls, files, tags) if b"/" in tag}
     return found
 
@@ -83,6 +87,16 @@ def _walk(files: Path) -> list[str]:
         *("-o", *tag, "-printf", r"tag\t0\t%P\0"),
         *("-o", "!", "-type", "f", "-printf", r"%y\t0\t%P\0"),
     ]
+
+
+def _too_long(calls: Calls, files: Path) -> Iterator[bytes]:
+    """Yield the highest paths that no program can open by name."""
+    longest = _MAX_PATH_BYTES - len(bytes(files)) - 1
+    deep = ["-mindepth", str(_MAX_PATH_BYTES // _MAX_NAME_BYTES - 1)]
+    walk = ["find", str(files), *deep, "-name", ".git", "-prune", "-o", "-printf", r"%P\0"]
+    for path in tolerant(calls.records(walk)):
+        if len(path) > longest >= len(path.rpartition(b"/")[0]):
+            yield path
 
 
 def _signed(calls: Calls, files: Path, tags: list[bytes]) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ Any other is files like all others, without its history: as a submodule that no 
 """
 
 import os.path
+import re
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -19,8 +20,11 @@ _MAX_LINK_BYTES = 8 * 1024
 _POINTER = b"gitdir: "
 
 
-def find_worktrees(calls: Calls, root: Path, inventory: Inventory) -> dict[bytes, Path]:
-    """Return the folders that are further worktrees of the workspace's repository -> their git directories."""
+def find_worktrees(calls: Calls, root: Path, inventory: Inventory, submodules: AbstractSet[bytes]) -> dict[bytes, Path]:
+    """Return the folders that are further worktrees of the workspace's repository, or of one of its submodules.
+
+    Each with its git directory.
+    """
     links = [folder for folder, size in inventory.repositories.items() if 0 <= size <= _MAX_LINK_BYTES]
     if not links:
         return {}
@@ -31,8 +35,8 @@ def find_worktrees(calls: Calls, root: Path, inventory: Inventory) -> dict[bytes
     found: dict[bytes, Path] = {}
     for file, content in zip(fields[::2], fields[1::2], strict=False):
         folder = file.removeprefix(bytes(root) + b"/").removesuffix(b"/.git")
-        if name := _worktree_name(folder, content, bytes(root)):
-            found[folder] = root / ".git" / "worktrees" / os.fsdecode(name)
+        if git_dir := _worktree_dir(folder, content, bytes(root), submodules):
+            found[folder] = root / os.fsdecode(git_dir)
     return found
 
 
@@ -48,17 +52,24 @@ def find_outside_worktrees(calls: Calls, root: Path) -> list[bytes]:
     return [folder for folder in folders if not folder.startswith(bytes(root.resolve()) + b"/")]
 
 
-def _worktree_name(folder: bytes, content: bytes, root: bytes) -> bytes | None:
-    """Return the name under which the workspace's repository knows a worktree, or None when it is not one of its own.
+def _worktree_dir(folder: bytes, content: bytes, root: bytes, submodules: AbstractSet[bytes]) -> bytes | None:
+    """Return the git directory of a worktree below the workspace, or None when the folder is no worktree of these.
 
     A persistent workspace has another root in each run, with the same last folder, and git writes absolute paths.
     """
     target = content.removeprefix(_POINTER).split(b"\n")[0].rstrip(b"\r")
     path = os.path.normpath(os.path.join(root, folder, target))  # noqa: PTH118 - bytes
-    above, _, name = path.rpartition(b"/")
-    ending = b"/.git/worktrees"
-    ours = above == root + ending or (above.endswith(b"/" + os.path.basename(root) + ending) and root not in above)  # noqa: PTH119
-    return name if ours and name else None
+    before, _, below = path.rpartition(b"/" + os.path.basename(root) + b"/")  # noqa: PTH119 - bytes
+    if path.startswith(root + b"/"):
+        below = path.removeprefix(root + b"/")
+    elif root in before:
+        return None
+    match = _WORKTREE.fullmatch(below)
+    return below if match and (not match[1] or match[1] in submodules) else None
+
+
+_WORKTREE = re.compile(rb"(?:(.+)/)?\.git/(?:modules/.+/)?worktrees/[^/]+", re.DOTALL)
+"""Below the workspace: of its own repository, of a submodule that git keeps in it, or of one with a folder `.git`."""
 
 
 def is_below(path: bytes, folders: Collection[bytes]) -> bool:

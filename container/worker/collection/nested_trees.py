@@ -59,6 +59,18 @@ class NestedTrees:
             yield kind, tree
         for kind, path, _ in waiting:
             self._omissions.note(path + b"/", f"a {kind} that was not looked at", None)
+        self._note_emptied(submodules)
+
+    def _note_emptied(self, submodules: Mapping[bytes, bytes | None]) -> None:
+        """Note commits of submodules whose folders are empty again: git keeps their repositories."""
+        modules = self._root / ".git" / "modules"
+        found = ["find", str(modules), "-name", "HEAD", "-type", "f", "!", "-path", "*/logs/*", "-printf", r"%h\0"]
+        for git_dir in sorted(set(tolerant(self._calls.records(found))))[:MOST_NESTED]:
+            name = git_dir.removeprefix(bytes(modules) + b"/")
+            if name not in self._inventory.repositories and b"/worktrees/" not in name:
+                pointer = submodules.get(name)
+                base = pointer.decode("ascii", "replace") if pointer else None
+                self._note_other_commits(Path(os.fsdecode(git_dir)), self._root, b".git/modules/" + name, base, "HEAD")
 
     def _with_files(self, submodules: Mapping[bytes, bytes | None]) -> Iterator[tuple[Kind, bytes, bytes | None]]:
         """Yield the submodules whose folders are not empty."""
@@ -89,11 +101,15 @@ class NestedTrees:
         self._note_other_commits(git_dir, files, path, base)
         return Tree(path, files, record, base, index, (record.objects,))
 
-    def _note_other_commits(self, git_dir: Path, files: Path, path: bytes, base: str | None) -> None:
-        """Note commits that neither the submodule's remote has nor the one that is checked out is built on."""
-        ours, others = ("--branches", "--glob=refs/stash", "--reflog"), ("--not", "--remotes", "HEAD")
-        known = (base,) if base else ()
-        count = self._calls.ask(git_dir, files, "rev-list", "--count", "--ignore-missing", *ours, *others, *known)
+    def _note_other_commits(self, git_dir: Path, files: Path, path: bytes, base: str | None, *heads: str) -> None:
+        """Note commits that neither the submodule's remote has nor `nested.patch`.
+
+        `heads`: what is checked out, unless the patch has its changes.
+        """
+        ours = ("--branches", "--glob=refs/stash", "--reflog", *heads)
+        known = (*(() if heads else ("HEAD",)), *((base,) if base else ()))
+        command = ("rev-list", "--count", "--ignore-missing", *ours, "--not", "--remotes", *known)
+        count = self._calls.ask(git_dir, files, *command)
         if count and int(count):
             self._omissions.note(path, _ELSEWHERE.format(int(count)), None)
 

@@ -64,11 +64,11 @@ def shown(path: bytes) -> str:
 
 
 def without_requested(left_out: Iterable[LeftOut], requested: Iterable[bytes]) -> list[LeftOut]:
-    """Return what was left out, without the files that were asked for; of a folder with such files that is said."""
+    """Return what was left out, without the requested files; an entry of a folder with some says where they are."""
     files = {shown(path) for path in requested}
     folders = {file[: number + 1] for file in files for number, letter in enumerate(file) if letter == "/"}
     return [
-        item.model_copy(update={"reason": f"{item.reason}; in collected.tar.gz is what was asked for"})
+        item.model_copy(update={"reason": f"{item.reason}; the requested files below it are in collected.tar.gz"})
         if item.path in folders
         else item
         for item in left_out

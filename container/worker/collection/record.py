@@ -50,6 +50,12 @@ class Record:
         """The files that the agent has in its index or committed."""
         return {path for each in (self.index, self.committed) for path in each if each[path].mode != LINK}
 
+    @property
+    def submodules(self) -> set[bytes]:
+        """The folders of submodules."""
+        links = {path for each in (self.index, self.committed) for path in each if each[path].mode == LINK}
+        return links | self.modules
+
     def link(self, path: bytes) -> set[bytes]:
         """Return the commits that index and commit name for a submodule."""
         found = (each.get(path) for each in (self.index, self.committed))
@@ -67,7 +73,7 @@ def read_record(calls: Calls, git_dir: Path, files: Path, base: str | None) -> R
     modules = calls.ask(git_dir, files, *_MODULES, "--file", str(files / ".gitmodules"), *_PATHS) or b""
     objects = calls.ask(git_dir, files, "rev-parse", "--git-path", "objects")
     if objects is None:
-        return Record()
+        return Record(objects=git_dir / "objects")
     return Record(
         readable=True,
         objects=files / os.fsdecode(objects.removesuffix(b"\n")),

@@ -1,14 +1,20 @@
 """The agent's branches, tags, stashes, and the commits that no ref names any more."""
 
+import os
+import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.collection.calls import Calls
+from worker.collection.inventory import tolerant
+from worker.collection.omissions import Omissions
 
 MOST_REFS = 200
-MOST_ABANDONED = 20
-"""Commits of the reflog that are kept, the newest."""
+UNREADABLE = "commits that git cannot read"
+_MOST_EACH = 1_000
+"""Refs that are read one by one."""
 _NOT_THE_AGENTS = tuple(
     b"refs/%s/" % name for name in (b"remotes", b"prefetch", b"bisect", b"worktree", b"rewritten", b"replace")
 )
@@ -29,6 +35,8 @@ class Refs:
     """Ref -> commit, which differs for an annotated tag."""
     reflog: tuple[bytes, ...] = ()
     """Commits that a ref named at some time, newest first."""
+    upstream: frozenset[bytes] = frozenset()
+    """Commits that the remote of the clone has."""
 
     @property
     def tips(self) -> list[bytes]:
@@ -36,19 +44,53 @@ class Refs:
         return [*{*self.named.values(), *self.reflog}]
 
 
-def read_refs(calls: Calls, git_dir: Path, files: Path) -> Refs:
-    """Read the refs of the agent's git directory; a damaged one has none."""
-    named, commits = dict[bytes, bytes](), dict[bytes, bytes]()
+def read_refs(calls: Calls, git_dir: Path, files: Path, omissions: Omissions) -> Refs:
+    """Read the refs of the agent's git directory, each by itself where one is damaged, which is noted."""
     form = "--format=%(objectname) %(*objectname) %(refname)"
-    listed = calls.ask(git_dir, files, "for-each-ref", "--sort=-creatordate", form) or b""
-    for line in listed.splitlines():
-        name, peeled, ref = line.split(b" ", 2)
-        if not ref.startswith((*_NOT_THE_AGENTS, _OURS)):
-            named[ref], commits[ref] = name, peeled or name
+    listed = calls.ask(git_dir, files, "for-each-ref", "--sort=-creatordate", form)
+    found = _each_ref(calls, git_dir, files, omissions) if listed is None else _parsed(listed)
+    named = {ref: name for ref, (name, _) in found.items() if not ref.startswith((*_NOT_THE_AGENTS, _OURS))}
+    commits = {ref: found[ref][1] for ref in named}
+    for ref in _damaged(calls, git_dir, files):
+        if not ref.startswith(_NOT_THE_AGENTS):
+            omissions.note(ref, UNREADABLE, None)
     for ref, commit in _unnamed(calls, git_dir, files, set(named.values())):
         named[ref] = commits[ref] = commit
     reflog = calls.ask(git_dir, files, "rev-list", "--no-walk=unsorted", "--max-count=1000", "--reflog") or b""
-    return Refs(named, commits, tuple(reflog.split()))
+    upstream = (commit for ref, (_, commit) in found.items() if ref.startswith(b"refs/remotes/origin/"))
+    return Refs(named, commits, tuple(reflog.split()), frozenset(upstream))
+
+
+def _parsed(listed: bytes) -> dict[bytes, tuple[bytes, bytes]]:
+    """Return ref -> (object, commit) of lines `<object> <object of a tag> <ref>`."""
+    fields = (line.split(b" ", 2) for line in listed.splitlines())
+    return {ref: (name, peeled or name) for name, peeled, ref in fields}
+
+
+def _each_ref(calls: Calls, git_dir: Path, files: Path, omissions: Omissions) -> dict[bytes, tuple[bytes, bytes]]:
+    """Return the refs whose objects are there; git lists none when it cannot read the object of one."""
+    listed = calls.ask(git_dir, files, "for-each-ref", f"--count={_MOST_EACH}", "--format=%(objectname) %(refname)")
+    if listed is None and calls.ask(git_dir, files, "rev-parse", "--git-dir") is not None:
+        omissions.note(b"refs/*", "git cannot read the names of refs: their commits are kept as far as found", None)
+    found = dict[bytes, tuple[bytes, bytes]]()
+    for name, ref in (line.split(b" ", 1) for line in (listed or b"").splitlines()):
+        commit = calls.ask(git_dir, files, "rev-parse", "--verify", "--quiet", f"{os.fsdecode(name)}^{{}}")
+        if commit is None:
+            omissions.note(ref, UNREADABLE, None)
+        else:
+            found[ref] = name, commit.strip()
+    return found
+
+
+def _damaged(calls: Calls, git_dir: Path, files: Path) -> Iterable[bytes]:
+    """Yield the refs whose files hold neither an object's name nor that of a ref: git passes over them."""
+    where = calls.ask(git_dir, files, "rev-parse", "--git-path", "refs")
+    folder = files / os.fsdecode(where.removesuffix(b"\n")) if where else git_dir / "refs"
+    sound = "^(ref: .+|[0-9a-f]{40}|[0-9a-f]{64})$"
+    grep = ["grep", "-r", "-L", "-Z", "--devices=skip", "--exclude=*.lock", "-E", "-e", sound, "--", str(folder)]
+    with suppress(subprocess.CalledProcessError):
+        for path in tolerant(calls.records(grep)):
+            yield b"refs/" + path.removeprefix(bytes(folder) + b"/")
 
 
 def _unnamed(calls: Calls, git_dir: Path, files: Path, named: set[bytes]) -> Iterable[tuple[bytes, bytes]]:
@@ -78,15 +120,20 @@ def new_refs(refs: Refs, graph: Graph, ours: Mapping[bytes, bytes]) -> tuple[dic
 
 
 def abandoned(refs: Refs, graph: Graph, wanted: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return commits of the reflog that no wanted ref leads to, the last of each line, under names of ours."""
-    reached = _reached(graph, (refs.commits[ref] for ref in wanted))
-    lost = _reached(graph, refs.reflog) - reached
-    parents = {parent for commit in lost for parent in graph[commit]}
-    last = [commit for commit in dict.fromkeys(refs.reflog) if commit in lost - parents]
-    return {_OURS + b"reflog-%d" % number: commit for number, commit in enumerate(last[:MOST_ABANDONED], start=1)}
+    """Return commits that no wanted ref leads to, the last of each line, under names of ours.
+
+    Those of the reflog come first, the newest before the others; no reflog has those of a dropped stash.
+    """
+    lost = graph.keys() - reached(graph, (refs.commits[ref] for ref in wanted))
+    last = lost - {parent for commit in lost for parent in graph[commit]}
+    logged = [commit for commit in dict.fromkeys(refs.reflog) if commit in last]
+    dangling = sorted(last - {*logged})
+    names = {_OURS + b"reflog-%d" % number: commit for number, commit in enumerate(logged, start=1)}
+    return names | {_OURS + b"dangling-%d" % number: commit for number, commit in enumerate(dangling, start=1)}
 
 
-def _reached(graph: Graph, tips: Iterable[bytes]) -> set[bytes]:
+def reached(graph: Graph, tips: Iterable[bytes]) -> set[bytes]:
+    """Return the commits of `graph` that the tips lead to, themselves included."""
     found: set[bytes] = set()
     waiting = [tip for tip in tips if tip in graph]
     while waiting:

@@ -11,6 +11,7 @@ from typing import IO, cast
 from worker.collection.calls import Calls
 from worker.collection.inventory import tolerant
 from worker.collection.omissions import Omissions
+from worker.collection.record import LINK
 from worker.git import git
 from worker.secret_scan import SecretScan
 
@@ -30,11 +31,13 @@ class RequestedFiles:
         self._calls = calls
         self._files = files
         self._variables = calls.variables(files, index)
+        self._inner = calls.variables(files, "index-inner")
         self._omissions = omissions
 
     def find(self, patterns: Sequence[str]) -> list[bytes]:
         """Return the files that match, without those that are too much. Raises `subprocess.CalledProcessError`."""
         found: set[bytes] = set()
+        self._list_inside()
         for pattern in patterns:
             matches = self._matches(pattern)
             found |= matches
@@ -51,21 +54,39 @@ class RequestedFiles:
         return sorted(kept)
 
     def _matches(self, pattern: str) -> set[bytes]:
-        listing = git("-C", str(self._files), "ls-files", "--cached", "--others", "-z", "--", f":(glob){pattern}")
-        listed = {path.rstrip(b"/") for path in self._calls.records(listing, **self._variables)}
-        files = self._sizes(sorted(listed)).keys()
-        return files | self._inside(sorted(listed - files))
+        listed = set[bytes]()
+        for variables, what in ((self._variables, ("--cached", "--others")), (self._inner, ("--cached",))):
+            listing = git("-C", str(self._files), "ls-files", *what, "-z", "--", f":(glob){pattern}")
+            listed |= {path for path in self._calls.records(listing, **variables) if not path.endswith(b"/")}
+        return {*self._sizes(sorted(listed))}
+
+    def _list_inside(self) -> None:
+        """Fill an index with the names of all files of submodules and of other repositories inside the workspace.
+
+        git takes each of those for one entry, so that no pattern would reach into it.
+        """
+        folders = set[bytes]()
+        for line in self._calls.records(self._listing("--stage", "--cached"), **self._variables):
+            if line.startswith(LINK):
+                folders.add(line.partition(b"\t")[2])
+        for path in self._calls.records(self._listing("--others"), **self._variables):
+            if path.endswith(b"/"):
+                folders.add(path.rstrip(b"/"))
+        names = self._inside(sorted(folders))
+        any_object = b"1" * len(self._calls.workspace.commit_before or "1" * 40)
+        entries = (b"100644 %s\t%s\0" % (any_object, name) for name in names)
+        self._calls.feed(git("update-index", "-z", "--index-info"), entries, **self._inner)
+
+    def _listing(self, *what: str) -> list[str]:
+        return git("-C", str(self._files), "ls-files", *what, "-z")
 
     def _inside(self, folders: list[bytes]) -> set[bytes]:
-        """Return the files of submodules and other repositories inside the workspace, each of which git lists as one.
-
-        Files that a sparse checkout left out have nothing inside.
-        """
+        """Return the files below the folders. Those that a sparse checkout left out have none."""
         if not folders:
             return set()
         root = bytes(self._files) + b"/"
         listed = self._calls.list_file(root + folder for folder in folders)
-        find = 'find "$@" -name .git -prune -o -print0'
+        find = 'find "$@" -name .git -prune -o ! -type d -print0'
         found = self._calls.records(["xargs", "-0", "-a", str(listed), "sh", "-c", find, "sh"])
         return {path.removeprefix(root) for path in tolerant(found)}
 

@@ -77,7 +77,10 @@ class Staging:
         changed = self._changed()
         visible = [*self._new(tree.files)]
         forced = {path for path in tree.record.added - base.keys() - set(visible) if not is_below(path, links.inside)}
-        kept = chooser.choose(self._sizes(chooser.without_leftovers([*visible, *forced], forced)))
+        sizes = self._sizes(chooser.without_leftovers([*visible, *forced], forced))
+        for path in sorted((forced & tree.record.index.keys()) - sizes.keys() - tree.record.committed.keys()):
+            self._omissions.note(prefix + path, "in the index only: removed from the working tree")
+        kept = chooser.choose(sizes)
         reasons |= self._add([*changed, *kept])
         reasons |= dict.fromkeys(set(kept) - reasons.keys() - self._entries().keys(), REFUSED)
         for path in self._unfit(base):
