@@ -19,7 +19,8 @@ from outpost.doctor.account import Account, check_bootstrap, check_credentials, 
 from outpost.doctor.domain import check_certificate, check_zone
 from outpost.doctor.finding import Finding, Level
 from outpost.doctor.leftovers import check_names, check_stacks, stack_states
-from outpost.doctor.providers import check_keys, check_models, check_secrets, read_keys
+from outpost.doctor.models import check_models
+from outpost.doctor.providers import check_keys, check_secrets, read_keys
 from outpost.doctor.quotas import check_quotas, needs
 from outpost.templates import Templates
 
@@ -72,7 +73,7 @@ def examine(
         "names": lambda: check_names(account, templates, states),
         "secrets": lambda: check_secrets(account),
         "provider keys": read_provider_keys,
-        "models": lambda: check_models(account.config, keys, provider_urls),
+        "models": lambda: check_models(account.config, keys, now.date(), provider_urls),
     }
     for name, check in checks.items():
         yield from _guarded(name, check)

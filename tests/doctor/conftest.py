@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import boto3
@@ -39,8 +39,15 @@ class Provider(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _ModelList)
         self.models: dict[str, set[str]] = {}
-        self.garbled: set[str] = set()
-        """Providers whose list is no JSON."""
+        self.shutdowns: dict[str, str] = {}
+        """Model -> `shutdown_date`, where the list says one."""
+        self.bodies: dict[str, bytes] = {}
+        """What a provider returns in place of its list."""
+        self.statuses: dict[str, int] = {}
+        """What a provider returns in place of 200."""
+        self.silent: set[str] = set()
+        """Providers that do not respond."""
+        self.stopped = Event()
 
     @property
     def url(self) -> str:
@@ -53,13 +60,18 @@ class _ModelList(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path.split("/")[1]
         provider = PROVIDERS[name]
+        if name in self.server.silent:
+            self.server.stopped.wait(30)
+            return
         key = str(self.headers[provider.key_header]).removeprefix(provider.key_scheme)
         models = self.server.models[name]
         listed: dict[str, Any] = {"data": [{"id": model} for model in models]}
+        if name == "openai":
+            listed = {"data": [{"id": model, "shutdown_date": self.server.shutdowns.get(model)} for model in models]}
         if name == "google":
             listed = {"models": [{"name": f"models/{model}"} for model in models]}
-        body = b"<html>" if name in self.server.garbled else json.dumps(listed).encode()
-        self.send_response(200 if key == f"key-{name}" else 401)
+        body = self.server.bodies.get(name, json.dumps(listed).encode())
+        self.send_response(self.server.statuses.get(name, 200) if key == f"key-{name}" else 401)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -126,6 +138,7 @@ def provider() -> Iterator[Provider]:
     with Provider() as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield server
+        server.stopped.set()
         server.shutdown()
 
 
