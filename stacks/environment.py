@@ -21,7 +21,14 @@ def service_environment(data: DataStack, config: EnvironmentConfig) -> dict[str,
         Env.ARTIFACTS_BUCKET: data.artifacts.bucket_name,
         Env.CLUSTER: data.cluster.cluster_name,
         **git_environment(config),
+        **_budgets(config),
     }
+
+
+def _budgets(config: EnvironmentConfig) -> dict[str, str]:
+    """Return what model calls may cost in a month, where that is limited."""
+    budgets = {Env.MODEL_BUDGET: config.cost.model_budget, Env.TENANT_MODEL_BUDGET: config.cost.tenant_model_budget}
+    return {name: str(usd) for name, usd in budgets.items() if usd is not None}
 
 
 def git_environment(config: EnvironmentConfig) -> dict[str, str]:

@@ -14,6 +14,7 @@ from outpost_constructs.artifacts_bucket import ArtifactsBucket
 from outpost_constructs.environment_key import READ, grant_key, key_of
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.secrets import grant_secret
+from outpost_constructs.usage_events import default_bus
 
 
 class Broker(Construct):
@@ -57,6 +58,9 @@ class Broker(Construct):
         )
         artifacts.grant_tenants(self.attempt_role, "s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload")
         artifacts.grant_context(reader=self.attempt_role, lister=self.function)
+        iam.Grant.add_to_principal(
+            grantee=self.function, actions=["events:PutEvents"], resource_arns=[default_bus(self)]
+        )
         tenant_secrets = self._tenant_secrets(config)
         for secret in providers:
             grant_secret(secret, self.attempt_role)

@@ -35,11 +35,8 @@ class UsageEvents(Construct):
             environment=environment,
             config=config,
         )
-        bus = Stack.of(self).format_arn(service="events", resource="event-bus", resource_name="default")
         iam.Grant.add_to_principal(
-            grantee=self.function,
-            actions=["events:PutEvents"],
-            resource_arns=[bus],
+            grantee=self.function, actions=["events:PutEvents"], resource_arns=[default_bus(self)]
         )
         grant_key(key_of(self), self.function, "sqs", USE_DATA_KEYS)  # Lambda sends dead letters as the function
         self.function.configure_async_invoke(
@@ -47,3 +44,8 @@ class UsageEvents(Construct):
             max_event_age=Duration.hours(6),
             on_failure=destinations.SqsDestination(self.dead_letters),
         )
+
+
+def default_bus(scope: Construct) -> str:
+    """Return the ARN of the account's default event bus."""
+    return Stack.of(scope).format_arn(service="events", resource="event-bus", resource_name="default")

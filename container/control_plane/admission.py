@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from control_plane.auth import Principal
@@ -12,8 +12,11 @@ from control_plane.schemas.dispatches import DEFAULT_TIMEOUT_SECONDS, DispatchRe
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id
+from outpost.domain.models import find_model
 from outpost.domain.repository import check_branch, check_repo
 from outpost.domain.secrets import TenantSecret
+from outpost.domain.tenants import Tenant
+from outpost.store.budgets import MonthlyLimits
 
 Refusal = tuple[str, str]
 """A field as the client names it, and why it is refused."""
@@ -29,6 +32,8 @@ class Policy:
     """How long rows and artifacts are kept."""
     pull_requests: bool = False
     """Whether a forge is configured that promotions can open pull requests at."""
+    budgets: MonthlyLimits = field(default_factory=MonthlyLimits)
+    """What model calls may cost in a month."""
 
 
 def admit(request: DispatchRequest, caller: Principal, policy: Policy, at: datetime) -> Dispatch:
@@ -39,6 +44,7 @@ def admit(request: DispatchRequest, caller: Principal, policy: Policy, at: datet
         *_source(request, policy),
         *_workspace(request),
         *_limits(request, longest),
+        *_dollars(request, caller.tenant, policy),
     ]
     if refusals:
         raise invalid(*refusals)
@@ -112,3 +118,24 @@ def _workspace(request: DispatchRequest) -> Iterator[Refusal]:
 def _limits(request: DispatchRequest, longest: int) -> Iterator[Refusal]:
     if (request.timeout_seconds or 0) > longest:
         yield "timeoutSeconds", f"{request.timeout_seconds} is over the tenant's cap of {longest} seconds: ask for less"
+
+
+def _dollars(request: DispatchRequest, tenant: Tenant, policy: Policy) -> Iterator[Refusal]:
+    """Refuse a budget that cannot be kept: where the price is not known, nothing can be reserved."""
+    settings = policy.agents.get(request.agent)
+    try:
+        model = settings.resolve_model(request.model_id) if settings else None
+    except ValueError:
+        return  # refused already
+    if settings and model is None and request.max_cost_usd is not None:
+        yield "maxCostUsd", f"{request.max_cost_usd} was given, but {request.agent} runs no model: leave it out"
+    limits = {
+        "maxCostUsd": request.max_cost_usd is not None,
+        "the tenant's monthly budget": policy.budgets.of_tenant(tenant) is not None,
+        "the environment's monthly budget": policy.budgets.environment is not None,
+    }
+    budget = next((name for name, applies in limits.items() if applies), None)
+    if model is not None and budget is not None and find_model(model) is None:
+        priced = sorted(name for name in set(settings.models.values()) if find_model(name)) if settings else []
+        remedy = f"use one of: {', '.join(priced)}" if priced else "ask the operator to add it to models.toml"
+        yield "modelId", f"{model!r} has no known price, which {budget} needs: {remedy}"

@@ -23,6 +23,7 @@ from control_plane.signing import Signer
 from outpost.names import Env
 from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
+from outpost.store.budgets import MonthlyLimits
 from outpost.store.database import CLIENT_CONFIG, Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.links import Links
@@ -107,6 +108,7 @@ def _policy() -> Policy:
         git_hosts=frozenset(filter(None, hosts.split(","))),
         retention=timedelta(days=days),
         pull_requests=bool(os.environ.get(Env.FORGE_URL)),
+        budgets=MonthlyLimits.from_environment(),
     )
 
 

@@ -13,6 +13,7 @@ from worker.adapters.base import Run
 from worker.adapters.transcript import Message
 from worker.agent_output import AgentOutput
 from worker.agent_process import AgentCommand, AgentEnd, run_agent
+from worker.dollars import Purse
 from worker.isolation import Isolation
 from worker.model_access import ModelAccess, ModelKey, model_access
 from worker.model_credentials import Signer
@@ -38,13 +39,18 @@ class AgentSession:
         workspace: Workspace,
         store: AttemptStore,
         on_key: Callable[[Mapping[str, str]], None],
+        purse: Purse | None = None,
     ) -> None:
-        """`on_key` is told a name and the value of a key that was read again, before it is used."""
+        """`on_key` is told a name and the value of a key that was read again, before it is used.
+
+        `purse` has the money for model calls; None: they may cost anything.
+        """
         self._assignment = assignment
         self._settings = settings
         self._workspace = workspace
         self._store = store
         self._on_key = on_key
+        self._purse = purse
         self._adapter = ADAPTERS[assignment.spec.agent]
         self._access = ModelAccess()
         self._model_credentials: Credentials | None = None
@@ -77,6 +83,7 @@ class AgentSession:
                 self._signer() or self._key(secrets),
                 upstream=self._settings.model_url,
                 budget=self._assignment.token_budget,
+                purse=self._purse,
                 models=[*self._assignment.models.values(), *([spec.model_id] if spec.model_id else [])],
             )
         )

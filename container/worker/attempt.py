@@ -31,6 +31,7 @@ from worker.archive import Archive, ArchiveError, ArchiveFullError
 from worker.broker import Broker, BrokerError
 from worker.clone import CloneError
 from worker.context import lay_out_context
+from worker.dollars import GrantError, Purse
 from worker.isolation import Isolation, IsolationError, end_all
 from worker.lease import ForgeTokenError, Lease
 from worker.lines import lines_of
@@ -83,7 +84,14 @@ class Attempt:
             self._learn({"bedrock-credentials": assignment.bedrock.credentials.secret_access_key})
         self._secrets: Mapping[str, str] = {}
         self._results = Results(assignment, self._workspace, self._store, self._log, self._known, self._tell)
-        self._agent = AgentSession(assignment, settings, self._workspace, self._store, self._learn)
+        self._agent = AgentSession(assignment, settings, self._workspace, self._store, self._learn, self._purse())
+
+    def _purse(self) -> Purse | None:
+        """Return what holds the money for model calls, where a budget in dollars applies."""
+        if not self._assignment.dollar_budget:
+            return None
+        spec, earlier = self._assignment.spec, self._assignment.earlier_cost
+        return Purse(self._lease.grant, lambda text: self._tell(text, "warning"), spec, earlier)
 
     def run(self) -> int:
         """Do it all, and return the worker's exit code."""
@@ -225,11 +233,20 @@ class Attempt:
             outcome = results.collect(outcome, seconds=600 if end.by_itself else 45)
         if terminated:
             self._tell("the worker is being stopped; this is the last checkpoint", "error")
+            self._give_back()
             results.upload(outcome, 20, None)
             raise Stopped(Cause.TERMINATED)
         if outcome.status is not Status.SUCCESS:
             self._tell(outcome.reason.message, "error")
         return results.upload(outcome, 120, partial(self._summary, outcome))
+
+    def _give_back(self) -> None:
+        """Report what was spent, as no report will: the rest of the grant is for the next attempt."""
+        try:
+            if self._assignment.dollar_budget:
+                self._lease.give_back(self._agent.meter.committed_micros)
+        except GrantError as error:
+            _log.warning("what is left of the grant was not given back", error=str(error))
 
     def _keep_workspace(self, archive: Archive, outcome: Outcome, seconds: float) -> Outcome:
         """Write the workspace back, before the patch is collected, which may delete pipes."""

@@ -13,6 +13,8 @@ from outpost.domain.protocol import (
     EndedRequest,
     ForgeTokenAnswer,
     ForgeTokenRequest,
+    GrantAnswer,
+    GrantRequest,
     LeaseAnswer,
     RenewRequest,
     ReportRequest,
@@ -51,6 +53,10 @@ class Broker:
     def forge_token(self, request: ForgeTokenRequest) -> ForgeTokenAnswer:
         """Ask for a token of the forge. Raises `BrokerError`."""
         return ForgeTokenAnswer.model_validate_json(self._ask(request))
+
+    def grant(self, request: GrantRequest) -> GrantAnswer:
+        """Request money for model calls. Raises `BrokerError`."""
+        return GrantAnswer.model_validate_json(self._ask(request))
 
     def _ask(self, request: BaseModel) -> bytes:
         pause = _FIRST_PAUSE

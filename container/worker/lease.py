@@ -17,6 +17,8 @@ from outpost.domain.protocol import (
     Credentials,
     EndedRequest,
     ForgeTokenRequest,
+    GrantAnswer,
+    GrantRequest,
     RenewRequest,
     ReportRequest,
     SavedRequest,
@@ -24,6 +26,7 @@ from outpost.domain.protocol import (
 )
 from outpost.domain.reasons import Reason
 from worker.broker import Broker, BrokerError, LeaseRequest
+from worker.dollars import GrantError
 from worker.stop import Cause, Stopped, StopSignal
 
 HEARTBEAT_SECONDS = 10.0
@@ -101,6 +104,24 @@ class Lease:
         if answer.refused is not None:
             raise ForgeTokenError(answer.refused)
         return answer.token
+
+    def grant(self, micros: int) -> GrantAnswer:
+        """Return what model calls may cost in total, once `micros` were requested. Raises `GrantError`."""
+        return self._grant(GrantRequest(dispatch_id=self._dispatch_id, lease=self._lease, micros=micros))
+
+    def give_back(self, spent: int) -> None:
+        """Give back what was granted and is not spent: no model call follows. Raises `GrantError`."""
+        self._grant(GrantRequest(dispatch_id=self._dispatch_id, lease=self._lease, micros=spent, final=True))
+
+    def _grant(self, request: GrantRequest) -> GrantAnswer:
+        try:
+            response = self._broker.grant(request)
+        except BrokerError as error:
+            raise GrantError(str(error)) from error
+        if not response.live:
+            self._stop.request(Cause.LOST)
+            raise GrantError("the lease is lost")
+        return response
 
     def report(
         self,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from outpost.domain.agents import CATALOGUE, Agent, CatalogueEntry
 from outpost.domain.providers import PROVIDERS, on_bedrock
+from worker.dollars import Purse
 from worker.model_calls import ModelCalls
 from worker.model_credentials import ProviderKey, Signer
 from worker.model_proxy import ModelProxy
@@ -46,11 +47,18 @@ class ModelKey:
 
 @contextmanager
 def model_access(
-    agent: Agent, key: ModelKey | Signer | None, *, upstream: str | None, budget: int | None, models: Iterable[str]
+    agent: Agent,
+    key: ModelKey | Signer | None,
+    *,
+    upstream: str | None,
+    budget: int | None,
+    models: Iterable[str],
+    purse: Purse | None = None,
 ) -> Iterator[ModelAccess]:
     """Serve the agent's provider while the block lasts; nothing where the agent has none. Raises `ModelKeyError`.
 
-    `upstream` replaces the provider's address; `budget` is in tokens; `models` are the ids of those that may be called.
+    `upstream` replaces the provider's address; `budget` is in tokens, `purse` in dollars; `models` are the ids of those
+    that may be called.
     """
     entry = CATALOGUE[agent]
     if entry.provider is None:
@@ -60,9 +68,11 @@ def model_access(
         raise ModelKeyError(f"there is no key of {entry.provider}: neither the platform's nor a secret {names}")
     elif entry.takes_base_url:
         allowed = frozenset(map(_providers_name, models))
-        with _proxy(entry.provider, key, upstream, Meter(budget), allowed) as proxy:
+        with _proxy(entry.provider, key, upstream, Meter(budget, purse), allowed) as proxy:
             bedrock = key.region if isinstance(key, Signer) else None
             yield ModelAccess(_tokens(entry, proxy.token), proxy.url, proxy.meter, proxy.calls, bedrock)
+    elif purse is not None:
+        raise ModelKeyError(f"{agent} cannot be told to use the model proxy, which a budget in dollars needs")
     elif isinstance(key, ModelKey) and key.own:
         yield ModelAccess(_tokens(entry, key.value))
     else:

@@ -23,12 +23,13 @@ import structlog
 
 from outpost.domain.providers import Provider
 from outpost.domain.usage import Tokens
+from worker.dollars import GrantError
 from worker.model_calls import ModelCall, ModelCalls
 from worker.model_credentials import Credential
 from worker.model_request import ModelRequest, read_request
 from worker.refusals import RefusedError, error_body
 from worker.upstream import Call, ConnectError, Upstream
-from worker.usage import BudgetSpentError, Meter, Reservation
+from worker.usage import BudgetExceededError, Meter, Reservation
 from worker.usage_reader import UsageReader
 
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
@@ -193,8 +194,10 @@ class _Handler(BaseHTTPRequestHandler):
             while (reservation := meter.reserve(request.model, request.most, _HANG_UP_POLL_SECONDS)) is None:
                 if _is_closed(self.connection):
                     raise ConnectionAbortedError
-        except BudgetSpentError as error:
+        except BudgetExceededError as error:
             raise RefusedError(400, str(error)) from error
+        except GrantError as error:
+            raise RefusedError(502, f"no money can be granted now: {error}") from error
         return reservation
 
     def _call(self, call: Call, reservation: Reservation, sent: int) -> int:

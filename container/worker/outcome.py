@@ -177,7 +177,7 @@ def _causes_of_failure(evidence: Evidence) -> Iterator[Failure]:
     if evidence.end.exit_code != 0:
         yield from _shortages(evidence.end)
     if evidence.refusal is not None:
-        yield ReasonCode.BUDGET_SPENT, f"The agent was not done, and {evidence.refusal}."
+        yield ReasonCode.BUDGET_EXCEEDED, f"The agent was not done, and {evidence.refusal}."
     if verdict is not None and not verdict.success and verdict.code is not None:
         yield verdict.code, _reported(verdict)
     if evidence.call_failure is not None:

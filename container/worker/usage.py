@@ -1,32 +1,38 @@
-"""Reserves and counts the tokens of a run's model calls."""
+"""Reserves and counts the tokens of a run's model calls, and what they cost."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
+from typing import Literal, NoReturn
 
+from outpost.domain.budgets import MICROS, in_usd
 from outpost.domain.dispatch import Usage
-from outpost.domain.pricing import cost
+from outpost.domain.pricing import cost, most_cost
 from outpost.domain.usage import Tokens, compute_seconds
+from worker.dollars import Purse
 from worker.settings import Identity
 
 
-class BudgetSpentError(Exception):
-    """A call could use more tokens than the budget has left; the text names all three numbers."""
+class BudgetExceededError(Exception):
+    """A call could use more tokens or money than a budget has left; the text names all three numbers."""
 
 
 class Meter:
     """Adds up tokens by model, within a budget; used by many threads.
 
     A call first reserves the most that it could use, and is charged what it used when it ends: the sum of what is
-    charged and reserved never passes the budget, unless a provider reports more than a call could use.
+    charged and reserved never passes the budget, unless a provider reports more than a call could use. Money is counted
+    likewise, where there is a `purse`.
     """
 
-    def __init__(self, budget: int | None = None) -> None:
-        """`budget`: tokens, in and out, cached ones included; None: no limit."""
+    def __init__(self, budget: int | None = None, purse: Purse | None = None) -> None:
+        """`budget`: tokens, in and out, cached ones included; None: no limit. `purse`: what calls may cost."""
         self.budget = budget
+        self._purse = purse
+        self._spent_micros = 0
         self._charged: dict[str, Tokens] = {}
         self._spent: float | None = 0.0
         self._open: set[Reservation] = set()
@@ -37,33 +43,67 @@ class Meter:
         """Why the last call was refused for the budget's sake, if one was."""
 
     def reserve(self, model: str, most: Tokens, wait: float = 0.0) -> "Reservation | None":
-        """Reserve the most tokens that a call could use.
+        """Reserve the most that a call could use, in tokens and in money.
 
         Returns None when what it needs is still reserved by other calls after `wait` seconds. Raises
-        `BudgetSpentError` when the budget is too small for it, whatever the other calls use.
+        `BudgetExceededError` when a budget is too small for it, whatever the other calls use, and `GrantError`.
         """
-        deadline = time.monotonic() + wait
-        with self._changed:
-            while not self._fits(most):
+        deadline, micros = time.monotonic() + wait, self._most_micros(model, most)
+        while True:
+            with self._changed:
+                self._check_tokens(most)
+                if self._fits(most, micros):
+                    reservation = Reservation(self, model, most, micros)
+                    self._open.add(reservation)
+                    return reservation
+                needed = self.committed_micros + micros
+            if self._purse is not None and self._purse.allowed < needed and self._purse.raise_to(needed):
+                continue  # with what was granted
+            with self._changed:
+                if self._fits(most, micros):
+                    continue  # others have ended meanwhile
+                self._check_money(micros)
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     return None
                 self._changed.wait(remaining)
-            reservation = Reservation(self, model, most)
-            self._open.add(reservation)
-            return reservation
 
-    def _fits(self, most: Tokens) -> bool:
+    def _most_micros(self, model: str, most: Tokens) -> int:
+        """Return the most that a call could cost, in micro-dollars; 0 where money is not limited, or none is used."""
+        if self._purse is None or not most.total:
+            return 0
+        usd = most_cost(model, most)
+        if usd is None:
+            self._refuse(f"the model {model} has no known price, which a budget in dollars needs")
+        return math.ceil(usd * MICROS)
+
+    def _fits(self, most: Tokens, micros: int) -> bool:
+        tokens_fit = self.budget is None or self.committed + most.total <= self.budget
+        return tokens_fit and (self._purse is None or self.committed_micros + micros <= self._purse.allowed)
+
+    def _check_tokens(self, most: Tokens) -> None:
         if self.budget is None:
-            return True
+            return
         free = self.budget - sum(tokens.total for tokens in self._charged.values())
         if most.total > free:
-            self.refusal = (
+            self._refuse(
                 f"the budget of {self.budget:,} model tokens is spent: "
                 f"{max(free, 0):,} are left, and this call could use {most.total:,}"
             )
-            raise BudgetSpentError(self.refusal)
-        return self.committed + most.total <= self.budget
+
+    def _check_money(self, micros: int) -> None:
+        if self._purse is None or self._purse.refused is None:
+            return
+        free = self._purse.allowed + self._purse.left - self._spent_micros
+        if micros > free:
+            self._refuse(
+                f"{self._purse.refused} is spent: {in_usd(max(free, 0))} are left, and this call could cost "
+                f"{in_usd(micros)}"
+            )
+
+    def _refuse(self, why: str) -> NoReturn:
+        self.refusal = why
+        raise BudgetExceededError(why)
 
     def settle(self, reservation: "Reservation") -> None:
         """End a reservation, and charge what its call used. Raises `KeyError` when it was settled before."""
@@ -74,7 +114,11 @@ class Meter:
                 self.calls += 1
                 self._charged[reservation.model] = self._charged.get(reservation.model, Tokens()) + used
                 self._spent = _sum((self._spent, cost({reservation.model: used})))
+                self._spent_micros += math.ceil((cost({reservation.model: used}) or 0) * MICROS)
             self._changed.notify_all()
+            spent = self._spent_micros
+        if self._purse is not None:
+            self._purse.note_spent(spent)
 
     @property
     def committed(self) -> int:
@@ -82,6 +126,12 @@ class Meter:
         with self._changed:
             charged = sum(tokens.total for tokens in self._charged.values())
             return charged + sum(reservation.most.total for reservation in self._open)
+
+    @property
+    def committed_micros(self) -> int:
+        """Micro-dollars charged so far, and those reserved by calls that have not ended."""
+        with self._changed:
+            return self._spent_micros + sum(reservation.micros for reservation in self._open)
 
     @property
     def tokens(self) -> Tokens:
@@ -112,6 +162,8 @@ class Reservation:
     model: str
     most: Tokens
     """The most that the call could use."""
+    micros: int = 0
+    """The most that it could cost, in micro-dollars."""
     used: Callable[[], Tokens] = Tokens
     """Returns what the call is charged if it ends now; called by several threads."""
 

@@ -9,6 +9,7 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from broker.forge import Forge
+from broker.grants import Grants
 from outpost.domain.agents import CATALOGUE, Agent, AgentSettings
 from outpost.domain.artifacts import attempt_prefix
 from outpost.domain.dispatch import Dispatch, Lease, Status
@@ -20,6 +21,8 @@ from outpost.domain.protocol import (
     EndedRequest,
     ForgeTokenAnswer,
     ForgeTokenRequest,
+    GrantAnswer,
+    GrantRequest,
     LeaseAnswer,
     RenewRequest,
     ReportRequest,
@@ -68,10 +71,11 @@ class Broker:
     credentials: AttemptCredentials
     launches: Launches
     agents: Mapping[Agent, AgentSettings]
+    grants: Grants
     now: Callable[[], datetime]
     forge: Forge | None = None
 
-    def answer(self, request: Request) -> ClaimAnswer | LeaseAnswer | ForgeTokenAnswer:
+    def answer(self, request: Request) -> ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer:
         """Answer one request. A lease that is no longer live is an answer, not an error."""
         match request:
             case ClaimRequest():
@@ -82,6 +86,9 @@ class Broker:
                 return self._saved(request)
             case ForgeTokenRequest():
                 return self._forge_token(request)
+            case GrantRequest():
+                row = self.dispatches.get(request.dispatch_id)
+                return self.grants.handle(request, row, self.tenants.get(row.tenant_id) if row else None, self.now())
             case StartedRequest() | EndedRequest() | ReportRequest():
                 return self._advance(request)
 
@@ -188,6 +195,8 @@ class Broker:
             secrets=secrets,
             searched_secrets=searched,
             token_budget=self.agents[row.spec.agent].token_budget,
+            dollar_budget=self.grants.needed(row, self.tenants.get(row.tenant_id)),
+            earlier_cost=row.spending.earlier,
             models=self.agents[row.spec.agent].models,
             context=self.artifacts.context_keys(row.tenant_id) if row.spec.kind == "task" else (),
             no_progress_seconds=(

@@ -8,10 +8,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from broker.broker import Broker
 from broker.forge import Forge
+from broker.grants import Grants
 from outpost.domain.ids import now
-from outpost.domain.protocol import REQUEST, ClaimAnswer, ForgeTokenAnswer, LeaseAnswer
+from outpost.domain.protocol import REQUEST, ClaimAnswer, ForgeTokenAnswer, GrantAnswer, LeaseAnswer
 from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
+from outpost.store.budgets import Budgets, MonthlyLimits
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
@@ -37,6 +39,7 @@ def _broker() -> Broker:
         credentials=AttemptCredentials.from_environment(),
         launches=Launches(database),
         agents=agents,
+        grants=Grants(Budgets(database, dispatches, MonthlyLimits.from_environment())),
         now=now,
         forge=Forge.from_environment(),
     )
@@ -52,15 +55,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return answer.model_dump(mode="json")
 
 
-def _kind(answer: ClaimAnswer | LeaseAnswer | ForgeTokenAnswer) -> str:
+def _kind(answer: ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer) -> str:
     match answer:
         case ClaimAnswer(assignment=None, retire=retire):
             return "retire" if retire else "wait"
         case ClaimAnswer(assignment=assignment):
             return f"assigned {assignment.dispatch_id}" if assignment else "wait"
-        case ForgeTokenAnswer(refused=str(reason)):
+        case ForgeTokenAnswer(refused=str(reason)) | GrantAnswer(refused=str(reason)):
             return f"refused: {reason}"
         case ForgeTokenAnswer(live=live, token=token):
             return ("token" if token else "no token") if live else "stale"
+        case GrantAnswer(live=live, allowed=allowed):
+            return f"allowed {allowed}" if live else "stale"
         case LeaseAnswer(live=live, cancel=cancel):
             return ("cancel" if cancel else "live") if live else "stale"

@@ -70,6 +70,9 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
     daily: Annotated[int | None, typer.Option(help="Dispatches a day (UTC)")] = None,
     timeout: Annotated[int | None, typer.Option(help="Longest time limit, in seconds")] = None,
     requests: Annotated[int | None, typer.Option(help="Requests a minute of each key")] = None,
+    monthly_budget: Annotated[
+        float | None, typer.Option("--monthly-budget-usd", help="US dollars a month (UTC) for model calls")
+    ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="First take back all limits of its own")] = False,
     repository: Annotated[
         list[str] | None,
@@ -86,6 +89,7 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
         "daily": daily,
         "timeout_seconds": timeout,
         "requests_per_minute": requests,
+        "monthly_budget_usd": monthly_budget,
     }
     given = {limit: value for limit, value in own.items() if value is not None}
     with connect(context) as client:
@@ -188,6 +192,7 @@ def revoke_key(
 
 def _show(tenant: Tenant) -> None:
     limits = tenant.limits
+    budget = limits.monthly_budget_usd
     rows = [
         ("name", tenant.name),
         ("tier", tenant.tier),
@@ -196,6 +201,7 @@ def _show(tenant: Tenant) -> None:
         ("a day", str(limits.daily)),
         ("time limit", f"{limits.timeout_seconds} s"),
         ("requests a minute", str(limits.requests_per_minute)),
+        ("models a month", "as the environment" if budget is None else f"{budget:,.2f} USD"),
         ("repositories", ", ".join(tenant.repositories) or "public ones"),
     ]
     print_table(tenant.id, "", rows=rows)

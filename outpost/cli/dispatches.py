@@ -53,6 +53,9 @@ def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
     ] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY:VALUE", help="Tag; repeatable")] = None,
     retryable: Annotated[bool, typer.Option("--retryable", help="Running twice does no harm")] = False,
+    max_cost_usd: Annotated[
+        float | None, typer.Option(help="US dollars that its model calls may cost, all attempts together")
+    ] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key within 24 h dispatches once")] = None,
     watch_it: Annotated[bool, typer.Option("--watch", "-w", help="Show states and log until it ended")] = False,
     as_json: Json = False,
@@ -77,6 +80,7 @@ def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
         collect=collect,
         tags=parse_tags(tag),
         retryable=retryable or None,
+        max_cost_usd=max_cost_usd,
     )
     with connect(context) as client:
         accepted = client.dispatch(request, idempotency_key)

@@ -112,6 +112,7 @@ def dispatch_table(dispatch: Dispatch) -> Table:
         "in queue": None if dispatch.queue_position is None else f"position {dispatch.queue_position}",
         "expected start": f"{expected.astimezone():%Y-%m-%d %H:%M:%S}" if expected else None,
         "progress": dispatch.progress and printable(dispatch.progress),
+        "cost": cost_text(dispatch),
         "exit code": None if dispatch.exit_code is None else str(dispatch.exit_code),
         "reason": f"{reason.code}: {printable(reason.message)}" if reason else None,
         "remedy": reason.remedy if reason and (dispatch.withheld or dispatch.status is not Status.SUCCESS) else None,
@@ -125,6 +126,14 @@ def dispatch_table(dispatch: Dispatch) -> Table:
         if value:
             result.add_row(Text(name, style="dim"), Text(value) if isinstance(value, str) else value)
     return result
+
+
+def cost_text(dispatch: Dispatch) -> str | None:
+    """Return what a dispatch's model calls cost, and what they may cost, or None where there is nothing to say."""
+    cost, most = dispatch.cost_usd, dispatch.max_cost_usd
+    if most is None:
+        return f"{cost:.4f} USD" if cost else None
+    return f"{'?' if cost is None else format(cost, '.4f')} of at most {most:.2f} USD"
 
 
 def withheld_text(dispatch: Dispatch) -> str | None:

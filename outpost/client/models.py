@@ -33,6 +33,7 @@ class DispatchRequest(_Model):
     collect: list[str] | None = None
     tags: dict[str, str] | None = None
     retryable: bool | None = None
+    max_cost_usd: float | None = None
 
 
 class PromotionRequest(_Model):
@@ -127,6 +128,8 @@ class Dispatch(_Model):
     exit_code: int | None = None
     reason: Reason | None = None
     usage: Usage | None = None
+    max_cost_usd: float | None = None
+    cost_usd: float | None = None
     withheld: bool = False
     """Results hold the value of a known secret, and are not released."""
     collection: Collection | None = None
@@ -185,6 +188,7 @@ class Limits(_Model):
     daily: int | None = None
     timeout_seconds: int | None = None
     requests_per_minute: int | None = None
+    monthly_budget_usd: float | None = None
 
 
 class Tenant(_Model):

@@ -283,7 +283,7 @@ def _retry(ask: Callable[[], Parsed], pause: Callable[[float], None]) -> Parsed:
     return ask()
 
 
-def _given(limits: Limits) -> dict[str, int]:
+def _given(limits: Limits) -> dict[str, float]:
     return limits.model_dump(by_alias=True, exclude_none=True)
 
 

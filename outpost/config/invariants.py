@@ -35,6 +35,7 @@ def broken_invariants(config: EnvironmentConfig) -> list[Problem]:
         *_forge_problems(config),
         *(_prod_problems(config) if config.name == "prod" else ()),
         *_scaling_problems(config),
+        *_budget_problems(config),
         *_fargate_problems("control_plane", config.control_plane.cpu, config.control_plane.memory),
         *(problem for agent, settings in config.enabled_agents.items() for problem in _agent_problems(agent, settings)),
     ]
@@ -200,6 +201,14 @@ def _scaling_problems(config: EnvironmentConfig) -> list[Problem]:
     return [
         Problem("control_plane.maximum", size.maximum, f"{size.minimum} or more", "raise it to control_plane.minimum")
     ]
+
+
+def _budget_problems(config: EnvironmentConfig) -> list[Problem]:
+    whole, each = config.cost.model_budget, config.cost.tenant_model_budget
+    if whole is None or each is None or each <= whole:
+        return []
+    remedy = "lower it, or raise cost.model_budget: no tenant can spend more than the environment"
+    return [Problem("cost.tenant_model_budget", each, f"1 to {whole}, as cost.model_budget", remedy)]
 
 
 def _fargate_problems(field: str, cpu: int, memory: int) -> list[Problem]:

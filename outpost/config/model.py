@@ -168,6 +168,17 @@ class CostConfig(_Section):
     """What the environment may cost."""
 
     budget: int = Field(default=100, ge=1, description="USD a month: AWS Budgets gives notice at 80 and 100 percent")
+    model_budget: int | None = Field(
+        default=None,
+        ge=1,
+        description="USD a month (UTC) that model calls may cost: none is made beyond; left out: no limit",
+    )
+    tenant_model_budget: int | None = Field(
+        default=None,
+        ge=1,
+        description="the same for each tenant, where `outpost tenants set --monthly-budget-usd` gives no other; left "
+        "out: no limit",
+    )
     ceiling: int = Field(
         default=500, ge=1, description="USD a month that the idle environment may cost; a synth above it fails"
     )

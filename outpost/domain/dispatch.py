@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from outpost.domain.agents import Agent
+from outpost.domain.budgets import Spending, month_of, to_micros, to_usd
 from outpost.domain.collection import Collection
 from outpost.domain.findings import Findings, Release
 from outpost.domain.promotion import Promotion
@@ -95,6 +96,8 @@ class Spec(BaseModel):
     """Patterns of files to keep beside the patch."""
     tags: dict[str, str] = Field(default_factory=dict)
     retryable: bool = False
+    max_cost_usd: float | None = None
+    """What the model calls of all attempts together may cost."""
     promotes: Promotion | None = None
     """Set for the kind `promote`, whose worker runs no agent."""
 
@@ -135,6 +138,8 @@ class Dispatch(BaseModel):
     exit_code: int | None = None
     reason: Reason | None = None
     usage: Usage | None = None
+    spending: Spending = Spending()
+    """What it took from budgets in dollars; empty where none applies."""
     log_tail: str | None = None
     """The last log lines of a dispatch that did not succeed, at most `LOG_TAIL_BYTES`."""
     collection: Collection | None = None
@@ -155,6 +160,25 @@ class Dispatch(BaseModel):
         if self.worker_id is None or self.status.terminal:
             return None
         return Lease(worker_id=self.worker_id, token=self.attempt)
+
+    @property
+    def charges(self) -> dict[str, int] | None:
+        """Month -> micro-dollars that the model calls of an ended dispatch are charged to it.
+
+        None when the cost is not known: a model has no price, and no budget applies.
+        """
+        if self.usage is not None and self.usage.model_cost_usd is None and not self.spending.committed:
+            return None
+        reported = self.usage.model_cost_usd if self.usage is not None else None
+        return self.spending.charged(
+            month_of(self.ended_at or self.queued_at), None if reported is None else to_micros(reported)
+        )
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the model calls of all attempts are charged; None while it is live, and when that is not known."""
+        charges = self.charges if self.status.terminal else None
+        return None if charges is None else to_usd(sum(charges.values()))
 
     @property
     def queue_deadline(self) -> datetime:

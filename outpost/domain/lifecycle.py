@@ -63,6 +63,16 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Grant:
+    """The attempt may spend `allowed` micro-dollars in total; `taken` of them come from the budgets of a month."""
+
+    lease: Lease
+    allowed: int
+    taken: int
+    month: str
+
+
+@dataclass(frozen=True)
 class Finish:
     """The agent ended; its results are being uploaded."""
 
@@ -120,7 +130,7 @@ class Expire:
     at: datetime
 
 
-Event = Claim | Start | Progress | Finish | Report | Lose | Cancel | Expire | ReleaseWithheld
+Event = Claim | Start | Progress | Grant | Finish | Report | Lose | Cancel | Expire | ReleaseWithheld
 
 
 def apply(row: Dispatch, event: Event) -> Dispatch:
@@ -136,7 +146,7 @@ def apply(row: Dispatch, event: Event) -> Dispatch:
     if lease is not None and lease != row.lease:
         raise StaleLeaseError(f"{type(event).__name__} shows the lease {lease}, but the live one is {row.lease}")
     changed = _follow(event, row)
-    noted = isinstance(event, Cancel | Progress) and changed.status is row.status
+    noted = isinstance(event, Cancel | Progress | Grant) and changed.status is row.status
     if not noted and changed.status not in EDGES[row.status]:
         raise _refusal(row, event)
     return changed.model_copy(update={"version": row.version + 1})
@@ -181,6 +191,11 @@ def _(event: Progress, row: Dispatch) -> Dispatch:
 
 
 @_follow.register
+def _(event: Grant, row: Dispatch) -> Dispatch:
+    return row.model_copy(update={"spending": row.spending.grant(event.allowed, event.taken, event.month)})
+
+
+@_follow.register
 def _(event: Finish, row: Dispatch) -> Dispatch:
     return row.model_copy(
         update={"status": Status.COMPLETING, "completing_at": event.at, "exit_code": event.exit_code},
@@ -221,6 +236,7 @@ def _(event: Lose, row: Dispatch) -> Dispatch:
                 "provisioning_at": None,
                 "running_at": None,
                 "progress": None,
+                "spending": row.spending.next_attempt(),
             },
         )
     return _end(row, Status.FAILED, event.reason, event.at).model_copy(

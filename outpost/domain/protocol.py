@@ -82,6 +82,17 @@ class ForgeTokenRequest(_Request):
     lease: Lease
 
 
+class GrantRequest(_Request):
+    """Model calls of this attempt could cost `micros` micro-dollars in total: allow them, before they are made."""
+
+    op: Literal["grant"] = "grant"
+    dispatch_id: str
+    lease: Lease
+    micros: int = Field(ge=0)
+    final: bool = False
+    """No call follows: `micros` is all that the attempt has spent, and what it was allowed beyond can be given back."""
+
+
 class ReportRequest(_Request):
     """The attempt's outcome; everything it left is uploaded."""
 
@@ -101,7 +112,14 @@ class ReportRequest(_Request):
 
 
 Request = Annotated[
-    ClaimRequest | StartedRequest | RenewRequest | EndedRequest | SavedRequest | ForgeTokenRequest | ReportRequest,
+    ClaimRequest
+    | StartedRequest
+    | RenewRequest
+    | EndedRequest
+    | SavedRequest
+    | ForgeTokenRequest
+    | GrantRequest
+    | ReportRequest,
     Field(discriminator="op"),
 ]
 REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
@@ -148,6 +166,10 @@ class Assignment(_Message):
     agent is not."""
     token_budget: int | None = None
     """Tokens, in and out, that the agent's model calls may use."""
+    dollar_budget: bool = False
+    """Whether model calls need a grant of money before they are made."""
+    earlier_cost: int = 0
+    """Micro-dollars that earlier attempts at the dispatch are charged."""
     models: dict[Alias, str] = Field(default_factory=dict)
     """The agent's models in this environment: alias -> model id."""
     context: tuple[str, ...] = ()
@@ -190,3 +212,17 @@ class ForgeTokenAnswer(_Message):
     """None where the platform has no right of its own: what is public can be read without."""
     refused: str | None = None
     """Why there is no token where it takes one, or the forge gives none: asking again changes nothing."""
+
+
+class GrantAnswer(_Message):
+    """What an attempt may spend. Not live: stop, and write nothing more."""
+
+    live: bool
+    allowed: int = 0
+    """Micro-dollars in total."""
+    left: int = 0
+    """When refused: what could still be granted beyond."""
+    refused: str | None = None
+    """The budget that has no room for what was asked for."""
+    warnings: tuple[str, ...] = ()
+    """Budgets of which most is used, for the dispatch's log."""

@@ -12,7 +12,7 @@ class ReasonCode(StrEnum):
     AGENT_EXIT_NONZERO = "AGENT_EXIT_NONZERO"
     AGENT_REPORTED_FAILURE = "AGENT_REPORTED_FAILURE"
     AGENT_START_FAILED = "AGENT_START_FAILED"
-    BUDGET_SPENT = "BUDGET_SPENT"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     MODEL_KEY_UNUSABLE = "MODEL_KEY_UNUSABLE"
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
     MODEL_OVERLOADED = "MODEL_OVERLOADED"
@@ -52,12 +52,19 @@ class ReasonCode(StrEnum):
     CANCELLED_BY_USER = "CANCELLED_BY_USER"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "ReasonCode | None":
+        """Read the code that rows and workers of earlier releases have."""
+        return cls.BUDGET_EXCEEDED if value == "BUDGET_SPENT" else None
+
 
 _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.COMPLETED: "Nothing to do.",
     ReasonCode.AGENT_EXIT_NONZERO: "Read the last log lines; correct the task or the repository and dispatch again.",
     ReasonCode.AGENT_REPORTED_FAILURE: "Read the last log lines; the agent itself says that it failed.",
-    ReasonCode.BUDGET_SPENT: "Split the task, or ask the operator for a larger token budget for this agent.",
+    ReasonCode.BUDGET_EXCEEDED: (
+        "Split the task, dispatch again with a larger maxCostUsd, or ask the operator for a larger budget."
+    ),
     ReasonCode.MODEL_KEY_UNUSABLE: "Ask the operator to set the provider's key, or name your own in additionalSecrets.",
     ReasonCode.MODEL_NOT_FOUND: "Choose another modelId: the provider does not offer this one to the key in use.",
     ReasonCode.MODEL_OVERLOADED: "Dispatch again later, or with another modelId: the provider was overloaded.",

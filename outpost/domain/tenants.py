@@ -42,6 +42,8 @@ class Overrides(BaseModel):
     daily: int | None = Field(default=None, ge=1)
     timeout_seconds: int | None = Field(default=None, ge=30)
     requests_per_minute: int | None = Field(default=None, ge=1)
+    monthly_budget_usd: float | None = Field(default=None, gt=0)
+    """What model calls may cost in a calendar month (UTC); None: the environment's budget of a tenant."""
 
 
 class Limits(Overrides):

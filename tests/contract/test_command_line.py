@@ -57,7 +57,7 @@ def test_every_option_of_dispatch_reaches_the_service(api: Api, outpost: Outpost
     options = (
         "--repo acme/website --branch main --timeout 77 --queue-timeout 88 --context full --model fast "
         "--workspace-init-mode minimal --workspace-mode ephemeral --tag team:web --tag url:http://x "
-        "--collect dist/*.whl --collect reports --retryable --idempotency-key k-1"
+        "--collect dist/*.whl --collect reports --retryable --idempotency-key k-1 --max-cost-usd 2.5"
     )
     done = outpost("dispatch", "claude", "--file", "-", *options.split(), text="Fix the login page.\nThen stop.\n")
     assert done.exit_code == 0, done.output
@@ -75,6 +75,7 @@ def test_every_option_of_dispatch_reaches_the_service(api: Api, outpost: Outpost
         "additional_secrets": (),
         "tags": {"team": "web", "url": "http://x"},
         "retryable": True,
+        "max_cost_usd": 2.5,
     }
     assert spec.model_id == "claude-haiku-5-5"
     assert api.services.dispatches.task(done.stdout.strip()) == "Fix the login page.\nThen stop.\n"
@@ -203,7 +204,7 @@ def test_the_operator_changes_limits_rotates_keys_and_keeps_secrets(api: Api, ou
     assert shown["limits"]["daily"] == 7
     again = outpost("tenants", "set", name, "--tier", "pro", "--concurrent", "3", "--json", admin=True).stdout
     assert json.loads(again)["ownLimits"] == {"concurrent": 3, "daily": 7} | dict.fromkeys(
-        ("timeoutSeconds", "requestsPerMinute")
+        ("timeoutSeconds", "requestsPerMinute", "monthlyBudgetUsd")
     )
     assert "500" in outpost("tenants", "set", name, "--reset", admin=True).stdout
     given = outpost("tenants", "set", name, "--repository", "acme/*", "--repository", "other/one", admin=True).stdout

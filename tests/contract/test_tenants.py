@@ -30,8 +30,20 @@ def test_a_tenant_is_created_with_its_tiers_limits(operator: httpx.Client) -> No
         "name": "X Inc.",
         "tier": "pro",
         "status": "active",
-        "limits": {"concurrent": 10, "daily": 500, "timeoutSeconds": 1_800, "requestsPerMinute": 60},
-        "ownLimits": {"concurrent": None, "daily": None, "timeoutSeconds": None, "requestsPerMinute": None},
+        "limits": {
+            "concurrent": 10,
+            "daily": 500,
+            "timeoutSeconds": 1_800,
+            "requestsPerMinute": 60,
+            "monthlyBudgetUsd": None,
+        },
+        "ownLimits": {
+            "concurrent": None,
+            "daily": None,
+            "timeoutSeconds": None,
+            "requestsPerMinute": None,
+            "monthlyBudgetUsd": None,
+        },
         "repositories": [],
     }
 
@@ -80,13 +92,14 @@ def test_name_tier_and_limits_are_changed_each_without_the_others(operator: http
         assert data == operator.get(f"/tenants/{name}").json()["data"]
         return data
 
-    free = {"concurrent": 1, "timeoutSeconds": 300, "requestsPerMinute": 60}
-    pro = {"concurrent": 10, "timeoutSeconds": 1_800, "requestsPerMinute": 60}
+    free = {"concurrent": 1, "timeoutSeconds": 300, "requestsPerMinute": 60, "monthlyBudgetUsd": None}
+    pro = {"concurrent": 10, "timeoutSeconds": 1_800, "requestsPerMinute": 60, "monthlyBudgetUsd": None}
     assert change(name="Y")["limits"] == free | {"daily": 7}
     assert change(tier="pro")["limits"] == pro | {"daily": 7}
     changed = change(limits={"requestsPerMinute": 5})
     assert changed["limits"] == pro | {"daily": 500, "requestsPerMinute": 5}
     assert changed["name"] == "Y"
+    assert change(limits={"monthlyBudgetUsd": 99.5})["limits"] == pro | {"daily": 500, "monthlyBudgetUsd": 99.5}
     assert change(limits={})["limits"] == pro | {"daily": 500}
     refused(operator.patch("/tenants/nobody", json={"name": "Z"}), 404, "NOT_FOUND")
 
@@ -118,6 +131,7 @@ def test_an_id_is_given_once(operator: httpx.Client) -> None:
         ({"name": ""}, "name"),
         ({"tier": "gold"}, "tier"),
         ({"limits": {"daily": 0}}, "limits.daily"),
+        ({"limits": {"monthlyBudgetUsd": 0}}, "limits.monthlyBudgetUsd"),
         ({"limits": {"timeoutSeconds": 86_401}}, "limits.timeoutSeconds"),
         ({"status": "active"}, "status"),
     ],

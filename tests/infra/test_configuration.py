@@ -57,6 +57,11 @@ def edited(folder: Path, *edits: tuple[str, str]) -> Path:
         ('"10.0.0.0/8"', '"0.0.0.0/0"', ["ingress.waf is False", "true when everybody may connect"]),
         ('nat = "instance"', 'nat = "instance"\nnat_count = 3', ["network.nat_count is 3", "the number of zones"]),
         ("audit_days = 365", "audit_days = 365\nlock_days = 30", ["retention.lock_days is 30", 'removal = "retain"']),
+        (
+            "[cost]",
+            "[cost]\nmodel_budget = 100\ntenant_model_budget = 200",
+            ["cost.tenant_model_budget is 200", "1 to 100", "raise cost.model_budget"],
+        ),
         ("audit_days = 365", "audit_days = 365\nlock_days = 400", ["retention.lock_days is 400", "0 to 365"]),
         ("spot_share = 100", "spot_share = 101", ["agents.shell.spot_share is 101", "percent of launches"]),
         ("[git]", "[git]\nforge_url = 'https://a.example'", ["git.token_secret is missing", "add it or git.app"]),

@@ -11,13 +11,16 @@ import boto3
 import pytest
 
 from broker.broker import Broker
+from broker.grants import Grants
 from outpost.domain.agents import Agent, AgentSettings
+from outpost.domain.budget_event import BudgetThreshold
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel
 from outpost.domain.tenants import Limits, Tenant
 from outpost.names import Env
 from outpost.store.artifacts import Artifacts
+from outpost.store.budgets import Budgets, MonthlyLimits
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
@@ -151,6 +154,7 @@ def broker(store: Store, database: Database) -> Iterator[Broker]:
         credentials=credentials,
         launches=Launches(database),
         agents=store.agents,
+        grants=Grants(Budgets(database, store.dispatches, MonthlyLimits()), list[BudgetThreshold]().append),
         now=now,
     )
     iam.delete_role(RoleName=name)

@@ -24,7 +24,7 @@ from worker.adapters.base import Run
 from worker.model_credentials import ProviderKey
 from worker.model_proxy import ModelProxy
 from worker.model_request import HIDDEN_TOKENS
-from worker.usage import BudgetSpentError, Meter, Reservation
+from worker.usage import BudgetExceededError, Meter, Reservation
 
 BUDGET = 1_000_000
 MODELS = frozenset({"the-model"})
@@ -229,7 +229,7 @@ def test_what_is_charged_and_reserved_never_passes_the_budget(
         held = sum(reservation.most.total for reservation in open_calls)
         try:
             granted = meter.reserve("a-model", most)
-        except BudgetSpentError:
+        except BudgetExceededError:
             assert charged + most.total > budget
             continue
         assert (granted is not None) == (charged + held + most.total <= budget)

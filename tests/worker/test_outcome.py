@@ -62,7 +62,7 @@ def test_a_process_that_outlives_its_final_event_changes_nothing() -> None:
             "it did not work",
         ),
         (replace(GOOD, model_calls=0, call_failure=OVERLOADED), ReasonCode.MODEL_OVERLOADED, "the last of 10 in a row"),
-        (replace(GOOD, verdict=FAILED, refusal="its budget is spent"), ReasonCode.BUDGET_SPENT, "budget"),
+        (replace(GOOD, verdict=FAILED, refusal="its budget is spent"), ReasonCode.BUDGET_EXCEEDED, "budget"),
         (replace(GOOD, end=AgentEnd(137, 1.0, out_of_memory=True)), ReasonCode.OUT_OF_MEMORY, "memory"),
         (
             replace(GOOD, verdict=replace(FAILED, message="API Error: 529 Overloaded")),

@@ -201,7 +201,7 @@ def test_a_dispatch_ends_when_its_budget_is_spent_and_says_how_much_is_left(plat
             Env.BROKER_FUNCTION: broker,
         }
         row = platform.run("Spend it.", variables, agent=Agent.CLAUDE, model_id="claude-opus-5-5")
-    assert (row.status, row.reason and row.reason.code) == (Status.FAILED, ReasonCode.BUDGET_SPENT)
+    assert (row.status, row.reason and row.reason.code) == (Status.FAILED, ReasonCode.BUDGET_EXCEEDED)
     assert row.reason is not None
     assert "the budget of 3,000 model tokens is spent: 532 are left" in row.reason.message
     assert row.usage is not None

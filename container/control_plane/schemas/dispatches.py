@@ -99,6 +99,15 @@ class DispatchRequest(Body):
     retryable: StrictBool = Field(
         default=False, description="Whether the task may run again when its worker is lost in mid-run."
     )
+    max_cost_usd: float | None = Field(
+        default=None,
+        strict=True,
+        ge=0.01,
+        le=100_000,
+        allow_inf_nan=False,
+        description="US dollars that the model calls of all attempts together may cost, by the providers' list prices: "
+        "no call is made that could cost more than is left. Default: no limit of its own.",
+    )
 
 
 class CancelRequest(Body):
@@ -268,6 +277,11 @@ class DispatchView(View):
     collect: list[str] = Field(description="Patterns of files to keep in `collected.tar.gz`.")
     tags: dict[str, str] = Field(description="Labels.")
     retryable: bool = Field(description="Whether it may run again when its worker is lost in mid-run.")
+    max_cost_usd: float | None = Field(description="US dollars that its model calls may cost; null without a limit.")
+    cost_usd: float | None = Field(
+        description="US dollars that its model calls are charged, of all attempts; null while it is live, and when a "
+        "model has no known price. A lost worker is charged what it might have spent."
+    )
     promotes: PromotionView | None = Field(description="For the kind `promote`: what is published; else null.")
     created_by: str = Field(description="Display prefix of the API key that dispatched it.")
     attempt: int = Field(description="How often a worker has claimed it.")
@@ -297,7 +311,9 @@ class DispatchView(View):
     def of(cls, row: Dispatch, **more: object) -> Self:
         """Show a row as it is; what the view does not name stays inside."""
         return cls.model_validate(
-            {**vars(row.spec), **vars(row), "withheld": row.withheld, **more}, by_name=True, from_attributes=True
+            {**vars(row.spec), **vars(row), "withheld": row.withheld, "cost_usd": row.cost_usd, **more},
+            by_name=True,
+            from_attributes=True,
         )
 
     @classmethod

@@ -25,6 +25,14 @@ class LimitsRequest(Body):
     requests_per_minute: StrictInt | None = Field(
         default=None, ge=1, le=1_000_000, description="Requests a minute of each API key."
     )
+    monthly_budget_usd: float | None = Field(
+        default=None,
+        strict=True,
+        ge=0.01,
+        le=100_000_000,
+        allow_inf_nan=False,
+        description="US dollars that model calls may cost in a calendar month (UTC).",
+    )
 
     @property
     def overrides(self) -> Overrides:
@@ -77,6 +85,9 @@ class LimitsView(View):
     daily: int = Field(description="Dispatches a day (UTC); more are refused.")
     timeout_seconds: int = Field(description="Longest time limit of a dispatch.")
     requests_per_minute: int = Field(description="Requests a minute of each API key; more are refused.")
+    monthly_budget_usd: float | None = Field(
+        description="US dollars that model calls may cost in a calendar month (UTC); null: what the environment says."
+    )
 
 
 class OwnLimitsView(View):
@@ -86,6 +97,7 @@ class OwnLimitsView(View):
     daily: int | None = Field(default=None, description="Dispatches a day (UTC).")
     timeout_seconds: int | None = Field(default=None, description="Longest time limit of a dispatch.")
     requests_per_minute: int | None = Field(default=None, description="Requests a minute of each API key.")
+    monthly_budget_usd: float | None = Field(default=None, description="US dollars a month for model calls.")
 
 
 class TenantView(View):

@@ -1,0 +1,117 @@
+"""Grants of money to attempts, and the events of monthly budgets that are nearly used up."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import boto3
+from aws_lambda_powertools import Logger
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from outpost.domain.budget_event import DETAIL_TYPE, SOURCE, BudgetThreshold, threshold_passed
+from outpost.domain.budgets import WARNING_PERCENT, Budget, month_of
+from outpost.domain.dispatch import Dispatch
+from outpost.domain.lifecycle import TransitionError
+from outpost.domain.protocol import GrantAnswer, GrantRequest
+from outpost.domain.tenants import Tenant
+from outpost.names import Env
+from outpost.store.budgets import ENVIRONMENT, Budgets, Granted
+from outpost.store.database import CLIENT_CONFIG
+
+if TYPE_CHECKING:
+    from types_boto3_events.client import EventBridgeClient
+
+logger = Logger(service="broker")
+
+EXCEEDED_PERCENT = 100
+_CONFIG = CLIENT_CONFIG.merge(Config(read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}))
+"""A worker waits for the grant meanwhile."""
+
+
+class EventNotSentError(Exception):
+    """The bus did not take an event."""
+
+
+def send_to_bus(event: BudgetThreshold) -> None:
+    """Put an event on the account's default bus. Raises `EventNotSentError`, botocore's errors."""
+    bus: EventBridgeClient = boto3.client("events", config=_CONFIG)
+    detail = event.model_dump_json(by_alias=True)
+    response = bus.put_events(Entries=[{"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": detail}])
+    if response["FailedEntryCount"]:
+        raise EventNotSentError(response["Entries"][0].get("ErrorCode", "unknown"))
+
+
+@dataclass(frozen=True)
+class Grants:
+    """Handles requests for money."""
+
+    budgets: Budgets
+    send: Callable[[BudgetThreshold], None] = send_to_bus
+
+    def needed(self, row: Dispatch, tenant: Tenant | None) -> bool:
+        """Say whether the dispatch's model calls have a budget in dollars."""
+        if row.spec.model_id is None or row.spec.promotes is not None:
+            return False
+        monthly = tenant is not None and self.budgets.limits.apply_to(tenant)
+        return monthly or row.spec.max_cost_usd is not None
+
+    def handle(self, request: GrantRequest, row: Dispatch | None, tenant: Tenant | None, at: datetime) -> GrantAnswer:
+        """Grant what is requested, or return which budget has no room."""
+        if row is None or tenant is None or row.lease != request.lease:
+            return GrantAnswer(live=False)
+        try:
+            if request.final:
+                changed = self.budgets.give_back(row, request.lease, request.micros, at)
+                return GrantAnswer(live=True, allowed=changed.spending.allowed)
+            granted = self.budgets.grant(row, request.lease, request.micros, tenant, at)
+        except TransitionError:
+            return GrantAnswer(live=False)
+        short = granted.shortage
+        self._report(granted, at)
+        return GrantAnswer(
+            live=True,
+            allowed=granted.row.spending.allowed,
+            left=short.room if short else 0,
+            refused=short.name if short else None,
+            warnings=tuple(_warnings(granted)),
+        )
+
+    def _report(self, granted: Granted, at: datetime) -> None:
+        """Send the events of the thresholds that are passed, each once a month; a failure refuses no grant."""
+        row, month = granted.row, month_of(at)
+        for budget, percent in _passed(granted):
+            if percent in budget.reported:
+                continue
+            event = threshold_passed(
+                budget,
+                percent,
+                environment=os.environ[Env.ENVIRONMENT],
+                tenant_id=row.tenant_id,
+                month=month,
+                dispatch_id=row.id,
+            )
+            try:
+                self.send(event)
+                self.budgets.note_reported(event.tenant_id or ENVIRONMENT, month, percent)
+            except (BotoCoreError, ClientError, EventNotSentError):
+                logger.exception("the event of a budget was not sent", extra={"event": event.id})
+
+
+def _passed(granted: Granted) -> Iterator[tuple[Budget, int]]:
+    """Yield the monthly budgets and the thresholds that they have passed."""
+    for budget in granted.budgets:
+        if budget.scope == "dispatch":
+            continue  # the worker reports it, which knows what is spent
+        if budget.percent >= WARNING_PERCENT:
+            yield budget, WARNING_PERCENT
+        if granted.shortage == budget:
+            yield budget, EXCEEDED_PERCENT
+
+
+def _warnings(granted: Granted) -> Iterator[str]:
+    for budget, percent in _passed(granted):
+        if percent == WARNING_PERCENT:
+            yield f"{WARNING_PERCENT} % or more of {budget.name} is spent or reserved"
