@@ -5,10 +5,9 @@ in `config/`.
 """
 
 import json
-import os
 import sys
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from aws_cdk import App, Validations
 
 from outpost.bundle import BundleError
 from outpost.config import ConfigError, EnvironmentConfig, conflict, load
-from outpost.config.models import model_warnings, retired_models
+from outpost.config.models import model_warnings, retired_models, today
+from outpost.domain.models import ModelsError
 from outpost_constructs.aws_rules import AwsRules
 from outpost_constructs.controls import OutpostControls
 from outpost_constructs.cost_ceiling import CostCeiling
@@ -39,12 +39,12 @@ class OutpostApp(App):
         Validations.of(self).add_plugins(OutpostControls(), AwsRules(), CostCeiling(configs))
         self.stages = [OutpostStage(self, config=config) for config in configs]
 
-    def check_models(self, today: date) -> list[str]:
+    def check_models(self, day: date) -> list[str]:
         """Return the warnings of the configured models. Raises `ConfigError` when one has retired."""
         for path, config in self._configs.items():
-            if problems := retired_models(config, today):
+            if problems := retired_models(config, day):
                 raise ConfigError(path, problems)
-        return [f"{path}: {each}" for path, config in self._configs.items() for each in model_warnings(config, today)]
+        return [f"{path}: {each}" for path, config in self._configs.items() for each in model_warnings(config, day)]
 
     def _read_configs(self) -> dict[Path, EnvironmentConfig]:
         """Read what to synthesize. The files in `config/` stand beside each other, so all of them must be good."""
@@ -59,17 +59,12 @@ class OutpostApp(App):
         return configs
 
 
-def _today() -> date:
-    """Return the day on which models are checked: OUTPOST_TODAY, or the clock's in UTC."""
-    return date.fromisoformat(os.environ.get("OUTPOST_TODAY") or datetime.now(UTC).date().isoformat())
-
-
 if __name__ == "__main__":
     try:
         app = OutpostApp()
         # Not as annotations: --strict makes errors of those.
-        for warning in app.check_models(_today()):
+        for warning in app.check_models(today()):
             print(f"warning: {warning}", file=sys.stderr)
-    except (ConfigError, BundleError) as error:
+    except (ConfigError, BundleError, ModelsError) as error:
         sys.exit(str(error))
     app.synth()

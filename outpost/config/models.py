@@ -1,15 +1,30 @@
 """The configured models on a day: those that have retired, those that retire soon, and those without a price."""
 
+import os
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 
 from outpost.config.errors import Problem
 from outpost.config.model import EnvironmentConfig
-from outpost.domain.models import Model, find_model
+from outpost.domain.models import Model, ModelsError, find_model
 
 WARNED_DAYS = 60
 """The notice that Anthropic gives ("Model deprecations"); OpenAI gives half a year."""
 _RENEW = 'docs/operations.md, "Renew the models"'
+
+
+def today() -> date:
+    """Return the day for which models are checked: OUTPOST_TODAY, or the clock's in UTC.
+
+    Raises `ModelsError` for a text that is no date.
+    """
+    named = os.environ.get("OUTPOST_TODAY")
+    if not named:
+        return datetime.now(UTC).date()
+    try:
+        return date.fromisoformat(named)
+    except ValueError:
+        raise ModelsError(f"OUTPOST_TODAY is {named!r}: set it to a date such as 2026-11-28, or unset it") from None
 
 
 def retired_models(config: EnvironmentConfig, today: date) -> list[Problem]:

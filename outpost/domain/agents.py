@@ -96,7 +96,9 @@ class AgentTunables(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: dict[Alias, Annotated[str, Field(min_length=1, max_length=128)]] = Field(
-        default_factory=dict, description="alias (flagship, balanced, fast) -> model id; flagship is the default"
+        default_factory=dict,
+        description="alias (flagship, balanced, fast) -> model id; flagship is the default; "
+        "ids of `outpost/domain/models.toml`, others have no price; synth warns from 60 days before one retires",
     )
     warm: int = Field(default=0, ge=0, le=100, description="idle workers kept ready, 0 to limit")
     warm_windows: tuple[WarmWindow, ...] = Field(

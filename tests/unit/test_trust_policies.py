@@ -46,7 +46,7 @@ def test_the_diff_of_a_pull_request_creates_no_change_set() -> None:
     assert "diff 'Outpost-$(ENV)/*' --method template" in makefile
 
 
-@pytest.mark.parametrize("workflow", ["ci.yml", "acceptance.yml"])
+@pytest.mark.parametrize("workflow", ["ci.yml", "acceptance.yml", "models.yml"])
 def test_workflows_pin_actions_by_commit(workflow: str) -> None:
     text = (ROOT / ".github" / "workflows" / workflow).read_text(encoding="utf-8")
     used = re.findall(r"uses: (\S+)", text)
