@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from worker.adapters.transcript import Message, Transcript
+from worker.adapters.transcript import Message, Transcript, end_of_events
 from worker.lines import EventSplitter, LineSplitter
 from worker.model_calls import ModelCalls
 
@@ -58,6 +58,13 @@ class AgentOutput:
         with self._lock:
             self._heard = time.monotonic()
             self._show_errors(self._errors.feed(data))
+
+    def stdout_pauses(self) -> None:
+        """Read the events of a line that does not end: a CLI may print no newline after its last one."""
+        with self._lock:
+            if isinstance(self._events, EventSplitter) and (end := end_of_events(line := self._events.unfinished)):
+                self._events.unfinished = line[end:]
+                self._read([line[:end]])
 
     def close(self) -> None:
         """Take what is left: both streams are at their end."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -20,6 +21,9 @@ GRACE_SECONDS = 10.0
 """Between the request to end and the end by force."""
 EXIT_SECONDS = 10.0
 """What the process may take to exit after its final event."""
+
+PAUSE_SECONDS = 1.0
+"""Of standard output, after which its last line counts as it is."""
 
 _POLL_SECONDS = 0.05
 _MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
@@ -75,7 +79,7 @@ def run_agent(command: AgentCommand, isolation: Isolation, stop: StopSignal, out
     process = _start(command, isolation, merged=output.merged)
     watchdog = Watchdog(command.time_limit, command.silence_limit, command.directory, command.disk_reserve)
     readers = [
-        _reader(process.stdout, output.stdout),
+        _reader(process.stdout, output.stdout, output.stdout_pauses),
         *([] if output.merged else [_reader(process.stderr, output.stderr)]),
     ]
     stopped, limit = _watch(process, stop, watchdog, output)
@@ -146,14 +150,21 @@ def _ask_to_end(process: subprocess.Popen[bytes], isolation: Isolation, stop: St
         time.sleep(_POLL_SECONDS)
 
 
-def _reader(stream: IO[bytes] | None, take: Callable[[bytes], object]) -> threading.Thread:
-    """Start to hand on what the agent prints, until its last process closed the stream."""
+def _reader(
+    stream: IO[bytes] | None, take: Callable[[bytes], object], pause: Callable[[], object] = lambda: None
+) -> threading.Thread:
+    """Start to hand on what the agent prints, until its last process closed the stream.
+
+    `pause` is called once when nothing has come for `PAUSE_SECONDS`.
+    """
     assert stream is not None  # noqa: S101 - it was started with a pipe
 
     def read() -> None:
         with stream:
             while data := os.read(stream.fileno(), 65536):
                 take(data)
+                if not select.select([stream], [], [], PAUSE_SECONDS)[0]:
+                    pause()
 
     thread = threading.Thread(target=read, name="agent-output", daemon=True)
     thread.start()

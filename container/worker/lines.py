@@ -9,7 +9,8 @@ MAX_EVENT_BYTES = 32 * 1024 * 1024
 
 _LOOK_BACK = 4 * 1024
 # ANSI sequences (colours, titles) whole, then what is left of control characters, bidirectional overrides and BOMs.
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+# An unfinished sequence loses its escape alone: an event may follow it, whose `{` would be the end of one.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-z|}~]|\][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|[ -/]*[0-Z\\^_])")
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 # A key never contains one of these, so a cut behind one never halves a key.
 _CUT = re.compile(rb"[^A-Za-z0-9+/=._\x80-\xff-]")
@@ -65,6 +66,15 @@ class EventSplitter:
             self._add(piece)
             yield from self.finish()
         self._add(rest)
+
+    @property
+    def unfinished(self) -> str:
+        """The line that has no end so far; "" where it is too long, or there is none."""
+        return printable(b"".join(self._pieces))
+
+    @unfinished.setter
+    def unfinished(self, rest: str) -> None:
+        self._pieces, self._size = [rest.encode()], len(rest.encode())
 
     def finish(self) -> Iterator[str]:
         """Yield what is left at the end of the stream."""

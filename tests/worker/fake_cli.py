@@ -217,6 +217,20 @@ def hangs_after_its_result() -> None:
     time.sleep(1000)
 
 
+def hangs_without_a_newline() -> None:
+    """Print no newline after the final event, a progress dot before it, and stay."""
+    write()
+    if NAME != "grok":
+        message(DONE)
+    before = os.dup(1)
+    reader, writer = os.pipe()
+    os.dup2(writer, 1)
+    result()
+    os.dup2(before, 1)
+    os.write(1, b"." + os.read(reader, 65536).rstrip(b"\n"))
+    time.sleep(1000)
+
+
 def reports_an_error() -> None:
     """Report an error whose text was cut inside a character, as JavaScript cuts."""
     write()

@@ -220,6 +220,7 @@ SCENARIOS: dict[str, Scenario] = {
     "half_an_event": Scenario(succeeded),
     "a_large_event": Scenario(succeeded),
     "hangs_after_its_result": Scenario(succeeded_without_exiting, agents=EVENTS),
+    "hangs_without_a_newline": Scenario(succeeded_without_exiting, agents=EVENTS),
     "reports_an_error": Scenario(reported_its_error, agents=RESULTS),
     "recovers_from_an_error": Scenario(succeeded, agents=RESULTS),
     "fails_after_a_success": Scenario(broke_at_the_last_moment, agents=(Agent.CLAUDE, Agent.CODEX, Agent.GEMINI)),
@@ -255,7 +256,14 @@ def quick_for(quick: Agent, agents: Iterable[Agent]) -> list[object]:
     return [pytest.param(agent, marks=() if agent is quick else pytest.mark.full) for agent in agents]
 
 
-LONG = ("much_output", "endless_output", "recovers_from_an_error", "fails_after_a_success", "reaches_its_turn_limit")
+LONG = (
+    "much_output",
+    "endless_output",
+    "hangs_after_its_result",
+    "recovers_from_an_error",
+    "fails_after_a_success",
+    "reaches_its_turn_limit",
+)
 """Scenarios that the short run leaves to other tests, or to the long one."""
 
 

@@ -1,6 +1,7 @@
 """The readers of every CLI's output: the verdict first, and whatever else a line holds, no error."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -250,6 +251,14 @@ def test_a_patch_that_codex_declines_is_a_refused_tool() -> None:
         "20%\r100%\r{}\n",
         '{{"type": "other"}}{}\n',
         '{{"type": "other"}} {} done in 2 s\n',
+        "....{}\n",
+        "Warning: settings {{a}} {{}} are old {}\n",
+        '{{"type": "assistant", "message": "cut in a te{}\n',
+        '{{"type": "assistant", "message": {{"role": "x"}}, "id": 3{}\n',
+        "\x1b[{}\n",
+        "\x1b]0;a title without an end{}\n",
+        "\x1b]0;title\x1b\\\x1b(B\x1b7{}\n",
+        'a\ttab {{"type": "other", "text": "a\ttab"}}\t{}\n',
     ],
 )
 @pytest.mark.parametrize("agent", [Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.GROK])
@@ -259,6 +268,36 @@ def test_a_final_event_counts_with_whatever_else_is_on_its_line(agent: Agent, pr
     output.stdout(printed.format(json.dumps(event)).encode())
     output.close()
     assert output.transcript.verdict == Verdict(success=True)
+
+
+@pytest.mark.parametrize("agent", [Agent.CLAUDE, Agent.CODEX, Agent.GEMINI])
+def test_an_object_inside_an_event_that_was_cut_is_no_event(agent: Agent) -> None:
+    event = json.dumps({Agent.CLAUDE: CLAUDE, Agent.CODEX: CODEX, Agent.GEMINI: GEMINI}[agent][-1])
+    whole = f'{{"type": "tool", "input": {event}, "n": 1}}'
+    for length in range(len(whole)):
+        assert read(agent, [whole[:length]])[1].verdict is None
+
+
+@pytest.mark.parametrize("text", ["{" * 500_000, '{"a": ' * 900, '{"a" ' * 500_000, '{"type": "x"' * 100_000])
+def test_a_line_of_many_braces_costs_little(text: str) -> None:
+    begin = time.process_time()
+    read(Agent.CLAUDE, [text])
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize("after", ["", "  ", " done {", '{"type": "syst', "\r"])
+def test_a_final_event_without_a_newline_counts_when_nothing_follows_it(after: str) -> None:
+    output = AgentOutput(read(Agent.CLAUDE, [])[1], lambda _: None)
+    line = f". {json.dumps(SUCCESS)}{after}".encode()
+    output.stdout(line[:50])
+    output.stdout_pauses()
+    assert output.finished_at is None
+    output.stdout(line[50:])
+    output.stdout_pauses()
+    assert output.finished_at is not None
+    output.stdout(b'em", "subtype": "init"}\n')
+    output.close()
+    assert (output.transcript.verdict is None) is after.startswith("{")
 
 
 def test_aiders_lines_count_without_their_colours() -> None:

@@ -20,7 +20,13 @@ _ARGUMENT_LENGTH = 300
 _NAME_LENGTH = 100
 _BLOB = re.compile(r"(?<![\w+/=-])[\w+/=-]{2000,}", re.ASCII)
 """An image or another file in base64: no text has words of this length."""
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(strict=False)
+"""Takes tabs inside texts as well, as every JSON event has lost its other control characters (worker/lines.py)."""
+_OBJECT = re.compile(r"\{\s*[\"}]")
+_MOST_ERRORS = 1_000
+"""Of one line: after as many objects that are none, the rest of it is text. An error takes the time of the line."""
+_EVENT_FIELDS = frozenset({"type", "role", "jsonrpc"})
+"""Of these, every event of a CLI has one: an object without them is none."""
 _CUT = re.compile(r"[^\w+/=.-]", re.ASCII)
 """Where a text may be cut: a key contains none of these characters, so that no half of one escapes redaction."""
 
@@ -94,7 +100,7 @@ class Transcript:
 
 
 class JsonTranscript(Transcript, ABC):
-    """Output of JSON objects, each at the beginning of a line or after another one; the rest is shown as it is."""
+    """Output of JSON objects, with whatever else is on their lines: that is shown as it is."""
 
     has_final_event = True
 
@@ -104,16 +110,44 @@ class JsonTranscript(Transcript, ABC):
 
     def read(self, line: str) -> Iterator[Message]:
         """Yield the messages of a line."""
-        rest = line.strip()
-        while rest.startswith("{"):
-            try:
-                event, end = _DECODER.raw_decode(rest)
-            except (ValueError, RecursionError):
-                break
+        shown = 0
+        for start, end, event in _events(line):
+            yield from _text(line[shown:start])
             yield from (message for message in self.event(event) if message.text)
-            rest = rest[end:].lstrip()
-        if rest:
-            yield Message(_shortened(rest))
+            shown = end
+        yield from _text(line[shown:])
+
+
+def end_of_events(line: str) -> int:
+    """Return where the last whole event of a line ends; 0 where there is none."""
+    return max((end for _, end, _ in _events(line)), default=0)
+
+
+def _events(line: str) -> Iterator[tuple[int, int, Mapping[str, object]]]:
+    """Yield the events of a line with their start and end.
+
+    A text before an event may hold braces, or be an event that was cut. What the decoder has read of that one is
+    part of it, down to the error: no object inside it is an event. The error is found behind the next event's `{"`
+    where the cut was inside a text.
+    """
+    shown = at = errors = 0
+    while errors < _MOST_ERRORS and (match := _OBJECT.search(line, at)):
+        start = match.start()
+        try:
+            event, at = _DECODER.raw_decode(line, start)
+        except json.JSONDecodeError as error:
+            at, errors = max(start + 1, error.pos - 2), errors + 1
+            continue
+        except RecursionError:
+            return
+        if _EVENT_FIELDS & event.keys() or not line[shown:start].strip():
+            yield start, at, event
+            shown = at
+
+
+def _text(text: str) -> Iterator[Message]:
+    if text := text.strip():
+        yield Message(_shortened(text))
 
 
 def tool_line(name: str, arguments: object) -> Message:
