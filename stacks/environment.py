@@ -2,6 +2,7 @@
 
 from outpost.config import EnvironmentConfig
 from outpost.domain.agents import Agent, AgentSettings, AgentTunables
+from outpost.domain.providers import BEDROCK
 from outpost.names import Env
 from outpost_constructs.release import release
 from outpost_constructs.worker_task import worker_family
@@ -48,6 +49,7 @@ def agent_settings(data: DataStack, config: EnvironmentConfig) -> dict[Agent, Ag
             queue_url=data.queues[agent].queue.queue_url,
             family=worker_family(agent, config),
             provider_secret_arn=secret.secret_arn if (secret := data.secrets.providers.get(agent)) else None,
+            bedrock_region=config.bedrock_region if configured.provider == BEDROCK else None,
         )
         for agent, configured in config.enabled_agents.items()
     }

@@ -8,6 +8,8 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost.domain.bedrock import agent_models, statements
+from outpost.domain.providers import BEDROCK
 from outpost.names import Env, tenant_secrets_prefix
 from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildcard
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
@@ -16,11 +18,14 @@ from outpost_constructs.function import OutpostFunction
 from outpost_constructs.secrets import grant_secret
 from outpost_constructs.usage_events import default_bus
 
+_ROUTED = "AWS decides to which regions an inference profile routes; the condition names the profiles"
+
 
 class Broker(Construct):
     """The function, and the role that it assumes for each attempt with a session policy naming that attempt only.
 
-    The attempt role is the widest that a session can get: objects of attempts, provider keys, tenants' secrets.
+    The attempt role is the widest that a session can get: objects of attempts, provider keys, tenants' secrets,
+    models at Bedrock.
     """
 
     def __init__(
@@ -70,12 +75,29 @@ class Broker(Construct):
             resource_arns=[tenant_secrets],
         )
         grant_key(key_of(self), self.attempt_role, "secretsmanager", READ)
+        self._bedrock(config)
         self._forge(config)
         acknowledge_wildcard(
             self.attempt_role,
             tenant_secrets,
             NAMED_AT_RUN_TIME,
         )
+
+    def _bedrock(self, config: EnvironmentConfig) -> None:
+        """Let attempts call the models that agents are configured with at Bedrock."""
+        models = {
+            model
+            for agent, settings in config.enabled_agents.items()
+            if settings.provider == BEDROCK
+            for model in agent_models(agent, settings.models.values())
+        }
+        if not models:
+            return
+        ordered = sorted(models, key=lambda model: model.id)
+        for statement in statements(ordered, config.bedrock_region, config.account):
+            self.attempt_role.add_to_policy(iam.PolicyStatement.from_json(statement))
+        for routed in sorted({model.model for model in models if model.profile}):
+            acknowledge_wildcard(self.attempt_role, f"arn:aws:bedrock:*::foundation-model/{routed}", _ROUTED)
 
     def _forge(self, config: EnvironmentConfig) -> None:
         """Only the function reads what tokens of the forge are made with: attempts ask it for one."""

@@ -8,7 +8,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost.domain.agents import CATALOGUE
+from outpost.domain.providers import PROVIDERS
 from outpost.names import PROVIDER_PLACEHOLDER
 from outpost_constructs.acknowledge import acknowledge
 from outpost_constructs.environment_key import READ, grant_key, key_of
@@ -27,15 +27,15 @@ class Secrets(Construct):
         self.signing_key = self._generated("SigningKey", "Signs cursors and artifact links", "key_hex")
         configured = {
             provider: self._provider(provider)
-            for provider in dict.fromkeys(CATALOGUE[agent].provider for agent in config.configured_agents)
-            if provider is not None
+            for provider in dict.fromkeys(map(config.provider_of, config.configured_agents))
+            if provider in PROVIDERS
         }
         self.providers = {
             agent: configured[provider]
             for agent in config.enabled_agents
-            if (provider := CATALOGUE[agent].provider) is not None
+            if (provider := config.provider_of(agent)) in PROVIDERS
         }
-        """The secret with the provider key of each enabled agent that has a model."""
+        """The secret with the provider key of each enabled agent whose provider takes one: Bedrock takes none."""
 
     def _generated(self, construct_id: str, description: str, field: str) -> secretsmanager.Secret:
         """A JSON object with 64 hexadecimal digits, drawn at deploy time and never part of a template."""

@@ -16,6 +16,7 @@ from outpost.domain.dispatch import Dispatch, Lease, Status
 from outpost.domain.lifecycle import Event, Expire, Finish, Progress, Report, Start, TransitionError
 from outpost.domain.protocol import (
     Assignment,
+    BedrockAccess,
     ClaimAnswer,
     ClaimRequest,
     EndedRequest,
@@ -206,7 +207,17 @@ class Broker:
             forge=self.forge is not None and self.forge.serves(row.spec),
             credentials=self.credentials.mint(row, arns),
             secret_credentials=self.credentials.mint_for_secrets(row, arns),
+            bedrock=self._bedrock(row),
         )
+
+    def _bedrock(self, row: Dispatch) -> BedrockAccess | None:
+        """Return what the attempt's model calls are signed with, where its agent's models are at Bedrock."""
+        settings = self.agents.get(row.spec.agent)  # None: disabled since the dispatch was started
+        if settings is None or settings.bedrock_region is None or row.spec.promotes:
+            return None
+        region = settings.bedrock_region
+        models = settings.models.values()
+        return BedrockAccess(region=region, credentials=self.credentials.mint_for_models(row, models, region))
 
     def _secrets(self, row: Dispatch) -> dict[str, str]:
         if row.spec.promotes:
@@ -235,10 +246,15 @@ class Broker:
                 row = self.dispatches.change(row.id, Progress(request.lease, request.progress))
         except (ConflictError, TransitionError):
             return LeaseAnswer(live=False)
+        cancel = row.cancel_requested_at is not None
+        if not request.want_credentials:
+            return LeaseAnswer(live=True, cancel=cancel)
+        bedrock = self._bedrock(row)
         return LeaseAnswer(
             live=True,
-            cancel=row.cancel_requested_at is not None,
-            credentials=self.credentials.mint(row, _arns(self._secrets(row))) if request.want_credentials else None,
+            cancel=cancel,
+            credentials=self.credentials.mint(row, _arns(self._secrets(row))),
+            bedrock_credentials=bedrock.credentials if bedrock else None,
         )
 
     def _saved(self, request: SavedRequest) -> LeaseAnswer:

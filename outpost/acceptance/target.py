@@ -4,7 +4,8 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
-from outpost.domain.agents import CATALOGUE, Agent
+from outpost.domain.agents import Agent
+from outpost.domain.providers import BEDROCK
 from outpost.names import PROVIDER_PLACEHOLDER, Output, provider_of
 from outpost.verify.deployed import Deployed, NotDeployedError
 
@@ -39,12 +40,9 @@ class Target:
         return f"otp_{json.loads(value)['key_hex']}"
 
     def agents(self) -> dict[Agent, bool]:
-        """Return each enabled agent, and whether it has what it needs to run: no provider, or the provider's key."""
-        keyed = self._providers_with_key()
-        return {
-            agent: CATALOGUE[agent].provider is None or CATALOGUE[agent].provider in keyed
-            for agent in self.deployed.config.enabled_agents
-        }
+        """Return each enabled agent, and whether it has what it needs to run: the key of a provider that takes one."""
+        ready, config = {None, BEDROCK, *self._providers_with_key()}, self.deployed.config
+        return {agent: config.provider_of(agent) in ready for agent in config.enabled_agents}
 
     def _providers_with_key(self) -> set[str]:
         secrets = self.deployed.client("secretsmanager")

@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 
 from outpost.config.errors import Problem
 from outpost.config.model import EnvironmentConfig
-from outpost.domain.agents import CATALOGUE
-from outpost.domain.providers import PROVIDERS
+from outpost.domain.providers import BEDROCK, PROVIDERS
 
 EMBEDDED_ACCOUNT = "000000000000"
 """The account of the embedded AWS, which AWS gives to nobody: its tasks run on the machine and need no endpoint."""
+BEDROCK_ENDPOINT = "bedrock-runtime"
 ENDPOINTS = ("ecr.api", "ecr.dkr", "elasticfilesystem", "lambda", "logs", "secretsmanager", "sqs", "ssm")
 """The interface endpoints that tasks in the private subnets need; all functions run outside the VPC.
 
@@ -23,6 +23,7 @@ ENDPOINTS = ("ecr.api", "ecr.dkr", "elasticfilesystem", "lambda", "logs", "secre
 - `sqs`: wake-ups, which the control plane sends and workers receive.
 - `ssm`: the control plane reads the agents' settings.
 
+Agents at Bedrock also need `bedrock-runtime` (Amazon Bedrock User Guide, "Use interface VPC endpoints").
 DynamoDB and S3 have gateway endpoints in every environment. No task calls STS, KMS, ECS or EventBridge: the broker and
 the other functions do, and services decrypt with the caller's grant by themselves.
 """
@@ -32,14 +33,7 @@ def closed_network_problems(config: EnvironmentConfig) -> Iterator[Problem]:
     """Yield what tasks could not reach with `nat = "none"`."""
     if config.network.nat != "none" or config.account == EMBEDDED_ACCOUNT:
         return
-    missing = sorted(set(ENDPOINTS) - set(config.network.endpoints))
-    if missing:
-        yield Problem(
-            "network.endpoints",
-            list(config.network.endpoints),
-            f'with nat = "none" also {", ".join(missing)}',
-            "add them, or set network.nat: without either, tasks cannot start or do their work",
-        )
+    yield from _endpoint_problems(config)
     for field, host in _hosts(config):
         if not _inside(host):
             yield Problem(
@@ -50,6 +44,28 @@ def closed_network_problems(config: EnvironmentConfig) -> Iterator[Problem]:
             )
 
 
+def _endpoint_problems(config: EnvironmentConfig) -> Iterator[Problem]:
+    needed = {*ENDPOINTS, *([BEDROCK_ENDPOINT] if _calls_bedrock(config) else [])}
+    if missing := sorted(needed - set(config.network.endpoints)):
+        yield Problem(
+            "network.endpoints",
+            list(config.network.endpoints),
+            f'with nat = "none" also {", ".join(missing)}',
+            "add them, or set network.nat: without either, tasks cannot start or do their work",
+        )
+    if _calls_bedrock(config) and config.bedrock_region != config.region:
+        yield Problem(
+            "bedrock.region",
+            config.bedrock_region,
+            f'with nat = "none" {config.region}, as the environment\'s',
+            "remove it, for an interface endpoint leads to its own region only, or set network.nat",
+        )
+
+
+def _calls_bedrock(config: EnvironmentConfig) -> bool:
+    return any(agent.provider == BEDROCK and agent.model_url is None for agent in config.enabled_agents.values())
+
+
 def _hosts(config: EnvironmentConfig) -> Iterator[tuple[str, str]]:
     """Yield the field and the host of everything but AWS that workers connect to."""
     yield "git.base_url", str(urlsplit(config.git.base_url).hostname)
@@ -58,7 +74,9 @@ def _hosts(config: EnvironmentConfig) -> Iterator[tuple[str, str]]:
     for host in config.git.allowed_hosts:
         yield "git.allowed_hosts", host
     for agent, settings in config.enabled_agents.items():
-        provider = CATALOGUE[agent].provider
+        provider = config.provider_of(agent)
+        if provider == BEDROCK and settings.model_url is None:
+            continue  # through its endpoint
         if provider is not None:
             yield f"agents.{agent}.model_url", str(urlsplit(settings.model_url or PROVIDERS[provider].url).hostname)
 

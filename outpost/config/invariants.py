@@ -7,6 +7,8 @@ from outpost.config.closed_network import closed_network_problems
 from outpost.config.errors import Problem
 from outpost.config.model import AgentConfig, EnvironmentConfig
 from outpost.domain.agents import CATALOGUE, Agent, Alias
+from outpost.domain.bedrock import bedrock_model
+from outpost.domain.providers import BEDROCK, has_bedrock
 
 FARGATE_MEMORY: dict[int, range] = {
     256: range(512, 2048 + 1, 512),
@@ -249,6 +251,22 @@ def _agent_problems(agent: Agent, settings: AgentConfig) -> list[Problem]:
                 f"name the default model of {agent}, or set enabled = false",
             )
         )
+    return [*problems, *(_bedrock_problems(agent, settings) if settings.provider == BEDROCK else ())]
+
+
+def _bedrock_problems(agent: Agent, settings: AgentConfig) -> list[Problem]:
+    provider, field = CATALOGUE[agent].provider, f"agents.{agent}"
+    if not has_bedrock(provider):
+        able = ", ".join(each for each in Agent if has_bedrock(CATALOGUE[each].provider))
+        remedy = "remove it: Bedrock does not serve the API that this agent speaks"
+        return [Problem(f"{field}.provider", BEDROCK, f"left out, but for {able}", remedy)]
+    problems = []
+    for alias, model in settings.models.items():
+        try:
+            bedrock_model(model, str(provider))
+        except ValueError as error:
+            remedy = "take the id from the model's page in the Amazon Bedrock User Guide"
+            problems.append(Problem(f"{field}.models.{alias}", model, str(error), remedy))
     return problems
 
 

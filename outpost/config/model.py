@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from outpost.domain.agents import Agent, AgentTunables
+from outpost.domain.agents import CATALOGUE, Agent, AgentTunables
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653]
 """The retentions that CloudWatch Logs offers."""
@@ -96,6 +96,11 @@ class AgentConfig(AgentTunables):
     )
     cpu: int | None = Field(default=None, description="Fargate CPU units; left out: the catalogue's")
     memory: int | None = Field(default=None, description="MiB; left out: the catalogue's")
+    provider: Literal["bedrock"] | None = Field(
+        default=None,
+        description="bedrock: its models are called at Amazon Bedrock, with IAM and without a key, by ids of models or "
+        "inference profiles; for claude and codex; left out: its own provider",
+    )
     model_url: str | None = Field(
         default=None,
         pattern=r"^(https://[^\s]+|http://127\.0\.0\.1:\d+)$",
@@ -164,6 +169,17 @@ class ImagesConfig(_Section):
     )
 
 
+class BedrockConfig(_Section):
+    """Where agents with `provider = "bedrock"` call their models."""
+
+    region: str | None = Field(
+        default=None,
+        pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
+        description="the region whose Bedrock is called; inference profiles may route to others; left out: the "
+        "environment's",
+    )
+
+
 class CostConfig(_Section):
     """What the environment may cost."""
 
@@ -212,6 +228,7 @@ class EnvironmentConfig(_Section):
     git: GitConfig
     images: ImagesConfig = ImagesConfig()
     migration: MigrationConfig = MigrationConfig()
+    bedrock: BedrockConfig = BedrockConfig()
     cost: CostConfig = CostConfig()
     agents: Annotated[dict[Agent, AgentConfig], Field(min_length=1, description="one table for each agent")]
 
@@ -219,6 +236,15 @@ class EnvironmentConfig(_Section):
     def configured_agents(self) -> list[Agent]:
         """The agents that have a table, enabled or not, in the catalogue's order: what is kept for them is kept."""
         return [agent for agent in Agent if agent in self.agents]
+
+    def provider_of(self, agent: Agent) -> str | None:
+        """Return the provider that a configured agent's models are called at; None for one without a model."""
+        return self.agents[agent].provider or CATALOGUE[agent].provider
+
+    @property
+    def bedrock_region(self) -> str:
+        """The region whose Bedrock is called."""
+        return self.bedrock.region or self.region
 
     @property
     def enabled_agents(self) -> dict[Agent, AgentConfig]:

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from outpost.config import EnvironmentConfig
 from outpost.doctor.account import Account
 from outpost.doctor.finding import Finding, Level
-from outpost.domain.agents import CATALOGUE
+from outpost.domain.providers import PROVIDERS
 from outpost.names import PROVIDER_PLACEHOLDER, provider_of
 
 _TAG = "outpost:environment"
@@ -17,7 +17,8 @@ def configured_models(config: EnvironmentConfig) -> dict[str, set[str]]:
     """Return the model ids that the enabled agents name, by provider."""
     found: dict[str, set[str]] = {}
     for agent, settings in config.enabled_agents.items():
-        if provider := CATALOGUE[agent].provider:
+        provider = config.provider_of(agent)
+        if provider in PROVIDERS:
             found.setdefault(provider, set()).update(settings.models.values())
     return found
 

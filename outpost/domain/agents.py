@@ -135,6 +135,8 @@ class AgentSettings(AgentTunables):
     family: str
     """Task definition family: RunTask takes its latest active revision."""
     provider_secret_arn: str | None = None
+    bedrock_region: str | None = None
+    """Where its models are called at Bedrock; None: at its own provider."""
 
     def warm_at(self, at: datetime) -> int:
         """Return how many idle workers are kept ready at this time: the most that a window asks for."""

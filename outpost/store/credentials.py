@@ -1,8 +1,8 @@
-"""Credentials of one attempt: the attempt role, narrowed by inline session policies to its prefix and its secrets."""
+"""Credentials of one attempt: its role, narrowed by inline session policies to its prefix, secrets and models."""
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from outpost.domain.artifacts import attempt_prefix, promoted_patch
+from outpost.domain.bedrock import BedrockModel, agent_models, statements
 from outpost.domain.context import context_prefix
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.protocol import Credentials, SecretCredentials
@@ -86,6 +87,14 @@ class AttemptCredentials:
         rest = session_policies(self.bucket, row, secret_arns)[1:]
         return tuple(SecretCredentials(arns=tuple(p.arns), credentials=self._assume(row, p)) for p in rest)
 
+    def mint_for_models(self, row: Dispatch, models: Iterable[str], region: str) -> Credentials:
+        """Return credentials that call these models of the dispatch's agent at Bedrock, and do nothing else.
+
+        Raises `PolicyRefusedError`.
+        """
+        account = self._role_arn.split(":")[4]
+        return self._assume(row, model_policy(agent_models(row.spec.agent, models), region, account))
+
     def _assume(self, row: Dispatch, policy: SessionPolicy) -> Credentials:
         try:
             response = self._client.assume_role(
@@ -121,6 +130,11 @@ def session_policies(bucket: str, row: Dispatch, secret_arns: Iterable[str]) -> 
             longer = SessionPolicy([_KEY], (arn,))
         policy = longer
     return [*policies, policy]
+
+
+def model_policy(models: Collection[BedrockModel], region: str, account: str) -> SessionPolicy:
+    """Return the session policy for model calls: a session of its own, so that neither crowds the other out."""
+    return SessionPolicy(statements(models, region, account), ())
 
 
 def _attempt_statements(bucket: str, row: Dispatch) -> list[Statement]:

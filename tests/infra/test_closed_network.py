@@ -70,5 +70,27 @@ def test_a_gateway_inside_the_network_is_accepted(tmp_path: Path) -> None:
     load(edited(tmp_path, CLOSED, GIT, ("[agents.shell]", f"{claude}\n[agents.shell]")))
 
 
+BEDROCK = "[agents.claude]\nprovider = 'bedrock'\nmodels = { flagship = 'us.anthropic.claude-opus-5-5' }"
+
+
+def test_bedrock_is_inside_through_its_endpoint(tmp_path: Path) -> None:
+    claude = ("[agents.shell]", f"{BEDROCK}\n[agents.shell]")
+    opened = (CLOSED[0], CLOSED[1].replace("'ecr.api'", "'bedrock-runtime', 'ecr.api'"))
+
+    with pytest.raises(ConfigError, match="also bedrock-runtime"):
+        load(edited(tmp_path, CLOSED, GIT, claude))
+    assert load(edited(tmp_path, opened, GIT, claude)).bedrock_region == "us-east-1"
+
+
+def test_bedrock_of_another_region_is_not_inside(tmp_path: Path) -> None:
+    claude = ("[agents.shell]", f"{BEDROCK}\n[bedrock]\nregion = 'us-west-2'\n[agents.shell]")
+    opened = (CLOSED[0], CLOSED[1].replace("'ecr.api'", "'bedrock-runtime', 'ecr.api'"))
+
+    with pytest.raises(ConfigError) as caught:
+        load(edited(tmp_path, opened, GIT, claude))
+
+    assert [(problem.field, problem.value) for problem in caught.value.problems] == [("bedrock.region", "us-west-2")]
+
+
 def test_tasks_of_the_embedded_aws_run_on_the_machine_and_need_neither(tmp_path: Path) -> None:
     load(edited(tmp_path, ('nat = "instance"', 'nat = "none"'), ("111111111111", EMBEDDED_ACCOUNT)))

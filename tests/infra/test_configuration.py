@@ -44,6 +44,18 @@ def edited(folder: Path, *edits: tuple[str, str]) -> Path:
         ("warm = 0", "cpu = 2048\nmemory = 512", ["agents.shell.memory is 512", "pairs with 2048 CPU units"]),
         ("warm = 0", 'models = { flagship = "x" }', ["agents.shell.models", "no provider, hence no secret"]),
         ("[agents.shell]", "[agents.claude]", ["agents.claude.models is {}", "enabled = false"]),
+        (
+            "[agents.shell]",
+            "[agents.gemini]\nprovider = 'bedrock'\nmodels = { flagship = 'm' }",
+            ["agents.gemini.provider is 'bedrock'", "left out, but for claude, codex", "does not serve the API"],
+        ),
+        (
+            "[agents.shell]",
+            "[agents.codex]\nprovider = 'bedrock'\nmodels = { flagship = 'gpt-6.1-sol' }",
+            ["agents.codex.models.flagship is 'gpt-6.1-sol'", "global.openai.<model>", "the model's page"],
+        ),
+        ("[agents.shell]", "[agents.claude]\nprovider = 'vertex'", ["agents.claude.provider is 'vertex'", "bedrock: "]),
+        ("# [tls]", "[bedrock]\nregion = 'Oregon'", ["bedrock.region is 'Oregon'", "the region whose Bedrock"]),
         ("[agents.shell]", "[agents.hal]", ["agents.hal is 'hal'", "'claude', 'codex'"]),
         ('nat = "instance"', 'nat = "gate"', ["network.nat is 'gate'", "none (no way out), instance"]),
         ('nat = "instance"', 'nat = "instance"\nnats = 2', ["network.nats is 2", "one of cidr, nat", "Remove it"]),
