@@ -10,7 +10,6 @@ from outpost.config import EnvironmentConfig
 from outpost.config.models import WARNED_DAYS
 from outpost.doctor.finding import Finding, Level
 from outpost.doctor.providers import set_key
-from outpost.domain.agents import CATALOGUE
 from outpost.domain.models import find_model
 from outpost.domain.providers import PROVIDERS, Provider
 
@@ -75,7 +74,7 @@ def _asked(config: EnvironmentConfig) -> dict[tuple[str, str | None], set[str]]:
     """Return the models that the enabled agents name, by provider and gateway: a gateway has a key of its own."""
     found: dict[tuple[str, str | None], set[str]] = {}
     for agent, settings in config.enabled_agents.items():
-        if provider := CATALOGUE[agent].provider:
+        if provider := config.provider_of(agent):
             found.setdefault((provider, settings.model_url), set()).update(settings.models.values())
     return found
 

@@ -10,6 +10,7 @@ import pytest
 
 from outpost.domain.agents import Agent
 from outpost.domain.ids import now
+from outpost.domain.models import find_model
 from outpost.domain.protocol import Credentials
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
@@ -73,6 +74,9 @@ def test_a_signed_call_is_served_and_its_tokens_are_counted(bedrock: ModelServer
     with served(bedrock, agent) as access:
         assert call(access, agent)[0] == 200
         assert access.meter.tokens == Tokens(input=INPUT, cached=CACHED, output=OUTPUT)
+        model = find_model(MODELS[agent])
+        assert model is not None
+        assert (model.provider, access.meter.cost) == ("bedrock", model.cost_of(access.meter.tokens))
         seen, (token,) = bedrock.seen[-1], access.environment.values()
     assert seen.path == SERVED[agent]
     assert token not in str(seen)
