@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -17,7 +18,6 @@ from outpost.doctor.account import BOOTSTRAP, Account
 from outpost.doctor.examine import examine
 from outpost.doctor.finding import Finding, Level
 from outpost.doctor.providers import configured_models
-from outpost.domain.ids import now
 from outpost.domain.providers import PROVIDERS
 from outpost.local.environment import LocalEnvironment
 from outpost.local.realism import Realism
@@ -29,6 +29,8 @@ from tests.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = 6
 DOMAIN = "outpost.example.com"
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+"""When the doctor looks: models retire."""
 
 
 class Provider(ThreadingHTTPServer):
@@ -99,7 +101,7 @@ class Case:
 
     def all(self) -> list[Finding]:
         urls = {name: f"{self.provider.url}/{name}" for name in PROVIDERS}
-        return list(examine(Account(self.config, self.session), self.templates, NEEDED, now(), urls))
+        return list(examine(Account(self.config, self.session), self.templates, NEEDED, NOW, urls))
 
     def found(self) -> list[Finding]:
         """What is not well."""

@@ -9,9 +9,8 @@ import pytest
 from outpost.doctor.finding import Level
 from outpost.doctor.models import check_models, evaluate_model
 from outpost.domain.agents import Agent
-from outpost.domain.ids import now
 from outpost.names import PROVIDER_PLACEHOLDER
-from tests.doctor.conftest import Case
+from tests.doctor.conftest import NOW, Case
 from tests.ports import free_port
 
 OPENAI = "SecretsProvideropenai"
@@ -84,7 +83,7 @@ def test_a_provider_that_is_silent_or_away_is_unchecked(case: Case, monkeypatch:
     keys = {"openai": "key-openai", "xai": "key-xai"}
     urls = {"openai": f"{case.provider.url}/openai", "xai": f"http://127.0.0.1:{free_port()}"}
 
-    silent, away = check_models(case.config, keys, now().date(), urls, seconds=0.3)
+    silent, away = check_models(case.config, keys, NOW.date(), urls, seconds=0.3)
 
     assert (silent.level, away.level) == (Level.UNCHECKED, Level.UNCHECKED)
     assert silent.message.endswith("does not respond in time")
@@ -103,7 +102,7 @@ def test_a_provider_that_is_silent_or_away_is_unchecked(case: Case, monkeypatch:
 def test_a_model_that_its_provider_shuts_down(
     case: Case, monkeypatch: pytest.MonkeyPatch, days: int, level: Level, message: str
 ) -> None:
-    day = (now() + timedelta(days=days)).date()
+    day = (NOW + timedelta(days=days)).date()
     monkeypatch.setitem(case.provider.shutdowns, "gpt-6.1-sol", day.isoformat())
     monkeypatch.setitem(case.provider.models, "openai", {"gpt-6.1-sol", "gpt-7"})
 
@@ -114,7 +113,7 @@ def test_a_model_that_its_provider_shuts_down(
 
 
 def test_a_shutdown_that_is_far_away_is_said(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    day = (now() + timedelta(days=62)).date()
+    day = (NOW + timedelta(days=62)).date()
     monkeypatch.setitem(case.provider.shutdowns, "gpt-6.1-sol", day.isoformat())
 
     assert case.found() == []
@@ -136,7 +135,7 @@ def test_a_retirement_that_only_our_data_knows(case: Case) -> None:
 
 def test_a_model_that_is_listed_under_its_present_name(case: Case) -> None:
     finding = evaluate_model(
-        case.config, "deepseek", "deepseek/deepseek-v4-flash", {"deepseek-flash": None}, now().date()
+        case.config, "deepseek", "deepseek/deepseek-v4-flash", {"deepseek-flash": None}, NOW.date()
     )
 
     assert finding.level is Level.OK
@@ -148,7 +147,7 @@ def test_a_gateway_is_asked_in_its_providers_place(case: Case, monkeypatch: pyte
     config = case.config.model_copy(update={"agents": {Agent.CODEX: gateway}})
     unused = {"openai": f"http://127.0.0.1:{free_port()}"}
 
-    (finding,) = check_models(config, {"openai": "key-openai"}, now().date(), unused)
+    (finding,) = check_models(config, {"openai": "key-openai"}, NOW.date(), unused)
 
     assert finding.message == f"openai: {case.provider.url}/openai returns status 500"
 

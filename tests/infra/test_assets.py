@@ -74,7 +74,7 @@ def test_an_image_gets_its_own_code_and_the_shared_code_only(
     targets = agents if own.endswith("worker") else []
 
     assert sorted(image["dockerBuildTarget"] for image in images if "dockerBuildTarget" in image) == targets
-    assert {dockerfile, "pyproject.toml", "uv.lock", "outpost/names.py", "outpost/domain/agents.py"} <= files
+    assert {dockerfile, "pyproject.toml", "uv.lock", "outpost/names.py", "outpost/domain/models.toml"} <= files
     assert {path.split("/")[1] for path in files if path.startswith("container/")} == {own.split("/")[1]}
     assert {path.split("/")[0] for path in files} == {"pyproject.toml", "uv.lock", "outpost", "container"}
     assert {path.split("/")[1] for path in files if path.startswith("outpost/")} == {"__init__.py", "names.py"} | shared
