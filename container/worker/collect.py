@@ -6,6 +6,7 @@ What is collected beside the patch never costs the patch.
 """
 
 import contextlib
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -33,11 +34,17 @@ from worker.secret_scan import SecretScan
 from worker.workspace import Workspace
 
 _Result = TypeVar("_Result")
+_NO_ROOM = (os.strerror(errno.ENOSPC).encode(), b"Out of diskspace")
+"""How git reports it."""
 _log = structlog.get_logger()
 
 
 class CollectError(Exception):
     """The changes could not be read; the text is git's last line."""
+
+
+class NoRoomError(CollectError):
+    """The disk is too full to write the patch."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +85,11 @@ class Collector:
             self._workspace.make_folders(self._calls.scratch, self._calls.scratch / "objects")
             return self._collect(files)
         except subprocess.CalledProcessError as error:
-            raise CollectError(_describe(error)) from error
-        except OSError as error:  # the agent may have left no room on the disk
-            raise CollectError(f"the patch could not be written: {error.strerror}") from error
+            full = any(words in (error.stderr or b"") for words in _NO_ROOM)
+            raise (NoRoomError if full else CollectError)(_describe(error)) from error
+        except OSError as error:
+            kind = NoRoomError if error.errno == errno.ENOSPC else CollectError
+            raise kind(f"the patch could not be written: {error.strerror}") from error
 
     def _collect(self, files: Path) -> Patch:
         calls, base = self._calls, self._workspace.commit_before

@@ -9,11 +9,10 @@ import ctypes
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 AGENT_UID = 10002
 AGENT_PROCESSES = 1024
@@ -146,7 +145,7 @@ def stream_as_agent(
     """
     limited = isolation.command(["timeout", "--signal=KILL", f"{timeout:.0f}", *argv])
     with (
-        tempfile.TemporaryFile() as errors,
+        _errors() as errors,
         subprocess.Popen(
             limited, env=dict(environment), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
         ) as process,
@@ -170,7 +169,7 @@ def feed_as_agent(
     """As `stream_as_agent`, for a program that reads `data` and prints nothing."""
     limited = isolation.command(["timeout", "--signal=KILL", f"{timeout:.0f}", *argv])
     with (
-        tempfile.TemporaryFile() as errors,
+        _errors() as errors,
         subprocess.Popen(
             limited, env=dict(environment), cwd="/", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
         ) as process,
@@ -182,6 +181,11 @@ def feed_as_agent(
         if process.wait() != 0:
             errors.seek(0)
             raise subprocess.CalledProcessError(process.returncode, argv, stderr=errors.read())
+
+
+def _errors() -> IO[bytes]:
+    """Return a file for what a program prints about its failure: in memory, as the agent may have filled the disk."""
+    return os.fdopen(os.memfd_create("errors"), "w+b")
 
 
 def _live_processes() -> Iterator[tuple[int, int, int]]:

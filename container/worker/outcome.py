@@ -92,7 +92,7 @@ def withholding(outcome: Outcome, findings: Findings) -> Outcome:
     """Return the outcome of a run whose results hold secrets: what it was, and why a success cannot be fetched yet."""
     if outcome.status is not Status.SUCCESS or not findings.withheld:
         return outcome
-    what = f"{' and '.join(findings.withheld)} withheld: {findings.describe(known=True)}."
+    what = f"{' and '.join(findings.withheld)} withheld until released: {findings.describe(known=True)}."
     return replace(outcome, reason=Reason.of(ReasonCode.SECRET_IN_OUTPUT, f"{outcome.reason.message} {what}"))
 
 

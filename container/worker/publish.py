@@ -104,13 +104,33 @@ class Publisher:
             raise PublishError(code, f"git took longer than {SECONDS:.0f} s") from error
 
 
+# What a server of the operator's own must allow (git-config: receive.denyCurrentBranch; git-daemon: receive-pack).
+_REMEDIES = (
+    (
+        re.compile(r"branch is currently checked out|refusing to update checked out branch"),
+        "the repository there has this branch checked out: set `git config receive.denyCurrentBranch updateInstead` in "
+        "it, make it bare, or choose another branch",
+    ),
+    (
+        re.compile(r"service not enabled|access denied or repository not exported"),
+        "the git daemon there takes no pushes: set `git config daemon.receivepack true` in the repository, or start "
+        "the daemon with --enable=receive-pack",
+    ),
+)
+
+
+def _with_remedy(message: str) -> str:
+    remedies = (remedy for pattern, remedy in _REMEDIES if pattern.search(message))
+    return "; ".join((message, *remedies))
+
+
 def _refusal(stdout: bytes, stderr: bytes) -> PublishError:
     """Return why a push failed: a line `!<tab>from:to<tab>[rejected] (fetch first)`, and what the forge says to it."""
     refused = [line for line in stdout.splitlines() if line.startswith(b"!\t")]
     if not refused:
-        return PublishError(ReasonCode.PUSH_FAILED, last_line(stderr))
+        return PublishError(ReasonCode.PUSH_FAILED, _with_remedy(last_line(stderr)))
     remarks = [line.removeprefix(b"remote:").strip() for line in stderr.splitlines() if line.startswith(b"remote:")]
     message = "; ".join(printable(part) for part in [refused[0].split(b"\t")[-1], *filter(None, remarks)])[:500]
     protected = _PROTECTED.search(message) is not None
     code = ReasonCode.BRANCH_PROTECTED if protected else ReasonCode.PUSH_FAILED
-    return PublishError(code, f"the branch {'is protected and ' * protected}was not pushed: {message}")
+    return PublishError(code, f"the branch {'is protected and ' * protected}was not pushed: {_with_remedy(message)}")

@@ -13,7 +13,7 @@ from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.redaction.redactor import Redactor
 from worker.agent_process import AgentEnd
-from worker.collect import CollectError, Collector, Patch
+from worker.collect import CollectError, Collector, NoRoomError, Patch
 from worker.context import Context
 from worker.lines import lines_of
 from worker.logs import RunLog
@@ -60,7 +60,8 @@ class Results:
             patch = Collector(self._workspace, scan, seconds, self._assignment.spec.collect).collect()
         except CollectError as error:
             self._log_event(f"the patch could not be collected: {error}", "error")
-            return without_results(outcome, ReasonCode.INTERNAL_ERROR, f"The patch could not be collected: {error}")
+            code = ReasonCode.DISK_FULL if isinstance(error, NoRoomError) else ReasonCode.INTERNAL_ERROR
+            return without_results(outcome, code, f"The patch could not be collected: {error}")
         self.patch = patch
         files = "1 file" if patch.files_changed == 1 else f"{patch.files_changed} files"
         self._log_event(f"{files} changed", "info")
@@ -71,7 +72,7 @@ class Results:
     def _note_findings(self, findings: Findings, outcome: Outcome) -> Outcome:
         """Put into the log which results hold secrets; none is changed for it."""
         if findings.withheld:
-            withheld = f"{' and '.join(findings.withheld)} withheld: {findings.describe(known=True)}"
+            withheld = f"{' and '.join(findings.withheld)} withheld until released: {findings.describe(known=True)}"
             self._log_event(withheld, "warning")
         if findings.formats:
             self._log_event(f"in the format of a secret: {findings.describe(known=False)}", "warning")

@@ -155,7 +155,10 @@ def apply(row: Dispatch, event: Event) -> Dispatch:
 def _release(row: Dispatch, event: ReleaseWithheld) -> Dispatch:
     if not row.status.terminal or not row.withheld:
         raise _refusal(row, event)
-    return row.model_copy(update={"released": event.release, "version": row.version + 1})
+    reason = row.reason
+    if reason is not None and reason.code is ReasonCode.SECRET_IN_OUTPUT:
+        reason = reason.model_copy(update={"remedy": f"Nothing to do: it was released by {event.release.by}."})
+    return row.model_copy(update={"released": event.release, "reason": reason, "version": row.version + 1})
 
 
 def _refusal(row: Dispatch, event: Event) -> TransitionError:

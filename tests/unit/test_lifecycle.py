@@ -206,3 +206,14 @@ def test_a_release_changes_nothing_but_itself_and_is_made_once(sequence: list[Ev
     assert released == last.model_copy(update={"released": RELEASE.release, "version": last.version + 1})
     with pytest.raises(TransitionError):
         apply(released, RELEASE)
+
+
+def test_after_a_release_the_reason_asks_for_none() -> None:
+    row, lease = claimed()
+    row = apply(apply(row, Start(lease, T0)), Finish(lease, 0, T0))
+    why = Reason.of(ReasonCode.SECRET_IN_OUTPUT, "changes.patch withheld until released: secret A at a:1.")
+    row = apply(row, Report(lease, Status.SUCCESS, why, T0, findings=WITHHELD))
+    assert row.reason
+    assert "release the result" in row.reason.remedy
+    released = apply(row, RELEASE).reason
+    assert released == why.model_copy(update={"remedy": "Nothing to do: it was released by otp_12345678."})

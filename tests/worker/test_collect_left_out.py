@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from outpost.domain.artifacts import Artifact
 from tests.worker.collecting import Prepare, Run, applied, git
 from tests.worker.git_server import GitServer
-from worker.collect import Patch
+from worker.collect import NoRoomError, Patch
 from worker.collection import choice, inventory
+from worker.collection.calls import Calls
 
 
 def left_out(patch: Patch) -> dict[str, str]:
@@ -215,3 +217,20 @@ def test_a_repository_of_the_agents_own_is_in_the_patch_as_files_and_stays_as_it
     histories = dict.fromkeys(["sub/.git", "sub/deep/.git"], choice.HISTORY)
     assert left_out(patch) == histories | {"sub/a.o": choice.IGNORED}
     assert git(run.workspace.path / "sub", "log", "--format=%s") == "inner"
+
+
+def test_new_files_without_room_on_the_disk_cost_only_themselves(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Calls, "room", lambda _: 30_000)
+    run.agent(
+        "mkdir data; head -c 9000 /dev/urandom | tee data/1 > data/2; echo work > new.txt; echo more >> README.md"
+    )
+    patch = run.collect()
+    assert names(patch) == {"new.txt", "README.md"}
+    assert left_out(patch) == {"data/": "the disk has no room for more than 0 MiB of new files"}
+
+
+def test_a_full_disk_is_the_cause_of_a_patch_that_cannot_be_written(run: Run) -> None:
+    run.agent("echo work > new.txt")
+    (run.workspace.private / Artifact.PATCH).symlink_to("/dev/full")
+    with pytest.raises(NoRoomError, match="No space left on device"):
+        run.collect()

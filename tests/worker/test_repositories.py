@@ -1,5 +1,6 @@
 """Repositories in unusual states, from clone to promotion: empty, renamed, without HEAD, tags, SHA-256, LFS."""
 
+import re
 from pathlib import Path
 
 import boto3
@@ -11,8 +12,10 @@ from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Env
 from tests.worker.brokers import at_forge
-from tests.worker.conftest import Platform
+from tests.worker.collecting import Prepare, git, settings_at
+from tests.worker.conftest import GitServer, Platform
 from tests.worker.forge_server import TOKEN, ForgeServer, serve_forge
+from worker.publish import Publisher, PublishError
 
 WORDS = Publication(message="Two", author_name="A", author_email="a@b", pr_title="Two", pr_body="")
 
@@ -235,3 +238,21 @@ def test_files_in_git_lfs_are_reported(platform: Platform, forge: ForgeServer, v
     expected = "1 files are in Git LFS and were not fetched, only their pointers: deep/a.bin"
     assert expected in platform.messages(row)
     assert platform.summary(row).files_changed == 0
+
+
+@pytest.mark.parametrize(
+    ("allowed", "remedy"),
+    [("false", "git config daemon.receivepack true"), ("true", "git config receive.denyCurrentBranch updateInstead")],
+)
+def test_what_a_repository_must_allow_for_a_push_is_named(
+    git_server: GitServer, prepare: Prepare, tmp_path: Path, allowed: str, remedy: str
+) -> None:
+    name = new_id()
+    run = prepare("full", git_server.create(name, {"a": b"1\n"}))
+    git_server.git(name, "config", "daemon.receivepack", allowed)
+    commit = str(run.workspace.commit_before)
+    identity = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    made = git(run.workspace.git_dir, "commit-tree", f"{commit}^{{tree}}", "-p", commit, "-m", "next", **identity)
+    publisher = Publisher(run.workspace, settings_at(git_server, tmp_path))
+    with pytest.raises(PublishError, match=re.escape(remedy)):
+        publisher.push(made, "main", run.workspace.url, None)

@@ -42,7 +42,7 @@ def test_a_run_succeeds_and_its_patch_is_withheld_with_file_and_line(platform: P
     assert row.status is Status.SUCCESS
     assert row.reason
     assert row.reason.code is ReasonCode.SECRET_IN_OUTPUT
-    assert "changes.patch withheld: secret NPM_TOKEN at .npmrc:2" in row.reason.message
+    assert "changes.patch withheld until released: secret NPM_TOKEN at .npmrc:2" in row.reason.message
     assert (row.findings, row.withheld) == (FOUND, True)
     summary = platform.summary(row)
     assert (summary.findings, summary.reason) == (FOUND, row.reason)
@@ -54,7 +54,7 @@ def test_a_run_succeeds_and_its_patch_is_withheld_with_file_and_line(platform: P
     assert Stored(Artifact.PATCH, len(patch), withheld=True) in platform.artifacts.listing(row)
     assert platform.artifacts.findings(row) == FOUND
     warnings = [(line.level, line.message) for line in platform.log(row) if "withheld" in line.message]
-    assert warnings == [("warning", "changes.patch withheld: secret NPM_TOKEN at .npmrc:2")]
+    assert warnings == [("warning", "changes.patch withheld until released: secret NPM_TOKEN at .npmrc:2")]
     assert VALUE not in str(platform.messages(row)) + summary.model_dump_json() + row.model_dump_json()
 
 

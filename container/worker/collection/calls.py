@@ -1,5 +1,6 @@
 """The programs that a collection runs, all as the agent, until one deadline."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,6 +39,10 @@ class Calls:
     def left(self) -> float:
         """Return the seconds until the deadline, one at least."""
         return max(1.0, self._deadline - time.monotonic())
+
+    def room(self) -> int:
+        """Return how many bytes the disk has left."""
+        return shutil.disk_usage(self.workspace.root).free
 
     def variables(self, files: Path, index: str, *objects: Path) -> dict[str, str | Path]:
         """Return git's variables: the harness's git directory, over `files`, with an index of this collection.

@@ -59,8 +59,10 @@ class Chooser:
         found = leftover(self._prefix + path, self._inventory.caches, self._inventory.environments)
         return None if found is None or found.place.removeprefix(self._prefix) in self._old else found
 
-    def choose(self, new: Mapping[bytes, int]) -> list[bytes]:
+    def choose(self, new: Mapping[bytes, int], room: int = MAX_NEW_BYTES) -> list[bytes]:
         """Return those new files (path -> bytes) that a patch can hold and that are not too many or too much together.
+
+        `room`: bytes that the disk has for them.
 
         Beyond a limit whole folders go, those with the most first: a folder that is new, or the files of one kind that
         were added to an old one.
@@ -71,7 +73,11 @@ class Chooser:
                 self._omissions.note(self._prefix + path, reason)
             else:
                 fit[path] = size
-        if len(fit) <= MOST_NEW_FILES and sum(fit.values()) <= MAX_NEW_BYTES:
+        most, why = min(
+            (MAX_NEW_BYTES, f"more than {_mib(MAX_NEW_BYTES)} of new files"),
+            (room, f"the disk has no room for more than {_mib(room)} of new files"),
+        )
+        if len(fit) <= MOST_NEW_FILES and sum(fit.values()) <= most:
             return sorted(fit)
         groups: dict[bytes, list[bytes]] = defaultdict(list)
         for path in fit:
@@ -79,7 +85,7 @@ class Chooser:
         counts = {group: len(paths) for group, paths in groups.items()}
         sizes = {group: sum(fit[path] for path in paths) for group, paths in groups.items()}
         self._drop(groups, counts, MOST_NEW_FILES, f"more than {MOST_NEW_FILES:,} new files")
-        self._drop(groups, sizes, MAX_NEW_BYTES, f"more than {MAX_NEW_BYTES >> 20:,} MiB of new files")
+        self._drop(groups, sizes, most, why)
         return sorted(path for paths in groups.values() for path in paths)
 
     def _drop(self, groups: dict[bytes, list[bytes]], measure: Mapping[bytes, int], limit: int, reason: str) -> None:
@@ -110,6 +116,10 @@ class Chooser:
             elif found not in left:
                 left.add(found)
                 self._omissions.note(found.place, found.reason, None, Rank.LEFTOVER)
+
+
+def _mib(size: int) -> str:
+    return f"{size >> 20:,} MiB"
 
 
 def _folders(path: bytes) -> Iterator[bytes]:

@@ -9,21 +9,18 @@ from worker.collection.calls import Calls, reading, safe_git
 
 MOST_LISTED = 200_000
 _LIST_SECONDS = 60.0
-_KILLED = 128 + 9
+_KILLED = (-9, 128 + 9)
 
 
 def list_new_commits(calls: Calls, store: Path) -> list[bytes] | None:
-    """Return their names; None when there are more than MOST_LISTED, or the list takes too long."""
+    """Return their names; None when there are more than MOST_LISTED. Raises `subprocess.CalledProcessError`."""
     # Both lists are sorted by name (git-cat-file: --batch-all-objects).
     listing = shlex.join(safe_git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)"))
     ours, theirs = f'env GIT_OBJECT_DIRECTORY="$0" {listing}', f'env GIT_OBJECT_DIRECTORY="$1" {listing}'
     script = f"comm -13 <({ours}) <({theirs}) | grep ' commit$' | head -n {MOST_LISTED + 1}"
     command = ["bash", "-c", script, str(calls.workspace.git_dir / "objects"), str(store)]
     variables = calls.variables(calls.workspace.path, "no-index")
-    try:
-        listed = calls.workspace.as_agent(command, timeout=min(_LIST_SECONDS, calls.left()), **variables)
-    except subprocess.CalledProcessError:
-        return None
+    listed = calls.workspace.as_agent(command, timeout=min(_LIST_SECONDS, calls.left()), **variables)
     names = [line.split(b" ")[0] for line in listed.splitlines()]
     return names if len(names) <= MOST_LISTED else None
 
@@ -38,7 +35,7 @@ def read_parents(
     try:
         listed = calls.run(reading(calls.list_file(commits, end=b"\n"), command), **variables)
     except subprocess.CalledProcessError as error:
-        if error.returncode == _KILLED:
+        if error.returncode in _KILLED:
             raise
         middle = len(commits) // 2
         parts = (commits[:middle], commits[middle:]) if middle else ()

@@ -24,6 +24,8 @@ from worker.git import git
 
 _MOST_FAILURES = 20
 """Files that fail one after the other, each of which makes git begin again."""
+_COPIES = 3
+"""What a new file takes of the disk: an object, its lines in the patch, and some of a bundle."""
 _DEPTH = 20
 """Repositories inside repositories."""
 _MOST_EMBEDDED = 200
@@ -80,10 +82,10 @@ class Staging:
         sizes = self._sizes(chooser.without_leftovers([*visible, *forced], forced))
         for path in sorted((forced & tree.record.index.keys()) - sizes.keys() - tree.record.committed.keys()):
             self._omissions.note(prefix + path, "in the index only: removed from the working tree")
-        kept = chooser.choose(sizes)
+        kept = chooser.choose(sizes, self._calls.room() // _COPIES)
         reasons |= self._add([*changed, *kept])
         reasons |= dict.fromkeys(set(kept) - reasons.keys() - self._entries().keys(), REFUSED)
-        for path in self._unfit(base):
+        for path in self._unfit(base.keys() | sizes.keys()):
             reasons[path] = self._inventory.unfit[prefix + path]
         for path in sorted(reasons):
             self._omissions.note(prefix + path, reasons[path])
@@ -209,11 +211,11 @@ class Staging:
         records = self._calls.records(listing, **self._variables)
         return (path for path in records if not is_below(self._tree.prefix + path + b"/", self._worktrees))
 
-    def _unfit(self, base: Entries) -> list[bytes]:
-        """Return what is no file and was none, unless the repository ignores it or it is another repository's."""
+    def _unfit(self, seen: AbstractSet[bytes]) -> list[bytes]:
+        """Return what else no patch can hold, unless the repository ignores it or it is another repository's."""
         prefix, others = self._tree.prefix, self._inventory.repositories.keys() - {self._tree.path}
         below = (path.removeprefix(prefix) for path in self._inventory.unfit if path.startswith(prefix))
-        found = [path for path in below if path not in base and not is_below(prefix + path, others)]
+        found = [path for path in below if path not in seen and not is_below(prefix + path, others)]
         if not found:
             return []
         check = self._command("check-ignore", "--no-index", "-z", "--stdin")
