@@ -41,6 +41,7 @@ def admit(request: DispatchRequest, caller: Principal, policy: Policy, at: datet
     longest = caller.tenant.limits.timeout_seconds
     refusals = [
         *_agent(request, policy),
+        *_provider(request, caller.tenant, policy),
         *_source(request, policy),
         *_workspace(request),
         *_limits(request, longest),
@@ -92,6 +93,20 @@ def _agent(request: DispatchRequest, policy: Policy) -> Iterator[Refusal]:
         settings.resolve_model(request.model_id)
     except ValueError as error:
         yield "modelId", str(error)
+
+
+def _provider(request: DispatchRequest, tenant: Tenant, policy: Policy) -> Iterator[Refusal]:
+    settings = policy.agents.get(request.agent)
+    provider = settings.provider_of(request.agent) if settings else None
+    if tenant.may_call(provider):
+        return
+    able = [name for name, each in policy.agents.items() if tenant.may_call(each.provider_of(name))]
+    yield (
+        "agent",
+        f"{request.agent!s} calls its models at {provider}, "
+        f"and the tenant is limited to {', '.join(tenant.providers)}: use one of {', '.join(sorted(able)) or 'none'}, "
+        f"or let an operator change the tenant's providers",
+    )
 
 
 def _source(request: DispatchRequest, policy: Policy) -> Iterator[Refusal]:

@@ -26,6 +26,7 @@ FIELDS: Mapping[str, Any] = {
     "TenantView.name": "Acme Inc.",
     "TenantChange.name": "Acme Inc.",
     "repositories": ["acme/*"],
+    "providers": ["bedrock"],
     "WorkspaceView.id": _WORKSPACE,
     "SecretView.name": "NPM_TOKEN",
     "searched": True,

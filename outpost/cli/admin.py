@@ -10,6 +10,7 @@ from outpost.cli.dispatches import Json
 from outpost.cli.output import err, out, print_json, print_table, since
 from outpost.client.models import IssuedKey, Limits, Tenant
 from outpost.domain.ids import now
+from outpost.domain.providers import NAMES
 from outpost.domain.tenants import TIERS, Scope
 
 tenants = typer.Typer(help="Create and look after tenants (operator).", no_args_is_help=True)
@@ -81,9 +82,16 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
     no_repository: Annotated[
         list[str] | None, typer.Option(help="One of its repositories to give our token for no longer; repeatable")
     ] = None,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(help=f"A model provider to limit it to: {', '.join(NAMES)}; repeatable"),
+    ] = None,
+    any_provider: Annotated[bool, typer.Option("--any-provider", help="Limit it to no model provider")] = False,
     as_json: Json = False,
 ) -> None:
-    """Change a tenant's name, tier, limits or repositories. A limit once given stays, whatever the tier."""
+    """Change a tenant's name, tier, limits, repositories or providers. A limit once given stays, whatever the tier."""
+    if provider and any_provider:
+        raise typer.BadParameter("--provider limits the tenant and --any-provider ends the limit: give one of the two")
     own = {
         "concurrent": concurrent,
         "daily": daily,
@@ -101,7 +109,14 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
         repositories = None
         if repository or no_repository:
             repositories = _regranted(client.tenant(tenant_id).repositories, repository or [], no_repository or [])
-        tenant = client.change_tenant(tenant_id, name=name, tier=tier, limits=limits, repositories=repositories)
+        tenant = client.change_tenant(
+            tenant_id,
+            name=name,
+            tier=tier,
+            limits=limits,
+            repositories=repositories,
+            providers=[] if any_provider else provider,
+        )
         print_json(tenant) if as_json else _show(tenant)
 
 
@@ -203,6 +218,7 @@ def _show(tenant: Tenant) -> None:
         ("requests a minute", str(limits.requests_per_minute)),
         ("models a month", "as the environment" if budget is None else f"{budget:,.2f} USD"),
         ("repositories", ", ".join(tenant.repositories) or "public ones"),
+        ("model providers", ", ".join(tenant.providers) or "all"),
     ]
     print_table(tenant.id, "", rows=rows)
 

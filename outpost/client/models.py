@@ -201,6 +201,7 @@ class Tenant(_Model):
     limits: Limits = Limits()
     own_limits: Limits = Limits()
     repositories: list[str] = Field(default_factory=list)
+    providers: list[str] = Field(default_factory=list)
     created_at: datetime
 
 

@@ -186,9 +186,16 @@ class Client:
         tier: str | None = None,
         limits: Limits | None = None,
         repositories: Sequence[str] | None = None,
+        providers: Sequence[str] | None = None,
     ) -> Tenant:
         """Change a tenant (operator): what is None stays; limits are all that shall differ from the tier's."""
-        fields = {"name": name, "tier": tier, "limits": limits and _given(limits), "repositories": repositories}
+        fields = {
+            "name": name,
+            "tier": tier,
+            "limits": limits and _given(limits),
+            "repositories": repositories,
+            "providers": providers,
+        }
         changes = {field: value for field, value in fields.items() if value is not None}
         return self._one(Tenant, "PATCH", f"/tenants/{tenant_id}", changes)
 

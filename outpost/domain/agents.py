@@ -7,6 +7,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from outpost.domain.providers import BEDROCK
+
 
 class Agent(StrEnum):
     """The agents that a dispatch can name."""
@@ -137,6 +139,10 @@ class AgentSettings(AgentTunables):
     provider_secret_arn: str | None = None
     bedrock_region: str | None = None
     """Where its models are called at Bedrock; None: at its own provider."""
+
+    def provider_of(self, agent: Agent) -> str | None:
+        """Return the provider that the agent's models are called at; None for an agent without a model."""
+        return CATALOGUE[agent].provider if self.bedrock_region is None else BEDROCK
 
     def warm_at(self, at: datetime) -> int:
         """Return how many idle workers are kept ready at this time: the most that a window asks for."""

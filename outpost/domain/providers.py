@@ -110,6 +110,8 @@ PROVIDERS: dict[str, Provider] = {
 
 BEDROCK = "bedrock"
 """The name of Amazon Bedrock, where it takes the place of an agent's own provider."""
+NAMES = (*PROVIDERS, BEDROCK)
+"""All providers that an agent's models can be called at."""
 _ON_BEDROCK: dict[str, tuple[str, re.Pattern[str]]] = {
     "anthropic": ("/anthropic", re.compile(r"POST /v1/messages")),
     "openai": ("/openai", re.compile(r"POST /v1/responses")),

@@ -76,6 +76,8 @@ class Tenant(BaseModel):
     overrides: Overrides | None = None
     repositories: tuple[str, ...] = ()
     """What the platform's right at the forge is used for: `owner/name`, or `owner/*` for all of an owner."""
+    providers: tuple[str, ...] = ()
+    """The model providers whose agents it may dispatch to; empty: all."""
     created_at: datetime
 
     @property
@@ -83,6 +85,10 @@ class Tenant(BaseModel):
         """The tier's limits, where the tenant has none of its own."""
         own = self.overrides.model_dump(exclude_none=True) if self.overrides else {}
         return TIERS[self.tier].model_copy(update=own)
+
+    def may_call(self, provider: str | None) -> bool:
+        """Say whether its dispatches may call models at the provider; None: they call no model."""
+        return provider is None or not self.providers or provider in self.providers
 
     def may_use(self, repository: str) -> bool:
         """Say whether git gets a token for `owner/name`; the forge takes capitals and small letters for the same."""

@@ -215,6 +215,12 @@ def test_the_operator_changes_limits_rotates_keys_and_keeps_secrets(api: Api, ou
     refused = outpost("tenants", "set", name, "--no-repository", "acme/app", admin=True)
     assert "acme/app is none of the tenant's repositories; it has ACME/*" in refused.stderr
     assert "public ones" in outpost("tenants", "set", name, "--no-repository", "acme/*", admin=True).stdout
+    limited = outpost("tenants", "set", name, "--provider", "bedrock", "--provider", "xai", admin=True).stdout
+    assert "bedrock, xai" in limited
+    unclear = outpost("tenants", "set", name, "--provider", "bedrock", "--any-provider", admin=True)
+    assert "give one of the two" in unclear.stderr
+    ended = json.loads(outpost("tenants", "set", name, "--any-provider", "--json", admin=True).stdout)
+    assert ended["providers"] == []
     assert "pro" in outpost("tenants", "show", name, admin=True).stdout
     issued = json.loads(outpost("keys", "create", name, "--days", "9", "--json", admin=True).stdout)
     assert not {"release", "admin"} & set(issued["scopes"])

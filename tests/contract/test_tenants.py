@@ -45,6 +45,7 @@ def test_a_tenant_is_created_with_its_tiers_limits(operator: httpx.Client) -> No
             "monthlyBudgetUsd": None,
         },
         "repositories": [],
+        "providers": [],
     }
 
 
@@ -62,6 +63,22 @@ def test_a_tenants_repositories_are_given_and_taken_as_a_whole(api: Api, operato
     assert change(name="Y") == ["acme/*", "other/one"]
     assert change(repositories=["acme/widget"]) == ["acme/widget"]
     assert change(repositories=[]) == []
+
+
+def test_a_tenant_is_limited_to_certain_providers(operator: httpx.Client) -> None:
+    name = fresh()
+    made = operator.post("/tenants", json={"id": name, "name": "X", "providers": ["bedrock", "anthropic"]})
+    assert made.json()["data"]["providers"] == ["bedrock", "anthropic"]
+
+    def change(**fields: object) -> Any:  # noqa: ANN401 - JSON
+        return operator.patch(f"/tenants/{name}", json=fields).json()
+
+    assert change(name="Y")["data"]["providers"] == ["bedrock", "anthropic"]
+    assert change(providers=["bedrock"])["data"]["providers"] == ["bedrock"]
+    (detail,) = change(providers=["vertex"])["error"]["details"]
+    assert detail["field"].startswith("providers")
+    assert "anthropic|openai|" in detail["message"]
+    assert change(providers=[])["data"]["providers"] == []
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ async def create(body: TenantRequest, _: Operator, services: Injected, request: 
         tier=body.tier,
         overrides=body.overrides,
         repositories=body.repositories,
+        providers=body.providers,
         created_at=now(),
     )
     await asyncio.to_thread(services.tenants.add, tenant)
@@ -59,7 +60,7 @@ async def get(tenant_id: TenantId, _: Operator, services: Injected, request: Req
 async def change(
     tenant_id: TenantId, body: TenantChange, _: Operator, services: Injected, request: Request
 ) -> Success[TenantView]:
-    """Change a tenant's name, tier, limits or repositories; the rest stays. Replicas apply it within 30 seconds."""
+    """Change name, tier, limits, repositories or providers; the rest stays. Replicas apply it within 30 seconds."""
     return success(request, TenantView.of(await _change(services, tenant_id, **body.fields)))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, Field, StrictInt
 
 from control_plane.envelope import Body, View
+from outpost.domain.providers import NAMES
 from outpost.domain.repository import GRANT_PATTERN, check_grant
 from outpost.domain.tenants import ApiKey, KeyStatus, Overrides, Scope, Tenant, TenantStatus
 
@@ -14,6 +15,9 @@ Tier = Literal["free", "starter", "pro", "enterprise"]
 _REPOSITORIES = "Repositories that git gets the platform's token for: `owner/name` (without `.git`), or `owner/*`."
 _Grant = Annotated[str, Field(pattern=GRANT_PATTERN), AfterValidator(check_grant)]
 Repositories = Annotated[tuple[_Grant, ...], Field(max_length=100)]
+_PROVIDERS = "Model providers whose agents it may dispatch to; empty: all. An agent without a model is always open."
+_Provider = Annotated[str, Field(pattern=f"^({'|'.join(NAMES)})$")]
+Providers = Annotated[tuple[_Provider, ...], Field(max_length=len(NAMES))]
 
 
 class LimitsRequest(Body):
@@ -52,6 +56,7 @@ class TenantRequest(Body):
     tier: Tier = Field(default="free", description="Sets the limits.")
     limits: LimitsRequest | None = Field(default=None, description="Limits that differ from the tier's.")
     repositories: Repositories = Field(default=(), description=_REPOSITORIES, examples=[["acme/*"]])
+    providers: Providers = Field(default=(), description=_PROVIDERS, examples=[["bedrock"]])
 
     @property
     def overrides(self) -> Overrides | None:
@@ -70,12 +75,15 @@ class TenantChange(Body):
     repositories: Repositories | None = Field(
         default=None, description=f"{_REPOSITORIES} They replace those there were; `[]` ends all."
     )
+    providers: Providers | None = Field(
+        default=None, description=f"{_PROVIDERS} They replace those there were; `[]` ends the limit."
+    )
 
     @property
     def fields(self) -> dict[str, object]:
         """The tenant's fields that change."""
         own = {"overrides": self.limits.overrides} if self.limits else {}
-        return self.model_dump(include={"name", "tier", "repositories"}, exclude_none=True) | own
+        return self.model_dump(include={"name", "tier", "repositories", "providers"}, exclude_none=True) | own
 
 
 class LimitsView(View):
@@ -110,6 +118,7 @@ class TenantView(View):
     limits: LimitsView = Field(description="The limits that apply.")
     own_limits: OwnLimitsView = Field(description="Those that differ from the tier's.")
     repositories: tuple[str, ...] = Field(description=_REPOSITORIES)
+    providers: tuple[str, ...] = Field(description=_PROVIDERS)
     created_at: datetime = Field(description="When it was created.")
 
     @classmethod
