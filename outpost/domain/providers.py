@@ -100,10 +100,9 @@ PROVIDERS: dict[str, Provider] = {
             key_header="authorization",
             key_scheme="Bearer ",
             api="openai",
-            generations=_CHAT,
-            lookups=_CHAT_LOOKUPS,
-            output_limits=("max_tokens", "max_completion_tokens"),
-            usage_on_request=True,
+            generations=re.compile(r"POST /v1/responses"),
+            lookups=re.compile(r"GET /v1/models(/[\w.-]+)?"),
+            output_limits=("max_output_tokens",),
         ),
     )
 }

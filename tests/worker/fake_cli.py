@@ -19,17 +19,48 @@ from pathlib import Path
 
 NAME = Path(sys.argv[0]).name
 DONE = "The fake agent is done."
+ACP = "grok" in NAME
+"""Whether it is a CLI that speaks the Agent Client Protocol."""
 
 
 def read_task() -> str:
     """Take the task from where the real CLI takes it."""
+    if ACP:
+        return read_prompt()
     if NAME in ("claude", "codex", "gemini"):
         return sys.stdin.read()
     words = " ".join(sys.argv[1:])
-    place = {"aider": r"--message-file=(\S+)", "grok": r"--prompt=.* file (\S+)\. "}.get(NAME, r"(\S+)$")
+    place = {"aider": r"--message-file=(\S+)"}.get(NAME, r"(\S+)$")
     found = re.search(place, words)
     assert found, words
     return Path(found[1]).read_text()
+
+
+def read_prompt() -> str:
+    """Serve the Agent Client Protocol until the prompt arrives."""
+    while True:
+        request = json.loads(sys.stdin.readline())
+        if request["method"] == "session/prompt":
+            assert (request["id"], request["params"]["sessionId"]) == (2, "s")
+            text: str = request["params"]["prompt"][0]["text"]
+            return text
+        respond(request["id"], {"protocolVersion": 1} if request["method"] == "initialize" else {"sessionId": "s"})
+
+
+def respond(number: int, outcome: object, kind: str = "result") -> None:
+    """Respond to a request of the client."""
+    emit({"jsonrpc": "2.0", "id": number, kind: outcome})
+
+
+def update(kind: str, **fields: object) -> dict[str, object]:
+    """Return a notification about the session."""
+    params = {"sessionId": "s", "update": {"sessionUpdate": kind, **fields}}
+    return {"jsonrpc": "2.0", "method": "session/update", "params": params}
+
+
+def said(text: str) -> dict[str, object]:
+    """Return the notification of a piece of a message."""
+    return update("agent_message_chunk", content={"type": "text", "text": text})
 
 
 def call_model() -> None:
@@ -45,7 +76,6 @@ def call_model() -> None:
         "claude": "/v1/messages",
         "gemini": "/v1beta/models/a-model:streamGenerateContent?alt=sse",
         "aider": "/v1/chat/completions",
-        "grok": "/v1/chat/completions",
     }
     body = json.dumps({"contents": []} if NAME == "gemini" else {"model": "a-model", "messages": [], "input": []})
     headers = {"Authorization": f"Bearer {token[0]}", "Content-Type": "application/json"}
@@ -68,12 +98,11 @@ def emit(*events: object) -> None:
 
 def message(text: str) -> None:
     """Print a message of the model that is not the last word, in the CLI's own output format."""
-    call = {"id": "c", "type": "function", "function": {"name": "bash", "arguments": "{}"}}
     events: dict[str, object] = {
         "claude": {"type": "assistant", "message": {"content": [{"type": "text", "text": text}]}},
         "codex": {"type": "item.completed", "item": {"id": "1", "type": "agent_message", "text": text}},
         "gemini": {"type": "message", "role": "assistant", "content": text, "delta": True},
-        "grok": {"role": "assistant", "content": text, "tool_calls": [call]},
+        "grok": said(text),
     }
     emit(events[NAME]) if NAME in events else print(text, flush=True)
 
@@ -89,9 +118,11 @@ def result(error: str = "", text: str = DONE) -> None:
         "claude": {**claude, "result": error or text},
         "codex": failed if error else {"type": "turn.completed", "usage": usage},
         "gemini": {**gemini, "error": {"message": error}} if error else gemini,
-        "grok": {"role": "assistant", "content": f"Sorry, I encountered an error: {error}" if error else text},
     }
-    if NAME in events:
+    if ACP:
+        failure = {"code": -32603, "message": "Internal error", "data": {"message": error}}
+        respond(2, failure, "error") if error else respond(2, {"stopReason": "end_turn"})
+    elif NAME in events:
         emit(events[NAME])
     else:
         lines = {"aider": f"litellm.APIError: {error}" if error else "Tokens: 11 sent, 7 received."}
@@ -100,8 +131,7 @@ def result(error: str = "", text: str = DONE) -> None:
 
 def say(text: str) -> None:
     """Say something and conclude with it, in the CLI's own output format."""
-    if NAME != "grok":
-        message(text)
+    message(text)
     result(text=text)
 
 
@@ -134,6 +164,7 @@ def hang_in_a_tool() -> None:
         "claude": {"type": "assistant", "message": {"content": [call]}},
         "codex": {"type": "item.started", "item": {"id": "1", "type": "command_execution", "command": "npm test"}},
         "gemini": {"type": "tool_use", "tool_id": "1", "tool_name": "shell", "parameters": "npm test"},
+        "grok": update("tool_call", toolCallId="1", title="shell", rawInput={"command": "npm test"}),
     }
     emit(events[NAME])
     time.sleep(1000)
@@ -271,7 +302,7 @@ def a_huge_event() -> None:
         "claude": {"type": "user", "message": {"content": [{"type": "tool_result", "content": [picture]}]}},
         "codex": {"type": "item.completed", "item": {"type": "command_execution", "aggregated_output": data}},
         "gemini": {"type": "tool_result", "tool_id": "1", "status": "success", "output": data},
-        "grok": {"role": "tool", "content": data},
+        "grok": update("tool_call_update", toolCallId="1", status="completed", rawOutput={"output": data}),
     }
     if NAME in events:
         emit(events[NAME])
@@ -306,6 +337,12 @@ def is_refused_a_tool() -> None:
             {"type": "tool_result", "tool_id": "2", "status": "error", "error": refusal},
         ],
     }
+    if ACP:
+        options = [{"optionId": "yes", "kind": "allow_once"}, {"optionId": "no", "kind": "reject_once"}]
+        params = {"sessionId": "s", "toolCall": {"toolCallId": "2", "title": "shell"}, "options": options}
+        emit({"jsonrpc": "2.0", "id": 7, "method": "session/request_permission", "params": params})
+        response = json.loads(sys.stdin.readline())
+        assert response["result"] == {"outcome": {"outcome": "selected", "optionId": "no"}}
     emit(*events.get(NAME, []))
     denial = {"tool_name": "shell", "tool_use_id": "2", "tool_input": {}}
     usage: dict[str, int] = {}
@@ -323,10 +360,7 @@ def reaches_its_turn_limit() -> None:
             {"type": "error", "severity": "error", "message": "Maximum session turns exceeded"},
             {"type": "result", "status": "success", "stats": {}},
         ],
-        "grok": [
-            {"role": "tool", "content": "a"},
-            {"role": "assistant", "content": "Maximum tool execution rounds reached. Stopping."},
-        ],
+        "grok": [{"jsonrpc": "2.0", "id": 2, "result": {"stopReason": "max_turn_requests"}}],
     }
     emit(*events[NAME])
 

@@ -174,24 +174,11 @@ def _messages(model: ModelServer, body: Json) -> Iterator[Json]:
 
 
 def _responses(model: ModelServer, body: Json) -> Iterator[Json]:
-    """OpenAI's Responses."""
-    yield {"type": "response.created", "response": {"id": "resp_1"}}
-    tool = _tool(body, "exec", "exec_command", "shell_command", "shell")
-    if tool == "exec":  # Codex offers GPT-6 one tool, which runs JavaScript that calls the others.
-        model.edits += 1
-        script = f"text(await tools.exec_command({json.dumps({'cmd': COMMAND})}))"
-        call = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_1", "name": tool}
-        item: Json = {**call, "namespace": "functions", "input": script}
-    elif tool:
-        model.edits += 1
-        command = {"exec_command": {"cmd": COMMAND}, "shell_command": {"command": COMMAND}}
-        arguments = command.get(tool, {"command": ["bash", "-c", COMMAND]})
-        call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": tool}
-        item = {**call, "arguments": json.dumps(arguments)}
-    else:
-        content = [{"type": "output_text", "text": FAREWELL, "annotations": []}]
-        item = {"type": "message", "id": "msg_1", "role": "assistant", "content": content}
-    yield {"type": "response.output_item.done", "output_index": 0, "item": item}
+    """OpenAI's Responses, as xAI speaks it too."""
+    response = {"id": "resp_1", "object": "response", "created_at": 1, "model": body["model"], "output": []}
+    yield {"type": "response.created", "sequence_number": 0, "response": {**response, "status": "in_progress"}}
+    item = {**_response_item(model, body), "status": "completed"}
+    yield {"type": "response.output_item.done", "sequence_number": 1, "output_index": 0, "item": item}
     usage = {
         "input_tokens": INPUT,
         "input_tokens_details": {"cached_tokens": CACHED},
@@ -199,8 +186,24 @@ def _responses(model: ModelServer, body: Json) -> Iterator[Json]:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": INPUT + OUTPUT,
     }
-    response = {"id": "resp_1", "model": body["model"], "output": [item], "usage": usage}
-    yield {"type": "response.completed", "response": response}
+    done = {**response, "status": "completed", "output": [item], "usage": usage}
+    yield {"type": "response.completed", "sequence_number": 2, "response": done}
+
+
+def _response_item(model: ModelServer, body: Json) -> Json:
+    tool = _tool(body, "exec", "exec_command", "shell_command", "run_terminal_command", "shell")
+    if tool is None:
+        content = [{"type": "output_text", "text": FAREWELL, "annotations": []}]
+        return {"type": "message", "id": "msg_1", "role": "assistant", "content": content}
+    model.edits += 1
+    if tool == "exec":  # Codex offers GPT-6 one tool, which runs JavaScript that calls the others.
+        script = f"text(await tools.exec_command({json.dumps({'cmd': COMMAND})}))"
+        call = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_1", "name": tool}
+        return {**call, "namespace": "functions", "input": script}
+    command = {"exec_command": {"cmd": COMMAND}, "shell": {"command": ["bash", "-c", COMMAND]}}
+    arguments = command.get(tool, {"command": COMMAND, "description": "Write the file"})
+    call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": tool}
+    return {**call, "arguments": json.dumps(arguments)}
 
 
 def _chat(model: ModelServer, body: Json) -> Iterator[Json]:

@@ -72,6 +72,25 @@ def _part(text: str, written: int, finish: str | None = None) -> Event:
     )
 
 
+def _responses(provider: str) -> Dialogue:
+    return Dialogue(
+        provider,
+        "/v1/responses",
+        {"model": "the-model", "stream": True, "max_output_tokens": 2_000, "input": "Hi"},
+        2_000,
+        (
+            Event({"type": "response.created", "response": {"id": "resp_1", "usage": None}}),
+            Event({"type": "response.in_progress", "response": {"id": "resp_1", "usage": None}}),
+            Event({"type": "response.reasoning_summary_text.delta", "delta": "Greeting"}, "Greeting"),
+            Event({"type": "response.output_text.delta", "delta": "Grüß "}, "Grüß "),
+            Event({"type": "response.output_text.delta", "delta": "dich."}, "dich."),
+            Event({"type": "response.output_text.done", "text": "Grüß dich."}),
+            Event({"type": "response.function_call_arguments.delta", "delta": '{"cmd":1}'}, '{"cmd":1}'),
+            Event({"type": "response.completed", "response": {"usage": _RESPONSES}}, reported=USED, final=True),
+        ),
+    )
+
+
 def _chat(provider: str) -> Dialogue:
     call = {"index": 0, "id": "call_1", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}
     return Dialogue(
@@ -127,22 +146,7 @@ DIALOGUES: dict[str, Dialogue] = {
                 Event({"type": "message_stop"}),
             ),
         ),
-        Dialogue(
-            "openai",
-            "/v1/responses",
-            {"model": "the-model", "stream": True, "max_output_tokens": 2_000, "input": "Hi"},
-            2_000,
-            (
-                Event({"type": "response.created", "response": {"id": "resp_1", "usage": None}}),
-                Event({"type": "response.in_progress", "response": {"id": "resp_1", "usage": None}}),
-                Event({"type": "response.reasoning_summary_text.delta", "delta": "Greeting"}, "Greeting"),
-                Event({"type": "response.output_text.delta", "delta": "Grüß "}, "Grüß "),
-                Event({"type": "response.output_text.delta", "delta": "dich."}, "dich."),
-                Event({"type": "response.output_text.done", "text": "Grüß dich."}),
-                Event({"type": "response.function_call_arguments.delta", "delta": '{"cmd":1}'}, '{"cmd":1}'),
-                Event({"type": "response.completed", "response": {"usage": _RESPONSES}}, reported=USED, final=True),
-            ),
-        ),
+        _responses("openai"),
         Dialogue(
             "google",
             "/v1beta/models/the-model:streamGenerateContent?alt=sse",
@@ -151,7 +155,7 @@ DIALOGUES: dict[str, Dialogue] = {
             (_part("Grüß ", 100), _part("dich", 200), _part(", du.", 300), _part("", 400, "STOP")),
         ),
         _chat("deepseek"),
-        _chat("xai"),
+        _responses("xai"),
     )
 }
 """Name of the provider -> a call to it."""

@@ -174,25 +174,34 @@ AIDER = {
     ),
 }
 
+_GROK_HOOK = {"hooks": {"PreToolUse": [{"hooks": [{"type": "command", "command": "exit 2"}]}]}}
+
+
+def _grok(config: str, **more: object) -> Case:
+    return Case(Agent.GROK, {".grok/config.toml": config.encode()}, **more)  # type: ignore[arg-type]
+
+
 GROK = {
-    "a-dotenv-with-another-address": Case(
-        Agent.GROK, {".env": f"GROK_API_KEY=x\nGROK_BASE_URL={NOWHERE}\nGROK_MODEL=x\nMORPH_API_KEY=x\n".encode()}
-    ),
-    "another-model": Case(Agent.GROK, {".grok/settings.json": _json({"model": "x"})}),
-    "not-json": Case(Agent.GROK, {".grok/settings.json": b"{broken"}),
-    "an-mcp-server-that-hangs": Case(
+    "what-is-needed-denied": _grok('[permission]\ndeny=["Bash(printf*)"]\n', fails="run_terminal_command"),
+    "mcp-servers-that-hang": Case(Agent.GROK, {".mcp.json": _json({"mcpServers": _MCP_SERVERS})}),
+    "instructions-and-skills": Case(
         Agent.GROK,
-        {
-            ".grok/settings.json": _json(
-                {
-                    "mcpServers": {
-                        "s": {"name": "s", "transport": {"type": "stdio", "command": "sleep", "args": ["600"]}}
-                    }
-                }
-            )
-        },
+        {"AGENTS.md": b"Mind the wombat.\n", ".grok/skills/deploy/SKILL.md": _SKILL, ".mcp.json": b"{}"},
+        seen=("Mind the wombat", "Deploys the marmot"),
     ),
-    "instructions": Case(Agent.GROK, {".grok/GROK.md": b"Mind the wombat.\n"}, seen=("Mind the wombat",)),
+    "another-provider": _grok(
+        f'[endpoints]\nmodels_base_url="{NOWHERE}"\n[models]\ndefault="x"\n[model."grok-4.7"]\nbase_url="{NOWHERE}"\n'
+    ),
+    "telemetry-and-uploads": _grok("[telemetry]\ntrace_upload=true\n[features]\ntelemetry=true\nremote_fetch=true\n"),
+    "what-is-needed-asked-for": _grok('[permission]\nask=["Bash(printf*)"]\n', fails="run_terminal_command"),
+    "not-toml": _grok("model = = broken\n"),
+    "a-dotenv-with-another-address": Case(
+        Agent.GROK, {".env": f"XAI_API_KEY=x\nGROK_MODELS_BASE_URL={NOWHERE}\nGROK_TRACE_UPLOAD=1\n".encode()}
+    ),
+    "an-envrc": Case(Agent.GROK, {".envrc": b"export PATH=/nonexistent\nsleep 600\n"}),
+    "a-hook-refuses-tools": Case(Agent.GROK, {".grok/hooks/a.json": _json(_GROK_HOOK)}),
+    "a-hook-of-claude-hangs": Case(Agent.GROK, {".claude/settings.json": _json(_hook("SessionStart", "sleep 600"))}),
+    "a-sandbox-of-claude": Case(Agent.GROK, {".claude/settings.json": _json({"sandbox": {"enabled": True}})}),
 }
 
 CASES = {

@@ -57,14 +57,36 @@ GEMINI: list[dict[str, object]] = [
     },
 ]
 GROK: list[dict[str, object]] = [
-    {"role": "user", "content": "the task"},
+    {"type": "session", "id": "s"},
+    {"type": "update", "sessionUpdate": "agent_thought_chunk", "content": {"type": "text", "text": "I list "}},
+    {"type": "update", "sessionUpdate": "agent_thought_chunk", "content": {"type": "text", "text": "the files."}},
     {
-        "role": "assistant",
-        "content": "Using tools to help you...",
-        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}],
+        "type": "update",
+        "sessionUpdate": "tool_call",
+        "toolCallId": "c",
+        "title": "run_terminal_command",
+        "rawInput": {"command": "ls", "description": "List"},
     },
-    {"role": "tool", "tool_call_id": "c", "content": "a\nb"},
-    {"role": "assistant", "content": "The file is written."},
+    {
+        "type": "update",
+        "sessionUpdate": "tool_call_update",
+        "toolCallId": "c",
+        "kind": "execute",
+        "title": "Execute `ls`",
+        "content": [{"type": "content", "content": {"type": "text", "text": "List"}}],
+        "rawInput": {"variant": "Bash", "command": "ls"},
+    },
+    {
+        "type": "update",
+        "sessionUpdate": "tool_call_update",
+        "toolCallId": "c",
+        "status": "completed",
+        "content": [{"type": "content", "content": {"type": "text", "text": ""}}],
+        "rawOutput": {"type": "Bash", "output": [97], "output_for_prompt": "a\nb"},
+    },
+    {"type": "update", "sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "The file "}},
+    {"type": "update", "sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "is written."}},
+    {"type": "result", "stopReason": "end_turn", "_meta": {"totalTokens": 1234}},
 ]
 
 
@@ -122,7 +144,7 @@ def test_plain_text_between_events_is_kept(agent: Agent) -> None:
 def test_the_catalogue_and_the_adapters_agree(agent: Agent) -> None:
     entry, adapter = CATALOGUE[agent], ADAPTERS[agent]
     invocation = adapter.invocation(RUN)
-    given = " ".join([*invocation.argv, *invocation.environment.values()])
+    given = " ".join([*invocation.argv, *invocation.environment.values(), *invocation.home_files.values()])
     if entry.provider is None:
         assert entry.token_variables == ()
     else:
@@ -136,6 +158,6 @@ def test_the_catalogue_and_the_adapters_agree(agent: Agent) -> None:
 @pytest.mark.parametrize("agent", Agent)
 def test_without_model_and_base_url_the_clis_own_defaults_hold(agent: Agent) -> None:
     invocation = ADAPTERS[agent].invocation(Run(Path("/run/task"), Path("/run/home")))
-    given = " ".join([*invocation.argv, *invocation.environment.values()])
+    given = " ".join([*invocation.argv, *invocation.environment.values(), *invocation.home_files.values()])
     assert "None" not in given
     assert "--model=" not in given

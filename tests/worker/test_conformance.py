@@ -189,6 +189,8 @@ EVENTS = (Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.GROK)
 """The agents that print JSON events."""
 RESULTS = (*EVENTS, Agent.AIDER)
 """The agents that print whether they succeeded."""
+REPEATED = (Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.AIDER)
+"""Those of them that may print it again: in the Agent Client Protocol a prompt has one response."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {
     "success": Scenario(told_its_end),
     "hang_silently": Scenario(timed_out, 2),
-    "hang_in_a_tool": Scenario(timed_out_in_a_tool, 3, agents=(Agent.CLAUDE, Agent.CODEX, Agent.GEMINI)),
+    "hang_in_a_tool": Scenario(timed_out_in_a_tool, 3, agents=EVENTS),
     "hang_noisily": Scenario(timed_out, 2),
     "endless_output": Scenario(endless, 4),
     "much_output": Scenario(much, 120),
@@ -222,13 +224,13 @@ SCENARIOS: dict[str, Scenario] = {
     "hangs_after_its_result": Scenario(succeeded_without_exiting, agents=EVENTS),
     "hangs_without_a_newline": Scenario(succeeded_without_exiting, agents=EVENTS),
     "reports_an_error": Scenario(reported_its_error, agents=RESULTS),
-    "recovers_from_an_error": Scenario(succeeded, agents=RESULTS),
+    "recovers_from_an_error": Scenario(succeeded, agents=REPEATED),
     "fails_after_a_success": Scenario(broke_at_the_last_moment, agents=(Agent.CLAUDE, Agent.CODEX, Agent.GEMINI)),
     "prints_an_error_into_an_event": Scenario(showed_the_warning, agents=RESULTS),
     "a_huge_event": Scenario(is_short, agents=EVENTS),
     "asks_no_model": Scenario(asked_no_model, agents=[agent for agent in Agent if CATALOGUE[agent].provider]),
     "succeeds_without_a_newline": Scenario(succeeded, agents=EVENTS),
-    "is_refused_a_tool": Scenario(was_refused, agents=(Agent.CLAUDE, Agent.CODEX, Agent.GEMINI)),
+    "is_refused_a_tool": Scenario(was_refused, agents=EVENTS),
     "reaches_its_turn_limit": Scenario(reached_its_limit, agents=(Agent.CLAUDE, Agent.GEMINI, Agent.GROK)),
 }
 

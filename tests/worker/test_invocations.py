@@ -5,6 +5,7 @@ Whether it has that effect on the real programs is in test_real_clis_settings.py
 
 import json
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,13 @@ def test_aider_reads_last_the_variables_and_settings_of_models_that_the_platform
     assert {"--no-dry-run", "--no-auto-test", "--no-auto-lint", "--edit-format=diff"} <= set(found.argv)
 
 
-def test_grok_takes_no_other_provider_from_a_dotenv() -> None:
-    environment = invocation(Agent.GROK).environment
-    assert (environment["MORPH_API_KEY"], environment["DOTENV_KEY"]) == ("", "")
-    assert environment["GROK_BASE_URL"] == "http://127.0.0.1:9/v1"
+def test_grok_keeps_the_code_here_and_calls_one_address() -> None:
+    found = invocation(Agent.GROK)
+    settings = tomllib.loads(found.home_files[".grok/requirements.toml"])
+    assert set(settings["endpoints"].values()) == {"http://127.0.0.1:9/v1"}
+    assert {model["base_url"] for model in settings["model"].values()} == {"http://127.0.0.1:9/v1"}
+    off = ("codebase_indexing", "feedback", "managed_config", "remote_fetch", "telemetry")
+    assert not any(settings["features"][name] for name in off)
+    assert (settings["telemetry"]["trace_upload"], settings["harness"]["disable_workspace_teleport"]) == (False, True)
+    assert (settings["cli"]["auto_update"], settings["allow_managed_hooks_only"]) == (False, True)
+    assert found.environment["GROK_HOME"] == "/run/home/.grok"

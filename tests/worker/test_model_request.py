@@ -18,7 +18,7 @@ PATHS = {
     "openai": "/v1/responses",
     "google": "/v1beta/models/the-model:generateContent",
     "deepseek": "/v1/chat/completions",
-    "xai": "/v1/chat/completions",
+    "xai": "/v1/responses",
 }
 IMAGE = {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}]}
 
@@ -116,7 +116,7 @@ def test_of_a_field_that_is_there_twice_the_provider_gets_the_one_that_was_read(
         ("google", {"maxOutputTokens": 1}, 65_536),
         ("deepseek", {"max_tokens": 100, "n": 3}, 300),
         ("deepseek", {"max_completion_tokens": 1}, 393_216),
-        ("xai", {"max_tokens": 100, "max_completion_tokens": 200}, 200),
+        ("xai", {"max_tokens": 100, "max_output_tokens": 200}, 200),
     ],
 )
 def test_the_most_output_is_the_limit_that_the_provider_reads(
@@ -205,7 +205,7 @@ def test_a_call_with_fallbacks_counts_each_attempt() -> None:
 
 def test_a_streamed_chat_asks_for_its_usage() -> None:
     body = {"model": "the-model", "stream": True, "stream_options": {"include_usage": False, "other": 1}}
-    assert json.loads(read("xai", body).body)["stream_options"] == {"include_usage": True, "other": 1}
+    assert json.loads(read("deepseek", body).body)["stream_options"] == {"include_usage": True, "other": 1}
 
 
 @given(st.text(), st.integers(1, 10_000))

@@ -79,7 +79,7 @@ CALLS: dict[str, tuple[str, object]] = {
     "openai": ("/v1/responses", {"model": "gpt-6.1-sol", "stream": True, "input": []}),
     "google": ("/v1beta/models/gemini-3.8-flash:streamGenerateContent?alt=sse", {"contents": []}),
     "deepseek": ("/v1/chat/completions", {"model": "deepseek-flash", "stream": True, "messages": []}),
-    "xai": ("/v1/chat/completions", {"model": "grok-4.7", "messages": []}),
+    "xai": ("/v1/responses", {"model": "grok-4.7", "stream": True, "input": []}),
 }
 
 

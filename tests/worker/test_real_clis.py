@@ -24,8 +24,11 @@ MODELS = {
     Agent.AIDER: "deepseek/deepseek-flash",
     Agent.GROK: "grok-4.7",
 }
-CALLS = {Agent.AIDER: 1}
-"""Model calls of a run, where they are not two: the edit, and the farewell after the tool's result."""
+CALLS = {Agent.AIDER: 1, Agent.GROK: 3}
+"""Model calls of a run, where they are not two: the edit, and the farewell after the tool's result.
+
+Grok gives its session a title.
+"""
 TASK = "Please write the file made-by-the-model.txt."
 
 

@@ -36,10 +36,12 @@ STARTS: dict[Agent, bytes] = {
     Agent.CLAUDE: b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message",'
     b'"role":"assistant","model":"claude","content":[],"stop_reason":null,'
     b'"usage":{"input_tokens":5,"output_tokens":1}}}\n\n',
-    Agent.CODEX: b'event: response.created\ndata: {"type":"response.created","response":{"id":"r"}}\n\n',
+    **dict.fromkeys(
+        (Agent.CODEX, Agent.GROK),
+        b'event: response.created\ndata: {"type":"response.created","response":{"id":"r"}}\n\n',
+    ),
     Agent.GEMINI: b'data: {"candidates":[{"content":{"role":"model","parts":[{"text":"I will"}]},"index":0}]}\n\n',
     Agent.AIDER: b'data: {"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{}}]}\n\n',
-    Agent.GROK: b'{"id":"1","choices":[{"index":0,',
 }
 """What each provider sends at the beginning of its response."""
 
@@ -67,7 +69,6 @@ def test_an_error_of_the_provider_is_the_reason(platform: Platform, agent: Agent
 
 @pytest.mark.parametrize(("agent", "name"), selected(product(MODELS, ["cut", "empty", "no response"])))
 def test_a_response_that_does_not_come_through_is_the_reason(platform: Platform, agent: Agent, name: str) -> None:
-    content_type = JSON if agent is Agent.GROK else STREAM
     pieces = [STARTS[agent]] if name == "cut" else []
-    _, reason = run(platform, agent, 0 if name == "no response" else 200, content_type, *pieces)
+    _, reason = run(platform, agent, 0 if name == "no response" else 200, STREAM, *pieces)
     assert reason.code is ReasonCode.MODEL_UNAVAILABLE, reason

@@ -101,20 +101,17 @@ CASES: dict[Agent, dict[str, Case]] = {
     },
     Agent.GROK: {
         "call failed": (
-            [{"role": "user", "content": "x"}, {"role": "assistant", "content": "Sorry, I encountered an error: 404"}],
+            [{"type": "error", "code": -32603, "message": "Internal error", "data": {"message": "status 404"}}],
             False,
             None,
         ),
-        "the model's own words about an error": (
-            [{"role": "tool", "content": "x"}, {"role": "assistant", "content": "Error: is what the log says."}],
-            True,
-            None,
-        ),
-        "rounds": (
-            [{"role": "assistant", "content": "Maximum tool execution rounds reached. Stopping"}],
-            False,
-            ReasonCode.TURN_LIMIT,
-        ),
+        "error without words": ([{"type": "error"}], False, None),
+        "turns": ([{"type": "result", "stopReason": "max_turn_requests"}], False, ReasonCode.TURN_LIMIT),
+        "cut": ([{"type": "result", "stopReason": "max_tokens"}], False, ReasonCode.NO_RESULT),
+        "declined": ([{"type": "result", "stopReason": "refusal"}], False, None),
+        "cancelled": ([{"type": "result", "stopReason": "cancelled"}], False, None),
+        "a reason of later versions": ([{"type": "result", "stopReason": "paused"}], False, None),
+        "no reason": ([{"type": "result"}], False, None),
     },
 }
 
@@ -135,8 +132,7 @@ def test_the_last_final_event_is_the_verdict(agent: Agent, name: str) -> None:
         (Agent.CODEX, CODEX[:-1]),
         (Agent.GEMINI, GEMINI[:-1]),
         (Agent.GROK, GROK[:-1]),
-        (Agent.GROK, GROK[:2]),
-        (Agent.GROK, [{"role": "assistant", "content": "x", "tool_calls": ["bash"]}]),
+        (Agent.GROK, [{"type": "refused", "title": "shell"}]),
         (Agent.CLAUDE, [claude(parent_tool_use_id="toolu_1")]),
         (Agent.CLAUDE, [SUCCESS, {"type": "system", "subtype": "init"}]),
         (Agent.CODEX, [DONE, STARTED]),
@@ -339,7 +335,6 @@ def test_a_failure_is_not_shown_as_a_success() -> None:
         (Agent.CLAUDE, [SUCCESS, CLAUDE[1]]),
         (Agent.CODEX, [DONE, STARTED]),
         (Agent.GEMINI, [GEMINI[-1], GEMINI[2]]),
-        (Agent.GROK, [*GROK, GROK[0]]),
     ],
 )
 def test_an_agent_that_goes_on_after_a_final_event_is_not_finished(agent: Agent, events: list[Event]) -> None:

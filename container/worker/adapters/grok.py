@@ -1,71 +1,92 @@
-"""Grok CLI: headless with `--prompt`; it prints its conversation at the end, one JSON message a line."""
+"""Grok Build, xAI's CLI: by the Agent Client Protocol."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 
-from outpost.domain.reasons import ReasonCode
+from outpost.domain.agents import Alias
+from outpost.domain.models import find_model
+from worker.adapters.acp import EXIT_CODES, AcpTranscript, acp_command
 from worker.adapters.base import Adapter, Invocation, Run
-from worker.adapters.events import objects_at, text_at
-from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, tool_line, tool_output
+from worker.adapters.transcript import Transcript
 
-_ERRORS = ("Sorry, I encountered an error: ", "Error: ")
-"""How its only message begins when a model call failed; it ends with exit code 0 then."""
-_ROUNDS = "Maximum tool execution rounds reached."
+_COMMAND = ("grok", "--no-auto-update", "agent", "--no-leader", "--always-approve")
+_SETTINGS_FILE = ".grok/requirements.toml"
+_DENIAL = r"\ATool `\w+` was not executed: "
+"""How the output of a tool call begins that a rule of the repository's `.grok/config.toml` denies."""
+_CONTEXT_WINDOW = 200_000
+"""Tokens, of a model that `models.toml` does not have: the CLI's own assumption."""
 
-_ENVIRONMENT = {"DOTENV_KEY": "", "GROK_MAX_TOKENS": "", "MORPH_API_KEY": ""}
-"""Set to nothing, so that no `.env` sets them: a limit of tokens, and another provider for edits."""
+_OFF = (
+    *("cli.auto_update", "cli.show_tips", "cli.use_leader"),
+    *("features.codebase_indexing", "features.feedback", "features.managed_config", "features.remote_fetch"),
+    *("features.session_recap", "features.telemetry", "features.title_refresh", "features.turn_summary"),
+    *("features.image_gen", "features.video_gen", "managed_mcps.enabled", "relay.enabled", "session.load_envrc"),
+    *("telemetry.otel_enabled", "telemetry.trace_upload"),
+)
+_ON = ("allow_managed_hooks_only", "disable_web_search", "harness.disable_workspace_teleport")
+"""No hooks of a repository, no searches, which xAI bills beside tokens, no snapshots of the workspace elsewhere."""
+_ENVIRONMENT = {
+    # Without trust, which only a person can give, a repository's AGENTS.md and skills would not be read.
+    "GROK_FOLDER_TRUST": "0",
+    # Variables come after what `requirements.toml` does not pin.
+    **dict.fromkeys(("GROK_TELEMETRY_ENABLED", "GROK_TELEMETRY_TRACE_UPLOAD", "GROK_FEEDBACK_ENABLED"), "0"),
+    **dict.fromkeys(("GROK_ERROR_REPORTING", "GROK_TURN_SUMMARY", "GROK_TITLE_REFRESH"), "0"),
+    "GROK_DISABLE_AUTOUPDATER": "1",
+}
 
 
 class Grok(Adapter):
-    """@vibe-kit/grok-cli. It reads no standard input, and an argument has a limit: the prompt names the task's file.
+    """@xai-official/grok.
 
-    Options and variables come before `.grok/settings.json`, and variables that are set before those of `.env`.
+    `requirements.toml` comes before all other files, and what it pins before variables and options (the CLI's
+    "Configuration reference"); of a repository's `.grok/config.toml` only MCP servers, plugins and rules are read.
     """
 
-    litter = ("/.grok/settings.json",)
-    settings_files = (".grok/settings.json", ".env")
+    exit_codes = EXIT_CODES
+    settings_files = (".grok/config.toml", ".claude/settings.json")
 
     def invocation(self, run: Run) -> Invocation:
-        """Return the call."""
-        prompt = f"Your task is in the file {run.task_file}. Read all of that file first, then do what it says."
+        """Return the call; the container is the sandbox, hence every tool call is approved."""
+        model = (f"--model={run.model}",) if run.model else ()
         return Invocation(
-            argv=("grok", f"--prompt={prompt}", *((f"--model={run.model}",) if run.model else ())),
-            environment=_ENVIRONMENT | ({"GROK_BASE_URL": f"{run.base_url}/v1"} if run.base_url else {}),
+            argv=acp_command(*_COMMAND, *model, "stdio"),
+            environment=_ENVIRONMENT | {"GROK_HOME": str(run.home / ".grok")},
+            stdin=run.task_file,
+            home_files={_SETTINGS_FILE: _toml(_settings(run))},
         )
 
     def transcript(self) -> Transcript:
-        """Return a reader of the messages."""
-        return _Messages()
+        """Return a reader of the bridge's lines."""
+        return AcpTranscript(_DENIAL)
 
 
-class _Messages(JsonTranscript):
-    """The conversation: the last message of the assistant that calls no tool is the final event."""
+def _settings(run: Run) -> dict[str, object]:
+    """Return the settings as dotted names; every call goes to the run's address, with one of the agent's models."""
+    settings: dict[str, object] = dict.fromkeys(_OFF, False) | dict.fromkeys(_ON, True) | {"sandbox.profile": "off"}
+    if run.model:
+        settings |= {"models.default": run.model, "models.session_summary": run.model_for(Alias.FAST)}
+    if run.base_url:
+        api = f"{run.base_url}/v1"
+        urls = ("models_base_url", "xai_api_base_url", "cli_chat_proxy_base_url")
+        settings |= {f"endpoints.{name}": api for name in urls}
+        for model in dict.fromkeys((*run.models.values(), *([run.model] if run.model else []))):
+            fields = _model_settings(model, api)
+            settings |= {f"model.{json.dumps(model)}.{name}": value for name, value in fields.items()}
+    return settings
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._before = ""
-        """The role of the message before."""
 
-    def event(self, event: Mapping[str, object]) -> Iterator[Message]:
-        role, content = text_at(event, "role"), text_at(event, "content")
-        calls = list(objects_at(event, "tool_calls"))
-        self.finished = False
-        if role == "assistant" and content and not event.get("tool_calls"):
-            self.conclude(self._verdict(content))
-        elif role == "assistant":
-            self.verdict = None
-        self._before = role
-        if role == "assistant":
-            self.final_message = content or None
-            yield Message(content, progress=True)
-            for call in calls:
-                yield tool_line(text_at(call, "function", "name"), text_at(call, "function", "arguments"))
-        elif role == "tool":
-            yield from tool_output(content)
+def _model_settings(model: str, api: str) -> dict[str, object]:
+    known = find_model(model)
+    return {
+        "model": model,
+        "name": model,
+        "base_url": api,
+        "api_backend": "responses",
+        "env_key": "XAI_API_KEY",
+        "context_window": known.context_window if known else _CONTEXT_WINDOW,
+    }
 
-    def _verdict(self, content: str) -> Verdict:
-        # When a call fails, all messages since the prompt are dropped; after tools, these are the model's own words.
-        if content.startswith(_ERRORS) and self._before in ("", "user"):
-            return Verdict(False, content)
-        if content.startswith(_ROUNDS):
-            return Verdict(False, content, ReasonCode.TURN_LIMIT)
-        return Verdict(True)
+
+def _toml(settings: Mapping[str, object]) -> str:
+    """Return TOML, in which texts, numbers and booleans are written as in JSON."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())

@@ -29,5 +29,11 @@ codex)
     rm -rf "$vendor/codex-resources/voice"
     ln -sf "$vendor/bin/codex" "$vendor/codex-path/rg" bin/
     ;;
+grok)
+    # The native program: the package ships it compressed, and its script would unpack it into a home.
+    node -e 'fs.writeFileSync("bin/grok", zlib.brotliDecompressSync(fs.readFileSync(process.argv[1])), {mode: 0o755})' \
+        "$folder"/node_modules/@xai-official/grok-*/bin/grok.br
+    rm -rf "$folder/node_modules"
+    ;;
 *) ln -sf "$folder/node_modules/.bin/$agent" "bin/$agent" ;;
 esac

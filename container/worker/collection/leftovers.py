@@ -31,10 +31,7 @@ _FILES = (
 )
 _EGG_INFO = re.compile(rb".+\.egg-info")
 # What the agents' own CLIs keep in the folder that they work in; only there.
-_AGENTS = (
-    (re.compile(rb"\.aider(\.[^/]*)?"), "kept by aider for itself"),
-    (re.compile(rb"\.grok/settings\.json"), "kept by Grok for itself"),
-)
+_AGENTS = ((re.compile(rb"\.aider(\.[^/]*)?"), "kept by aider for itself"),)
 
 
 class Leftover(NamedTuple):
