@@ -69,7 +69,7 @@ class Model(BaseModel):
     """The id that the provider recommends instead."""
     source: str = Field(pattern=r"^https://")
     certainty: Literal["documented", "secondary"] = "documented"
-    """Whether `source` is the provider's own documentation, or somebody else's."""
+    """Whether all figures were read in the provider's own documentation, or some elsewhere."""
     checked: date
     """When the entry was last compared with its source."""
 
