@@ -91,6 +91,7 @@ class FleetStack(OutpostStack):
             data.workspace_rows.grant_read_write(closing)  # an ending dispatch gives its workspace back
             for queue in data.queues.values():
                 queue.grant_send(closing)
+        data.dispatches.grant_read_write(self.usage_events.function)  # counters beside the rows
         data.dispatches.grant_read(planner)
         data.pending.grant_read(planner)
         data.workers.grant_read_write(planner)

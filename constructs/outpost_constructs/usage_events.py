@@ -1,4 +1,4 @@
-"""Events of ended dispatches, with what they consumed, on the account's default bus."""
+"""What ended dispatches consumed: counted, and sent as events to the account's default bus."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from outpost_constructs.queues import FailedDeliveries
 
 
 class UsageEvents(Construct):
-    """Sends the events that `dispatch_changes` invokes it with; those that the bus does not take are dead letters."""
+    """Counts the dispatches that `dispatch_changes` invokes it with, and sends their events; failures: dead letters."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class UsageEvents(Construct):
             self,
             "Function",
             package="usage_events",
-            description="Tells the event bus of every dispatch that has ended, with what it consumed",
+            description="Counts what every ended dispatch consumed, and sends it to the event bus",
             timeout=Duration.seconds(30),
             environment=environment,
             config=config,

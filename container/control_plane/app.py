@@ -21,6 +21,7 @@ from control_plane.routes import (
     releases,
     secrets,
     tenants,
+    usage,
     workspaces,
 )
 from control_plane.services import Services
@@ -52,7 +53,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(dispatches.router, responses=PROTECTED)
     for public in (health.router, artifacts.links):
         app.include_router(public, responses=errors())
-    for protected in (logs, events, promotions, releases, artifacts, workspaces, tenants, keys, secrets):
+    for protected in (logs, events, promotions, releases, artifacts, workspaces, usage, tenants, keys, secrets):
         app.include_router(protected.router, responses=PROTECTED)
     app.include_router(health.fleet_router, responses=PROTECTED)
     pages.install(app)

@@ -23,13 +23,14 @@ from control_plane.signing import Signer
 from outpost.names import Env
 from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
-from outpost.store.budgets import MonthlyLimits
+from outpost.store.budgets import Budgets, MonthlyLimits
 from outpost.store.database import CLIENT_CONFIG, Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.links import Links
 from outpost.store.rates import Rates
 from outpost.store.secrets import TenantSecrets
 from outpost.store.tenants import Tenants
+from outpost.store.usage import UsageCounters
 from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
 from outpost.store.workspaces import Workspaces
@@ -63,6 +64,8 @@ class Services:
     outlook: Outlook
     fleet: Fleet
     probes: Probes
+    usage: UsageCounters
+    budgets: Budgets
     hosts: tuple[str, ...] = ()
     """Names under which clients reach the service, beside those of this machine."""
     started: float = field(default_factory=time.monotonic)
@@ -96,6 +99,8 @@ class Services:
             outlook=Outlook(dispatches, workers),
             fleet=Fleet(policy, dispatches, workers),
             probes=Probes(_probes(database, artifacts)),
+            usage=UsageCounters(database),
+            budgets=Budgets(database, dispatches, policy.budgets),
             hosts=tuple(filter(None, os.environ.get(Env.API_HOSTS, "").split(","))),
         )
 

@@ -1,13 +1,21 @@
-"""Sends an event for each dispatch that has ended to the event bus: invoked by `dispatch_changes`, ten at a time."""
+"""Counts each dispatch that has ended, and sends its event: invoked by `dispatch_changes`, ten dispatches at a time.
 
+Counting comes first, and happens once for each dispatch. A failure of the one does not keep the other from being done;
+Lambda then invokes the function again for both.
+"""
+
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost.domain.usage_event import DETAIL_TYPE, SOURCE, DispatchEnded
+from outpost.store.database import ContentionError, Database
+from outpost.store.usage import UsageCounters
 
 if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient
@@ -16,7 +24,7 @@ logger = Logger(service="usage_events")
 
 
 class DeliveryError(Exception):
-    """The bus did not take an event: Lambda invokes the function again."""
+    """Something was not counted, or the bus did not take an event: Lambda invokes the function again."""
 
 
 @cache
@@ -24,10 +32,32 @@ def _bus() -> "EventBridgeClient":
     return boto3.client("events")
 
 
+@cache
+def _counters() -> UsageCounters:
+    return UsageCounters(Database.from_environment())
+
+
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Send the events of `ended`, at most ten. Raises `DeliveryError`."""
+    """Count the dispatches of `ended`, at most ten, and send their events. Raises `DeliveryError`."""
     ended = [DispatchEnded.model_validate(one) for one in event["ended"]]
+    uncounted = [one.id for one in ended if not _count(one.id)]
+    _send(ended)
+    logger.info("sent", extra={"dispatches": [one.id for one in ended]})
+    if uncounted:
+        raise DeliveryError(f"{len(uncounted)} of {len(ended)} dispatches were not counted: {', '.join(uncounted)}")
+
+
+def _count(dispatch_id: str) -> bool:
+    try:
+        _counters().count(dispatch_id)
+    except (BotoCoreError, ClientError, ContentionError):
+        logger.exception("a dispatch was not counted", extra={"dispatch": dispatch_id})
+        return False
+    return True
+
+
+def _send(ended: Sequence[DispatchEnded]) -> None:
     response = _bus().put_events(
         Entries=[
             {
@@ -42,4 +72,3 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     if response["FailedEntryCount"]:
         codes = {entry["ErrorCode"] for entry in response["Entries"] if "ErrorCode" in entry}
         raise DeliveryError(f"{response['FailedEntryCount']} of {len(ended)} events were not taken: {', '.join(codes)}")
-    logger.info("sent", extra={"dispatches": [one.id for one in ended]})

@@ -21,6 +21,7 @@ COMMANDS = {
     "artifacts": "dispatches:artifacts",
     "promote": "dispatches:promote",
     "release": "dispatches:release",
+    "usage": "usage:usage",
     "keys": "admin:keys",
     "tenants": "admin:tenants",
     "secrets": "secrets:app",

@@ -1,6 +1,6 @@
 """What the API takes and gives, as its clients see it. Fields that a newer service adds are ignored."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -57,7 +57,7 @@ class Reason(_Model):
     remedy: str = ""
 
 
-class Usage(_Model):
+class AttemptUsage(_Model):
     """What the attempt consumed."""
 
     duration_seconds: float = 0
@@ -127,7 +127,7 @@ class Dispatch(_Model):
     cancel_requested_at: datetime | None = None
     exit_code: int | None = None
     reason: Reason | None = None
-    usage: Usage | None = None
+    usage: AttemptUsage | None = None
     max_cost_usd: float | None = None
     cost_usd: float | None = None
     withheld: bool = False
@@ -189,6 +189,51 @@ class Limits(_Model):
     timeout_seconds: int | None = None
     requests_per_minute: int | None = None
     monthly_budget_usd: float | None = None
+
+
+class UsageFigures(_Model):
+    """Sums over dispatches that have ended."""
+
+    dispatches: int
+    unpriced_dispatches: int = 0
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    model_calls: int
+    cost_usd: float
+    duration_seconds: float
+    vcpu_seconds: float
+    gb_seconds: float
+
+
+class UsageRow(UsageFigures):
+    """The sums of one group; what it is not grouped by is None."""
+
+    day: date | None = None
+    tenant: str | None = None
+    agent: str | None = None
+    model: str | None = None
+    tag: str | None = None
+
+
+class MonthlyBudget(_Model):
+    """The budget of the current month for model calls."""
+
+    month: str
+    limit_usd: float | None = None
+    committed_usd: float
+    charged_usd: float
+
+
+class Usage(_Model):
+    """What dispatches used in a period."""
+
+    since: date
+    until: date
+    tenant: str
+    rows: list[UsageRow]
+    total: UsageFigures
+    budget: MonthlyBudget
 
 
 class Tenant(_Model):

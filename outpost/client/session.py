@@ -30,6 +30,7 @@ from outpost.client.models import (
     ReleaseRequest,
     Secret,
     Tenant,
+    Usage,
 )
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -238,6 +239,23 @@ class Client:
     def delete_secret(self, tenant_id: str, name: str) -> Secret:
         """Delete a tenant's secret (admin)."""
         return self._one(Secret, "DELETE", f"/tenants/{tenant_id}/secrets/{name}")
+
+    def usage(self, query: Query) -> Usage:
+        """Return what dispatches used; the query has since, until, groupBy, tag and tenant."""
+        given = {name: value for name, value in query.items() if value is not None}
+        request = self._http.build_request("GET", "/usage", params=given)
+        return self._send(request, lambda answer: Usage.model_validate(answer.data))
+
+    def usage_csv(self, query: Query) -> str:
+        """Return the rows of `usage` as comma-separated values."""
+        given = {name: value for name, value in query.items() if value is not None}
+        try:
+            response = self._http.get("/usage.csv", params=given)
+        except httpx.HTTPError as error:
+            raise unreachable(self.url, error) from error
+        if response.is_error:
+            raise refused(response)
+        return response.text
 
     def ready(self) -> bool:
         """Say whether the service answers and has reached what it needs. Never raises `ApiError`."""

@@ -13,7 +13,7 @@ from outpost.domain.usage import compute_seconds
 
 SOURCE = "outpost"
 DETAIL_TYPE = "Outpost Dispatch Ended"
-VERSION: Literal["1.0"] = "1.0"
+VERSION: Literal["1.1"] = "1.1"
 """A field more raises the minor part; anything that could break a reader raises the major one."""
 
 
@@ -31,7 +31,7 @@ class UsageRecord(_Model, Usage):
 class DispatchEnded(_Model):
     """The event's detail. It is delivered at least once: `id` tells repetitions."""
 
-    schema_version: Literal["1.0"] = VERSION
+    schema_version: Literal["1.0", "1.1"] = VERSION
     id: str
     tenant_id: str
     environment: str
@@ -46,6 +46,8 @@ class DispatchEnded(_Model):
     running_at: datetime | None
     ended_at: datetime
     usage: UsageRecord
+    cost_usd: float | None = None
+    """What the model calls of all attempts are charged (since 1.1); None when a model has no known price."""
 
 
 def dispatch_ended(row: Dispatch, environment: str) -> DispatchEnded:
@@ -66,11 +68,13 @@ def dispatch_ended(row: Dispatch, environment: str) -> DispatchEnded:
         created_at=row.created_at,
         running_at=row.running_at,
         ended_at=row.ended_at,
-        usage=_usage(row, row.ended_at),
+        usage=usage_record(row, row.ended_at),
+        cost_usd=row.cost_usd,
     )
 
 
-def _usage(row: Dispatch, ended_at: datetime) -> UsageRecord:
+def usage_record(row: Dispatch, ended_at: datetime) -> UsageRecord:
+    """Return what a row that ended then consumed."""
     if row.usage is not None:
         return UsageRecord.model_validate(row.usage.model_dump())
     if row.provisioning_at is None:

@@ -5,7 +5,11 @@ Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` 
 | table | items |
 |---|---|
 | dispatches | `DISPATCH#<id>`/`DISPATCH` the row, `DISPATCH#<id>`/`TASK` its text, |
-| | `IDEMPOTENCY#<tenant>#<key>`/`IDEMPOTENCY`, `DAY#<tenant>#<date>`/`<shard>` |
+| | `DISPATCH#<id>`/`COUNTED` once its usage is counted, |
+| | `IDEMPOTENCY#<tenant>#<key>`/`IDEMPOTENCY`, `DAY#<tenant>#<date>`/`<shard>`, |
+| | `MONTH#<tenant>#<month>`/`TOTAL` what is committed of the budgets, `*` for all tenants, |
+| | `USAGE#<tenant>#<month>`/`<day>#<agent>#<model>`, `USAGE#*#<month>`/`<day>#<agent>#<model>#<tenant>`, |
+| | `TAG#<tenant>#<month>#<key>`/`<day>#<agent>#<model>#<digest of the value>` |
 | tenants | `TENANT#<id>`/`TENANT`, `KEY#<sha256>`/`KEY`, `RATE#<sha256>`/`<minute>`, `SECRETS#<tenant>`/`<name>`, |
 | | `LINK#<id>`/`LINK` |
 | workers | `WORKERS#<agent>`/`<id>` while it lives, `ENDED#<id>`/`WORKER` for a day after, |

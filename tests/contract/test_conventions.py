@@ -225,6 +225,8 @@ def test_the_document_names_the_scope_of_every_protected_route(client: httpx.Cli
         "POST /dispatch/{dispatch_id}/promote": ["promote"],
         "POST /dispatch/{dispatch_id}/release": ["release"],
         "GET /artifacts/{dispatch_id}": ["status"],
+        "GET /usage": ["list"],
+        "GET /usage.csv": ["list"],
         "GET /workspaces": ["list"],
         "GET /workspaces/{workspace_id}": ["status"],
         "DELETE /workspaces/{workspace_id}": ["delete"],

@@ -9,6 +9,7 @@ import pytest
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import new_id
 from outpost.domain.usage_event import DETAIL_TYPE, SOURCE, DispatchEnded
+from tests.eventually import eventually
 
 Outpost = Any
 
@@ -33,11 +34,26 @@ def test_the_bus_is_told_what_an_ended_dispatch_consumed(outpost: Outpost, liste
     ended = outpost.ends(dispatch.id)
     assert ended.status is Status.SUCCESS
     told = _event(outpost, listener, dispatch.id)
-    assert told.schema_version == "1.0"
+    assert told.schema_version == "1.1"
     assert (told.status, told.tags, told.agent) == (Status.SUCCESS, {"cost-centre": "42"}, "shell")
     assert told.usage.estimated is False
     assert told.usage.vcpu_seconds == ended.usage.vcpu_seconds > 0
     assert told.usage.capacity == ended.usage.capacity == "on-demand"
+
+
+def test_an_ended_dispatch_is_counted_once_in_the_usage_of_its_day(outpost: Outpost) -> None:
+    tag = new_id()
+    dispatch = outpost.dispatch("echo counted", tags={"run": tag})
+    ended = outpost.ends(dispatch.id)
+
+    def counted() -> Any:  # noqa: ANN401 - rows of the report
+        rows = outpost.client.usage({"tag": "run", "groupBy": ["agent", "day"]}).rows
+        return [row for row in rows if row.tag == tag]
+
+    eventually(lambda: counted() != [])
+    [row] = counted()
+    assert (row.agent, row.dispatches, row.cost_usd) == ("shell", 1, 0)
+    assert row.vcpu_seconds == pytest.approx(ended.usage.vcpu_seconds, abs=0.001)
 
 
 def _event(outpost: Outpost, listener: str, dispatch_id: str) -> DispatchEnded:
