@@ -7,6 +7,7 @@ ENGINE = process
 PORT = 4566
 GIT_PORT = 9418
 VERSION =
+AGENTS =
 REPO =
 BASE_IMAGE = docker.io/library/python:3.13-slim-bookworm
 UV = .tools/uv
@@ -62,6 +63,10 @@ test-full: $(READY) ## Run the long tests, which `make test` leaves out
 .PHONY: test-clis
 test-clis: $(READY) ## Run every agent's real CLI in every case, of which make test-full runs a selection
 	@exec $(OWNED) $(PYTEST) -m "clis or full" --numprocesses 2 tests/worker/test_real_clis*.py
+
+.PHONY: renew-agents
+renew-agents: $(READY) ## Take the newest versions of the agents' programs and try them (AGENTS="claude codex"; all without)
+	@python -m tools.renew_agents $(AGENTS)
 
 .PHONY: bench
 bench: $(READY) ## Measure the API's speed, the log redactor's, the model proxy's, and warm starts: tables, and build/bench*.json
