@@ -1,6 +1,6 @@
 """The agent's side of an attempt: its CLI, the way to its model, and what it says."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from worker.agent_process import AgentCommand, AgentEnd, run_agent
 from worker.dollars import Purse
 from worker.isolation import Isolation
 from worker.model_access import ModelAccess, ModelKey, model_access
+from worker.model_calls import ModelCalls
 from worker.model_credentials import Signer
+from worker.model_endings import Ending
 from worker.outcome import Evidence
 from worker.settings import Settings
 from worker.stop import StopSignal
@@ -137,6 +139,9 @@ class AgentSession:
             refused_tools=tuple(transcript.refused_tools),
             model_calls=calls.succeeded if calls is not None else None,
             call_failure=calls.last_failure if calls is not None else None,
+            last_ending=calls.last_ending if calls is not None else Ending(),
+            stops_at_tool=self._adapter.stops_at_tool,
+            missing_tools=_missing(self._adapter.tools, calls),
             refusal=self._access.meter.refusal,
             exit_meaning=meaning,
             last_error_line=output.last_error_line,
@@ -203,3 +208,9 @@ class AgentSession:
             source.chmod(0o644)
             target: Path = self._workspace.home / name
             self._workspace.as_agent(["install", "-D", "-m", "0644", str(source), str(target)], timeout=PREPARE_SECONDS)
+
+
+def _missing(needed: Sequence[str], calls: ModelCalls | None) -> tuple[str, ...]:
+    """Return which tools the model was not offered; none of them where it was offered no tools at all."""
+    offered = calls.offered_tools if calls is not None else frozenset()
+    return tuple(tool for tool in needed if tool not in offered) if offered else ()

@@ -196,7 +196,10 @@ class Attempt:
             raise Stopped(Cause.LOST)
         if end.by_itself:
             self._lease.ended(end.exit_code)
-        return naming_settings(decide_outcome(evidence), evidence, self._agent.settings_files)
+        outcome = naming_settings(decide_outcome(evidence), evidence, self._agent.settings_files)
+        if outcome.status is Status.SUCCESS and evidence.missing_tools and self._agent.settings_files:
+            self._tell(outcome.reason.message, "warning")
+        return outcome
 
     def _on_message(self, message: Message) -> None:
         """Put a message of the agent into the log, line by line, and where it says how far it is, into the progress."""

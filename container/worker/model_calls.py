@@ -8,16 +8,16 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from outpost.domain.reasons import ReasonCode
-from worker.provider_errors import ProviderError, error_of_event, error_of_response
+from worker.model_endings import ENDINGS, Ending, ending_of, is_response
+from worker.provider_errors import MAX_MESSAGE, ProviderError, error_of_body, error_of_event, error_of_response
 from worker.upstream import ConnectError
 
-_KEPT_BYTES = 64 * 1024
-"""Of a body that is no stream, from its beginning."""
-_MAX_EVENT_BYTES = 8 * 1024 * 1024
+_MAX_BYTES = 8 * 1024 * 1024
+"""Of an event of a stream, or of a body that is no stream, that is read."""
 _COMPLETE = re.compile(
     rb"\"(message_stop|response\.(completed|incomplete)|finishReason)\"|^data: ?\[DONE\]|\"finish_reason\"\s*:\s*\""
 )
@@ -34,18 +34,27 @@ class CallFailure:
 
 
 class ModelCalls:
-    """Records calls; used by many threads."""
+    """Records calls; used by many threads.
+
+    An agent's work is in the calls that offer tools to the model. Beside them CLIs make calls without tools, for
+    titles, summaries and classifications: what becomes of those says nothing about the work, once there is any.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._open: dict[int, float] = {}
-        self._failure: CallFailure | None = None
+        self._failures: dict[bool, CallFailure] = {}
+        """Whether the calls offered tools -> their last error that no success has followed."""
         self.succeeded = 0
+        self.offered_tools: frozenset[str] = frozenset()
+        """Names of all tools that were offered to the model."""
+        self.last_ending = Ending()
+        """How the last call of the agent's work ended; one that failed has no finished response."""
 
     @contextmanager
-    def open(self) -> Iterator["ModelCall"]:
-        """Record one call while the block lasts."""
+    def open(self, tools: frozenset[str] = frozenset()) -> Iterator["ModelCall"]:
+        """Record one call while the block lasts; it offers `tools` to the model."""
         call = ModelCall()
         number = next(self._numbers)
         with self._lock:
@@ -55,18 +64,36 @@ class ModelCalls:
         finally:
             with self._lock:
                 del self._open[number]
-                self._settle(call)
+                if error := call.finish():
+                    self._fail(error, tools)
+                elif call.answered:
+                    self._succeed(call.ending, tools)
 
-    def _settle(self, call: "ModelCall") -> None:
-        if error := call.finish():
-            self._failure = CallFailure(error, self._failure.calls + 1 if self._failure else 1)
-        elif call.answered:
-            self.succeeded, self._failure = self.succeeded + 1, None
+    def refuse(self, error: ProviderError, tools: frozenset[str] = frozenset()) -> None:
+        """Record a call that was not passed on."""
+        with self._lock:
+            self._fail(error, tools)
+
+    def _fail(self, error: ProviderError, tools: frozenset[str]) -> None:
+        before = self._failures.get(bool(tools))
+        self._failures[bool(tools)] = CallFailure(error, before.calls + 1 if before else 1)
+        if tools:
+            self.offered_tools |= tools
+            self.last_ending = Ending(unfinished=replace(error, message=f"its last model call failed: {error.message}"))
+
+    def _succeed(self, ending: Ending, tools: frozenset[str]) -> None:
+        self.succeeded += 1
+        self._failures.pop(False, None)
+        if tools:
+            self._failures.pop(True, None)
+        if tools or not self.offered_tools:
+            self.last_ending = ending
+        self.offered_tools |= tools
 
     @property
     def last_failure(self) -> CallFailure | None:
-        """The last error, unless a call has succeeded since then."""
-        return self._failure
+        """The last error, unless a call has succeeded since then; of calls with tools first."""
+        return self._failures.get(True) or self._failures.get(False)
 
     @property
     def waiting_since(self) -> float | None:
@@ -80,11 +107,15 @@ class ModelCall:
 
     def __init__(self) -> None:
         self._status: int | None = None
+        self._content_type = ""
         self._streams = False
         self._failed: ProviderError | None = None
         self._complete = False
-        self._rest = b""
+        self._rest = bytearray()
+        self._beginning = b""
         self._size = 0
+        self.ending = Ending()
+        """How the response ended."""
 
     @contextmanager
     def provider(self) -> Iterator[None]:
@@ -98,26 +129,28 @@ class ModelCall:
 
     def begin(self, status: int, content_type: str) -> None:
         """Record the head of the response."""
-        self._status, self._streams = status, content_type.startswith("text/event-stream")
+        self._status, self._content_type = status, content_type
+        self._streams = content_type.startswith("text/event-stream")
 
     def feed(self, data: bytes) -> None:
         """Read a piece of the body."""
         self._size += len(data)
+        self._beginning += data[: max(0, MAX_MESSAGE - len(self._beginning))]
         if not self._streams:
-            self._rest += data[: max(0, _KEPT_BYTES - len(self._rest))]
-            self._complete = data.rstrip().endswith((b"}", b"]")) or (self._complete and not data.strip())
+            self._rest += data[: max(0, _MAX_BYTES - len(self._rest))]
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._event(line)
-        if len(self._rest) > _MAX_EVENT_BYTES:
-            self._rest = b""
+            self._event(bytes(line))
+        if len(self._rest) > _MAX_BYTES:
+            self._rest = bytearray()
 
     def _event(self, line: bytes) -> None:
         self._complete = self._complete or _COMPLETE.search(line) is not None
-        if line.startswith(b"data:") and (b"error" in line or b"blockReason" in line):
-            event = _json_object(line[5:])
-            self._failed = (error_of_event(event) if event else None) or self._failed
+        is_error = b"error" in line or b"blockReason" in line
+        if line.startswith(b"data:") and (is_error or ENDINGS.search(line)) and (event := _json_object(line[5:])):
+            self._failed = error_of_event(event) or self._failed
+            self.ending |= ending_of(event)
 
     @property
     def answered(self) -> bool:
@@ -129,20 +162,33 @@ class ModelCall:
         if self._failed is not None or self._status is None:
             return self._failed
         if self._status >= HTTPStatus.MULTIPLE_CHOICES:
-            return error_of_response(self._status, self._rest)
+            return error_of_response(self._status, bytes(self._rest[: 8 * MAX_MESSAGE]))
         if self._streams:
-            self._event(self._rest)
-        elif (event := _json_object(self._rest)) is not None:
-            self._failed = error_of_event(event)
+            self._event(bytes(self._rest))
+        else:
+            self._whole(bytes(self._rest))
         if self._failed is not None or self._complete:
             return self._failed
-        how = "the response was cut before its end" if self._size else "the response was empty"
-        return ProviderError(ReasonCode.MODEL_UNAVAILABLE, how)
+        return error_of_body(self._content_type, self._beginning if self._streams else bytes(self._rest))
+
+    def _whole(self, body: bytes) -> None:
+        """Read a body that is no stream: an object, or what Google streams without server-sent events, a list."""
+        content = _json(body)
+        for event in content if isinstance(content, list) else [content]:
+            if isinstance(event, Mapping):
+                self._failed = error_of_event(event) or self._failed
+                self._complete = self._complete or is_response(event)
+                self.ending |= ending_of(event)
+        self._complete = self._complete or self._size > _MAX_BYTES  # too large to be read
 
 
 def _json_object(text: bytes) -> Mapping[str, object] | None:
+    found = _json(text)
+    return found if isinstance(found, dict) else None
+
+
+def _json(text: bytes) -> object:
     try:
-        found = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None

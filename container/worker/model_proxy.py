@@ -22,11 +22,13 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import structlog
 
 from outpost.domain.providers import Provider
+from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from worker.dollars import GrantError
 from worker.model_calls import ModelCall, ModelCalls
 from worker.model_credentials import Credential
 from worker.model_request import ModelRequest, read_request
+from worker.provider_errors import ProviderError
 from worker.refusals import RefusedError, error_body
 from worker.upstream import Call, ConnectError, Upstream
 from worker.usage import BudgetExceededError, Meter, Reservation
@@ -173,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers |= {"accept-encoding": "identity", "content-type": "application/json"}
         call = Call(self.command, target, headers, request.body)
         with self._reservation(request) as reservation:
-            status = self._call(call, reservation, request.sent)
+            status = self._call(call, reservation, request)
         _log.info("model call", path=urlsplit(target).path, status=status, tokens=reservation.used().total)
         # Only now has the agent its whole response: it may end at once, and this process with it.
         self._write(b"0\r\n\r\n")
@@ -182,7 +184,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Return the call to pass on. Raises `RefusedError`."""
         proxy, call = self.server.proxy, f"{self.command} {path}"
         if proxy.provider.generations.fullmatch(call):
-            return read_request(proxy.provider, path, body, proxy.models)
+            try:
+                return read_request(proxy.provider, path, body, proxy.models)
+            except RefusedError as refused:
+                code = ReasonCode.MODEL_NOT_FOUND if refused.status == 404 else ReasonCode.MODEL_REQUEST_REFUSED
+                proxy.calls.refuse(ProviderError(code, f"Outpost refused it: {refused}", by_proxy=True))
+                raise
         if proxy.provider.lookups.fullmatch(call):
             return ModelRequest("", body, most=Tokens())
         raise RefusedError(404, f"{call} is not open to agents")
@@ -195,23 +202,21 @@ class _Handler(BaseHTTPRequestHandler):
                 if _is_closed(self.connection):
                     raise ConnectionAbortedError
         except BudgetExceededError as error:
+            self.server.proxy.calls.refuse(ProviderError(ReasonCode.BUDGET_EXCEEDED, str(error)), request.tools)
             raise RefusedError(400, str(error)) from error
         except GrantError as error:
             raise RefusedError(502, f"no money can be granted now: {error}") from error
         return reservation
 
-    def _call(self, call: Call, reservation: Reservation, sent: int) -> int:
-        """Make the call; returns its status. The reservation's `used` says at each moment what to charge.
-
-        `sent`: tokens of input that are charged when the provider reports none.
-        """
-        proxy, unreported = self.server.proxy, replace(reservation.most, input=sent)
+    def _call(self, call: Call, reservation: Reservation, request: ModelRequest) -> int:
+        """Make the call; returns its status. The reservation's `used` says at each moment what to charge."""
+        proxy, unreported = self.server.proxy, replace(reservation.most, input=request.sent)
         if _is_closed(self.connection):
             raise ConnectionAbortedError
-        reservation.used = lambda: Tokens(input=sent)
+        reservation.used = lambda: Tokens(input=request.sent)
         calls = proxy.calls if reservation.model else ModelCalls()  # no model works on a lookup
         try:
-            with calls.open() as record, record.provider(), proxy.upstream.call(call) as response:
+            with calls.open(request.tools) as record, record.provider(), proxy.upstream.call(call) as response:
                 record.begin(response.status, response.headers.get("Content-Type", ""))
                 if response.status == HTTPStatus.UNAUTHORIZED:
                     reservation.used = Tokens

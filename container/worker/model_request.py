@@ -56,6 +56,8 @@ class ModelRequest:
     """The most that it could use."""
     sent: int = 0
     """The most tokens of the request itself: charged as input when the provider reports none."""
+    tools: frozenset[str] = frozenset()
+    """Names of the tools that it offers to the model."""
 
 
 def read_request(provider: Provider, path: str, body: bytes, models: frozenset[str]) -> ModelRequest:
@@ -75,7 +77,9 @@ def read_request(provider: Provider, path: str, body: bytes, models: frozenset[s
         input=_most_input(provider, fields, body, written, largest.input) * attempts,
         output=_most_output(provider, fields, largest.output) * attempts,
     )
-    return ModelRequest(named[0], written, most, sent=min(_most_text(body), most.input))
+    return ModelRequest(
+        named[0], written, most, sent=min(_most_text(body), most.input), tools=frozenset(_tool_names(fields))
+    )
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -156,6 +160,15 @@ def _tools(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         for tool in _parts(holders.pop(), "tools"):
             yield tool
             holders.append(tool)
+
+
+def _tool_names(fields: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of tools as each provider spells them; the type of a tool that has none."""
+    for tool in _parts(fields, "tools"):
+        inner = tool.get("functionDeclarations") or tool.get("function_declarations") or [tool.get("function", tool)]
+        for each in inner if isinstance(inner, list) else []:
+            if isinstance(each, Mapping) and isinstance(name := each.get("name") or each.get("type"), str):
+                yield name
 
 
 def _most_input(provider: Provider, fields: Mapping[str, Any], body: bytes, written: bytes, largest: int) -> int:

@@ -6,23 +6,22 @@ other exit codes for errors, so one that follows a final event of success contra
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from outpost.domain.dispatch import Status
 from outpost.domain.findings import Findings
 from outpost.domain.reasons import Reason, ReasonCode
+from worker.adapters.base import Failure
 from worker.adapters.transcript import Verdict
 from worker.agent_process import AgentEnd
 from worker.limits import Limit
 from worker.lines import printable
 from worker.model_calls import CallFailure
+from worker.model_endings import Ending
 from worker.provider_errors import cause_of
 from worker.stop import Cause
 
 _MESSAGE_LENGTH = 500
-
-Failure = tuple[ReasonCode, str]
-"""A code and its message."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,12 @@ class Evidence:
     """Calls that succeeded; None where there is no model, or its calls are not seen."""
     call_failure: CallFailure | None = None
     """The last model calls, when they failed."""
+    last_ending: Ending = field(default_factory=Ending)
+    """How the last response of the agent's work ended."""
+    stops_at_tool: Failure = (ReasonCode.NO_RESULT, "")
+    """What it means that the CLI ended although the model waits for a tool's result."""
+    missing_tools: Sequence[str] = ()
+    """Tools that the CLI needs for its work and did not offer to the model."""
     refusal: str | None = None
     """Why the harness refused a model call that the budget had no room for."""
     exit_meaning: str | None = None
@@ -109,16 +114,33 @@ _PERHAPS_FORBIDDEN = frozenset(
 """Failures that a repository's settings of the CLI can cause."""
 
 
+_ALLOW_TOOLS = "If the task needed these tools: allow them in the repository's settings of this agent, dispatch again."
+
+
 def naming_settings(outcome: Outcome, evidence: Evidence, files: Sequence[str]) -> Outcome:
     """Return the outcome with the repository's settings files in its message, where they can be the cause.
 
-    They can be the cause as well where a run was stopped before its first model call.
+    They can be the cause as well where a run was stopped or ran out of its budget before its first model call, where
+    the model proxy refused what a call asked for, and of tools that no call offered, which costs no success.
     """
-    stopped_early = evidence.end.limit is not None and evidence.model_calls == 0
-    if not files or not (stopped_early or outcome.reason.code in _PERHAPS_FORBIDDEN):
+    what = "it"
+    if outcome.status is Status.SUCCESS and evidence.missing_tools:
+        what = f"the use of {', '.join(evidence.missing_tools)}, which the model was not offered"
+    elif not _perhaps_forbidden(outcome, evidence):
         return outcome
-    message = f"{outcome.reason.message} The repository's own settings may forbid it: {', '.join(files)}."
-    return replace(outcome, reason=outcome.reason.model_copy(update={"message": message}))
+    if not files:
+        return outcome
+    message = f"{outcome.reason.message} The repository's own settings may forbid {what}: {', '.join(files)}."
+    remedy = _ALLOW_TOOLS if outcome.status is Status.SUCCESS else outcome.reason.remedy
+    return replace(outcome, reason=outcome.reason.model_copy(update={"message": message, "remedy": remedy}))
+
+
+def _perhaps_forbidden(outcome: Outcome, evidence: Evidence) -> bool:
+    failure = evidence.call_failure
+    refused_by_proxy = failure is not None and failure.error.by_proxy and failure.error.code is outcome.reason.code
+    stopped = evidence.end.limit is not None or outcome.reason.code is ReasonCode.BUDGET_EXCEEDED
+    early = stopped and evidence.model_calls == 0
+    return outcome.reason.code in _PERHAPS_FORBIDDEN or refused_by_proxy or early
 
 
 def without_results(outcome: Outcome, code: ReasonCode, message: str) -> Outcome:
@@ -165,6 +187,12 @@ def _missing_evidence(evidence: Evidence) -> Iterator[Failure]:
     """Yield why a run that reports success is none, the nearest cause first."""
     if evidence.refused_tools:
         yield _refused(evidence.refused_tools)
+    if unfinished := evidence.last_ending.unfinished:
+        yield unfinished.code, f"The agent reported success, but {unfinished.message}."
+    if evidence.last_ending.asks_tools:
+        code, meaning = evidence.stops_at_tool
+        words = "The agent reported success, but its model asked for a tool and never got the result"
+        yield code, f"{words}{f': {meaning}' if meaning else ''}."
     if evidence.model_calls == 0:
         if evidence.call_failure is not None:
             yield evidence.call_failure.error.code, _failed_calls(evidence.call_failure)
@@ -180,15 +208,22 @@ def _causes_of_failure(evidence: Evidence) -> Iterator[Failure]:
         yield ReasonCode.BUDGET_EXCEEDED, f"The agent was not done, and {evidence.refusal}."
     if verdict is not None and not verdict.success and verdict.code is not None:
         yield verdict.code, _reported(verdict)
-    if evidence.call_failure is not None:
-        yield evidence.call_failure.error.code, _failed_calls(evidence.call_failure)
-    if verdict is not None and (code := cause_of(verdict.message)):
-        yield code, _reported(verdict)
+    yield from _causes_at_the_provider(evidence)
     if evidence.refused_tools:
         yield _refused(evidence.refused_tools)
     if verdict is not None and not verdict.success:
         yield ReasonCode.AGENT_REPORTED_FAILURE, _reported(verdict)
     yield _without_verdict(evidence)
+
+
+def _causes_at_the_provider(evidence: Evidence) -> Iterator[Failure]:
+    verdict = evidence.verdict
+    if evidence.call_failure is not None:
+        yield evidence.call_failure.error.code, _failed_calls(evidence.call_failure)
+    if unfinished := evidence.last_ending.unfinished:
+        yield unfinished.code, f"The agent was not done, and {unfinished.message}."
+    if verdict is not None and not verdict.success and (code := _quoted(evidence, verdict.message)):
+        yield code, _reported(verdict)
 
 
 def _shortages(end: AgentEnd) -> Iterator[Failure]:
@@ -211,7 +246,15 @@ def _without_verdict(evidence: Evidence) -> Failure:
         message += f": {detail}" if detail else ""
     silent = ReasonCode.NO_MODEL_CALL if uncalled else ReasonCode.NO_RESULT
     code = silent if exit_code == 0 else ReasonCode.AGENT_EXIT_NONZERO
-    return cause_of(line) or code, f"{message.removesuffix('.')}."
+    return _quoted(evidence, line) or code, f"{message.removesuffix('.')}."
+
+
+def _quoted(evidence: Evidence, text: str) -> ReasonCode | None:
+    """Return what a CLI's text says of the provider, where no model call was seen.
+
+    Once a model has responded, a text may be its own or a tool's words: then the record of calls counts alone.
+    """
+    return None if evidence.model_calls or evidence.call_failure else cause_of(text)
 
 
 def _refused(tools: Sequence[str]) -> Failure:

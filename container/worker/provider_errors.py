@@ -89,6 +89,8 @@ _HTML = re.compile(
 """A page of a gateway between here and the provider, which is about neither the key nor the model."""
 _OF_ANY_SERVER = (413, 429, 503)
 """Statuses that mean the same from a gateway."""
+_SHOWN_WORDS = 120
+"""Characters of what came in place of a response."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class ProviderError:
     code: ReasonCode
     message: str
     """The status and the provider's own words, in one line."""
+    by_proxy: bool = False
+    """Whether the model proxy refused the call: it asked for what a run may not use."""
 
 
 def cause_of(text: str, status: int | None = None) -> ReasonCode | None:
@@ -127,15 +131,25 @@ def error_of_response(status: int, body: bytes) -> ProviderError:
         return ProviderError(
             code or ReasonCode.MODEL_UNAVAILABLE, f"HTTP {status}, a web page instead of the API: {title}"[:MAX_MESSAGE]
         )
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        content = None
-    words = _words(content) or " ".join(text.split())
+    words = _words(_json(text)) or " ".join(text.split())
     code = cause_of(text, status) or (
         ReasonCode.MODEL_REQUEST_REFUSED if status in _REFUSALS else ReasonCode.MODEL_UNAVAILABLE
     )
     return ProviderError(code, f"HTTP {status} {words}".strip()[:MAX_MESSAGE])
+
+
+def error_of_body(content_type: str, body: bytes) -> ProviderError:
+    """Return what a body with status 200 means that is no whole response of a model."""
+    text = body.decode("utf-8", "replace")
+    page = _HTML.match(text)
+    if not text.strip():
+        return ProviderError(ReasonCode.MODEL_UNAVAILABLE, "the response was empty")
+    if text.lstrip().startswith(("{", "[", "data:", "event:", ":")) and _json(text) is None:
+        return ProviderError(ReasonCode.MODEL_UNAVAILABLE, "the response was cut before its end")
+    words = (page and page["title"]) or re.sub(r"<[^>]{0,1000}>", " ", text[: 8 * MAX_MESSAGE])
+    shown = " ".join("".join(char if char.isprintable() else " " for char in words).split())[:_SHOWN_WORDS]
+    kind = content_type.partition(";")[0].strip()[:_SHOWN_WORDS] or "a body without a type"
+    return ProviderError(ReasonCode.MODEL_UNAVAILABLE, f"HTTP 200 with {kind} instead of the API's response: {shown}")
 
 
 def error_of_event(event: Mapping[str, object]) -> ProviderError | None:
@@ -154,6 +168,13 @@ def error_of_event(event: Mapping[str, object]) -> ProviderError | None:
     words = _words(holder)
     code = cause_of(json.dumps(holder, default=str)) or ReasonCode.MODEL_UNAVAILABLE
     return ProviderError(code, f"error in the stream: {words}"[:MAX_MESSAGE])
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _blocked(event: Mapping[str, object]) -> str:

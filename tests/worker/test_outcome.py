@@ -12,6 +12,7 @@ from worker.adapters.transcript import Verdict
 from worker.agent_process import AgentEnd
 from worker.limits import Limit
 from worker.model_calls import CallFailure
+from worker.model_endings import Ending
 from worker.outcome import Evidence, decide_outcome, naming_settings
 from worker.provider_errors import ProviderError
 from worker.stop import Cause
@@ -19,6 +20,7 @@ from worker.stop import Cause
 OVERLOADED = CallFailure(ProviderError(ReasonCode.MODEL_OVERLOADED, "HTTP 529 overloaded_error: Overloaded"), 10)
 GOOD = Evidence(AgentEnd(0, 1.0), 60, has_final_event=True, verdict=Verdict(success=True), model_calls=2)
 """A run that succeeded."""
+UNSEEN = replace(GOOD, model_calls=0)
 FAILED = Verdict(success=False, message="it did not work")
 
 
@@ -51,7 +53,7 @@ def test_a_process_that_outlives_its_final_event_changes_nothing() -> None:
             "exit code 41 without a result: it could not sign in",
         ),
         (
-            replace(GOOD, end=AgentEnd(1, 1.0), verdict=None, last_error_line="Invalid API key · Please run /login"),
+            replace(UNSEEN, end=AgentEnd(1, 1.0), verdict=None, last_error_line="Invalid API key · Please run /login"),
             ReasonCode.MODEL_KEY_UNUSABLE,
             "Please run /login",
         ),
@@ -65,7 +67,7 @@ def test_a_process_that_outlives_its_final_event_changes_nothing() -> None:
         (replace(GOOD, verdict=FAILED, refusal="its budget is spent"), ReasonCode.BUDGET_EXCEEDED, "budget"),
         (replace(GOOD, end=AgentEnd(137, 1.0, out_of_memory=True)), ReasonCode.OUT_OF_MEMORY, "memory"),
         (
-            replace(GOOD, verdict=replace(FAILED, message="API Error: 529 Overloaded")),
+            replace(UNSEEN, verdict=replace(FAILED, message="API Error: 529 Overloaded")),
             ReasonCode.MODEL_OVERLOADED,
             "API Error: 529",
         ),
@@ -105,6 +107,39 @@ def test_an_agent_that_waited_for_a_provider_whose_calls_all_failed_has_its_reas
     assert "overloaded" in outcome.reason.remedy
 
 
+CUT = Ending(unfinished=ProviderError(ReasonCode.NO_RESULT, "the model's last response was cut (max_tokens)"))
+WAITS = Ending(asks_tools=True)
+FULL = (ReasonCode.CONTEXT_EXCEEDED, "it stops so when the window is full")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "code", "words"),
+    [
+        (replace(GOOD, last_ending=CUT), ReasonCode.NO_RESULT, "reported success, but the model's last response was"),
+        (replace(GOOD, last_ending=CUT, verdict=FAILED), ReasonCode.NO_RESULT, "was cut (max_tokens)"),
+        (replace(GOOD, last_ending=WAITS), ReasonCode.NO_RESULT, "asked for a tool and never got the result."),
+        (replace(GOOD, last_ending=WAITS, stops_at_tool=FULL), ReasonCode.CONTEXT_EXCEEDED, "the window is full."),
+    ],
+)
+def test_a_success_on_a_response_that_is_no_result_is_none(evidence: Evidence, code: ReasonCode, words: str) -> None:
+    outcome = decide_outcome(evidence)
+    assert (outcome.status, outcome.reason.code) == (Status.FAILED, code)
+    assert words in outcome.reason.message
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        replace(GOOD, verdict=replace(FAILED, message="GitHub's API says: rate limit exceeded")),
+        replace(GOOD, verdict=None, end=AgentEnd(1, 1.0), last_error_line="npm error 429 Too Many Requests"),
+        replace(GOOD, verdict=None, end=AgentEnd(1, 1.0), last_error_line="the tests of model x not found"),
+    ],
+)
+def test_once_a_model_responded_no_words_are_taken_for_its_providers_error(evidence: Evidence) -> None:
+    code = decide_outcome(evidence).reason.code
+    assert code in (ReasonCode.AGENT_REPORTED_FAILURE, ReasonCode.AGENT_EXIT_NONZERO)
+
+
 ENDS = st.builds(
     AgentEnd,
     exit_code=st.none() | st.sampled_from([0, 1, 137]),
@@ -127,6 +162,7 @@ EVIDENCE = st.builds(
     refusal=st.none() | st.just("its budget is spent"),
     exit_meaning=st.none() | st.text(),
     last_error_line=st.text(),
+    last_ending=st.sampled_from([Ending(), CUT, WAITS]),
 )
 
 
@@ -138,6 +174,7 @@ def test_no_success_without_all_of_the_evidence(evidence: Evidence) -> None:
         assert evidence.verdict.success
         assert evidence.model_calls
         assert not evidence.refused_tools
+        assert evidence.last_ending == Ending()
         assert evidence.end.exit_code in (0, None)
         assert (evidence.end.limit, evidence.end.stopped) == (None, None)
         assert outcome.reason.code is ReasonCode.COMPLETED
@@ -160,6 +197,7 @@ def test_a_message_is_valid_text_whatever_a_cli_prints(evidence: Evidence) -> No
 
 
 FILES = (".claude/settings.json",)
+BY_PROXY = CallFailure(ProviderError(ReasonCode.MODEL_NOT_FOUND, "the model 'x' is not one", by_proxy=True), 1)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +208,8 @@ FILES = (".claude/settings.json",)
         replace(GOOD, verdict=FAILED),
         replace(GOOD, verdict=None, end=AgentEnd(52, 1.0)),
         replace(GOOD, verdict=None, model_calls=0, end=AgentEnd(137, 60.0, limit=Limit.TIME)),
+        replace(GOOD, verdict=FAILED, call_failure=BY_PROXY),
+        replace(GOOD, verdict=FAILED, model_calls=0, refusal="its budget is spent"),
     ],
 )
 def test_a_failure_that_a_repositorys_settings_can_cause_names_their_file(evidence: Evidence) -> None:
@@ -179,10 +219,21 @@ def test_a_failure_that_a_repositorys_settings_can_cause_names_their_file(eviden
     assert naming_settings(decide_outcome(evidence), evidence, ()) == decide_outcome(evidence)
 
 
+def test_a_success_without_the_tools_that_change_files_names_them_and_the_file() -> None:
+    evidence = replace(GOOD, missing_tools=("Bash", "Edit"))
+    outcome = naming_settings(decide_outcome(evidence), evidence, FILES)
+    assert outcome.status is Status.SUCCESS
+    expected = "settings may forbid the use of Bash, Edit, which the model was not offered: .claude/settings.json."
+    assert outcome.reason.message.endswith(expected)
+    assert "allow them" in outcome.reason.remedy
+    assert naming_settings(decide_outcome(evidence), evidence, ()) == decide_outcome(evidence)
+
+
 @pytest.mark.parametrize(
     "evidence",
     [
         GOOD,
+        replace(GOOD, verdict=FAILED, refusal="its budget is spent"),
         replace(GOOD, verdict=FAILED, call_failure=OVERLOADED),
         replace(GOOD, verdict=None, end=AgentEnd(137, 60.0, limit=Limit.TIME)),
         replace(GOOD, end=AgentEnd(143, 1.0, stopped=Cause.CANCELLED)),

@@ -247,6 +247,28 @@ OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_e
             ReasonCode.MODEL_RATE_LIMITED,
             "rate_limit_exceeded: x",
         ),
+        (
+            200,
+            "text/html; charset=utf-8",
+            (b"<!DOCTYPE html><html><head><title>Sign in\nto the Wi-Fi</title></head></html>",),
+            ReasonCode.MODEL_UNAVAILABLE,
+            "HTTP 200 with text/html instead of the API's response: Sign in to the Wi-Fi",
+        ),
+        (
+            200,
+            STREAM,
+            (b"<html><body><h1>Blocked</h1> by \x1b[31mpolicy</body></html>",),
+            ReasonCode.MODEL_UNAVAILABLE,
+            "instead of the API's response: Blocked by  [31mpolicy".replace("  ", " "),
+        ),
+        (
+            200,
+            "application/json",
+            (b'{"status": "please sign in"}',),
+            ReasonCode.MODEL_UNAVAILABLE,
+            'instead of the API\'s response: {"status": "please sign in"}',
+        ),
+        (200, "text/plain", (b"upstream is away",), ReasonCode.MODEL_UNAVAILABLE, "text/plain instead of the API's"),
         (404, "application/json", (b'{"error":{"code":"model_not_found"}}',), ReasonCode.MODEL_NOT_FOUND, "HTTP 404"),
     ],
 )
@@ -281,6 +303,107 @@ def test_a_whole_response_is_a_success_and_ends_the_row_of_failures(content_type
             working.calls = proxy.calls
             ask(working)
         assert (proxy.calls.succeeded, proxy.calls.last_failure) == (1, None)
+
+
+CUT, REFUSED_END = ReasonCode.NO_RESULT, ReasonCode.MODEL_REQUEST_REFUSED
+ENDINGS: list[tuple[dict[str, object], ReasonCode | None, bool]] = [
+    ({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, None, False),
+    ({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}, None, True),
+    ({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}}, CUT, False),
+    ({"type": "message_delta", "delta": {"stop_reason": "refusal"}}, REFUSED_END, False),
+    (
+        {"type": "message_delta", "delta": {"stop_reason": "model_context_window_exceeded"}},
+        ReasonCode.CONTEXT_EXCEEDED,
+        False,
+    ),
+    ({"content": [], "stop_reason": "pause_turn"}, CUT, False),
+    ({"choices": [{"finish_reason": "stop", "message": {"content": "x"}}]}, None, False),
+    ({"choices": [{"finish_reason": "length", "message": {"content": "x"}}]}, CUT, False),
+    ({"choices": [{"finish_reason": "content_filter", "delta": {}}]}, REFUSED_END, False),
+    ({"choices": [{"finish_reason": "stop", "message": {"refusal": "I can't"}}]}, REFUSED_END, False),
+    ({"choices": [{"finish_reason": "tool_calls", "delta": {}}]}, None, True),
+    ({"choices": [{"finish_reason": "insufficient_system_resource"}]}, ReasonCode.MODEL_OVERLOADED, False),
+    ({"candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "x"}]}}]}, None, False),
+    ({"candidates": [{"finishReason": "STOP", "content": {"parts": [{"functionCall": {}}]}}]}, None, True),
+    ({"candidates": [{"finishReason": "MAX_TOKENS"}]}, CUT, False),
+    ({"candidates": [{"finishReason": "SAFETY"}]}, REFUSED_END, False),
+    ({"candidates": [{"finishReason": "RECITATION"}]}, REFUSED_END, False),
+    ({"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}]}, CUT, False),
+    ({"type": "response.completed", "response": {"output": [{"type": "message", "content": []}]}}, None, False),
+    ({"type": "response.completed", "response": {"output": [{"type": "function_call"}]}}, None, True),
+    (
+        {"type": "response.completed", "response": {"output": [{"content": [{"type": "refusal", "refusal": "no"}]}]}},
+        REFUSED_END,
+        False,
+    ),
+    (
+        {"type": "response.incomplete", "response": {"incomplete_details": {"reason": "max_output_tokens"}}},
+        CUT,
+        False,
+    ),
+    (
+        {"type": "response.incomplete", "response": {"incomplete_details": {"reason": "content_filter"}}},
+        REFUSED_END,
+        False,
+    ),
+    ({"choices": [{"finish_reason": "a new value"}]}, None, False),
+]
+"""An event or a response; what it is short of; whether the model waits for a tool."""
+
+
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize(("event", "code", "asks"), ENDINGS)
+def test_the_record_knows_how_the_last_response_ended(
+    event: dict[str, object], code: ReasonCode | None, asks: bool, streams: bool
+) -> None:
+    calls = ModelCalls()
+    whole = {"output": [], **event} if not streams else event
+    with calls.open() as call:
+        call.begin(200, STREAM if streams else "application/json")
+        data = json.dumps(whole).encode()
+        call.feed(b"data: " + data + b"\n\ndata: [DONE]\n\n" if streams else data)
+    ending = calls.last_ending
+    assert (ending.unfinished.code if ending.unfinished else None, ending.asks_tools) == (code, asks)
+    assert (calls.succeeded, calls.last_failure) == (1, None)
+
+
+WHOLE = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+SHORT = b'data: {"choices":[{"delta":{},"finish_reason":"length"}]}\n\n'
+
+
+def record(*calls: tuple[int, bytes, bool]) -> ModelCalls:
+    """Return the record of calls: status, stream, and whether it offered tools."""
+    found = ModelCalls()
+    for status, data, tools in calls:
+        with found.open(frozenset(["bash"] if tools else [])) as call:
+            call.begin(status, STREAM)
+            call.feed(data)
+    return found
+
+
+def test_calls_without_tools_say_nothing_about_the_work_of_an_agent_with_tools() -> None:
+    assert record((200, WHOLE, True), (200, SHORT, False)).last_ending.unfinished is None
+    assert record((200, SHORT, True), (200, WHOLE, False)).last_ending.unfinished is not None
+    assert record((200, SHORT, False)).last_ending.unfinished is not None
+    assert record((200, SHORT, True), (200, WHOLE, True)).last_ending.unfinished is None
+    assert record((529, b"", True), (200, WHOLE, False)).last_failure is not None
+    assert record((529, b"", False), (200, WHOLE, True)).last_failure is None
+
+
+def test_a_success_after_a_call_that_failed_last_has_no_finished_response() -> None:
+    ending = record((200, WHOLE, True), (529, b"{}", True)).last_ending
+    assert ending.unfinished is not None
+    assert ending.unfinished.message.startswith("its last model call failed: HTTP 529")
+    assert record((200, WHOLE, True), (529, b"{}", False)).last_ending.unfinished is None
+
+
+def test_a_call_that_the_proxy_refuses_is_recorded() -> None:
+    with failing_provider(200, "application/json", b"{}") as url, serving(url) as proxy:
+        ask(proxy, body={"model": "another", "messages": []})
+        failure = proxy.calls.last_failure
+    assert failure is not None
+    assert (failure.error.code, failure.error.by_proxy) == (ReasonCode.MODEL_NOT_FOUND, True)
+    assert "'another' is not one of this agent's" in failure.error.message
 
 
 def test_a_provider_out_of_reach_is_recorded() -> None:

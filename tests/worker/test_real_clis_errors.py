@@ -10,8 +10,9 @@ from outpost.domain.dispatch import Status
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
 from tests.real_clis import path_with_cli, selected
-from tests.worker.conftest import Platform
+from tests.worker.conftest import PROVIDER_KEY, Platform
 from tests.worker.failing_provider import failing_provider
+from tests.worker.model_server import model_server
 from tests.worker.test_real_clis import MODELS, TASK
 
 pytestmark = pytest.mark.timeout(600)
@@ -72,3 +73,16 @@ def test_a_response_that_does_not_come_through_is_the_reason(platform: Platform,
     pieces = [STARTS[agent]] if name == "cut" else []
     _, reason = run(platform, agent, 0 if name == "no response" else 200, STREAM, *pieces)
     assert reason.code is ReasonCode.MODEL_UNAVAILABLE, reason
+
+
+@pytest.mark.full
+def test_gemini_that_stops_at_a_full_window_has_not_succeeded(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.worker.model_server.INPUT", 1_048_570)  # of 1,048,576
+    with model_server(PROVIDER_KEY) as model:
+        variables = {"PATH": path_with_cli(Agent.GEMINI), Env.MODEL_URL: model.url}
+        row = platform.run(TASK, variables, agent=Agent.GEMINI, model_id=MODELS[Agent.GEMINI], timeout_seconds=SECONDS)
+    assert row.reason is not None
+    assert (row.status, row.reason.code) == (Status.FAILED, ReasonCode.CONTEXT_EXCEEDED), platform.messages(row)
+    assert "its model asked for a tool and never got the result: Gemini CLI stops so" in row.reason.message

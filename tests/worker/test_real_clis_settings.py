@@ -110,6 +110,29 @@ def test_the_platforms_settings_win_or_the_reason_names_the_file(name: str, run:
     assert [text for text in case.seen if text not in "".join(run.sent)] == []
 
 
+DENIED = {
+    Agent.CLAUDE: (".claude/settings.json", {"permissions": {"deny": ["Bash", "Write"]}}, "Bash, Write"),
+    Agent.GEMINI: (
+        ".gemini/settings.json",
+        {"tools": {"exclude": ["run_shell_command", "write_file"]}},
+        "run_shell_command, write_file",
+    ),
+}
+"""The file, its settings, and the tools that the model is not offered for them."""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("agent", DENIED)
+def test_a_success_without_tools_that_a_file_denies_names_tools_and_file(agent: Agent, run: Run) -> None:
+    file, content, tools = DENIED[agent]
+    row = run(agent, f"denied-{agent}", {file: json.dumps(content).encode()})
+    assert row.reason is not None
+    assert row.status is Status.SUCCESS, run.platform.messages(row)
+    assert row.reason.message.endswith(f"forbid the use of {tools}, which the model was not offered: {file}.")
+    assert row.reason == run.platform.summary(row).reason
+    assert row.reason.message in run.platform.messages(row)
+
+
 @pytest.mark.parametrize(("agent", "beginning"), selected(product(MODELS, BEGINNINGS)))
 def test_a_task_is_the_task_whatever_it_begins_with(agent: Agent, beginning: str, run: Run) -> None:
     text = BEGINNINGS[beginning]

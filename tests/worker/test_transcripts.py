@@ -46,7 +46,7 @@ CASES: dict[Agent, dict[str, Case]] = {
         ),
         "ends on a tool call": ([claude(result="", stop_reason="tool_use")], False, ReasonCode.NO_RESULT),
         "cut response": ([claude(stop_reason="max_tokens")], False, ReasonCode.NO_RESULT),
-        "declined": ([claude(stop_reason="refusal")], False, ReasonCode.AGENT_REPORTED_FAILURE),
+        "declined": ([claude(stop_reason="refusal")], False, ReasonCode.MODEL_REQUEST_REFUSED),
         "stopped by a hook": ([claude(terminal_reason="hook_stopped")], False, ReasonCode.AGENT_REPORTED_FAILURE),
         "full context": (
             [claude(is_error=True, terminal_reason="prompt_too_long")],
@@ -97,6 +97,11 @@ CASES: dict[Agent, dict[str, Case]] = {
             None,
         ),
         "no status": ([{"type": "result"}], False, None),
+        "turn limit of the settings": (
+            [{"type": "result", "status": "error", "error": {"type": "FatalTurnLimitedError", "message": "x"}}],
+            False,
+            ReasonCode.TURN_LIMIT,
+        ),
         "error as text": ([{"type": "result", "status": "error", "error": "no"}], False, None),
     },
     Agent.GROK: {

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from outpost.domain.agents import Alias
+from outpost.domain.reasons import ReasonCode
 from worker.adapters.transcript import Transcript
+
+Failure = tuple[ReasonCode, str]
+"""A code and its message."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,10 @@ class Adapter(ABC):
 
     exit_codes: Mapping[int, str] = {}
     """What the CLI means by its exit codes, where it documents more than success and failure."""
+    stops_at_tool: Failure = (ReasonCode.NO_RESULT, "")
+    """What it means that the CLI reports success although its model waits for a tool's result."""
+    tools: tuple[str, ...] = ()
+    """Names of tools without which the agent cannot change a file; a repository's settings can take them away."""
     litter: tuple[str, ...] = ()
     """Patterns, as in .gitignore, of files that the CLI leaves in the workspace for itself."""
     settings_files: tuple[str, ...] = ()

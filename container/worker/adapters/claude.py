@@ -62,6 +62,7 @@ class Claude(Adapter):
     """
 
     exit_codes: Mapping[int, str] = {1: "Claude Code reported an error"}
+    tools = ("Bash", "Edit", "Write")
     settings_files = (".claude/settings.json", ".claude/settings.local.json", ".mcp.json")
 
     def invocation(self, run: Run) -> Invocation:
@@ -138,7 +139,7 @@ _STOP_REASONS: Mapping[str, tuple[ReasonCode, str]] = {
     "tool_use": (ReasonCode.NO_RESULT, "the run ended on a tool call that was not executed"),
     "max_tokens": (ReasonCode.NO_RESULT, "the last response was cut at the model's output limit"),
     "model_context_window_exceeded": (ReasonCode.CONTEXT_EXCEEDED, "the model's context window is full"),
-    "refusal": (ReasonCode.AGENT_REPORTED_FAILURE, "the model declined the task"),
+    "refusal": (ReasonCode.MODEL_REQUEST_REFUSED, "the model declined the task"),
 }
 """Values of `stop_reason` with which the last response is no result (Agent SDK, "Handling stop reasons")."""
 

@@ -18,7 +18,13 @@ _ENVIRONMENT = {
             *("CLOUD_SHELL", "GEMINI_CLI_USE_COMPUTE_ADC", "GOOGLE_GENAI_USE_GCA"),
             *("GOOGLE_GENAI_USE_VERTEXAI", "GEMINI_API_KEY_AUTH_MECHANISM", "GOOGLE_GENAI_API_VERSION"),
             *("CODE_ASSIST_ENDPOINT", "GEMINI_CLI_CUSTOM_HEADERS", "GEMINI_CLI_HOME", "GEMINI_MODEL", "NODE_OPTIONS"),
-            *("GEMINI_SANDBOX", "GEMINI_SYSTEM_MD", "GEMINI_WRITE_SYSTEM_MD", "GEMINI_TELEMETRY_ENABLED"),
+            *(
+                "GEMINI_SANDBOX",
+                "GEMINI_CLI_EXP_AGENT",
+                "GEMINI_SYSTEM_MD",
+                "GEMINI_WRITE_SYSTEM_MD",
+                "GEMINI_TELEMETRY_ENABLED",
+            ),
         ),
         "",
     ),
@@ -53,6 +59,11 @@ class Gemini(Adapter):
         52: "Gemini CLI refused its settings",
         53: "the limit of turns was reached",
     }
+    stops_at_tool = (
+        ReasonCode.CONTEXT_EXCEEDED,
+        "Gemini CLI stops so, without an error, when its next request would exceed the model's context window",
+    )
+    tools = ("run_shell_command", "replace", "write_file")
     settings_files = (".gemini/settings.json", ".gemini/.env", ".env")
 
     def invocation(self, run: Run) -> Invocation:
@@ -76,6 +87,12 @@ _UNFINISHED: Mapping[str, ReasonCode] = {
     "Loop detected, stopping execution": ReasonCode.TURN_LIMIT,
 }
 """Messages of error events after which a result of status `success` follows although the run was stopped."""
+
+_ERROR_TYPES: Mapping[str, ReasonCode] = {
+    "FatalTurnLimitedError": ReasonCode.TURN_LIMIT,
+    "FatalAuthenticationError": ReasonCode.MODEL_KEY_UNUSABLE,
+}
+"""Types of the error in a result that no model call shows (packages/core/src/utils/errors.ts)."""
 
 _UNCONFIRMED = "requires user confirmation, which is not supported in non-interactive mode"
 """How a tool's error ends that a repository's settings want somebody to confirm; it has no type of its own."""
@@ -118,7 +135,8 @@ class _Events(JsonTranscript):
         else:
             # A response that could not be used ends with an error event, and a result without the error.
             words = error_text_at(event, "error") or self._error or "the run failed"
-            self.conclude(Verdict(False, words))
+            code = _ERROR_TYPES.get(text_at(event, "error", "type"))
+            self.conclude(Verdict(False, words, code))
             yield error_line(words)
 
     def _error_event(self, event: Mapping[str, object]) -> Message:

@@ -1,0 +1,120 @@
+"""How a model's response ended: whole, with a request for tools, or cut, filtered or declined. Pure.
+
+The values are those of the providers' pages: "Stop reasons" (Anthropic API), "The Response object" and "The chat
+completion object" (OpenAI), "Create Chat Completion" (DeepSeek), `Candidate.FinishReason` (Gemini API). A value that
+is not listed here ends a response like any other: providers add some.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from outpost.domain.reasons import ReasonCode
+from worker.provider_errors import MAX_MESSAGE, ProviderError
+
+ENDINGS = re.compile(
+    rb'"stop_reason"\s*:\s*"|"finish_reason"\s*:\s*"|"finishReason"|"functionCall"|"refusal'
+    rb"|\"response\.(completed|incomplete|refusal\.done|output_item\.done)\""
+)
+"""What an event of a stream contains that says how the response ends."""
+_REFUSED = (
+    *("refusal", "content_filter", "SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"),
+    *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION"),
+)
+_CUT = ("max_tokens", "length", "max_output_tokens", "MAX_TOKENS", "pause_turn")
+_BROKEN = (
+    *("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE"),
+    *("MALFORMED_RESPONSE", "OTHER", "NO_IMAGE"),
+)
+_UNFINISHED: Mapping[str, tuple[ReasonCode, str]] = {
+    **dict.fromkeys(_REFUSED, (ReasonCode.MODEL_REQUEST_REFUSED, "was declined or filtered")),
+    **dict.fromkeys(_CUT, (ReasonCode.NO_RESULT, "was cut")),
+    **dict.fromkeys(_BROKEN, (ReasonCode.NO_RESULT, "is no result")),
+    "model_context_window_exceeded": (ReasonCode.CONTEXT_EXCEEDED, "was cut, the context window is full"),
+    "insufficient_system_resource": (ReasonCode.MODEL_OVERLOADED, "was cut"),
+}
+_TOOL_CALLS = frozenset({"tool_use", "tool_calls", "function_call"})
+_TOOL_ITEMS = frozenset(
+    {"function_call", "custom_tool_call", "local_shell_call", "shell_call", "apply_patch_call", "computer_call"}
+)
+"""Items of OpenAI's Responses that the agent executes."""
+_OUTPUT = frozenset({"content", "choices", "output", "candidates"})
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a response ended; combined with `|` from the events of a stream."""
+
+    asks_tools: bool = False
+    """Whether the model waits for the result of a tool."""
+    unfinished: ProviderError | None = None
+    """Why it is no result: it was cut, filtered or declined."""
+
+    def __or__(self, later: "Ending") -> "Ending":
+        """Return what both say; the later reason counts."""
+        return Ending(self.asks_tools or later.asks_tools, later.unfinished or self.unfinished)
+
+
+def is_response(content: Mapping[str, object]) -> bool:
+    """Return whether a JSON object is a whole response of a model, in any provider's form."""
+    return not _OUTPUT.isdisjoint(content)
+
+
+def ending_of(event: Mapping[str, object]) -> Ending:
+    """Return what an event of a stream, or a whole response, says about the response's end."""
+    ending = Ending(asks_tools=any(_asks_tool(part) for part in _parts(event)))
+    if refusal := next(filter(None, map(_refusal, _parts(event))), ""):
+        words = f"was declined: {' '.join(refusal.split())}"
+        ending |= Ending(unfinished=_error(ReasonCode.MODEL_REQUEST_REFUSED, words))
+    for reason in _reasons(event):
+        if found := _UNFINISHED.get(reason):
+            ending |= Ending(unfinished=_error(found[0], f"{found[1]} ({reason})"))
+        ending |= Ending(asks_tools=reason in _TOOL_CALLS)
+    return ending
+
+
+def _error(code: ReasonCode, words: str) -> ProviderError:
+    return ProviderError(code, f"the model's last response {words}"[:MAX_MESSAGE])
+
+
+def _reasons(event: Mapping[str, object]) -> Iterator[str]:
+    response = _mapping(event.get("response"))
+    holders = [(event, "stop_reason"), (_mapping(event.get("delta")), "stop_reason")]
+    holders += [(_mapping(whole.get("incomplete_details")), "reason") for whole in (event, response)]
+    holders += [(choice, "finish_reason") for choice in _objects(event.get("choices"))[:1]]
+    holders += [(candidate, "finishReason") for candidate in _objects(event.get("candidates"))[:1]]
+    for holder, name in holders:
+        if isinstance(reason := holder.get(name), str):
+            yield reason
+
+
+def _parts(event: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """Yield the objects in which a provider puts calls of tools, and refusals."""
+    yield event
+    yield _mapping(event.get("item"))
+    items = _objects(event.get("output")) + _objects(_mapping(event.get("response")).get("output"))
+    yield from items
+    for item in items:
+        yield from _objects(item.get("content"))
+    for choice in _objects(event.get("choices"))[:1]:
+        yield _mapping(choice.get("delta"))
+        yield _mapping(choice.get("message"))
+    for candidate in _objects(event.get("candidates"))[:1]:
+        yield from _objects(_mapping(candidate.get("content")).get("parts"))
+
+
+def _asks_tool(part: Mapping[str, object]) -> bool:
+    return "functionCall" in part or part.get("type") in _TOOL_ITEMS or bool(part.get("tool_calls"))
+
+
+def _refusal(part: Mapping[str, object]) -> str:
+    words = part.get("refusal")
+    return words if isinstance(words, str) else ""
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _objects(value: object) -> list[Mapping[str, object]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
