@@ -23,7 +23,7 @@ The file is written.
 Tokens: 2.3k sent, 1.1k cache hit, 27 received. Cost: $0.00033 message, $0.00033 session.
 Applied edit to made.txt"""
 CLAUDE: list[dict[str, object]] = [
-    {"type": "system", "subtype": "init", "claude_code_version": "2.1.330", "model": "claude-opus-5-5", "tools": []},
+    {"type": "system", "subtype": "init", "claude_code_version": "2.1.332", "model": "claude-opus-5-5", "tools": []},
     {"type": "assistant", "message": {"content": [{"type": "tool_use", "name": "Bash", "input": {"command": "ls"}}]}},
     {"type": "user", "message": {"content": [{"type": "tool_result", "content": "a\nb", "is_error": False}]}},
     {"type": "assistant", "message": {"content": [{"type": "text", "text": "The file is written."}]}},

@@ -143,3 +143,14 @@ def test_a_task_is_the_task_whatever_it_begins_with(agent: Agent, beginning: str
     text = text.removeprefix("\ufeff")
     spelt = [json.dumps(line_ends)[1:-1] for line_ends in (text, text.replace("\r\n", "\n"))]  # Aider's are LF
     assert any(expected in sent for sent in run.sent for expected in spelt)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("agent", MODELS)
+def test_what_the_model_does_not_ask_for_stays_here(agent: Agent, run: Run) -> None:
+    """A CLI that uploads the code base, to its provider or elsewhere, sends the text of this file."""
+    row = run(agent, f"upload-{agent}", {"notes/animals.txt": b"The quagga is striped.\n"})
+    assert row.status is Status.SUCCESS, run.platform.messages(row)
+    assert run.sent
+    assert [seen.path for seen in run.model.seen if "quagga" in json.dumps(seen.body)] == []
+    assert run.proxy.called == []
