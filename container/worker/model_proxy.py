@@ -29,7 +29,7 @@ from worker.model_calls import ModelCall, ModelCalls
 from worker.model_credentials import Credential
 from worker.model_request import ModelRequest, read_request
 from worker.provider_errors import ProviderError
-from worker.refusals import RefusedError, error_body
+from worker.refusals import RefusedError, error_body, unauthorized
 from worker.upstream import Call, ConnectError, Upstream
 from worker.usage import BudgetExceededError, Meter, Reservation
 from worker.usage_reader import UsageReader
@@ -218,11 +218,10 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             with calls.open(request.tools) as record, record.provider(), proxy.upstream.call(call) as response:
                 record.begin(response.status, response.headers.get("Content-Type", ""))
-                if response.status == HTTPStatus.UNAUTHORIZED:
+                if response.status in proxy.provider.unauthorized:
                     reservation.used = Tokens
-                    record.feed(response.read(ERROR_BYTES))
-                    # Passed on as it is, it would send some CLIs into minutes of trying again.
-                    raise RefusedError(400, f"{proxy.provider.name} rejects the key")
+                    record.feed(content := response.read(ERROR_BYTES))
+                    raise RefusedError(400, unauthorized(proxy.provider, response.status, content))
                 self._relay(response, reservation, record, unreported)
                 return response.status
         except ConnectError:

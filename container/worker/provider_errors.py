@@ -1,8 +1,8 @@
 """What a model provider's error means: from a status and a body, or from a CLI's text, to the code of a reason.
 
 The formats are those of the providers' pages "Errors" (Anthropic API), "Error codes" (OpenAI, DeepSeek),
-"Troubleshooting guide" (Gemini API) and "Debugging errors" (xAI); statuses alone do not separate, for example, OpenAI's
-`insufficient_quota` from its `rate_limit_exceeded`, both of which are 429.
+"Troubleshooting guide" (Gemini API), "Debugging errors" (xAI) and "InvokeModel" (Amazon Bedrock Runtime); statuses
+alone do not separate, for example, OpenAI's `insufficient_quota` from its `rate_limit_exceeded`, both of which are 429.
 """
 
 import json
@@ -49,6 +49,7 @@ _TEXTS: tuple[tuple[ReasonCode, str], ...] = (
     (
         ReasonCode.MODEL_NOT_FOUND,
         r"model_not_found|not_found_error|NotFoundError|models?[/:\s].{0,120}(not found|not exist)"
+        r"|model identifier is invalid|on-demand throughput isn.{1,6}t supported|have access to the model with"
         r"|model not (found|exist)",
     ),
     (
@@ -75,7 +76,9 @@ _STATUSES = {
     402: ReasonCode.BALANCE_EXHAUSTED,
     403: ReasonCode.MODEL_KEY_UNUSABLE,
     404: ReasonCode.MODEL_NOT_FOUND,
+    408: ReasonCode.MODEL_UNAVAILABLE,
     413: ReasonCode.CONTEXT_EXCEEDED,
+    424: ReasonCode.MODEL_UNAVAILABLE,
     429: ReasonCode.MODEL_RATE_LIMITED,
     503: ReasonCode.MODEL_OVERLOADED,
     529: ReasonCode.MODEL_OVERLOADED,

@@ -5,7 +5,8 @@ Each status is one that the agents' CLIs report and do not retry; of those, 502 
 
 import json
 
-from outpost.domain.providers import Provider
+from outpost.domain.providers import BEDROCK, Provider
+from worker.provider_errors import error_of_response
 
 _ANTHROPIC = {401: "authentication_error", 404: "not_found_error", 413: "request_too_large", 502: "api_error"}
 _GOOGLE = {401: "UNAUTHENTICATED", 404: "NOT_FOUND", 502: "UNAVAILABLE"}
@@ -18,6 +19,13 @@ class RefusedError(Exception):
         """`status` of HTTP; `message` as the CLI's output shows it."""
         super().__init__(message)
         self.status = status
+
+
+def unauthorized(provider: Provider, status: int, body: bytes) -> str:
+    """Return what to say of a caller whom the provider rejects: of IAM's reasons there are many, of a key's one."""
+    if provider.name != BEDROCK:
+        return f"{provider.name} rejects the key"
+    return f"{provider.name} rejects the caller: {error_of_response(status, body).message}"
 
 
 def error_body(provider: Provider, status: int, message: str) -> bytes:

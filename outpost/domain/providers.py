@@ -28,6 +28,8 @@ class Provider:
     """Fields of a request that limit the output."""
     rejections: frozenset[int] = frozenset({401, 403})
     """Statuses that may mean that the key is no longer valid."""
+    unauthorized: frozenset[int] = frozenset({401})
+    """Statuses that some CLIs take for a reason to try again for minutes, though nothing can change."""
     usage_on_request: bool = False
     """The stream reports its usage only when the request asks for it."""
     path: str = ""
@@ -132,4 +134,12 @@ def on_bedrock(provider: str, region: str) -> Provider:
     """
     path, generations = _ON_BEDROCK[provider]
     url = f"https://bedrock-runtime.{region}.amazonaws.com"
-    return replace(PROVIDERS[provider], name=BEDROCK, url=url, path=path, generations=generations, lookups=_NONE)
+    return replace(
+        PROVIDERS[provider],
+        name=BEDROCK,
+        url=url,
+        path=path,
+        generations=generations,
+        lookups=_NONE,
+        unauthorized=frozenset({401, 403}),
+    )

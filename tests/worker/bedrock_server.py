@@ -1,15 +1,17 @@
 """Bedrock's `bedrock-runtime` endpoint on loopback: the model of `model_server`, for requests with a valid signature.
 
 It recomputes each signature by AWS Signature Version 4 (IAM User Guide, "Create a signed AWS API request") with the
-secret of the one caller that it knows, and refuses with what differs: nothing of it is botocore's.
+secret of the caller, and refuses with what differs: nothing of it is botocore's.
 """
 
 import hashlib
 import hmac
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from outpost.domain.ids import now
 from outpost.domain.protocol import Credentials
@@ -25,18 +27,18 @@ _SKEW = timedelta(minutes=5)
 
 
 @contextmanager
-def bedrock_server(*known: Credentials) -> Iterator[ModelServer]:
-    """Serve callers with these credentials, in `REGION`, until the block ends."""
+def bedrock_server(known: Mapping[str, tuple[Credentials, str | None]]) -> Iterator[ModelServer]:
+    """Serve callers in `REGION` until the block ends: access key -> credentials, and their session policy if any."""
 
     class Caller(_Signed):
-        credentials = known
+        callers = known
 
     with model_server("", Caller) as server:
         yield server
 
 
 class _Signed(Handler):
-    credentials: tuple[Credentials, ...] = ()
+    callers: Mapping[str, tuple[Credentials, str | None]] = MappingProxyType({})
 
     def rejection(self, content: bytes) -> tuple[int, Json] | None:
         if self.path.partition("?")[0] not in _PATHS:
@@ -48,13 +50,14 @@ class _Signed(Handler):
         found = _AUTHORIZATION.fullmatch(self.headers.get("Authorization", ""))
         if found is None:
             return "Missing Authentication Token"
-        caller = next((each for each in self.credentials if each.access_key_id == found["key"]), None)
+        caller, policy = self.callers.get(found["key"], (None, None))
         if caller is None or self.headers.get("X-Amz-Security-Token") != caller.session_token:
             return "The security token included in the request is invalid."
         if (found["region"], found["service"]) != (REGION, "bedrock"):
             return f"Credential should be scoped to {REGION} and bedrock"
         signed = found["signed"].split(";")
-        return self._unsigned(signed) or self._fault_of_signature(caller, found, content)
+        fault = self._unsigned(signed) or self._fault_of_signature(caller, found, content)
+        return fault or (_denial(policy, json.loads(content)["model"]) if policy else None)
 
     def _unsigned(self, signed: list[str]) -> str | None:
         needed = {"host", "x-amz-date", "x-amz-security-token"}
@@ -81,6 +84,21 @@ class _Signed(Handler):
         for step in scope.split("/"):
             key = hmac.digest(key, step.encode(), "sha256")
         return hmac.digest(key, to_sign.encode(), "sha256").hex()
+
+
+def _denial(policy: str, model: str) -> str | None:
+    """Return what a session policy lacks for a call through an inference profile."""
+    allowed = {
+        resource
+        for statement in json.loads(policy)["Statement"]
+        if "bedrock:InvokeModelWithResponseStream" in statement["Action"]
+        for resource in statement["Resource"]
+    }
+    profile = f":inference-profile/{model}"
+    needed = {f"arn:aws:bedrock:*::foundation-model/{model.partition('.')[2]}"}
+    if needed <= allowed and any(f":{REGION}:" in each and each.endswith(profile) for each in allowed):
+        return None
+    return f"not authorized to perform: bedrock:InvokeModelWithResponseStream on resource: {profile}"
 
 
 def _sha256(content: bytes) -> str:

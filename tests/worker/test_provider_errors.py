@@ -66,6 +66,25 @@ OPENAI: list[tuple[Response, ReasonCode]] = [
     ),
     ((429, {"error": {"code": "billing_hard_limit_reached"}}), ReasonCode.BALANCE_EXHAUSTED),
 ]
+BEDROCK: list[tuple[Response, ReasonCode]] = [
+    ((400, {"message": "The provided model identifier is invalid."}), ReasonCode.MODEL_NOT_FOUND),
+    ((403, {"message": "You don't have access to the model with the specified model ID."}), ReasonCode.MODEL_NOT_FOUND),
+    (
+        (400, {"message": "Invocation of model ID anthropic.x with on-demand throughput isn\u2019t supported."}),
+        ReasonCode.MODEL_NOT_FOUND,
+    ),
+    (
+        (403, {"message": "User: arn:aws:sts::1:x is not authorized to perform: bedrock:InvokeModel on resource: y"}),
+        ReasonCode.MODEL_KEY_UNUSABLE,
+    ),
+    ((403, {"message": "The security token included in the request is expired"}), ReasonCode.MODEL_KEY_UNUSABLE),
+    ((429, {"message": "Too many tokens, please wait before trying again."}), ReasonCode.MODEL_RATE_LIMITED),
+    ((408, {"message": "The model took too long"}), ReasonCode.MODEL_UNAVAILABLE),
+    (
+        (424, {"message": "The request failed due to an error while processing."}),
+        ReasonCode.MODEL_UNAVAILABLE,
+    ),
+]
 GOOGLE: list[tuple[Response, ReasonCode]] = [
     (
         (404, [{"error": {"code": 404, "message": "models/x-1.5 is not found", "status": "NOT_FOUND"}}]),
@@ -151,7 +170,9 @@ REGIONS: list[tuple[Response, ReasonCode]] = [
 """Other messages of the same pages, and of the providers' issue trackers."""
 
 
-@pytest.mark.parametrize(("response", "code"), [*ANTHROPIC, *OPENAI, *GOOGLE, *OTHERS, *CONTENT, *ACCOUNTS, *REGIONS])
+@pytest.mark.parametrize(
+    ("response", "code"), [*ANTHROPIC, *OPENAI, *BEDROCK, *GOOGLE, *OTHERS, *CONTENT, *ACCOUNTS, *REGIONS]
+)
 def test_each_error_of_a_provider_has_its_own_code(response: Response, code: ReasonCode) -> None:
     status, body = response
     error = error_of_response(status, (body if isinstance(body, str) else json.dumps(body)).encode())
