@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import BaseMetadata
 from pydantic import BaseModel
@@ -72,7 +72,7 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401 - an annotation is any object
     origin, arguments = get_origin(annotation), [each for each in get_args(annotation) if each is not type(None)]
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments) if len(arguments) < 6 else "number"
-    if origin in {UnionType, Annotated}:
+    if origin in {UnionType, Union, Annotated}:
         return _kind(arguments[0])
     if origin is tuple:
         return f"list of {_kind(arguments[0])}"

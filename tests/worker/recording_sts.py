@@ -1,4 +1,4 @@
-"""The emulator's STS, with a record of the sessions that it issues: nobody else can tell the secrets again."""
+"""The emulator's STS, with a record of the sessions that it issues: no other call returns their secrets."""
 
 import urllib.request
 from collections.abc import Iterator

@@ -66,8 +66,8 @@ def test_a_real_cli_finishes_a_dispatch_at_bedrock(
     agent: Agent, bedrock: ModelServer, sessions: tuple[str, Sessions], platform: Platform, git_server: GitServer
 ) -> None:
     repo, before = git_server.create(f"bedrock-{agent}", {"README.md": b"hello\n"}), len(bedrock.seen)
-    told = variables(platform, sessions[0], agent, bedrock.url)
-    row = platform.run(TASK, told, agent=agent, repo=repo, model_id=MODELS[agent], timeout_seconds=300)
+    given = variables(platform, sessions[0], agent, bedrock.url)
+    row = platform.run(TASK, given, agent=agent, repo=repo, model_id=MODELS[agent], timeout_seconds=300)
     assert row.status is Status.SUCCESS, platform.messages(row)
     assert "+written by the model" in platform.read(row, Artifact.PATCH).decode()
     assert FAREWELL in str(platform.summary(row).final_message)
@@ -84,8 +84,8 @@ def test_a_real_cli_finishes_a_dispatch_at_bedrock(
 def test_a_call_that_iam_refuses_is_named(
     bedrock: ModelServer, sessions: tuple[str, Sessions], platform: Platform
 ) -> None:
-    told = variables(platform, sessions[0], Agent.CLAUDE, bedrock.url, region="us-east-2")
-    row = platform.run(TASK, told, agent=Agent.CLAUDE, model_id=MODELS[Agent.CLAUDE], timeout_seconds=120)
+    given = variables(platform, sessions[0], Agent.CLAUDE, bedrock.url, region="us-east-2")
+    row = platform.run(TASK, given, agent=Agent.CLAUDE, model_id=MODELS[Agent.CLAUDE], timeout_seconds=120)
     assert row.status is Status.FAILED, platform.messages(row)
     assert row.reason is not None
     assert row.reason.code is ReasonCode.MODEL_KEY_UNUSABLE
