@@ -25,8 +25,11 @@ _COMMANDS = "mysql|mysqldump|mysqladmin|mariadb|sshpass|redis-cli|mongosh?|docke
 _OPTIONS = "password|passwd|pass|pwd|passphrase|secret|token|key"
 _SCHEMES = "token|api-?key|key|ssws|digest|apitoken|splunk|geniekey"
 _ALNUM = "[A-Za-z0-9]"
+_CAPITAL, _SMALL = "(?:[0-9][A-Z]|[A-Z][0-9])", "(?:[0-9][a-z]|[a-z][0-9])"
+_APART = "(?:^|[^A-Za-z0-9+/]|[^A-Za-z0-9][+/])"
 _MIXED = r"([A-Za-z0-9_.-]*(?:[A-Za-z][0-9]|[0-9][A-Za-z])[A-Za-z0-9_.-]{6,})"
 _NAMED = "assigned"
+_SHORTEST_TOKEN = 24
 RANDOM = "random-text"
 """The kind of what is a secret by its looks alone."""
 _UNNAMED = "secret"
@@ -61,9 +64,11 @@ PATTERNS = (
     (_UNNAMED, rf"[?&](?:key|sig|sign|code|auth|sid|hash|state)=({_ALNUM}[^\s&\"'<>\\]{{15,}})"),
     (_UNNAMED, r"://([A-Za-z0-9_.-]{16,})(?::x-oauth-basic)?@"),
     (_WRAPPED, r"(?:[A-Za-z0-9+/]{64}\\+[nr]+){2,}[A-Za-z0-9+/]*={0,2}"),
-    # Digits beside capitals and beside small letters: hardly a word or a name has both.
-    (RANDOM, rf"{_ALNUM}*(?:[0-9][A-Z]|[A-Z][0-9]){_ALNUM}*(?:[0-9][a-z]|[a-z][0-9]){_ALNUM}*"),
-    (RANDOM, rf"{_ALNUM}*(?:[0-9][a-z]|[a-z][0-9]){_ALNUM}*(?:[0-9][A-Z]|[A-Z][0-9]){_ALNUM}*"),
+    # Digits beside capitals and beside small letters: hardly a word or a name has both. In base64 many parts have.
+    (
+        RANDOM,
+        rf"{_APART}({_ALNUM}*(?:{_CAPITAL}{_ALNUM}*{_SMALL}|{_SMALL}{_ALNUM}*{_CAPITAL}){_ALNUM}*)(?:[^A-Za-z0-9+/]|$)",
+    ),
 )
 """Kinds and patterns of RE2. A match is a secret when `confirmed` returns it."""
 
@@ -103,17 +108,16 @@ _WORD = re.compile(r"[a-z]{8}")
 def confirmed(text: str, match: Match) -> Match | None:
     """Return a match of `PATTERNS`, with its kind, when it is a secret by its name and its looks."""
     value = text[match.start : match.end]
+    if match.kind == RANDOM and len(value) < _SHORTEST_TOKEN:
+        return None
     before = text[max(0, match.start - 100) : match.start]
     if match.kind == _NAMED:
         kind = "password" if _PASSWORD.search(before) else "secret"
         return Match(kind, match.start, match.end) if _is_secret(before, value) else None
     if match.kind == RANDOM:
         # The public keys of SSH begin with four bytes of a small number.
-        is_part: object = (
-            value.startswith("AAAA") or _IN_DIGEST.search(before) or text[match.end : match.end + 1] in {"/", "+"}
-        )
-        is_part = is_part or _PUBLIC_ID.search(before)
-        return match if _is_token(value) and not is_part else None
+        is_part = value.startswith("AAAA") or _IN_DIGEST.search(before) or _PUBLIC_ID.search(before)
+        return match if not is_part and _is_token(value) else None
     if match.kind == _WRAPPED:
         return None if _PUBLIC.search(before) else Match("private-key", match.start, match.end)
     if match.kind == _UNNAMED:
@@ -151,4 +155,4 @@ def _are_random_letters(value: str) -> bool:
 
 def _is_token(text: str) -> bool:
     """Return whether a text looks like the token of an unknown provider: random, of all three kinds of characters."""
-    return len(text) >= 24 and not _LOGICAL_ID.search(text[-16:]) and changes(text) >= 0.42 and is_random(text)
+    return not _LOGICAL_ID.search(text[-16:]) and changes(text) >= 0.42 and is_random(text)

@@ -38,6 +38,10 @@ class KnownSecrets:
         data = text.encode("utf-8", "surrogatepass")
         return self._matches(text, data) if self._gate.passes(data) else iter(())
 
+    def may_find(self, data: bytes) -> bool:
+        """Return whether a value may stand in a text, which is given in UTF-8."""
+        return self._gate.passes(data)
+
     def _matches(self, text: str, data: bytes) -> Iterator[Match]:
         for name, pattern in self._spelled:
             place = _Place(text, data)

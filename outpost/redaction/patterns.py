@@ -10,11 +10,14 @@ from outpost.redaction.match import Match
 
 _MEMORY = 32 * 1024 * 1024
 """Bytes that one automaton may take; ordinary text needs a small part of it."""
-_LARGEST_COUNT = 9
-"""Of repetitions in the automaton that comes first: more than a date or a number has."""
+_LARGEST_COUNT = 3
+"""Of repetitions in the automata that come first."""
 _LARGEST = 500_000
 """Characters of the patterns that are searched for at once."""
 
+
+WORD_START = r"(?:\b|\[[0-9;]+m|\\[abfnrtv]|%[0-9A-Fa-f]{2}|\\u00[0-9A-Fa-f]{2}|\\x[0-9A-Fa-f]{2})"
+"""A word begins here, or right behind an escaped character, whose last letter would hide that, or a colour."""
 
 Pattern: TypeAlias = Any
 """A compiled pattern of `re2`, which has no types; it has the methods of `re.Pattern[bytes]`."""
@@ -35,20 +38,40 @@ class PatternSet:
 
     def __init__(self, patterns: Sequence[tuple[str, str]]) -> None:
         """`patterns`: kinds and patterns."""
-        self._patterns = [(kind, compiled(pattern)) for kind, pattern in patterns]
-        self._set = _set([_with_small_counts(pattern) for _, pattern in patterns])
+        self._patterns = [(kind, made := compiled(pattern), made.groups > 0) for kind, pattern in patterns]
+        numbers = range(len(patterns))
+        groups = ([n for n in numbers if _begins_with_run(patterns[n][1]) is run] for run in (False, True))
+        self._sets = [(_set([_with_small_counts(patterns[n][1]) for n in group]), group) for group in groups if group]
 
-    def find(self, text: str) -> list[Match]:
-        """Return the matches, ordered by pattern."""
+    def candidates(self, data: bytes) -> list[int]:
+        """Return the numbers of the patterns that may match in a text of one or more lines, given in ASCII or UTF-8."""
+        found: list[int] = []
+        for automaton, group in self._sets:
+            if matching := automaton.Match(data):
+                found += [group[index] for index in matching]
+        return found
+
+    def find(self, text: str, candidates: Iterable[int] | None = None) -> list[Match]:
+        """Return the matches, ordered by pattern; of the `candidates` in this text, where those are known."""
         data = text.encode("ascii", "replace")
-        found = self._set.Match(data)
-        return [match for index in found for match in self._matches(data, index)] if found else []
+        found = self.candidates(data) if candidates is None else candidates
+        return [match for index in sorted(found) for match in self._matches(data, index)] if found else []
 
     def _matches(self, data: bytes, index: int) -> Iterator[Match]:
-        kind, pattern = self._patterns[index]
-        for match in pattern.finditer(data):
-            span = match.span(1) if pattern.groups and match.start(1) >= 0 else match.span()
+        kind, pattern, has_group = self._patterns[index]
+        position = 0
+        while match := pattern.search(data, position):
+            span = match.span(1) if has_group and match.start(1) >= 0 else match.span()
             yield Match(kind, *span)
+            position = max(match.end() - 1, position + 1)  # what ends one match may begin the next
+
+
+def _begins_with_run(pattern: str) -> bool:
+    """Return whether a pattern begins with a class of characters instead of a word.
+
+    In random text, an automaton of both kinds has a state for every run with every beginning of a word.
+    """
+    return pattern.removeprefix(WORD_START).lstrip("(?:").startswith(("[", "^"))
 
 
 def _with_small_counts(pattern: str) -> str:
@@ -87,7 +110,7 @@ def _set(patterns: Sequence[str]) -> re2.Set:
     """Return an automaton that says which patterns match a text. It returns None instead of an empty list."""
     automaton = re2.Set.SearchSet(_options())
     for pattern in patterns:
-        automaton.Add(pattern.encode())
+        automaton.Add(f"(?m){pattern}".encode())
     automaton.Compile()
     return automaton
 

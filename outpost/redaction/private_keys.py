@@ -46,9 +46,13 @@ class PrivateKeys:
         self._public_lines = 0
         """How many more lines may be something public, such as a certificate."""
 
+    def may_find(self, line: str) -> bool:
+        """Return whether `find` has to see the next line; almost none."""
+        return self._other_lines >= 0 or self._public_lines > 0 or _may_begin(line)
+
     def find(self, line: str) -> list[Match]:
         """Return the parts of the next line that belong to a private key."""
-        if self._other_lines < 0 and not self._public_lines and not _may_begin(line):
+        if not self.may_find(line):
             return []
         found: list[Match] = []
         opened: int | None = None

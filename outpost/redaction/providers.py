@@ -7,6 +7,8 @@ betterleaks (July 2026) or a detector of trufflehog (v3), or the title of the pr
 
 from dataclasses import dataclass
 
+from outpost.redaction.patterns import WORD_START as _START
+
 
 @dataclass(frozen=True)
 class Format:
@@ -17,8 +19,6 @@ class Format:
     source: str
 
 
-_START = r"(?:\b|\[[0-9;]+m|\\[abfnrtv]|%[0-9A-Fa-f]{2}|\\u00[0-9A-Fa-f]{2}|\\x[0-9A-Fa-f]{2})"
-"""A word begins here, or right behind an escaped character, whose last letter would hide that, or a colour."""
 _ID = "[A-Za-z0-9_-]"
 _HEX = "[0-9a-fA-F]"
 _UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
@@ -32,7 +32,9 @@ PROVIDERS = (
     Format("langfuse-key", f"sk-lf-{_ID}{{20,}}", "trufflehog langfuse"),
     Format("minimax-key", f"sk-(?:api|cp)-{_ID}{{32,}}", "betterleaks minimax-api-key"),
     Format(
-        "api-key", f"{_START}(sk-[A-Za-z0-9_]{{20,}})", "betterleaks deepseek-api-key, kimi-api-key; gitleaks openai"
+        "api-key",
+        f"{_START}(sk-[A-Za-z0-9_]{{20,}})",
+        "betterleaks deepseek-api-key, kimi-api-key; gitleaks openai",
     ),
     Format("elevenlabs-key", f"{_START}(sk_{_HEX}{{40,}})", "betterleaks elevenlabs-api-key"),
     Format("xai-key", "xai-[A-Za-z0-9]{20,}|xai-" + _ID + "{40,}", "betterleaks xai-api-key"),
@@ -53,7 +55,9 @@ PROVIDERS = (
     Format("brave-key", f"{_START}(BSA[A-Za-z0-9_-]{{27,}})", "betterleaks brave-search-api-key"),
     Format("cursor-key", f"{_START}(key_{_HEX}{{60,}})|crsr_{_HEX}{{40,}}", "betterleaks cursor-api-key"),
     Format(
-        "devin-key", f"{_START}(apk_[A-Za-z0-9+/=_]{{60,}}|cog_[a-z2-7]{{40,}})", "betterleaks devin-service-api-key"
+        "devin-key",
+        f"{_START}(apk_[A-Za-z0-9+/=_]{{60,}}|cog_[a-z2-7]{{40,}})",
+        "betterleaks devin-service-api-key",
     ),
     Format("e2b-key", f"{_START}(e2b_{_HEX}{{40,}})", "E2B docs: API key"),
     Format("modal-token", f"{_START}(a[ks]-[A-Za-z0-9]{{22}}\\b)", "Modal docs: service users, token ID and secret"),
@@ -204,7 +208,9 @@ PROVIDERS = (
     Format("twilio-key", f"{_START}(SK[0-9a-f]{{32}})", "gitleaks twilio-api-key"),
     Format("sendgrid-key", f"SG\\.{_ID}{{16,}}\\.[A-Za-z0-9_=-]{{30,}}", "gitleaks sendgrid-api-token"),
     Format(
-        "mailgun-key", f"{_START}(key-[0-9a-z]{{32}}|[a-f0-9]{{32}}-[a-f0-9]{{8}}-[a-f0-9]{{8}})", "gitleaks mailgun"
+        "mailgun-key",
+        f"{_START}(key-[0-9a-z]{{32}}|[a-f0-9]{{32}}-[a-f0-9]{{8}}-[a-f0-9]{{8}})",
+        "gitleaks mailgun",
     ),
     Format("mailchimp-key", f"{_START}([0-9a-f]{{32}}-us[0-9]{{1,2}})", "gitleaks mailchimp-api-key"),
     Format("brevo-key", f"x(?:keysib|smtpsib)-{_HEX}{{40,}}-[A-Za-z0-9]{{12,}}", "gitleaks sendinblue-api-token"),
@@ -246,7 +252,9 @@ PROVIDERS = (
         "doppler-token", "dp\\.(?:pt|st|ct|sa|scim|audit|said|sat)\\.[A-Za-z0-9_.-]{30,}", "gitleaks doppler-api-token"
     ),
     Format(
-        "infisical-token", f"{_START}(st\\.[0-9a-f-]{{24,}}\\.[A-Za-z0-9.]{{40,}})", "Infisical docs: service tokens"
+        "infisical-token",
+        f"{_START}(st\\.[0-9a-f-]{{24,}}\\.[A-Za-z0-9.]{{40,}})",
+        "Infisical docs: service tokens",
     ),
     Format(
         "onepassword-token",
@@ -261,9 +269,10 @@ PROVIDERS = (
     ),
     Format(
         "newrelic-key",
-        f"NR(?:AK|II|IQ|JS|SP|AL)-[A-Za-z0-9_-]{{18,}}|{_HEX}{{30,40}}(?:NRAL|FFFFNRAL)",
+        "NR(?:AK|II|IQ|JS|SP|AL)-[A-Za-z0-9_-]{18,}",
         "gitleaks new-relic",
     ),
+    Format("newrelic-key", f"{_HEX}{{30,40}}(?:NRAL|FFFFNRAL)", "gitleaks new-relic"),
     Format("dynatrace-token", "dt0[a-z]\\d\\d\\.[A-Za-z0-9]{8,}\\.[A-Za-z0-9]{40,}", "gitleaks dynatrace-api-token"),
     Format("sentry-token", "sntr(?:ys|yu|yi)_[A-Za-z0-9+/=_]{40,}", "gitleaks sentry"),
     Format("honeycomb-key", "hc[a-z](?:ik|mk|lk)_[a-z0-9]{26,}", "Honeycomb docs: API keys"),
@@ -301,7 +310,9 @@ PROVIDERS = (
     Format("linear-key", "lin_(?:api|oauth|wh)_[A-Za-z0-9]{30,}", "gitleaks linear-api-key"),
     Format("notion-token", f"{_START}(ntn_[A-Za-z0-9]{{40,}}|secret_[A-Za-z0-9]{{43}})", "gitleaks notion-api-token"),
     Format(
-        "airtable-token", f"{_START}(pat[A-Za-z0-9]{{14}}\\.{_HEX}{{40,}})", "gitleaks airtable-personnal-access-token"
+        "airtable-token",
+        f"{_START}(pat[A-Za-z0-9]{{14}}\\.{_HEX}{{40,}})",
+        "gitleaks airtable-personnal-access-token",
     ),
     Format(
         "asana-token",

@@ -5,6 +5,7 @@ Fed line by line: a private key spans lines, so a redactor remembers the lines s
 
 from collections.abc import Mapping
 from functools import cache
+from itertools import chain
 
 from outpost.redaction import assigned, formats
 from outpost.redaction.known import KnownSecrets
@@ -14,6 +15,8 @@ from outpost.redaction.private_keys import PrivateKeys
 
 _SHORTEST = 8
 """Characters of the shortest secret, but for the last line of a private key."""
+_AT_ONCE = 16
+"""Lines of a text."""
 _LONG = 1024
 """Characters; a line of as many may be cut, and go on in the next one."""
 _WINDOW = 2048
@@ -38,16 +41,31 @@ class Redactor:
         """Return one line without its secrets. `text` holds no line break."""
         if len(text) < _SHORTEST and not self._before:
             return redact(text, self._private_keys.find(text))
-        matches = [*self._known.find(text), *self._private_keys.find(text), *_look_like_secrets(text)]
+        data = text.encode("utf-8", "surrogatepass")
+        candidates = _patterns().candidates(data)
+        is_whole = not self._before and len(text) < _LONG
+        if is_whole and not (candidates or self._private_keys.may_find(text) or self._known.may_find(data)):
+            return text
+        matches = [*self._known.find(text), *self._private_keys.find(text), *_look_like_secrets(text, candidates)]
         if self._private_keys.in_public_block:
             matches = [match for match in matches if match.kind != assigned.RANDOM]
-        if self._before or len(text) >= _LONG:
+        if not is_whole:
             matches += self._across_cuts(text)
         return redact(text, matches) if matches else text
 
     def text(self, text: str) -> str:
         """Return a text of several lines without its secrets."""
-        return "\n".join(self.line(line) for line in text.split("\n"))
+        lines = text.split("\n")
+        blocks = (lines[start : start + _AT_ONCE] for start in range(0, len(lines), _AT_ONCE))
+        return "\n".join(chain.from_iterable(map(self._lines, blocks)))
+
+    def _lines(self, lines: list[str]) -> list[str]:
+        """Return a few lines without their secrets: one search says of most of them that there are none."""
+        if self._before or max(map(len, lines)) >= _LONG or any(map(self._private_keys.may_find, lines)):
+            return list(map(self.line, lines))
+        data = "\n".join(lines).encode("utf-8", "surrogatepass")
+        may_hold_secrets = self._known.may_find(data) or _patterns().candidates(data)
+        return list(map(self.line, lines)) if may_hold_secrets else lines
 
     def _across_cuts(self, text: str) -> list[Match]:
         """Return the parts of secrets that began in the line before, or may go on in the next one."""
@@ -69,9 +87,9 @@ def _patterns() -> PatternSet:
 _ASSIGNED = frozenset(kind for kind, _ in assigned.PATTERNS)
 
 
-def _look_like_secrets(text: str) -> list[Match]:
+def _look_like_secrets(text: str, candidates: list[int] | None = None) -> list[Match]:
     """Return what has the format of a secret, be it a placeholder or not, and what looks like one."""
-    found = _patterns().find(text)
+    found = _patterns().find(text, candidates)
     return [match for candidate in found if (match := _confirmed(text, candidate))] if found else []
 
 

@@ -209,10 +209,16 @@ def test_a_value_with_blanks_and_signs_survives_no_cut_of_a_line(position: int, 
     assert len(cleaned.removesuffix(" and so on")) <= 3
 
 
-@given(st.lists(st.one_of(KEYS, AROUND), max_size=12))
+@given(st.lists(st.one_of(KEYS, AROUND, st.just("an ordinary line")), max_size=80))
 def test_many_lines_at_once_are_redacted_as_one_by_one(lines: list[str]) -> None:
     once, one_by_one = Redactor({"A": "abcdefgh"}), Redactor({"A": "abcdefgh"})
     assert once.text("\n".join(lines)).split("\n") == [one_by_one.line(part) for part in "\n".join(lines).split("\n")]
+
+
+@pytest.mark.parametrize("between", [" ", ",", '" "'])
+def test_random_texts_with_little_between_them_disappear_both(between: str) -> None:
+    first, second = "q8Zr2LkT0vXw5MnBq8Zr2LkT0vXw", "k3J9s0fLq2mZx81vR7tYp4WcE6uH"
+    assert Redactor().line(f"{first}{between}{second}") == between.join(["[REDACTED:random-text]"] * 2)
 
 
 def test_lines_directly_behind_the_beginning_of_a_private_key_need_not_look_random() -> None:
