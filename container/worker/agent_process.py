@@ -161,9 +161,11 @@ def _reader(
 
     def read() -> None:
         with stream:
+            poll = select.poll()
+            poll.register(stream, select.POLLIN)
             while data := os.read(stream.fileno(), 65536):
                 take(data)
-                if not select.select([stream], [], [], PAUSE_SECONDS)[0]:
+                if not poll.poll(PAUSE_SECONDS * 1_000):
                     pause()
 
     thread = threading.Thread(target=read, name="agent-output", daemon=True)

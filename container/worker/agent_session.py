@@ -8,6 +8,7 @@ import structlog
 
 from outpost.domain.agents import CATALOGUE
 from outpost.domain.protocol import Assignment, Credentials
+from outpost.domain.reasons import ReasonCode
 from worker.adapters import ADAPTERS
 from worker.adapters.base import Run
 from worker.adapters.transcript import Message
@@ -142,7 +143,7 @@ class AgentSession:
             last_ending=calls.last_ending if calls is not None else Ending(),
             stops_at_tool=self._adapter.stops_at_tool,
             missing_tools=_missing(self._adapter.tools, calls),
-            refusal=self._access.meter.refusal,
+            refusal=self._access.meter.refusal if _lacked_budget(calls) else None,
             exit_meaning=meaning,
             last_error_line=output.last_error_line,
         )
@@ -208,6 +209,11 @@ class AgentSession:
             source.chmod(0o644)
             target: Path = self._workspace.home / name
             self._workspace.as_agent(["install", "-D", "-m", "0644", str(source), str(target)], timeout=PREPARE_SECONDS)
+
+
+def _lacked_budget(calls: ModelCalls | None) -> bool:
+    failure = calls.last_failure if calls is not None else None
+    return failure is not None and failure.error.code is ReasonCode.BUDGET_EXCEEDED
 
 
 def _missing(needed: Sequence[str], calls: ModelCalls | None) -> tuple[str, ...]:

@@ -44,6 +44,8 @@ class ModelCalls:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._open: dict[int, float] = {}
+        self._newest = {True: -1, False: -1}
+        """Whether the calls offered tools -> the number of the newest one that has ended."""
         self._failures: dict[bool, CallFailure] = {}
         """Whether the calls offered tools -> their last error that no success has followed."""
         self.succeeded = 0
@@ -64,15 +66,21 @@ class ModelCalls:
         finally:
             with self._lock:
                 del self._open[number]
-                if error := call.finish():
-                    self._fail(error, tools)
-                elif call.answered:
-                    self._succeed(call.ending, tools)
+                error = call.finish()
+                self.succeeded += error is None and call.answered
+                if (error or call.answered) and self._is_newest(number, tools):
+                    self._fail(error, tools) if error else self._succeed(call.ending, tools)
 
     def refuse(self, error: ProviderError, tools: frozenset[str] = frozenset()) -> None:
         """Record a call that was not passed on."""
         with self._lock:
+            self._newest[bool(tools)] = next(self._numbers)
             self._fail(error, tools)
+
+    def _is_newest(self, number: int, tools: frozenset[str]) -> bool:
+        """Say whether no later call has ended: an agent that gave a call up has repeated it, and that one counts."""
+        before, self._newest[bool(tools)] = self._newest[bool(tools)], max(number, self._newest[bool(tools)])
+        return number > before
 
     def _fail(self, error: ProviderError, tools: frozenset[str]) -> None:
         before = self._failures.get(bool(tools))
@@ -82,7 +90,6 @@ class ModelCalls:
             self.last_ending = Ending(unfinished=replace(error, message=f"its last model call failed: {error.message}"))
 
     def _succeed(self, ending: Ending, tools: frozenset[str]) -> None:
-        self.succeeded += 1
         self._failures.pop(False, None)
         if tools:
             self._failures.pop(True, None)
@@ -130,7 +137,7 @@ class ModelCall:
     def begin(self, status: int, content_type: str) -> None:
         """Record the head of the response."""
         self._status, self._content_type = status, content_type
-        self._streams = content_type.startswith("text/event-stream")
+        self._streams = content_type.lower().startswith("text/event-stream")
 
     def feed(self, data: bytes) -> None:
         """Read a piece of the body."""

@@ -205,7 +205,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.proxy.calls.refuse(ProviderError(ReasonCode.BUDGET_EXCEEDED, str(error)), request.tools)
             raise RefusedError(400, str(error)) from error
         except GrantError as error:
-            raise RefusedError(502, f"no money can be granted now: {error}") from error
+            why = f"no money can be granted now: {error}"
+            self.server.proxy.calls.refuse(ProviderError(ReasonCode.MODEL_UNAVAILABLE, why), request.tools)
+            raise RefusedError(502, why) from error
         return reservation
 
     def _call(self, call: Call, reservation: Reservation, request: ModelRequest) -> int:

@@ -418,6 +418,17 @@ def test_a_success_after_a_call_that_failed_last_has_no_finished_response() -> N
     assert record((200, WHOLE, True), (529, b"{}", False)).last_ending.unfinished is None
 
 
+def test_what_becomes_of_a_call_that_the_agent_gave_up_and_repeated_says_nothing() -> None:
+    calls, tools = ModelCalls(), frozenset(["bash"])
+    with calls.open(tools) as stalled:
+        with calls.open(tools) as repeated:
+            repeated.begin(200, "Text/Event-Stream; charset=utf-8")
+            repeated.feed(WHOLE)
+        stalled.begin(200, STREAM)
+        stalled.feed(START)
+    assert (calls.succeeded, calls.last_failure, calls.last_ending.unfinished) == (1, None, None)
+
+
 def test_a_call_that_the_proxy_refuses_is_recorded() -> None:
     with failing_provider(200, "application/json", b"{}") as url, serving(url) as proxy:
         ask(proxy, body={"model": "another", "messages": []})

@@ -113,7 +113,7 @@ CASES: dict[Agent, dict[str, Case]] = {
         "error without words": ([{"type": "error"}], False, None),
         "turns": ([{"type": "result", "stopReason": "max_turn_requests"}], False, ReasonCode.TURN_LIMIT),
         "cut": ([{"type": "result", "stopReason": "max_tokens"}], False, ReasonCode.NO_RESULT),
-        "declined": ([{"type": "result", "stopReason": "refusal"}], False, None),
+        "declined": ([{"type": "result", "stopReason": "refusal"}], False, ReasonCode.MODEL_REQUEST_REFUSED),
         "cancelled": ([{"type": "result", "stopReason": "cancelled"}], False, None),
         "a reason of later versions": ([{"type": "result", "stopReason": "paused"}], False, None),
         "no reason": ([{"type": "result"}], False, None),

@@ -22,7 +22,7 @@ _STOPS: Mapping[str, Verdict] = {
     "end_turn": Verdict(True),
     "max_turn_requests": Verdict(False, "the limit of turns was reached", ReasonCode.TURN_LIMIT),
     "max_tokens": Verdict(False, "the last response was cut at the model's output limit", ReasonCode.NO_RESULT),
-    "refusal": Verdict(False, "the model declined the task"),
+    "refusal": Verdict(False, "the model declined the task", ReasonCode.MODEL_REQUEST_REFUSED),
     "cancelled": Verdict(False, "the turn was cancelled"),
 }
 """Values of `stopReason` (agentclientprotocol.com, "Prompt Turn", "Stop Reasons")."""
