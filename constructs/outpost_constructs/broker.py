@@ -8,8 +8,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost.domain.bedrock import agent_models, statements
-from outpost.domain.providers import BEDROCK
+from outpost.domain.bedrock import statements
 from outpost.names import Env, tenant_secrets_prefix
 from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildcard
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
@@ -85,16 +84,10 @@ class Broker(Construct):
 
     def _bedrock(self, config: EnvironmentConfig) -> None:
         """Let attempts call the models that agents are configured with at Bedrock."""
-        models = {
-            model
-            for agent, settings in config.enabled_agents.items()
-            if settings.provider == BEDROCK
-            for model in agent_models(agent, settings.models.values())
-        }
+        models = config.bedrock_models
         if not models:
             return
-        ordered = sorted(models, key=lambda model: model.id)
-        for statement in statements(ordered, config.bedrock_region, config.account):
+        for statement in statements(models, config.bedrock_region, config.account):
             self.attempt_role.add_to_policy(iam.PolicyStatement.from_json(statement))
         for routed in sorted({model.model for model in models if model.profile}):
             acknowledge_wildcard(self.attempt_role, f"arn:aws:bedrock:*::foundation-model/{routed}", _ROUTED)

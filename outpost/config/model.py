@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from outpost.domain.agents import CATALOGUE, Agent, AgentTunables
+from outpost.domain.bedrock import BedrockModel, agent_models
+from outpost.domain.providers import BEDROCK
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 3653]
 """The retentions that CloudWatch Logs offers."""
@@ -245,6 +247,13 @@ class EnvironmentConfig(_Section):
     def bedrock_region(self) -> str:
         """The region whose Bedrock is called."""
         return self.bedrock.region or self.region
+
+    @property
+    def bedrock_models(self) -> list[BedrockModel]:
+        """The models that enabled agents call at Bedrock, by their ids."""
+        at_bedrock = {agent: each for agent, each in self.enabled_agents.items() if each.provider == BEDROCK}
+        found = {model for agent, each in at_bedrock.items() for model in agent_models(agent, each.models.values())}
+        return sorted(found, key=lambda model: model.id)
 
     @property
     def enabled_agents(self) -> dict[Agent, AgentConfig]:

@@ -26,14 +26,15 @@ class Account:
     session: boto3.Session
 
     @cached_property
-    def _clients(self) -> dict[str, Any]:
+    def _clients(self) -> dict[tuple[str, str], Any]:
         return {}
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - clients of a dozen services, found by name
-        """Return a client of a service in the environment's region."""
-        if service not in self._clients:
-            self._clients[service] = self._new_client(service, self.config.region)
-        return self._clients[service]
+    def client(self, service: str, region: str | None = None) -> Any:  # noqa: ANN401 - a dozen services, found by name
+        """Return a client of a service in a region, the environment's if none is named."""
+        place = (service, region or self.config.region)
+        if place not in self._clients:
+            self._clients[place] = self._new_client(*place)
+        return self._clients[place]
 
     def home_client(self, service: str) -> Any:  # noqa: ANN401 - as above
         """Return a client of a service in a region that every account has: others may be disabled."""

@@ -16,6 +16,7 @@ from botocore.exceptions import (
 
 from outpost.aws_rules.linked_roles import linked_roles
 from outpost.doctor.account import Account, check_bootstrap, check_credentials, check_linked_roles, check_region
+from outpost.doctor.bedrock import check_bedrock
 from outpost.doctor.domain import check_certificate, check_zone
 from outpost.doctor.finding import Finding, Level
 from outpost.doctor.leftovers import check_names, check_stacks, stack_states
@@ -73,6 +74,7 @@ def examine(
         "names": lambda: check_names(account, templates, states),
         "secrets": lambda: check_secrets(account),
         "provider keys": read_provider_keys,
+        "bedrock": lambda: check_bedrock(account),
         "models": lambda: check_models(account.config, keys, now.date(), provider_urls),
     }
     for name, check in checks.items():
