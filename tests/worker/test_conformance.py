@@ -189,6 +189,8 @@ EVENTS = (Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.GROK)
 """The agents that print JSON events."""
 RESULTS = (*EVENTS, Agent.AIDER)
 """The agents that print whether they succeeded."""
+WITHOUT_NEWLINE = tuple(agent for agent in EVENTS if agent is not Agent.GROK)
+"""Those whose events need no newline after them; in the Agent Client Protocol it ends a message."""
 REPEATED = (Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.AIDER)
 """Those of them that may print it again: in the Agent Client Protocol a prompt has one response."""
 
@@ -222,7 +224,7 @@ SCENARIOS: dict[str, Scenario] = {
     "half_an_event": Scenario(succeeded),
     "a_large_event": Scenario(succeeded),
     "hangs_after_its_result": Scenario(succeeded_without_exiting, agents=EVENTS),
-    "hangs_without_a_newline": Scenario(succeeded_without_exiting, agents=EVENTS),
+    "hangs_without_a_newline": Scenario(succeeded_without_exiting, agents=WITHOUT_NEWLINE),
     "reports_an_error": Scenario(reported_its_error, agents=RESULTS),
     "recovers_from_an_error": Scenario(succeeded, agents=REPEATED),
     "fails_after_a_success": Scenario(broke_at_the_last_moment, agents=(Agent.CLAUDE, Agent.CODEX, Agent.GEMINI)),
