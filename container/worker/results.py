@@ -65,7 +65,7 @@ class Results:
         self.patch = patch
         files = "1 file" if patch.files_changed == 1 else f"{patch.files_changed} files"
         self._log_event(f"{files} changed", "info")
-        for line in patch.collection.describe():
+        for line in self.collection.describe():
             self._log_event(line, "warning")
         return self._note_findings(patch.findings, outcome)
 

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
+from typing import NamedTuple
 
 from outpost.domain.findings import MAX_PATH_LENGTH, MOST_PLACES, UNSEARCHED, Finding, Findings
 from outpost.redaction.formats import find_formats
@@ -19,8 +20,18 @@ BLOCK_BYTES = 1024 * 1024
 CARRY_BYTES = 128 * 1024
 """What a block repeats of the one before: a secret of 16 KiB (the longest), each character escaped to six."""
 
-Found = Callable[[str, bool, int], None]
-"""Called with the kind of a secret, whether it is a known one, and its line."""
+
+class Hit(NamedTuple):
+    """A secret that a search found."""
+
+    kind: str
+    known: bool
+    line: int
+    text: str = ""
+    """What was found there; empty unless the search is for the texts."""
+
+
+Found = Callable[[Hit], None]
 
 
 class SecretScan:
@@ -45,34 +56,39 @@ class SecretScan:
 
     def name(self, artifact: str, path: bytes) -> None:
         """Search the name of a file that an artifact adds."""
-        for kind, known in sorted(self._kinds([path])):
-            self._add(artifact, path, None, kind, known)
+        self._add_content(artifact, path, self._texts([path]))
 
     def text(self, artifact: str, path: bytes, first_line: int) -> "BlockSearch":
         """Return the search of text that an artifact adds to a file; its first line is number `first_line` there."""
 
-        def found(kind: str, known: bool, line: int) -> None:
-            self._add(artifact, path, line, kind, known)
+        def found(hit: Hit) -> None:
+            self._add(artifact, path, hit.line, hit.kind, hit.known)
 
         return BlockSearch(self._known, found, first_line)
 
     def content(
         self, artifact: str, path: bytes, content: Iterable[bytes], before: Callable[[], Iterable[bytes]] | None = None
     ) -> None:
-        """Search content that is not text. `before` returns the content that it replaces: what was there is not new."""
-        found = self._kinds(content)
+        """Search content that is not text. `before` returns the content that it replaces: what was there is not new.
+
+        Another text of a kind that was there is: another line of the same secret, another key of the same format.
+        """
+        found = self._texts(content)
         if found and before is not None:
-            found -= self._kinds(before())
-        for kind, known in sorted(found):
-            self._add(artifact, path, None, kind, known)
+            found -= self._texts(before())
+        self._add_content(artifact, path, found)
 
     def unsearched(self, artifact: str, path: bytes) -> None:
         """Note that content could not be searched: the artifact is withheld."""
         self._add(artifact, path, None, UNSEARCHED, known=True)
 
-    def _kinds(self, content: Iterable[bytes]) -> set[tuple[str, bool]]:
-        found: set[tuple[str, bool]] = set()
-        search = BlockSearch(self._known, lambda kind, known, _: found.add((kind, known)))
+    def _add_content(self, artifact: str, path: bytes, found: Iterable[Hit]) -> None:
+        for kind, known in sorted({(hit.kind, hit.known) for hit in found}):
+            self._add(artifact, path, None, kind, known)
+
+    def _texts(self, content: Iterable[bytes]) -> set[Hit]:
+        found: set[Hit] = set()
+        search = BlockSearch(self._known, lambda hit: found.add(hit._replace(line=0)), texts=True)
         for chunk in content:
             search.feed(chunk)
         search.finish()
@@ -89,16 +105,20 @@ class SecretScan:
 
 
 class BlockSearch:
-    """Searches bytes that arrive in pieces of any size, and reports each kind of secret once a line."""
+    """Searches bytes that arrive in pieces of any size, and reports each kind of secret once a line.
 
-    def __init__(self, known: KnownSecrets, found: Found, first_line: int = 1) -> None:
+    `texts`: each of its texts.
+    """
+
+    def __init__(self, known: KnownSecrets, found: Found, first_line: int = 1, *, texts: bool = False) -> None:
         self._known = known
         self._found = found
+        self._texts = texts
         self._line = first_line
         """Line of the first byte that waits."""
         self._waiting: list[bytes] = []
         self._size = 0
-        self._reported: set[tuple[str, bool, int]] = set()
+        self._reported: set[Hit] = set()
         """Those in the lines that wait: a block repeats the end of the one before it."""
 
     def feed(self, data: bytes) -> None:
@@ -122,25 +142,26 @@ class BlockSearch:
         carried = block[-CARRY_BYTES:]
         self._line += block.count(b"\n") - carried.count(b"\n")
         self._waiting, self._size = [carried], len(carried)
-        self._reported = {place for place in self._reported if place[2] >= self._line}
+        self._reported = {hit for hit in self._reported if hit.line >= self._line}
 
     def _report(self, text: str) -> None:
         line, position = self._line, 0
-        for start, kind, known in sorted(_matches(text, self._known)):
+        for start, end, kind, known in sorted(_matches(text, self._known)):
             line += text.count("\n", position, start)
             position = start
-            if (kind, known, line) not in self._reported:
-                self._reported.add((kind, known, line))
-                self._found(kind, known, line)
+            hit = Hit(kind, known, line, text[start:end] if self._texts else "")
+            if hit not in self._reported:
+                self._reported.add(hit)
+                self._found(hit)
 
 
-def _matches(text: str, secrets: KnownSecrets) -> Iterator[tuple[int, str, bool]]:
-    """Yield start, kind and whether it is known; a text in the format of a secret that is a known one counts once."""
+def _matches(text: str, secrets: KnownSecrets) -> Iterator[tuple[int, int, str, bool]]:
+    """Yield start, end, kind and whether it is known; a text in a secret's format that is a known one counts once."""
     known = sorted(secrets.find(text), key=lambda match: match.start)
     starts = [match.start for match in known]
     ends = list(accumulate((match.end for match in known), max))
-    yield from ((match.start, match.kind, True) for match in known)
+    yield from ((match.start, match.end, match.kind, True) for match in known)
     for match in find_formats(text):
         before = bisect_left(starts, match.end)  # those that begin before its end
         if not before or ends[before - 1] <= match.start:
-            yield match.start, match.kind, False
+            yield match.start, match.end, match.kind, False

@@ -8,6 +8,8 @@ from pydantic.alias_generators import to_camel
 
 MAX_TEXT_LENGTH = 256
 """Characters kept of a path, a name or a commit's subject."""
+MAX_RAW_LENGTH = 1000
+"""Characters that are read of one. It is cut after its secrets were taken out, or half of one would stay."""
 MOST_LISTED = 100
 """Entries of each kind in the summary; the counts are of all."""
 BRIEF_LISTED = 10
@@ -109,15 +111,19 @@ class Collection(_Part):
         )
 
     def clean(self, redact: Callable[[str], str]) -> "Collection":
-        """Return the same with every text of the agent's passed through `redact`."""
+        """Return the same with every text of the agent's passed through `redact`, and then cut."""
+
+        def cleaned(text: str) -> str:
+            return redact(text)[:MAX_TEXT_LENGTH]
+
         return self.model_copy(
             update={
-                "left_out": tuple(item.model_copy(update={"path": redact(item.path)}) for item in self.left_out),
+                "left_out": tuple(item.model_copy(update={"path": cleaned(item.path)}) for item in self.left_out),
                 "refs": tuple(
-                    ref.model_copy(update={"name": redact(ref.name), "subject": redact(ref.subject)})
+                    ref.model_copy(update={"name": cleaned(ref.name), "subject": cleaned(ref.subject)})
                     for ref in self.refs
                 ),
-                "nested": tuple(change.model_copy(update={"path": redact(change.path)}) for change in self.nested),
+                "nested": tuple(change.model_copy(update={"path": cleaned(change.path)}) for change in self.nested),
             }
         )
 
@@ -136,6 +142,8 @@ class Collection(_Part):
             f"kept in nested.patch: {change.files_changed} files changed in the {change.kind} {change.path}"
             for change in self.nested[:_SHOWN]
         ]
+        if self.nested_count > _SHOWN:
+            lines.append(f"kept in nested.patch: {self.nested_count - _SHOWN} more repositories")
         return lines
 
 

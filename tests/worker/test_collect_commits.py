@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from outpost.domain.artifacts import Artifact
+from outpost.domain.collection import MAX_TEXT_LENGTH, Collection, NestedChange
+from outpost.redaction.redactor import Redactor
 from tests.worker.collecting import Prepare, Run, git
 from tests.worker.git_server import GitServer
 from worker.collect import Patch
@@ -171,6 +173,46 @@ def test_a_name_that_is_a_secret_withholds_the_bundle(run: Run, script: str) -> 
     """Also of a file whose content is not new."""
     run.agent(script)
     assert run.collect({"ONE": "hunter2-hunter2"}).findings.withheld == (Artifact.COMMITS,)
+
+
+def test_a_name_with_a_slash_in_it_is_found_where_the_content_has_other_names(run: Run) -> None:
+    run.agent(
+        "mkdir hunter2; touch A hunter2/hunter2; git add .; git commit -qm x; git rm -qr hunter2; git commit -qm y"
+    )
+    assert run.collect({"ONE": "hunter2/hunter2"}).findings.withheld == (Artifact.COMMITS,)
+
+
+def test_another_part_of_a_secret_is_new_where_one_part_was_before(run: Run) -> None:
+    secret = {"ENV": "A_TOKEN=https://git-lfs.github.com/spec/v1\nB_PASSWORD=hunter2-hunter2\n"}
+    run.agent("cp large.lfs saved; echo >> large.lfs; git commit -qam more")
+    assert not run.collect(secret).findings
+    run.agent("rm -r ../collect; echo hunter2-hunter2 >> large.lfs; git commit -qam x; mv saved large.lfs")
+    assert run.collect(secret).findings.withheld == (Artifact.COMMITS,)
+
+
+def test_of_a_secret_no_beginning_stays_where_a_text_is_cut(run: Run) -> None:
+    run.agent("""
+        long=$(printf 'a%.0s' {1..245}); folder=${long:0:200}/${long:200}; mkdir -p $folder
+        mkfifo $folder/hunter2-hunter2
+        git commit -q --allow-empty -m "$long hunter2-hunter2"
+    """)
+    redactor = Redactor({"ONE": "hunter2-hunter2"})
+    collection = run.collect().collection.clean(redactor.text)
+    assert "hunter" not in collection.model_dump_json()
+    assert {len(collection.left_out[0].path), len(collection.refs[0].subject)} == {MAX_TEXT_LENGTH}
+
+
+def test_the_log_counts_the_repositories_that_it_does_not_name() -> None:
+    changes = [NestedChange(path=f"sub{number}", kind="submodule", files_changed=1) for number in range(12)]
+    assert Collection.of(nested=changes).describe()[-1] == "kept in nested.patch: 2 more repositories"
+
+
+def test_a_repository_with_other_hashes_is_named(run: Run) -> None:
+    run.agent(
+        "rm -rf .git; git init -q --object-format=sha256; echo x > x; git add .; git commit -qm x; git checkout -qb y"
+    )
+    left = {item.path: item.reason for item in run.collect().collection.left_out}
+    assert left == {".git/": "a repository of another object format: its commits are not kept"}
 
 
 def test_what_a_file_held_before_is_no_finding_in_a_commit(run: Run) -> None:

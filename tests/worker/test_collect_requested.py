@@ -75,6 +75,13 @@ def test_a_secret_in_a_requested_file_withholds_the_archive(run: Run) -> None:
     assert findings.places[0].path == "ignored/big"
 
 
+def test_a_secret_in_the_target_of_a_requested_link_withholds_the_archive(run: Run) -> None:
+    run.agent("mkdir ignored; ln -s /run/hunter2-hunter2 ignored/link")
+    findings = run.collect({"TOKEN": "hunter2-hunter2"}, ["ignored"]).findings
+    assert findings.withheld == (Artifact.COLLECTED,)
+    assert findings.places[0].path == "ignored/link"
+
+
 @pytest.mark.parametrize(
     "glob", ["/etc/passwd", "../x", "a/../../b", "~/x", ".git/config", "a\\b", "a\nb", ".", "./", "/"]
 )

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from outpost.domain.collection import MAX_TEXT_LENGTH, KeptRef
+from outpost.domain.collection import MAX_RAW_LENGTH, KeptRef
 from worker.collection.calls import Calls, reading, safe_git
 from worker.collection.new_commits import list_new_commits, read_parents
 from worker.collection.omissions import Omissions
@@ -45,6 +45,9 @@ class CommitCollector:
 
         Raises `subprocess.CalledProcessError`.
         """
+        if self._is_foreign():
+            self._omissions.note(b".git/", "a repository of another object format: its commits are not kept", None)
+            return ()
         listed = self._calls.run(git("for-each-ref", "--format=%(objectname) %(refname)"), **self._ours)
         ours = {ref: name for name, ref in (line.split(b" ", 1) for line in listed.splitlines())}
         base = self._calls.workspace.commit_before
@@ -62,6 +65,12 @@ class CommitCollector:
         for name, commit in labels.items():
             self._omissions.note(name, f"a tag on {commit.decode()}, which is no new commit", None)
         return self._bundle_up(wanted) if wanted else ()
+
+    def _is_foreign(self) -> bool:
+        """Return whether the agent made its repository anew with hashes that the clone cannot name."""
+        format_of = "rev-parse", "--show-object-format"
+        theirs = self._calls.ask(self._git_dir, self._files, *format_of)
+        return theirs is not None and theirs != self._calls.run(git(*format_of), **self._ours)
 
     def _bundle_up(self, wanted: Mapping[bytes, bytes]) -> tuple[KeptRef, ...]:
         copied = self._copy(wanted)
@@ -154,9 +163,9 @@ class CommitCollector:
         fields = [*self._calls.records(git("for-each-ref", form), **self._bundle)]
         for name, commit, peeled, subject in zip(*(fields[number::4] for number in range(4)), strict=False):
             yield KeptRef(
-                name=printable(name.lstrip(b"\n"))[:MAX_TEXT_LENGTH],
+                name=printable(name.lstrip(b"\n"))[:MAX_RAW_LENGTH],
                 commit=(peeled or commit).decode(),
-                subject=printable(subject)[:MAX_TEXT_LENGTH],
+                subject=printable(subject)[:MAX_RAW_LENGTH],
             )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from outpost.domain.collection import MAX_TEXT_LENGTH, LeftOut
+from outpost.domain.collection import MAX_RAW_LENGTH, LeftOut
 from worker.lines import printable
 
 _MOST_NAMED = 20
@@ -59,8 +59,8 @@ class Omissions:
 
 
 def shown(path: bytes) -> str:
-    """Return a path as it is shown: without control characters, and not too long."""
-    return printable(path.replace(b"\n", b"?").replace(b"\t", b"?"))[:MAX_TEXT_LENGTH]
+    """Return a path as it is shown: without control characters, and cut to `MAX_RAW_LENGTH`."""
+    return printable(path.replace(b"\n", b"?").replace(b"\t", b"?"))[:MAX_RAW_LENGTH]
 
 
 def without_requested(left_out: Iterable[LeftOut], requested: Iterable[bytes]) -> list[LeftOut]:

@@ -115,6 +115,8 @@ class RequestedFiles:
                         scan.name(target.name, name)
                         if member.isfile() and (content := archive.extractfile(member)):
                             scan.content(target.name, name, iter(partial(content.read, _CHUNK), b""))
+                        elif member.issym():
+                            scan.content(target.name, name, [os.fsencode(member.linkname)])
             except tarfile.TarError as error:
                 raise EOFError from error
             stream.finish()

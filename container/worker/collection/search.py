@@ -9,6 +9,9 @@ from worker.collection.calls import Calls, reading
 from worker.git import git
 from worker.secret_scan import SecretScan
 
+_ADDED = ("--root", "-m", "-r", "-z", "--no-commit-id", "--name-only", "--no-renames", "--diff-filter=A")
+"""Options of `git diff-tree` that list the names which a commit adds, also of files whose contents are not new."""
+
 
 def search_commits(
     calls: Calls, revisions: Path, variables: Mapping[str, str | Path], scan: SecretScan, artifact: str
@@ -24,13 +27,16 @@ def search_commits(
     # A path may have a carriage return in it; of one with a line feed git prints what is before that.
     lines = calls.run(reading(revisions, walk), **variables).split(b"\n")
     paths = {name: path for name, _, path in (line.partition(b" ") for line in lines if line)}
+    commits = calls.list_file((line for line in lines if line and b" " not in line), end=b"\n")
+    added = git("diff-tree", "--stdin", *_ADDED)
+    for path in sorted(set(calls.records(reading(commits, added), **variables))):
+        scan.name(artifact, path)
     listed = calls.list_file(paths, end=b"\n")
     objects = _Reader(calls.stream(reading(listed, git("cat-file", "--batch")), **variables))
     for name, path in paths.items():
         kind, size = objects.line().split(b" ")[1:]
         content = objects.take(int(size))
         if kind == b"blob":
-            scan.name(artifact, path)
             scan.content(artifact, path, content, partial(_before, calls, path))
         elif kind == b"tree":  # also of files whose contents are not new
             scan.content(artifact, path + b"/", content, partial(_before, calls, path))
