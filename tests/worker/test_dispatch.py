@@ -63,7 +63,7 @@ git checkout -qb fix; echo x > x; git add x; git commit -qm 'a fix'; git checkou
     assert row.collection is not None
     assert [(item.path, item.reason) for item in row.collection.left_out] == [
         ("pipe", "a named pipe"),
-        ("dist/", "ignored by the repository; in collected.tar.gz is what was asked for"),
+        ("dist/", "ignored by the repository; the requested files below it are in collected.tar.gz"),
         ("__pycache__/", "Python byte code"),
     ]
     assert [(ref.name, ref.subject) for ref in row.collection.refs] == [("refs/heads/fix", "a fix")]
