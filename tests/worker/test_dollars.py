@@ -19,15 +19,17 @@ from hypothesis import strategies as st
 
 from outpost.domain.agents import Agent
 from outpost.domain.artifacts import Artifact
-from outpost.domain.budgets import MICROS, SLICE, Budget, slice_of
+from outpost.domain.budgets import MICROS, SLICE, Budget, in_usd, month_of, slice_of, to_micros, to_usd
 from outpost.domain.dispatch import Spec, Status
-from outpost.domain.ids import new_id
+from outpost.domain.ids import new_id, now
 from outpost.domain.pricing import cost, most_cost
 from outpost.domain.protocol import GrantAnswer
 from outpost.domain.providers import PROVIDERS
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from outpost.names import Env
+from outpost.store.budgets import Budgets, MonthlyLimits
+from outpost.store.database import Database
 from tests.eventually import eventually
 from tests.worker.brokers import broker_variables, create_broker
 from tests.worker.conftest import PROVIDER_KEY, Platform
@@ -308,6 +310,25 @@ def test_a_dispatch_ends_at_its_budget_with_its_work_kept(platform: Platform, pr
     assert 0.8 * 0.05 < (row.cost_usd or 0) <= 0.05
     assert b"half done" in platform.read(row, Artifact.PATCH)
     assert "80 % or more of maxCostUsd, 0.05 USD, is spent" in platform.messages(row)
+
+
+def test_a_dispatch_ends_at_its_tenants_month_with_its_work_kept(
+    platform: Platform, program: Callable[[int], str]
+) -> None:
+    committed = Budgets(Database.from_environment(), platform.dispatches, MonthlyLimits()).month(
+        "acme", month_of(now())
+    )
+    limit = to_usd(committed.committed) + 0.05
+    broker = create_claude_broker(**{Env.TENANT_MODEL_BUDGET: str(limit)})
+    with model_server(PROVIDER_KEY) as model:
+        variables = {"PATH": program(-1), Env.MODEL_URL: model.url, Env.BROKER_FUNCTION: broker}
+        row = platform.run("Spend it.", variables, agent=Agent.CLAUDE, model_id=MODEL)
+    assert (row.status, row.reason and row.reason.code) == (Status.FAILED, ReasonCode.BUDGET_EXCEEDED)
+    assert row.reason is not None
+    assert f"the tenant's budget of {in_usd(to_micros(limit))} for 20" in row.reason.message
+    assert 0 < (row.cost_usd or 0) <= 0.05
+    assert b"half done" in platform.read(row, Artifact.PATCH)
+    assert any(message.startswith("80 % or more of the tenant's budget") for message in platform.messages(row))
 
 
 def test_a_stopped_workers_next_attempt_gets_what_is_left(platform: Platform, program: Callable[[int], str]) -> None:

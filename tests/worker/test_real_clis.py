@@ -6,6 +6,7 @@ import pytest
 
 from outpost.domain.agents import Agent
 from outpost.domain.artifacts import Artifact, LogSource
+from outpost.domain.budgets import SLICE, to_usd
 from outpost.domain.dispatch import Status
 from outpost.domain.pricing import cost
 from outpost.domain.reasons import ReasonCode
@@ -90,3 +91,25 @@ def test_a_real_cli_tells_that_its_provider_refuses_the_key(
     assert row.reason is not None
     assert row.reason.code is ReasonCode.MODEL_KEY_UNUSABLE
     assert "a-key-that-was-revoked" not in "\n".join(platform.messages(row))
+
+
+def test_a_real_cli_ends_at_its_budget_in_dollars_and_its_patch_is_kept(
+    model: ModelServer, platform: Platform, git_server: GitServer
+) -> None:
+    """Its second call does not fit; the first one wrote the file."""
+    agent = Agent.CLAUDE
+    repo = git_server.create("for-a-budget", {"README.md": b"hello\n"})
+    variables = {"PATH": path_with_cli(agent), Env.MODEL_URL: model.url}
+    spec = {"agent": agent, "repo": repo, "model_id": MODELS[agent], "timeout_seconds": 120}
+    roomy = platform.run(TASK, variables, max_cost_usd=1_000, **spec)
+    assert roomy.status is Status.SUCCESS, platform.messages(roomy)
+    assert roomy.cost_usd is not None
+    first_call = to_usd(sum(roomy.spending.taken.values()) - SLICE)  # the most that it could have cost
+    row = platform.run(TASK, variables, max_cost_usd=first_call + roomy.cost_usd / 4, **spec)
+    assert row.reason is not None
+    assert row.reason.code is ReasonCode.BUDGET_EXCEEDED, platform.messages(row)
+    assert "this call could cost" in row.reason.message
+    assert row.usage is not None
+    assert row.usage.model_calls == 1
+    assert row.cost_usd == row.usage.model_cost_usd == pytest.approx(roomy.cost_usd / 2)
+    assert "+written by the model" in platform.read(row, Artifact.PATCH).decode()
