@@ -115,8 +115,9 @@ def test_a_tenant_sees_its_own_usage_and_no_other(
     for name in (tenant.id, "no-such-tenant", "*"):
         refused(stranger.get("/usage", params={"tenant": name}), 403, "AUTHORIZATION_ERROR")
         refused(stranger.get("/usage.csv", params={"tenant": name}), 403, "AUTHORIZATION_ERROR")
-    with api.client(api.key(OPERATOR, Scope.LIST)) as reader:
-        refused(reader.get("/usage", params={"tenant": tenant.id}), 403, "AUTHORIZATION_ERROR")
+    for key in (api.key(OPERATOR, Scope.LIST), api.key(api.tenant(), Scope.ADMIN)):
+        with api.client(key) as reader:
+            refused(reader.get("/usage", params={"tenant": tenant.id}), 403, "AUTHORIZATION_ERROR")
     with api.client(api.key(tenant, Scope.DISPATCH)) as unlisted:
         refused(unlisted.get("/usage"), 403, "AUTHORIZATION_ERROR")
     assert usage(operator, tenant=tenant.id)["total"]["dispatches"] == 1

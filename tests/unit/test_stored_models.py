@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from outpost.domain.dispatch import Dispatch
+from outpost.domain.reasons import Reason
 
 
 def models_in(annotation: object) -> Iterator[type[BaseModel]]:
@@ -35,3 +36,7 @@ def test_what_can_be_none_has_a_default_in_every_model_of_a_row() -> None:
     }
     assert len(models) > 8
     assert missing == set()
+
+
+def test_rows_of_earlier_releases_are_read() -> None:
+    assert Reason.model_validate({"code": "BUDGET_SPENT", "message": "m", "remedy": "r"}).code == "BUDGET_EXCEEDED"

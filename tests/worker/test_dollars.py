@@ -190,6 +190,14 @@ def test_a_model_without_a_price_is_not_called() -> None:
     assert "the model the-model has no known price" in error
 
 
+def test_a_refusal_stands_for_seconds_but_for_requests_that_need_less() -> None:
+    account = Account(MICROS)
+    asking = purse(account)
+    assert [asking.raise_to(2 * MICROS) for _ in range(3)] == [False] * 3
+    assert asking.raise_to(MICROS)
+    assert account.requests == [2 * MICROS, MICROS]
+
+
 def test_a_broker_that_does_not_respond_refuses_the_call_and_ends_no_budget() -> None:
     def broken(_: int) -> GrantAnswer:
         raise GrantError("the broker did not respond")
