@@ -28,11 +28,21 @@ _READ_HERE = frozenset(
         "cached_content",
         "container",
         "search_parameters",
+        "service_tier",
+        "speed",
+        "inference_geo",
     }
 )
 """Fields that are read here, as the providers' references spell them; Google takes them in camel case as well."""
 _ESCAPING = ("background", "deferred", "prompt", "models")
 """Fields of calls whose tokens are used after the response, or by a model that is not named in the request."""
+_AT_LIST_PRICE = {
+    "service_tier": frozenset({"auto", "default", "standard", "standard_only", "flex", "scale"}),
+    "speed": frozenset({"standard"}),
+    "inference_geo": frozenset({"global"}),
+}
+"""Fields that choose a price, and their values whose price is not above the list's: others cost up to six times as much
+(developers.openai.com and platform.claude.com, "Fast mode"; platform.claude.com, "Service tiers")."""
 _HELD_ELSEWHERE = ("mcp_servers", "previous_response_id", "conversation", "cached_content", "container")
 """Fields that stand for input that is not in the request."""
 _NOT_TEXT = re.compile(
@@ -67,6 +77,7 @@ def read_request(provider: Provider, path: str, body: bytes, models: frozenset[s
     for name in _ESCAPING:
         if fields.get(name):
             raise RefusedError(400, f"{name!r} is not open to agents: what such a call uses cannot be counted")
+    _check_price(fields)
     named = _named(path, fields, models)
     largest = _largest(provider, named)
     if provider.usage_on_request and fields.get("stream"):
@@ -80,6 +91,17 @@ def read_request(provider: Provider, path: str, body: bytes, models: frozenset[s
     return ModelRequest(
         named[0], written, most, sent=min(_most_text(body), most.input), tools=frozenset(_tool_names(fields))
     )
+
+
+def _check_price(fields: Mapping[str, Any]) -> None:
+    """Raise `RefusedError` for a call that costs more than its tokens do by the list."""
+    for part in (fields, *_parts(fields, "fallbacks")):
+        for name, values in _AT_LIST_PRICE.items():
+            value = part.get(name)
+            if value is not None and str(value).lower() not in values:
+                allowed = ", ".join(sorted(values))
+                message = f"{name} {str(value)[:100]!r} costs more than the list price: use one of {allowed}"
+                raise RefusedError(400, message)
 
 
 def _object(body: bytes) -> dict[str, Any]:

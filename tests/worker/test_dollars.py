@@ -139,7 +139,7 @@ def test_parallel_calls_do_not_pass_what_is_granted_and_the_broker_is_called_sel
         with serving(provider, account) as proxy:
             committed: list[int] = []
             provider.before = lambda _: committed.append(proxy.meter.committed_micros)
-            with ThreadPoolExecutor(25) as pool:
+            with ThreadPoolExecutor(8) as pool:
                 statuses = list(pool.map(lambda _: status_of_call(proxy, dialogue(400)), range(25)))
             spent = charged(proxy.meter)
     assert set(statuses) == {200}

@@ -78,6 +78,12 @@ def test_without_a_list_of_models_every_model_is_refused() -> None:
         ("openai", '{"model": "the-model", "prompt": {"id": "pmpt_1"}}'),
         ("xai", '{"model": "the-model", "deferred": true}'),
         ("xai", '{"model": "the-model", "models": ["other"]}'),
+        ("openai", '{"model": "the-model", "service_tier": "fast"}'),
+        ("openai", '{"model": "the-model", "service_tier": "Priority"}'),
+        ("google", '{"serviceTier": "priority"}'),
+        ("anthropic", '{"model": "the-model", "speed": "fast"}'),
+        ("anthropic", '{"model": "the-model", "fallbacks": [{"model": "the-model", "speed": "fast"}]}'),
+        ("anthropic", '{"model": "the-model", "inference_geo": "us"}'),
         ("anthropic", "[1]"),
         ("anthropic", ""),
         ("anthropic", "[" * 100_000),
@@ -93,6 +99,18 @@ def test_a_request_that_can_be_read_in_two_ways_or_escapes_the_count_is_refused(
     with pytest.raises(RefusedError) as refused:
         read(provider, body)
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("provider", "body"),
+    [
+        ("openai", '{"model": "the-model", "service_tier": "flex"}'),
+        ("openai", '{"model": "the-model", "service_tier": null}'),
+        ("anthropic", '{"model": "the-model", "service_tier": "standard_only", "speed": "standard"}'),
+    ],
+)
+def test_a_tier_at_the_list_price_or_below_may_be_chosen(provider: str, body: str) -> None:
+    assert json.loads(read(provider, body).body) == json.loads(body)
 
 
 def test_of_a_field_that_is_there_twice_the_provider_gets_the_one_that_was_read() -> None:
