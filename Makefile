@@ -6,8 +6,8 @@ OUT = cdk.out
 ENGINE = process
 PORT = 4566
 GIT_PORT = 9418
-VERSION =
 AGENTS =
+VERSION =
 REPO =
 BASE_IMAGE = docker.io/library/python:3.13-slim-bookworm
 UV = .tools/uv
@@ -41,8 +41,8 @@ setup: $(READY) ## Install everything into the checkout: uv, Python packages, No
 	@echo "Set up: .tools .venv node_modules build are up to date."
 
 .PHONY: up
-up: $(READY) ## Deploy Outpost to the embedded AWS on this machine and run a task (ENGINE=process|docker|podman PORT=4566 GIT_PORT=9418)
-	@outpost local up --engine $(ENGINE) --port $(PORT) --git-port $(GIT_PORT)
+up: $(READY) ## Deploy Outpost to the embedded AWS on this machine and run a task (ENGINE=process|docker|podman AGENTS="claude codex" PORT=4566 GIT_PORT=9418)
+	@outpost local up --engine $(ENGINE) --port $(PORT) --git-port $(GIT_PORT) $(addprefix --agent ,$(AGENTS))
 
 .PHONY: down
 down: .venv/.ready ## Stop and remove what `make up` started

@@ -70,9 +70,12 @@ def write(folder: Path, page: Path, pins: Mapping[str, Pin]) -> None:
 
 def _write_package(folder: Path, pin: Pin) -> None:
     """Write the file that the registry's client locks; for PyPI the lock file too."""
+    folder.mkdir(exist_ok=True)
     if pin.registry == "npm":
         file = folder / "package.json"
-        package = json.loads(file.read_text()) | {"dependencies": {pin.package: pin.version}}
+        package: dict[str, object] = {"name": f"outpost-agent-{folder.name}", "private": True}
+        package |= json.loads(file.read_text()) if file.exists() else {}
+        package["dependencies"] = {pin.package: pin.version}
         file.write_text(json.dumps(package, indent=2) + "\n")
         return
     (folder / "requirements.in").write_text(f"{pin.package}=={pin.version}\n")
@@ -82,7 +85,7 @@ def _write_package(folder: Path, pin: Pin) -> None:
 
 
 def renew(folder: Path, page: Path, agents: Sequence[str], passes: Callable[[Sequence[str]], bool]) -> list[str]:
-    """Renew the agents whose programs have a newer version, and return what changed, one line each.
+    """Renew agents without files and those with a newer program, and return what changed, one line each.
 
     `passes` runs the tests for these agents. Raises `RenewalError` when they fail; then all files are as before.
     """
@@ -91,7 +94,7 @@ def renew(folder: Path, page: Path, agents: Sequence[str], passes: Callable[[Seq
         raise RenewalError(f"{', '.join(unknown)}: not in {folder / VERSIONS}; it has {', '.join(pins)}")
     chosen = {agent: pins[agent] for agent in agents or pins}
     found = {agent: replace(pin, version=newest(pin)) for agent, pin in chosen.items()}
-    changed = {agent: pin for agent, pin in found.items() if pin != pins[agent]}
+    changed = {agent: pin for agent, pin in found.items() if pin != pins[agent] or not (folder / agent).is_dir()}
     report = [f"{agent}: {pin.package} {pins[agent].version} -> {pin.version}" for agent, pin in changed.items()]
     if changed:
         print(*report, sep="\n", flush=True)

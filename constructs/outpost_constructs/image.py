@@ -1,5 +1,7 @@
 """Container images, built by `cdk deploy` from this checkout."""
 
+from collections.abc import Mapping
+
 from aws_cdk import IgnoreMode
 from aws_cdk import aws_ecr_assets as ecr_assets
 from constructs import Construct
@@ -29,6 +31,7 @@ class OutpostImage(ecr_assets.DockerImageAsset):
         package: str,
         config: EnvironmentConfig,
         target: str | None = None,
+        build_args: Mapping[str, str] | None = None,
     ) -> None:
         folders = (*_SHARED, *_OWN[package], f"container/{package}")
         super().__init__(
@@ -38,7 +41,7 @@ class OutpostImage(ecr_assets.DockerImageAsset):
             file=f"container/{package}/Dockerfile",
             target=target,
             platform=image_platform(config),
-            build_args={"VERSION": release(), **config.images.build_args},
+            build_args={"VERSION": release(), **(build_args or {}), **config.images.build_args},
             ignore_mode=IgnoreMode.DOCKER,
             exclude=_everything_but(folders),
         )

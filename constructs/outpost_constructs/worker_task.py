@@ -60,7 +60,14 @@ class WorkerTask(Construct):
             memory=settings.memory or entry.memory,
             config=config,
         )
-        image = OutpostImage(self, "Image", package="worker", target=str(agent), config=config)
+        image = OutpostImage(
+            self,
+            "Image",
+            package="worker",
+            target="agent" if entry.provider else "shell",
+            build_args={"AGENT": str(agent)},
+            config=config,
+        )
         container = self.definition.add_container(
             "worker",
             container_name=WORKER_CONTAINER,

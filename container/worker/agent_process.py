@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+import shutil
 import signal
 import subprocess
 import threading
@@ -109,6 +110,12 @@ def _reported(exit_code: int) -> int:
 
 
 def _start(command: AgentCommand, isolation: Isolation, *, merged: bool) -> subprocess.Popen[bytes]:
+    path = command.environment.get("PATH")
+    if shutil.which(command.argv[0], path=path) is None:
+        raise StartError(
+            f"The agent's program {command.argv[0]!r} is not on the worker's PATH ({path}): in a container, build the "
+            "image again; on a machine of your own, install it, then `make down` and `make up` with it on your PATH"
+        )
     try:
         with command.stdin.open("rb") if command.stdin else contextlib.nullcontext(subprocess.DEVNULL) as stdin:
             return subprocess.Popen(

@@ -110,6 +110,7 @@ class AgentSession:
                 self._access.base_url,
                 self._assignment.models,
                 environment=base,
+                workspace=workspace.path,
                 tokens=tokens,
                 bedrock=self._access.bedrock,
             )

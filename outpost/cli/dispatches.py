@@ -24,6 +24,7 @@ from outpost.cli.output import (
 from outpost.cli.watch import EXIT_CODES, watch
 from outpost.client import Client
 from outpost.client.models import Artifact, Dispatch, DispatchRequest, LogLine, PromotionRequest, ReleaseRequest
+from outpost.domain.agents import Agent
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a dispatch")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line")]
@@ -32,7 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a lin
 def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
     context: typer.Context,
     *,
-    agent: Annotated[str, typer.Argument(help="claude, codex, gemini, aider, grok, shell")],
+    agent: Annotated[str, typer.Argument(help=", ".join(Agent))],
     task: Annotated[str | None, typer.Argument(help="What to do, 10 to 50,000 characters")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-F", help="Read the task from a file; - is standard input")

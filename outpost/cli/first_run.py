@@ -1,6 +1,7 @@
 """What `outpost local up` does: start, deploy, issue a key, and run a first task on a sample repository."""
 
 import json
+import os
 import re
 import sys
 import time
@@ -17,9 +18,10 @@ from outpost.cli.output import err, out, patch_text, printable
 from outpost.cli.watch import EXIT_CODES, watch
 from outpost.client import ApiError, Client
 from outpost.client.models import Dispatch, DispatchRequest
+from outpost.domain.agents import CATALOGUE
 from outpost.local.environment import LocalEnvironment
 from outpost.local.errors import DeployError
-from outpost.names import Output
+from outpost.names import PROVIDER_PLACEHOLDER, Output, provider_of
 
 TENANT = "demo"
 READY_SECONDS = 60.0
@@ -78,11 +80,28 @@ def bring_up(environment: LocalEnvironment) -> Profile:
         environment.start()
     with step("Stacks deployed by the CDK") as progress:
         environment.deploy(progress)
+    _store_keys(environment)
     url = api_url(environment)
     with step("Service ready"):
         _wait_until_ready(url)
     with step(f"API key of the tenant {TENANT}"):
         return _working_profile(url) or _new_profile(environment, url)
+
+
+def _store_keys(environment: LocalEnvironment) -> None:
+    """Store the keys of model providers that are in variables of their usual names; name those that are not."""
+    variables = {entry.provider: entry.token_variables for entry in reversed(CATALOGUE.values()) if entry.provider}
+    secrets = environment.client("secretsmanager")
+    for secret in secrets.list_secrets()["SecretList"]:
+        provider = provider_of(secret.get("Description", ""))
+        if provider is None:
+            continue
+        names = variables[provider]
+        if name := next((name for name in names if os.environ.get(name)), None):
+            with step(f"Key of {provider}, from {name}"):
+                secrets.put_secret_value(SecretId=secret["ARN"], SecretString=os.environ[name])
+        elif secrets.get_secret_value(SecretId=secret["ARN"])["SecretString"] == PROVIDER_PLACEHOLDER:
+            err.print(f"[yellow]![/yellow] There is no key of {provider}: set {' or '.join(names)} and repeat make up")
 
 
 def try_it(environment: LocalEnvironment, profile: Profile) -> int:

@@ -1,6 +1,7 @@
 """`outpost local`: a whole Outpost on this machine, on the embedded AWS."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from outpost.cli.first_run import api_url, bring_up, command, operator_key, shor
 from outpost.cli.output import err, out, print_table, show_error
 from outpost.client import ApiError
 from outpost.local import processes
+from outpost.local.cdk import CdkApp
 from outpost.local.environment import DEFAULT_GIT_PORT, DEFAULT_PORT, LocalEnvironment
 from outpost.local.errors import LocalError
 from outpost.local.settings import Engine
@@ -33,10 +35,21 @@ def up(
     git_port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of the git server on 127.0.0.1")
     ] = DEFAULT_GIT_PORT,
+    agent: Annotated[
+        list[str] | None, typer.Option(help="An agent with a model, beside those of config/local.toml; may be repeated")
+    ] = None,
 ) -> None:
     """Start and deploy everything, then run a first task. Run again, it brings everything up to date."""
-    environment = LocalEnvironment(DATA, port, git_port, engine)
     with _explained():
+        environment = LocalEnvironment(
+            DATA,
+            port,
+            git_port,
+            engine,
+            app=CdkApp(agents=tuple(agent or ())),
+            # The agents' programs are those that the user has.
+            task_environment={"PATH": os.environ["PATH"]},
+        )
         code = try_it(environment, bring_up(environment))
     raise typer.Exit(code)
 

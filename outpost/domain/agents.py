@@ -18,6 +18,8 @@ class Agent(StrEnum):
     GEMINI = "gemini"
     AIDER = "aider"
     GROK = "grok"
+    OPENCODE = "opencode"
+    COPILOT = "copilot"
     SHELL = "shell"
 
 
@@ -54,6 +56,8 @@ CATALOGUE: dict[Agent, CatalogueEntry] = {
         CatalogueEntry(Agent.GEMINI, "google", ("GOOGLE_API_KEY", "GEMINI_API_KEY"), 1024, 2048),
         CatalogueEntry(Agent.AIDER, "deepseek", ("DEEPSEEK_API_KEY",), 512, 1024),
         CatalogueEntry(Agent.GROK, "xai", ("XAI_API_KEY", "GROK_API_KEY"), 1024, 2048),
+        CatalogueEntry(Agent.OPENCODE, "anthropic", ("ANTHROPIC_API_KEY",), 1024, 2048),
+        CatalogueEntry(Agent.COPILOT, "openai", ("OPENAI_API_KEY", "COPILOT_PROVIDER_API_KEY"), 1024, 2048),
         CatalogueEntry(Agent.SHELL, None, (), 256, 512, no_progress_seconds=3_600),
     )
 }

@@ -23,6 +23,7 @@ OnLine = Callable[[str], None]
 
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 _KEPT_LINES = 40
+_PROD = REPOSITORY_ROOT / "config" / "prod.toml"
 _NO_CEILING = 1_000_000
 """USD a month; nothing deployed here costs anything."""
 
@@ -35,10 +36,18 @@ class CdkApp:
     command: str | None = None
     """How the app is started; None means as the checkout's cdk.json says."""
     config: Path = REPOSITORY_ROOT / "config" / "local.toml"
+    agents: tuple[str, ...] = ()
+    """Agents to deploy beside those of the configuration, with the models that they have in prod."""
 
     def values(self) -> dict[str, Any]:
-        """Return the configuration as its file has it."""
-        return tomllib.loads(self.config.read_text(encoding="utf-8"))
+        """Return the configuration as its file has it, with these agents; raises LocalError for an unknown one."""
+        values = tomllib.loads(self.config.read_text(encoding="utf-8"))
+        offered = tomllib.loads(_PROD.read_text(encoding="utf-8"))["agents"] if self.agents else {}
+        for agent in self.agents:
+            if agent not in values["agents"] and agent not in offered:
+                raise LocalError(f"AGENTS names {agent!r}: name some of {', '.join(offered)}")
+            values["agents"].setdefault(agent, {"models": offered.get(agent, {}).get("models", {})})
+        return values
 
 
 class Cdk:

@@ -21,26 +21,26 @@ def synthesized(folder: Path, text: str) -> Assembly:
 
 
 @pytest.fixture(scope="module")
-def without_claude(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    """Prod with its first agent disabled."""
+def without_gemini(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
+    """Prod with an agent disabled whose provider no other has."""
     prod = (ROOT / "config" / "prod.toml").read_text(encoding="utf-8")
-    text = prod.replace("[agents.claude]\n", "[agents.claude]\nenabled = false\n")
+    text = prod.replace("[agents.gemini]\n", "[agents.gemini]\nenabled = false\n")
     assert text != prod
-    return synthesized(tmp_path_factory.mktemp("without-claude"), text)
+    return synthesized(tmp_path_factory.mktemp("without-gemini"), text)
 
 
-def test_a_disabled_agent_keeps_its_queue_and_key(without_claude: Assembly, assembly: Assembly) -> None:
+def test_a_disabled_agent_keeps_its_queue_and_key(without_gemini: Assembly, assembly: Assembly) -> None:
     """Data is deployed before its readers: what it deleted they would still use, and a new secret would hold no key."""
     for kind in ("AWS::SQS::Queue", "AWS::SecretsManager::Secret"):
-        kept = {place for place, _ in without_claude.of_type(kind, "prod") if "-Data/" in place}
+        kept = {place for place, _ in without_gemini.of_type(kind, "prod") if "-Data/" in place}
         assert kept == {place for place, _ in assembly.of_type(kind, "prod") if "-Data/" in place}
 
 
-def test_nothing_works_with_a_disabled_agent(without_claude: Assembly) -> None:
+def test_nothing_works_with_a_disabled_agent(without_gemini: Assembly) -> None:
     for stack in ("Fleet", "ControlPlane", "Observability"):
-        text = json.dumps(without_claude.templates[f"Outpost-prod-{stack}"]).lower()
-        assert "claude" not in text, stack
-        assert "anthropic" not in text, stack
+        text = json.dumps(without_gemini.templates[f"Outpost-prod-{stack}"]).lower()
+        assert "gemini" not in text, stack
+        assert "google" not in text, stack
 
 
 WINDOW = '{ days = ["mon","tue","wed","thu","fri","sat","sun"], start = 08:00:00, end = 18:00:01, warm = 100 }'
@@ -80,9 +80,9 @@ def test_settings_at_their_bounds_fit_into_parameters_and_functions(grown: Assem
 def test_more_settings_than_fit_are_refused_by_name(tmp_path: Path) -> None:
     staging = (ROOT / "config" / "staging.toml").read_text(encoding="utf-8")
     windows = f"warm_windows = [{', '.join([WINDOW] * (MAX_WARM_WINDOWS + 1))}]"
-    (tmp_path / "much.toml").write_text(staging.replace("[agents.claude]\n", f"[agents.claude]\n{windows}\n"))
+    (tmp_path / "much.toml").write_text(staging.replace("[agents.gemini]\n", f"[agents.gemini]\n{windows}\n"))
 
-    with pytest.raises(ConfigError, match=r"agents\.claude\.warm_windows"):
+    with pytest.raises(ConfigError, match=r"agents\.gemini\.warm_windows"):
         load(tmp_path / "much.toml")
 
 

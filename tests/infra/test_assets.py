@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,9 +72,14 @@ def test_an_image_gets_its_own_code_and_the_shared_code_only(
 
     assert all(listing == files for listing in listings)
     agents = sorted(load(ROOT / "config" / f"{environment}.toml").enabled_agents)
-    targets = agents if own.endswith("worker") else []
+    built = {
+        image["dockerBuildArgs"]["AGENT"]: image["dockerBuildTarget"]
+        for image in images
+        if "dockerBuildTarget" in image
+    }
 
-    assert sorted(image["dockerBuildTarget"] for image in images if "dockerBuildTarget" in image) == targets
+    assert sorted(built) == (agents if own.endswith("worker") else [])
+    assert all(target == ("shell" if agent == "shell" else "agent") for agent, target in built.items())
     assert {dockerfile, "pyproject.toml", "uv.lock", "outpost/names.py", "outpost/domain/models.toml"} <= files
     assert {path.split("/")[1] for path in files if path.startswith("container/")} == {own.split("/")[1]}
     assert {path.split("/")[0] for path in files} == {"pyproject.toml", "uv.lock", "outpost", "container"}
@@ -129,7 +135,7 @@ def _modules_outside(group: str) -> list[str]:
     ]
 
 
-def _images(assembly: Assembly, environment: str, dockerfile: str) -> list[dict[str, str]]:
+def _images(assembly: Assembly, environment: str, dockerfile: str) -> list[dict[str, Any]]:
     """Return what the environment's images of that Dockerfile are built from."""
     return [
         image["source"]
@@ -139,5 +145,5 @@ def _images(assembly: Assembly, environment: str, dockerfile: str) -> list[dict[
     ]
 
 
-def _context(assembly: Assembly, environment: str, image: dict[str, str]) -> Path:
-    return (assembly.folder / f"assembly-Outpost-{environment}" / image["directory"]).resolve()
+def _context(assembly: Assembly, environment: str, image: dict[str, Any]) -> Path:
+    return (assembly.folder / f"assembly-Outpost-{environment}" / str(image["directory"])).resolve()

@@ -49,9 +49,9 @@ class Engine:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def build(self, target: str, tag: str) -> None:
-        """Build the image of an agent."""
-        files = ["--file=container/worker/Dockerfile", f"--target={target}", f"--tag={tag}", "."]
+    def build(self, target: str, tag: str, *options: str) -> None:
+        """Build the worker's image."""
+        files = ["--file=container/worker/Dockerfile", f"--target={target}", f"--tag={tag}", *options, "."]
         self.call("build", *self.build_options, *files, timeout=900)
 
     def inside(self, *argv: str) -> str:

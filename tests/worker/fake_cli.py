@@ -27,7 +27,7 @@ def read_task() -> str:
     """Take the task from where the real CLI takes it."""
     if ACP:
         return read_prompt()
-    if NAME in ("claude", "codex", "gemini"):
+    if NAME in ("claude", "codex", "gemini", "opencode", "copilot"):
         return sys.stdin.read()
     words = " ".join(sys.argv[1:])
     place = {"aider": r"--message-file=(\S+)"}.get(NAME, r"(\S+)$")
@@ -74,6 +74,7 @@ def call_model() -> None:
         return
     paths = {
         "claude": "/v1/messages",
+        "opencode": "/v1/messages",
         "gemini": "/v1beta/models/a-model:streamGenerateContent?alt=sse",
         "aider": "/v1/chat/completions",
     }
@@ -103,6 +104,8 @@ def message(text: str) -> None:
         "codex": {"type": "item.completed", "item": {"id": "1", "type": "agent_message", "text": text}},
         "gemini": {"type": "message", "role": "assistant", "content": text, "delta": True},
         "grok": said(text),
+        "opencode": {"type": "text", "part": {"type": "text", "text": text}},
+        "copilot": {"type": "assistant.message", "data": {"content": text, "toolRequests": []}},
     }
     emit(events[NAME]) if NAME in events else print(text, flush=True)
 
@@ -118,7 +121,13 @@ def result(error: str = "", text: str = DONE) -> None:
         "claude": {**claude, "result": error or text},
         "codex": failed if error else {"type": "turn.completed", "usage": usage},
         "gemini": {**gemini, "error": {"message": error}} if error else gemini,
+        "opencode": {"type": "error", "error": {"name": "APIError", "data": {"message": error}}}
+        if error
+        else {"type": "step_finish", "part": {"type": "step-finish", "reason": "stop"}},
+        "copilot": {"type": "result", "exitCode": int(bool(error)), "usage": {}},
     }
+    if error and NAME == "copilot":
+        emit({"type": "session.error", "data": {"errorType": "query", "message": error}})
     if ACP:
         failure = {"code": -32603, "message": "Internal error", "data": {"message": error}}
         respond(2, failure, "error") if error else respond(2, {"stopReason": "end_turn"})
@@ -165,6 +174,10 @@ def hang_in_a_tool() -> None:
         "codex": {"type": "item.started", "item": {"id": "1", "type": "command_execution", "command": "npm test"}},
         "gemini": {"type": "tool_use", "tool_id": "1", "tool_name": "shell", "parameters": "npm test"},
         "grok": update("tool_call", toolCallId="1", title="shell", rawInput={"command": "npm test"}),
+        "copilot": {
+            "type": "tool.execution_start",
+            "data": {"toolCallId": "1", "toolName": "shell", "arguments": "npm test"},
+        },
     }
     emit(events[NAME])
     time.sleep(1000)
@@ -302,6 +315,8 @@ def a_huge_event() -> None:
         "codex": {"type": "item.completed", "item": {"type": "command_execution", "aggregated_output": data}},
         "gemini": {"type": "tool_result", "tool_id": "1", "status": "success", "output": data},
         "grok": update("tool_call_update", toolCallId="1", status="completed", rawOutput={"output": data}),
+        "opencode": {"type": "tool_use", "part": {"tool": "bash", "state": {"status": "completed", "output": data}}},
+        "copilot": {"type": "tool.execution_complete", "data": {"success": True, "result": {"content": data}}},
     }
     if NAME in events:
         emit(events[NAME])
@@ -323,6 +338,7 @@ def succeeds_without_a_newline() -> None:
 def is_refused_a_tool() -> None:
     """Run on although a tool was refused, and report success."""
     refusal = {"type": "policy_violation", "message": "Tool execution denied by policy."}
+    rejected = "The user rejected permission to use this specific tool call."
     if NAME == "codex":  # as its 0.169.0 does
         rejected = 'CreateProcess { message: "Rejected(\\"`touch x` rejected: policy forbids it\\")" }'
         print(
@@ -334,6 +350,13 @@ def is_refused_a_tool() -> None:
         "gemini": [
             {"type": "tool_use", "tool_name": "shell", "tool_id": "2", "parameters": {}},
             {"type": "tool_result", "tool_id": "2", "status": "error", "error": refusal},
+        ],
+        "opencode": [
+            {"type": "tool_use", "part": {"tool": "shell", "state": {"status": "error", "error": rejected}}},
+        ],
+        "copilot": [
+            {"type": "tool.execution_start", "data": {"toolCallId": "2", "toolName": "shell"}},
+            {"type": "tool.execution_complete", "data": {"toolCallId": "2", "error": {"code": "denied"}}},
         ],
     }
     if ACP:

@@ -152,7 +152,7 @@ def _messages(model: ModelServer, body: Json) -> Iterator[Json]:
     }
     start = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "content": []}
     yield {"type": "message_start", "message": {**start, "stop_reason": None, "stop_sequence": None, "usage": usage}}
-    tool = _tool(body, "Bash")
+    tool = _tool(body, "Bash", "bash")
     if tool:
         model.edits += 1
         block: Json = {"type": "tool_use", "id": "toolu_1", "name": tool, "input": {}}
@@ -191,7 +191,7 @@ def _responses(model: ModelServer, body: Json) -> Iterator[Json]:
 
 
 def _response_item(model: ModelServer, body: Json) -> Json:
-    tool = _tool(body, "exec", "exec_command", "shell_command", "run_terminal_command", "shell")
+    tool = _tool(body, "exec", "exec_command", "shell_command", "run_terminal_command", "shell", "bash")
     if tool is None:
         content = [{"type": "output_text", "text": FAREWELL, "annotations": []}]
         return {"type": "message", "id": "msg_1", "role": "assistant", "content": content}

@@ -204,6 +204,81 @@ GROK = {
     "a-sandbox-of-claude": Case(Agent.GROK, {".claude/settings.json": _json({"sandbox": {"enabled": True}})}),
 }
 
+OPENCODE = {
+    "another-provider-and-model": Case(
+        Agent.OPENCODE,
+        {
+            "opencode.json": _json(
+                {
+                    "model": "openai/x",
+                    "disabled_providers": ["anthropic"],
+                    "provider": {"anthropic": {"npm": "no-such", "options": {"baseURL": NOWHERE, "apiKey": "x"}}},
+                    "agent": {"build": {"disable": True, "model": "openai/x"}},
+                }
+            )
+        },
+    ),
+    "plugins-and-packages": Case(
+        Agent.OPENCODE,
+        {
+            "opencode.jsonc": b'{"plugin": ["no-such-plugin"], "share": "auto", "autoupdate": true} // c\n',
+            ".opencode/package.json": b'{"dependencies": {"no-such-package": "1.0.0"}}\n',
+            ".opencode/plugin/stop.js": b"export default async () => { process.exit(9) }\n",
+        },
+    ),
+    "instructions-and-skills": Case(
+        Agent.OPENCODE,
+        {
+            "AGENTS.md": b"Mind the wombat.\n",
+            "CLAUDE.md": b"Mind the lynx.\n",
+            ".claude/skills/deploy/SKILL.md": _SKILL,
+        },
+        seen=("Mind the wombat", "Mind the lynx", "Deploys the marmot"),
+    ),
+    "permissions-that-deny": Case(
+        Agent.OPENCODE,
+        {".opencode/opencode.json": _json({"permission": {"*": "deny"}}), "opencode.json": _json({"tools": {}})},
+    ),
+    "an-mcp-server-that-hangs": Case(
+        Agent.OPENCODE,
+        {"opencode.json": _json({"mcp": {"s": {"type": "local", "command": ["sleep", "600"]}}})},
+    ),
+    "not-json": Case(Agent.OPENCODE, {"opencode.json": b"{broken"}),
+}
+
+_HOOK = {"type": "command", "bash": "exit 2", "timeoutSec": 600}
+COPILOT = {
+    "hooks-that-refuse": Case(
+        Agent.COPILOT,
+        {".github/hooks/stop.json": _json({"version": 1, "hooks": {"sessionStart": [_HOOK], "preToolUse": [_HOOK]}})},
+    ),
+    "another-model-and-hooks": Case(
+        Agent.COPILOT,
+        {".github/copilot/settings.json": _json({"model": "gpt-5-mini", "hooks": {"preToolUse": [_HOOK]}})},
+    ),
+    "instructions-and-skills": Case(
+        Agent.COPILOT,
+        {
+            "AGENTS.md": b"Mind the wombat.\n",
+            ".github/copilot-instructions.md": b"Mind the lynx.\n",
+            ".github/skills/deploy/SKILL.md": _SKILL,
+        },
+        seen=("Mind the wombat", "Mind the lynx", "Deploys the marmot"),
+    ),
+    "an-mcp-server-that-hangs": Case(
+        Agent.COPILOT,
+        {
+            ".mcp.json": _json(
+                {"mcpServers": {"s": {"type": "local", "command": "sleep", "args": ["600"], "tools": ["*"]}}}
+            )
+        },
+    ),
+    "a-dotenv-with-another-address": Case(
+        Agent.COPILOT, {".env": f"COPILOT_PROVIDER_BASE_URL={NOWHERE}\nCOPILOT_OFFLINE=false\n".encode()}
+    ),
+    "not-json": Case(Agent.COPILOT, {".github/copilot/settings.json": b"{broken", ".mcp.json": b"{broken"}),
+}
+
 CASES = {
     f"{agent}-{name}": case
     for agent, cases in {
@@ -212,6 +287,8 @@ CASES = {
         Agent.GEMINI: GEMINI,
         Agent.AIDER: AIDER,
         Agent.GROK: GROK,
+        Agent.OPENCODE: OPENCODE,
+        Agent.COPILOT: COPILOT,
     }.items()
     for name, case in cases.items()
 }

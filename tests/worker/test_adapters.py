@@ -1,6 +1,7 @@
 """What the adapters read from their CLIs' output; the lines are those that the pinned versions print."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.providers import PROVIDERS
 from worker.adapters import ADAPTERS
 from worker.adapters.base import Run
-from worker.adapters.transcript import Message, Transcript, Verdict
+from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict
 
+PINS = Path(__file__).parents[2] / "container" / "worker" / "agents"
 RUN = Run(Path("/run/task"), Path("/run/home"), "a-model", "http://127.0.0.1:9")
 AIDER = """Warning: Input is not a terminal (fd=0).
 Aider v0.86.2
@@ -88,6 +90,31 @@ GROK: list[dict[str, object]] = [
     {"type": "update", "sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "is written."}},
     {"type": "result", "stopReason": "end_turn", "_meta": {"totalTokens": 1234}},
 ]
+OPENCODE: list[dict[str, object]] = [
+    {"type": "step_start", "part": {"type": "step-start"}},
+    {
+        "type": "tool_use",
+        "part": {
+            "tool": "bash",
+            "state": {"status": "completed", "input": {"command": "ls"}, "output": "a\nb"},
+        },
+    },
+    {"type": "step_finish", "part": {"type": "step-finish", "reason": "tool-calls", "tokens": {"input": 1000}}},
+    {"type": "step_start", "part": {"type": "step-start"}},
+    {"type": "text", "part": {"type": "text", "text": "The file is written."}},
+    {"type": "step_finish", "part": {"type": "step-finish", "reason": "stop", "tokens": {"input": 1000}}},
+]
+COPILOT: list[dict[str, object]] = [
+    {"type": "session.tools_updated", "data": {"model": "gpt-6.1-sol"}},
+    {"type": "assistant.turn_start", "data": {"turnId": "0"}},
+    {
+        "type": "tool.execution_start",
+        "data": {"toolCallId": "1", "toolName": "bash", "arguments": {"command": "ls"}},
+    },
+    {"type": "tool.execution_complete", "data": {"toolCallId": "1", "success": True, "result": {"content": "a\nb"}}},
+    {"type": "assistant.message", "data": {"content": "The file is written.", "toolRequests": []}},
+    {"type": "result", "exitCode": 0, "usage": {"premiumRequests": 0}},
+]
 
 
 def lines(events: list[dict[str, object]]) -> list[str]:
@@ -100,7 +127,13 @@ OUTPUT = {
     Agent.GEMINI: lines(GEMINI),
     Agent.AIDER: AIDER.splitlines(),
     Agent.GROK: lines(GROK),
+    Agent.OPENCODE: lines(OPENCODE),
+    Agent.COPILOT: lines(COPILOT),
 }
+
+
+EVENTS = [agent for agent in Agent if isinstance(ADAPTERS[agent].transcript(), JsonTranscript)]
+"""The agents that print JSON events."""
 
 
 def read(agent: Agent, output: list[str]) -> tuple[list[Message], Transcript]:
@@ -124,7 +157,7 @@ def test_a_run_is_shown_with_progress_the_last_message_and_its_success(agent: Ag
         assert '{"type"' not in text
 
 
-@pytest.mark.parametrize("agent", [Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.GROK])
+@pytest.mark.parametrize("agent", EVENTS)
 @pytest.mark.parametrize(
     "line", ["plain text", "{", '{"type": 3}', '{"type": "item.completed"}', '{"role": "assistant"}', "[1]", '{"a": 1}']
 )
@@ -134,7 +167,7 @@ def test_a_line_that_is_not_of_the_known_form_is_kept_or_ignored_and_never_an_er
     assert transcript.verdict is None or not transcript.verdict.success
 
 
-@pytest.mark.parametrize("agent", [Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.GROK])
+@pytest.mark.parametrize("agent", EVENTS)
 def test_plain_text_between_events_is_kept(agent: Agent) -> None:
     messages, _ = read(agent, ["a warning", OUTPUT[agent][-1]])
     assert messages[0] == Message("a warning")
@@ -153,6 +186,13 @@ def test_the_catalogue_and_the_adapters_agree(agent: Agent) -> None:
         assert "a-model" in given
         assert ("http://127.0.0.1:9" in given) is entry.takes_base_url
         assert not set(invocation.environment) & set(entry.token_variables)
+
+
+@pytest.mark.parametrize("agent", [agent for agent in Agent if CATALOGUE[agent].provider])
+def test_an_agents_program_is_pinned_to_one_version(agent: Agent) -> None:
+    pin = tomllib.loads((PINS / "versions.toml").read_text())[agent]
+    assert set(pin) in ({"npm", "version"}, {"pypi", "version"})
+    assert pin["version"][0].isdigit()
 
 
 @pytest.mark.parametrize("agent", Agent)

@@ -1,4 +1,4 @@
-"""docs/agents.md, followed to the letter in a copy of the sources, adds a sixth agent that keeps the contract."""
+"""docs/agents.md, followed to the letter in a copy of the sources: three files add an agent that keeps the contract."""
 
 import os
 import re
@@ -10,18 +10,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("container", "lambda", "outpost", "tests", "pyproject.toml")
+SOURCES = ("config", "container", "lambda", "outpost", "tests", "pyproject.toml")
+MOST_FILES = 3
 
 
-def follow(page: str, folder: Path) -> None:
-    """Write the page's files and make its changes, each of which must fit exactly one place."""
-    for name, content in re.findall(r"^```python (\S+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+def follow(page: str, folder: Path) -> set[str]:
+    """Write the page's files and make its changes, each of which must fit exactly one place; return their names."""
+    names = set()
+    for name, content in re.findall(r"^```(?:python|json) (\S+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        folder.joinpath(name).parent.mkdir(exist_ok=True)
         folder.joinpath(name).write_text(content)
+        names.add(name)
     for diff in re.findall(r"^```diff\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
         for change in re.split(r"^\+\+\+ b/", diff, flags=re.MULTILINE)[1:]:
             name, _, hunks = change.partition("\n")
+            names.add(name)
             for hunk in hunks.split("@@ @@\n")[1:]:
                 _apply(folder / name, hunk.splitlines(keepends=True))
+    return names
 
 
 def _apply(file: Path, lines: list[str]) -> None:
@@ -39,9 +45,9 @@ def test_the_page_adds_an_agent_that_finishes_a_dispatch_and_keeps_the_contract(
             shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "infra"))
         else:
             shutil.copy(ROOT / name, tmp_path / name)
-    follow((ROOT / "docs" / "agents.md").read_text(), tmp_path)
+    assert len(follow((ROOT / "docs" / "agents.md").read_text(), tmp_path)) <= MOST_FILES
     roots = os.pathsep.join(str(tmp_path / root) for root in (".", "container", "lambda"))
-    suites = [f"tests/worker/test_{name}.py" for name in ("adapters", "conformance")]
+    suites = [f"tests/worker/test_{name}.py" for name in ("adapters", "invocations", "conformance")]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "parrot and not code", *suites],
         cwd=tmp_path,
@@ -54,4 +60,4 @@ def test_the_page_adds_an_agent_that_finishes_a_dispatch_and_keeps_the_contract(
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed is not None
-    assert int(passed[1]) == 4, done.stdout
+    assert int(passed[1]) == 7, done.stdout

@@ -21,7 +21,7 @@ from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
 from tests.worker.model_server import model_server
 from worker.adapters import ADAPTERS
 from worker.adapters.base import Run
-from worker.adapters.transcript import Transcript
+from worker.adapters.transcript import JsonTranscript, Transcript
 
 DONE = "The fake agent is done."
 MODEL = "a-model"
@@ -185,13 +185,13 @@ def reached_its_limit(platform: Platform, row: Dispatch) -> None:
     _failed_with(row, ReasonCode.TURN_LIMIT, "The agent reported:")
 
 
-EVENTS = (Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.GROK)
+EVENTS = tuple(agent for agent in Agent if isinstance(ADAPTERS[agent].transcript(), JsonTranscript))
 """The agents that print JSON events."""
-RESULTS = (*EVENTS, Agent.AIDER)
+RESULTS = tuple(agent for agent in Agent if ADAPTERS[agent].transcript().has_final_event)
 """The agents that print whether they succeeded."""
 WITHOUT_NEWLINE = tuple(agent for agent in EVENTS if agent is not Agent.GROK)
 """Those whose events need no newline after them; in the Agent Client Protocol it ends a message."""
-REPEATED = (Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.AIDER)
+REPEATED = tuple(agent for agent in RESULTS if agent is not Agent.GROK)
 """Those of them that may print it again: in the Agent Client Protocol a prompt has one response."""
 
 
@@ -209,7 +209,9 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {
     "success": Scenario(told_its_end),
     "hang_silently": Scenario(timed_out, 2),
-    "hang_in_a_tool": Scenario(timed_out_in_a_tool, 3, agents=EVENTS),
+    "hang_in_a_tool": Scenario(
+        timed_out_in_a_tool, 3, agents=[agent for agent in EVENTS if agent is not Agent.OPENCODE]
+    ),
     "hang_noisily": Scenario(timed_out, 2),
     "endless_output": Scenario(endless, 4),
     "much_output": Scenario(much, 120),
@@ -227,7 +229,9 @@ SCENARIOS: dict[str, Scenario] = {
     "hangs_without_a_newline": Scenario(succeeded_without_exiting, agents=WITHOUT_NEWLINE),
     "reports_an_error": Scenario(reported_its_error, agents=RESULTS),
     "recovers_from_an_error": Scenario(succeeded, agents=REPEATED),
-    "fails_after_a_success": Scenario(broke_at_the_last_moment, agents=(Agent.CLAUDE, Agent.CODEX, Agent.GEMINI)),
+    "fails_after_a_success": Scenario(
+        broke_at_the_last_moment, agents=[agent for agent in EVENTS if agent is not Agent.GROK]
+    ),
     "prints_an_error_into_an_event": Scenario(showed_the_warning, agents=RESULTS),
     "a_huge_event": Scenario(is_short, agents=EVENTS),
     "asks_no_model": Scenario(asked_no_model, agents=[agent for agent in Agent if CATALOGUE[agent].provider]),
@@ -346,6 +350,8 @@ def test_a_cli_that_is_not_installed_is_told_so(platform: Platform, tmp_path: Pa
     assert row.status is Status.FAILED
     assert row.reason is not None
     assert row.reason.code is ReasonCode.AGENT_START_FAILED
+    assert f"program 'claude' is not on the worker's PATH ({tmp_path}:/usr/bin:/bin)" in row.reason.message
+    assert "install it, then `make down` and `make up`" in row.reason.message
 
 
 @pytest.mark.parametrize("agent", [agent for agent in Agent if CATALOGUE[agent].provider])

@@ -5,6 +5,7 @@ Whether it has that effect on the real programs is in test_real_clis_settings.py
 
 import json
 import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_no_token_is_on_a_command_line_or_in_the_adapters_environment(agent: Age
 def test_every_cli_has_its_repositorys_settings_files_named(agent: Agent) -> None:
     files = ADAPTERS[agent].settings_files
     assert files
-    assert all(file.startswith(".") and not Path(file).is_absolute() for file in files)
+    assert not any(Path(file).is_absolute() for file in files)
 
 
 def test_claude_takes_provider_and_sign_in_from_nowhere_else_and_its_settings_from_a_flag() -> None:
@@ -103,3 +104,33 @@ def test_grok_keeps_the_code_here_and_calls_one_address() -> None:
     assert (settings["telemetry"]["trace_upload"], settings["harness"]["disable_workspace_teleport"]) == (False, True)
     assert (settings["cli"]["auto_update"], settings["allow_managed_hooks_only"]) == (False, True)
     assert found.environment["GROK_HOME"] == "/run/home/.grok"
+
+
+def test_opencode_fetches_nothing_and_reads_no_settings_of_a_project() -> None:
+    found = invocation(Agent.OPENCODE)
+    switches = ("AUTOUPDATE", "DEFAULT_PLUGINS", "LSP_DOWNLOAD", "MODELS_FETCH", "PROJECT_CONFIG", "SHARE")
+    assert all(found.environment[f"OPENCODE_DISABLE_{name}"] == "1" for name in switches)
+    assert found.environment["npm_config_offline"] == "true"
+    config = json.loads(found.environment["OPENCODE_CONFIG_CONTENT"])
+    assert config["model"] == config["small_model"] == "anthropic/a-model"
+    assert config["enabled_providers"] == list(config["provider"]) == ["anthropic"]
+    assert (config["share"], config["autoupdate"], config["lsp"]) == ("disabled", False, False)
+
+
+def test_the_commands_of_opencode_are_not_offline(tmp_path: Path) -> None:
+    found = ADAPTERS[Agent.OPENCODE].invocation(Run(tmp_path / "task", tmp_path))
+    for name, content in found.home_files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    done = subprocess.run(
+        ["/bin/bash", "-c", "/usr/bin/env"], env=found.environment, capture_output=True, text=True, check=True
+    )
+    assert "npm_config_offline" not in done.stdout
+    assert "OPENCODE_DISABLE_SHARE" in done.stdout
+
+
+def test_copilot_is_offline_but_for_its_model() -> None:
+    found = invocation(Agent.COPILOT)
+    assert (found.environment["COPILOT_OFFLINE"], found.environment["COPILOT_AUTO_UPDATE"]) == ("true", "false")
+    assert found.environment["COPILOT_PROVIDER_BASE_URL"] == "http://127.0.0.1:9/v1"
+    assert {"--allow-all", "--no-ask-user"} <= set(found.argv)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from outpost.domain.agents import Agent
+from outpost.config import load
+from outpost.domain.agents import Agent, Alias
 from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.budgets import SLICE, to_usd
 from outpost.domain.dispatch import Status
@@ -12,18 +13,16 @@ from outpost.domain.pricing import cost
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from outpost.names import Env
-from tests.real_clis import path_with_cli
+from tests.real_clis import ROOT, path_with_cli
 from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
 from tests.worker.model_server import CACHED, FAREWELL, INPUT, OUTPUT, ModelServer, model_server
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
 MODELS = {
-    Agent.CLAUDE: "claude-opus-5-5",
-    Agent.CODEX: "gpt-6.1-sol",
-    Agent.GEMINI: "gemini-3.8-flash",
-    Agent.AIDER: "deepseek/deepseek-flash",
-    Agent.GROK: "grok-4.7",
+    agent: settings.models[Alias.FLAGSHIP]
+    for agent, settings in load(ROOT / "config" / "prod.toml").enabled_agents.items()
+    if settings.models
 }
 CALLS = {Agent.AIDER: 1, Agent.GROK: 3}
 """Model calls of a run, where they are not two: the edit, and the farewell after the tool's result.

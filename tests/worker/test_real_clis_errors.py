@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from outpost.domain.agents import Agent
+from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.dispatch import Status
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
@@ -33,16 +33,14 @@ ERRORS: dict[str, tuple[Error, ReasonCode]] = {
     "overloaded": ((529, "overloaded_error", "Overloaded"), ReasonCode.MODEL_OVERLOADED),
     "context": ((400, "context_length_exceeded", "Your input exceeds the context window"), ReasonCode.CONTEXT_EXCEEDED),
 }
-STARTS: dict[Agent, bytes] = {
-    Agent.CLAUDE: b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message",'
+STARTS: dict[str | None, bytes] = {
+    "anthropic": b'event: message_start\ndata: {"type":"message_start","message":{"id":"m","type":"message",'
     b'"role":"assistant","model":"claude","content":[],"stop_reason":null,'
     b'"usage":{"input_tokens":5,"output_tokens":1}}}\n\n',
-    **dict.fromkeys(
-        (Agent.CODEX, Agent.GROK),
-        b'event: response.created\ndata: {"type":"response.created","response":{"id":"r"}}\n\n',
-    ),
-    Agent.GEMINI: b'data: {"candidates":[{"content":{"role":"model","parts":[{"text":"I will"}]},"index":0}]}\n\n',
-    Agent.AIDER: b'data: {"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{}}]}\n\n',
+    "openai": b'event: response.created\ndata: {"type":"response.created","response":{"id":"r"}}\n\n',
+    "google": b'data: {"candidates":[{"content":{"role":"model","parts":[{"text":"I will"}]},"index":0}]}\n\n',
+    "deepseek": b'data: {"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{}}]}\n\n',
+    "xai": b'event: response.created\ndata: {"type":"response.created","response":{"id":"r"}}\n\n',
 }
 """What each provider sends at the beginning of its response."""
 
@@ -70,7 +68,7 @@ def test_an_error_of_the_provider_is_the_reason(platform: Platform, agent: Agent
 
 @pytest.mark.parametrize(("agent", "name"), selected(product(MODELS, ["cut", "empty", "no response"])))
 def test_a_response_that_does_not_come_through_is_the_reason(platform: Platform, agent: Agent, name: str) -> None:
-    pieces = [STARTS[agent]] if name == "cut" else []
+    pieces = [STARTS[CATALOGUE[agent].provider]] if name == "cut" else []
     _, reason = run(platform, agent, 0 if name == "no response" else 200, STREAM, *pieces)
     assert reason.code is ReasonCode.MODEL_UNAVAILABLE, reason
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from outpost.domain.agents import Agent
 from outpost.domain.reasons import ReasonCode
-from tests.worker.test_adapters import AIDER, CLAUDE, CODEX, GEMINI, GROK, lines, read
+from tests.worker.test_adapters import AIDER, CLAUDE, CODEX, COPILOT, GEMINI, GROK, OPENCODE, lines, read
 from worker.adapters.transcript import Message, Verdict, tool_output
 from worker.agent_output import AgentOutput
 from worker.lines import MAX_EVENT_BYTES, EventSplitter
@@ -28,9 +28,22 @@ def claude(**fields: object) -> Event:
     return {"type": "result", "subtype": "success", "is_error": False, **fields}
 
 
+def copilot_error(message: str) -> Event:
+    return {"type": "session.error", "data": {"errorType": "query", "message": message}}
+
+
 def gemini_error(message: str) -> Event:
     return {"type": "error", "severity": "error", "message": message}
 
+
+EVENTS = {
+    Agent.CLAUDE: CLAUDE,
+    Agent.CODEX: CODEX,
+    Agent.GEMINI: GEMINI,
+    Agent.GROK: GROK,
+    Agent.OPENCODE: OPENCODE,
+    Agent.COPILOT: COPILOT,
+}
 
 CASES: dict[Agent, dict[str, Case]] = {
     Agent.CLAUDE: {
@@ -118,6 +131,22 @@ CASES: dict[Agent, dict[str, Case]] = {
         "a reason of later versions": ([{"type": "result", "stopReason": "paused"}], False, None),
         "no reason": ([{"type": "result"}], False, None),
     },
+    Agent.OPENCODE: {
+        "error": ([{"type": "error", "error": {"name": "APIError", "data": {"message": "no"}}}], False, None),
+        "error without words": ([{"type": "error", "error": {"name": "UnknownError", "data": {}}}], False, None),
+        "error as text": ([{"type": "error", "error": "x"}], False, None),
+        "success, then error": ([OPENCODE[-1], {"type": "error", "error": {"name": "x"}}], False, None),
+        "cut short": ([{"type": "step_finish", "part": {"reason": "length"}}], False, None),
+        "error, then an unfinished step": ([{"type": "error", "error": {"name": "x"}}, OPENCODE[0]], False, None),
+    },
+    Agent.COPILOT: {
+        "error": ([copilot_error("no"), {"type": "result", "exitCode": 1}], False, None),
+        "error without its event": ([{"type": "result", "exitCode": 1}], False, None),
+        "error without words": ([copilot_error(""), {"type": "result", "exitCode": 1}], False, None),
+        "error, then success": ([copilot_error("no"), COPILOT[-1]], True, None),
+        "no exit code": ([{"type": "result"}], False, None),
+        "exit code as text": ([{"type": "result", "exitCode": "0"}], False, None),
+    },
 }
 
 
@@ -138,6 +167,9 @@ def test_the_last_final_event_is_the_verdict(agent: Agent, name: str) -> None:
         (Agent.GEMINI, GEMINI[:-1]),
         (Agent.GROK, GROK[:-1]),
         (Agent.GROK, [{"type": "refused", "title": "shell"}]),
+        (Agent.OPENCODE, OPENCODE[:-1]),
+        (Agent.OPENCODE, OPENCODE[:3]),
+        (Agent.COPILOT, COPILOT[:-1]),
         (Agent.CLAUDE, [claude(parent_tool_use_id="toolu_1")]),
         (Agent.CLAUDE, [SUCCESS, {"type": "system", "subtype": "init"}]),
         (Agent.CODEX, [DONE, STARTED]),
@@ -228,6 +260,27 @@ def test_a_permission_denial_of_any_shape_is_a_refused_tool(denials: object, ref
     assert read(Agent.CLAUDE, lines([claude(permission_denials=denials)]))[1].refused_tools == refused
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "The user rejected permission to use this specific tool call.",
+        "The user has specified a rule which prevents you from using this specific tool call. Here are some of",
+    ],
+)
+def test_a_tool_that_opencode_or_copilot_denies_is_refused(error: str) -> None:
+    state = {"status": "error", "input": {}, "error": error}
+    opencode: Event = {"type": "tool_use", "part": {"tool": "bash", "state": state}}
+    assert read(Agent.OPENCODE, lines([opencode, *OPENCODE]))[1].refused_tools == ["bash"]
+    denied: Event = {"toolCallId": "1", "success": False, "error": {"code": "denied", "message": error}}
+    copilot: list[Event] = [COPILOT[2], {"type": "tool.execution_complete", "data": denied}, COPILOT[-1]]
+    assert read(Agent.COPILOT, lines(copilot))[1].refused_tools == ["bash"]
+
+
+def test_the_final_message_of_copilot_is_not_a_subagents() -> None:
+    inner: Event = {"type": "assistant.message", "data": {"content": "Found it.", "parentToolCallId": "1"}}
+    assert read(Agent.COPILOT, lines([*COPILOT[:-1], inner, COPILOT[-1]]))[1].final_message == "The file is written."
+
+
 def test_an_edit_that_aider_skips_for_an_ignore_file_is_refused() -> None:
     skipped = ["Skipping edits to .env that matches gitignore spec.", "Skipping x.py that matches aiderignore spec."]
     transcript = read(Agent.AIDER, [*AIDER.splitlines(), *skipped])[1]
@@ -262,9 +315,9 @@ def test_a_patch_that_codex_declines_is_a_refused_tool() -> None:
         'a\ttab {{"type": "other", "text": "a\ttab"}}\t{}\n',
     ],
 )
-@pytest.mark.parametrize("agent", [Agent.CLAUDE, Agent.CODEX, Agent.GEMINI, Agent.GROK])
+@pytest.mark.parametrize("agent", EVENTS)
 def test_a_final_event_counts_with_whatever_else_is_on_its_line(agent: Agent, printed: str) -> None:
-    event = {Agent.CLAUDE: CLAUDE, Agent.CODEX: CODEX, Agent.GEMINI: GEMINI, Agent.GROK: GROK}[agent][-1]
+    event = EVENTS[agent][-1]
     output = AgentOutput(read(agent, [])[1], lambda _message: None)
     output.stdout(printed.format(json.dumps(event)).encode())
     output.close()
@@ -340,6 +393,8 @@ def test_a_failure_is_not_shown_as_a_success() -> None:
         (Agent.CLAUDE, [SUCCESS, CLAUDE[1]]),
         (Agent.CODEX, [DONE, STARTED]),
         (Agent.GEMINI, [GEMINI[-1], GEMINI[2]]),
+        (Agent.OPENCODE, [OPENCODE[-1], OPENCODE[0]]),
+        (Agent.COPILOT, [COPILOT[-1], COPILOT[1]]),
     ],
 )
 def test_an_agent_that_goes_on_after_a_final_event_is_not_finished(agent: Agent, events: list[Event]) -> None:
@@ -364,7 +419,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=12,
 )
-EVENTS = {Agent.CLAUDE: CLAUDE, Agent.CODEX: CODEX, Agent.GEMINI: GEMINI, Agent.GROK: GROK}
 AGENTS = st.sampled_from([*EVENTS, Agent.AIDER])
 
 

@@ -1,19 +1,19 @@
-"""The adapters: how each agent's CLI is run. A sixth agent is one file here and one line below (docs/agents.md)."""
+"""The adapters: how each agent's CLI is run. An agent's is the only one in the module of its name (docs/agents.md)."""
+
+from importlib import import_module
 
 from outpost.domain.agents import Agent
-from worker.adapters.aider import Aider
 from worker.adapters.base import Adapter
-from worker.adapters.claude import Claude
-from worker.adapters.codex import Codex
-from worker.adapters.gemini import Gemini
-from worker.adapters.grok import Grok
-from worker.adapters.shell import Shell
 
-ADAPTERS: dict[Agent, Adapter] = {
-    Agent.CLAUDE: Claude(),
-    Agent.CODEX: Codex(),
-    Agent.GEMINI: Gemini(),
-    Agent.AIDER: Aider(),
-    Agent.GROK: Grok(),
-    Agent.SHELL: Shell(),
-}
+
+def _adapter(agent: Agent) -> Adapter:
+    module = import_module(f"worker.adapters.{agent}")
+    (kind,) = (
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, Adapter) and each.__module__ == module.__name__
+    )
+    return kind()
+
+
+ADAPTERS: dict[Agent, Adapter] = {agent: _adapter(agent) for agent in Agent}

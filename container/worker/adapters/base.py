@@ -33,6 +33,8 @@ class Run:
 
     environment: Mapping[str, str] = field(default_factory=dict)
     """The variables that every agent is given."""
+    workspace: Path = Path()
+    """The folder with the repository, in which the program runs."""
     tokens: Mapping[str, str] = field(default_factory=dict)
     """The catalogue's names of the provider's token -> the proxy's token, or a key of the tenant's own."""
     bedrock: str | None = None
