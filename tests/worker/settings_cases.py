@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 
 from outpost.domain.agents import Agent
+from tests.worker.test_real_clis import MODELS
 
 Files = dict[str, bytes]
 NOWHERE = "http://127.0.0.1:9"
@@ -123,6 +124,10 @@ GEMINI = {
     "telemetry": _gemini({"telemetry": {"enabled": True, "target": "local", "otlpEndpoint": NOWHERE}}),
     "what-is-needed-asked-for": _gemini({"tools": {"confirmationRequired": ["run_shell_command"]}}, fails=""),
     "not-json": Case(Agent.GEMINI, {".gemini/settings.json": b'{"general": {"vimMode": true,}}'}, fails="settings"),
+    "an-alias-for-another-model": _gemini(
+        {"modelConfigs": {"customAliases": {MODELS[Agent.GEMINI]: {"modelConfig": {"model": "gemini-of-others"}}}}},
+        fails="the model 'gemini-of-others' is not one of this agent's",
+    ),
     "a-dotenv-with-vertex": Case(Agent.GEMINI, {".env": _VERTEX}),
     "a-dotenv-of-its-own": Case(
         Agent.GEMINI, {".gemini/.env": _VERTEX + b"GOOGLE_GENAI_USE_GCA=true\nGEMINI_SANDBOX=docker\n"}

@@ -104,6 +104,12 @@ CASES: dict[Agent, dict[str, Case]] = {
             False,
             ReasonCode.TURN_LIMIT,
         ),
+        "error, then success": ([gemini_error("broken"), {"type": "result", "status": "success"}], False, None),
+        "a loop, out of which it came": (
+            [gemini_error("Loop detected, stopping execution"), GEMINI[2], GEMINI[4], GEMINI[-1]],
+            True,
+            None,
+        ),
         "warning, then success": (
             [{"type": "error", "severity": "warning", "message": "x"}, {"type": "result", "status": "success"}],
             True,

@@ -113,6 +113,7 @@ class _Events(JsonTranscript):
         self.finished = self.finished and kind not in ("message", "tool_use", "tool_result")
         if kind == "message":
             if event.get("role") == "assistant":
+                self._stopped = None
                 self._message.append(text_at(event, "content"))  # in pieces, wherever the stream was cut
             return
         if self._message:
@@ -141,14 +142,16 @@ class _Events(JsonTranscript):
 
     def _error_event(self, event: Mapping[str, object]) -> Message:
         self._error = text_at(event, "message")
-        if code := _UNFINISHED.get(self._error):
-            self._stopped = Verdict(False, self._error, code)
+        code = _UNFINISHED.get(self._error)
+        if code or event.get("severity") == "error":
+            self._stopped = Verdict(False, self._error, code)  # unless it goes on
         return error_line(self._error)
 
     def _tool_use(self, event: Mapping[str, object]) -> Message:
         call_id, name = text_at(event, "tool_id"), text_at(event, "tool_name")
         line = tool_line(name, event.get("parameters"))
         self._tools[call_id] = name
+        self._stopped = None
         self.tool_started(call_id, line.text)
         return line
 
