@@ -10,6 +10,8 @@ import pytest
 
 from worker.adapters.acp import acp_command
 
+pytestmark = pytest.mark.timeout(60)
+
 AGENT = """
 import json, sys, signal
 
