@@ -12,7 +12,9 @@ import pytest
 
 from outpost.cli import connection
 from outpost.cli.connection import Profile
+from outpost.cli.watch import watch
 from outpost.client import Client
+from outpost.client.models import DispatchRequest
 from outpost.local.environment import LocalEnvironment
 from outpost.local.settings import INSTANCE_MARKER, OWNER_MARKER, REPOSITORY_ROOT
 
@@ -27,6 +29,9 @@ main()
 """
 
 
+TASK = "Please do something."
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """A data folder for the command line, of which nothing runs on after the test."""
@@ -34,11 +39,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     LocalEnvironment(tmp_path / "data").stop()
 
 
-def outpost_local(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def outpost_local(folder: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run `outpost local` in a process of its own."""
     argv = [sys.executable, "-c", _OUTPOST, str(folder), "local", *arguments]
     env = {name: value for name, value in os.environ.items() if not name.startswith("OUTPOST_") or name == OWNER_MARKER}
-    return subprocess.run(argv, cwd=REPOSITORY_ROOT, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(argv, cwd=REPOSITORY_ROOT, env=env | variables, capture_output=True, text=True, check=False)
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
@@ -90,3 +95,37 @@ def test_a_newcomer_sees_a_first_task_come_back_may_do_it_again_and_leaves_nothi
     assert not processes_of(folder)
     assert [path.name for path in folder.iterdir()] == ["git"]
     assert (folder / "git" / "outpost" / "sample.git" / "HEAD").exists()
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_an_agent_with_a_model_runs_the_program_on_the_users_path_and_a_missing_one_is_named(
+    folder: Path, unused_port: Callable[[], int], tmp_path: Path
+) -> None:
+    program = tmp_path / "bin" / "codex"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho the program of the user\nexit 3\n")
+    program.chmod(0o755)
+    ports = ("--port", str(unused_port()), "--git-port", str(unused_port()))
+    path = f"{program.parent}:{os.environ['PATH']}"
+    agents = ("--agent", "codex", "--agent", "copilot", "--agent", "gemini")
+    shown = outpost_local(folder, "up", *ports, *agents, PATH=path, OPENAI_API_KEY="sk-of-the-user", GOOGLE_API_KEY="")
+    assert shown.returncode == 0, shown.stderr
+    assert "Key of openai, from OPENAI_API_KEY" in shown.stderr
+    assert "There is no key of google: set GOOGLE_API_KEY or GEMINI_API_KEY" in shown.stderr
+    assert "sk-of-the-user" not in shown.stdout + shown.stderr
+    profile = Profile.model_validate_json((folder / "profile.json").read_text())
+    with Client(profile.url, profile.key) as client:
+        found, missing = (
+            watch(client, client.dispatch(DispatchRequest(agent=agent, task=TASK, repo="outpost/sample")).id)
+            for agent in ("codex", "copilot")
+        )
+    assert found.reason is not None
+    assert (found.reason.code, found.exit_code) == ("AGENT_EXIT_NONZERO", 3)
+    assert missing.reason is not None
+    assert missing.reason.code == "AGENT_START_FAILED"
+    assert f"program 'copilot' is not on the worker's PATH ({program.parent}:" in missing.reason.message
+
+    refused = outpost_local(folder, "up", *ports, "--agent", "cloud")
+    assert refused.returncode == connection.ERROR
+    assert "AGENTS names 'cloud': name some of claude, codex, " in refused.stderr
