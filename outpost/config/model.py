@@ -101,7 +101,7 @@ class AgentConfig(AgentTunables):
     provider: Literal["bedrock"] | None = Field(
         default=None,
         description="bedrock: its models are called at Amazon Bedrock, with IAM and without a key, by ids of models or "
-        "inference profiles; for claude and codex; left out: its own provider",
+        "inference profiles; for claude, codex, opencode and copilot; left out: its own provider",
     )
     model_url: str | None = Field(
         default=None,

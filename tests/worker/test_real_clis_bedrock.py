@@ -1,4 +1,4 @@
-"""The real CLIs of Claude Code and Codex finish a dispatch at Bedrock: signed with the attempt's session, no key."""
+"""The real CLIs that can finish a dispatch at Bedrock: signed with the attempt's session, no key."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,12 @@ from worker.stop import StopSignal
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
-MODELS = {Agent.CLAUDE: "eu.anthropic.claude-opus-5-5", Agent.CODEX: "global.openai.gpt-6.1-sol"}
+MODELS = {
+    Agent.CLAUDE: "eu.anthropic.claude-opus-5-5",
+    Agent.CODEX: "global.openai.gpt-6.1-sol",
+    Agent.OPENCODE: "eu.anthropic.claude-opus-5-5",
+    Agent.COPILOT: "global.openai.gpt-6.1-sol",
+}
 TASK = "Please write the file made-by-the-model.txt."
 
 
@@ -77,6 +82,8 @@ def test_a_real_cli_finishes_a_dispatch_at_bedrock(
     assert (row.usage.model_calls, row.usage.input_tokens, row.usage.output_tokens) == (2, 2 * INPUT, 2 * OUTPUT)
     assert row.usage.model_cost_usd == pytest.approx(2 * model.cost_of(used), abs=1e-6)
     assert len(bedrock.seen) - before == 2
+    types = {tool.get("type", "custom") for seen in bedrock.seen[before:] for tool in seen.body["tools"]}
+    assert types <= {"custom", "function", "namespace"}  # Bedrock's runtime endpoint runs no tools itself
     log = "\n".join(platform.messages(row))
     assert not [each for each, _ in sessions[1].values() if each.secret_access_key in log or each.session_token in log]
 
