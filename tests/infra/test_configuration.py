@@ -47,7 +47,11 @@ def edited(folder: Path, *edits: tuple[str, str]) -> Path:
         (
             "[agents.shell]",
             "[agents.gemini]\nprovider = 'bedrock'\nmodels = { flagship = 'm' }",
-            ["agents.gemini.provider is 'bedrock'", "left out, but for claude, codex, opencode, copilot", "does not serve the API"],
+            [
+                "agents.gemini.provider is 'bedrock'",
+                "left out, but for claude, codex, opencode, copilot",
+                "does not serve the API",
+            ],
         ),
         (
             "[agents.shell]",
