@@ -235,7 +235,8 @@ class Attempt:
             # Others wait for an agent that was stopped: ECS 120 s, the sweep 120 s after the time limit.
             outcome = results.collect(outcome, seconds=600 if end.by_itself else 45)
         if terminated:
-            self._tell("the worker is being stopped; this is the last checkpoint", "error")
+            unchanged = "; the workspace stays as it was before this run" if self._archive is not None else ""
+            self._tell(f"the worker is being stopped; this is the last checkpoint{unchanged}", "error")
             self._give_back()
             results.upload(outcome, 20, None)
             raise Stopped(Cause.TERMINATED)

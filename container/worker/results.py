@@ -84,6 +84,8 @@ class Results:
         Returns the outcome; a run whose results could not be stored is no success.
         """
         try:
+            if summary is None and self.patch is not None:
+                self._store.put_collection(self.collection)
             self._upload(log_seconds)
             if summary is not None:
                 self._store.put_summary(summary())

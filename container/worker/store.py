@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader, create_loader
 
 from outpost.domain.artifacts import Artifact, Summary, chunk_key, stored_name
+from outpost.domain.collection import Collection
 from outpost.domain.findings import Findings
 from outpost.domain.protocol import Assignment, Credentials
 from outpost.store.conditional_writes import PreconditionFailedError, put_conditionally
@@ -128,6 +129,10 @@ class AttemptStore:
     def put_findings(self, findings: Findings) -> None:
         """Store where secrets were found. Raises `UploadError`, and what `check` raises."""
         self._put(self._prefix + Artifact.FINDINGS, findings.model_dump_json(indent=2).encode(), "application/json")
+
+    def put_collection(self, collection: Collection) -> None:
+        """Store what was kept and left out. Raises `UploadError`, and what `check` raises."""
+        self._put(self._prefix + Artifact.COLLECTION, collection.model_dump_json(indent=2).encode(), "application/json")
 
     def put_summary(self, summary: Summary) -> None:
         """Store the summary, which says that all else is stored. Raises `UploadError`, and what `check` raises."""

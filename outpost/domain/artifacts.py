@@ -30,6 +30,8 @@ class Artifact(StrEnum):
     """The files that the dispatch asked for by patterns."""
     FINDINGS = "findings.json"
     """Where secrets were found in the other artifacts; there when any was."""
+    COLLECTION = "collection.json"
+    """What was kept and left out; there when the worker was stopped before it could write a summary."""
 
     @property
     def type(self) -> str:

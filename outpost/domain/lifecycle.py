@@ -105,6 +105,7 @@ class Lose:
     at: datetime
     log_tail: str | None = None
     findings: Findings | None = None
+    collection: Collection | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,8 @@ def _(event: Claim, row: Dispatch) -> Dispatch:
             "worker_id": event.worker_id,
             "slot": event.slot,
             "provisioning_at": event.at,
+            "findings": None,
+            "collection": None,
         },
     )
 
@@ -227,8 +230,11 @@ def _(event: Report, row: Dispatch) -> Dispatch:
 
 @_follow.register
 def _(event: Lose, row: Dispatch) -> Dispatch:
+    # Its last checkpoint can be read until there is another attempt, whatever becomes of the dispatch.
+    results = {"findings": event.findings, "collection": event.collection}
+    left = {"log_tail": event.log_tail, **results}
     if row.status in (Status.PROVISIONING, Status.RUNNING) and row.cancel_requested_at is not None:
-        return _end(row, Status.CANCELLED, _cancelled(row.cancel_reason), event.at)
+        return _end(row, Status.CANCELLED, _cancelled(row.cancel_reason), event.at).model_copy(update=left)
     if _may_retry(row):
         return row.model_copy(
             update={
@@ -240,11 +246,10 @@ def _(event: Lose, row: Dispatch) -> Dispatch:
                 "running_at": None,
                 "progress": None,
                 "spending": row.spending.next_attempt(),
+                **results,
             },
         )
-    return _end(row, Status.FAILED, event.reason, event.at).model_copy(
-        update={"log_tail": event.log_tail, "findings": event.findings},
-    )
+    return _end(row, Status.FAILED, event.reason, event.at).model_copy(update=left)
 
 
 @_follow.register

@@ -10,6 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from outpost.domain.artifacts import Artifact, LogLine, Summary, attempt_prefix, chunk_key, stored_name
+from outpost.domain.collection import Collection
 from outpost.domain.context import context_prefix
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.findings import Findings
@@ -98,6 +99,11 @@ class Artifacts:
         """Read where secrets were found in what the current attempt left, or None when none was."""
         body = self._read(prefix_of(row) + Artifact.FINDINGS)
         return Findings.model_validate_json(body) if body is not None else None
+
+    def collection(self, row: Dispatch) -> Collection | None:
+        """Read what the current attempt kept and left out, of a worker that was stopped; a summary has it otherwise."""
+        body = self._read(prefix_of(row) + Artifact.COLLECTION)
+        return Collection.model_validate_json(body) if body is not None else None
 
     def chunk(self, row: Dispatch, number: int) -> list[LogLine] | None:
         """Read log chunk `number` of the current attempt, or None when it has not been written."""

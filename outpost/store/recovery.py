@@ -39,8 +39,11 @@ class Recovery:
 
     def _lose(self, row: Dispatch, lease: Lease, reason: Reason) -> Dispatch:
         tail = tail_of(self.last_lines(row)) or None
-        findings = self._artifacts.findings(row)
-        return self._dispatches.change(row.id, Lose(lease, reason, now(), tail, findings and findings.brief()))
+        findings, collection = self._artifacts.findings(row), self._artifacts.collection(row)
+        lose = Lose(
+            lease, reason, now(), tail, findings and findings.brief(), collection.brief() if collection else None
+        )
+        return self._dispatches.change(row.id, lose)
 
     def _from_summary(self, row: Dispatch) -> Dispatch | None:
         summary = self._artifacts.summary(row)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outpost.domain.agents import Agent
+from outpost.domain.collection import Collection
 from outpost.domain.dispatch import MAX_ATTEMPTS, Dispatch, Lease, Spec, Status
 from outpost.domain.findings import Findings, Release
 from outpost.domain.lifecycle import (
@@ -171,6 +172,24 @@ def test_a_cancel_asked_while_running_ends_it_cancelled_even_when_the_worker_die
     assert gone.status is Status.CANCELLED
     assert gone.reason is not None
     assert gone.reason.message == "Cancelled: enough"
+
+
+def test_what_a_lost_attempt_left_is_known_until_another_attempt_begins() -> None:
+    findings, collection = Findings(secrets={"ONE": 1}, withheld=("changes.patch",)), Collection(left_out_count=1)
+
+    def lose(row: Dispatch, lease: Lease) -> Dispatch:
+        return apply(row, Lose(lease, WHY, T0, "the end", findings, collection))
+
+    row, lease = claimed(retryable=True)
+    running = apply(row, Start(lease, T0))
+    cancelled = lose(apply(running, Cancel("enough", T0)), lease)
+    assert (cancelled.log_tail, cancelled.findings, cancelled.collection) == ("the end", findings, collection)
+    assert cancelled.withheld
+    waiting = lose(running, lease)
+    ended = apply(waiting, Cancel("enough", T0))
+    assert (ended.status, ended.withheld, ended.collection) == (Status.CANCELLED, True, collection)
+    again = apply(waiting, Claim("v", 0, T0))
+    assert (again.withheld, again.collection) == (False, None)
 
 
 def test_a_cancelled_dispatch_keeps_the_words_of_who_cancelled_it() -> None:

@@ -80,7 +80,7 @@ def test_a_failure_keeps_its_own_reason(platform: Platform) -> None:
 
 
 def test_the_checkpoint_of_a_worker_that_was_stopped_is_withheld_too(platform: Platform, tmp_path: Path) -> None:
-    task = f"{TASK}; touch {tmp_path}/begun; sleep 1000"
+    task = f"{TASK}; mkfifo pipe; touch {tmp_path}/begun; sleep 1000"
     row = platform.dispatch(task, additional_secrets=["NPM_TOKEN"])
     worker = platform.start_worker({Env.AGENT: "shell"})
     platform.wait_for(row, "agent started")
@@ -94,3 +94,6 @@ def test_the_checkpoint_of_a_worker_that_was_stopped_is_withheld_too(platform: P
     Recovery(platform.dispatches, platform.artifacts).close(row, lost)
     ended = platform.row(row)
     assert (ended.status, ended.findings, ended.withheld) == (Status.FAILED, FOUND, True)
+    assert ended.collection
+    assert [(item.path, item.reason) for item in ended.collection.left_out] == [("pipe", "a named pipe")]
+    assert "left out: pipe (a named pipe)" in platform.messages(row)
