@@ -44,6 +44,8 @@ class AgentCommand:
     disk_reserve: int = DISK_RESERVE_BYTES
     stdin: Path | None = None
     """What the program reads from its standard input; None: nothing."""
+    program: str | None = None
+    """The agent's program, where another one that `argv` names starts it."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,10 @@ def _reported(exit_code: int) -> int:
 
 
 def _start(command: AgentCommand, isolation: Isolation, *, merged: bool) -> subprocess.Popen[bytes]:
-    path = command.environment.get("PATH")
-    if shutil.which(command.argv[0], path=path) is None:
+    path, program = command.environment.get("PATH"), command.program or command.argv[0]
+    if shutil.which(program, path=path) is None:
         raise StartError(
-            f"The agent's program {command.argv[0]!r} is not on the worker's PATH ({path}): in a container, build the "
+            f"The agent's program {program!r} is not on the worker's PATH ({path}): in a container, build the "
             "image again; on a machine of your own, install it, then `make down` and `make up` with it on your PATH"
         )
     try:

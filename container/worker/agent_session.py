@@ -124,6 +124,7 @@ class AgentSession:
             time_limit=spec.timeout_seconds,
             silence_limit=self._assignment.no_progress_seconds,
             stdin=invocation.stdin,
+            program=invocation.program,
         )
 
         self._output = output = AgentOutput(self._adapter.transcript(), on_message, self._access.calls)

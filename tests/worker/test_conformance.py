@@ -345,12 +345,13 @@ def test_no_exit_code_is_taken_for_another_kind_of_end(
     assert row.reason.code is ReasonCode.AGENT_EXIT_NONZERO
 
 
-def test_a_cli_that_is_not_installed_is_told_so(platform: Platform, tmp_path: Path) -> None:
-    row = platform.run("do this", {"PATH": f"{tmp_path}:/usr/bin:/bin"}, agent=Agent.CLAUDE)
+@pytest.mark.parametrize("agent", [Agent.CLAUDE, Agent.GROK])
+def test_a_cli_that_is_not_installed_is_told_so(platform: Platform, tmp_path: Path, agent: Agent) -> None:
+    row = platform.run("do this", {"PATH": f"{tmp_path}:/usr/bin:/bin"}, agent=agent)
     assert row.status is Status.FAILED
     assert row.reason is not None
     assert row.reason.code is ReasonCode.AGENT_START_FAILED
-    assert f"program 'claude' is not on the worker's PATH ({tmp_path}:/usr/bin:/bin)" in row.reason.message
+    assert f"program '{agent}' is not on the worker's PATH ({tmp_path}:/usr/bin:/bin)" in row.reason.message
     assert "install it, then `make down` and `make up`" in row.reason.message
 
 

@@ -53,6 +53,8 @@ class Invocation:
     environment: Mapping[str, str] = field(default_factory=dict)
     stdin: Path | None = None
     """What the program reads from its standard input; None: nothing."""
+    program: str | None = None
+    """The agent's program, where another one that `argv` names starts it."""
     home_files: Mapping[str, str] = field(default_factory=dict)
     """Path below the agent's home -> content, for settings that a CLI takes from nowhere else."""
 

@@ -52,6 +52,7 @@ class Grok(Adapter):
             argv=acp_command(*_COMMAND, *model, "stdio"),
             environment=_ENVIRONMENT | {"GROK_HOME": str(run.home / ".grok")},
             stdin=run.task_file,
+            program=_COMMAND[0],
             home_files={_SETTINGS_FILE: _toml(_settings(run))},
         )
 
