@@ -37,6 +37,7 @@ _WRAPPED = "wrapped-lines"
 PATTERNS = (
     (_NAMED, _NAME + r"[A-Za-z0-9_.-]*" + _BECOMES + _VALUE),
     (_NAMED, rf"<[A-Za-z:._-]*{_NAME}[A-Za-z0-9:._-]*(?:[ \t][^<>\n]*)?>[ \t]*{_VALUE}"),
+    (_NAMED, rf"{_NAME}[A-Za-z0-9_.-]*(?:</?[a-z][^<>\n]*>[ \t]*)+{_VALUE}"),
     (_NAMED, rf"<key>[^<\n]*{_NAME}[^<\n]*</key>[ \t]*<string>{_VALUE}"),
     (
         "authorization",
@@ -83,6 +84,9 @@ _HARMLESS = re.compile(
     rf"[_.-](?:{_TAILS})$|(?:token|key|cookie|session|secret)s$|\.(?:py|ts|js|rs|go)$)|[a-z](?:{_CAMEL_TAILS})$"
 )
 _PASSWORD = re.compile(r"pass|pwd|secret|creds|psk", re.IGNORECASE)
+_IS_PASSWORD = re.compile(r"(?:passw(?:or)?d|passphrase)$", re.IGNORECASE)
+_WORDS = re.compile(r"([a-z]+(?:-[a-z]+)*)[.,;:)\]}]*")
+_OF_CODE = re.compile(r"pass|secret|token|user|key|auth|cred|value|string|default|name|config")
 _EXPRESSION = re.compile(
     r"\$\{?\w+\}?$|\$[({]|\{\{|%[({s]|<|\*{3}|\.{3}|[\w.]*\w\(|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+[,)\]}]*$|arn:|\d{4}-\d\d-\d\d|[A-Za-z_][\w.]*[\[(]|-|"
     r"\d[\d.:]*:\d+(?:/(?:tcp|udp))?$|[A-Z]{2,}(?:_[A-Z]{2,})+\W*$|[A-Za-z_]+[)\]]+[\[(.,;]|"
@@ -92,7 +96,8 @@ _PUBLIC = re.compile(r"BEGIN (?:CERTIFICATE|[A-Z ]*PUBLIC KEY)")
 _SESSION = re.compile(r"(?:^|[_-])(?:session|s)[_-]?id$", re.IGNORECASE)
 _UPPER_CASE = re.compile(r"(?:^|[\s;&\"'`(])[A-Z][A-Z0-9_]*=[\"']?$")
 _LAST_NAME = re.compile(
-    r"([A-Za-z][A-Za-z0-9_.-]*)(?:[^A-Za-z0-9]*|[^A-Za-z0-9]+[Vv]alue[^A-Za-z0-9]*|[^<]*><?[a-z]*>?)$"
+    r"([A-Za-z][A-Za-z0-9_.-]*)(?:[^A-Za-z0-9]*|[^A-Za-z0-9]+[Vv]alue[^A-Za-z0-9]*|"
+    r"[^<]*><?[a-z]*>?|(?:</?[a-z][^<>]*>[ \t]*)+)$"
 )
 _IN_DIGEST = re.compile(
     r"(?i:base64,|(?:sha\d+|md5|integrity|digest|commit|blob|tree|checksum|etag|hash)\W{1,4}|[A-Za-z0-9][+/])$"
@@ -139,11 +144,20 @@ def _is_secret(before: str, value: str) -> bool:
     if _PASSWORD.search(name[1]):
         has_other = any(not c.isalnum() and c not in "_-.:/," for c in value.rstrip(").,:;]}"))
         looks_made = has_digit or has_other or changes(value) >= 0.42 or _are_random_letters(value)
+        looks_made = looks_made or _is_phrase(name[1], value)
         return len(value) >= 6 and has_letter and looks_made and "(" not in value
     if not has_digit:
         return _are_random_letters(value)
     is_mixed = has_letter and len(value) >= 12 and entropy(value) >= 2.8 and changes(value) >= 0.15
     return is_mixed and not _IDENTIFIER.match(value)
+
+
+def _is_phrase(name: str, value: str) -> bool:
+    """Return whether a value is words in small letters, in one or with hyphens, that a password was made of."""
+    words = _WORDS.fullmatch(value)
+    is_one = words is not None and "-" not in words[1] and len(words[1]) >= 20
+    is_many = words is not None and words[1].count("-") >= 2 and len(words[1]) >= 16
+    return bool((is_one or is_many) and _IS_PASSWORD.search(name)) and not _OF_CODE.search(value)
 
 
 def _are_random_letters(value: str) -> bool:

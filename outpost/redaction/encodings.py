@@ -1,6 +1,7 @@
 """Finds known values in base64: at each of its three alignments, and in the fragments that wrapping leaves of it."""
 
 import base64
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
@@ -19,7 +20,7 @@ class EncodedSecrets:
         """`values`: the names and values of secrets; fragments of less than `step` + 7 characters may be missed."""
         self._grams: dict[str, set[tuple[str, str, int]]] = defaultdict(set)
         for name, value in values:
-            for form in _forms(value.encode("utf-8", "surrogatepass")):
+            for form in {form for text in _in_json(value) for form in _forms(text.encode("utf-8", "surrogatepass"))}:
                 for start in {*range(0, len(form) - _GRAM, step), len(form) - _GRAM} if len(form) >= _GRAM else ():
                     self._grams[form[start : start + _GRAM]].add((name, form, start))
         grams = sorted(gram.replace("+", "\\+") for gram in self._grams)
@@ -46,6 +47,12 @@ def _extended(text: str, place: int, form: str, start: int) -> tuple[int, int]:
     while place + right < len(text) and start + right < len(form) and text[place + right] == form[start + right]:
         right += 1
     return place - left, place + right
+
+
+def _in_json(value: str) -> set[str]:
+    """Return a value as it is, and as it stands in JSON (RFC 8259), with or without escaped slashes and letters."""
+    escaped = {json.dumps(value, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False)}
+    return {value, *escaped, *(text.replace("/", "\\/") for text in escaped)}
 
 
 def _forms(value: bytes) -> set[str]:

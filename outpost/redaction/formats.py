@@ -8,7 +8,8 @@ from functools import cache
 from outpost.redaction.match import Match
 from outpost.redaction.patterns import PatternSet
 from outpost.redaction.providers import PROVIDERS, Format
-from outpost.redaction.randomness import entropy, is_random
+from outpost.redaction.randomness import changes, entropy, is_random
+from outpost.redaction.services import SERVICES
 
 _PLACEHOLDERS = (
     "example",
@@ -25,6 +26,8 @@ _PLACEHOLDERS = (
 )
 _BY_CONTEXT = frozenset(("bearer-token", "aws-secret-key", "aws-session-token", "azure-key", "npm-token"))
 """Kinds that are known by what stands before them, not by a form of their own."""
+_SHORT_PREFIX = frozenset(("gocardless-token", "litellm-key", "thunderstore-token", "val-town-token"))
+"""Kinds whose format identifiers have as well."""
 _TEMPLATES = ("$", "{", "<", "%s", "%(", "*", "[", "#{")
 _EXPRESSION = re.compile(r"%{1,2}s|%\(\w+\)s|\$?\{{1,2}[^{}]*\}{1,2}|\$\w+|\*+|\.{3}|<[^<>]*|\[[A-Z_]+\]")
 _NO_PASSWORDS = frozenset(
@@ -53,7 +56,7 @@ STRUCTURES = (
 )
 
 
-PATTERNS = tuple((format_.kind, format_.pattern) for format_ in (*PROVIDERS, *STRUCTURES))
+PATTERNS = tuple((format_.kind, format_.pattern) for format_ in (*PROVIDERS, *SERVICES, *STRUCTURES))
 """Kinds and patterns of RE2."""
 
 
@@ -80,6 +83,11 @@ def is_user_and_password(encoded: str) -> bool:
         return False
 
 
+def is_name(kind: str, secret: str) -> bool:
+    """Return whether a text in the format of a kind of secrets that has no more than a short prefix is a name."""
+    return kind in _SHORT_PREFIX and changes(secret) < 0.3
+
+
 def is_expression(password: str, after: str) -> bool:
     """Return whether what stands where a URL has a password is filled in later, or is the version of an image."""
     return after.startswith("@sha256") or _EXPRESSION.fullmatch(password) is not None
@@ -89,7 +97,7 @@ def _is_placeholder(kind: str, secret: str, after: str) -> bool:
     lowered = secret.lower()
     if kind == "private-key":
         return False
-    if any(word in lowered for word in _PLACEHOLDERS):
+    if is_name(kind, secret) or any(word in lowered for word in _PLACEHOLDERS):
         return True
     if kind == "url-password":
         return _is_no_password(lowered, after)

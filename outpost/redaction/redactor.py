@@ -102,6 +102,8 @@ def _confirmed(text: str, match: Match) -> Match | None:
         text[match.start : match.end], text[match.end : match.end + 8]
     ):
         return None
+    if formats.is_name(match.kind, text[match.start : match.end]):
+        return None
     if match.kind == "aws-secret-key" and text[match.start : match.end].isalpha():
         return None
     return match

@@ -103,4 +103,14 @@ _CONTEXTS: tuple[Callable[[str, str], str], ...] = (
     lambda name, value: f"GET https://api.example.com/v1/items?page=2&{name.lower()}={quote(value)} 200 OK",
     lambda name, value: f"{{'{name}': '{value}', 'HOME': '/root'}}",
     lambda name, value: f"docker run --rm -e {name}={value} app:latest",
+    lambda name, value: f"++ export {name}={value}",
+    lambda name, value: f'            "Env": ["PATH=/usr/bin", "{name}={value}"],',
+    lambda name, value: f'  + {name.lower()} = "{value}" -> (known after apply)',
+    lambda name, value: f"    client = Client(url, {name.lower()}={value!r})",
+    lambda name, value: (
+        f"requests.exceptions.HTTPError: 401 for {{'{name.lower()}': '{value}'}} at https://api.example.com"
+    ),
+    lambda name, value: f"<tr><th>{name}</th><td><code>{escape(value)}</code></td></tr>",
+    lambda name, value: f"> Authorization: Bearer {value}",
+    lambda name, value: f"the new one for {name.split('_')[0].lower()}: {value}",
 )

@@ -15,9 +15,11 @@ import pytest
 from outpost.redaction.formats import find_formats
 from outpost.redaction.providers import PROVIDERS
 from outpost.redaction.redactor import Redactor
+from outpost.redaction.services import SERVICES
 from tests.unit.redaction.synthetic import LINES, SHAPES, Case, cases
 
 ROOT = Path(__file__).resolve().parents[3]
+FORMATS = (*PROVIDERS, *SERVICES)
 TURNS = 4
 HELD_OUT = 3
 """Every third case was never looked at while the patterns were written."""
@@ -45,8 +47,8 @@ def test_secrets_among_ordinary_lines_disappear_as_those_that_stand_alone() -> N
 
 
 def test_every_format_says_where_it_is_described() -> None:
-    assert all(format_.source for format_ in PROVIDERS)
-    assert len({format_.pattern for format_ in PROVIDERS}) == len(PROVIDERS)
+    assert all(format_.source for format_ in FORMATS)
+    assert len({format_.pattern for format_ in FORMATS}) == len(FORMATS)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +122,7 @@ def test_hardly_a_line_of_sources_logs_and_locks_is_touched() -> None:
     "part",
     [
         *("eyJ", "eyJ.eyJ.", "sk-", "sk-ant-", "://", "://a:b@", "://a:", "a.b.c", "-----BEGIN ", "BEGIN PRIVATE KEY"),
+        *("cmVmd", "ZXlK", "api_live.", "sk-a-", "token</td><td>", "<td>token", "password = a-b-", "://token:"),
         *("MIIEpAIBA", "a1B2", "A1a", "0x0", "password", "password=", "token: ", "<key>", "curl -u ", "mysql ", "\\"),
         *(
             "&amp;",

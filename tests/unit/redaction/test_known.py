@@ -124,6 +124,14 @@ def test_no_known_value_survives_in_base64_that_is_wrapped(
     assert not [start for start in range(len(inside) - 12) if inside[start : start + 13] in rest]
 
 
+@pytest.mark.parametrize("before", ["", "a", "ab"])
+def test_a_known_value_in_json_in_base64_is_found_with_its_slashes_escaped(before: str) -> None:
+    value = 'wJalr/XUtn/FEMI+K7"MDENG/bPxR'
+    document = json.dumps({before: "x", "key": value}).replace("/", "\\/")
+    found = list(KnownSecrets({"TOKEN": value}).find(base64.b64encode(document.encode()).decode()))
+    assert max(match.end - match.start for match in found) >= len(value) * 4 / 3 - 2
+
+
 @given(value=VALUES, cut=st.integers(4, 11), filler=st.integers(1020, 3000))
 def test_no_known_value_survives_where_a_long_line_is_cut(value: str, cut: int, filler: int) -> None:
     redactor = Redactor({"TOKEN": value})
