@@ -63,6 +63,12 @@ def cases(turn: int = 0) -> list[Case]:
     return found
 
 
+def values() -> list[str]:
+    """Return a value of every shape; the same in every run."""
+    source = random.Random(2026)
+    return [_draw(shape.partition("|")[2], source)[0] for shape in SHAPES]
+
+
 def _draw(pattern: str, source: random.Random) -> tuple[str, tuple[str, ...]]:
     drawn: list[str] = []
 
