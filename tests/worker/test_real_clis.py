@@ -1,6 +1,8 @@
 """The agents' real CLIs, installed from the lock files, finish a dispatch with a model server on loopback."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +114,10 @@ def test_a_real_cli_ends_at_its_budget_in_dollars_and_its_patch_is_kept(
     assert row.usage.model_calls == 1
     assert row.cost_usd == row.usage.model_cost_usd == pytest.approx(roomy.cost_usd / 2)
     assert "+written by the model" in platform.read(row, Artifact.PATCH).decode()
+
+
+def test_only_the_agents_commands_come_onto_the_workers_path(agent: Agent, path: str) -> None:
+    """In the image they lie beside the worker's own Python, which no other must replace."""
+    commands = {command.name for command in Path(path.partition(os.pathsep)[0]).iterdir()}
+    assert agent in commands
+    assert commands <= {agent, "node", "rg"}

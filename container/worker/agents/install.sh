@@ -12,9 +12,11 @@ folder=$(cd "$2" && pwd)
 
 if [ -e "$here/$agent/requirements.txt" ]; then
     python=$(cat "$here/$agent/.python-version" 2> /dev/null || echo python3)
-    uv venv --quiet --system-certs --clear --python "$python" "$folder"
-    uv pip install --quiet --system-certs --no-cache --require-hashes --python "$folder/bin/python" \
+    uv venv --quiet --system-certs --clear --python "$python" "$folder/python"
+    uv pip install --quiet --system-certs --no-cache --require-hashes --python "$folder/python/bin/python" \
         --requirements "$here/$agent/requirements.txt"
+    # The command alone: beside it is a Python, which must not come before the worker's own.
+    mkdir -p "$folder/bin" && ln -sf "$folder/python/bin/$agent" "$folder/bin/"
     exit
 fi
 
