@@ -202,6 +202,24 @@ def test_the_history_of_a_repository_made_in_a_tracked_folder_is_named(run: Run)
     assert left_out(patch).keys() == {"old/.git"}
 
 
+def test_a_state_that_only_the_index_holds_is_named(run: Run) -> None:
+    run.agent("""
+        cp README.md saved; echo staged >> README.md; echo one > new.txt; echo 1 > intended; echo 1 > committed
+        git add README.md new.txt committed; git add -N intended; git commit -qm x committed; echo 2 > committed
+        mv saved README.md; echo two > new.txt; echo again >> script.sh; git add script.sh
+    """)
+    reason = "staged in another state than it has in the working tree, which counts"
+    assert left_out(run.collect()) == {"README.md": reason, "new.txt": reason}
+
+
+def test_the_states_of_a_conflict_are_in_commits(run: Run) -> None:
+    run.agent("""
+        git checkout -qb other; echo o > README.md; git commit -qam o; git checkout -q -
+        echo m > README.md; git commit -qam m; git merge -q other || echo solved > README.md
+    """)
+    assert left_out(run.collect()) == {}
+
+
 def test_a_repository_in_place_of_a_file_is_files(run: Run) -> None:
     run.agent("rm README.md; mkdir README.md; cd README.md; git init -q; echo x > f; git add f; git commit -qm x")
     assert names(run.collect()) == {"README.md", "README.md/f"}

@@ -21,6 +21,12 @@ class Entry(NamedTuple):
 
 Entries = dict[bytes, Entry]
 
+_EMPTY = (
+    b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+    b"473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
+)
+"""The object of an empty file, by SHA-1 and by SHA-256."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -37,6 +43,8 @@ class Record:
     index: Entries = field(default_factory=dict)
     skipped: frozenset[bytes] = frozenset()
     """Files of the index that a sparse checkout left out."""
+    conflicts: frozenset[bytes] = frozenset()
+    """Files of the index with more than one state: those of the commits that are being merged."""
     committed: Entries = field(default_factory=dict)
     """Files of `head`."""
     modules: frozenset[bytes] = frozenset()
@@ -49,6 +57,18 @@ class Record:
     def added(self) -> set[bytes]:
         """The files that the agent has in its index or committed."""
         return {path for each in (self.index, self.committed) for path in each if each[path].mode != LINK}
+
+    def staged_only(self, base: Entries, result: Entries) -> set[bytes]:
+        """Return the files of which the agent's index holds contents that are neither in a commit nor in `result`."""
+        return {
+            path
+            for path, entry in self.index.items()
+            if path in result
+            and entry.mode != LINK
+            and path not in self.conflicts
+            and entry.object not in _EMPTY  # also of `git add --intent-to-add`
+            and all(entry.object != each[path].object for each in (base, self.committed, result) if path in each)
+        }
 
     @property
     def submodules(self) -> set[bytes]:
@@ -80,11 +100,17 @@ def read_record(calls: Calls, git_dir: Path, files: Path, base: str | None) -> R
         head=name,
         has_index=index is not None,
         index=dict(parse_entries(line[2:] for line in listed)),
-        skipped=frozenset(line.partition(b"\t")[2] for line in listed if line.startswith(b"S ")),
+        skipped=frozenset(_tagged(b"S ", listed)),
+        conflicts=frozenset(_tagged(b"M ", listed)),
         committed=dict(parse_entries((tree or b"").split(b"\0"))),
         modules=frozenset(filter(_is_inside, (pair.partition(b"\n")[2].rstrip(b"/") for pair in modules.split(b"\0")))),
         continues=continues and bool(index),
     )
+
+
+def _tagged(tag: bytes, listed: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the files with a tag of `ls-files -t`."""
+    return (line.partition(b"\t")[2] for line in listed if line.startswith(tag))
 
 
 _MODULES = ("config", "--no-includes", "-z")

@@ -84,7 +84,10 @@ class Staging:
             self._omissions.note(prefix + path, "in the index only: removed from the working tree")
         kept = chooser.choose(sizes, self._calls.room() // _COPIES)
         reasons |= self._add([*changed, *kept])
-        reasons |= dict.fromkeys(set(kept) - reasons.keys() - self._entries().keys(), REFUSED)
+        result = self._entries()
+        reasons |= dict.fromkeys(set(kept) - reasons.keys() - result.keys(), REFUSED)
+        for path in sorted(tree.record.staged_only(base, result) - reasons.keys()):
+            self._omissions.note(prefix + path, "staged in another state than it has in the working tree, which counts")
         for path in self._unfit(base.keys() | sizes.keys()):
             reasons[path] = self._inventory.unfit[prefix + path]
         for path in sorted(reasons):
