@@ -182,14 +182,6 @@ def test_a_name_with_a_slash_in_it_is_found_where_the_content_has_other_names(ru
     assert run.collect({"ONE": "hunter2/hunter2"}).findings.withheld == (Artifact.COMMITS,)
 
 
-def test_another_part_of_a_secret_is_new_where_one_part_was_before(run: Run) -> None:
-    secret = {"ENV": "A_TOKEN=https://git-lfs.github.com/spec/v1\nB_PASSWORD=hunter2-hunter2\n"}
-    run.agent("cp large.lfs saved; echo >> large.lfs; git commit -qam more")
-    assert not run.collect(secret).findings
-    run.agent("rm -r ../collect; echo hunter2-hunter2 >> large.lfs; git commit -qam x; mv saved large.lfs")
-    assert run.collect(secret).findings.withheld == (Artifact.COMMITS,)
-
-
 def test_of_a_secret_no_beginning_stays_where_a_text_is_cut(run: Run) -> None:
     run.agent("""
         long=$(printf 'a%.0s' {1..245}); folder=${long:0:200}/${long:200}; mkdir -p $folder

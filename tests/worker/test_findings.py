@@ -272,6 +272,16 @@ def test_content_that_cannot_be_searched_withholds_the_patch_and_costs_it_nothin
     assert repositories.applied(patch, name, tmp_path / "applied") == files
 
 
+@pytest.mark.parametrize(
+    ("after", "withheld"),
+    [(b"b hunter1-hunter1 a", False), (b"a hunter1-hunter1 hunter2-hunter2", True), (b"hunter2-hunter2", True)],
+)
+def test_another_line_of_a_secret_is_new_where_one_was_before(after: bytes, withheld: bool) -> None:
+    scan = SecretScan({"ENV": "A_PASSWORD=hunter1-hunter1\nB_PASSWORD=hunter2-hunter2\n"})
+    scan.content("commits.bundle", b"f", [after], lambda: [b"a hunter1-hunter1"])
+    assert bool(scan.findings.withheld) is withheld
+
+
 def test_a_known_secret_is_no_warning_as_well() -> None:
     scan = SecretScan({"GH": TOKEN})
     scan.name("changes.patch", TOKEN.encode())
