@@ -99,6 +99,8 @@ class ModelProxy:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128
+    """Connections that wait to be accepted: an agent may open many at once, and the default of 5 resets some."""
 
     def __init__(self, proxy: ModelProxy) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
