@@ -63,10 +63,10 @@ QUERIES = FreeText(
         _LINUX: ("LFI_QUERYSTRING",),
     },
     {"QUERYARGUMENTS": "QueryArguments", "QUERYSTRING": "QueryString"},
-    ("/dispatch",),
+    ("/dispatch", "/usage", "/usage.csv"),
     whole=True,
 )
-"""Filters of the list of dispatches: a repository `acme/website.com`, up to 20 tags of 320 characters."""
+"""Filters of the list of dispatches and of usage: a repository `acme/website.com`, up to 20 tags of 320 characters."""
 UNBLOCKED = {_CORE: ("NoUserAgent_HEADER",)}
 """Rules that only count: HTTP clients of some languages send no User-Agent, and the API has no browsers to protect."""
 

@@ -57,6 +57,8 @@ QUERIES: dict[str, list[str]] = {
     "logLimit": ["1000"],
     "logOffset": ["20000"],
     "expiresIn": ["3600"],
+    "groupBy": ["day", "tenant", "agent", "model"],
+    "tenant": ["acme", "*"],
     "token": [_token(name) for name in Artifact],
 }
 """Every query parameter -> values that it may have."""
