@@ -203,7 +203,7 @@ class Attempt:
 
     def _on_message(self, message: Message) -> None:
         """Put a message of the agent into the log, line by line, and where it says how far it is, into the progress."""
-        lines = [self._log.write(LogSource.AGENT, line) for line in lines_of(message.text)]
+        lines = self._log.write_lines(LogSource.AGENT, lines_of(message.text))
         if message.progress:
             self._lease.progress = next((line for line in lines if line.strip()), None)
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -49,7 +49,16 @@ class RunLog:
 
     def write(self, source: LogSource, message: str, level: str = "info") -> str:
         """Add a line, and return it without its secrets. Lines of the agent wait while too much is unsent."""
-        clean = self._redactors[source].line(message)
+        return self.write_lines(source, [message], level)[0]
+
+    def write_lines(self, source: LogSource, messages: Sequence[str], level: str = "info") -> list[str]:
+        """Add lines that follow each other, and return them without their secrets."""
+        clean = self._redactors[source].lines(messages)
+        for line in clean:
+            self._add(source, line, level)
+        return clean
+
+    def _add(self, source: LogSource, clean: str, level: str) -> None:
         line = LogLine(timestamp=now(), level=level, source=source, message=clean)
         encoded = line.model_dump_json().encode() + b"\n"
         if source is LogSource.AGENT:
@@ -61,7 +70,6 @@ class RunLog:
             self._unsent.append(encoded)
             self._unsent_bytes += len(encoded)
             self._changed.notify_all()
-        return clean
 
     @property
     def tail(self) -> str:

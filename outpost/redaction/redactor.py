@@ -3,7 +3,7 @@
 Fed line by line: a private key spans lines, so a redactor remembers the lines so far. Use one redactor per stream.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import chain
 
@@ -55,11 +55,14 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return a text of several lines without its secrets."""
-        lines = text.split("\n")
-        blocks = (lines[start : start + _AT_ONCE] for start in range(0, len(lines), _AT_ONCE))
-        return "\n".join(chain.from_iterable(map(self._lines, blocks)))
+        return "\n".join(self.lines(text.split("\n")))
 
-    def _lines(self, lines: list[str]) -> list[str]:
+    def lines(self, lines: Sequence[str]) -> list[str]:
+        """Return lines that follow each other without their secrets; faster than `line` for each."""
+        blocks = (list(lines[start : start + _AT_ONCE]) for start in range(0, len(lines), _AT_ONCE))
+        return list(chain.from_iterable(map(self._block, blocks)))
+
+    def _block(self, lines: list[str]) -> list[str]:
         """Return a few lines without their secrets: one search says of most of them that there are none."""
         if self._before or max(map(len, lines)) >= _LONG or any(map(self._private_keys.may_find, lines)):
             return list(map(self.line, lines))
