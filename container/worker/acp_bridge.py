@@ -49,7 +49,7 @@ class Bridge:
             elif "id" in message:
                 self._requested(message)
             elif message["method"] == "session/update":
-                _print("update", message.get("params", {}).get("update", {}))
+                _print("update", _object(_object(message.get("params")).get("update")))
 
     def cancel(self) -> None:
         """Cancel the turn."""
@@ -66,15 +66,18 @@ class Bridge:
     def _response(self, message: Json) -> None:
         step, result = message.get("id"), message.get("result")
         if not isinstance(result, dict):
-            _print("error", message.get("error") or {"message": "a response without a result"})
+            error = message.get("error") or "a response without a result"
+            _print("error", error if isinstance(error, dict) else {"message": str(error)})
         elif step == len(_STEPS) - 1:
             _print("result", result)
-        elif isinstance(step, int):
+        elif isinstance(step, int) and 0 <= step < len(_STEPS) - 1:
             if "sessionId" in result:
                 self._session = str(result["sessionId"])
                 _print("session", {"id": self._session})
             self._request(step + 1)
             return
+        else:
+            return  # to no request of this side
         with contextlib.suppress(OSError):
             _stream(self._program.stdin).close()
 
@@ -84,9 +87,13 @@ class Bridge:
             error = {"code": _METHOD_NOT_FOUND, "message": f"{message['method']} is not served"}
             self._send({"id": message["id"], "error": error})
             return
-        params = message.get("params", {})
-        _print("refused", params.get("toolCall", {}))
-        kinds = {option.get("kind"): option.get("optionId") for option in params.get("options", [])}
+        params = _object(message.get("params"))
+        _print("refused", _object(params.get("toolCall")))
+        options = params.get("options")
+        kinds = {
+            str(option.get("kind")): option.get("optionId")
+            for option in map(_object, options if isinstance(options, list) else [])
+        }
         option = kinds.get("reject_once") or kinds.get("reject_always")
         outcome = {"outcome": "selected", "optionId": option} if option else {"outcome": "cancelled"}
         self._send({"id": message["id"], "result": {"outcome": outcome}})
@@ -110,6 +117,11 @@ def _parsed(line: bytes) -> Json | None:
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) and message.get("jsonrpc") == "2.0" else None
+
+
+def _object(value: object) -> Json:
+    """Return a value of the program's if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def _print(kind: str, fields: Json) -> None:

@@ -164,7 +164,8 @@ def _reader(
 ) -> threading.Thread:
     """Start to hand on what the agent prints, until its last process closed the stream.
 
-    `pause` is called once when nothing has come for `PAUSE_SECONDS`.
+    `pause` is called once when nothing has come for `PAUSE_SECONDS`, and at the stream's end, which the process may
+    outlive.
     """
     assert stream is not None  # noqa: S101 - it was started with a pipe
 
@@ -176,6 +177,7 @@ def _reader(
                 take(data)
                 if not poll.poll(PAUSE_SECONDS * 1_000):
                     pause()
+            pause()
 
     thread = threading.Thread(target=read, name="agent-output", daemon=True)
     thread.start()

@@ -19,7 +19,7 @@ from worker.upstream import ConnectError
 _MAX_BYTES = 8 * 1024 * 1024
 """Of an event of a stream, or of a body that is no stream, that is read."""
 _COMPLETE = re.compile(
-    rb"\"(message_stop|response\.(completed|incomplete)|finishReason)\"|^data: ?\[DONE\]|\"finish_reason\"\s*:\s*\""
+    rb"\"(message_stop|response\.(completed|incomplete))\"|\"(finishReason|finish_reason)\"\s*:\s*\""
 )
 """What the last event of a whole stream contains: Anthropic, OpenAI Responses, Chat Completions, Gemini."""
 

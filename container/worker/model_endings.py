@@ -38,6 +38,8 @@ _TOOL_ITEMS = frozenset(
     {"function_call", "custom_tool_call", "local_shell_call", "shell_call", "apply_patch_call", "computer_call"}
 )
 """Items of OpenAI's Responses that the agent executes."""
+_UNFINISHED_STATUSES = frozenset({"failed", "in_progress", "cancelled", "queued", "incomplete"})
+"""Values of `status` beside `completed` ("The Response object")."""
 _OUTPUT = frozenset({"content", "choices", "output", "candidates"})
 
 
@@ -66,11 +68,22 @@ def ending_of(event: Mapping[str, object]) -> Ending:
     if refusal := next(filter(None, map(_refusal, _parts(event))), ""):
         words = f"was declined: {' '.join(refusal.split())}"
         ending |= Ending(unfinished=_error(ReasonCode.MODEL_REQUEST_REFUSED, words))
+    if status := _unfinished_status(event):
+        ending |= Ending(unfinished=_error(ReasonCode.NO_RESULT, f"is no result ({status})"))
     for reason in _reasons(event):
         if found := _UNFINISHED.get(reason):
             ending |= Ending(unfinished=_error(found[0], f"{found[1]} ({reason})"))
         ending |= Ending(asks_tools=reason in _TOOL_CALLS)
     return ending
+
+
+def _unfinished_status(event: Mapping[str, object]) -> str:
+    """Return the status of an OpenAI response that is not completed, whatever details it has; "" of any other."""
+    if event.get("type") == "response.incomplete":
+        return "incomplete"
+    whole = _mapping(event.get("response")) if event.get("type") == "response.completed" else event
+    status = whole.get("status")
+    return status if "output" in whole and isinstance(status, str) and status in _UNFINISHED_STATUSES else ""
 
 
 def _error(code: ReasonCode, words: str) -> ProviderError:

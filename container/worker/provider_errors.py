@@ -18,7 +18,7 @@ MAX_MESSAGE = 500
 _TEXTS: tuple[tuple[ReasonCode, str], ...] = (
     (
         ReasonCode.CONTEXT_EXCEEDED,
-        r"prompt is too long|prompt_too_long|context.?(length|limit)|context window|maximum prompt length"
+        r"(prompt|input) is too long|prompt_too_long|context.?(length|limit)|context window|maximum prompt length"
         r"|request_too_large|input token count .{0,40}exceeds|exceeds the maximum number of tokens|hit a token limit",
     ),
     (ReasonCode.TURN_LIMIT, r"max(imum)? (session |number of )?turns|tool execution rounds reached|turn limit"),
@@ -43,7 +43,7 @@ _TEXTS: tuple[tuple[ReasonCode, str], ...] = (
     (ReasonCode.MODEL_RATE_LIMITED, r"per.?minute"),
     (
         ReasonCode.QUOTA_EXHAUSTED,
-        r"insufficient_quota|quota[^.]{0,60}(exceed|exhaust)|(exceed|exhaust)[^.]{0,60}quota"
+        r"insufficient_quota|(requests|tokens) per.?day|quota[^.]{0,60}(exceed|exhaust)|(exceed|exhaust)[^.]{0,60}quota"
         r"|usage limit|hit your \w+ limit|spend\w*.(limit|cap\b)",
     ),
     (

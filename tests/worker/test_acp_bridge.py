@@ -104,6 +104,31 @@ def test_an_error_ends_the_run_with_its_words(tmp_path: Path) -> None:
     assert (code, output[-1]) == (0, '{"code": -32603, "message": "no", "data": {"a": 1}, "type": "error"}')
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        'method="session/update"',
+        'method="session/update", params=None',
+        'method="session/update", params={"update": [1]}',
+        'id=9, method="session/request_permission"',
+        'id=9, method="session/request_permission", params={"toolCall": 1, "options": None}',
+        'id=9, method="session/request_permission", params={"options": [1, {"kind": []}]}',
+        "id=9, method=[1], params=3",
+        "id=7, result={}",
+        "id=[], result={}",
+    ],
+)
+def test_a_message_of_an_unknown_shape_costs_no_result(tmp_path: Path, message: str) -> None:
+    code, output, _ = run(tmp_path, f"send({message})\n{DONE}")
+    assert (code, output[-1]) == (0, '{"stopReason": "end_turn", "type": "result"}')
+
+
+@pytest.mark.parametrize("error", ["no", ["no"], 3])
+def test_an_error_of_an_unknown_shape_ends_the_run(tmp_path: Path, error: object) -> None:
+    code, output, _ = run(tmp_path, f"send(id=prompt, error={error!r})")
+    assert (code, json.loads(output[-1])) == (0, {"type": "error", "message": str(error)})
+
+
 @pytest.mark.parametrize(("end", "code"), [("sys.exit(3)", 3), ("signal.raise_signal(signal.SIGKILL)", 137)])
 def test_the_programs_exit_code_is_the_bridges(tmp_path: Path, end: str, code: int) -> None:
     assert run(tmp_path, end)[0] == code

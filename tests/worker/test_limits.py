@@ -21,7 +21,7 @@ from worker.limits import Limit
 from worker.outcome import Evidence, decide_outcome
 
 
-def run(folder: Path, script: str, **limits: float) -> AgentEnd:
+def run(folder: Path, script: str, *agent: str, **limits: float) -> AgentEnd:
     command = AgentCommand(
         argv=["bash", "-c", script],
         environment={"PATH": "/usr/bin:/bin"},
@@ -31,7 +31,7 @@ def run(folder: Path, script: str, **limits: float) -> AgentEnd:
         disk_reserve=int(limits.get("disk_reserve", 0)),
     )
     argument = TypeAdapter(AgentCommand).dump_json(command).decode()
-    harness = [sys.executable, str(Path(__file__).parent / "limited_agent.py"), argument]
+    harness = [sys.executable, str(Path(__file__).parent / "limited_agent.py"), argument, *agent]
     roots = {"PYTHONPATH": "container:."}
     answer = subprocess.run(harness, env=os.environ | roots, stdout=subprocess.PIPE, check=True, timeout=60)
     return TypeAdapter(AgentEnd).validate_json(answer.stdout)
@@ -54,6 +54,13 @@ def test_an_agent_that_fills_the_disk_is_stopped_while_there_is_room_for_the_res
 
 def test_of_time_and_silence_the_first_to_pass_counts(tmp_path: Path) -> None:
     assert run(tmp_path, "sleep 600", time_limit=0.2, silence_limit=5).limit is Limit.TIME
+
+
+@pytest.mark.full
+def test_a_final_event_counts_when_the_output_ends_behind_it_without_a_newline(tmp_path: Path) -> None:
+    script = """printf '{"type": "turn.completed"}'; exec >&- 2>&-; sleep 600"""
+    end = run(tmp_path, script, "codex", time_limit=25)
+    assert (end.limit, end.exit_code) == (None, None)
 
 
 @pytest.mark.parametrize(

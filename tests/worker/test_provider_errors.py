@@ -57,6 +57,10 @@ OPENAI: list[tuple[Response, ReasonCode]] = [
         ReasonCode.MODEL_RATE_LIMITED,
     ),
     (
+        (429, {"error": {"message": "Rate limit reached for gpt-6 on requests per day (RPD): Limit 200, Used 200"}}),
+        ReasonCode.QUOTA_EXHAUSTED,
+    ),
+    (
         (400, {"error": {"message": "Your input exceeds the context window", "code": "context_length_exceeded"}}),
         ReasonCode.CONTEXT_EXCEEDED,
     ),
@@ -78,6 +82,8 @@ BEDROCK: list[tuple[Response, ReasonCode]] = [
         ReasonCode.MODEL_KEY_UNUSABLE,
     ),
     ((403, {"message": "The security token included in the request is expired"}), ReasonCode.MODEL_KEY_UNUSABLE),
+    ((400, {"message": "Input is too long for requested model."}), ReasonCode.CONTEXT_EXCEEDED),
+    ((429, {"message": "Too many tokens per day, please wait before trying again."}), ReasonCode.QUOTA_EXHAUSTED),
     ((429, {"message": "Too many tokens, please wait before trying again."}), ReasonCode.MODEL_RATE_LIMITED),
     ((408, {"message": "The model took too long"}), ReasonCode.MODEL_UNAVAILABLE),
     (
@@ -244,6 +250,8 @@ OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_e
         (200, "application/json", (), ReasonCode.MODEL_UNAVAILABLE, "the response was empty"),
         (0, "", (), ReasonCode.MODEL_UNAVAILABLE, "the connection to the provider failed"),
         (200, "application/json", (b'{"id": "1", "con',), ReasonCode.MODEL_UNAVAILABLE, "cut before its end"),
+        (200, STREAM, (b"data: [DONE]\n\n",), ReasonCode.MODEL_UNAVAILABLE, "cut before its end"),
+        (200, STREAM, (b'data: {"candidates":[{"finishReason":null}]}',), ReasonCode.MODEL_UNAVAILABLE, "cut before"),
         (302, "application/json", (b"{}",), ReasonCode.MODEL_UNAVAILABLE, "HTTP 302"),
         (
             200,
@@ -368,6 +376,12 @@ ENDINGS: list[tuple[dict[str, object], ReasonCode | None, bool]] = [
         False,
     ),
     ({"choices": [{"finish_reason": "a new value"}]}, None, False),
+    ({"type": "response.incomplete", "response": {"incomplete_details": None, "output": []}}, CUT, False),
+    ({"type": "response.incomplete", "response": {"incomplete_details": {"reason": "a new value"}}}, CUT, False),
+    ({"type": "response.completed", "response": {"status": "cancelled", "output": []}}, CUT, False),
+    ({"type": "response.created", "response": {"status": "in_progress", "output": [], "error": None}}, None, False),
+    ({"status": "in_progress", "output": [], "error": None}, CUT, False),
+    ({"status": "completed", "output": [], "error": None}, None, False),
 ]
 """An event or a response; what it is short of; whether the model waits for a tool."""
 
@@ -382,7 +396,7 @@ def test_the_record_knows_how_the_last_response_ended(
     with calls.open() as call:
         call.begin(200, STREAM if streams else "application/json")
         data = json.dumps(whole).encode()
-        call.feed(b"data: " + data + b"\n\ndata: [DONE]\n\n" if streams else data)
+        call.feed(b"data: " + data + b"\n\n" + STOP if streams else data)
     ending = calls.last_ending
     assert (ending.unfinished.code if ending.unfinished else None, ending.asks_tools) == (code, asks)
     assert (calls.succeeded, calls.last_failure) == (1, None)

@@ -478,6 +478,20 @@ def test_deeply_nested_events_are_read_without_an_error(agent: Agent, depth: int
     check(agent, [f'{{"type": "assistant", "role": "assistant", "message": {{"content": [{block}]}}}}'])
 
 
+@pytest.mark.parametrize("agent", EVENTS)
+def test_a_number_of_any_length_in_a_final_event_changes_nothing(agent: Agent) -> None:
+    finals: dict[Agent, Event] = {
+        Agent.CLAUDE: SUCCESS,
+        Agent.CODEX: DONE,
+        Agent.GEMINI: {"type": "result", "status": "success"},
+        Agent.GROK: {"type": "result", "stopReason": "end_turn"},
+        Agent.OPENCODE: {"type": "step_finish", "part": {"reason": "stop"}},
+        Agent.COPILOT: {"type": "result", "exitCode": 0},
+    }
+    final = json.dumps(finals[agent]).replace("{", f'{{"size": {"9" * 5_000}, ', 1)
+    assert read(agent, [final])[1].verdict == Verdict(success=True)
+
+
 def test_a_long_output_of_a_tool_is_shown_without_its_middle() -> None:
     text = "".join(f"line {number}\n" for number in range(100_000))
     shown = "\n".join(message.text for message in tool_output(text))

@@ -20,7 +20,9 @@ _ARGUMENT_LENGTH = 300
 _NAME_LENGTH = 100
 _BLOB = re.compile(r"(?<![\w+/=-])[\w+/=-]{2000,}", re.ASCII)
 """An image or another file in base64: no text has words of this length."""
-_DECODER = json.JSONDecoder(strict=False)
+_MOST_DIGITS = 4_000
+"""Of a whole number: Python's `int` raises for longer texts, by its limit of 4,300 digits ("Built-in Types")."""
+_DECODER = json.JSONDecoder(strict=False, parse_int=lambda text: int(text) if len(text) <= _MOST_DIGITS else None)
 """Takes tabs inside texts as well, as every JSON event has lost its other control characters (worker/lines.py)."""
 _OBJECT = re.compile(r"\{\s*[\"}]")
 _MOST_ERRORS = 1_000
