@@ -263,7 +263,8 @@ def _refused(tools: Sequence[str]) -> Failure:
 
 
 def _reported(verdict: Verdict) -> str:
-    return f"The agent reported: {' '.join(verdict.message.split())[:_MESSAGE_LENGTH]}"
+    words = " ".join(verdict.message.split())[:_MESSAGE_LENGTH]
+    return f"The agent reported: {words or 'an error without a message'}"
 
 
 def _failed_calls(failure: CallFailure) -> str:

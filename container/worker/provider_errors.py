@@ -199,4 +199,5 @@ def _words(content: object) -> str:
         return ""
     kind = next((error[name] for name in ("code", "status", "type") if isinstance(error.get(name), str)), "")
     message = error.get("message")
-    return " ".join(f"{kind}: {message}".split()) if isinstance(message, str) else kind
+    words = " ".join(message.split()) if isinstance(message, str) else ""
+    return ": ".join(filter(None, (kind, words)))

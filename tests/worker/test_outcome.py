@@ -41,6 +41,7 @@ def test_a_process_that_outlives_its_final_event_changes_nothing() -> None:
     ("evidence", "code", "words"),
     [
         (replace(GOOD, verdict=FAILED), ReasonCode.AGENT_REPORTED_FAILURE, "it did not work"),
+        (replace(GOOD, verdict=replace(FAILED, message=" \n")), ReasonCode.AGENT_REPORTED_FAILURE, "without a message"),
         (replace(GOOD, verdict=None), ReasonCode.NO_RESULT, "exit code 0 without a result"),
         (replace(GOOD, model_calls=0), ReasonCode.NO_MODEL_CALL, "never called its model"),
         (replace(GOOD, verdict=None, model_calls=0), ReasonCode.NO_MODEL_CALL, "without a call of its model"),

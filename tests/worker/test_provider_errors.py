@@ -236,6 +236,11 @@ def test_a_clis_words_are_understood_where_they_name_a_cause(text: str, code: Re
     assert cause_of(text) is code
 
 
+@pytest.mark.parametrize(("error", "words"), [({"code": 429, "message": "no"}, "no"), ({"type": "a"}, "a")])
+def test_an_error_is_shown_with_the_words_that_it_has(error: object, words: str) -> None:
+    assert error_of_response(429, json.dumps({"error": error}).encode()).message == f"HTTP 429 {words}"
+
+
 STREAM = "text/event-stream"
 START = b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":5}}}\n\n'
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
