@@ -74,7 +74,7 @@ class Attempt:
         self._stop = stop
         self._store = AttemptStore(assignment)
         self._lease = Lease(broker, assignment, stop, self._use)
-        self._store.check = self._lease.check
+        self._store.check, self._store.confirm = self._lease.check, self._lease.confirm
         self._workspace = Workspace(settings, isolation)
         self._archive = Archive(settings.workspaces, assignment) if assignment.spec.workspace_id else None
         self._log = RunLog(self._store, self._workspace.private / "output.log")

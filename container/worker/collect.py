@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -159,22 +159,22 @@ class Collector:
 
     def _write_nested(self, nested: NestedTrees, submodules: Mapping[bytes, bytes | None]) -> list[NestedChange]:
         target, changes = self._place(Artifact.NESTED), list[NestedChange]()
-        with target.open("wb") as file:
-            for kind, tree in nested.walk(submodules):
-                if count := self._further(os.fsdecode(tree.path), 0, partial(self._append, tree, file)):
-                    changes.append(NestedChange(path=shown(tree.path), kind=kind, base=tree.base, files_changed=count))
+        target.write_bytes(b"")
+        for kind, tree in nested.walk(submodules):
+            if count := self._further(os.fsdecode(tree.path), 0, partial(self._append, tree, target)):
+                changes.append(NestedChange(path=shown(tree.path), kind=kind, base=tree.base, files_changed=count))
         if changes:
             self._more[Artifact.NESTED] = target
         return changes
 
-    def _append(self, tree: Tree, file: IO[bytes]) -> int:
+    def _append(self, tree: Tree, target: Path) -> int:
         """Append the changes of a nested repository; what cannot be written as a whole is not."""
-        begin = file.tell()
+        begin = target.stat().st_size
         try:
-            return write_diff(self._calls, tree, self._scan, Artifact.NESTED, file)
-        except subprocess.CalledProcessError:
-            file.seek(begin)
-            file.truncate()
+            with target.open("ab") as file:
+                return write_diff(self._calls, tree, self._scan, Artifact.NESTED, file)
+        except BaseException:
+            os.truncate(target, begin)  # with the file closed: on a full disk its buffer could not be emptied
             raise
 
 

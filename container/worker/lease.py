@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
 
@@ -159,6 +160,15 @@ class Lease:
             self._renew()
         if self._stop.cause is Cause.LOST:
             raise Stopped(Cause.LOST)
+
+    def confirm(self) -> None:
+        """Ask the broker whether this worker may still write. Raises `Stopped`, and `BrokerError` as `check` does.
+
+        What was stored before is read by everybody who closes the dispatch later.
+        """
+        with suppress(BrokerError):
+            self._renew()
+        self.check()
 
     def _beat_until_closed(self) -> None:
         while not self._closed.wait(HEARTBEAT_SECONDS):

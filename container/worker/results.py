@@ -79,13 +79,11 @@ class Results:
         return withholding(outcome, findings)
 
     def upload(self, outcome: Outcome, log_seconds: float, summary: Callable[[], Summary] | None) -> Outcome:
-        """Store log, patch and last the summary, which says that all else is there (None: leave it out).
+        """Store patch, log and last the summary, which says that all else is there (None: leave it out).
 
         Returns the outcome; a run whose results could not be stored is no success.
         """
         try:
-            if summary is None and self.patch is not None:
-                self._store.put_collection(self.collection)
             self._upload(log_seconds)
             if summary is not None:
                 self._store.put_summary(summary())
@@ -97,16 +95,23 @@ class Results:
         return outcome
 
     def _upload(self, log_seconds: float) -> None:
+        if self.patch is not None:  # before the log, which may be too slow or too large to be stored
+            self._upload_patch(self.patch)
         self._log.close(log_seconds)
         if self.end is not None:
             self._store.put_file(Artifact.OUTPUT, self._workspace.private / "output.log")
         if self.context is not None and self.context.record.notes:
             self._store.put_file(Artifact.CONTEXT, self.context.file)
-        if self.patch is not None:
-            if self.patch.findings:  # first: of whatever is withheld it can be seen why
-                self._store.put_findings(self.patch.findings)
-            for artifact, file in {Artifact.PATCH: self.patch.file, **self.patch.more}.items():
-                self._store.put_file(artifact, file, withheld=artifact in self.patch.findings.withheld)
+
+    def _upload_patch(self, patch: Patch) -> None:
+        """Store what is known of the patch, then the patch: should the worker be killed, both are in the row."""
+        if self.collection:
+            self._store.put_collection(self.collection)
+        if patch.findings:
+            self._store.put_findings(patch.findings)
+            self._store.confirm()  # whoever closed the dispatch before could not read them: nobody could release it
+        for artifact, file in {Artifact.PATCH: patch.file, **patch.more}.items():
+            self._store.put_file(artifact, file, withheld=artifact in patch.findings.withheld)
 
     def summary(self, outcome: Outcome, usage: Usage, final_message: str | None) -> Summary:
         """Return the attempt's summary."""

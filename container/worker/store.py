@@ -69,12 +69,16 @@ def warm_up() -> None:
 
 
 class AttemptStore:
-    """Writes under the attempt's prefix and reads its secrets; `check` runs before each write and may forbid it."""
+    """Writes under the attempt's prefix and reads its secrets.
+
+    `check` runs before each write and may forbid it. `confirm` does the same and asks anew whether the lease is live.
+    """
 
     def __init__(self, assignment: Assignment) -> None:
         self._bucket = assignment.bucket
         self._prefix = assignment.prefix
         self.check: Callable[[], None] = lambda: None
+        self.confirm: Callable[[], None] = lambda: None
         self._secret_credentials = assignment.secret_credentials
         self.use(assignment.credentials)
 

@@ -31,7 +31,7 @@ class Artifact(StrEnum):
     FINDINGS = "findings.json"
     """Where secrets were found in the other artifacts; there when any was."""
     COLLECTION = "collection.json"
-    """What was kept and left out; there when the worker was stopped before it could write a summary."""
+    """What was kept and left out; there when anything was. A stopped worker writes it, but no summary."""
 
     @property
     def type(self) -> str:

@@ -180,6 +180,7 @@ def _(event: Claim, row: Dispatch) -> Dispatch:
             "worker_id": event.worker_id,
             "slot": event.slot,
             "provisioning_at": event.at,
+            "log_tail": None,
             "findings": None,
             "collection": None,
         },
@@ -231,8 +232,7 @@ def _(event: Report, row: Dispatch) -> Dispatch:
 @_follow.register
 def _(event: Lose, row: Dispatch) -> Dispatch:
     # Its last checkpoint can be read until there is another attempt, whatever becomes of the dispatch.
-    results = {"findings": event.findings, "collection": event.collection}
-    left = {"log_tail": event.log_tail, **results}
+    left = {"log_tail": event.log_tail, "findings": event.findings, "collection": event.collection}
     if row.status in (Status.PROVISIONING, Status.RUNNING) and row.cancel_requested_at is not None:
         return _end(row, Status.CANCELLED, _cancelled(row.cancel_reason), event.at).model_copy(update=left)
     if _may_retry(row):
@@ -246,7 +246,7 @@ def _(event: Lose, row: Dispatch) -> Dispatch:
                 "running_at": None,
                 "progress": None,
                 "spending": row.spending.next_attempt(),
-                **results,
+                **left,
             },
         )
     return _end(row, Status.FAILED, event.reason, event.at).model_copy(update=left)

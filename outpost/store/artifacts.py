@@ -101,7 +101,7 @@ class Artifacts:
         return Findings.model_validate_json(body) if body is not None else None
 
     def collection(self, row: Dispatch) -> Collection | None:
-        """Read what the current attempt kept and left out, of a worker that was stopped; a summary has it otherwise."""
+        """Read what the current attempt kept and left out, or None when there is nothing to say."""
         body = self._read(prefix_of(row) + Artifact.COLLECTION)
         return Collection.model_validate_json(body) if body is not None else None
 

@@ -188,8 +188,9 @@ def test_what_a_lost_attempt_left_is_known_until_another_attempt_begins() -> Non
     waiting = lose(running, lease)
     ended = apply(waiting, Cancel("enough", T0))
     assert (ended.status, ended.withheld, ended.collection) == (Status.CANCELLED, True, collection)
+    assert ended.log_tail == apply(waiting, Expire(WHY, T0)).log_tail == "the end"
     again = apply(waiting, Claim("v", 0, T0))
-    assert (again.withheld, again.collection) == (False, None)
+    assert (again.withheld, again.collection, again.log_tail) == (False, None, None)
 
 
 def test_a_cancelled_dispatch_keeps_the_words_of_who_cancelled_it() -> None:

@@ -50,18 +50,19 @@ def test_commits_of_every_branch_tag_and_stash_are_kept_and_named(
         "refs/outpost/stash-1": f"WIP on main: {git(run.workspace.path, 'rev-parse', '--short', 'main')} on main",
     }
     left = {item.path: item.reason for item in patch.collection.left_out}
-    assert left == {"refs/tags/here": f"a tag on {run.workspace.commit_before}, which is no new commit"}
+    assert left == {"refs/tags/here": f"a ref to {run.workspace.commit_before}, which is no new commit"}
     clone = fetched(patch, git_server, tmp_path / "clone")
     assert git(clone, "show", "refs/agent/stash^3:untracked") == "second"
     assert git(clone, "log", "-1", "--format=%an", "refs/agent/heads/main") == "a"
     assert b"+++ b/one" in patch.file.read_bytes()
 
 
-def test_a_tag_on_a_new_file_is_not_called_one_on_a_commit_that_the_repository_has(run: Run) -> None:
-    run.agent("git tag file $(echo new | git hash-object -w --stdin)")
-    (left,) = run.collect().collection.left_out
-    assert left.path == "refs/tags/file"
-    assert left.reason.endswith("which is no new commit")
+@pytest.mark.parametrize("ref", ["refs/tags/file", "refs/notes/file", "refs/mine"])
+@pytest.mark.parametrize("damage", ["true", "echo $(printf %040d 1) > .git/refs/heads/damaged"])
+def test_a_ref_to_a_new_file_is_named(run: Run, ref: str, damage: str) -> None:
+    run.agent(f"git update-ref {ref} $(echo new | git hash-object -w --stdin); {damage}")
+    left = {item.path: item.reason for item in run.collect().collection.left_out}
+    assert left[ref].endswith("which is no new commit")
 
 
 def test_commits_that_were_reset_away_are_kept(run: Run, git_server: GitServer, tmp_path: Path) -> None:

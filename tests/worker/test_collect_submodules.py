@@ -1,6 +1,9 @@
 """Submodules: pointers as git records them, edits inside as a patch of their own."""
 
+import errno
+import os
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -8,6 +11,11 @@ from outpost.domain.artifacts import Artifact
 from outpost.domain.dispatch import InitMode
 from tests.worker.collecting import Prepare, Run, applied, git
 from tests.worker.git_server import GitServer
+from worker import collect
+from worker.collection.calls import Calls
+from worker.collection.diff import write_diff
+from worker.collection.staging import Tree
+from worker.secret_scan import SecretScan
 
 
 @pytest.fixture
@@ -57,6 +65,27 @@ def test_an_edit_in_a_submodule_is_a_patch_of_its_own(
     git(clone, "submodule", "--quiet", "update", "--init")
     git(clone, "apply", str(patch.more[Artifact.NESTED]))
     assert (clone / "vendor" / "lib" / "lib.txt").read_text() == "one\nedit\n"
+
+
+def test_what_the_disk_has_no_room_for_costs_itself_and_no_other_patch(
+    app: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.agent("git worktree add -q a; git worktree add -q b; echo 1 > a/one; echo 2 > b/two")
+
+    def write(calls: Calls, tree: Tree, scan: SecretScan, artifact: str, file: IO[bytes]) -> int:
+        changed = write_diff(calls, tree, scan, artifact, file)
+        if tree.path == b"a":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return changed
+
+    monkeypatch.setattr(collect, "write_diff", write)
+    patch = app.collect()
+    written = patch.more[Artifact.NESTED].read_text()
+    assert ("b/b/two" in written, "b/a/one" in written) == (True, False)
+    assert [each.path for each in patch.collection.nested] == ["b"]
+    assert {each.path: each.reason for each in patch.collection.left_out} == {
+        "a": "could not be kept: No space left on device"
+    }
 
 
 @pytest.mark.parametrize("record", ["true", "git add vendor/lib", "git commit -qam bump"])

@@ -1,27 +1,45 @@
 """A lease and the credentials that come with it, between a real broker function and a real bucket."""
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 import boto3
 import pytest
 
-from outpost.domain.dispatch import Dispatch
+from outpost.domain.artifacts import Artifact, LogSource, Summary, stored_name
+from outpost.domain.collection import Collection, LeftOut
+from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.findings import Findings
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Lose
 from outpost.domain.protocol import Assignment, ClaimRequest, Credentials, SecretCredentials
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
 from outpost.store.credentials import AttemptCredentials
+from outpost.store.recovery import Recovery
 from tests.loopback import Service, serving
 from tests.worker.brokers import create_broker
+from tests.worker.collecting import Run
 from tests.worker.conftest import Platform
 from worker import lease as lease_module
+from worker import store as store_module
+from worker.agent_process import AgentEnd
 from worker.broker import Broker, BrokerError
+from worker.collect import Patch
 from worker.lease import Lease
+from worker.logs import RunLog
+from worker.outcome import Outcome
+from worker.results import Results
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import AttemptStore, SecretError, UploadError
+
+LOST = Reason.of(ReasonCode.WORKER_LOST, "lost")
+FOUND = Findings(secrets={"NPM_TOKEN": 1}, withheld=(Artifact.PATCH,))
+LEFT = Collection.of([LeftOut(path="pipe", reason="a named pipe")])
+OUTCOME = Outcome(Status.SUCCESS, Reason.of(ReasonCode.COMPLETED, "done"), 0)
 
 
 @dataclass(frozen=True)
@@ -127,3 +145,56 @@ def test_an_error_of_the_broker_function_surfaces() -> None:
     broker = Broker(boto3.client("lambda"), function)
     with pytest.raises(BrokerError, match=r"failed: .*DISPATCHES_TABLE"):
         broker.claim(ClaimRequest(worker_id="w", task_arn="arn:x/w", agent="shell", revision=1))
+
+
+@pytest.fixture
+def results(claimed: Claimed, run: Run) -> Iterator[Results]:
+    """The results of an attempt that ended: a patch with a secret, something left out, and an output."""
+    store = AttemptStore(claimed.assignment)
+    log = RunLog(store, run.workspace.private / "output.log")
+    results = Results(claimed.assignment, run.workspace, store, log, {}, lambda *_: None)
+    patch = run.workspace.private / Artifact.PATCH
+    patch.write_text("patch!")
+    results.end = AgentEnd(0, 1.0)
+    results.patch = Patch(patch, 1, {}, LEFT, FOUND, None)
+    log.write(LogSource.AGENT, "a long line of output")
+    yield results
+    log.abandon()
+    with suppress(UploadError):
+        log.close(1)
+
+
+def test_a_patch_with_a_secret_is_not_stored_once_the_dispatch_was_closed(
+    claimed: Claimed, platform: Platform, results: Results
+) -> None:
+    """Whoever closed it could not know of the findings: the patch could be released by nobody."""
+    lease = _lease(claimed, StopSignal(), [])
+    results._store.check = lease.check
+    results._store.confirm = lease.confirm
+    lease.check()
+    platform.dispatches.change(claimed.row.id, Lose(claimed.assignment.lease, LOST, now()))
+    with pytest.raises(Stopped):
+        results.upload(OUTCOME, 10, None)
+    assert stored_name(Artifact.PATCH, withheld=True) not in platform.keys(platform.row(claimed.row))
+
+
+def test_a_worker_killed_before_its_summary_leaves_all_that_the_status_says(
+    claimed: Claimed, platform: Platform, results: Results
+) -> None:
+    def killed() -> Summary:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        results.upload(OUTCOME, 10, killed)
+    ended = Recovery(platform.dispatches, platform.artifacts).close(platform.row(claimed.row), LOST)
+    assert ended
+    assert (ended.findings, ended.collection) == (FOUND, LEFT)
+
+
+def test_an_output_too_large_to_be_stored_costs_no_patch(
+    claimed: Claimed, platform: Platform, results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "MAX_ARTIFACT_BYTES", 10)
+    outcome = results.upload(OUTCOME, 10, None)
+    assert outcome.reason.code is ReasonCode.ARTIFACT_TOO_LARGE
+    assert stored_name(Artifact.PATCH, withheld=True) in platform.keys(platform.row(claimed.row))

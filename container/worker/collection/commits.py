@@ -63,7 +63,7 @@ class CommitCollector:
             self._omissions.note(b"refs/*", f"more than {MOST_REFS} refs", len(wanted) - MOST_REFS)
             wanted = dict([*wanted.items()][:MOST_REFS])
         for name, commit in labels.items():
-            self._omissions.note(name, f"a tag on {commit.decode()}, which is no new commit", None)
+            self._omissions.note(name, f"a ref to {commit.decode()}, which is no new commit", None)
         return self._bundle_up(wanted) if wanted else ()
 
     def _is_foreign(self) -> bool:

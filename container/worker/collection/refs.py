@@ -33,6 +33,8 @@ class Refs:
     """Ref -> object."""
     commits: Mapping[bytes, bytes] = field(default_factory=dict)
     """Ref -> commit, which differs for an annotated tag."""
+    others: frozenset[bytes] = frozenset()
+    """Refs to a file or a folder."""
     reflog: tuple[bytes, ...] = ()
     """Commits that a ref named at some time, newest first."""
     upstream: frozenset[bytes] = frozenset()
@@ -46,10 +48,10 @@ class Refs:
 
 def read_refs(calls: Calls, git_dir: Path, files: Path, omissions: Omissions) -> Refs:
     """Read the refs of the agent's git directory, each by itself where one is damaged, which is noted."""
-    form = "--format=%(objectname) %(*objectname) %(refname)"
+    form = "--format=%(objectname) %(*objectname) %(objecttype) %(refname)"
     listed = calls.ask(git_dir, files, "for-each-ref", "--sort=-creatordate", form)
     found = _each_ref(calls, git_dir, files, omissions) if listed is None else _parsed(listed)
-    named = {ref: name for ref, (name, _) in found.items() if not ref.startswith((*_NOT_THE_AGENTS, _OURS))}
+    named = {ref: name for ref, (name, *_) in found.items() if not ref.startswith((*_NOT_THE_AGENTS, _OURS))}
     commits = {ref: found[ref][1] for ref in named}
     for ref in _damaged(calls, git_dir, files):
         if not ref.startswith(_NOT_THE_AGENTS):
@@ -57,28 +59,32 @@ def read_refs(calls: Calls, git_dir: Path, files: Path, omissions: Omissions) ->
     for ref, commit in _unnamed(calls, git_dir, files, set(named.values())):
         named[ref] = commits[ref] = commit
     reflog = calls.ask(git_dir, files, "rev-list", "--no-walk=unsorted", "--max-count=1000", "--reflog") or b""
-    upstream = (commit for ref, (_, commit) in found.items() if ref.startswith(b"refs/remotes/origin/"))
-    return Refs(named, commits, tuple(reflog.split()), frozenset(upstream))
+    upstream = (commit for ref, (_, commit, _) in found.items() if ref.startswith(b"refs/remotes/origin/"))
+    others = (ref for ref, (_, _, kind) in found.items() if kind in (b"blob", b"tree"))
+    return Refs(named, commits, frozenset(others), tuple(reflog.split()), frozenset(upstream))
 
 
-def _parsed(listed: bytes) -> dict[bytes, tuple[bytes, bytes]]:
-    """Return ref -> (object, commit) of lines `<object> <object of a tag> <ref>`."""
-    fields = (line.split(b" ", 2) for line in listed.splitlines())
-    return {ref: (name, peeled or name) for name, peeled, ref in fields}
+def _parsed(listed: bytes) -> dict[bytes, tuple[bytes, bytes, bytes]]:
+    """Return ref -> (object, commit, type) of lines `<object> <object of a tag> <type> <ref>`."""
+    fields = (line.split(b" ", 3) for line in listed.splitlines())
+    return {ref: (name, peeled or name, kind) for name, peeled, kind, ref in fields}
 
 
-def _each_ref(calls: Calls, git_dir: Path, files: Path, omissions: Omissions) -> dict[bytes, tuple[bytes, bytes]]:
+def _each_ref(
+    calls: Calls, git_dir: Path, files: Path, omissions: Omissions
+) -> dict[bytes, tuple[bytes, bytes, bytes]]:
     """Return the refs whose objects are there; git lists none when it cannot read the object of one."""
     listed = calls.ask(git_dir, files, "for-each-ref", f"--count={_MOST_EACH}", "--format=%(objectname) %(refname)")
     if listed is None and calls.ask(git_dir, files, "rev-parse", "--git-dir") is not None:
         omissions.note(b"refs/*", "git cannot read the names of refs: their commits are kept as far as found", None)
-    found = dict[bytes, tuple[bytes, bytes]]()
+    found = dict[bytes, tuple[bytes, bytes, bytes]]()
     for name, ref in (line.split(b" ", 1) for line in (listed or b"").splitlines()):
         commit = calls.ask(git_dir, files, "rev-parse", "--verify", "--quiet", f"{os.fsdecode(name)}^{{}}")
         if commit is None:
             omissions.note(ref, UNREADABLE, None)
         else:
-            found[ref] = name, commit.strip()
+            kind = calls.ask(git_dir, files, "cat-file", "-t", os.fsdecode(name)) or b""
+            found[ref] = name, commit.strip(), kind.strip()
     return found
 
 
@@ -107,7 +113,7 @@ def _unnamed(calls: Calls, git_dir: Path, files: Path, named: set[bytes]) -> Ite
 
 
 def new_refs(refs: Refs, graph: Graph, ours: Mapping[bytes, bytes]) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
-    """Return the refs with something new for a bundle, and the tags that are only new names of known commits.
+    """Return the refs with something new for a bundle, and those without: new tags of known commits, refs to files.
 
     `ours`: the refs that the repository was cloned with. One ref of each commit comes before the others.
     """
@@ -115,8 +121,8 @@ def new_refs(refs: Refs, graph: Graph, ours: Mapping[bytes, bytes]) -> tuple[dic
     wanted = {ref: name for ref, name in changed.items() if refs.commits[ref] in graph or name != refs.commits[ref]}
     first = {name: ref for ref, name in reversed(wanted.items())}
     wanted = {first[name]: name for name in wanted.values()} | wanted
-    labels = {ref: name for ref, name in changed.items() if ref.startswith(b"refs/tags/") and ref not in wanted}
-    return wanted, labels
+    plain = {ref: name for ref, name in changed.items() if ref not in wanted}
+    return wanted, {ref: name for ref, name in plain.items() if ref.startswith(b"refs/tags/") or ref in refs.others}
 
 
 def abandoned(refs: Refs, graph: Graph, wanted: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
