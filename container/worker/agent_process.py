@@ -64,6 +64,8 @@ class AgentEnd:
     """Whether the disk was full at its end."""
     waiting_for: str = ""
     """Where it went over a limit: what it was doing then, in a sentence without its full stop."""
+    tool_running: bool = False
+    """Where it went over a limit: whether it was running a tool then."""
 
     @property
     def by_itself(self) -> bool:
@@ -86,7 +88,7 @@ def run_agent(command: AgentCommand, isolation: Isolation, stop: StopSignal, out
         *([] if output.merged else [_reader(process.stderr, output.stderr)]),
     ]
     stopped, limit = _watch(process, stop, watchdog, output)
-    waiting_for = output.waiting_for() if limit else ""
+    waiting_for, tool_running = (output.waiting_for(), bool(output.transcript.running_tools)) if limit else ("", False)
     by_itself = process.poll() is not None
     if not by_itself:
         _ask_to_end(process, isolation, stop)
@@ -104,6 +106,7 @@ def run_agent(command: AgentCommand, isolation: Isolation, stop: StopSignal, out
         out_of_memory=_out_of_memory_kills() > kills_before,
         disk_full=watchdog.disk_is_full(),
         waiting_for=waiting_for,
+        tool_running=tool_running,
     )
 
 

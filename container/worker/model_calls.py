@@ -31,6 +31,8 @@ class CallFailure:
     error: ProviderError
     calls: int
     """How many failed in a row."""
+    beside_work: bool = False
+    """Whether they offered no tools, unlike the calls of the agent's work."""
 
 
 class ModelCalls:
@@ -100,7 +102,8 @@ class ModelCalls:
     @property
     def last_failure(self) -> CallFailure | None:
         """The last error, unless a call has succeeded since then; of calls with tools first."""
-        return self._failures.get(True) or self._failures.get(False)
+        beside = self._failures.get(False)
+        return self._failures.get(True) or (beside and replace(beside, beside_work=bool(self.offered_tools)))
 
     @property
     def waiting_since(self) -> float | None:

@@ -171,9 +171,11 @@ def _over_limit(evidence: Evidence, limit: Limit) -> Outcome:
     message = message.format(evidence.time_limit)
     if evidence.end.waiting_for and limit is not Limit.DISK:
         message += f" {evidence.end.waiting_for}."
-    if evidence.call_failure is not None and limit is not Limit.DISK:
-        code = evidence.call_failure.error.code
-        message += f" {_failed_calls(evidence.call_failure)}"
+    failure = evidence.call_failure
+    in_work = failure is not None and not (failure.beside_work and evidence.end.tool_running)
+    if failure is not None and in_work and limit is not Limit.DISK:
+        code = failure.error.code
+        message += f" {_failed_calls(failure)}"
     return Outcome(status, Reason.of(code, _clean(message)), evidence.end.exit_code)
 
 
@@ -217,9 +219,9 @@ def _causes_of_failure(evidence: Evidence) -> Iterator[Failure]:
 
 
 def _causes_at_the_provider(evidence: Evidence) -> Iterator[Failure]:
-    verdict = evidence.verdict
-    if evidence.call_failure is not None:
-        yield evidence.call_failure.error.code, _failed_calls(evidence.call_failure)
+    verdict, failure = evidence.verdict, evidence.call_failure
+    if failure is not None and (not failure.beside_work or _quotes(evidence, failure)):
+        yield failure.error.code, _failed_calls(failure)
     if unfinished := evidence.last_ending.unfinished:
         yield unfinished.code, f"The agent was not done, and {unfinished.message}."
     if verdict is not None and not verdict.success and (code := _quoted(evidence, verdict.message)):
@@ -255,6 +257,13 @@ def _quoted(evidence: Evidence, text: str) -> ReasonCode | None:
     Once a model has responded, a text may be its own or a tool's words: then the record of calls counts alone.
     """
     return None if evidence.model_calls or evidence.call_failure else cause_of(text)
+
+
+def _quotes(evidence: Evidence, failure: CallFailure) -> bool:
+    """Return whether the CLI ends with this error: of calls for titles and summaries it goes on without the result."""
+    verdict = evidence.verdict
+    words = evidence.last_error_line if verdict is None or verdict.success else verdict.message
+    return cause_of(words) is failure.error.code
 
 
 def _refused(tools: Sequence[str]) -> Failure:

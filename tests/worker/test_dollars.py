@@ -109,7 +109,7 @@ def test_the_most_that_a_call_costs_has_all_of_its_input_written_to_the_cache() 
     assert most_cost("no-such-model", most) is None
 
 
-@pytest.mark.parametrize("count", CUTS)
+@pytest.mark.parametrize("count", CUTS[:-1])
 def test_a_stream_that_the_agent_leaves_is_charged_in_full(count: int) -> None:
     left = threading.Event()
     with scripted_provider(dialogue()) as provider, serving(provider, Account(10 * MICROS)) as proxy:

@@ -97,6 +97,24 @@ def test_a_timeout_names_what_it_waited_for() -> None:
     assert "limit of 60 s and was stopped. It was running [Bash] npm test, 41 s so far." in outcome.reason.message
 
 
+BESIDE_WORK = CallFailure(ProviderError(ReasonCode.MODEL_NOT_FOUND, "HTTP 404: no such model"), 1, beside_work=True)
+
+
+def test_a_failed_call_for_a_title_is_not_why_a_tool_ran_too_long() -> None:
+    end = AgentEnd(143, 60.0, limit=Limit.TIME, waiting_for="It was running [Bash] npm test", tool_running=True)
+    ran_too_long = replace(GOOD, end=end, verdict=None, call_failure=BESIDE_WORK)
+    assert decide_outcome(ran_too_long).reason.code is ReasonCode.TIME_LIMIT
+    waited = replace(ran_too_long, end=replace(end, waiting_for="", tool_running=False))
+    assert decide_outcome(waited).reason.code is ReasonCode.MODEL_NOT_FOUND
+
+
+def test_a_failed_call_for_a_summary_is_the_cause_of_a_failure_that_names_it_alone() -> None:
+    crashed = replace(GOOD, end=AgentEnd(1, 60.0), verdict=None, call_failure=BESIDE_WORK)
+    assert decide_outcome(crashed).reason.code is ReasonCode.AGENT_EXIT_NONZERO
+    named = replace(crashed, verdict=Verdict(False, "compaction failed: model_not_found"))
+    assert decide_outcome(named).reason.code is ReasonCode.MODEL_NOT_FOUND
+
+
 @pytest.mark.parametrize(("limit", "status"), [(Limit.TIME, Status.TIMEOUT), (Limit.SILENCE, Status.FAILED)])
 def test_an_agent_that_waited_for_a_provider_whose_calls_all_failed_has_its_reason(
     limit: Limit, status: Status

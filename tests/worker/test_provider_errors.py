@@ -428,6 +428,12 @@ def test_calls_without_tools_say_nothing_about_the_work_of_an_agent_with_tools()
     assert record((200, SHORT, True), (200, WHOLE, True)).last_ending.unfinished is None
     assert record((529, b"", True), (200, WHOLE, False)).last_failure is not None
     assert record((529, b"", False), (200, WHOLE, True)).last_failure is None
+    beside = record((200, WHOLE, True), (404, b"", False)).last_failure
+    assert beside is not None
+    assert beside.beside_work
+    alone = record((404, b"", False)).last_failure
+    assert alone is not None
+    assert not alone.beside_work
 
 
 def test_a_success_after_a_call_that_failed_last_has_no_finished_response() -> None:
