@@ -21,7 +21,8 @@ PREPARING_LIMIT = timedelta(minutes=15)
 """The longest that clone and preparation may take while the heartbeat goes on."""
 GRACE = timedelta(minutes=2)
 """What the harness has after the time limit: grace, kill, upload."""
-UPLOADING_LIMIT = timedelta(minutes=15)
+UPLOADING_LIMIT = timedelta(minutes=30)
+"""More than the harness takes: twice 5 minutes for a workspace, 10 for the patch, 2 for the log, and the uploads."""
 
 
 def observe(

@@ -98,7 +98,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Lose:
-    """The worker that held this lease is gone: it stopped, or its heartbeat did."""
+    """The worker that held this lease is gone: it stopped, its heartbeat did, or it is over its time."""
 
     lease: Lease
     reason: Reason
@@ -235,6 +235,8 @@ def _(event: Lose, row: Dispatch) -> Dispatch:
     left = {"log_tail": event.log_tail, "findings": event.findings, "collection": event.collection}
     if row.status in (Status.PROVISIONING, Status.RUNNING) and row.cancel_requested_at is not None:
         return _end(row, Status.CANCELLED, _cancelled(row.cancel_reason), event.at).model_copy(update=left)
+    if row.status is Status.RUNNING and event.reason.code is ReasonCode.TIME_LIMIT:
+        return _end(row, Status.TIMEOUT, event.reason, event.at).model_copy(update=left)
     if _may_retry(row):
         return row.model_copy(
             update={

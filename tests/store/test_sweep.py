@@ -21,7 +21,7 @@ from outpost.store.observations import Observations
 from outpost.store.recovery import Recovery
 from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Worker, WorkerState
-from sweep.judge import LEASE
+from sweep.judge import GRACE, LEASE
 from sweep.sweep import SETTLING, Sweep
 from sweep.tasks import Tasks
 
@@ -161,6 +161,14 @@ def test_the_summary_of_a_lost_worker_decides_the_outcome(field: Field) -> None:
     field.run(SETTLING)
     ended = field.store.dispatches.get(row.id)
     assert (ended.status, ended.exit_code, ended.withheld) == (Status.SUCCESS, 0, True)
+
+
+def test_a_run_whose_worker_beats_beyond_the_time_limit_and_the_grace_ends_as_a_timeout(field: Field) -> None:
+    _, row = field.busy()
+    field.store.dispatches.change(row.id, Start(row.lease, now()))
+    field.run(timedelta(seconds=row.spec.timeout_seconds + 1) + GRACE)
+    ended = field.store.dispatches.get(row.id)
+    assert (ended.status, ended.reason.code) == (Status.TIMEOUT, ReasonCode.TIME_LIMIT)
 
 
 def test_waiting_too_long_fails_with_the_latest_launch_failure(field: Field) -> None:

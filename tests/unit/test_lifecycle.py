@@ -193,6 +193,16 @@ def test_what_a_lost_attempt_left_is_known_until_another_attempt_begins() -> Non
     assert (again.withheld, again.collection, again.log_tail) == (False, None, None)
 
 
+@pytest.mark.parametrize("retryable", [True, False])
+def test_a_run_over_its_time_limit_is_a_timeout_and_not_repeated_although_its_worker_did_not_report(
+    retryable: bool,
+) -> None:
+    row, lease = claimed(retryable=retryable)
+    why = Reason.of(ReasonCode.TIME_LIMIT, "The agent took longer than 600 s.")
+    ended = apply(apply(row, Start(lease, T0)), Lose(lease, why, T0, "the end", WITHHELD))
+    assert (ended.status, ended.reason, ended.log_tail, ended.withheld) == (Status.TIMEOUT, why, "the end", True)
+
+
 def test_a_cancelled_dispatch_keeps_the_words_of_who_cancelled_it() -> None:
     row, lease = claimed()
     asked = apply(apply(row, Start(lease, T0)), Cancel("enough", T0))
