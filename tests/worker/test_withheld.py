@@ -97,3 +97,28 @@ def test_the_checkpoint_of_a_worker_that_was_stopped_is_withheld_too(platform: P
     assert ended.collection
     assert [(item.path, item.reason) for item in ended.collection.left_out] == [("pipe", "a named pipe")]
     assert "left out: pipe (a named pipe)" in platform.messages(row)
+
+
+def test_what_a_lost_attempt_withheld_is_forgotten_once_the_next_one_ends_without_it(
+    platform: Platform, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    task = f"if test -e {begun}; then echo clean > result; else {TASK}; touch {begun}; sleep 1000; fi"
+    row = platform.dispatch(task, additional_secrets=["NPM_TOKEN"], retryable=True)
+    worker = platform.start_worker({Env.AGENT: "shell"})
+    eventually(begun.exists)
+    worker.send_signal(signal.SIGTERM)
+    assert platform.finish(worker) == 143
+    waiting = Recovery(platform.dispatches, platform.artifacts).close(
+        platform.row(row), Reason.of(ReasonCode.WORKER_LOST, "The worker stopped.")
+    )
+    assert waiting
+    assert (waiting.status, waiting.withheld, waiting.findings) == (Status.PENDING, True, FOUND)
+    assert [each.withheld for each in platform.artifacts.listing(waiting) if each.artifact is Artifact.PATCH] == [True]
+    assert platform.finish(platform.start_worker({Env.AGENT: "shell"})) == 0
+    ended = platform.row(row)
+    assert (ended.status, ended.attempt, ended.withheld, ended.findings) == (Status.SUCCESS, 2, False, None)
+    assert (ended.log_tail, platform.summary(ended).findings) == (None, None)
+    assert b"+clean" in platform.read(ended, Artifact.PATCH)
+    assert WITHHELD not in platform.keys(ended)
+    assert WITHHELD in platform.keys(waiting)
