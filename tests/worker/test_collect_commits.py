@@ -65,6 +65,13 @@ def test_a_ref_to_a_new_file_is_named(run: Run, ref: str, damage: str) -> None:
     assert left[ref].endswith("which is no new commit")
 
 
+def test_a_secret_in_a_file_that_only_a_tag_names_is_found_and_has_a_place(run: Run) -> None:
+    run.agent("git tag -am release v1 $(echo quite-Secret-42 | git hash-object -w --stdin)")
+    findings = run.collect({"TOKEN": "quite-Secret-42"}).findings
+    assert findings.withheld == (Artifact.COMMITS,)
+    assert [place.path for place in findings.places] == [f"blob {git(run.workspace.path, 'rev-parse', 'v1^{}')}"]
+
+
 def test_commits_that_were_reset_away_are_kept(run: Run, git_server: GitServer, tmp_path: Path) -> None:
     run.agent("""
         for n in 1 2 3; do echo $n > file; git add file; git commit -qm "commit $n"; done

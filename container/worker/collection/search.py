@@ -37,7 +37,7 @@ def search_commits(
         kind, size = objects.line().split(b" ")[1:]
         content = objects.take(int(size))
         if kind == b"blob":
-            scan.content(artifact, path, content, partial(_before, calls, path))
+            scan.content(artifact, path or b"blob " + name, content, partial(_before, calls, path))
         elif kind == b"tree":  # also of files whose contents are not new
             scan.content(artifact, path + b"/", content, partial(_before, calls, path))
         else:
