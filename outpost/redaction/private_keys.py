@@ -148,4 +148,4 @@ def _is_of_key(text: str) -> bool:
     """Return whether a text looks like a part of a key in base64: neither a word, a path nor a hexadecimal digest."""
     if text.endswith("=") or len(text) >= _SURELY:
         return True
-    return len(text) >= _LEAST and changes(text) >= 0.3 and not _HEXADECIMAL.fullmatch(text)
+    return len(text) >= _LEAST and changes(_ZEROS.sub("", text)) >= 0.25 and not _HEXADECIMAL.fullmatch(text)

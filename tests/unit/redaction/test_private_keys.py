@@ -69,6 +69,11 @@ def test_no_line_of_a_private_key_survives(name: str, printed: str) -> None:
     assert cleaned.count("\n") == text.count("\n")
 
 
+def test_the_last_line_of_an_openssh_key_disappears_behind_another_line_though_it_hardly_looks_random() -> None:
+    lines = [*KEYS["OpenSSH"].decode().split("\n")[:5], "a plain line", "wKPcMWa+94w2ufpmelcEHDrjzfyktuMAAAAAAQID"]
+    assert "wKPcMWa" not in Redactor().text("\n".join(lines))
+
+
 def test_lines_between_those_of_a_key_and_behind_it_stay() -> None:
     lines = KEYS["PKCS 8"].decode().strip().split("\n")
     other = "   Compiling outpost v1.2.3 (/home/user/project/src)"
