@@ -82,7 +82,7 @@ def test_a_cancel_and_a_time_limit_are_enforced_in_time(field: Field) -> None:
     for worker_row in (first, slow):
         field.store.workers.beat(Agent.SHELL, worker_row.lease)
     field.run(timedelta(seconds=31) + GRACE)
-    assert field.store.dispatches.get(slow.id).status is Status.FAILED
+    assert field.store.dispatches.get(slow.id).status is Status.TIMEOUT
 
 
 @pytest.mark.usefixtures("clock")
