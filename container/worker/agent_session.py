@@ -44,7 +44,7 @@ class AgentSession:
         on_key: Callable[[Mapping[str, str]], None],
         purse: Purse | None = None,
     ) -> None:
-        """`on_key` is told a name and the value of a key that was read again, before it is used.
+        """`on_key` is called with a name and the value of a key that was read again, before it is used.
 
         `purse` has the money for model calls; None: they may cost anything.
         """

@@ -1,6 +1,15 @@
-"""Readers of JSON values of unknown shape: each returns what is at a path, or an empty value, and never raises."""
+"""Readers of JSON of unknown shape: each returns what is at a path, or an empty value, and never raises."""
 
+import json
 from collections.abc import Iterator, Mapping
+
+
+def parsed(text: str | bytes) -> object:
+    """Return the value of a JSON text; None for a text that is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def value_at(value: object, *path: str) -> object:
@@ -25,6 +34,12 @@ def number_at(value: object, *path: str) -> int | None:
     """Return the whole number at a path; None where there is something else."""
     found = value_at(value, *path)
     return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def object_at(value: object, *path: str) -> Mapping[str, object]:
+    """Return the object at a path; an empty one where there is something else."""
+    found = value_at(value, *path)
+    return found if isinstance(found, Mapping) else {}
 
 
 def objects_at(value: object, *path: str) -> Iterator[Mapping[str, object]]:

@@ -72,7 +72,7 @@ def model_access(
             bedrock = key.region if isinstance(key, Signer) else None
             yield ModelAccess(_tokens(entry, proxy.token), proxy.url, proxy.meter, proxy.calls, bedrock)
     elif purse is not None:
-        raise ModelKeyError(f"{agent} cannot be told to use the model proxy, which a budget in dollars needs")
+        raise ModelKeyError(f"{agent} cannot use the model proxy, which a budget in dollars needs")
     elif isinstance(key, ModelKey) and key.own:
         yield ModelAccess(_tokens(entry, key.value))
     else:

@@ -2,7 +2,6 @@
 
 import http.client
 import itertools
-import json
 import re
 import threading
 import time
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from outpost.domain.reasons import ReasonCode
+from worker.json_values import object_at, parsed
 from worker.model_endings import ENDINGS, Ending, ending_of, is_response
 from worker.provider_errors import MAX_MESSAGE, ProviderError, error_of_body, error_of_event, error_of_response
 from worker.upstream import ConnectError
@@ -158,7 +158,7 @@ class ModelCall:
     def _event(self, line: bytes) -> None:
         self._complete = self._complete or _COMPLETE.search(line) is not None
         is_error = b"error" in line or b"blockReason" in line
-        if line.startswith(b"data:") and (is_error or ENDINGS.search(line)) and (event := _json_object(line[5:])):
+        if line.startswith(b"data:") and (is_error or ENDINGS.search(line)) and (event := object_at(parsed(line[5:]))):
             self._failed = error_of_event(event) or self._failed
             self.ending |= ending_of(event)
 
@@ -183,22 +183,10 @@ class ModelCall:
 
     def _whole(self, body: bytes) -> None:
         """Read a body that is no stream: an object, or what Google streams without server-sent events, a list."""
-        content = _json(body)
+        content = parsed(body)
         for event in content if isinstance(content, list) else [content]:
             if isinstance(event, Mapping):
                 self._failed = error_of_event(event) or self._failed
                 self._complete = self._complete or is_response(event)
                 self.ending |= ending_of(event)
         self._complete = self._complete or self._size > _MAX_BYTES  # too large to be read
-
-
-def _json_object(text: bytes) -> Mapping[str, object] | None:
-    found = _json(text)
-    return found if isinstance(found, dict) else None
-
-
-def _json(text: bytes) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

@@ -8,8 +8,10 @@ is not listed here ends a response like any other: providers add some.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from outpost.domain.reasons import ReasonCode
+from worker.json_values import object_at, objects_at, text_at
 from worker.provider_errors import MAX_MESSAGE, ProviderError
 
 ENDINGS = re.compile(
@@ -65,7 +67,7 @@ def is_response(content: Mapping[str, object]) -> bool:
 def ending_of(event: Mapping[str, object]) -> Ending:
     """Return what an event of a stream, or a whole response, says about the response's end."""
     ending = Ending(asks_tools=any(_asks_tool(part) for part in _parts(event)))
-    if refusal := next(filter(None, map(_refusal, _parts(event))), ""):
+    if refusal := next(filter(None, (text_at(part, "refusal") for part in _parts(event))), ""):
         words = f"was declined: {' '.join(refusal.split())}"
         ending |= Ending(unfinished=_error(ReasonCode.MODEL_REQUEST_REFUSED, words))
     if status := _unfinished_status(event):
@@ -81,9 +83,9 @@ def _unfinished_status(event: Mapping[str, object]) -> str:
     """Return the status of an OpenAI response that is not completed, whatever details it has; "" of any other."""
     if event.get("type") == "response.incomplete":
         return "incomplete"
-    whole = _mapping(event.get("response")) if event.get("type") == "response.completed" else event
-    status = whole.get("status")
-    return status if "output" in whole and isinstance(status, str) and status in _UNFINISHED_STATUSES else ""
+    whole = object_at(event, "response") if event.get("type") == "response.completed" else event
+    status = text_at(whole, "status")
+    return status if "output" in whole and status in _UNFINISHED_STATUSES else ""
 
 
 def _error(code: ReasonCode, words: str) -> ProviderError:
@@ -91,43 +93,33 @@ def _error(code: ReasonCode, words: str) -> ProviderError:
 
 
 def _reasons(event: Mapping[str, object]) -> Iterator[str]:
-    response = _mapping(event.get("response"))
-    holders = [(event, "stop_reason"), (_mapping(event.get("delta")), "stop_reason")]
-    holders += [(_mapping(whole.get("incomplete_details")), "reason") for whole in (event, response)]
-    holders += [(choice, "finish_reason") for choice in _objects(event.get("choices"))[:1]]
-    holders += [(candidate, "finishReason") for candidate in _objects(event.get("candidates"))[:1]]
-    for holder, name in holders:
-        if isinstance(reason := holder.get(name), str):
-            yield reason
+    yield text_at(event, "stop_reason")
+    yield text_at(event, "delta", "stop_reason")
+    yield text_at(event, "incomplete_details", "reason")
+    yield text_at(event, "response", "incomplete_details", "reason")
+    for choice in _first(event, "choices"):
+        yield text_at(choice, "finish_reason")
+    for candidate in _first(event, "candidates"):
+        yield text_at(candidate, "finishReason")
 
 
 def _parts(event: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     """Yield the objects in which a provider puts calls of tools, and refusals."""
     yield event
-    yield _mapping(event.get("item"))
-    items = _objects(event.get("output")) + _objects(_mapping(event.get("response")).get("output"))
-    yield from items
-    for item in items:
-        yield from _objects(item.get("content"))
-    for choice in _objects(event.get("choices"))[:1]:
-        yield _mapping(choice.get("delta"))
-        yield _mapping(choice.get("message"))
-    for candidate in _objects(event.get("candidates"))[:1]:
-        yield from _objects(_mapping(candidate.get("content")).get("parts"))
+    yield object_at(event, "item")
+    for item in (*objects_at(event, "output"), *objects_at(event, "response", "output")):
+        yield item
+        yield from objects_at(item, "content")
+    for choice in _first(event, "choices"):
+        yield object_at(choice, "delta")
+        yield object_at(choice, "message")
+    for candidate in _first(event, "candidates"):
+        yield from objects_at(candidate, "content", "parts")
+
+
+def _first(event: Mapping[str, object], name: str) -> Iterator[Mapping[str, object]]:
+    return islice(objects_at(event, name), 1)
 
 
 def _asks_tool(part: Mapping[str, object]) -> bool:
     return "functionCall" in part or part.get("type") in _TOOL_ITEMS or bool(part.get("tool_calls"))
-
-
-def _refusal(part: Mapping[str, object]) -> str:
-    words = part.get("refusal")
-    return words if isinstance(words, str) else ""
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _objects(value: object) -> list[Mapping[str, object]]:
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []

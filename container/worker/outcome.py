@@ -260,7 +260,7 @@ def _quoted(evidence: Evidence, text: str) -> ReasonCode | None:
 
 
 def _quotes(evidence: Evidence, failure: CallFailure) -> bool:
-    """Return whether the CLI ends with this error: of calls for titles and summaries it goes on without the result."""
+    """Return whether the CLI ends with this error: without a title or a summary it can continue its work."""
     verdict = evidence.verdict
     words = evidence.last_error_line if verdict is None or verdict.success else verdict.message
     return cause_of(words) is failure.error.code

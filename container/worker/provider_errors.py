@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from outpost.domain.reasons import ReasonCode
+from worker.json_values import parsed
 
 MAX_MESSAGE = 500
 """Characters of the provider's own words that are kept."""
@@ -134,7 +135,7 @@ def error_of_response(status: int, body: bytes) -> ProviderError:
         return ProviderError(
             code or ReasonCode.MODEL_UNAVAILABLE, f"HTTP {status}, a web page instead of the API: {title}"[:MAX_MESSAGE]
         )
-    words = _words(_json(text)) or " ".join(text.split())
+    words = _words(parsed(text)) or " ".join(text.split())
     code = cause_of(text, status) or (
         ReasonCode.MODEL_REQUEST_REFUSED if status in _REFUSALS else ReasonCode.MODEL_UNAVAILABLE
     )
@@ -147,7 +148,7 @@ def error_of_body(content_type: str, body: bytes) -> ProviderError:
     page = _HTML.match(text)
     if not text.strip():
         return ProviderError(ReasonCode.MODEL_UNAVAILABLE, "the response was empty")
-    if text.lstrip().startswith(("{", "[", "data:", "event:", ":")) and _json(text) is None:
+    if text.lstrip().startswith(("{", "[", "data:", "event:", ":")) and parsed(text) is None:
         return ProviderError(ReasonCode.MODEL_UNAVAILABLE, "the response was cut before its end")
     words = (page and page["title"]) or re.sub(r"<[^>]{0,1000}>", " ", text[: 8 * MAX_MESSAGE])
     shown = " ".join("".join(char if char.isprintable() else " " for char in words).split())[:_SHOWN_WORDS]
@@ -171,13 +172,6 @@ def error_of_event(event: Mapping[str, object]) -> ProviderError | None:
     words = _words(holder)
     code = cause_of(json.dumps(holder, default=str)) or ReasonCode.MODEL_UNAVAILABLE
     return ProviderError(code, f"error in the stream: {words}"[:MAX_MESSAGE])
-
-
-def _json(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _blocked(event: Mapping[str, object]) -> str:

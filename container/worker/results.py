@@ -109,7 +109,7 @@ class Results:
             self._store.put_collection(self.collection)
         if patch.findings:
             self._store.put_findings(patch.findings)
-            self._store.confirm()  # whoever closed the dispatch before could not read them: nobody could release it
+            self._store.confirm()  # a dispatch that was closed before has no findings, and could not be released
         for artifact, file in {Artifact.PATCH: patch.file, **patch.more}.items():
             self._store.put_file(artifact, file, withheld=artifact in patch.findings.withheld)
 

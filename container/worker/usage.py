@@ -113,8 +113,9 @@ class Meter:
             if used.total:
                 self.calls += 1
                 self._charged[reservation.model] = self._charged.get(reservation.model, Tokens()) + used
-                self._spent = _sum((self._spent, cost({reservation.model: used})))
-                self._spent_micros += math.ceil((cost({reservation.model: used}) or 0) * MICROS)
+                usd = cost({reservation.model: used})
+                self._spent = _sum((self._spent, usd))
+                self._spent_micros += math.ceil((usd or 0) * MICROS)
             self._changed.notify_all()
             spent = self._spent_micros
         if self._purse is not None:

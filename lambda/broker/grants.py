@@ -11,12 +11,13 @@ from aws_lambda_powertools import Logger
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from outpost.domain.budget_event import DETAIL_TYPE, SOURCE, BudgetThreshold, threshold_passed
+from outpost.domain.budget_event import DETAIL_TYPE, BudgetThreshold, threshold_passed
 from outpost.domain.budgets import WARNING_PERCENT, Budget, month_of
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.lifecycle import TransitionError
 from outpost.domain.protocol import GrantAnswer, GrantRequest
 from outpost.domain.tenants import Tenant
+from outpost.domain.usage_event import SOURCE
 from outpost.names import Env
 from outpost.store.budgets import ENVIRONMENT, Budgets, Granted
 from outpost.store.database import CLIENT_CONFIG

@@ -242,20 +242,11 @@ class Client:
 
     def usage(self, query: Query) -> Usage:
         """Return what dispatches used; the query has since, until, groupBy, tag and tenant."""
-        given = {name: value for name, value in query.items() if value is not None}
-        request = self._http.build_request("GET", "/usage", params=given)
-        return self._send(request, lambda answer: Usage.model_validate(answer.data))
+        return self._send(self._reading("/usage", query), lambda answer: Usage.model_validate(answer.data))
 
     def usage_csv(self, query: Query) -> str:
         """Return the rows of `usage` as comma-separated values."""
-        given = {name: value for name, value in query.items() if value is not None}
-        try:
-            response = self._http.get("/usage.csv", params=given)
-        except httpx.HTTPError as error:
-            raise unreachable(self.url, error) from error
-        if response.is_error:
-            raise refused(response)
-        return response.text
+        return self._response(self._reading("/usage.csv", query)).text
 
     def ready(self) -> bool:
         """Say whether the service answers and has reached what it needs. Never raises `ApiError`."""
@@ -280,21 +271,27 @@ class Client:
         return self._send(request, lambda answer: model.model_validate(answer.data))
 
     def _page(self, model: type[Model], path: str, query: Query) -> Page[Model]:
+        return self._send(self._reading(path, query), lambda answer: _page_of(model, answer))
+
+    def _reading(self, path: str, query: Query) -> httpx.Request:
         parameters = {name: value for name, value in query.items() if value is not None}
-        request = self._http.build_request("GET", path, params=parameters)
-        return self._send(request, lambda answer: _page_of(model, answer))
+        return self._http.build_request("GET", path, params=parameters)
 
     def _send(self, request: httpx.Request, parse: Callable[[_Answer], Parsed]) -> Parsed:
+        response = self._response(request)
         try:
-            answer = self._http.send(request)
+            return parse(_Answer.model_validate_json(response.content))
+        except ValidationError as error:
+            raise not_understood(response) from error
+
+    def _response(self, request: httpx.Request) -> httpx.Response:
+        try:
+            response = self._http.send(request)
         except httpx.HTTPError as error:
             raise unreachable(self.url, error) from error
-        if answer.is_error:
-            raise refused(answer)
-        try:
-            return parse(_Answer.model_validate_json(answer.content))
-        except ValidationError as error:
-            raise not_understood(answer) from error
+        if response.is_error:
+            raise refused(response)
+        return response
 
 
 def _retry(ask: Callable[[], Parsed], pause: Callable[[float], None]) -> Parsed:

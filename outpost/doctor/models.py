@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from outpost.config import EnvironmentConfig
 from outpost.config.models import WARNED_DAYS
 from outpost.doctor.finding import Finding, Level
-from outpost.doctor.providers import set_key
+from outpost.doctor.providers import configured_models, set_key
 from outpost.domain.models import find_model
 from outpost.domain.providers import PROVIDERS, Provider
 
@@ -52,9 +52,9 @@ def check_models(
     seconds: float = _SECONDS,
 ) -> Iterator[Finding]:
     """Read the models of each provider, or gateway, whose key is set; `urls` replaces providers' addresses."""
-    for (name, gateway), models in _asked(config).items():
+    for (name, gateway), models in configured_models(config).items():
         key = keys.get(name)
-        if not key or name not in _LISTS:  # the check of the keys reports it
+        if not key:  # the check of the keys reports it
             continue
         url = gateway or (urls or {}).get(name, PROVIDERS[name].url)
         try:
@@ -68,15 +68,6 @@ def check_models(
             continue
         for model in sorted(models):
             yield evaluate_model(config, name, model, offered, today)
-
-
-def _asked(config: EnvironmentConfig) -> dict[tuple[str, str | None], set[str]]:
-    """Return the models that the enabled agents name, by provider and gateway: a gateway has a key of its own."""
-    found: dict[tuple[str, str | None], set[str]] = {}
-    for agent, settings in config.enabled_agents.items():
-        if provider := config.provider_of(agent):
-            found.setdefault((provider, settings.model_url), set()).update(settings.models.values())
-    return found
 
 
 def _unread(name: str, url: str, error: Exception) -> Finding:

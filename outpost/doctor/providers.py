@@ -13,13 +13,13 @@ from outpost.names import PROVIDER_PLACEHOLDER, provider_of
 _TAG = "outpost:environment"
 
 
-def configured_models(config: EnvironmentConfig) -> dict[str, set[str]]:
-    """Return the model ids that the enabled agents name, by provider."""
-    found: dict[str, set[str]] = {}
+def configured_models(config: EnvironmentConfig) -> dict[tuple[str, str | None], set[str]]:
+    """Return the model ids that the enabled agents name, by provider with a key and by gateway (None: without one)."""
+    found: dict[tuple[str, str | None], set[str]] = {}
     for agent, settings in config.enabled_agents.items():
         provider = config.provider_of(agent)
         if provider in PROVIDERS:
-            found.setdefault(provider, set()).update(settings.models.values())
+            found.setdefault((provider, settings.model_url), set()).update(settings.models.values())
     return found
 
 
@@ -39,7 +39,7 @@ def read_keys(account: Account) -> dict[str, str | None]:
 
 def check_keys(config: EnvironmentConfig, keys: Mapping[str, str | None]) -> Iterator[Finding]:
     """Each provider of an enabled agent has a key, or will get one after the first deploy."""
-    for provider in configured_models(config):
+    for provider in dict.fromkeys(provider for provider, _ in configured_models(config)):
         if keys.get(provider):
             yield Finding(check="provider keys", level=Level.OK, message=f"{provider}: set")
             continue

@@ -7,7 +7,6 @@ from pydantic.alias_generators import to_camel
 
 from outpost.domain.budgets import Budget, to_usd
 
-SOURCE = "outpost"
 DETAIL_TYPE = "Outpost Budget Threshold"
 
 

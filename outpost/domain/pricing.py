@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 
-from outpost.domain.models import Price, find_model
+from outpost.domain.models import find_model
 from outpost.domain.usage import Tokens
-
-__all__ = ["Price", "cost"]
 
 
 def cost(used: Mapping[str, Tokens]) -> float | None:

@@ -127,7 +127,7 @@ def test_a_tenant_sees_its_own_usage_and_no_other(
 
 
 @pytest.mark.parametrize(
-    ("query", "field", "told"),
+    ("query", "field", "message"),
     [
         ({"since": "2026-02-30"}, "since", "valid date"),
         ({"since": "2026-03-02", "until": "2026-03-01"}, "since", "2026-03-02 is after until, 2026-03-01"),
@@ -137,12 +137,12 @@ def test_a_tenant_sees_its_own_usage_and_no_other(
     ],
 )
 def test_what_cannot_be_shown_is_refused_with_the_field_and_the_remedy(
-    client: httpx.Client, query: dict[str, str], field: str, told: str
+    client: httpx.Client, query: dict[str, str], field: str, message: str
 ) -> None:
     for path in ("/usage", "/usage.csv"):
         error = refused(client.get(path, params=query), 400, "VALIDATION_ERROR")
         assert fields(error) == {field}
-        assert told in error["details"][0]["message"]
+        assert message in error["details"][0]["message"]
 
 
 def test_tags_of_all_tenants_together_are_refused(operator: httpx.Client) -> None:

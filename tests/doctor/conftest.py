@@ -157,7 +157,7 @@ def ready(shared_account: LocalEnvironment, templates: Templates, provider: Prov
     git = shipped.git.model_copy(update={"app": shipped.git.app.model_copy(update={"key_secret": app_key})})
     tls = shipped.tls.model_copy(update={"zone_id": zone["Id"].rpartition("/")[2]})
     config = shipped.model_copy(update={"account": "000000000000", "git": git, "tls": tls})
-    for name, models in configured_models(config).items():
+    for (name, _), models in configured_models(config).items():
         secrets.create_secret(
             Name=f"SecretsProvider{name}",
             Description=f"API key of {name}: for agents",

@@ -33,12 +33,12 @@ def test_the_bus_is_told_what_an_ended_dispatch_consumed(outpost: Outpost, liste
     dispatch = outpost.dispatch("echo spent", tags={"cost-centre": "42"})
     ended = outpost.ends(dispatch.id)
     assert ended.status is Status.SUCCESS
-    told = _event(outpost, listener, dispatch.id)
-    assert told.schema_version == "1.1"
-    assert (told.status, told.tags, told.agent) == (Status.SUCCESS, {"cost-centre": "42"}, "shell")
-    assert told.usage.estimated is False
-    assert told.usage.vcpu_seconds == ended.usage.vcpu_seconds > 0
-    assert told.usage.capacity == ended.usage.capacity == "on-demand"
+    event = _event(outpost, listener, dispatch.id)
+    assert event.schema_version == "1.1"
+    assert (event.status, event.tags, event.agent) == (Status.SUCCESS, {"cost-centre": "42"}, "shell")
+    assert event.usage.estimated is False
+    assert event.usage.vcpu_seconds == ended.usage.vcpu_seconds > 0
+    assert event.usage.capacity == ended.usage.capacity == "on-demand"
 
 
 def test_an_ended_dispatch_is_counted_once_in_the_usage_of_its_day(outpost: Outpost) -> None:

@@ -11,8 +11,8 @@ import pytest
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import new_id
-from outpost.domain.models import find_model
-from outpost.domain.pricing import Price, cost
+from outpost.domain.models import Price, find_model
+from outpost.domain.pricing import cost
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens, compute_seconds, tokens_of
 from outpost.names import Env

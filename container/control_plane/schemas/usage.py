@@ -82,7 +82,7 @@ class UsageRow(UsageFigures):
 
 
 GROUPS = ("day", "tenant", "agent", "model", "tag")
-"""Fields that rows are told apart by."""
+"""Fields that rows can be grouped by."""
 
 
 class BudgetView(View):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from outpost.domain.reasons import ReasonCode
 from worker import acp_bridge
-from worker.adapters.events import objects_at, text_at, value_at
 from worker.adapters.transcript import JsonTranscript, Message, Verdict, error_line, tool_line, tool_output
+from worker.json_values import objects_at, text_at, value_at
 
 EXIT_CODES: Mapping[int, str] = {acp_bridge.NOT_FOUND: "the program could not be started"}
 

@@ -6,11 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from outpost.domain.agents import Alias
+from outpost.domain.models import find_model
 from outpost.domain.reasons import ReasonCode
 from worker.adapters.transcript import Transcript
 
 Failure = tuple[ReasonCode, str]
 """A code and its message."""
+_CONTEXT_WINDOW = 200_000
+"""Tokens, of a model that `models.toml` does not have: what CLIs assume themselves."""
+
+
+def context_window(model: str) -> int:
+    """Return the context window of a model in tokens, for CLIs whose own list of models is not fetched."""
+    known = find_model(model)
+    return known.context_window if known else _CONTEXT_WINDOW
 
 
 @dataclass(frozen=True)

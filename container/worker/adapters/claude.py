@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from outpost.domain.agents import Alias
 from outpost.domain.reasons import ReasonCode
 from worker.adapters.base import Adapter, Invocation, Run
-from worker.adapters.events import error_text_at, number_at, objects_at, text_at
 from worker.adapters.transcript import (
     JsonTranscript,
     Message,
@@ -18,6 +17,7 @@ from worker.adapters.transcript import (
     tool_line,
     tool_output,
 )
+from worker.json_values import error_text_at, number_at, objects_at, text_at
 
 _MODELS = {
     "ANTHROPIC_DEFAULT_FABLE_MODEL": Alias.FLAGSHIP,

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from worker.adapters.base import Adapter, Invocation, Run
-from worker.adapters.events import error_text_at, objects_at, text_at, value_at
 from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
+from worker.json_values import error_text_at, objects_at, text_at, value_at
 
 _CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false", "features.plugins=false")
 """Nothing is looked up or reported elsewhere: updates, usage, the list of plugins."""

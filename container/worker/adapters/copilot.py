@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from worker.adapters.base import Adapter, Invocation, Run
-from worker.adapters.events import number_at, text_at, value_at
 from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
+from worker.json_values import number_at, text_at, value_at
 
 _ENVIRONMENT = {"COPILOT_AUTO_UPDATE": "false", "COPILOT_OFFLINE": "true"}
 """Offline: no sign-in at GitHub, no telemetry, no web tools, no GitHub MCP server, no update."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from outpost.domain.reasons import ReasonCode
 from worker.adapters.base import Adapter, Invocation, Run
-from worker.adapters.events import error_text_at, text_at
 from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
+from worker.json_values import error_text_at, text_at
 
 _SYSTEM_SETTINGS = Path(__file__).with_name("gemini_settings.json")
 _ENVIRONMENT = {
@@ -144,7 +144,7 @@ class _Events(JsonTranscript):
         self._error = text_at(event, "message")
         code = _UNFINISHED.get(self._error)
         if code or event.get("severity") == "error":
-            self._stopped = Verdict(False, self._error, code)  # unless it goes on
+            self._stopped = Verdict(False, self._error, code)  # unless it continues
         return error_line(self._error)
 
     def _tool_use(self, event: Mapping[str, object]) -> Message:

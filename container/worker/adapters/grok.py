@@ -4,17 +4,14 @@ import json
 from collections.abc import Mapping
 
 from outpost.domain.agents import Alias
-from outpost.domain.models import find_model
 from worker.adapters.acp import EXIT_CODES, AcpTranscript, acp_command
-from worker.adapters.base import Adapter, Invocation, Run
+from worker.adapters.base import Adapter, Invocation, Run, context_window
 from worker.adapters.transcript import Transcript
 
 _COMMAND = ("grok", "--no-auto-update", "agent", "--no-leader", "--always-approve")
 _SETTINGS_FILE = ".grok/requirements.toml"
 _DENIAL = r"\ATool `\w+` was not executed: "
 """How the output of a tool call begins that a rule of the repository's `.grok/config.toml` denies."""
-_CONTEXT_WINDOW = 200_000
-"""Tokens, of a model that `models.toml` does not have: the CLI's own assumption."""
 
 _OFF = (
     *("cli.auto_update", "cli.show_tips", "cli.use_leader"),
@@ -77,14 +74,13 @@ def _settings(run: Run) -> dict[str, object]:
 
 
 def _model_settings(model: str, api: str) -> dict[str, object]:
-    known = find_model(model)
     return {
         "model": model,
         "name": model,
         "base_url": api,
         "api_backend": "responses",
         "env_key": "XAI_API_KEY",
-        "context_window": known.context_window if known else _CONTEXT_WINDOW,
+        "context_window": context_window(model),
     }
 
 

@@ -5,15 +5,12 @@ import re
 from collections.abc import Iterator, Mapping
 
 from outpost.domain.agents import Alias
-from outpost.domain.models import find_model
-from worker.adapters.base import Adapter, Invocation, Run
-from worker.adapters.events import text_at, value_at
+from worker.adapters.base import Adapter, Invocation, Run, context_window
 from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
+from worker.json_values import text_at, value_at
 
 _PROVIDER = "anthropic"
 _INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md")
-_CONTEXT_WINDOW = 200_000
-"""Tokens, of a model that is not in the models' file."""
 _LARGEST_OUTPUT = 32_000
 """Tokens that a call asks for at most."""
 _AGENTS = ("build", "compaction", "explore", "general", "summary", "title")
@@ -85,9 +82,8 @@ def _config(run: Run) -> dict[str, object]:
 
 def _model(name: str) -> dict[str, object]:
     """Return what its own list of models, which it would fetch, says of a model."""
-    known = find_model(name)
-    window = known.context_window if known else _CONTEXT_WINDOW
-    return {"name": name, "tool_call": True, "limit": {"context": window, "output": _LARGEST_OUTPUT}}
+    limit = {"context": context_window(name), "output": _LARGEST_OUTPUT}
+    return {"name": name, "tool_call": True, "limit": limit}
 
 
 _FINISHED: Mapping[str, str] = {
