@@ -187,14 +187,15 @@ API, ATTEMPT, BROKER, EVENTS = (
 )
 PLANNER, SWEEP, WORKER = "PlannerFunctionRole", "SweepFunctionRole", "WorkerShellDefinitionTaskRole"
 REAPER = "ReaperFunctionRole"
+USAGE = "UsageEventsFunctionRole"
 PROBES: dict[str, tuple[frozenset[str], Call]] = {
     "read a dispatch": (
-        frozenset({API, BROKER, EVENTS, PLANNER, SWEEP}),
+        frozenset({API, BROKER, EVENTS, PLANNER, SWEEP, USAGE}),
         lambda client, names: client("dynamodb").get_item(TableName=names.dispatches, Key=KEY),
     ),
     "read all dispatches": (NOBODY, lambda client, names: client("dynamodb").scan(TableName=names.dispatches)),
     "change a dispatch": (
-        frozenset({API, BROKER, EVENTS, SWEEP}),
+        frozenset({API, BROKER, EVENTS, SWEEP, USAGE}),
         lambda client, names: client("dynamodb").update_item(**change(names.dispatches)),
     ),
     "delete a dispatch": (
