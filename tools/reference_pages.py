@@ -179,7 +179,7 @@ def _limits(schema: Schema) -> Iterator[tuple[str, str]]:
         ("minItems", "maxItems", "entries"),
         ("minProperties", "maxProperties", "entries"),
     ):
-        bounds = [f"{schema[bound]:,.0f}" for bound in (low, high) if bound in schema]
+        bounds = [f"{schema[bound]:,}".removesuffix(".0") for bound in (low, high) if bound in schema]
         if bounds:
             yield (
                 label,

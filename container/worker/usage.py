@@ -87,8 +87,8 @@ class Meter:
         free = self.budget - sum(tokens.total for tokens in self._charged.values())
         if most.total > free:
             self._refuse(
-                f"the budget of {self.budget:,} model tokens is spent: "
-                f"{max(free, 0):,} are left, and this call could use {most.total:,}"
+                f"the budget of {self.budget:,} model tokens has no room for the next call: "
+                f"{max(free, 0):,} are left, and it could use {most.total:,}"
             )
 
     def _check_money(self, micros: int) -> None:
@@ -97,8 +97,8 @@ class Meter:
         free = self._purse.allowed + self._purse.left - self._spent_micros
         if micros > free:
             self._refuse(
-                f"{self._purse.refused} is spent: {in_usd(max(free, 0))} are left, and this call could cost "
-                f"{in_usd(micros)}"
+                f"{self._purse.refused} has no room for the next call: {in_usd(max(free, 0))} are neither spent nor "
+                f"reserved by other dispatches, and it could cost {in_usd(micros)}"
             )
 
     def _refuse(self, why: str) -> NoReturn:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from outpost.cli.connection import connect
-from outpost.cli.dispatches import Json
+from outpost.cli.dispatches import Json, parse_dollars
 from outpost.cli.output import err, out, print_json, print_table, since
 from outpost.client.models import IssuedKey, Limits, Tenant
 from outpost.domain.ids import now
@@ -72,7 +72,10 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
     timeout: Annotated[int | None, typer.Option(help="Longest time limit, in seconds")] = None,
     requests: Annotated[int | None, typer.Option(help="Requests a minute of each key")] = None,
     monthly_budget: Annotated[
-        float | None, typer.Option("--monthly-budget-usd", help="US dollars a month (UTC) for model calls")
+        float | None,
+        typer.Option(
+            "--monthly-budget-usd", parser=parse_dollars, metavar="USD", help="A month (UTC) for model calls; from 0.01"
+        ),
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="First take back all limits of its own")] = False,
     repository: Annotated[

@@ -1,5 +1,6 @@
 """The commands for dispatches: hand in, look, follow, cancel, fetch what came of it."""
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,17 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a dispatch")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line")]
 
 
+def parse_dollars(text: str) -> float:
+    """Return an amount in US dollars. Raises `typer.BadParameter` for what is no finite number."""
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not math.isfinite(amount):
+        raise typer.BadParameter(f"{text!r} is no amount of US dollars, such as 2.50")
+    return amount
+
+
 def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
     context: typer.Context,
     *,
@@ -55,7 +67,10 @@ def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY:VALUE", help="Tag; repeatable")] = None,
     retryable: Annotated[bool, typer.Option("--retryable", help="Running twice does no harm")] = False,
     max_cost_usd: Annotated[
-        float | None, typer.Option(help="US dollars that its model calls may cost, all attempts together")
+        float | None,
+        typer.Option(
+            parser=parse_dollars, metavar="USD", help="What its model calls may cost, all attempts together; from 0.01"
+        ),
     ] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key within 24 h dispatches once")] = None,
     watch_it: Annotated[bool, typer.Option("--watch", "-w", help="Show states and log until it ended")] = False,

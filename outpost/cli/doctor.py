@@ -28,7 +28,8 @@ def doctor(
 ) -> None:
     """Read the account before a deploy and report what stands in the way; it changes nothing.
 
-    Exit code: 0 nothing does (there may be warnings), 1 something does, 3 something could not be read.
+    Exit code: 0 nothing does (there may be warnings), 1 something does, 2 the configuration is wrong,
+    3 something could not be read.
     """
     with explained():
         try:

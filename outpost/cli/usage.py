@@ -18,7 +18,7 @@ _HOUR = 3_600
 def usage(
     context: typer.Context,
     *,
-    since: Annotated[str | None, typer.Option(help="First day (UTC), YYYY-MM-DD; the first of this month")] = None,
+    since: Annotated[str | None, typer.Option(help="First day (UTC), YYYY-MM-DD; first of the last's month")] = None,
     until: Annotated[str | None, typer.Option(help="Last day (UTC), included; today")] = None,
     by: Annotated[list[str] | None, typer.Option(help="day, agent, model, tenant; repeatable; day")] = None,
     tag: Annotated[str | None, typer.Option(metavar="KEY", help="Only with this tag, a row for each value")] = None,
@@ -57,7 +57,7 @@ def _figures(figures: UsageFigures) -> tuple[str, ...]:
     return (
         f"{figures.dispatches:,}",
         *(f"{count:,}" for count in tokens),
-        f"{figures.cost_usd:,.2f}",
+        f"{figures.cost_usd:,.4f}",
         *(f"{seconds / _HOUR:,.2f}" for seconds in hours),
     )
 

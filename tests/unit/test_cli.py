@@ -41,6 +41,18 @@ def test_a_tag_without_a_value_is_refused_with_an_example() -> None:
     assert "--tag team:payments" in ended.stderr
 
 
+@pytest.mark.parametrize("amount", ["nan", "inf", "-inf", "ten", ""])
+@pytest.mark.parametrize(
+    "command",
+    [["dispatch", "shell", "echo hello", "--max-cost-usd"], ["tenants", "set", "acme", "--monthly-budget-usd"]],
+    ids=["dispatch", "tenants"],
+)
+def test_an_amount_that_is_no_number_is_refused_with_an_example(command: list[str], amount: str) -> None:
+    ended = CliRunner().invoke(app, [*command, amount])
+    assert (ended.exit_code, f"{command[-1]}" in ended.stderr) == (2, True)
+    assert f"{amount!r} is no amount of US dollars" in ended.stderr
+
+
 def test_a_task_file_that_is_missing_is_named(tmp_path: Path) -> None:
     ended = CliRunner().invoke(app, ["dispatch", "shell", "--file", str(tmp_path / "none.sh")])
     assert ended.exit_code == 2

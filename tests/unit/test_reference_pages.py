@@ -48,6 +48,10 @@ def test_every_link_within_a_page_leads_somewhere(name: str) -> None:
     assert links - anchors == set()
 
 
+def test_a_bound_below_one_keeps_its_decimals() -> None:
+    assert "(value 0.01 to 100,000)" in written("api.md")
+
+
 def test_every_tool_has_its_input_and_output() -> None:
     for entry in CATALOGUE:
         section = written("mcp.md").partition(f"\n### {entry.name}\n")[2].partition("\n### ")[0]

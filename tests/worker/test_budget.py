@@ -168,7 +168,7 @@ def test_a_call_that_the_budget_has_no_room_for_is_refused_in_the_providers_form
         error = json.loads(response.read())
     assert response.status == 400  # CLIs do not retry it
     assert provider.requests == []
-    assert f"{budget:,} are left, and this call could use {budget + 1:,}" in error["error"]["message"]
+    assert f"{budget:,} are left, and it could use {budget + 1:,}" in error["error"]["message"]
     assert proxy.meter.refusal is not None
     forms: dict[str, Callable[[], bool]] = {
         "anthropic": lambda: error["type"] == "error" and error["error"]["type"] == "invalid_request_error",

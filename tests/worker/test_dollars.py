@@ -154,8 +154,8 @@ def test_a_call_that_no_budget_has_room_for_is_refused_with_what_is_left() -> No
         with call(proxy, dialogue()) as response:
             error = json.loads(response.read())["error"]["message"]
         assert (response.status, provider.requests) == (400, [])
-    assert "the tenant's budget is spent: 0.0" in error
-    assert "USD are left, and this call could cost 0.0" in error
+    assert "the tenant's budget has no room for the next call: 0.0" in error
+    assert "USD are neither spent nor reserved by other dispatches, and it could cost 0.0" in error
     assert proxy.meter.refusal is not None
     assert proxy.meter.committed_micros == 0
 
@@ -312,7 +312,7 @@ def test_a_dispatch_ends_at_its_budget_with_its_work_kept(platform: Platform, pr
         row = platform.run("Spend it.", variables, **spec)
     assert (row.status, row.reason and row.reason.code) == (Status.FAILED, ReasonCode.BUDGET_EXCEEDED)
     assert row.reason is not None
-    assert "maxCostUsd of 0.05 USD is spent: " in row.reason.message
+    assert "maxCostUsd of 0.05 USD has no room for the next call: " in row.reason.message
     assert row.usage is not None
     assert row.cost_usd == row.usage.model_cost_usd
     assert 0.8 * 0.05 < (row.cost_usd or 0) <= 0.05

@@ -64,7 +64,7 @@ def test_a_real_cli_ends_when_its_budget_is_spent(agent: Agent, tmp_path: Path) 
     assert CATALOGUE[agent].provider is not None
     with served(agent, BUDGET) as (server, access):
         output = run(agent, access, tmp_path)
-    assert "the budget of 5,000 model tokens is spent" in output
+    assert "the budget of 5,000 model tokens has no room for the next call" in output
     assert server.edits == 0
     assert access.meter.refusal is not None
 

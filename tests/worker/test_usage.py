@@ -203,7 +203,7 @@ def test_a_dispatch_ends_when_its_budget_is_spent_and_says_how_much_is_left(plat
         row = platform.run("Spend it.", variables, agent=Agent.CLAUDE, model_id="claude-opus-5-5")
     assert (row.status, row.reason and row.reason.code) == (Status.FAILED, ReasonCode.BUDGET_EXCEEDED)
     assert row.reason is not None
-    assert "the budget of 3,000 model tokens is spent: 532 are left" in row.reason.message
+    assert "the budget of 3,000 model tokens has no room for the next call: 532 are left" in row.reason.message
     assert row.usage is not None
     assert (row.usage.model_calls, row.usage.input_tokens, row.usage.output_tokens) == (2, 2 * INPUT, 2 * OUTPUT)
     assert {seen.body["model"] for seen in model.answered} == {"claude-haiku-5-5"}

@@ -19,7 +19,7 @@ MOST_DAYS = 400
 class UsageQuery(Body):
     """Which dispatches to add up, and by what."""
 
-    since: date | None = Field(default=None, description="First day (UTC). Default: the first of this month.")
+    since: date | None = Field(default=None, description="First day (UTC). Default: the first of the month of `until`.")
     until: date | None = Field(default=None, description="Last day (UTC), included. Default: today.")
     group_by: list[Group] = Field(
         default=["day"], max_length=4, description="A row for each value of these; may be given more than once."
