@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -14,10 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from outpost.domain.agents import CATALOGUE, Agent
+
 ROOT = Path(__file__).resolve().parent.parent
 AGENTS = ROOT / "container" / "worker" / "agents"
 PAGE = ROOT / "docs" / "agents.md"
 VERSIONS = "versions.toml"
+HEADING = "| agent | program | pinned in | provider | default size |\n"
+"""Of the documentation's table of agents."""
+PACKAGE = """{
+  "name": "NAME",
+  "private": true,
+  "dependencies": {}
+}
+"""
+"""The `package.json` of a new agent."""
 TESTS = ("test_conformance.py", "test_real_clis*.py")
 
 
@@ -54,12 +64,12 @@ def newest(pin: Pin) -> str:
 
 
 def write(folder: Path, page: Path, pins: Mapping[str, Pin]) -> None:
-    """Write versions, what is derived from them, and the table of the documentation."""
+    """Write versions, what is derived from them, and the table of the documentation. Raises `RenewalError`."""
     versions, table = (folder / VERSIONS).read_text(), page.read_text()
     for agent, pin in pins.items():
         line = f'{agent} = {{ {pin.registry} = "{pin.package}", version = "{pin.version}" }}'
         versions = re.sub(rf"^{agent} = .*$", line, versions, flags=re.MULTILINE)
-        table = re.sub(rf"^(\| {agent} \| `{pin.package}`) \S+ \|", rf"\1 {pin.version} |", table, flags=re.MULTILINE)
+        table = _with_row(table, agent, pin)
         _write_package(folder / agent, pin)
     (folder / VERSIONS).write_text(versions)
     page.write_text(table)
@@ -67,15 +77,30 @@ def write(folder: Path, page: Path, pins: Mapping[str, Pin]) -> None:
         _output(["npm", "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
 
 
+def _with_row(page: str, agent: str, pin: Pin) -> str:
+    """Return the documentation with the agent's row up to date: a row of its own, below the last, if it has none."""
+    program = f"| {agent} | `{pin.package}` {pin.version} |"
+    page, found = re.subn(rf"^\| {agent} \| `[^`]*` \S+ \|", lambda _: program, page, flags=re.MULTILINE)
+    if found:
+        return page
+    if agent not in {*Agent}:
+        raise RenewalError(f"{agent}: add it to the catalogue in outpost/domain/agents.py")
+    entry = CATALOGUE[Agent(agent)]
+    lock = "package-lock.json" if pin.registry == "npm" else f"{agent}/requirements.txt"
+    size = f"{entry.cpu / 1024:g} vCPU, {entry.memory / 1024:g} GB"
+    row = f"{program} `container/worker/agents/{lock}` | {entry.provider or '-'} | {size} |"
+    end = page.index("|\n\n", page.index(HEADING)) + 2
+    return f"{page[:end]}{row}\n{page[end:]}"
+
+
 def _write_package(folder: Path, pin: Pin) -> None:
     """Write the file that the registry's client locks; for PyPI the lock file too."""
     folder.mkdir(exist_ok=True)
     if pin.registry == "npm":
         file = folder / "package.json"
-        package: dict[str, object] = {"name": f"outpost-agent-{folder.name}", "private": True}
-        package |= json.loads(file.read_text()) if file.exists() else {}
-        package["dependencies"] = {pin.package: pin.version}
-        file.write_text(json.dumps(package, indent=2) + "\n")
+        text = file.read_text() if file.exists() else PACKAGE.replace("NAME", f"outpost-agent-{folder.name}")
+        locked = f'"dependencies": {{ "{pin.package}": "{pin.version}" }}'
+        file.write_text(re.sub(r'"dependencies": *\{[^}]*\}', lambda _: locked, text))
         return
     (folder / "requirements.in").write_text(f"{pin.package}=={pin.version}\n")
     options = ["--quiet", "--upgrade", "--generate-hashes", "--universal", "--no-annotate", "--no-header"]

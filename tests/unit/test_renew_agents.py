@@ -17,10 +17,18 @@ VERSIONS = """# A comment that stays.
 parrot = { npm = "@birds/parrot", version = "1.0.0" }
 parakeet = { pypi = "parakeet", version = "1.0.0" }
 """
-TABLE = """| agent | program | provider |
-|---|---|---|
-| parrot | `@birds/parrot` 1.0.0 | birds |
-| parakeet | `parakeet` 1.0.0 | birds |
+TABLE = """| agent | program | pinned in | provider | default size |
+|---|---|---|---|---|
+| parrot | `@birds/parrot` 1.0.0 | a file | birds | small |
+| parakeet | `parakeet` 1.0.0 | a file | birds | small |
+
+What follows.
+"""
+PACKAGE = """{
+  "name": "p",
+  "dependencies": { "@birds/parrot": "1.0.0" },
+  "outpost": { "programs": ["a"] }
+}
 """
 WHEEL = "parakeet-{}-py3-none-any.whl"
 
@@ -85,8 +93,7 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("parrot", "parakeet"):
         (folder / name).mkdir(parents=True)
     (folder / "versions.toml").write_text(VERSIONS)
-    package = {"name": "p", "outpost": {"programs": ["a"]}, "dependencies": {"@birds/parrot": "1.0.0"}}
-    (folder / "parrot" / "package.json").write_text(json.dumps(package))
+    (folder / "parrot" / "package.json").write_text(PACKAGE)
     (folder / "parakeet" / "requirements.in").write_text("parakeet==1.0.0\n")
     (folder / "package.json").write_text('{"name": "all", "private": true, "workspaces": ["parrot"]}')
     (tmp_path / "page.md").write_text(TABLE)
@@ -113,8 +120,7 @@ def test_newer_versions_are_locked_everywhere_once_the_tests_have_passed(checkou
     assert report == ["parrot: @birds/parrot 1.0.0 -> 1.1.0", "parakeet: parakeet 1.0.0 -> 1.1.0"]
     assert (checkout / "versions.toml").read_text() == VERSIONS.replace("1.0.0", "1.1.0")
     assert (checkout.parent / "page.md").read_text() == TABLE.replace("1.0.0", "1.1.0")
-    package = json.loads((checkout / "parrot" / "package.json").read_text())
-    assert (package["outpost"], package["dependencies"]) == ({"programs": ["a"]}, {"@birds/parrot": "1.1.0"})
+    assert (checkout / "parrot" / "package.json").read_text() == PACKAGE.replace("1.0.0", "1.1.0")
     locked = (checkout / "parakeet" / "requirements.txt").read_text()
     assert locked.startswith("parakeet==1.1.0")
     assert "--hash=sha256:" in locked
@@ -136,6 +142,28 @@ def test_all_files_are_as_before_when_the_tests_fail(checkout: Path) -> None:
     assert content(checkout) == before
 
 
+@pytest.mark.usefixtures("registry")
+def test_a_new_agent_gets_a_package_and_a_row_below_the_last(checkout: Path) -> None:
+    (checkout / "versions.toml").write_text(f'{VERSIONS}codex = {{ npm = "@birds/parrot", version = "1.0.0" }}\n')
+    (checkout / "package.json").write_text('{"name": "all", "private": true, "workspaces": ["codex"]}')
+    page = checkout.parent / "page.md"
+    assert renew(checkout, page, ["codex"], lambda _agents: True) == ["codex: @birds/parrot 1.0.0 -> 1.1.0"]
+    lock = "`container/worker/agents/package-lock.json`"
+    row = f"| codex | `@birds/parrot` 1.1.0 | {lock} | openai | 1 vCPU, 2 GB |\n"
+    assert page.read_text() == TABLE.replace("\nWhat", f"{row}\nWhat")
+    package = json.loads((checkout / "codex" / "package.json").read_text())
+    assert package == {"name": "outpost-agent-codex", "private": True, "dependencies": {"@birds/parrot": "1.1.0"}}
+
+
+@pytest.mark.usefixtures("registry")
+def test_an_agent_that_the_catalogue_lacks_is_refused_before_anything_changes(checkout: Path) -> None:
+    (checkout / "versions.toml").write_text(f'{VERSIONS}owl = {{ npm = "@birds/parrot", version = "1.0.0" }}\n')
+    before = content(checkout)
+    with pytest.raises(RenewalError, match=r"owl: add it to the catalogue in outpost/domain/agents.py"):
+        renew(checkout, checkout.parent / "page.md", ["owl"], lambda _agents: True)
+    assert content(checkout) == before
+
+
 def test_an_agent_without_a_program_is_named(checkout: Path) -> None:
     with pytest.raises(RenewalError, match=r"owl: not in .*; it has parrot, parakeet"):
         renew(checkout, checkout.parent / "page.md", ["owl"], lambda _agents: True)
@@ -144,7 +172,6 @@ def test_an_agent_without_a_program_is_named(checkout: Path) -> None:
 def test_every_pin_is_that_of_the_versions_file() -> None:
     pins = read_pins(AGENTS)
     assert set(pins) == set(Agent) - {Agent.SHELL}
-    page = PAGE.read_text()
     lock = json.loads((AGENTS / "package-lock.json").read_text())["packages"]
     for agent, pin in pins.items():
         if pin.registry == "npm":
@@ -155,4 +182,4 @@ def test_every_pin_is_that_of_the_versions_file() -> None:
             assert (AGENTS / agent / "requirements.in").read_text() == f"{pin.package}=={pin.version}\n"
             locked = (AGENTS / agent / "requirements.txt").read_text()
             assert re.search(rf"^{pin.package}=={re.escape(pin.version)} ", locked, re.MULTILINE)
-        assert f"\n| {agent} | `" not in page or f"\n| {agent} | `{pin.package}` {pin.version} |" in page
+        assert f"| {agent} | `{pin.package}` {pin.version} |" in PAGE.read_text()
