@@ -14,14 +14,17 @@ from botocore.config import Config
 from outpost.domain.protocol import ClaimRequest
 from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED, Attempt
 from worker.broker import Broker, BrokerError
-from worker.claim import WakeUps, wait_for_work
+from worker.claim import POLL_SECONDS, WakeUps, wait_for_work
 from worker.isolation import Isolation, Launcher, NoIsolation, adopt_orphans
 from worker.promotion import PromotionAttempt
 from worker.settings import Identity, Settings, SettingsError, read_identity, read_settings
 from worker.stop import Cause, StopSignal
 from worker.store import warm_up
 
-_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 8}, connect_timeout=10, read_timeout=60)
+_WAKE_UPS = Config(
+    retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=2, read_timeout=POLL_SECONDS + 5
+)
+"""A queue that hangs keeps nobody from asking the broker: an idle worker that does not is called silent after 90 s."""
 
 _log = structlog.get_logger()
 
@@ -56,7 +59,7 @@ def main() -> int:
     try:
         return _serve(settings, identity, isolation, request)
     except BrokerError as error:
-        _log.error("the broker gives no answer", error=str(error))
+        _log.error("the broker cannot be invoked", error=str(error))
         return EXIT_BROKEN
 
 
@@ -74,9 +77,9 @@ def _isolation(settings: Settings) -> Isolation:
 
 def _serve(settings: Settings, identity: Identity, isolation: Isolation, request: ClaimRequest) -> int:
     stop = StopSignal()
-    wake_ups = WakeUps(boto3.client("sqs", config=_RETRIES), settings.queue_url)
+    wake_ups = WakeUps(boto3.client("sqs", config=_WAKE_UPS), settings.queue_url)
     signal.signal(signal.SIGTERM, partial(_on_sigterm, stop, wake_ups))
-    broker = Broker(boto3.client("lambda", config=_RETRIES), settings.broker_function)
+    broker = Broker.connect(settings.broker_function)
     warm_up()
     assignment = wait_for_work(broker, wake_ups, request, stop)
     if assignment is None:

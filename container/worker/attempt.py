@@ -19,7 +19,7 @@ from outpost.domain.agents import CATALOGUE
 from outpost.domain.artifacts import LogSource, Summary
 from outpost.domain.dispatch import Status, Usage
 from outpost.domain.ids import now
-from outpost.domain.protocol import Assignment, Credentials
+from outpost.domain.protocol import Assignment, Credentials, ReportRequest
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.repository import clone_url, forge_repository
 from outpost.redaction.redactor import Redactor
@@ -33,7 +33,7 @@ from worker.clone import CloneError
 from worker.context import lay_out_context
 from worker.dollars import GrantError, Purse
 from worker.isolation import Isolation, IsolationError, end_all
-from worker.lease import ForgeTokenError, Lease
+from worker.lease import ForgeTokenError, Lease, heartbeats
 from worker.lines import lines_of
 from worker.logs import RunLog
 from worker.model_access import ModelKeyError
@@ -50,6 +50,10 @@ EXIT_DONE = 0
 EXIT_BROKEN = 1
 EXIT_LOST = 75
 EXIT_TERMINATED = 143
+
+REPORT_SECONDS = 120.0
+"""How long an outcome is reported that the stored summary names too: after the end of this task that closes the
+dispatch."""
 
 _log = structlog.get_logger()
 
@@ -96,21 +100,23 @@ class Attempt:
     def run(self) -> int:
         """Do it all, and return the worker's exit code."""
         try:
-            with self._lease:
-                outcome = self._work()
-                outcome = self._leave_results(outcome)
-                self._report(outcome)
+            with heartbeats(self._lease):
+                return self._run()
+        finally:
+            self._clear_away()
+
+    def _run(self) -> int:
+        try:
+            self._report(self._leave_results(self._work()))
         except Stopped as stopped:
             _log.info("stopped", cause=stopped.cause.value)
             return EXIT_LOST if stopped.cause is Cause.LOST else EXIT_TERMINATED
         except BrokerError as error:
-            _log.error("the outcome could not be reported; the sweep will close the dispatch", error=str(error))
+            _log.error("the broker does not respond", summary_stored=self._results.stored, error=str(error))
             return EXIT_BROKEN
         except Exception as error:  # noqa: BLE001 - whatever broke, the client is told, and told now
             _log.exception("the harness failed")
             return self._report_failure(error)
-        finally:
-            self._clear_away()
         return EXIT_DONE
 
     def _work(self) -> Outcome:
@@ -237,8 +243,8 @@ class Attempt:
         if terminated:
             unchanged = "; the workspace stays as it was before this run" if self._archive is not None else ""
             self._tell(f"the worker is being stopped; this is the last checkpoint{unchanged}", "error")
-            self._give_back()
             results.upload(outcome, 20, None)
+            self._give_back()
             raise Stopped(Cause.TERMINATED)
         if outcome.status is not Status.SUCCESS:
             self._tell(outcome.reason.message, "error")
@@ -277,21 +283,29 @@ class Attempt:
 
     def _report(self, outcome: Outcome) -> None:
         results, patch = self._results, self._results.patch
-        self._lease.report(
-            outcome.status,
-            results.reason(outcome),
-            outcome.exit_code,
-            self._usage,
-            results.tail(outcome),
-            patch.findings.brief() if patch else None,
-            results.collection.brief() if patch else None,
+        request = ReportRequest(
+            dispatch_id=self._assignment.dispatch_id,
+            lease=self._assignment.lease,
+            outcome=outcome.status,
+            reason=results.reason(outcome),
+            exit_code=outcome.exit_code,
+            usage=self._usage,
+            log_tail=results.tail(outcome),
+            findings=patch.findings.brief() if patch else None,
+            collection=results.collection.brief() if patch else None,
         )
+        self._lease.report(request, REPORT_SECONDS if results.stored else None)
 
     def _report_failure(self, error: Exception) -> int:
-        """Tell the client that it was not the task's fault; the details are in the worker's own log."""
+        """Report that it was not the task's fault; the details are in the worker's own log.
+
+        What a stored summary says stays so: after the end of this task it closes the dispatch.
+        """
+        if self._results.stored:
+            return EXIT_BROKEN
         try:
             self._report(failed(ReasonCode.INTERNAL_ERROR, f"The harness failed: {type(error).__name__}."))
-        except BrokerError as unreported:
+        except (BrokerError, Stopped) as unreported:
             _log.error("the failure could not be reported either", error=str(unreported))
         return EXIT_BROKEN
 

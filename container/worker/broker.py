@@ -1,11 +1,12 @@
 """The broker, as a worker sees it: one Lambda function, invoked synchronously."""
 
 import json
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from pydantic import BaseModel, ValidationError
 
 from outpost.domain.protocol import (
     ClaimAnswer,
@@ -26,57 +27,93 @@ if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
 
 LeaseRequest = StartedRequest | RenewRequest | EndedRequest | SavedRequest | ReportRequest
+Response = TypeVar("Response", bound=BaseModel)
 
-_ATTEMPTS = 4
-_FIRST_PAUSE = 0.5
+_ONE_ATTEMPT = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=2)
+_REQUESTS = _ONE_ATTEMPT.merge(Config(read_timeout=20))
+"""Longer than the function may run. A claim whose response is lost is repeated before its lease of 30 s is over."""
+_HEARTBEATS = _ONE_ATTEMPT.merge(Config(read_timeout=5))
+"""A heartbeat without a response is repeated several times within the lease."""
+_REFUSALS = frozenset(
+    {
+        "AccessDeniedException",
+        "InvalidParameterValueException",
+        "KMSAccessDeniedException",
+        "KMSDisabledException",
+        "ResourceNotFoundException",
+        "UnrecognizedClientException",
+    }
+)
+"""Errors of Invoke that another try changes nothing about, unless somebody mends rights or names (Lambda API: Invoke,
+Common Error Types)."""
 
 
 class BrokerError(Exception):
-    """The broker did not answer, or failed; the text is its error."""
+    """The broker did not respond, or failed; the text is its error."""
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
+        """Whether the function was never reached for want of rights or of its existence, as of now."""
 
 
 class Broker:
-    """Asks the broker function. Throttles and 5xx are retried by the client, failures of the function here."""
+    """Invokes the broker function, once for each call of a method: the caller decides on repetition."""
 
-    def __init__(self, client: "LambdaClient", function: str) -> None:
+    def __init__(self, client: "LambdaClient", heartbeat_client: "LambdaClient", function: str) -> None:
+        """`heartbeat_client` has short timeouts; neither client repeats a request by itself."""
         self._client = client
+        self._heartbeat_client = heartbeat_client
         self._function = function
+
+    @classmethod
+    def connect(cls, function: str) -> "Broker":
+        """Return the broker behind a function's name, with a connection of its own for heartbeats."""
+        return cls(boto3.client("lambda", config=_REQUESTS), boto3.client("lambda", config=_HEARTBEATS), function)
 
     def claim(self, request: ClaimRequest) -> ClaimAnswer:
         """Ask for work. Raises `BrokerError`."""
-        return ClaimAnswer.model_validate_json(self._ask(request))
+        return self._invoke(self._client, request, ClaimAnswer)
 
     def show_lease(self, request: LeaseRequest) -> LeaseAnswer:
-        """Tell what happened under a lease. Raises `BrokerError`."""
-        return LeaseAnswer.model_validate_json(self._ask(request))
+        """Send what happened under a lease. Raises `BrokerError`."""
+        return self._invoke(self._client, request, LeaseAnswer)
+
+    def show_lease_quickly(self, request: LeaseRequest) -> LeaseAnswer:
+        """As `show_lease`, within seconds. Raises `BrokerError`."""
+        return self._invoke(self._heartbeat_client, request, LeaseAnswer)
 
     def forge_token(self, request: ForgeTokenRequest) -> ForgeTokenAnswer:
         """Ask for a token of the forge. Raises `BrokerError`."""
-        return ForgeTokenAnswer.model_validate_json(self._ask(request))
+        return self._invoke(self._client, request, ForgeTokenAnswer)
 
     def grant(self, request: GrantRequest) -> GrantAnswer:
         """Request money for model calls. Raises `BrokerError`."""
-        return GrantAnswer.model_validate_json(self._ask(request))
+        return self._invoke(self._client, request, GrantAnswer)
 
-    def _ask(self, request: BaseModel) -> bytes:
-        pause = _FIRST_PAUSE
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return self._invoke(request)
-            except BrokerError:
-                time.sleep(pause)
-                pause *= 2
-        return self._invoke(request)
+    def grant_quickly(self, request: GrantRequest) -> GrantAnswer:
+        """As `grant`, within seconds. Raises `BrokerError`."""
+        return self._invoke(self._heartbeat_client, request, GrantAnswer)
 
-    def _invoke(self, request: BaseModel) -> bytes:
+    def _invoke(self, client: "LambdaClient", request: BaseModel, kind: type[Response]) -> Response:
         try:
-            answer = self._client.invoke(FunctionName=self._function, Payload=request.model_dump_json().encode())
-            payload = answer["Payload"].read()
+            response = client.invoke(FunctionName=self._function, Payload=request.model_dump_json().encode())
+            payload = response["Payload"].read()
         except (BotoCoreError, ClientError) as error:
-            raise BrokerError(f"{self._function} did not answer: {error}") from error
-        if "FunctionError" in answer:
+            raise BrokerError(f"{self._function} did not respond: {error}", refused=_is_refusal(error)) from error
+        if "FunctionError" in response:
             raise BrokerError(f"{self._function} failed: {_error_message(payload)}")
-        return payload
+        try:
+            return kind.model_validate_json(payload)
+        except ValidationError as error:
+            fields = [".".join(map(str, each["loc"])) for each in error.errors(include_input=False)]
+            raise BrokerError(f"{self._function} returned no {kind.__name__}: see {', '.join(fields)}") from None
+
+
+def _is_refusal(error: Exception) -> bool:
+    if isinstance(error, ClientError):
+        return error.response["Error"]["Code"] in _REFUSALS
+    return isinstance(error, NoCredentialsError | ParamValidationError)
 
 
 def _error_message(payload: bytes) -> str:

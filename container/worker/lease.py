@@ -1,18 +1,20 @@
-"""The lease of one attempt: shown to the broker each 10 s, and with every step of the run."""
+"""The lease of one attempt: shown to the broker each 10 s, and with every step of the run.
+
+A broker that does not respond ends nothing: only its response `live=False`, or a cancel, stops the run. Heartbeats have
+short timeouts and wait for no other request. What needs a response, such as the agent's start, is repeated; what needs
+none at once, such as its end, is tried once, and then repeated with the heartbeats.
+"""
 
 import threading
-import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from types import TracebackType
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
-from outpost.domain.collection import Collection
-from outpost.domain.dispatch import Status, Usage
-from outpost.domain.findings import Findings
-from outpost.domain.ids import now
 from outpost.domain.protocol import (
     Assignment,
     Credentials,
@@ -20,21 +22,31 @@ from outpost.domain.protocol import (
     ForgeTokenRequest,
     GrantAnswer,
     GrantRequest,
+    LeaseAnswer,
     RenewRequest,
     ReportRequest,
     SavedRequest,
     StartedRequest,
 )
-from outpost.domain.reasons import Reason
 from worker.broker import Broker, BrokerError, LeaseRequest
+from worker.clock import SYSTEM_CLOCK, Clock
 from worker.dollars import GrantError
 from worker.stop import Cause, Stopped, StopSignal
 
 HEARTBEAT_SECONDS = 10.0
+RETRY_SECONDS = 1.0
+"""Between a failed heartbeat and the next."""
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 10.0
+"""Between two tries of a request that needs a response."""
+GRANT_SECONDS = 200.0
+"""How long a model call waits for its grant: less than the 300 s after which CLIs give up a call and repeat it."""
 RENEW_CREDENTIALS_BEFORE = timedelta(minutes=15)
 PROGRESS_LENGTH = 500
 TRUSTED_SECONDS = 25.0
-"""How long an answer stands: less than the 30 s after which others may call this worker lost."""
+"""How long a response stands: less than the 30 s after which others may call this worker lost."""
+
+Response = TypeVar("Response")
 
 _log = structlog.get_logger()
 
@@ -44,7 +56,7 @@ class ForgeTokenError(Exception):
 
 
 class Lease:
-    """Keeps the lease alive on a thread of its own, and stops the run when it is lost or cancelled."""
+    """Keeps the lease alive by its heartbeats, and stops the run when it is lost or cancelled; used by many threads."""
 
     def __init__(
         self,
@@ -52,6 +64,7 @@ class Lease:
         assignment: Assignment,
         stop: StopSignal,
         on_credentials: Callable[[Credentials, Credentials | None], None],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`on_credentials` is called with new credentials of the attempt, and those for Bedrock where it has some."""
         self._broker = broker
@@ -59,146 +72,215 @@ class Lease:
         self._lease = assignment.lease
         self._stop = stop
         self._on_credentials = on_credentials
+        self._clock = clock
         self._credentials_end = assignment.credentials.expires_at
-        self._confirmed = time.monotonic()
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._beat_until_closed, name="heartbeat", daemon=True)
+        self._asked = self._confirmed = clock.monotonic()
+        self._unsent: deque[LeaseRequest] = deque()
         self.progress: str | None = None
         """What the run is doing, for people; sent with each heartbeat."""
 
-    def __enter__(self) -> "Lease":
-        """Start the heartbeat."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the heartbeat."""
-        self._closed.set()
+    def beat(self) -> float:
+        """Send a heartbeat, and what could not be sent before. Returns the seconds until the next is due."""
+        began = self._clock.monotonic()
+        try:
+            self._renew()
+            self._send_unsent()
+            self._renew_credentials()
+        except BrokerError as error:
+            _log.warning("heartbeat failed; the next follows", error=str(error))
+            return RETRY_SECONDS
+        except Exception:  # noqa: BLE001 - without a next heartbeat the worker would be lost
+            _log.exception("heartbeat failed; the next follows")
+            return RETRY_SECONDS
+        return max(RETRY_SECONDS, HEARTBEAT_SECONDS - (self._clock.monotonic() - began))
 
     def started(self) -> None:
-        """The agent starts now. Raises `Stopped` when the run must end instead, `BrokerError`."""
-        self._show(StartedRequest(dispatch_id=self._dispatch_id, lease=self._lease))
+        """Send that the agent starts now, until there is a response.
+
+        Raises `Stopped` when the run must end instead, `BrokerError` once the attempt's credentials have ended.
+        """
+        self._repeat(partial(self._show, StartedRequest(dispatch_id=self._dispatch_id, lease=self._lease)))
         self._stop.check()
 
     def ended(self, exit_code: int | None) -> None:
-        """The agent ended by itself. Raises `Stopped` when the lease is lost, `BrokerError`."""
-        self._show(EndedRequest(dispatch_id=self._dispatch_id, lease=self._lease, exit_code=exit_code))
-        self.check()
+        """Send that the agent ended by itself, now or with a later heartbeat. Raises `Stopped`: the lease is lost."""
+        self._announce(EndedRequest(dispatch_id=self._dispatch_id, lease=self._lease, exit_code=exit_code))
 
     def saved(self, size_bytes: int) -> None:
-        """The workspace was written back. Raises `Stopped` when the lease is lost, `BrokerError`."""
-        self._show(SavedRequest(dispatch_id=self._dispatch_id, lease=self._lease, size_bytes=size_bytes))
-        self.check()
+        """Send that the workspace was written back, as `ended` does. Raises `Stopped` when the lease is lost."""
+        self._announce(SavedRequest(dispatch_id=self._dispatch_id, lease=self._lease, size_bytes=size_bytes))
 
     def forge_token(self) -> str | None:
         """Return a token for one call of git, if there is one. Raises `Stopped`, `ForgeTokenError`."""
+        request = ForgeTokenRequest(dispatch_id=self._dispatch_id, lease=self._lease)
         try:
-            answer = self._broker.forge_token(ForgeTokenRequest(dispatch_id=self._dispatch_id, lease=self._lease))
+            response = self._repeat(partial(self._broker.forge_token, request))
         except BrokerError as error:
             raise ForgeTokenError(str(error)) from error
-        if not answer.live:
+        if not response.live:
             self._stop.request(Cause.LOST)
         self._stop.check()
-        if answer.refused is not None:
-            raise ForgeTokenError(answer.refused)
-        return answer.token
+        if response.refused is not None:
+            raise ForgeTokenError(response.refused)
+        return response.token
 
     def grant(self, micros: int) -> GrantAnswer:
         """Return what model calls may cost in total, once `micros` were requested. Raises `GrantError`."""
-        return self._grant(GrantRequest(dispatch_id=self._dispatch_id, lease=self._lease, micros=micros))
-
-    def give_back(self, spent: int) -> None:
-        """Give back what was granted and is not spent: no model call follows. Raises `GrantError`."""
-        self._grant(GrantRequest(dispatch_id=self._dispatch_id, lease=self._lease, micros=spent, final=True))
-
-    def _grant(self, request: GrantRequest) -> GrantAnswer:
+        request = GrantRequest(dispatch_id=self._dispatch_id, lease=self._lease, micros=micros)
         try:
-            response = self._broker.grant(request)
-        except BrokerError as error:
+            response = self._repeat(partial(self._broker.grant, request), GRANT_SECONDS)
+        except (BrokerError, Stopped) as error:
             raise GrantError(str(error)) from error
         if not response.live:
             self._stop.request(Cause.LOST)
             raise GrantError("the lease is lost")
         return response
 
-    def report(
-        self,
-        outcome: Status,
-        reason: Reason,
-        exit_code: int | None,
-        usage: Usage,
-        log_tail: str | None,
-        findings: Findings | None,
-        collection: Collection | None,
-    ) -> None:
-        """Tell the outcome; nothing follows. Raises `BrokerError`."""
-        request = ReportRequest(
-            dispatch_id=self._dispatch_id,
-            lease=self._lease,
-            outcome=outcome,
-            reason=reason,
-            exit_code=exit_code,
-            usage=usage,
-            log_tail=log_tail,
-            findings=findings,
-            collection=collection,
-        )
-        self._closed.set()
-        with self._lock:
-            answer = self._broker.show_lease(request)
-        _log.info("reported", outcome=outcome, reason=reason.code, accepted=answer.live)
+    def give_back(self, spent: int) -> None:
+        """Give back what was granted and is not spent: no model call follows. Tries once; raises `GrantError`."""
+        request = GrantRequest(dispatch_id=self._dispatch_id, lease=self._lease, micros=spent, final=True)
+        try:
+            self._broker.grant_quickly(request)
+        except BrokerError as error:
+            raise GrantError(str(error)) from error
+
+    def report(self, request: ReportRequest, seconds: float | None) -> None:
+        """Send the outcome, for `seconds`, or as long as the attempt's credentials live (None); nothing follows.
+
+        Raises `BrokerError` after that, and `Stopped` when the lease is lost or the worker terminated meanwhile.
+        """
+        response = self._repeat(partial(self._send_report, request), seconds, (Cause.LOST, Cause.TERMINATED))
+        _log.info("reported", outcome=request.outcome, reason=request.reason.code, accepted=response.live)
 
     def check(self) -> None:
-        """Raise `Stopped` unless this worker may write, asking the broker when its last answer is old.
+        """Raise `Stopped` when this worker may not write any more.
 
-        After a pause of the whole process the last answer is old: then the broker is asked before anything is written.
+        After a pause of the whole process what is known is old: then the broker is asked once. Does it not respond, the
+        write may be made: nobody else writes under the attempt's prefix.
         """
-        if time.monotonic() - self._confirmed > TRUSTED_SECONDS:
-            self._renew()
-        if self._stop.cause is Cause.LOST:
+        if self._clock.monotonic() - self._asked > TRUSTED_SECONDS:
+            self.confirm()
+        elif self._stop.cause is Cause.LOST:
             raise Stopped(Cause.LOST)
 
     def confirm(self) -> None:
-        """Ask the broker whether this worker may still write. Raises `Stopped`, and `BrokerError` as `check` does.
+        """Ask the broker once whether this worker may still write. Raises `Stopped` when it may not.
 
         What was stored before is read by everybody who closes the dispatch later.
         """
         with suppress(BrokerError):
             self._renew()
-        self.check()
+        if self._stop.cause is Cause.LOST:
+            raise Stopped(Cause.LOST)
 
-    def _beat_until_closed(self) -> None:
-        while not self._closed.wait(HEARTBEAT_SECONDS):
-            try:
-                self._renew()
-            except BrokerError as error:
-                _log.warning("heartbeat failed; the next follows", error=str(error))
+    def require(self) -> None:
+        """Return once the broker confirms the lease, which it may have done just before: for what nothing else fences.
+
+        Raises `Stopped`, and `BrokerError` once the attempt's credentials have ended.
+        """
+        if self._clock.monotonic() - self._confirmed > TRUSTED_SECONDS:
+            self._repeat(self._renew)
+        self._stop.check()
 
     def _renew(self) -> None:
-        self._show(
-            RenewRequest(
-                dispatch_id=self._dispatch_id,
-                lease=self._lease,
-                progress=self.progress[:PROGRESS_LENGTH] if self.progress else None,
-                want_credentials=self._credentials_end - now() < RENEW_CREDENTIALS_BEFORE,
-            ),
+        self._show_quickly(self._renewal())
+
+    def _renewal(self, *, want_credentials: bool = False) -> RenewRequest:
+        return RenewRequest(
+            dispatch_id=self._dispatch_id,
+            lease=self._lease,
+            progress=self.progress[:PROGRESS_LENGTH] if self.progress else None,
+            want_credentials=want_credentials,
         )
 
-    def _show(self, request: LeaseRequest) -> None:
-        with self._lock:
-            if self._closed.is_set():
-                return
-            asked_at = time.monotonic()
-            answer = self._broker.show_lease(request)
-            if not answer.live:
-                self._stop.request(Cause.LOST)
-                return
-            self._confirmed = asked_at
-            if answer.cancel:
-                self._stop.request(Cause.CANCELLED)
-            if answer.credentials is not None:
-                self._on_credentials(answer.credentials, answer.bedrock_credentials)
-                self._credentials_end = answer.credentials.expires_at
+    def _renew_credentials(self) -> None:
+        """Get new credentials, where they end soon. That there are none yet is no failure of the heartbeat."""
+        if self._credentials_end - self._clock.now() >= RENEW_CREDENTIALS_BEFORE:
+            return
+        try:
+            self._show_quickly(self._renewal(want_credentials=True))
+        except BrokerError as error:
+            _log.warning("no new credentials; trying again", error=str(error), end=self._credentials_end.isoformat())
+
+    def _announce(self, request: LeaseRequest) -> None:
+        self._unsent.append(request)
+        try:
+            self._send_unsent()
+        except BrokerError as error:
+            _log.warning("not sent; it follows with the heartbeats", op=request.op, error=str(error))
+        self.check()
+
+    def _send_unsent(self) -> None:
+        """Send, in their order, what has had no response. The broker takes what comes twice for one."""
+        for request in tuple(self._unsent):
+            self._show_quickly(request)
+            with suppress(ValueError):  # another thread was quicker
+                self._unsent.remove(request)
+
+    def _send_report(self, request: ReportRequest) -> LeaseAnswer:
+        self._send_unsent()
+        return self._show(request)
+
+    def _show(self, request: LeaseRequest) -> LeaseAnswer:
+        return self._take(self._broker.show_lease, request)
+
+    def _show_quickly(self, request: LeaseRequest) -> LeaseAnswer:
+        return self._take(self._broker.show_lease_quickly, request)
+
+    def _take(self, send: Callable[[LeaseRequest], LeaseAnswer], request: LeaseRequest) -> LeaseAnswer:
+        asked = self._clock.monotonic()
+        try:
+            response = send(request)
+        finally:
+            self._asked = max(self._asked, asked)
+        if not response.live:
+            self._stop.request(Cause.LOST)
+            return response
+        self._confirmed = max(self._confirmed, asked)
+        if response.cancel:
+            self._stop.request(Cause.CANCELLED)
+        if response.credentials is not None:
+            self._on_credentials(response.credentials, response.bedrock_credentials)
+            self._credentials_end = response.credentials.expires_at
+        return response
+
+    def _repeat(
+        self,
+        request: Callable[[], Response],
+        seconds: float | None = None,
+        stopped_by: tuple[Cause, ...] = tuple(Cause),
+    ) -> Response:
+        """Make a request until it has a response, for `seconds`, or as long as the attempt's credentials live (None).
+
+        Raises the last `BrokerError` after that, and `Stopped` for these causes.
+        """
+        began, pauses = self._clock.monotonic(), self._clock.backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        while True:
+            try:
+                return request()
+            except BrokerError as error:
+                lasted = self._clock.monotonic() - began
+                if (self._clock.now() >= self._credentials_end) if seconds is None else (lasted >= seconds):
+                    raise
+                _log.warning("the broker does not respond; trying again", error=str(error))
+            self._clock.sleep(next(pauses))
+            if self._stop.cause in stopped_by:
+                raise Stopped(self._stop.cause)
+
+
+def send_heartbeats(wait: Callable[[float], bool], beat: Callable[[], float]) -> None:
+    """Call `beat` at once, and again after the seconds that it returns, until `wait` for them returns True."""
+    pause = 0.0
+    while not wait(pause):
+        pause = beat()
+
+
+@contextmanager
+def heartbeats(lease: Lease) -> Iterator[None]:
+    """Send heartbeats on a thread of their own while the block lasts."""
+    closed = threading.Event()
+    threading.Thread(target=send_heartbeats, args=(closed.wait, lease.beat), name="heartbeat", daemon=True).start()
+    try:
+        yield
+    finally:
+        closed.set()

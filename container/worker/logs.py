@@ -11,7 +11,6 @@ import structlog
 from outpost.domain.artifacts import LogLine, LogSource, tail_of
 from outpost.domain.ids import now
 from outpost.redaction.redactor import Redactor
-from worker.broker import BrokerError
 from worker.stop import Stopped
 from worker.store import AttemptStore, UploadError
 
@@ -137,7 +136,7 @@ class RunLog:
                 self._store.put_chunk(self._sent_chunks + 1, body)
             except Stopped:
                 self.abandon()
-            except (UploadError, BrokerError) as error:
+            except UploadError as error:
                 _log.warning("log chunk not stored; trying again", error=str(error))
                 time.sleep(CHUNK_SECONDS)
             else:

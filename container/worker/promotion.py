@@ -71,7 +71,7 @@ class PromotionAttempt(Attempt):
         self._workspace.commit_before = promotion.base_commit
         self._commit = publisher.commit(promotion, words, patch)
         token = self._forge_token()
-        self._lease.check()  # a push cannot be taken back
+        self._lease.require()  # a push cannot be taken back
         self._stop.check()
         publisher.push(self._commit, promotion.branch, self._workspace.url, token)
         done = f"Pushed {self._commit} to {promotion.branch}."

@@ -52,6 +52,8 @@ class Results:
         """How the agent ended; None when it was never started."""
         self.context: Context | None = None
         self.patch: Patch | None = None
+        self.stored = False
+        """Whether all of it is stored, and the summary that says so."""
 
     def collect(self, outcome: Outcome, seconds: float) -> Outcome:
         """Collect the patch and return the outcome with what follows from it: a run without its patch is no success."""
@@ -87,6 +89,7 @@ class Results:
             self._upload(log_seconds)
             if summary is not None:
                 self._store.put_summary(summary())
+                self.stored = True
         except UploadError as error:
             self._log.abandon()
             too_large = isinstance(error, TooLargeError)

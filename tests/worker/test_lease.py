@@ -54,7 +54,7 @@ class Claimed:
 @pytest.fixture
 def claimed(platform: Platform) -> Claimed:
     platform.dispatch("echo hello")
-    broker = Broker(boto3.client("lambda"), platform.environment[Env.BROKER_FUNCTION])
+    broker = Broker.connect(platform.environment[Env.BROKER_FUNCTION])
     worker_id = new_id()
     request = ClaimRequest(worker_id=worker_id, task_arn=f"arn:x/{worker_id}", agent="shell", revision=1)
     assignment = broker.claim(request).assignment
@@ -70,12 +70,11 @@ def _lease(claimed: Claimed, stop: StopSignal, taken: list[Credentials], **chang
     return Lease(claimed.broker, assignment, stop, lambda credentials, _: taken.append(credentials))
 
 
-def test_credentials_that_end_soon_are_renewed(claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "TRUSTED_SECONDS", -1.0)
+def test_credentials_that_end_soon_are_renewed(claimed: Claimed) -> None:
     taken: list[Credentials] = []
     lease = _lease(claimed, StopSignal(), taken, expires_at=now() + timedelta(minutes=5))
-    lease.check()
-    lease.check()
+    lease.beat()
+    lease.beat()
     assert len(taken) == 1
     assert taken[0].expires_at > now() + timedelta(minutes=30)
 
@@ -142,7 +141,7 @@ def test_secrets_with_credentials_of_their_own_are_read_with_those(
 @pytest.mark.usefixtures("environment")
 def test_an_error_of_the_broker_function_surfaces() -> None:
     function = create_broker(f"broken-{new_id().lower()}", variables={})  # it misses the names of its tables
-    broker = Broker(boto3.client("lambda"), function)
+    broker = Broker.connect(function)
     with pytest.raises(BrokerError, match=r"failed: .*DISPATCHES_TABLE"):
         broker.claim(ClaimRequest(worker_id="w", task_arn="arn:x/w", agent="shell", revision=1))
 

@@ -100,7 +100,7 @@ def begin(
         environment = {**platform.environment, **variables}
         settings = read_settings(environment)
         identity = Identity(f"arn:x/{new_id()}", revision=1, vcpu=0.25, memory_mib=512)
-        broker = Broker(boto3.client("lambda"), settings.broker_function)
+        broker = Broker.connect(settings.broker_function)
         request = ClaimRequest(worker_id=identity.worker_id, task_arn=identity.task_arn, agent="shell", revision=1)
         assignment = broker.claim(request).assignment
         assert assignment is not None

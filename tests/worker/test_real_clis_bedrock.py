@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
-import boto3
 import pytest
 
 from outpost.domain.agents import Agent, AgentSettings, Alias
@@ -22,7 +21,6 @@ from tests.worker.brokers import broker_variables, create_broker
 from tests.worker.conftest import GitServer, Platform
 from tests.worker.model_server import CACHED, FAREWELL, INPUT, OUTPUT, ModelServer
 from tests.worker.recording_sts import Sessions, recording_sts
-from worker import lease as lease_module
 from worker.broker import Broker
 from worker.lease import Lease
 from worker.stop import StopSignal
@@ -99,13 +97,10 @@ def test_a_call_that_iam_refuses_is_named(
     assert "Credential should be scoped to eu-west-1" in row.reason.message
 
 
-def test_a_run_that_outlasts_its_session_gets_another(
-    sessions: tuple[str, Sessions], platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_outlasts_its_session_gets_another(sessions: tuple[str, Sessions], platform: Platform) -> None:
     """STS gives an hour to a role that was assumed by a role."""
-    monkeypatch.setattr(lease_module, "TRUSTED_SECONDS", -1.0)
     platform.dispatch(TASK, agent=Agent.CLAUDE)
-    functions = Broker(boto3.client("lambda"), broker(platform, sessions[0], REGION))
+    functions = Broker.connect(broker(platform, sessions[0], REGION))
     request = ClaimRequest(worker_id=new_id(), task_arn="arn:x/y", agent=Agent.CLAUDE, revision=1)
     assignment = functions.claim(request).assignment
     assert assignment is not None
@@ -117,7 +112,7 @@ def test_a_run_that_outlasts_its_session_gets_another(
         assignment.model_copy(update={"credentials": soon}),
         StopSignal(),
         lambda _, bedrock: taken.append(bedrock),
-    ).check()
+    ).beat()
     (renewed,) = taken
     assert renewed is not None
     assert sessions[1][renewed.access_key_id][1] == sessions[1][assignment.bedrock.credentials.access_key_id][1]
