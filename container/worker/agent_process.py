@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from worker.adapters.base import StartError
 from worker.agent_output import AgentOutput
 from worker.isolation import Isolation, end_all, reap_orphans
 from worker.limits import DISK_RESERVE_BYTES, Limit, Watchdog
@@ -71,10 +72,6 @@ class AgentEnd:
     def by_itself(self) -> bool:
         """Whether nothing stopped it."""
         return self.stopped is None and self.limit is None
-
-
-class StartError(Exception):
-    """The agent's program could not be started."""
 
 
 def run_agent(command: AgentCommand, isolation: Isolation, stop: StopSignal, output: AgentOutput) -> AgentEnd:

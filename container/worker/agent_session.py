@@ -113,6 +113,7 @@ class AgentSession:
                 workspace=workspace.path,
                 tokens=tokens,
                 bedrock=self._access.bedrock,
+                settings_files=self._settings_files,
             )
         )
         self._lay_out(invocation.home_files)

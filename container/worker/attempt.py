@@ -24,8 +24,8 @@ from outpost.domain.reasons import ReasonCode
 from outpost.domain.repository import clone_url, forge_repository
 from outpost.redaction.redactor import Redactor
 from outpost.redaction.searchable import searchable
+from worker.adapters.base import StartError
 from worker.adapters.transcript import Message
-from worker.agent_process import StartError
 from worker.agent_session import AgentSession
 from worker.archive import Archive, ArchiveError, ArchiveFullError
 from worker.broker import Broker, BrokerError

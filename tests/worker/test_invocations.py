@@ -4,6 +4,7 @@ Whether it has that effect on the real programs is in test_real_clis_settings.py
 """
 
 import json
+import re
 import shlex
 import subprocess
 import tomllib
@@ -13,7 +14,7 @@ import pytest
 
 from outpost.domain.agents import CATALOGUE, Agent
 from worker.adapters import ADAPTERS
-from worker.adapters.base import Invocation, Run
+from worker.adapters.base import Invocation, Run, StartError
 from worker.adapters.gemini import _SYSTEM_SETTINGS
 
 BASE = {"PATH": "/usr/bin", "HOME": "/run/home", "LANG": "C.UTF-8"}
@@ -72,6 +73,24 @@ def test_gemini_has_system_settings_and_takes_no_variable_of_theirs_from_a_file(
         assert found.environment[name] == ""
     assert "--allowed-mcp-server-names=none" in found.argv
     assert json.loads(found.home_files[".gemini/settings.json"]).items() >= {"security": settings["security"]}.items()
+
+
+@pytest.mark.parametrize(
+    "files", [(), (".env",), (".gemini/settings.json",)], ids=lambda files: "".join(files) or "none"
+)
+def test_gemini_does_not_start_where_a_repositorys_settings_would_come_before_the_platforms(
+    files: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "settings.json"
+    settings.write_bytes(_SYSTEM_SETTINGS.read_bytes())
+    settings.chmod(0o666)
+    monkeypatch.setattr("worker.adapters.gemini._SYSTEM_SETTINGS", settings)
+    run = Run(Path("/run/task"), Path("/run/home"), "a-model", "http://127.0.0.1:9", settings_files=files)
+    if ".gemini/settings.json" not in files:
+        assert ADAPTERS[Agent.GEMINI].invocation(run).argv[0] == "gemini"
+        return
+    with pytest.raises(StartError, match=rf"{re.escape(str(settings))} does not belong to root.*or remove the file"):
+        ADAPTERS[Agent.GEMINI].invocation(run)
 
 
 def test_gemini_accepts_the_system_settings_of_the_image() -> None:

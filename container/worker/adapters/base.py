@@ -1,7 +1,7 @@
 """What the harness asks of an agent's adapter: how to start its CLI, and what the lines that it prints mean."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,10 @@ def context_window(model: str) -> int:
     """Return the context window of a model in tokens, for CLIs whose own list of models is not fetched."""
     known = find_model(model)
     return known.context_window if known else _CONTEXT_WINDOW
+
+
+class StartError(Exception):
+    """The agent's program cannot be started; the text says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Run:
     """The catalogue's names of the provider's token -> the proxy's token, or a key of the tenant's own."""
     bedrock: str | None = None
     """The region of Bedrock, where the API at the base URL is its form of the provider's."""
+    settings_files: Sequence[str] = ()
+    """Those of the adapter's `settings_files` that the repository has."""
 
     def model_for(self, alias: Alias) -> str | None:
         """Return the model for calls that a CLI makes with a model of its own choice: one that it may call."""
@@ -87,7 +93,10 @@ class Adapter(ABC):
 
     @abstractmethod
     def invocation(self, run: Run) -> Invocation:
-        """Return how to run the task; never a shell string, and the task never on the command line."""
+        """Return how to run the task; never a shell string, and the task never on the command line.
+
+        Raises `StartError` where the platform's settings would not have effect.
+        """
 
     def transcript(self) -> Transcript:
         """Return a reader for one run's output."""

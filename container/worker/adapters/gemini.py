@@ -3,13 +3,16 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from stat import S_IWGRP, S_IWOTH
 
 from outpost.domain.reasons import ReasonCode
-from worker.adapters.base import Adapter, Invocation, Run
+from worker.adapters.base import Adapter, Invocation, Run, StartError
 from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
 from worker.json_values import error_text_at, text_at
 
 _SYSTEM_SETTINGS = Path(__file__).with_name("gemini_settings.json")
+_PROJECT_SETTINGS = ".gemini/settings.json"
+"""Of a project, below its folder, and of a user, below the home folder."""
 _ENVIRONMENT = {
     "GEMINI_CLI_SYSTEM_SETTINGS_PATH": str(_SYSTEM_SETTINGS),
     "GEMINI_CLI_TRUST_WORKSPACE": "true",
@@ -46,11 +49,21 @@ def _user_settings(run: Run) -> dict[str, object]:
     return settings | ({"modelConfigs": {"customOverrides": [override]}} if run.model else {})
 
 
+def _writable_by_others(file: Path) -> Path | None:
+    """Return the file, or the folder above it, for which Gemini CLI skips system settings; None when it reads them.
+
+    All have to belong to root, and nobody else may write them (packages/core/src/utils/security.ts).
+    """
+    stats = ((each, each.stat()) for each in (file, *file.parents))
+    return next((each for each, stat in stats if stat.st_uid or stat.st_mode & (S_IWGRP | S_IWOTH)), None)
+
+
 class Gemini(Adapter):
     """@google/gemini-cli.
 
     Its system settings come before the project's, and those before the user's (geminicli.com, "Configuration"). It
-    reads them only from a file and folders that belong to root and nobody else may write: as in the image.
+    reads them only from a file and folders that belong to root and nobody else may write: as in the image. Elsewhere,
+    such as in a checkout on a person's machine, a project's settings would come first.
     """
 
     exit_codes: Mapping[int, str] = {
@@ -64,17 +77,23 @@ class Gemini(Adapter):
         "Gemini CLI stops so, without an error, when its next request would exceed the model's context window",
     )
     tools = ("run_shell_command", "replace", "write_file")
-    settings_files = (".gemini/settings.json", ".gemini/.env", ".env")
+    settings_files = (_PROJECT_SETTINGS, ".gemini/.env", ".env")
 
     def invocation(self, run: Run) -> Invocation:
-        """Return the call; the container is the sandbox, hence every tool call is approved."""
+        """Return the call; the container is the sandbox, hence every tool call is approved. Raises `StartError`."""
+        if _PROJECT_SETTINGS in run.settings_files and (place := _writable_by_others(_SYSTEM_SETTINGS)):
+            raise StartError(
+                f"Gemini CLI would take the repository's {_PROJECT_SETTINGS} before the platform's settings, which it "
+                f"skips because {place} does not belong to root, or others may write it: run the agent from an image "
+                "(ENGINE=docker or podman), put the checkout where only root can write, or remove the file"
+            )
         argv = ("gemini", "--prompt=", "--output-format=stream-json", "--approval-mode=yolo", _NO_MCP_SERVERS)
         environment = {**_ENVIRONMENT, "GOOGLE_GEMINI_BASE_URL": run.base_url or ""}
         return Invocation(
             argv=(*argv, f"--model={run.model}") if run.model else argv,
             environment=environment,
             stdin=run.task_file,
-            home_files={".gemini/settings.json": json.dumps(_user_settings(run))},
+            home_files={_PROJECT_SETTINGS: json.dumps(_user_settings(run))},
         )
 
     def transcript(self) -> Transcript:
