@@ -29,7 +29,7 @@ def service_environment(data: DataStack, config: EnvironmentConfig) -> dict[str,
 def _budgets(config: EnvironmentConfig) -> dict[str, str]:
     """Return what model calls may cost in a month, where that is limited."""
     budgets = {Env.MODEL_BUDGET: config.cost.model_budget, Env.TENANT_MODEL_BUDGET: config.cost.tenant_model_budget}
-    return {name: str(usd) for name, usd in budgets.items() if usd is not None}
+    return {name: str(usd).removesuffix(".0") for name, usd in budgets.items() if usd is not None}
 
 
 def git_environment(config: EnvironmentConfig) -> dict[str, str]:

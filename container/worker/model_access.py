@@ -3,12 +3,12 @@
 On Bedrock there is no key: the proxy signs with the attempt's credentials.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from outpost.domain.agents import CATALOGUE, Agent, CatalogueEntry
+from outpost.domain.models import provider_id
 from outpost.domain.providers import PROVIDERS, on_bedrock
 from worker.dollars import Purse
 from worker.model_calls import ModelCalls
@@ -67,7 +67,7 @@ def model_access(
         names = " or ".join(entry.token_variables)
         raise ModelKeyError(f"there is no key of {entry.provider}: neither the platform's nor a secret {names}")
     elif entry.takes_base_url:
-        allowed = frozenset(map(_providers_name, models))
+        allowed = frozenset(map(provider_id, models))
         with _proxy(entry.provider, key, upstream, Meter(budget, purse), allowed) as proxy:
             bedrock = key.region if isinstance(key, Signer) else None
             yield ModelAccess(_tokens(entry, proxy.token), proxy.url, proxy.meter, proxy.calls, bedrock)
@@ -89,11 +89,6 @@ def _proxy(name: str, key: ModelKey | Signer, upstream: str | None, meter: Meter
     provider, read = PROVIDERS[name], key.read_again
     first = ProviderKey(provider, key.value)
     return ModelProxy(provider, upstream or provider.url, first, lambda: ProviderKey(provider, read()), meter, models)
-
-
-def _providers_name(model: str) -> str:
-    """Return the provider's id of a model, without what a CLI reads in it: `deepseek/` for aider, `[1m]` for claude."""
-    return re.sub(r"\[\w+\]$", "", model.rpartition("/")[2])
 
 
 def _tokens(entry: CatalogueEntry, token: str) -> dict[str, str]:

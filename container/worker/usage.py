@@ -113,7 +113,7 @@ class Meter:
             if used.total:
                 self.calls += 1
                 self._charged[reservation.model] = self._charged.get(reservation.model, Tokens()) + used
-                usd = cost({reservation.model: used})
+                usd = cost(reservation.model, used)
                 self._spent = _sum((self._spent, usd))
                 self._spent_micros += math.ceil((usd or 0) * MICROS)
             self._changed.notify_all()
@@ -143,7 +143,7 @@ class Meter:
     def cost(self) -> float | None:
         """US dollars so far; None when a model without a price was used."""
         with self._changed:
-            ongoing = [cost({reservation.model: reservation.used()}) for reservation in self._open]
+            ongoing = [cost(reservation.model, reservation.used()) for reservation in self._open]
             total = _sum((self._spent, *ongoing))
         return None if total is None else round(total, 6)
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from outpost.config.errors import Problem
 from outpost.config.model import EnvironmentConfig
-from outpost.domain.providers import BEDROCK, PROVIDERS
+from outpost.domain.providers import BEDROCK, PROVIDERS, has_bedrock
 
 EMBEDDED_ACCOUNT = "000000000000"
 """The account of the embedded AWS, which AWS gives to nobody: its tasks run on the machine and need no endpoint."""
@@ -27,6 +27,8 @@ Agents at Bedrock also need `bedrock-runtime` (Amazon Bedrock User Guide, "Use i
 DynamoDB and S3 have gateway endpoints in every environment. No task calls STS, KMS, ECS or EventBridge: the broker and
 the other functions do, and services decrypt with the caller's grant by themselves.
 """
+_INSIDE = 'with nat = "none" a private address, or a name below .internal in a private zone'
+_SET_NAT = "set network.nat to instance or gateway"
 
 
 def closed_network_problems(config: EnvironmentConfig) -> Iterator[Problem]:
@@ -36,12 +38,23 @@ def closed_network_problems(config: EnvironmentConfig) -> Iterator[Problem]:
     yield from _endpoint_problems(config)
     for field, host in _hosts(config):
         if not _inside(host):
-            yield Problem(
-                field,
-                host,
-                'with nat = "none" a private address, or a name below .internal in a private zone',
-                "name a host inside your network, or set network.nat to instance or gateway",
-            )
+            yield Problem(field, host, _INSIDE, f"name a host inside your network, or {_SET_NAT}")
+    yield from _model_problems(config)
+
+
+def _model_problems(config: EnvironmentConfig) -> Iterator[Problem]:
+    """Yield the agents whose models are called outside the network."""
+    for agent, settings in config.enabled_agents.items():
+        provider = config.provider_of(agent)
+        if provider is None or (provider == BEDROCK and settings.model_url is None):
+            continue  # Bedrock through its endpoint
+        host = str(urlsplit(settings.model_url or PROVIDERS[provider].url).hostname)
+        if _inside(host):
+            continue
+        bedrock = f'set agents.{agent}.provider = "bedrock", ' if has_bedrock(provider) else ""
+        calls = "" if settings.model_url else f": without it {host} is called"
+        remedy = f"{bedrock}name the URL of a gateway inside your network, or {_SET_NAT}{calls}"
+        yield Problem(f"agents.{agent}.model_url", settings.model_url, _INSIDE, remedy)
 
 
 def _endpoint_problems(config: EnvironmentConfig) -> Iterator[Problem]:
@@ -67,18 +80,12 @@ def _calls_bedrock(config: EnvironmentConfig) -> bool:
 
 
 def _hosts(config: EnvironmentConfig) -> Iterator[tuple[str, str]]:
-    """Yield the field and the host of everything but AWS that workers connect to."""
+    """Yield the field and the host of everything but AWS and models that workers connect to."""
     yield "git.base_url", str(urlsplit(config.git.base_url).hostname)
     if config.git.forge_url is not None:
         yield "git.forge_url", str(urlsplit(config.git.forge_url).hostname)
     for host in config.git.allowed_hosts:
         yield "git.allowed_hosts", host
-    for agent, settings in config.enabled_agents.items():
-        provider = config.provider_of(agent)
-        if provider == BEDROCK and settings.model_url is None:
-            continue  # through its endpoint
-        if provider is not None:
-            yield f"agents.{agent}.model_url", str(urlsplit(settings.model_url or PROVIDERS[provider].url).hostname)
 
 
 def _inside(host: str) -> bool:

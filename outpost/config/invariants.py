@@ -6,6 +6,7 @@ from itertools import combinations
 from outpost.config.closed_network import closed_network_problems
 from outpost.config.errors import Problem
 from outpost.config.model import AgentConfig, EnvironmentConfig
+from outpost.config.models import foreign_models
 from outpost.domain.agents import CATALOGUE, Agent, Alias
 from outpost.domain.bedrock import bedrock_model
 from outpost.domain.providers import BEDROCK, has_bedrock
@@ -210,7 +211,7 @@ def _budget_problems(config: EnvironmentConfig) -> list[Problem]:
     if whole is None or each is None or each <= whole:
         return []
     remedy = "lower it, or raise cost.model_budget: no tenant can spend more than the environment"
-    return [Problem("cost.tenant_model_budget", each, f"1 to {whole}, as cost.model_budget", remedy)]
+    return [Problem("cost.tenant_model_budget", each, f"0.01 to {whole:.2f}, as cost.model_budget", remedy)]
 
 
 def _fargate_problems(field: str, cpu: int, memory: int) -> list[Problem]:
@@ -251,7 +252,8 @@ def _agent_problems(agent: Agent, settings: AgentConfig) -> list[Problem]:
                 f"name the default model of {agent}, or set enabled = false",
             )
         )
-    return [*problems, *(_bedrock_problems(agent, settings) if settings.provider == BEDROCK else ())]
+    more = _bedrock_problems if settings.provider == BEDROCK else foreign_models
+    return [*problems, *more(agent, settings)]
 
 
 def _bedrock_problems(agent: Agent, settings: AgentConfig) -> list[Problem]:

@@ -186,14 +186,16 @@ class CostConfig(_Section):
     """What the environment may cost."""
 
     budget: int = Field(default=100, ge=1, description="USD a month: AWS Budgets gives notice at 80 and 100 percent")
-    model_budget: int | None = Field(
+    model_budget: float | None = Field(
         default=None,
-        ge=1,
-        description="USD a month (UTC) that model calls may cost: none is made beyond; left out: no limit",
+        ge=0.01,
+        allow_inf_nan=False,
+        description="USD a month (UTC) that model calls may cost, from 0.01: none is made beyond; left out: no limit",
     )
-    tenant_model_budget: int | None = Field(
+    tenant_model_budget: float | None = Field(
         default=None,
-        ge=1,
+        ge=0.01,
+        allow_inf_nan=False,
         description="the same for each tenant, where `outpost tenants set --monthly-budget-usd` gives no other; left "
         "out: no limit",
     )

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
 from outpost.config.errors import Problem
-from outpost.config.model import EnvironmentConfig
+from outpost.config.model import AgentConfig, EnvironmentConfig
+from outpost.domain.agents import CATALOGUE, Agent
+from outpost.domain.bedrock import source_regions
 from outpost.domain.models import Model, ModelsError, find_model
+from outpost.domain.providers import BEDROCK, has_bedrock
 
 WARNED_DAYS = 60
 """The notice that Anthropic gives ("Model deprecations"); OpenAI gives half a year."""
@@ -36,9 +39,50 @@ def retired_models(config: EnvironmentConfig, today: date) -> list[Problem]:
     ]
 
 
+def foreign_models(agent: Agent, settings: AgentConfig) -> list[Problem]:
+    """Return a problem for each model that the agent's own provider does not have, as another one's.
+
+    Behind a gateway it may be any.
+    """
+    own, problems = CATALOGUE[agent].provider, []
+    for alias, name in settings.models.items():
+        model = find_model(name)
+        if model is None or own in (None, model.provider) or settings.model_url is not None:
+            continue
+        allowed = f"a model of {own}: this is one of {model.provider}"
+        problems.append(Problem(f"agents.{agent}.models.{alias}", name, allowed, _elsewhere(agent, model)))
+    return problems
+
+
+def _elsewhere(agent: Agent, model: Model) -> str:
+    if model.provider == BEDROCK and has_bedrock(CATALOGUE[agent].provider):
+        return f'Set agents.{agent}.provider = "bedrock", or name the id that {CATALOGUE[agent].provider} has.'
+    able = [each for each, entry in CATALOGUE.items() if entry.provider == model.provider]
+    return f"Name another one, or give this one to {' or '.join(able) or 'no agent'}."
+
+
 def model_warnings(config: EnvironmentConfig, today: date) -> list[Problem]:
-    """Return a problem for each configured model that retires within 60 days, and for each without a price."""
-    return [warning for field, name, model in _configured(config) if (warning := _warning(field, name, model, today))]
+    """Return a problem for each configured model that retires within 60 days, and for each without a price.
+
+    And for each inference profile that Bedrock does not document for the region.
+    """
+    found = [_warning(field, name, model, today) for field, name, model in _configured(config)]
+    return [*(each for each in found if each), *_profiles_elsewhere(config)]
+
+
+def _profiles_elsewhere(config: EnvironmentConfig) -> Iterator[Problem]:
+    region = config.bedrock_region
+    for agent, settings in config.enabled_agents.items():
+        if settings.provider != BEDROCK or settings.model_url:
+            continue
+        for alias, name in settings.models.items():
+            geography, regions = source_regions(name)
+            if regions and not region.startswith(regions):
+                allowed = (
+                    f"a model or profile that {region} has: profiles {geography}. are called from {', '.join(regions)}"
+                )
+                remedy = f"Name one of `aws bedrock list-inference-profiles --region {region}`, or set bedrock.region."
+                yield Problem(f"agents.{agent}.models.{alias}", name, allowed, remedy)
 
 
 def _warning(field: str, name: str, model: Model | None, today: date) -> Problem | None:

@@ -10,7 +10,7 @@ from outpost.config import EnvironmentConfig
 from outpost.config.models import WARNED_DAYS
 from outpost.doctor.finding import Finding, Level
 from outpost.doctor.providers import configured_models, set_key
-from outpost.domain.models import find_model
+from outpost.domain.models import find_model, provider_id
 from outpost.domain.providers import PROVIDERS, Provider
 
 _SECONDS = 10.0
@@ -87,8 +87,8 @@ def _unread(name: str, url: str, error: Exception) -> Finding:
 def evaluate_model(config: EnvironmentConfig, provider: str, model: str, offered: Offered, today: date) -> Finding:
     """Return whether a provider that offers these models offers a configured one, and whether it retires soon."""
     known = find_model(model)
-    # A CLI may name a model with its provider in front; a provider may list it under its present id alone.
-    names = {model.rpartition("/")[2], *((known.id, *known.aliases) if known else ())}
+    # A provider may list it under its present id alone.
+    names = {provider_id(model), *((known.id, *known.aliases) if known else ())}
     listed = next((name for name in sorted(names) if name in offered), None)
     ends = (offered[listed] if listed else None) or (known.retires if known else None)
     others = ", ".join(sorted(set(offered) - names)[:_SHOWN]) or "another model"
@@ -118,4 +118,4 @@ def _offered(provider: Provider, url: str, key: str, seconds: float) -> dict[str
     found = _Models.model_validate_json(response.content)
     if not found.data and not found.models:
         raise ValueError("no models")
-    return {(each.id or each.name).removeprefix("models/"): each.shutdown_date for each in (*found.data, *found.models)}
+    return {provider_id(each.id or each.name): each.shutdown_date for each in (*found.data, *found.models)}

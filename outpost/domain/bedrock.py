@@ -12,6 +12,18 @@ _CALLS = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
 VENDORS = {"anthropic": "anthropic", "openai": "openai"}
 """Provider of an agent -> how the ids of its models at Bedrock begin."""
 
+_GEOGRAPHIES: dict[str, tuple[str, ...]] = {
+    "apac": ("ap-", "me-"),
+    "au": ("ap-southeast-",),
+    "ca": ("ca-",),
+    "eu": ("eu-", "il-"),
+    "jp": ("ap-northeast-",),
+    "us": ("us-east-", "us-west-", "ca-"),
+    "us-gov": ("us-gov-",),
+}
+"""Of inference profiles -> how the names of their source regions begin, of any model (Amazon Bedrock User Guide,
+"Supported Regions and models for inference profiles"). A model's own are some of these."""
+
 Statement = dict[str, object]
 
 
@@ -36,6 +48,15 @@ def bedrock_model(id_: str, provider: str) -> BedrockModel:
             f"{MAX_ID_LENGTH} characters at most"
         )
     return BedrockModel(id_, found["model"], found["profile"] is not None)
+
+
+def source_regions(id_: str) -> tuple[str, tuple[str, ...]]:
+    """Return the geography of an inference profile, and how the names of the regions begin that call it.
+
+    Neither for a model, and no regions for a geography that is called from all, or is not known here.
+    """
+    geography = id_.partition(".")[0]
+    return (geography, _GEOGRAPHIES.get(geography, ()))
 
 
 def agent_models(agent: Agent, ids: Iterable[str]) -> list[BedrockModel]:

@@ -117,11 +117,16 @@ def _by_name() -> dict[str, Model]:
     return {name: model for model in models() for name in (model.id, *model.aliases)}
 
 
-def find_model(name: str) -> Model | None:
-    """Return the model of an id, an alias or a dated id; None for one that is not in the file.
+def provider_id(name: str) -> str:
+    """Return the provider's id of a model, without what CLIs and APIs put around it.
 
     A provider may precede it (`deepseek/...`, `models/...`, the ARN of a Bedrock model or inference profile), and
     Claude Code's `[1m]` may follow.
     """
-    plain = name.rpartition("/")[2].removesuffix("[1m]")
+    return re.sub(r"\[\w+\]$", "", name.rpartition("/")[2])
+
+
+def find_model(name: str) -> Model | None:
+    """Return the model of an id, an alias or a dated id, as `provider_id` reads them; None if it is not in the file."""
+    plain = provider_id(name)
     return _by_name().get(plain) or _by_name().get(_SNAPSHOT.sub("", plain, count=1))

@@ -186,7 +186,6 @@ API, ATTEMPT, BROKER, EVENTS = (
     "TaskEventsFunctionRole",
 )
 PLANNER, SWEEP, WORKER = "PlannerFunctionRole", "SweepFunctionRole", "WorkerShellDefinitionTaskRole"
-REAPER = "ReaperFunctionRole"
 USAGE = "UsageEventsFunctionRole"
 PROBES: dict[str, tuple[frozenset[str], Call]] = {
     "read a dispatch": (

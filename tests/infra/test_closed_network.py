@@ -33,21 +33,24 @@ def test_each_endpoint_that_tasks_call_is_needed(tmp_path: Path, endpoint: str) 
 
 
 @pytest.mark.parametrize(
-    ("added", "field", "host"),
+    ("agent", "more", "given", "remedy"),
     [
-        ("[agents.claude]\nmodels = { flagship = 'm' }", "agents.claude.model_url", "api.anthropic.com"),
-        (
-            "[agents.claude]\nmodel_url = 'https://models.example'\nmodels = { flagship = 'm' }",
-            "agents.claude.model_url",
-            "models.example",
-        ),
+        ("claude", "", "is missing", ('set agents.claude.provider = "bedrock"', "api.anthropic.com is called")),
+        ("gemini", "", "is missing", ("googleapis.com is called",)),
+        ("claude", "model_url = 'https://models.example'", "is 'https://models.example'", ("name the URL", "bedrock")),
     ],
 )
-def test_a_model_provider_must_be_inside(tmp_path: Path, added: str, field: str, host: str) -> None:
+def test_a_model_provider_must_be_inside(
+    tmp_path: Path, agent: str, more: str, given: str, remedy: tuple[str, ...]
+) -> None:
+    added = f"[agents.{agent}]\n{more}\nmodels = {{ flagship = 'm' }}\n"
     with pytest.raises(ConfigError) as caught:
-        load(edited(tmp_path, CLOSED, GIT, ("[agents.shell]", f"{added}\n[agents.shell]")))
+        load(edited(tmp_path, CLOSED, GIT, ("[agents.shell]", f"{added}[agents.shell]")))
 
-    assert [(problem.field, problem.value) for problem in caught.value.problems] == [(field, host)]
+    (problem,) = caught.value.problems
+    assert f"agents.{agent}.model_url {given}" in str(problem)
+    assert all(part in problem.remedy for part in ("set network.nat", *remedy))
+    assert ("bedrock" in problem.remedy) == (agent == "claude")
 
 
 def test_git_and_forge_must_be_inside(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from outpost.config import ConfigError, EnvironmentConfig, conflict, load
 from outpost.config.model import IngressConfig, MigrationConfig
-from outpost.domain.agents import CATALOGUE
+from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.providers import PROVIDERS
 from tests.infra.conftest import ROOT, SHIPPED
 
@@ -76,7 +76,19 @@ def edited(folder: Path, *edits: tuple[str, str]) -> Path:
         (
             "[cost]",
             "[cost]\nmodel_budget = 100\ntenant_model_budget = 200",
-            ["cost.tenant_model_budget is 200", "1 to 100", "raise cost.model_budget"],
+            ["cost.tenant_model_budget is 200", "0.01 to 100.00", "raise cost.model_budget"],
+        ),
+        ("[cost]", "[cost]\nmodel_budget = 0", ["cost.model_budget is 0", "from 0.01"]),
+        ("[cost]", "[cost]\ntenant_model_budget = nan", ["cost.tenant_model_budget is nan", "finite"]),
+        (
+            "[agents.shell]",
+            "[agents.claude]\nmodels = { flagship = 'gpt-6.1-sol' }",
+            ["agents.claude.models.flagship is 'gpt-6.1-sol'", "a model of anthropic: this is one of openai", "codex"],
+        ),
+        (
+            "[agents.shell]",
+            "[agents.claude]\nmodels = { flagship = 'us.anthropic.claude-opus-5-5' }",
+            ["agents.claude.models.flagship is 'us.", "is one of bedrock", 'Set agents.claude.provider = "bedrock"'],
         ),
         ("audit_days = 365", "audit_days = 365\nlock_days = 400", ["retention.lock_days is 400", "0 to 365"]),
         ("spot_share = 100", "spot_share = 101", ["agents.shell.spot_share is 101", "percent of launches"]),
@@ -128,6 +140,20 @@ def test_a_fault_is_named_with_file_field_value_what_is_allowed_and_the_remedy(
     assert text.startswith(str(path))
     for part in said:
         assert part in text
+
+
+def test_behind_a_gateway_an_agent_may_call_another_providers_model(tmp_path: Path) -> None:
+    claude = "[agents.claude]\nmodel_url = 'https://models.example.com'\nmodels = { flagship = 'gpt-6.1-sol' }"
+
+    config = load(edited(tmp_path, ("[agents.shell]", f"{claude}\n[agents.shell]")))
+
+    assert config.agents[Agent.CLAUDE].models == {"flagship": "gpt-6.1-sol"}
+
+
+def test_budgets_of_models_may_have_cents(tmp_path: Path) -> None:
+    config = load(edited(tmp_path, ("[cost]", "[cost]\nmodel_budget = 20\ntenant_model_budget = 2.5")))
+
+    assert (config.cost.model_budget, config.cost.tenant_model_budget) == (20, 2.5)
 
 
 def test_a_scaling_range_must_not_be_empty(tmp_path: Path) -> None:

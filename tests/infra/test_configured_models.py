@@ -75,6 +75,31 @@ def test_a_model_without_a_price_is_named_behind_a_gateway_too(tmp_path: Path) -
     assert str(warning).startswith("agents.claude.models.flagship is 'our-own'; allowed: a model with a price. What ")
 
 
+@pytest.mark.parametrize(
+    ("profile", "region", "elsewhere"),
+    [
+        ("eu.anthropic.claude-opus-5-5", "us-east-1", True),
+        ("us.anthropic.claude-opus-5-5", "us-east-1", False),
+        ("global.anthropic.claude-opus-5-5", "us-east-1", False),
+        ("anthropic.claude-opus-5-5", "us-east-1", False),
+        ("us.anthropic.claude-opus-5-5", "eu-west-1", True),
+        ("jp.anthropic.claude-opus-5-5", "ap-southeast-2", True),
+    ],
+)
+def test_an_inference_profile_of_another_geography_is_warned_about(
+    tmp_path: Path, profile: str, region: str, elsewhere: bool
+) -> None:
+    more = f'provider = "bedrock"\n[bedrock]\nregion = "{region}"\n'
+    warnings = model_warnings(load(configured(tmp_path, profile, more)), RETIRES)
+
+    assert len(warnings) == elsewhere
+    for warning in warnings:
+        assert str(warning).startswith(
+            f"agents.claude.models.flagship is '{profile}'; allowed: a model or profile that"
+        )
+        assert warning.remedy.endswith(f"list-inference-profiles --region {region}`, or set bedrock.region.")
+
+
 def test_the_app_warns_before_and_fails_after_the_day(tmp_path: Path) -> None:
     config = configured(tmp_path)
 

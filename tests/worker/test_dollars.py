@@ -95,17 +95,17 @@ def charged(meter: Meter) -> int:
 
 
 def micros(tokens: Tokens) -> int:
-    usd = cost({MODEL: tokens})
+    usd = cost(MODEL, tokens)
     assert usd is not None
     return round(usd * MICROS)
 
 
 def test_the_most_that_a_call_costs_has_all_of_its_input_written_to_the_cache() -> None:
     most = Tokens(input=10_000, output=1_000)
-    written = cost({MODEL: replace(most, cache_write=10_000)})
+    written = cost(MODEL, replace(most, cache_write=10_000))
     assert most_cost(MODEL, most) == written
     assert written is not None
-    assert written > (cost({MODEL: most}) or 0)
+    assert written > (cost(MODEL, most) or 0)
     assert most_cost("no-such-model", most) is None
 
 

@@ -68,7 +68,7 @@ def test_a_real_cli_finishes_a_dispatch(
     assert FAREWELL in summary.final_message
     assert row.usage is not None
     used = Tokens(INPUT, CACHED, 0, OUTPUT)
-    price = cost({MODELS[agent]: used})
+    price = cost(MODELS[agent], used)
     assert price is not None
     assert (row.usage.model_calls, row.usage.input_tokens) == (calls, calls * INPUT)
     assert (row.usage.cached_input_tokens, row.usage.output_tokens) == (calls * CACHED, calls * OUTPUT)

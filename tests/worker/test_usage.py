@@ -139,8 +139,8 @@ def test_a_long_call_has_its_own_price_and_many_short_ones_have_not() -> None:
     assert model is not None
     assert model.long_price is not None
     short, long = Tokens(input=model.long_price.above), Tokens(input=model.long_price.above + 1)
-    assert cost({model.id: short}) == model.price.of(short)
-    assert cost({model.id: long}) == model.long_price.of(long) > 1.5 * model.price.of(long)
+    assert cost(model.id, short) == model.price.of(short)
+    assert cost(model.id, long) == model.long_price.of(long) > 1.5 * model.price.of(long)
     meter = Meter()
     for _ in range(3):
         reservation = meter.reserve(model.id, short)
@@ -151,8 +151,14 @@ def test_a_long_call_has_its_own_price_and_many_short_ones_have_not() -> None:
 
 
 def test_a_model_without_a_price_leaves_the_cost_open_and_no_call_costs_nothing() -> None:
-    assert cost({"claude-opus-5-5": Tokens(input=1), "a-model-of-tomorrow": Tokens(input=1)}) is None
-    assert cost({}) == 0
+    meter = Meter()
+    assert meter.cost == 0
+    for model in ("claude-opus-5-5", "a-model-of-tomorrow"):
+        reservation = meter.reserve(model, Tokens(input=1))
+        assert reservation is not None
+        with reservation:
+            reservation.used = lambda: Tokens(input=1)
+    assert meter.cost is None
 
 
 def test_compute_is_counted_in_whole_vcpus_and_gigabytes() -> None:
