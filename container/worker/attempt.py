@@ -34,6 +34,7 @@ from worker.context import lay_out_context
 from worker.dollars import GrantError, Purse
 from worker.isolation import Isolation, IsolationError, end_all
 from worker.lease import ForgeTokenError, Lease, heartbeats
+from worker.limits import HeldRoom
 from worker.lines import lines_of
 from worker.logs import RunLog
 from worker.model_access import ModelKeyError
@@ -81,6 +82,7 @@ class Attempt:
         self._store.check, self._store.confirm = self._lease.check, self._lease.confirm
         self._workspace = Workspace(settings, isolation)
         self._archive = Archive(settings.workspaces, assignment) if assignment.spec.workspace_id else None
+        self._held_room = HeldRoom(self._workspace.private / "held-room")
         self._log = RunLog(self._store, self._workspace.private / "output.log")
         self._known: dict[str, str] = {}
         self._learn({"attempt-credentials": assignment.credentials.secret_access_key})
@@ -189,6 +191,7 @@ class Attempt:
             self._tell(f"{len(pointers)} files are in Git LFS and were not fetched, only their pointers: {shown}")
 
     def _run_agent(self) -> Outcome:
+        self._held_room.take()
         self._results.started_at = now()
         self._tell("agent started")
         try:
@@ -234,6 +237,7 @@ class Attempt:
         """Store patch, log and summary, in this order. Raises `Stopped` after the checkpoint of a terminated run."""
         self._lease.check()
         results, end = self._results, self._results.end
+        self._held_room.release()
         terminated = end is not None and end.stopped is Cause.TERMINATED
         if end is not None:
             if self._archive is not None and not terminated:

@@ -163,9 +163,13 @@ def test_a_printed_record_forges_no_line_of_the_log(engine: Engine, platform: Pl
     assert "agent exited 3" in told
 
 
-def test_a_full_disk_has_its_own_reason_and_the_results_still_arrive(engine: Engine, platform: Platform) -> None:
-    task = "echo before > first; echo started; cat /dev/zero > big 2> /dev/null; sleep 60; exit 0"
-    row = engine.work(platform, task, "--tmpfs=/tmp:rw,mode=1777,size=300m")
+@pytest.mark.parametrize("then", ["sleep 60; exit 0", "exit 3"])
+def test_a_full_disk_has_its_own_reason_and_the_results_still_arrive(
+    engine: Engine, platform: Platform, then: str
+) -> None:
+    task = f"echo before > first; echo started; cat /dev/zero > big 2> /dev/null; {then}"
+    row = engine.work(platform, task, "--tmpfs=/tmp:rw,mode=1777,size=400m")
     assert row.reason is not None
     assert (row.status, row.reason.code) == (Status.FAILED, "DISK_FULL"), row.log_tail
     assert "started" in platform.messages(row)
+    assert b"+before" in platform.read(row, Artifact.PATCH)

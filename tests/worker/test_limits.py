@@ -16,8 +16,9 @@ from outpost.domain.reasons import ReasonCode
 from outpost.names import Env
 from tests.worker.brokers import broker_variables, create_broker
 from tests.worker.conftest import Platform
+from worker import limits
 from worker.agent_process import AgentCommand, AgentEnd
-from worker.limits import Limit
+from worker.limits import HELD_BYTES, HeldRoom, Limit, Watchdog
 from worker.outcome import Evidence, decide_outcome
 
 
@@ -50,6 +51,26 @@ def test_an_agent_that_goes_on_speaking_is_not_silent(tmp_path: Path) -> None:
 def test_an_agent_that_fills_the_disk_is_stopped_while_there_is_room_for_the_results(tmp_path: Path) -> None:
     end = run(tmp_path, "sleep 600", disk_reserve=2**62)
     assert (end.limit, end.disk_full) == (Limit.DISK, True)
+
+
+def test_a_disk_without_inodes_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dog = Watchdog(60, None, tmp_path, disk_reserve=0)
+    before = dog.disk_is_full()
+    monkeypatch.setattr(limits, "DISK_RESERVE_FILES", 2**62)
+    assert (before, dog.disk_is_full()) == (False, os.statvfs(tmp_path).f_files > 0)
+
+
+def test_room_on_the_disk_is_held_while_the_agent_runs_and_given_back_for_its_results(
+    platform: Platform, tmp_path: Path
+) -> None:
+    room = HeldRoom(tmp_path / "room")
+    room.take()
+    assert (tmp_path / "room").stat().st_blocks * 512 >= HELD_BYTES
+    room.release()
+    assert [*tmp_path.iterdir()] == []
+    row = platform.run("stat --format='%b blocks held' ../harness/held-room")
+    held = next(line for line in platform.messages(row) if line.endswith(" blocks held"))
+    assert int(held.split()[0]) * 512 >= HELD_BYTES
 
 
 def test_of_time_and_silence_the_first_to_pass_counts(tmp_path: Path) -> None:
