@@ -128,7 +128,8 @@ class Broker:
         if failure:
             raise failure
         alive = self.workers.alive(Agent(request.agent))
-        return ClaimAnswer(retire=retires(worker, alive, settings.warm_at(self.now()), self.now()))
+        spare = retires(worker, alive, settings.warm_at(self.now()), self.now())
+        return ClaimAnswer(retire=worker.retiring or spare)
 
     def _assign(self, worker: Worker, candidate: Candidate) -> Assignment | None:
         """Let the worker claim one of the tenant's dispatches; return what it needs, or None when others were quicker.

@@ -10,6 +10,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import TypeAdapter
 
+from capacity.demand import Demand
 from capacity.launcher import Launcher
 from capacity.planner import Planner
 from outpost.domain.agents import Agent
@@ -20,6 +21,7 @@ from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.metrics import emit
+from outpost.store.planner_lock import PlannerLock
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
@@ -39,10 +41,10 @@ def _planner() -> Planner:
     workers = Workers(database, dispatches)
     return Planner(
         agents=agents,
-        dispatches=dispatches,
-        tenants=Tenants(database),
+        demand=Demand(dispatches, Tenants(database), workers, now),
         workers=workers,
         launches=launches,
+        lock=PlannerLock(database, now),
         launcher=Launcher.from_environment(agents, workers, launches),
         now=now,
         sleep=time.sleep,
@@ -58,4 +60,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     _planner().work(context.aws_request_id, now() + left - RESERVE)
     if "figures" not in event:
-        _planner().tell_backlog()
+        _planner().emit_backlog()

@@ -1,40 +1,50 @@
-"""Launching workers: RunTask by family, its answers written down, its refusals remembered."""
+"""Launching workers: RunTask by family, its responses written down, its refusals remembered.
+
+One intent is one call. A call without a response is repeated with the same client token and parameters, upon which ECS
+returns the tasks of the first (Amazon ECS API Reference: "Ensuring idempotency"); nothing is ever searched in ECS's
+lists, which follow up to five minutes late (RunTask: eventual consistency).
+"""
 
 import os
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 from aws_lambda_powertools import Logger
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.diagnosis import launch_refused
 from outpost.domain.ids import new_id, now
+from outpost.domain.launches import Intent, LaunchFailure, LaunchRate
 from outpost.names import WORKER_CONTAINER, Env, Metric
 from outpost.store.database import CLIENT_CONFIG
-from outpost.store.launches import INTENT_LIFETIME, Intent, Launches
+from outpost.store.launches import Launches
 from outpost.store.metrics import emit
+from outpost.store.planner_lock import Term
 from outpost.store.workers import Worker, Workers, WorkerState
 
 if TYPE_CHECKING:
     from types_boto3_ecs.client import ECSClient
-    from types_boto3_ecs.type_defs import KeyValuePairTypeDef
+    from types_boto3_ecs.type_defs import TaskTypeDef
 
 logger = Logger(service="capacity")
 
 _ON_DEMAND = "FARGATE"
 _SPOT = "FARGATE_SPOT"
+_CONFIG = CLIENT_CONFIG.merge(Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}))
+"""The planner itself repeats calls: a refusal then says for certain that nothing was launched."""
 _THROTTLES = ("throttl", "rate exceeded", "too many requests", "limit exceeded for requests")
 """Words of a refusal that only means "too fast"; ECS hides it in errors and failures of other names."""
 
 
 def is_throttle(refusal: str) -> bool:
-    """Say whether a refusal is about the speed of the calls, and not about room."""
+    """Return whether a refusal is about the speed of the calls, and not about room."""
     return any(word in refusal.lower() for word in _THROTTLES)
 
 
@@ -55,10 +65,17 @@ class Placement:
             security_group=os.environ[Env.WORKER_SECURITY_GROUP],
         )
 
-    def rotated(self, turn: int) -> list[str]:
-        """Return the subnets, another one first each turn: a zone without room is not asked first every time."""
-        first = turn % len(self.subnets)
-        return [*self.subnets[first:], *self.subnets[:first]]
+
+class NoResponseError(Exception):
+    """RunTask was called and its outcome is not known; its intent stays, and the call can be repeated."""
+
+
+class Started(NamedTuple):
+    """What RunTask returned."""
+
+    tasks: Sequence["TaskTypeDef"]
+    refusal: str | None
+    """Why some tasks are missing; None when all were started."""
 
 
 class Launcher:
@@ -71,111 +88,158 @@ class Launcher:
         agents: Mapping[Agent, AgentSettings],
         workers: Workers,
         launches: Launches,
-        clock: Callable[[], datetime] = now,
+        now: Callable[[], datetime],
+        random: Random,
+        new_id: Callable[[], str] = new_id,
     ) -> None:
         self._ecs = ecs
         self._placement = placement
         self._agents = agents
         self._workers = workers
         self._launches = launches
-        self._now = clock
-        self._turn: Iterator[int] = count()
+        self._now = now
+        self._random = random
+        self._new_id = new_id
 
     @classmethod
     def from_environment(
         cls, agents: Mapping[Agent, AgentSettings], workers: Workers, launches: Launches
     ) -> "Launcher":
         """Connect as the environment says."""
-        return cls(boto3.client("ecs", config=CLIENT_CONFIG), Placement.from_environment(), agents, workers, launches)
+        client = boto3.client("ecs", config=_CONFIG)
+        return cls(client, Placement.from_environment(), agents, workers, launches, now, Random())  # noqa: S311
 
-    def launch(self, agent: Agent, size: int) -> bool:
-        """Launch one batch; return whether ECS says that this was too fast.
+    def launch(self, agent: Agent, size: int, rate: LaunchRate, term: Term) -> str | None:
+        """Launch one batch; return why some of it was refused, or None.
 
-        The intent is written first, so that a planner that dies here launches nothing twice.
+        Spot comes first where the agent may use it, and every zone is tried before room is said to be missing.
+        `rate` is what the bucket holds after this batch. Raises `NoResponseError`, `LockLostError`.
         """
-        intent = Intent(batch_id=new_id(), agent=agent, count=size, launched_at=self._now())
-        self._launches.intend(intent)
-        started, refusal = self._run(intent)
-        self._workers.add(self._as_workers(started, agent))
+        missing, refusal = size, None
+        for provider, subnets in self._places(agent):
+            intent = Intent(
+                batch_id=self._new_id(),
+                agent=agent,
+                count=missing,
+                launched_at=self._now(),
+                provider=provider,
+                subnets=subnets,
+            )
+            # Written first: a planner that dies here, or that another has replaced, launches nothing twice.
+            self._launches.intend(intent, rate, term)
+            started, refusal = self._call(intent)
+            self._settle(intent, started)
+            missing -= len(started)
+            if refusal is None or is_throttle(refusal):
+                break
+            logger.warning("launch refused", extra={"agent": agent, "on": provider, "why": refusal})
+        self._note(agent, refusal)
+        return refusal
+
+    def _places(self, agent: Agent) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield where to try a batch: capacity providers, and subnets in the order in which ECS is asked for them.
+
+        Another subnet is first each time: a zone without room is not asked first every time.
+        """
+        on_spot = self._random.uniform(0, 100) < self._agents[agent].spot_share
+        subnets = tuple(self._placement.subnets)
+        first = self._random.randrange(len(subnets))
+        for provider in [_SPOT, _ON_DEMAND] if on_spot else [_ON_DEMAND]:
+            for turn in range(first, first + len(subnets)):
+                start = turn % len(subnets)
+                yield provider, subnets[start:] + subnets[:start]
+
+    def resolve(self, intent: Intent) -> Intent | None:
+        """Find out what became of an intent whose response was not seen: repeat the call.
+
+        Returns the intent while that is not known, else None: its tasks are written as workers. What was refused as
+        invalid is not known either, as only the first response for a client token tells whether tasks were launched.
+        """
+        if intent.forgotten(self._now()):
+            logger.warning("what was launched is not known", extra={"agent": intent.agent, "batch": intent.batch_id})
+            self._launches.settle(intent)
+            return None
+        if not intent.repeatable(self._now()):
+            return intent
+        try:
+            started, refusal = self._request(intent)
+        except (BotoCoreError, ClientError) as error:
+            started, refusal = _conflicting(error), None
+            if not started:
+                logger.warning("no response to a launch", extra={"batch": intent.batch_id, "why": str(error)})
+                return intent
+        self._settle(intent, started)
+        self._note(intent.agent, refusal)
+        return None
+
+    def _call(self, intent: Intent) -> Started:
+        """Call RunTask for the first time. Raises `NoResponseError`."""
+        try:
+            return self._request(intent)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise NoResponseError(f"RunTask: {error}") from error
+            return Started([], f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}")
+        except BotoCoreError as error:
+            raise NoResponseError(f"RunTask: {error}") from error
+
+    def _request(self, intent: Intent) -> Started:
+        """Call RunTask with what the intent says. Raises botocore's errors."""
+        capacity = "spot" if intent.provider == _SPOT else "on-demand"  # a worker's metadata does not tell it
+        response = self._ecs.run_task(
+            cluster=self._placement.cluster,
+            taskDefinition=self._agents[intent.agent].family,
+            count=intent.count,
+            capacityProviderStrategy=[{"capacityProvider": intent.provider, "weight": 1}],
+            networkConfiguration={
+                "awsvpcConfiguration": {
+                    "subnets": list(intent.subnets),
+                    "securityGroups": [self._placement.security_group],
+                    "assignPublicIp": "DISABLED",
+                },
+            },
+            overrides={
+                "containerOverrides": [
+                    {"name": WORKER_CONTAINER, "environment": [{"name": Env.CAPACITY, "value": capacity}]}
+                ],
+            },
+            startedBy=intent.batch_id,
+            clientToken=intent.batch_id,
+        )
+        failures = [failure.get("reason", "unknown") for failure in response.get("failures", [])]
+        return Started(response["tasks"], failures[0] if failures else None)
+
+    def _settle(self, intent: Intent, started: Sequence["TaskTypeDef"]) -> None:
+        """Write tasks as workers, and only then remove their intent: supply that is read meanwhile misses none."""
+        self._workers.add(
+            Worker(
+                worker_id=task["taskArn"].rpartition("/")[2],
+                task_arn=task["taskArn"],
+                agent=intent.agent,
+                revision=int(task.get("taskDefinitionArn", ":0").rpartition(":")[2]),
+                worker_state=WorkerState.STARTING,
+                launched_at=self._now(),
+            )
+            for task in started
+        )
         self._launches.settle(intent)
-        emit(Metric.LAUNCHES, len(started), Agent=agent)
+        emit(Metric.LAUNCHES, len(started), Agent=intent.agent)
+
+    def _note(self, agent: Agent, refusal: str | None) -> None:
+        """Remember whether a launch was refused, for the pause before the next."""
+        at = self._now()
         emit(Metric.LAUNCH_FAILURES, int(refusal is not None), Agent=agent)
         if refusal is None:
             self._launches.accepted(agent)
         elif not is_throttle(refusal):
-            self._launches.failed(agent, launch_refused(refusal), intent.launched_at, self._now())
-        return refusal is not None and is_throttle(refusal)
-
-    def _run(self, intent: Intent) -> tuple[list[Any], str | None]:
-        """Start the batch and return the tasks, and why some are missing.
-
-        Spot comes first where the agent may use it, and every zone is tried before room is said to be missing.
-        """
-        on_spot = random.uniform(0, 100) < self._agents[intent.agent].spot_share  # noqa: S311 - a share, not a secret
-        providers = [_SPOT, _ON_DEMAND] if on_spot else [_ON_DEMAND]
-        started: list[Any] = []
-        refusal = None
-        for provider in providers:
-            for _ in self._placement.subnets:
-                tasks, refusal = self._run_once(provider, intent, intent.count - len(started))
-                started += tasks
-                if refusal is None or is_throttle(refusal):
-                    return started, refusal
-                logger.warning("launch refused", extra={"agent": intent.agent, "on": provider, "why": refusal})
-        return started, refusal
-
-    def _run_once(self, provider: str, intent: Intent, size: int) -> tuple[list[Any], str | None]:
-        turn = next(self._turn)
-        try:
-            answer = self._ecs.run_task(
-                cluster=self._placement.cluster,
-                taskDefinition=self._agents[intent.agent].family,
-                count=size,
-                capacityProviderStrategy=[{"capacityProvider": provider, "weight": 1}],
-                networkConfiguration={
-                    "awsvpcConfiguration": {
-                        "subnets": self._placement.rotated(turn),
-                        "securityGroups": [self._placement.security_group],
-                        "assignPublicIp": "DISABLED",
-                    },
-                },
-                overrides={"containerOverrides": [{"name": WORKER_CONTAINER, "environment": [_told(provider)]}]},
-                startedBy=intent.batch_id,
-                clientToken=f"{intent.batch_id}-{turn}",
-            )
-        except ClientError as error:
-            return [], f"{error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"
-        failures = [failure.get("reason", "unknown") for failure in answer.get("failures", [])]
-        return list(answer["tasks"]), failures[0] if failures else None
-
-    def reconcile(self, intent: Intent) -> Intent:
-        """Write the tasks of an intent whose planner died as workers, and remove it once it counts no more.
-
-        Returns what is left of it: ECS lists tasks late ("Amazon ECS API: eventual consistency"), so those not listed
-        yet still count as supply, and those written as workers must not count twice.
-        """
-        cluster = self._placement.cluster
-        arns = self._ecs.list_tasks(cluster=cluster, startedBy=intent.batch_id)["taskArns"]
-        tasks = self._ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
-        self._workers.add(self._as_workers(tasks, intent.agent))
-        if len(tasks) >= intent.count or self._now() - intent.launched_at >= INTENT_LIFETIME:
-            self._launches.settle(intent)
-        return intent.model_copy(update={"count": max(0, intent.count - len(tasks))})
-
-    def _as_workers(self, tasks: Sequence[Any], agent: Agent) -> list[Worker]:
-        return [
-            Worker(
-                worker_id=task["taskArn"].rpartition("/")[2],
-                task_arn=task["taskArn"],
-                agent=agent,
-                revision=int(task["taskDefinitionArn"].rpartition(":")[2]),
-                worker_state=WorkerState.STARTING,
-                launched_at=self._now(),
-            )
-            for task in tasks
-        ]
+            failure = LaunchFailure(reason=launch_refused(refusal), launched_at=at, failed_at=at)
+            self._launches.failed(agent, failure, at)
 
 
-def _told(provider: str) -> "KeyValuePairTypeDef":
-    """Return the variable by which a worker knows what it runs on; its metadata does not tell."""
-    return {"name": Env.CAPACITY, "value": "spot" if provider == _SPOT else "on-demand"}
+def _conflicting(error: BotoCoreError | ClientError) -> list["TaskTypeDef"]:
+    """Return the tasks that a client token stands for, if that is what the error is about.
+
+    A new revision of the family may make the same request another one (RunTask: ConflictException, `resourceIds`).
+    """
+    response: Any = error.response if isinstance(error, ClientError) else {}
+    return [{"taskArn": arn} for arn in response.get("resourceIds", ())]

@@ -4,22 +4,23 @@ Demand of an agent is its runnable dispatches and its warm target. A dispatch is
 tenant has a slot that is free, or will be in a moment: its agent has ended and the results are being stored, or the
 dispatch before it had the slot for seconds only. So the next worker starts meanwhile.
 Supply is its workers that are starting or idle, and the launches that were intended and are not written down as workers
-yet.
+yet. Workers of an old revision serve the demand until they leave, and never count for the warm target.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from outpost.domain.agents import Agent
-from outpost.store.launches import INTENT_LIFETIME, Intent, LaunchFailure
+from outpost.domain.launches import Intent, LaunchFailure
 from outpost.store.workers import Worker, WorkerState
 
 BATCH = 10
 """Tasks that one RunTask call can start."""
-LONGEST_PAUSE = timedelta(minutes=5)
 STARTING_LIMIT = timedelta(seconds=180)
 """A task that has not asked for work by then counts as supply no more: about 1 % of Fargate's tasks never start."""
+DRAIN_STEPS = 4
+"""Where the limit leaves no room to refill first, a warm pool of an old revision is replaced in so many steps."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +35,63 @@ class Fleet:
     revision: int = 0
     """The task definition's latest revision: older workers are drained once they are replaced."""
 
-    def supply(self, at: datetime) -> int:
-        """Count the workers of this revision that are free for work, or soon will be."""
-        free = sum(
-            worker.worker_state is WorkerState.IDLE
-            or (worker.worker_state is WorkerState.STARTING and at - worker.launched_at < STARTING_LIMIT)
-            for worker in self.alive
-            if worker.revision >= self.revision
-        )
-        return free + self._intended(at)
+    def missing(self, demand: int, at: datetime) -> int:
+        """Return how many workers are missing; below zero when there are too many."""
+        current = self.intended + sum(self._is_current(worker) for worker in self._free(at))
+        old = sum(not self._is_current(worker) and not worker.retiring for worker in self._free(at))
+        return max(self.warm - current, demand + self.warm - current - old)
 
-    def total(self, at: datetime) -> int:
+    @property
+    def intended(self) -> int:
+        """Count the launches whose response is not known."""
+        return sum(intent.count for intent in self.intents)
+
+    @property
+    def total(self) -> int:
         """Count all workers, busy ones too."""
-        return len(self.alive) + self._intended(at)
-
-    def _intended(self, at: datetime) -> int:
-        return sum(intent.count for intent in self.intents if at - intent.launched_at < INTENT_LIFETIME)
+        return len(self.alive) + self.intended
 
     def permitted(self, at: datetime) -> int:
-        """Return how many launches earlier failures allow: none for 2, 4, 8 ... 300 s, then one as a trial."""
-        if self.failure is None:
+        """Return how many launches earlier failures allow: none for 2, 4, 8 ... 300 s, then one as a trial.
+
+        The outcome of a trial is awaited. A worker launched later that has asked for work disproves the failure.
+        """
+        failure = self.failure
+        if failure is None or any(
+            worker.launched_at >= failure.launched_at and worker.worker_state in (WorkerState.IDLE, WorkerState.BUSY)
+            for worker in self.alive
+        ):
             return self.limit
-        pause = min(timedelta(seconds=2 ** min(self.failure.streak, 16)), LONGEST_PAUSE)
-        return 0 if at - self.failure.failed_at < pause else 1
+        launched = [w.launched_at for w in self._starting(at)] + [i.launched_at for i in self.intents]
+        tried = any(moment > failure.failed_at for moment in launched)
+        return 0 if tried or at - failure.failed_at < failure.pause else 1
+
+    def retirable(self, demand: int, at: datetime) -> list[Worker]:
+        """Return the idle workers of an old revision to retire now, the oldest first.
+
+        Only when the limit leaves no room to launch their replacement before. The next step follows when the workers
+        that replace the last one are idle: a revision that cannot start costs one step of the pool.
+        """
+        replacing = self.intents or any(self._is_current(worker) for worker in self._starting(at))
+        leaving = any(worker.retiring for worker in self.alive)
+        if self.total < self.limit or self.missing(demand, at) <= 0 or self.failure or replacing or leaving:
+            return []
+        old = [w for w in self.alive if w.worker_state is WorkerState.IDLE and not self._is_current(w)]
+        step = -(-self.warm // DRAIN_STEPS)
+        return sorted(old, key=lambda worker: (worker.launched_at, worker.worker_id))[:step]
+
+    def _free(self, at: datetime) -> Iterator[Worker]:
+        """Yield the workers that are free for work, or soon will be."""
+        yield from (worker for worker in self.alive if worker.worker_state is WorkerState.IDLE)
+        yield from self._starting(at)
+
+    def _starting(self, at: datetime) -> Iterator[Worker]:
+        for worker in self.alive:
+            if worker.worker_state is WorkerState.STARTING and at - worker.launched_at < STARTING_LIMIT:
+                yield worker
+
+    def _is_current(self, worker: Worker) -> bool:
+        return worker.revision >= self.revision
 
 
 def runnable(queued: Mapping[Agent, Mapping[str, Sequence[str]]], free: Mapping[str, int]) -> dict[Agent, list[str]]:
@@ -73,8 +108,8 @@ def plan(demand: Mapping[Agent, int], fleets: Mapping[Agent, Fleet], at: datetim
     """Return how many workers each agent is short of and may have."""
     wanted: dict[Agent, int] = {}
     for agent, fleet in fleets.items():
-        missing = demand.get(agent, 0) + fleet.warm - fleet.supply(at)
-        count = min(missing, fleet.limit - fleet.total(at), fleet.permitted(at))
+        missing = fleet.missing(demand.get(agent, 0), at)
+        count = min(missing, fleet.limit - fleet.total, fleet.permitted(at))
         if count > 0:
             wanted[agent] = count
     return wanted

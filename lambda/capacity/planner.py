@@ -6,32 +6,35 @@ from datetime import datetime
 
 from aws_lambda_powertools import Logger
 
-from capacity.launcher import Launcher
-from capacity.plan import Fleet, batches, plan, ration, runnable
+from capacity.demand import Demand
+from capacity.launcher import Launcher, NoResponseError, is_throttle
+from capacity.plan import Fleet, batches, plan, ration
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.ids import made_at
 from outpost.names import Metric
-from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.metrics import emit
-from outpost.store.tenants import Tenants
+from outpost.store.planner_lock import LockLostError, PlannerLock, Term
 from outpost.store.workers import Slots, Workers
 
 logger = Logger(service="capacity")
 
 PACE_SECONDS = 0.5
 """Between two rounds while the launch rate is the bottleneck: ten tasks, one RunTask call."""
+UNANSWERED_ROUNDS = 3
+"""Rounds in a row in which ECS did not respond to a launch, before the run fails; the next one repeats the launch."""
+UNLIMITED = 10**9
 
 
 @dataclass(frozen=True)
 class Planner:
-    """One at a time, by the planner's lease. `now` and `sleep` are a clock's."""
+    """One at a time, by the planner's lock. `now` and `sleep` are a clock's."""
 
     agents: Mapping[Agent, AgentSettings]
-    dispatches: Dispatches
-    tenants: Tenants
+    demand: Demand
     workers: Workers
     launches: Launches
+    lock: PlannerLock
     launcher: Launcher
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
@@ -39,76 +42,113 @@ class Planner:
     """Latest revision of each agent's task definition; an agent that is missing drains nobody."""
 
     def work(self, owner: str, until: datetime) -> None:
-        """Make supply equal to demand, as long as there is something to launch, at most `until`."""
-        if not self.launches.acquire(owner, self.now()):
+        """Make supply equal to demand, as long as there is something to launch, at most `until`.
+
+        Raises `NoResponseError` when ECS does not respond.
+        """
+        term = self.lock.acquire(owner)
+        if term is None:
             logger.info("another planner is at work and will look again")
             return
         try:
-            self._work(owner, until)
+            self._work(term, until)
+        except LockLostError:
+            logger.info("another planner has taken over")
         except Exception:
-            self.launches.abandon(owner)
+            term.abandon()
             raise
 
-    def _work(self, owner: str, until: datetime) -> None:
+    def _work(self, term: Term, until: datetime) -> None:
+        unanswered = 0
         while self.now() < until:
-            if self.run() > 0:
+            try:
+                missing = self.run(term, until)
+                unanswered = 0
+            except NoResponseError:
+                unanswered += 1
+                if unanswered == UNANSWERED_ROUNDS:
+                    raise
+                missing = 1
+            if missing > 0:
                 self.sleep(PACE_SECONDS)
-            elif self.launches.release(owner):
+            elif term.release():
                 return
-            if not self.launches.renew(owner, self.now()):
-                return
-        self.launches.abandon(owner)  # the next start goes on
+            term.keep()
+        term.abandon()  # the next start goes on
 
-    def run(self) -> int:
-        """Launch what is missing and the rate allows; return how many are still missing."""
+    def run(self, term: Term, until: datetime) -> int:
+        """Launch what is missing and the rate allows; return how many are still missing.
+
+        Begins no call of ECS after `until`. Raises `LockLostError`; `NoResponseError` when the outcome of a launch is
+        not known, after all others.
+        """
+        # Supply before demand: a worker that claims meanwhile is missing in neither.
+        fleets = {agent: self._fleet(agent, settings, term, until) for agent, settings in self.agents.items()}
+        demand = self._demand(term)
         at = self.now()
-        fleets = {agent: self._fleet(agent, settings, at) for agent, settings in self.agents.items()}
-        soon = self._runnable(lambda slots, limit: slots.soon_free(limit, at))
-        demand = {agent: len(ids) for agent, ids in soon.items()}
         wanted = plan(demand, fleets, at)
-        rate = self.launches.rate(at)
-        shares = ration(wanted, int(rate.tokens))
-        for agent, count in shares.items():
+        for agent, fleet in fleets.items():
+            for worker in fleet.retirable(demand[agent], at):
+                logger.info("retiring", extra={"agent": agent, "worker": worker.worker_id})
+                self.workers.retire(worker)
+        return sum(wanted.values()) - self._launch(wanted, term, until)
+
+    def _launch(self, wanted: Mapping[Agent, int], term: Term, until: datetime) -> int:
+        """Launch each agent's share, until a batch is refused; return how many need not be tried again at once."""
+        rate, done, unanswered = self.launches.rate(self.now()), 0, None
+        for agent, count in ration(wanted, int(rate.tokens)).items():
             logger.info("launching", extra={"agent": agent, "count": count, "wanted": wanted[agent]})
             for size in batches(count):
-                throttled = self.launcher.launch(agent, size)
-                rate = rate.model_copy(update={"tokens": 0.0}) if throttled else rate.take(size)
-                self.launches.keep_rate(rate)
-                if throttled:
-                    return sum(wanted.values())
-        return sum(wanted.values()) - sum(shares.values())
+                if self.now() >= until:
+                    return done
+                rate = rate.take(size)
+                try:
+                    refusal = self.launcher.launch(agent, size, rate, term)
+                except NoResponseError as error:
+                    unanswered = error
+                    break
+                if refusal and is_throttle(refusal):
+                    self.launches.keep_rate(rate.model_copy(update={"tokens": 0.0}))
+                    return done
+                if refusal:
+                    break
+            done += count
+        if unanswered:
+            raise unanswered
+        return done
 
-    def tell_backlog(self) -> None:
+    def _demand(self, term: Term) -> dict[Agent, int]:
+        """Count the dispatches that are runnable now, or will be in a moment; at least up to each agent's limit."""
+        at, enough = self.now(), {agent: settings.limit for agent, settings in self.agents.items()}
+        begin = self.launches.cursor()
+        walk = self.demand.walk(enough, lambda slots, limit: slots.soon_free(limit, at), begin, term.keep)
+        if walk.after != begin:
+            self.launches.keep_cursor(walk.after)
+        return {agent: walk.count(agent) for agent in self.agents}
+
+    def emit_backlog(self) -> None:
         """Emit how many dispatches are runnable, and for how long the oldest has been there."""
-        found, at = self._runnable(Slots.free), self.now()
+        everything = dict.fromkeys(self.agents, UNLIMITED)
+        walk, at = self.demand.walk(everything, Slots.free, self.launches.cursor()), self.now()
         for agent in self.agents:
-            ids = found.get(agent, [])
+            ids = walk.found.get(agent, [])
             emit(Metric.QUEUE_DEPTH, len(ids), Agent=agent)
             oldest = (at - made_at(min(ids))).total_seconds() if ids else 0.0
             emit(Metric.OLDEST_RUNNABLE, max(oldest, 0.0), Agent=agent)
 
-    def _fleet(self, agent: Agent, settings: AgentSettings, at: datetime) -> Fleet:
-        intents = [self.launcher.reconcile(intent) for intent in self.launches.intents(agent)]
+    def _fleet(self, agent: Agent, settings: AgentSettings, term: Term, until: datetime) -> Fleet:
+        # Before the workers: tasks are written as workers before their intent is removed.
+        intents = []
+        for intent in self.launches.intents(agent):
+            term.keep()
+            left = self.launcher.resolve(intent) if self.now() < until else intent
+            if left:
+                intents.append(left)
         return Fleet(
             alive=self.workers.alive(agent),
             intents=intents,
             failure=self.launches.failure(agent),
-            warm=settings.warm_at(at),
+            warm=settings.warm_at(self.now()),
             limit=settings.limit,
             revision=self.revisions.get(agent, 0),
         )
-
-    def _runnable(self, room: Callable[[Slots, int], list[int]]) -> dict[Agent, list[str]]:
-        waiting = {agent: list(self.dispatches.live.tenants(agent)) for agent in self.agents}
-        found = {tenant_id: self._room(tenant_id, room) for tenants in waiting.values() for tenant_id in tenants}
-        queued = {
-            agent: {t: self.dispatches.live.queued(agent, t, limit=found[t]) for t in tenants if found[t]}
-            for agent, tenants in waiting.items()
-        }
-        return runnable(queued, found)
-
-    def _room(self, tenant_id: str, room: Callable[[Slots, int], list[int]]) -> int:
-        tenant = self.tenants.get(tenant_id)
-        if tenant is None or tenant.status != "active":
-            return 0
-        return len(room(self.workers.slots(tenant_id), tenant.limits.concurrent))

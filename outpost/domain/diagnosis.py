@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from outpost.domain.reasons import Reason, ReasonCode
@@ -16,6 +17,7 @@ class TaskStop:
     stopped_reason: str
     exit_code: int | None
     container_reason: str = ""
+    stopped_at: datetime | None = None
 
     @classmethod
     def of(cls, task: Mapping[str, Any]) -> "TaskStop":
@@ -31,6 +33,7 @@ class TaskStop:
             stopped_reason=task.get("stoppedReason", ""),
             exit_code=container.get("exitCode"),
             container_reason=container.get("reason", ""),
+            stopped_at=_moment(task.get("stoppedAt")),
         )
 
     @property
@@ -42,6 +45,11 @@ class TaskStop:
     def words(self) -> str:
         """Everything that ECS says about it. The container's own words come before the task's."""
         return f"{self.container_reason} {self.stopped_reason}".strip()
+
+
+def _moment(stopped_at: datetime | str | None) -> datetime | None:
+    """Return a time of ECS's, which is text in events and a `datetime` in botocore's responses."""
+    return datetime.fromisoformat(stopped_at) if isinstance(stopped_at, str) else stopped_at
 
 
 @dataclass(frozen=True)

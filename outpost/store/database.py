@@ -133,9 +133,11 @@ class Database:
             raise_conflict(error)
         return from_attributes(answer["Attributes"])
 
-    def delete(self, table: str, pk: str, sk: str, condition: str | None = None) -> None:
+    def delete(self, table: str, pk: str, sk: str, condition: str | None = None, **values: object) -> None:
         """Delete one item, if it is there. Raises `ConflictError` when the condition fails, and `ContentionError`."""
         request: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+        if values:
+            request["ExpressionAttributeValues"] = expression_values(values)
         try:
             self.client.delete_item(TableName=table, Key=key(pk, sk), **request)
         except ClientError as error:

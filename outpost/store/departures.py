@@ -5,6 +5,7 @@ from datetime import datetime
 from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop, diagnose
 from outpost.domain.dispatch import Lease
+from outpost.domain.launches import LaunchFailure
 from outpost.names import Metric
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
@@ -33,7 +34,10 @@ class Departures:
         self._close(worker, stop)
         failed = worker.worker_state is WorkerState.STARTING and stop.exit_code not in CLEAN_EXITS
         if failed:
-            self._launches.failed(agent, diagnose(stop), worker.launched_at, at)
+            failure = LaunchFailure(
+                reason=diagnose(stop), launched_at=worker.launched_at, failed_at=stop.stopped_at or at
+            )
+            self._launches.failed(agent, failure, at)
         emit(Metric.START_FAILURES, int(failed), Agent=agent)
         self._workers.end(worker, at)
 

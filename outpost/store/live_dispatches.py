@@ -72,9 +72,12 @@ class LiveDispatches:
         )
         return response["Count"]
 
-    def tenants(self, agent: Agent) -> Iterator[str]:
-        """Yield the tenants with pending dispatches for an agent: one query each, however long their queues."""
-        after = " "
+    def tenants(self, agent: Agent, behind: str = "") -> Iterator[str]:
+        """Yield the tenants with pending dispatches for an agent, those behind one in the order of `<tenant>#`.
+
+        One query each, however long their queues.
+        """
+        after = f"{behind}#{AFTER_IDS}" if behind else " "
         while True:
             items = self._db.query(
                 self._db.queues,

@@ -59,6 +59,8 @@ class Worker(BaseModel):
     dispatch_id: str | None = None
     fencing_token: int | None = None
     beat: int = 0
+    retiring: bool = False
+    """It leaves when it asks for work and finds none: of an old revision, in the place of its replacement."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,20 @@ class Workers:
             held=lease.token,
             busy=WorkerState.BUSY,
         )
+
+    def retire(self, worker: Worker) -> None:
+        """Mark an idle worker to leave when it finds no work; one that has claimed meanwhile leaves anyway."""
+        try:
+            self._db.update(
+                self._db.workers,
+                *_key(worker.agent, worker.worker_id),
+                "SET retiring = :yes",
+                "worker_state = :idle AND attribute_not_exists(dispatch_id)",
+                yes=True,
+                idle=WorkerState.IDLE,
+            )
+        except ConflictError:
+            return
 
     def end(self, worker: Worker, at: datetime) -> None:
         """Remove a worker that is gone from the living; for a day it is known to have ended, and cannot come back."""

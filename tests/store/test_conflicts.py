@@ -14,7 +14,7 @@ from outpost.domain.ids import now
 from outpost.store import database as module
 from outpost.store.database import CLIENT_CONFIG, TRIES, ConflictError, ContentionError, Database
 from outpost.store.json_protocol import PASSING
-from outpost.store.launches import Launches
+from outpost.store.planner_lock import PlannerLock
 from outpost.store.quick_calls import quick_session
 from tests.contract.relay import Fault, Relay, fails, loses_the_answer, once, relay
 from tests.loopback import Service, serving
@@ -139,8 +139,10 @@ def test_both_transports_try_again_after_the_same_errors(code: str) -> None:
 
 def test_a_planner_whose_lease_was_written_and_not_confirmed_holds_it(spoilt: Database, way: Relay) -> None:
     way.faults["UpdateItem"] = once(loses_the_answer)
-    assert Launches(spoilt).acquire("me", now())
+    lock = PlannerLock(spoilt, now)
+    term = lock.acquire("me")
+    assert term
     way.faults.clear()
-    assert not Launches(spoilt).acquire("another", now())
-    assert not Launches(spoilt).release("me")  # another asked to look again
-    assert Launches(spoilt).release("me")
+    assert lock.acquire("another") is None
+    assert not term.release()  # another asked to look again
+    assert term.release()

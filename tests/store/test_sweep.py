@@ -11,6 +11,7 @@ import pytest
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import new_id, now
+from outpost.domain.launches import LaunchFailure
 from outpost.domain.lifecycle import Finish, Report, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.artifacts import Artifacts
@@ -174,7 +175,7 @@ def test_a_run_whose_worker_beats_beyond_the_time_limit_and_the_grace_ends_as_a_
 def test_waiting_too_long_fails_with_the_latest_launch_failure(field: Field) -> None:
     row = field.store.dispatch(queue_timeout_seconds=60)
     why = Reason.of(ReasonCode.IMAGE_PULL_FAILED, "no such image")
-    field.sweep.launches.failed(Agent.SHELL, why, now(), now())
+    field.sweep.launches.failed(Agent.SHELL, LaunchFailure(reason=why, launched_at=now(), failed_at=now()), now())
     field.run(timedelta(seconds=59))
     assert field.store.dispatches.get(row.id).status is Status.PENDING
     field.store.await_indexes()

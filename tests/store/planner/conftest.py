@@ -10,9 +10,10 @@ from itertools import count
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from capacity.launcher import Launcher, Placement
+from capacity.demand import Demand
+from capacity.launcher import Launcher, NoResponseError, Placement
 from capacity.planner import Planner
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.diagnosis import TaskStop
@@ -24,6 +25,7 @@ from outpost.store.artifacts import Artifacts
 from outpost.store.database import ConflictError, Database
 from outpost.store.departures import Departures
 from outpost.store.launches import Launches
+from outpost.store.planner_lock import PlannerLock
 from outpost.store.recovery import Recovery
 from outpost.store.workers import Worker
 
@@ -90,6 +92,9 @@ class SimulatedEcs:
     full_zones: set[str] = field(default_factory=set)
     spot_is_full: bool = False
     unreachable: bool = False
+    loses_responses: int = 0
+    """So many responses are lost: the tasks start, and the caller sees a time-out."""
+    before_call: Callable[[], None] = lambda: None
     revision: int = 1
     stopped: int = 0
     on_start: Callable[[dict[str, Any]], None] = lambda task: None
@@ -98,17 +103,28 @@ class SimulatedEcs:
         self._launches = Quota(self.clock, 20, 100)
         self._calls = Quota(self.clock, 20, 20)
         self._random = random.Random(7)
-        self._tokens: dict[str, list[dict[str, Any]]] = {}
+        self._responses: dict[str, dict[str, Any]] = {}
 
     def run_task(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's request
         self.calls["run_task"] += 1
+        self.before_call()
         if self.unreachable:
             raise EndpointConnectionError(endpoint_url="https://ecs")
+        response = self._responses.get(request["clientToken"])
+        if response is None:
+            response = self._responses[request["clientToken"]] = self._run_task(request)
+        if self.loses_responses:
+            self.loses_responses -= 1
+            raise ReadTimeoutError(endpoint_url="https://ecs")
+        return response
+
+    def _run_task(self, request: dict[str, Any]) -> dict[str, Any]:
         size: int = request["count"]
         if not self._calls.take(1) or not self._launches.take(size):
             self.calls["throttled"] += 1
             words = "Rate exceeded while launching tasks"
-            raise ClientError({"Error": {"Code": "ClientException", "Message": words}}, "RunTask")
+            error: Any = {"Error": {"Code": "ClientException", "Message": words}}
+            raise ClientError(error | {"ResponseMetadata": {"HTTPStatusCode": 400}}, "RunTask")
         provider = request["capacityProviderStrategy"][0]["capacityProvider"]
         subnet = request["networkConfiguration"]["awsvpcConfiguration"]["subnets"][0]
         if subnet in self.full_zones or (provider == "FARGATE_SPOT" and self.spot_is_full):
@@ -126,10 +142,6 @@ class SimulatedEcs:
         if self._random.random() >= self.never_starts:
             self.clock.later(START_SECONDS, lambda: self.on_start(task))
         return task
-
-    def list_tasks(self, **_: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's request
-        """A planner that died between intent and answer is the store tests' business: here all answers arrive."""
-        return {"taskArns": []}
 
 
 @dataclass
@@ -188,7 +200,7 @@ class World:
         """Start the planner as its Lambda would be."""
         try:
             self.planner.work(str(self.clock.seconds), self.clock.now() + timedelta(seconds=45))
-        except EndpointConnectionError:
+        except NoResponseError:
             self.ecs.calls["errors"] += 1
 
     def pass_time(self, seconds: float) -> None:
@@ -211,13 +223,14 @@ def world(store: Store, database: Database) -> World:
     launches = Launches(database)
     ecs = SimulatedEcs(clock)
     placement = Placement("outpost", ["zone-a", "zone-b"], "sg")
-    launcher = Launcher(ecs, placement, agents, store.workers, launches, clock.now)  # type: ignore[arg-type]
+    client: Any = ecs
+    launcher = Launcher(client, placement, agents, store.workers, launches, clock.now, random.Random(1))
     planner = Planner(
         agents,
-        store.dispatches,
-        store.tenants,
+        Demand(store.dispatches, store.tenants, store.workers, clock.now),
         store.workers,
         launches,
+        PlannerLock(database, clock.now),
         launcher,
         clock.now,
         clock.sleep,

@@ -8,20 +8,22 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
 
+from capacity.demand import Demand
 from capacity.launcher import Launcher, Placement
 from capacity.planner import Planner
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id
+from outpost.domain.launches import LAUNCH_BURST, Intent, LaunchRate
 from outpost.domain.lifecycle import Claim, Finish, Report, Start, apply
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import Limits, Tenant
 from outpost.names import Env
-from outpost.store.launches import LAUNCH_BURST, Intent, LaunchRate
 from outpost.store.workers import Slots, Worker, WorkerState
 from tests.store.planner.conftest import START_SECONDS, Clock, SimulatedEcs
 
@@ -85,8 +87,8 @@ class Ledger:
 
     # What the planner asks of the store
 
-    def tenants(self, _: Agent) -> list[str]:
-        return ["acme"] if self.pending else []
+    def tenants(self, _: Agent, behind: str = "") -> list[str]:
+        return ["acme"] if self.pending and behind < "acme" else []
 
     def queued(self, _: Agent, tenant_id: str, limit: int) -> list[str]:
         assert tenant_id == "acme"
@@ -112,8 +114,9 @@ class Ledger:
     def intents(self, _: Agent) -> list[Intent]:
         return list(self.planned.values())
 
-    def intend(self, intent: Intent) -> None:
+    def intend(self, intent: Intent, rate: LaunchRate, _: object) -> None:
         self.planned[intent.batch_id] = intent
+        self.bucket = rate
 
     def settle(self, intent: Intent) -> None:
         del self.planned[intent.batch_id]
@@ -130,18 +133,31 @@ class Ledger:
 
     accepted = failure
 
-    def acquire(self, *_: object) -> bool:
+    def cursor(self) -> str:
+        return ""
+
+    def keep_cursor(self, _: str) -> None:
+        """One tenant: a walk always begins with it."""
+
+    def acquire(self, _: str) -> "Ledger":
+        return self
+
+    def keep(self) -> None:
+        """Nobody else plans."""
+
+    def release(self) -> bool:
         return True
 
-    renew = release = abandon = acquire
+    abandon = keep
 
 
 def make_planner(clock: Clock, ecs: SimulatedEcs, ledger: Any) -> Planner:  # noqa: ANN401 - it is every table at once
     agents = {Agent.SHELL: AgentSettings(queue_url="", family="outpost-shell", limit=SLOTS)}
     placement: Any = Placement("outpost", ["zone-a", "zone-b"], "sg")
     client: Any = ecs
-    launcher = Launcher(client, placement, agents, ledger, ledger, clock.now)
-    return Planner(agents, ledger, ledger, ledger, ledger, launcher, clock.now, clock.sleep)
+    launcher = Launcher(client, placement, agents, ledger, ledger, clock.now, Random(1))
+    demand = Demand(ledger, ledger, ledger, clock.now)
+    return Planner(agents, demand, ledger, ledger, ledger, launcher, clock.now, clock.sleep)
 
 
 def test_ten_thousand_dispatches_run_though_tasks_never_start(monkeypatch: pytest.MonkeyPatch) -> None:

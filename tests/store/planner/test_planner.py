@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from outpost.domain.dispatch import Status
+from outpost.domain.launches import LAUNCH_BURST, LAUNCHES_PER_SECOND
 from outpost.domain.lifecycle import Cancel, Finish, Report
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import Limits
 from outpost.names import Metric
-from outpost.store.launches import LAUNCH_BURST, LAUNCHES_PER_SECOND
 
 World = Any
 HOUR = 3_600
@@ -214,17 +214,16 @@ def test_the_warm_target_is_launched_without_demand_and_refilled_for_a_new_revis
 
 def test_two_planners_at_once_launch_once_and_the_second_makes_the_first_look_again(world: World) -> None:
     world.queue(3)
-    launches, at = world.planner.launches, world.clock.now()
-    assert launches.acquire("first", at)
-    world.planner.work("second", at + timedelta(seconds=10))
+    first = world.planner.lock.acquire("first")
+    world.planner.work("second", world.clock.now() + timedelta(seconds=10))
     assert world.ecs.launched == []
-    assert not launches.release("first")
-    assert launches.release("first")
+    assert not first.release()
+    assert first.release()
 
 
 def test_a_planner_that_died_blocks_the_next_for_seconds_only(world: World) -> None:
     world.queue(3)
-    assert world.planner.launches.acquire("dead", world.clock.now())
+    assert world.planner.lock.acquire("dead")
     world.clock.sleep(21)
     world.wake_planner()
     assert len(world.ecs.launched) == 3
