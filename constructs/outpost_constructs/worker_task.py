@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Size
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
@@ -77,6 +77,9 @@ class WorkerTask(Construct):
             logging=ecs.LogDriver.aws_logs(
                 stream_prefix="worker",
                 log_group=ExpiringLogGroup(self, "Logs", config=config, name=f"workers/{agent}"),
+                # Whatever the account's default: a heartbeat that cannot be logged is not to wait for CloudWatch.
+                mode=ecs.AwsLogDriverMode.NON_BLOCKING,
+                max_buffer_size=Size.mebibytes(4),
             ),
             environment={
                 **environment,

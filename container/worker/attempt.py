@@ -52,6 +52,10 @@ EXIT_BROKEN = 1
 EXIT_LOST = 75
 EXIT_TERMINATED = 143
 
+UPLOAD_SECONDS = 1_700.0
+"""From the agent's end to that of its uploads: the sweep closes the dispatch after 30 minutes."""
+OUTAGE_SECONDS = 7_200.0
+"""The longest outage of the broker that a worker with results and without live credentials waits for."""
 REPORT_SECONDS = 120.0
 """How long an outcome is reported that the stored summary names too: after the end of this task that closes the
 dispatch."""
@@ -74,7 +78,7 @@ class Attempt:
         self._assignment = assignment
         self._settings = settings
         self._identity = identity
-        self._claimed = time.monotonic()
+        self._claimed = self._ended = time.monotonic()
         self._isolation = isolation
         self._stop = stop
         self._store = AttemptStore(assignment)
@@ -199,6 +203,7 @@ class Attempt:
         except StartError as error:
             return failed(ReasonCode.AGENT_START_FAILED, f"{error}.")
         end = self._results.end = evidence.end
+        self._ended = time.monotonic()
         lingered = "agent ended: it did not exit after its final event"
         self._tell(lingered if end.exit_code is None else f"agent exited {end.exit_code}")
         if end.stopped is Cause.LOST:
@@ -252,7 +257,18 @@ class Attempt:
             raise Stopped(Cause.TERMINATED)
         if outcome.status is not Status.SUCCESS:
             self._tell(outcome.reason.message, "error")
-        return results.upload(outcome, 120, partial(self._summary, outcome))
+        return results.upload(outcome, self._upload_seconds(), partial(self._summary, outcome))
+
+    def _upload_seconds(self) -> float:
+        """Return how long results are uploaded: others wait for an agent that was stopped, or never started.
+
+        The sweep's limit counts from when the broker knows of the agent's end. Until then only credentials can be
+        missing, which come once the broker responds.
+        """
+        end = self._results.end
+        if end is None or not end.by_itself:
+            return 120
+        return max(120, UPLOAD_SECONDS - (time.monotonic() - self._ended)) if self._lease.up_to_date else OUTAGE_SECONDS
 
     def _give_back(self) -> None:
         """Report what was spent, as no report will: the rest of the grant is for the next attempt."""

@@ -62,9 +62,12 @@ class Launcher:
         return [*self._prefix, *argv]
 
     def agent_command(self, argv: Sequence[str]) -> list[str]:
-        """As `command`; out of memory the kernel takes the agent first, and a fork bomb meets a limit."""
+        """As `command`; out of memory the kernel takes the agent first, and a fork bomb meets a limit.
+
+        However many of its processes compute, the harness is on time with its heartbeats.
+        """
         limits = ["choom", "-n", "1000", "--", "prlimit", f"--nproc={AGENT_PROCESSES}", "--core=0", "--"]
-        return [*self._prefix, *limits, *argv]
+        return [*self._prefix, "nice", "-n", "10", *limits, *argv]
 
     def processes(self) -> list[int]:
         """Every live process of the agent's uid."""

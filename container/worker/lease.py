@@ -110,6 +110,11 @@ class Lease:
         """Send that the workspace was written back, as `ended` does. Raises `Stopped` when the lease is lost."""
         self._announce(SavedRequest(dispatch_id=self._dispatch_id, lease=self._lease, size_bytes=size_bytes))
 
+    @property
+    def up_to_date(self) -> bool:
+        """Whether the broker has all that was sent by `ended` and `saved`."""
+        return not self._unsent
+
     def forge_token(self) -> str | None:
         """Return a token for one call of git, if there is one. Raises `Stopped`, `ForgeTokenError`."""
         request = ForgeTokenRequest(dispatch_id=self._dispatch_id, lease=self._lease)

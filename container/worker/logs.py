@@ -18,6 +18,8 @@ CHUNK_SECONDS = 2.0
 CHUNK_BYTES = 64 * 1024
 BACKLOG_BYTES = 8 * 1024 * 1024
 """More than this unsent makes the agent wait for its output to be taken."""
+OUTAGE_BACKLOG_BYTES = 64 * 1024 * 1024
+"""The same while nothing can be stored: an outage of S3, or of the broker beyond the credentials' life."""
 
 _LATEST_LINES = 500
 
@@ -35,6 +37,7 @@ class RunLog:
         self._unsent: deque[bytes] = deque()
         self._unsent_bytes = 0
         self._sent_chunks = 0
+        self._backlog_bytes = BACKLOG_BYTES
         self._closing = False
         self._abandoned = False
         self._changed = threading.Condition()
@@ -65,7 +68,7 @@ class RunLog:
         with self._changed:
             self._latest.append(clean)
             if source is LogSource.AGENT:
-                self._changed.wait_for(lambda: self._unsent_bytes < BACKLOG_BYTES or self._abandoned)
+                self._changed.wait_for(lambda: self._unsent_bytes < self._backlog_bytes or self._abandoned)
             self._unsent.append(encoded)
             self._unsent_bytes += len(encoded)
             self._changed.notify_all()
@@ -138,8 +141,15 @@ class RunLog:
                 self.abandon()
             except UploadError as error:
                 _log.warning("log chunk not stored; trying again", error=str(error))
+                self._bound_backlog(OUTAGE_BACKLOG_BYTES)
                 time.sleep(CHUNK_SECONDS)
             else:
                 self._sent_chunks += 1
+                self._bound_backlog(BACKLOG_BYTES)
                 return True
         return False
+
+    def _bound_backlog(self, size: int) -> None:
+        with self._changed:
+            self._backlog_bytes = size
+            self._changed.notify_all()

@@ -80,13 +80,15 @@ class Results:
             self._log_event(f"in the format of a secret: {findings.describe(known=False)}", "warning")
         return withholding(outcome, findings)
 
-    def upload(self, outcome: Outcome, log_seconds: float, summary: Callable[[], Summary] | None) -> Outcome:
+    def upload(self, outcome: Outcome, seconds: float, summary: Callable[[], Summary] | None) -> Outcome:
         """Store patch, log and last the summary, which says that all else is there (None: leave it out).
 
-        Returns the outcome; a run whose results could not be stored is no success.
+        What fails and may pass is repeated for `seconds`; so long may the rest of the log take as well. Returns the
+        outcome; a run whose results could not be stored is no success.
         """
         try:
-            self._upload(log_seconds)
+            self._store.persist(seconds)
+            self._upload(seconds)
             if summary is not None:
                 self._store.put_summary(summary())
                 self.stored = True

@@ -26,8 +26,8 @@ class StopSignal:
     """A flag with a cause. The first cause stays, except that a lost lease outranks all others."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
-        self._lock = threading.RLock()  # a signal handler may interrupt the thread that holds it
+        self._changed = threading.Condition(threading.RLock())
+        """With a lock that the thread that holds it may take again, as a signal handler interrupts that thread."""
         self._cause: Cause | None = None
 
     @property
@@ -37,14 +37,15 @@ class StopSignal:
 
     def request(self, cause: Cause) -> None:
         """Ask the run to stop."""
-        with self._lock:
+        with self._changed:
             if self._cause is None or cause is Cause.LOST:
                 self._cause = cause
-        self._event.set()
+            self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
         """Wait at most `seconds`; say whether the run must stop."""
-        return self._event.wait(seconds)
+        with self._changed:
+            return self._changed.wait_for(lambda: self._cause is not None, seconds)
 
     def check(self) -> None:
         """Raise `Stopped` when the run must stop."""

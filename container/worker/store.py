@@ -1,14 +1,16 @@
 """Where an attempt's results go: its own prefix of the artifacts bucket, with its own credentials, each key once."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
+from http import HTTPStatus
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import boto3
 import botocore.session
+import structlog
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.loaders import Loader, create_loader
 
 from outpost.domain.artifacts import Artifact, Summary, chunk_key, stored_name
@@ -16,13 +18,23 @@ from outpost.domain.collection import Collection
 from outpost.domain.findings import Findings
 from outpost.domain.protocol import Assignment, Credentials
 from outpost.store.conditional_writes import PreconditionFailedError, put_conditionally
+from worker.clock import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_secretsmanager import SecretsManagerClient
 
-_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=10, read_timeout=60)
+Result = TypeVar("Result")
 
+_log = structlog.get_logger()
+
+_RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=10, read_timeout=60)
+READ_SECONDS = 300.0
+"""How long reading what an attempt begins with is repeated: the sweep gives preparations 15 minutes."""
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 10.0
+_PASSING = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestTimeout", "SlowDown", "ThrottlingException"})
+"""Errors below 500 that pass: credentials are renewed once the broker responds again (S3 API: Error responses)."""
 
 MAX_ARTIFACT_BYTES = 5 * 2**30
 """The most that S3 takes in one request."""
@@ -74,7 +86,9 @@ class AttemptStore:
     `check` runs before each write and may forbid it. `confirm` does the same and asks anew whether the lease is live.
     """
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(self, assignment: Assignment, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._give_up_at = clock.monotonic()
         self._bucket = assignment.bucket
         self._prefix = assignment.prefix
         self.check: Callable[[], None] = lambda: None
@@ -82,19 +96,24 @@ class AttemptStore:
         self._secret_credentials = assignment.secret_credentials
         self.use(assignment.credentials)
 
+    def persist(self, seconds: float) -> None:
+        """Repeat writing artifacts and the summary for so long from now on, where a failure may pass."""
+        self._give_up_at = self._clock.monotonic() + seconds
+
     def use(self, credentials: Credentials) -> None:
         """Take new credentials over; requests under way finish with the old ones."""
         self._session = _session(credentials)
         self._s3: S3Client = self._session.client("s3", config=_RETRIES)
 
     def read_secrets(self, arns: Mapping[str, str]) -> dict[str, str]:
-        """Return variable -> value. Raises `SecretError` naming the variable."""
+        """Return variable -> value; repeats what may pass. Raises `SecretError` naming the variable."""
         sessions = {arn: each.credentials for each in self._secret_credentials for arn in each.arns}
         client = cache(self._secrets_client)
         values: dict[str, str] = {}
         for name, arn in arns.items():
             try:
-                values[name] = client(sessions.get(arn)).get_secret_value(SecretId=arn)["SecretString"]
+                read = partial(client(sessions.get(arn)).get_secret_value, SecretId=arn)
+                values[name] = self._read(read)["SecretString"]
             except (BotoCoreError, ClientError, KeyError) as error:
                 raise SecretError(f"the secret {name} cannot be read ({type(error).__name__})") from error
         return values
@@ -106,21 +125,27 @@ class AttemptStore:
     def get_file(self, key: str, target: Path) -> None:
         """Read an object that the assignment names into a file. Raises `DownloadError`."""
         try:
-            with target.open("wb") as file:
-                self._s3.download_fileobj(self._bucket, key, file)
+            self._read(partial(self._download, key, target))
         except (BotoCoreError, ClientError) as error:
             raise DownloadError(f"{key} was not read ({type(error).__name__})") from error
+
+    def _download(self, key: str, target: Path) -> None:
+        with target.open("wb") as file:
+            self._s3.download_fileobj(self._bucket, key, file)
 
     def read_beginning(self, key: str, size: int) -> bytes:
         """Read the first `size` bytes of an object that the assignment names. Raises `DownloadError`."""
         try:
-            return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read(size)
+            return self._read(lambda: self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read(size))
         except (BotoCoreError, ClientError) as error:
             raise DownloadError(f"{key} was not read ({type(error).__name__})") from error
 
+    def _read(self, request: Callable[[], Result]) -> Result:
+        return self._repeat(request, self._clock.monotonic() + READ_SECONDS)
+
     def put_chunk(self, number: int, body: bytes) -> None:
-        """Store log chunk `number`. Raises `UploadError`, and what `check` raises."""
-        self._put(chunk_key(self._prefix, number), body, "application/x-ndjson")
+        """Store log chunk `number`, in one try. Raises `UploadError`, and what `check` raises."""
+        self._put(chunk_key(self._prefix, number), body, "application/x-ndjson", give_up_at=self._clock.monotonic())
 
     def put_file(self, artifact: Artifact, file: Path, *, withheld: bool = False) -> None:
         """Store a file; a withheld one waits for its release. Raises `UploadError` and what `check` raises."""
@@ -142,9 +167,32 @@ class AttemptStore:
         """Store the summary, which says that all else is stored. Raises `UploadError`, and what `check` raises."""
         self._put(self._prefix + Artifact.SUMMARY, summary.model_dump_json(indent=2).encode(), "application/json")
 
-    def _put(self, key: str, body: bytes | IO[bytes], content_type: str) -> None:
-        self.check()
-        try:
+    def _put(self, key: str, body: bytes | IO[bytes], content_type: str, *, give_up_at: float | None = None) -> None:
+        def put() -> None:
+            self.check()
             put_conditionally(self._s3, self._bucket, key, body, content_type)
+
+        try:
+            self._repeat(put, self._give_up_at if give_up_at is None else give_up_at)
         except (PreconditionFailedError, ClientError, BotoCoreError) as error:
             raise UploadError(f"{key.removeprefix(self._prefix)} was not stored: {error}") from error
+
+    def _repeat(self, request: Callable[[], Result], give_up_at: float) -> Result:
+        """Make a request until it succeeds; raises its error when it does not pass, or has not by `give_up_at`."""
+        pauses = self._clock.backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        while True:
+            try:
+                return request()
+            except (BotoCoreError, ClientError) as error:
+                if not _passes(error) or self._clock.monotonic() >= give_up_at:
+                    raise
+                _log.warning("S3 or Secrets Manager failed; trying again", error=str(error))
+            self._clock.sleep(next(pauses))
+
+
+def _passes(error: BotoCoreError | ClientError) -> bool:
+    """Say whether another try may succeed."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.response["Error"]["Code"] in _PASSING
+    return isinstance(error, HTTPClientError)
