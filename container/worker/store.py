@@ -19,6 +19,7 @@ from outpost.domain.findings import Findings
 from outpost.domain.protocol import Assignment, Credentials
 from outpost.store.conditional_writes import PreconditionFailedError, put_conditionally
 from worker.clock import SYSTEM_CLOCK, Clock
+from worker.stop import Cause, Stopped
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -50,6 +51,10 @@ class DownloadError(Exception):
 
 class TooLargeError(UploadError):
     """A result is larger than what is stored."""
+
+
+class DifferentError(UploadError):
+    """Something else is stored under the name already."""
 
 
 class SecretError(Exception):
@@ -164,8 +169,16 @@ class AttemptStore:
         self._put(self._prefix + Artifact.COLLECTION, collection.model_dump_json(indent=2).encode(), "application/json")
 
     def put_summary(self, summary: Summary) -> None:
-        """Store the summary, which says that all else is stored. Raises `UploadError`, and what `check` raises."""
-        self._put(self._prefix + Artifact.SUMMARY, summary.model_dump_json(indent=2).encode(), "application/json")
+        """Store the summary, which says that all else is stored. Raises `UploadError`, and what `check` raises.
+
+        Whoever closes a dispatch without its worker stores a summary first: where there is another one already, the
+        lease is lost, and this raises `Stopped`.
+        """
+        content = summary.model_dump_json(indent=2).encode()
+        try:
+            self._put(self._prefix + Artifact.SUMMARY, content, "application/json")
+        except DifferentError as error:
+            raise Stopped(Cause.LOST) from error
 
     def _put(self, key: str, body: bytes | IO[bytes], content_type: str, *, give_up_at: float | None = None) -> None:
         def put() -> None:
@@ -175,7 +188,8 @@ class AttemptStore:
         try:
             self._repeat(put, self._give_up_at if give_up_at is None else give_up_at)
         except (PreconditionFailedError, ClientError, BotoCoreError) as error:
-            raise UploadError(f"{key.removeprefix(self._prefix)} was not stored: {error}") from error
+            kind = DifferentError if isinstance(error, PreconditionFailedError) else UploadError
+            raise kind(f"{key.removeprefix(self._prefix)} was not stored: {error}") from error
 
     def _repeat(self, request: Callable[[], Result], give_up_at: float) -> Result:
         """Make a request until it succeeds; raises its error when it does not pass, or has not by `give_up_at`."""

@@ -1,7 +1,7 @@
 """Lambda's Invoke, S3 and SQS on loopback: a test decides how each request ends."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ class Response:
     status: int
     error: str = ""
     """The error's code, as Lambda names it."""
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b'{"Message": "no"}'
 
 

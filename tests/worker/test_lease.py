@@ -11,7 +11,7 @@ import pytest
 
 from outpost.domain.artifacts import Artifact, LogSource, Summary, stored_name
 from outpost.domain.collection import Collection, LeftOut
-from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.dispatch import Dispatch, Status, Usage
 from outpost.domain.findings import Findings
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Lose
@@ -103,6 +103,19 @@ def test_what_is_stored_is_never_replaced(claimed: Claimed, platform: Platform) 
         store.put_chunk(1, b"second\n")
     key = f"{claimed.assignment.prefix}chunks/000001.jsonl"
     assert boto3.client("s3").get_object(Bucket=platform.bucket, Key=key)["Body"].read() == b"first\n"
+
+
+def test_a_summary_of_somebody_else_means_that_the_lease_is_lost(
+    claimed: Claimed, platform: Platform, results: Results
+) -> None:
+    """Whoever closes a dispatch without its worker stores a summary first."""
+    key = f"{claimed.assignment.prefix}{Artifact.SUMMARY}"
+    boto3.client("s3").put_object(Bucket=platform.bucket, Key=key, Body=b"{}")
+    with pytest.raises(Stopped) as stopped:
+        results.upload(OUTCOME, 10, lambda: results.summary(OUTCOME, Usage(), None))
+    assert stopped.value.cause is Cause.LOST
+    assert not results.stored
+    assert boto3.client("s3").get_object(Bucket=platform.bucket, Key=key)["Body"].read() == b"{}"
 
 
 def test_what_cannot_be_stored_is_an_error_with_its_name(claimed: Claimed) -> None:

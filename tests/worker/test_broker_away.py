@@ -1,0 +1,119 @@
+"""Whole runs, on real services, whose broker is away at some point: what the agent made is not lost."""
+
+import json
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from outpost.domain.artifacts import Artifact
+from outpost.domain.dispatch import Status
+from outpost.domain.ids import new_id, now
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.names import Env
+from outpost.store.database import Database
+from outpost.store.recovery import Recovery
+from outpost.store.workspaces import Workspaces
+from tests.eventually import eventually
+from tests.loopback import serving
+from tests.worker.aws_endpoint import FAILED, HUNG_UP, THROTTLED, Endpoint, Payload, Response
+from tests.worker.conftest import Platform
+from tests.worker.test_workspaces import accept
+
+LOST = Reason.of(ReasonCode.WORKER_LOST, "lost")
+
+
+@contextmanager
+def broker_behind(
+    platform: Platform, fails: Callable[[Payload], Response | None]
+) -> Iterator[tuple[dict[str, str], Endpoint]]:
+    """Yield the variables of workers whose requests reach the real broker, except where `fails` returns a response."""
+    client = boto3.client("lambda", config=Config(retries={"total_max_attempts": 4}))
+    function = platform.environment[Env.BROKER_FUNCTION]
+
+    def respond(request: Payload) -> Response:
+        if failure := fails(request):
+            return failure
+        response = client.invoke(FunctionName=function, Payload=json.dumps(request))
+        failed = {"X-Amz-Function-Error": response["FunctionError"]} if "FunctionError" in response else {}
+        return Response(200, headers=failed, body=response["Payload"].read())
+
+    with serving(Endpoint(respond)) as endpoint:
+        yield {"AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{endpoint.server_port}"}, endpoint
+
+
+def test_a_run_succeeds_although_every_kind_of_request_fails_at_first(platform: Platform) -> None:
+    seen: Counter[str] = Counter()
+    failures = {"claim": THROTTLED, "started": FAILED, "ended": HUNG_UP, "saved": THROTTLED, "report": FAILED}
+
+    def first(request: Payload) -> Response | None:
+        seen[request["op"]] += 1
+        return failures.get(request["op"], HUNG_UP) if seen[request["op"]] == 1 else None
+
+    workspaces, id_ = Workspaces(Database.from_environment()), new_id()
+    row = accept(platform, workspaces, "echo kept > file", id_)
+    with broker_behind(platform, first) as (variables, _):
+        assert platform.finish(platform.start_worker(variables)) == 0
+    ended, workspace = platform.row(row), workspaces.get("acme", id_)
+    assert ended.status is Status.SUCCESS, ended.reason
+    assert ended.attempt == 1
+    assert ended.completing_at
+    assert workspace
+    assert workspace.size_bytes > 0
+    assert failures.keys() <= seen.keys()
+
+
+@pytest.mark.parametrize("comes_back", [True, False], ids=["reported once it is back", "recovered from the summary"])
+def test_a_success_survives_a_broker_that_is_away_at_its_end(platform: Platform, comes_back: bool) -> None:
+    away = threading.Event()
+
+    def fails(request: Payload) -> Response | None:
+        if request["op"] == "ended" and not away.is_set() and not back.is_set():
+            away.set()
+        return THROTTLED if away.is_set() else None
+
+    back = threading.Event()
+    row = platform.dispatch("echo made > file")
+    with broker_behind(platform, fails) as (variables, _):
+        worker = platform.start_worker(variables)
+        eventually(lambda: platform.row(row).running_at and "summary.json" in platform.keys(platform.row(row)))
+        assert platform.row(row).status is Status.RUNNING  # nobody could be asked
+        if comes_back:
+            back.set()
+            away.clear()
+            assert platform.finish(worker) == 0
+        else:
+            worker.kill()
+            Recovery(platform.dispatches, platform.artifacts).close(platform.row(row), LOST)
+    ended = platform.row(row)
+    assert ended.status is Status.SUCCESS, ended.reason
+    assert ended.completing_at
+    assert b"+made" in platform.read(ended, Artifact.PATCH)
+
+
+def test_a_worker_that_is_stopped_leaves_its_checkpoint_while_the_broker_hangs(platform: Platform) -> None:
+    hangs, released = threading.Event(), threading.Event()
+
+    def fails(_: Payload) -> Response | None:
+        if hangs.is_set():
+            released.wait(60)
+            return HUNG_UP
+        return None
+
+    row = platform.dispatch("echo partial > file; echo ready; sleep 1000")
+    with broker_behind(platform, fails) as (variables, _):
+        worker = platform.start_worker(variables)
+        platform.wait_for(row, "ready")
+        hangs.set()
+        asked = now()
+        worker.send_signal(signal.SIGTERM)
+        assert platform.finish(worker) == 143
+        assert now() - asked < timedelta(seconds=30)
+        released.set()
+    assert b"+partial" in platform.read(platform.row(row), Artifact.PATCH)
