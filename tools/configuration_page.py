@@ -80,7 +80,7 @@ def _kind(annotation: Any) -> str:  # noqa: ANN401 - an annotation is any object
         return f"table of {_kind(arguments[1])}"
     if _model(annotation):
         return "table"
-    return {bool: "true, false", int: "number", str: "text"}.get(annotation, "network")
+    return {bool: "true, false", int: "number", float: "number", str: "text"}.get(annotation, "network")
 
 
 def _model(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - an annotation is any object

@@ -48,7 +48,12 @@ def dispatch_persistent(
 def _known(services: Services, body: DispatchRequest, caller: Principal) -> Workspace:
     workspace = services.workspaces.get(caller.tenant.id, body.workspace_id or "")
     if workspace is None:
-        raise invalid(("workspaceId", "names no workspace of yours: list them, or leave it out to make a new one"))
+        raise invalid(
+            (
+                "workspaceId",
+                f"{body.workspace_id!r} names no workspace of yours: list them, or leave it out to make a new one",
+            )
+        )
     return workspace
 
 

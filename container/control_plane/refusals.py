@@ -15,12 +15,16 @@ from control_plane.envelope import Failure, Meta, Problem, meta
 from control_plane.errors import CODES, ApiError, ErrorCode, daily_limit, invalid, throttled, unavailable
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import TransitionError
+from outpost.domain.validation import explain
 from outpost.store.database import ConflictError, ContentionError
 from outpost.store.dispatches import DailyLimitError, IdempotencyConflictError, WorkspaceTakenError
 from outpost.store.tenants import ExistsError
 from outpost.store.workspaces import WorkspaceInUseError
 
 logger = structlog.get_logger()
+
+SECRETS = frozenset({"value"})
+"""Fields of bodies whose values no answer shows."""
 
 
 def answer(request: Request, error: ApiError) -> Response:
@@ -76,8 +80,8 @@ def _detail(found: dict[str, object]) -> tuple[str, str]:
         return "body", "is not a JSON object: send one, with the header Content-Type: application/json"
     if found["type"] == "extra_forbidden":
         return ".".join(map(str, path)), "is not known here: remove it, or see /docs for the right name"
-    message = str(found["msg"]).removeprefix("Value error, ")
-    return ".".join(map(str, path)) or str(where), message
+    field = ".".join(map(str, path)) or str(where)
+    return field, explain(found, secret=field in SECRETS)
 
 
 async def _conflict(request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """The operator's commands: tenants and their keys. They need a key of the operator tenant with the scope admin."""
 
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -18,9 +19,34 @@ keys = typer.Typer(help="Issue and revoke API keys (operator).", no_args_is_help
 
 TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="Id of a tenant")]
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Id of a key")]
+MonthlyBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--monthly-budget-usd", parser=parse_dollars, metavar="USD", help="A month (UTC) for model calls; from 0.01"
+    ),
+]
 Cursor = Annotated[str | None, typer.Option(help="Go on where the last page ended")]
 WORKING_SCOPES = tuple(scope for scope in Scope if scope not in (Scope.ADMIN, Scope.RELEASE))
 """What a key may do unless said otherwise: everything within its tenant."""
+
+
+class OwnLimit(StrEnum):
+    """A limit that a tenant can have of its own, by the name of its option."""
+
+    CONCURRENT = "concurrent"
+    DAILY = "daily"
+    TIMEOUT = "timeout"
+    REQUESTS = "requests"
+    MONTHLY_BUDGET = "monthly-budget-usd"
+
+
+_FIELDS = {
+    OwnLimit.CONCURRENT: "concurrent",
+    OwnLimit.DAILY: "daily",
+    OwnLimit.TIMEOUT: "timeout_seconds",
+    OwnLimit.REQUESTS: "requests_per_minute",
+    OwnLimit.MONTHLY_BUDGET: "monthly_budget_usd",
+}
 
 
 @tenants.command("create")
@@ -29,11 +55,13 @@ def create_tenant(
     tenant_id: TenantId,
     name: Annotated[str | None, typer.Option(help="Display name; the id unless given")] = None,
     tier: Annotated[str, typer.Option(help=", ".join(TIERS))] = "free",
+    monthly_budget: MonthlyBudget = None,
     as_json: Json = False,
 ) -> None:
-    """Create a tenant."""
+    """Create a tenant; `outpost tenants set` gives it other limits, repositories and providers."""
+    own = None if monthly_budget is None else Limits(monthly_budget_usd=monthly_budget)
     with connect(context) as client:
-        tenant = client.create_tenant(tenant_id, name or tenant_id, tier)
+        tenant = client.create_tenant(tenant_id, name or tenant_id, tier, own)
         print_json(tenant) if as_json else out.print(
             f"{tenant.id} is there. A key for it: outpost keys create {tenant.id}"
         )
@@ -71,11 +99,10 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
     daily: Annotated[int | None, typer.Option(help="Dispatches a day (UTC)")] = None,
     timeout: Annotated[int | None, typer.Option(help="Longest time limit, in seconds")] = None,
     requests: Annotated[int | None, typer.Option(help="Requests a minute of each key")] = None,
-    monthly_budget: Annotated[
-        float | None,
-        typer.Option(
-            "--monthly-budget-usd", parser=parse_dollars, metavar="USD", help="A month (UTC) for model calls; from 0.01"
-        ),
+    monthly_budget: MonthlyBudget = None,
+    unset: Annotated[
+        list[OwnLimit] | None,
+        typer.Option(help="A limit of its own to take back, so that the tier's applies; repeatable"),
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="First take back all limits of its own")] = False,
     repository: Annotated[
@@ -95,20 +122,13 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
     """Change a tenant's name, tier, limits, repositories or providers. A limit once given stays, whatever the tier."""
     if provider and any_provider:
         raise typer.BadParameter("--provider limits the tenant and --any-provider ends the limit: give one of the two")
-    own = {
-        "concurrent": concurrent,
-        "daily": daily,
-        "timeout_seconds": timeout,
-        "requests_per_minute": requests,
-        "monthly_budget_usd": monthly_budget,
-    }
+    own = dict(zip(_FIELDS.values(), (concurrent, daily, timeout, requests, monthly_budget), strict=True))
     given = {limit: value for limit, value in own.items() if value is not None}
     with connect(context) as client:
-        limits = None
-        if reset:
-            limits = Limits(**given)
-        elif given:
-            limits = client.tenant(tenant_id).own_limits.model_copy(update=given)
+        limits = Limits(**given) if reset else None
+        if limits is None and (given or unset):
+            ended = {_FIELDS[limit]: None for limit in unset or []}
+            limits = client.tenant(tenant_id).own_limits.model_copy(update=ended | given)
         repositories = None
         if repository or no_repository:
             repositories = _regranted(client.tenant(tenant_id).repositories, repository or [], no_repository or [])

@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from outpost.cli.api_names import in_cli_words
 from outpost.cli.output import show_error
 from outpost.client import ApiError, Client
 from outpost.client.errors import UNREACHABLE
@@ -101,8 +102,9 @@ def connect(context: typer.Context) -> Iterator[Client]:
     except ProfileError as error:
         show_error(str(error))
         raise typer.Exit(ERROR) from error
-    except ApiError as error:
-        show_error(error.message, code=error.code, details=error.details, request_id=error.request_id)
-        if remedy := _REMEDIES.get(error.code):
+    except ApiError as refused:
+        shown = in_cli_words(refused, context)
+        show_error(shown.message, code=shown.code, details=shown.details, request_id=shown.request_id)
+        if remedy := _REMEDIES.get(shown.code):
             show_error(remedy)
-        raise typer.Exit(ERROR) from error
+        raise typer.Exit(ERROR) from refused

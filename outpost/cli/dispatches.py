@@ -311,4 +311,7 @@ def parse_tags(pairs: list[str] | None) -> dict[str, str] | None:
     for key, colon, _ in split:
         if not (key and colon):
             raise typer.BadParameter(f"{key!r} is not KEY:VALUE, for example --tag team:payments")
+    keys = [key for key, _, _ in split]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise typer.BadParameter(f"--tag gives {twice!r} {keys.count(twice)} values: a tag has one")
     return {key: value for key, _, value in split} or None

@@ -131,9 +131,12 @@ def dispatch_table(dispatch: Dispatch) -> Table:
 def cost_text(dispatch: Dispatch) -> str | None:
     """Return what a dispatch's model calls cost, and what they may cost, or None where there is nothing to say."""
     cost, most = dispatch.cost_usd, dispatch.max_cost_usd
+    if most is None and cost is None:
+        return "unknown: a model has no price" if dispatch.status.terminal else None
     if most is None:
         return f"{cost:.4f} USD" if cost else None
-    return f"{'?' if cost is None else format(cost, '.4f')} of at most {most:.2f} USD"
+    known = "unknown" if dispatch.status.terminal else "?"
+    return f"{known if cost is None else format(cost, '.4f')} of at most {most:.2f} USD"
 
 
 def withheld_text(dispatch: Dispatch) -> str | None:

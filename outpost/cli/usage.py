@@ -21,12 +21,18 @@ def usage(
     since: Annotated[str | None, typer.Option(help="First day (UTC), YYYY-MM-DD; first of the last's month")] = None,
     until: Annotated[str | None, typer.Option(help="Last day (UTC), included; today")] = None,
     by: Annotated[list[str] | None, typer.Option(help="day, agent, model, tenant; repeatable; day")] = None,
-    tag: Annotated[str | None, typer.Option(metavar="KEY", help="Only with this tag, a row for each value")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Only with this tag, a row for each value")
+    ] = None,
     tenant: Annotated[str | None, typer.Option(help="Operator: another tenant, or * for all")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values")] = False,
     as_json: Json = False,
 ) -> None:
     """Show tokens, cost and compute of the dispatches that have ended, and what is left of the month's budget."""
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv and --json name two formats: give one of the two")
+    if tag is not None and len(tag) > 1:
+        raise typer.BadParameter(f"--tag is given {len(tag)} times: the rows are for the values of one tag")
     query = {"since": since, "until": until, "groupBy": by, "tag": tag, "tenant": tenant}
     with connect(context) as client:
         if as_csv:
@@ -57,9 +63,17 @@ def _figures(figures: UsageFigures) -> tuple[str, ...]:
     return (
         f"{figures.dispatches:,}",
         *(f"{count:,}" for count in tokens),
-        f"{figures.cost_usd:,.4f}",
+        _cost(figures),
         *(f"{seconds / _HOUR:,.2f}" for seconds in hours),
     )
+
+
+def _cost(figures: UsageFigures) -> str:
+    """Return the cost in US dollars, and whether there is more that nobody knows."""
+    known = f"{figures.cost_usd:,.4f}"
+    if not figures.unpriced_dispatches:
+        return known
+    return f"{known} + unknown" if figures.cost_usd else "unknown"
 
 
 def _budget(budget: MonthlyBudget) -> str:

@@ -7,6 +7,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from outpost.domain.validation import remedy_of
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -39,16 +41,14 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
             field=".".join(str(part) for part in fault["loc"] if part != "[key]"),
             value=None if fault["type"] == "missing" else fault["input"],
             allowed=_allowed(model, fault["loc"]),
-            remedy=_REMEDIES.get(fault["type"], fault["msg"]),
+            remedy=_sentence(remedy_of(fault)),
         )
         for fault in error.errors(include_url=False)
     ]
 
 
-_REMEDIES = {
-    "missing": "Add it.",
-    "extra_forbidden": "Remove it or correct its name.",
-}
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> str:

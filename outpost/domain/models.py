@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic.dataclasses import dataclass
 
 from outpost.domain.usage import Tokens
+from outpost.domain.validation import explain
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -102,8 +103,7 @@ def _explained(tables: list[dict[str, object]], fault: "ErrorDetails") -> str:
     entry, *path = fault["loc"]
     name = tables[int(entry)].get("id", f"entry {int(entry) + 1}")
     field = ".".join(str(part) for part in path)
-    given = "" if fault["type"] == "missing" else f" is {fault['input']!r}"
-    return f"models.toml: {name}: {field}{given}: {fault['msg']}"
+    return f"models.toml: {name}: {field}: {explain(fault)}"
 
 
 @cache

@@ -63,7 +63,8 @@ _REMEDIES: dict[ReasonCode, str] = {
     ReasonCode.AGENT_EXIT_NONZERO: "Read the last log lines; correct the task or the repository and dispatch again.",
     ReasonCode.AGENT_REPORTED_FAILURE: "Read the last log lines; the agent itself says that it failed.",
     ReasonCode.BUDGET_EXCEEDED: (
-        "Split the task, dispatch again with a larger maxCostUsd, or ask the operator for a larger budget."
+        "Split the task, or dispatch again: with a larger maxCostUsd, or later where others have reserved what is left "
+        "of the month. The operator can raise token_budget and the months' budgets."
     ),
     ReasonCode.MODEL_KEY_UNUSABLE: "Ask the operator to set the provider's key, or name your own in additionalSecrets.",
     ReasonCode.MODEL_NOT_FOUND: "Choose another modelId: the provider does not offer this one to the key in use.",

@@ -206,6 +206,16 @@ def test_the_operator_changes_limits_rotates_keys_and_keeps_secrets(api: Api, ou
     assert json.loads(again)["ownLimits"] == {"concurrent": 3, "daily": 7} | dict.fromkeys(
         ("timeoutSeconds", "requestsPerMinute", "monthlyBudgetUsd")
     )
+    budget = ("--monthly-budget-usd", "9.5", "--unset", "daily", "--json")
+    assert json.loads(outpost("tenants", "set", name, *budget, admin=True).stdout)["ownLimits"] == {
+        "concurrent": 3,
+        "monthlyBudgetUsd": 9.5,
+    } | dict.fromkeys(("daily", "timeoutSeconds", "requestsPerMinute"))
+    for limits in (("--unset", "monthly-budget-usd"), ("--unset", "concurrent")):
+        shown = json.loads(outpost("tenants", "set", name, *limits, "--json", admin=True).stdout)
+        assert shown["ownLimits"]["concurrent"] == (3 if "concurrent" not in limits else None)
+        assert shown["limits"]["monthlyBudgetUsd"] is None
+    assert "monthly-budget-usd" in outpost("tenants", "set", name, "--unset", "budget", admin=True).stderr
     assert "500" in outpost("tenants", "set", name, "--reset", admin=True).stdout
     given = outpost("tenants", "set", name, "--repository", "acme/*", "--repository", "other/one", admin=True).stdout
     assert "acme/*, other/one" in given
@@ -244,16 +254,18 @@ def test_a_refusal_is_told_with_its_field_and_an_exit_code_of_its_own(outpost: O
     refused = outpost("dispatch", "shell", "echo hello, world", "--timeout", "5")
     assert refused.exit_code == 2
     assert "VALIDATION_ERROR" in refused.stderr
-    assert "timeoutSeconds" in refused.stderr
+    assert "--timeout: is 5: give 30 or more" in refused.stderr
     unknown = outpost("dispatch", "shell", "echo hello, world", "--secret", "NPM_TOKEN", "--secret", "GH_TOKEN")
-    assert "additionalSecrets" in unknown.stderr
+    assert "--secret: " in unknown.stderr
     assert "NPM_TOKEN, GH_TOKEN" in unknown.stderr
     script = tmp_path / "script.sh"
     script.write_text("echo one\0 echo two")
     with_nul = outpost("dispatch", "shell", "--file", str(script))
     assert with_nul.exit_code == 2
-    assert "task" in with_nul.stderr
-    assert "NUL" in with_nul.stderr
+    assert "TASK: has a NUL character" in with_nul.stderr
+    grouped = outpost("usage", "--by", "hour", "--since", "yesterday")
+    assert "--by: is \"hour\": give 'day', " in grouped.stderr
+    assert '--since: is "yesterday": give a day as YYYY-MM-DD' in grouped.stderr
     lacking = outpost("tenants", "list")
     assert lacking.exit_code == 2
     assert "outpost local operator-key" in lacking.stderr

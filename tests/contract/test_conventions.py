@@ -150,6 +150,36 @@ def test_every_refused_field_is_named_as_the_client_spells_it(client: httpx.Clie
     assert all(detail["message"] for detail in error["details"])
 
 
+@pytest.mark.parametrize(
+    ("sent", "field", "message"),
+    [
+        ({"maxCostUsd": "ten"}, "maxCostUsd", 'is "ten": give a number'),
+        ({"maxCostUsd": 0}, "maxCostUsd", "is 0: give 0.01 or more"),
+        ({"timeoutSeconds": 1.5}, "timeoutSeconds", "is 1.5: give a whole number"),
+        ({"agent": "nobody"}, "agent", "is \"nobody\": give 'claude', "),
+        ({"task": "short"}, "task", "has 5 characters: give 10 characters or more"),
+        ({"collect": ["x"] * 21}, "collect", "has 21 entries: give 20 or fewer"),
+        ({"retryable": "maybe"}, "retryable", 'is "maybe": give true or false'),
+        ({"tags": {"a": 1}}, "tags.a", "is 1: give a text"),
+        ({"tags": [1]}, "tags", "is [1]: give an object"),
+        ({"additionalSecrets": ["npm"]}, "additionalSecrets.0", 'is "npm": give a text that matches ^'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_refused_field_is_explained_with_its_value_and_the_remedy(
+    client: httpx.Client, sent: dict[str, object], field: str, message: str
+) -> None:
+    error = refused(client.post("/dispatch", json=TASK | sent), 400, "VALIDATION_ERROR")
+    assert fields(error) == {field}
+    assert error["details"][0]["message"].startswith(message)
+    assert error["message"] == f"{field}: {error['details'][0]['message']}"
+
+
+def test_a_field_that_is_missing_is_named_without_the_rest(client: httpx.Client) -> None:
+    error = refused(client.post("/dispatch", json={"agent": "shell"}), 400, "VALIDATION_ERROR")
+    assert error["details"] == [{"field": "task", "message": "is missing: add it"}]
+
+
 def test_snake_case_spellings_are_unknown_fields(client: httpx.Client) -> None:
     error = refused(client.post("/dispatch", json=TASK | {"timeout_seconds": 60}), 400, "VALIDATION_ERROR")
     assert fields(error) == {"timeout_seconds"}

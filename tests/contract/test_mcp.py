@@ -185,7 +185,7 @@ MENDABLE: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "outpost_dispatch",
         TASK | {"timeout_seconds": 5},
-        ['"field": "timeout_seconds"', "greater than or equal to 30"],
+        ['"field": "timeout_seconds"', "is 5: give 30 or more"],
     ),
     ("outpost_dispatch", TASK | {"timeoutSeconds": 50}, ['"field": "timeoutSeconds"', "timeout_seconds"]),
     ("outpost_dispatch", TASK | {"branch": "main"}, ['"field": "branch"', "needs a repo"]),
@@ -194,7 +194,7 @@ MENDABLE: list[tuple[str, dict[str, Any], list[str]]] = [
     ("outpost_status", {"dispatch_id": ""}, ['"field": "dispatch_id"', "is not an id"]),
     ("outpost_status", {"dispatch_id": "../health"}, ['"field": "dispatch_id"', "is not an id"]),
     ("outpost_status", {"dispatch_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV"}, ["NOT_FOUND"]),
-    ("outpost_list_runs", {"limit": 1000}, ['"field": "limit"', "less than or equal to 100"]),
+    ("outpost_list_runs", {"limit": 1000}, ['"field": "limit"', "give 100 or less"]),
 ]
 
 

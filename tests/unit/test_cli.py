@@ -4,13 +4,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from rich.console import Console
+from typer import Context
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from outpost.cli import dispatches, output
+from outpost.cli.api_names import in_cli_words
 from outpost.cli.main import app
+from outpost.cli.usage import _figures
 from outpost.cli.watch import EXIT_CODES
-from outpost.client.models import Dispatch, LogLine, Reason
+from outpost.client.errors import ApiError, Detail
+from outpost.client.models import (
+    Dispatch,
+    DispatchRequest,
+    Limits,
+    LogLine,
+    PromotionRequest,
+    Reason,
+    ReleaseRequest,
+    Tenant,
+    UsageFigures,
+)
 from outpost.domain.dispatch import Status
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -39,6 +55,84 @@ def test_a_tag_without_a_value_is_refused_with_an_example() -> None:
     ended = CliRunner().invoke(app, ["dispatch", "shell", "echo hello", "--tag", "team"])
     assert ended.exit_code == 2
     assert "--tag team:payments" in ended.stderr
+
+
+def test_a_tag_has_one_value() -> None:
+    ended = CliRunner().invoke(app, ["dispatch", "shell", "echo hello", "--tag", "a:1", "--tag", "b:1", "--tag", "a:2"])
+    assert (ended.exit_code, "'a' 2 values" in ended.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [(["--csv", "--json"], "two formats"), (["--tag", "a", "--tag", "b"], "given 2 times")]
+)
+def test_usage_refuses_options_of_which_one_would_have_no_effect(options: list[str], message: str) -> None:
+    ended = CliRunner().invoke(app, ["usage", *options])
+    assert (ended.exit_code, message in ended.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("request_model", "command"),
+    [
+        (DispatchRequest, ["dispatch"]),
+        (PromotionRequest, ["promote"]),
+        (ReleaseRequest, ["release"]),
+        (Limits, ["tenants", "set"]),
+        (Tenant, ["tenants", "set"]),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else value.__name__,
+)
+def test_every_field_that_the_service_may_refuse_is_named_as_the_commands_option(
+    request_model: type[BaseModel], command: list[str]
+) -> None:
+    group = get_command(app)
+    for name in command:
+        group = group.get_command(None, name)  # type: ignore[attr-defined]
+    shown_only = {"id", "status", "limits", "ownLimits", "createdAt"} if request_model is Tenant else set()
+    for field in {info.alias or name for name, info in request_model.model_fields.items()} - shown_only:
+        error = in_cli_words(ApiError("VALIDATION_ERROR", "", [Detail(field, "is no good")]), Context(group))
+        named = error.details[0].field
+        assert any(named in (*each.opts, each.name.upper()) for each in group.params), field
+        assert error.message == f"{named}: is no good"
+
+
+@pytest.mark.parametrize(
+    ("field", "named"),
+    [("groupBy.0", "--by"), ("since", "--since"), ("tenant", "--tenant"), ("colour", "colour")],
+)
+def test_an_entry_of_a_list_is_named_by_its_option(field: str, named: str) -> None:
+    command = get_command(app).get_command(None, "usage")  # type: ignore[attr-defined]
+    error = ApiError("VALIDATION_ERROR", "2 fields", [Detail(field, "see groupBy"), Detail("tag", "")])
+    assert in_cli_words(error, Context(command)).details[0] == Detail(named, "see --by")
+
+
+@pytest.mark.parametrize(
+    ("status", "cost", "most", "expected"),
+    [
+        (Status.SUCCESS, None, None, "unknown: a model has no price"),
+        (Status.SUCCESS, None, 2.0, "unknown of at most 2.00 USD"),
+        (Status.SUCCESS, 0.0, None, None),
+        (Status.SUCCESS, 0.25, None, "0.2500 USD"),
+        (Status.RUNNING, None, None, None),
+        (Status.RUNNING, None, 2.0, "? of at most 2.00 USD"),
+    ],
+)
+def test_a_cost_that_nobody_knows_is_no_zero(
+    status: Status, cost: float | None, most: float | None, expected: str | None
+) -> None:
+    found = Dispatch(id="01J", status=status, agent="claude", created_at=NOW, cost_usd=cost, max_cost_usd=most)
+    assert output.cost_text(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("cost", "unpriced", "expected"), [(0.0, 1, "unknown"), (1.5, 2, "1.5000 + unknown"), (0.0, 0, "0.0000")]
+)
+def test_the_sum_of_costs_names_what_is_not_known(cost: float, unpriced: int, expected: str) -> None:
+    names = ("dispatches", "input_tokens", "cached_input_tokens", "output_tokens", "model_calls")
+    seconds = ("duration_seconds", "vcpu_seconds", "gb_seconds")
+    figures = UsageFigures(
+        cost_usd=cost, unpriced_dispatches=unpriced, **dict.fromkeys(names, 3), **dict.fromkeys(seconds, 0.0)
+    )
+    assert _figures(figures)[5] == expected
 
 
 @pytest.mark.parametrize("amount", ["nan", "inf", "-inf", "ten", ""])

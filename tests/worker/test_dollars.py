@@ -334,6 +334,7 @@ def test_a_dispatch_ends_at_its_tenants_month_with_its_work_kept(
     assert (row.status, row.reason and row.reason.code) == (Status.FAILED, ReasonCode.BUDGET_EXCEEDED)
     assert row.reason is not None
     assert f"the tenant's budget of {in_usd(to_micros(limit))} for 20" in row.reason.message
+    assert "later where others have reserved what is left" in row.reason.remedy
     assert 0 < (row.cost_usd or 0) <= 0.05
     assert b"half done" in platform.read(row, Artifact.PATCH)
     assert any(message.startswith("80 % or more of the tenant's budget") for message in platform.messages(row))

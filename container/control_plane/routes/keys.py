@@ -32,7 +32,9 @@ async def issue(
     """Issue an API key. Its text is in this answer only: it is not stored and cannot be shown again."""
     at = now()
     if body.expires_at is not None and body.expires_at <= at:
-        raise invalid(("expiresAt", "is in the past: give a time to come, or leave it out"))
+        raise invalid(
+            ("expiresAt", f"{body.expires_at.isoformat()} is in the past: give a time to come, or leave it out")
+        )
     await existing(services, tenant_id)
     issued = await _issue(services, tenant_id, body.name, body.scopes, body.expires_at)
     response.headers["Cache-Control"] = "no-store"

@@ -32,7 +32,7 @@ async def put(
     try:
         check_name(name)
     except ValueError as error:
-        raise invalid(("name", str(error))) from error
+        raise invalid(("name", f"{name!r} {error}")) from error
     await existing(services, tenant_id)
     value = body.value.get_secret_value()
     try:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from control_plane.auth import AuthenticatedRoute, MayList, Principal
 from control_plane.envelope import Success, success
-from control_plane.errors import ApiError, ErrorCode, invalid
+from control_plane.errors import ApiError, ErrorCode, invalid, not_found
 from control_plane.openapi import errors
 from control_plane.routes.access import Injected
 from control_plane.schemas.usage import (
@@ -25,7 +25,7 @@ from control_plane.schemas.usage import (
 from control_plane.services import Services
 from outpost.domain.budgets import month_of, to_usd
 from outpost.domain.ids import now
-from outpost.domain.tenants import OPERATOR, Scope
+from outpost.domain.tenants import OPERATOR, Scope, Tenant
 from outpost.domain.usage_totals import Totals, grouped
 from outpost.store.budgets import ENVIRONMENT
 from outpost.store.usage import TooManyCountersError
@@ -37,7 +37,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 """What a spreadsheet takes a cell for a formula by (OWASP, "CSV Injection")."""
 
 
-@router.get("/usage", summary="What dispatches used", responses=errors(400))
+@router.get("/usage", summary="What dispatches used", responses=errors(400, 404))
 async def get(
     query: Annotated[UsageQuery, Query()], caller: MayList, services: Injected, request: Request
 ) -> Success[UsageReport]:
@@ -52,7 +52,7 @@ async def get(
     "/usage.csv",
     summary="What dispatches used, as CSV",
     response_class=Response,
-    responses=errors(400)
+    responses=errors(400, 404)
     | {200: {"description": "A line of names, then a line for each row.", "content": {"text/csv": CSV}}},
 )
 async def get_csv(query: Annotated[UsageQuery, Query()], caller: MayList, services: Injected) -> Response:
@@ -70,7 +70,10 @@ def _report(services: Services, caller: Principal, query: UsageQuery) -> UsageRe
     tenant, today = _whose(caller, query), now().date()
     until = query.until or today
     since = query.since or until.replace(day=1)
-    _check(query, tenant, since, until)
+    _check(query, tenant, since, until, today)
+    known = services.tenants.get(tenant) if tenant != ENVIRONMENT else None
+    if known is None and tenant != ENVIRONMENT:
+        raise not_found("tenant")
     try:
         entries = services.usage.entries(tenant, since, until, query.tag)
     except TooManyCountersError as error:
@@ -83,7 +86,7 @@ def _report(services: Services, caller: Principal, query: UsageQuery) -> UsageRe
         tenant=tenant,
         rows=[UsageRow.of_entry(entry) for entry in grouped(entries, by)],
         total=UsageFigures.of(total),
-        budget=_budget(services, tenant),
+        budget=_budget(services, known),
     )
 
 
@@ -96,8 +99,10 @@ def _whose(caller: Principal, query: UsageQuery) -> str:
     return query.tenant or ENVIRONMENT
 
 
-def _check(query: UsageQuery, tenant: str, since: date, until: date) -> None:
+def _check(query: UsageQuery, tenant: str, since: date, until: date, today: date) -> None:
     """Check what no single field decides. Raises a 400."""
+    if until > today:
+        raise invalid(("until", f"{until} is after today, {today} (UTC): give that day or an earlier one"))
     if since > until:
         raise invalid(("since", f"{since} is after until, {until}: give an earlier day"))
     if (until - since).days >= MOST_DAYS:
@@ -106,14 +111,11 @@ def _check(query: UsageQuery, tenant: str, since: date, until: date) -> None:
         raise invalid(("tag", "tags are counted for each tenant: name one in `tenant`, or leave the tag out"))
 
 
-def _budget(services: Services, tenant: str) -> BudgetView:
-    month = month_of(now())
-    spent = services.budgets.month(tenant, month)
-    if tenant == ENVIRONMENT:
-        limit = services.budgets.limits.environment
-    else:
-        known = services.tenants.get(tenant)
-        limit = services.budgets.limits.of_tenant(known) if known else None
+def _budget(services: Services, tenant: Tenant | None) -> BudgetView:
+    """Return the budget of the month, of the environment where there is no tenant."""
+    month, limits = month_of(now()), services.budgets.limits
+    spent = services.budgets.month(tenant.id if tenant else ENVIRONMENT, month)
+    limit = limits.of_tenant(tenant) if tenant else limits.environment
     committed, charged = to_usd(spent.committed), to_usd(spent.charged)
     return BudgetView(month=month, limit_usd=limit, committed_usd=committed, charged_usd=charged)
 

@@ -20,7 +20,7 @@ class UsageQuery(Body):
     """Which dispatches to add up, and by what."""
 
     since: date | None = Field(default=None, description="First day (UTC). Default: the first of the month of `until`.")
-    until: date | None = Field(default=None, description="Last day (UTC), included. Default: today.")
+    until: date | None = Field(default=None, description="Last day (UTC), included; not after today, the default.")
     group_by: list[Group] = Field(
         default=["day"], max_length=4, description="A row for each value of these; may be given more than once."
     )
