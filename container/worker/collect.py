@@ -104,8 +104,8 @@ class Collector:
                 b".git/", "gone, or git cannot read it: its commits are kept as far as they are found", None
             )
         for folder in find_outside_worktrees(calls, files):
-            self._omissions.note(folder + b"/", "a worktree outside the workspace: only its commits are kept", None)
-        tree = Tree(b"", files, record, base, "index")
+            self._omissions.note(folder + b"/", "a worktree not among the files here: only its commits are kept", None)
+        tree = Tree(b"", files, record, base, "index", files / ".git", self._workspace.began_sparse)
         submodules = Staging(calls, tree, inventory, worktrees, self._omissions).stage()
         target = self._place(Artifact.PATCH)
         with target.open("wb") as file:

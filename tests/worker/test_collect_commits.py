@@ -303,6 +303,30 @@ def test_commits_fetched_from_the_remote_are_not_the_agents(git_server: GitServe
     assert subjects(run.collect()) == {"refs/heads/main": "mine"}
 
 
+@pytest.mark.parametrize("ref", ["refs/remotes/origin/side", "side-fetched"])
+def test_commits_on_a_branch_that_was_fetched_shallowly_are_kept(
+    sparse: Run, git_server: GitServer, tmp_path: Path, ref: str
+) -> None:
+    """Without the fetched commit itself, which is the remote's."""
+    if not git_server.git("kinds", "branch", "--list", "side"):
+        git_server.git("kinds", "branch", "side")
+        for number in range(2):
+            tree = git_server.git("kinds", "rev-parse", f"side{'^' * number}^{{tree}}")
+            made = git_server.git("kinds", "commit-tree", tree, "-p", "side", "-m", f"upstream {number}")
+            git_server.git("kinds", "update-ref", "refs/heads/side", made)
+    sparse.agent(f"""
+        git fetch -q --depth 1 origin side:{ref}; git checkout -q -b mine {ref}
+        echo work > new.txt; git add new.txt; git commit -qm work; echo more > new.txt; git stash -q
+        git checkout -q main
+    """)
+    patch = sparse.collect()
+    stash = patch.collection.refs[-1].subject
+    assert subjects(patch) == {"refs/heads/mine": "work", "refs/stash": stash}
+    assert patch.collection.left_out == ()
+    clone = fetched(patch, git_server, tmp_path / "clone")
+    assert git(clone, "show", "refs/agent/stash:new.txt") == "more"
+
+
 def test_a_forged_tree_with_paths_outside_costs_nothing(run: Run) -> None:
     run.agent("""
         blob=$(echo evil | git hash-object -w --stdin)

@@ -169,9 +169,40 @@ def test_a_worktree_outside_the_workspace_is_named_while_it_is_there(run: Run) -
     run.agent("""
         git worktree add -q "$HOME/there" -b one; echo work > "$HOME/there/new.txt"
         git worktree add -q "$HOME/gone" -b two; rm -r "$HOME/gone"; git worktree add -q inside -b three
+        git worktree add -q .git/hidden -b four
     """)
-    reason = "a worktree outside the workspace: only its commits are kept"
-    assert left_out(run.collect()) == {f"{run.workspace.home}/there/": reason}
+    folders = (run.workspace.home / "there", run.workspace.path / ".git" / "hidden")
+    reason = "a worktree not among the files here: only its commits are kept"
+    assert left_out(run.collect()) == {f"{folder}/": reason for folder in folders}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("git worktree add -q wt", id="of a sparse workspace"),
+        pytest.param("git worktree add -q wt; rm .git/worktrees/wt/index", id="without an index"),
+        pytest.param("git worktree add -q wt; rm -r .git/worktrees", id="that git has forgotten"),
+        pytest.param(
+            "git sparse-checkout disable; git worktree add -q wt; git -C wt sparse-checkout set far", id="made sparse"
+        ),
+    ],
+)
+def test_what_a_sparse_worktree_left_out_is_not_deleted_in_its_patch(sparse: Run, script: str) -> None:
+    sparse.agent(f"{script}; echo work > wt/new.txt; rm wt/script.sh")
+    content = sparse.collect().more[Artifact.NESTED].read_text()
+    assert {line for line in content.splitlines() if line.startswith(("---", "+++"))} == {
+        *("--- /dev/null", "+++ b/wt/new.txt"),
+        *("--- a/wt/script.sh", "+++ /dev/null"),
+    }
+
+
+def test_a_worktree_on_a_branch_without_commits_is_kept(run: Run) -> None:
+    run.agent("""
+        git worktree add -q wt -b site; cd wt; git checkout -q --orphan pages; git rm -rfq .; echo page > index.html
+    """)
+    patch = run.collect()
+    assert [(each.path, each.base, each.files_changed) for each in patch.collection.nested] == [("wt", None, 1)]
+    assert left_out(patch) == {}
 
 
 def test_a_worktree_of_a_workspace_that_has_moved_is_not_its_files_either(run: Run) -> None:

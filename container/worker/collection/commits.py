@@ -4,13 +4,14 @@ Objects of the agent's are copied with `git index-pack`, which checks them, and 
 configuration of the agent's takes part.
 """
 
+import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from outpost.domain.collection import MAX_RAW_LENGTH, KeptRef
-from worker.collection.calls import Calls, reading, safe_git
+from worker.collection.calls import ASK_SECONDS, Calls, reading, safe_git
 from worker.collection.new_commits import list_new_commits, read_parents
 from worker.collection.omissions import Omissions
 from worker.collection.refs import MOST_REFS, UNREADABLE, Graph, Refs, abandoned, new_refs, reached, read_refs
@@ -21,6 +22,7 @@ from worker.secret_scan import SecretScan
 
 MAX_BUNDLE_BYTES = 256 * 2**20
 MOST_COMMITS = 10_000
+_SHALLOW_BYTES = 2**20
 
 
 class CommitCollector:
@@ -36,6 +38,8 @@ class CommitCollector:
         self._target = target
         self._known: tuple[bytes, ...] = ()
         """Commits that the repository was cloned with."""
+        self._fetched: frozenset[bytes] = frozenset()
+        """Those at the end of what the agent fetched shallowly: a remote's, as nobody commits on what is not there."""
         self._ours = calls.variables(files, "no-index")
         self._bundle: dict[str, str | Path] = self._ours | {"GIT_DIR": calls.scratch / "bundle.git"}
         """A repository of this collection, with the refs that the bundle gets."""
@@ -92,16 +96,30 @@ class CommitCollector:
         if new is None:
             return self._walk(refs)
         graph = read_parents(self._calls, new, self._ours | {"GIT_OBJECT_DIRECTORY": self._store})
-        fetched = reached(graph, {*refs.upstream, *self._below_shallow()})
+        self._fetched = frozenset(self._agents_shallow()) & graph.keys()
+        fetched = reached(graph, {*refs.upstream, *self._below_shallow(), *self._fetched})
         return {commit: parents for commit, parents in graph.items() if commit not in fetched}
 
     def _below_shallow(self) -> Iterable[bytes]:
         """Return the commits that the oldest ones of a shallow clone are built on: the agent may have fetched them."""
-        shallow = self._calls.workspace.git_dir / "shallow"
-        names = shallow.read_text().split() if shallow.is_file() else []
-        contents = (self._calls.run(git("cat-file", "commit", name), **self._ours) for name in names[:MOST_REFS])
+        names = self._clones_shallow()[:MOST_REFS]
+        contents = (self._calls.run(git("cat-file", "commit", name.decode()), **self._ours) for name in names)
         lines = (line for content in contents for line in content.partition(b"\n\n")[0].splitlines())
         return [line.removeprefix(b"parent ") for line in lines if line.startswith(b"parent ")]
+
+    def _clones_shallow(self) -> list[bytes]:
+        shallow = self._calls.workspace.git_dir / "shallow"
+        return shallow.read_bytes().split() if shallow.is_file() else []
+
+    def _agents_shallow(self) -> list[bytes]:
+        """Return the commits whose parents the agent's repository does not have (gitrepository-layout: shallow)."""
+        where = self._calls.ask(self._git_dir, self._files, "rev-parse", "--git-path", "shallow") or b""
+        file = self._files / os.fsdecode(where.removesuffix(b"\n"))
+        try:
+            read = ["head", "-c", str(_SHALLOW_BYTES), "--", str(file)]
+            return self._calls.workspace.as_agent(read, timeout=ASK_SECONDS).split()
+        except subprocess.CalledProcessError:
+            return []
 
     def _walk(self, refs: Refs) -> Graph:
         """Return the same of an agent that fetched too many commits to list: those that its refs lead to."""
@@ -114,7 +132,7 @@ class CommitCollector:
     def _copy(self, refs: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         """Copy the commits of all refs, or of each by itself where one is damaged, and return those that are whole."""
         try:
-            wanted = [*refs.values(), *self._not_known()]
+            wanted = [*self._shallow_lines(), *refs.values(), *self._not_known()]
             copy_objects(self._calls, self._store, wanted, walk=True, most=MAX_BUNDLE_BYTES)
         except subprocess.CalledProcessError:
             return self._copy_each(refs)
@@ -125,7 +143,8 @@ class CommitCollector:
         for ref, name in refs.items():
             have = [b"^" + commit for commit in copied.values()]
             try:
-                copy_objects(self._calls, self._store, [name, *have, *self._not_known()], walk=True, most=room)
+                wanted = [*self._shallow_lines(), name, *have, *self._not_known()]
+                copy_objects(self._calls, self._store, wanted, walk=True, most=room)
             except subprocess.CalledProcessError as error:
                 too_large = b"pack exceeds maximum allowed size" in (error.stderr or b"")
                 limit = f"more than {MAX_BUNDLE_BYTES >> 20} MiB of commits"
@@ -140,10 +159,15 @@ class CommitCollector:
         return int(listed.split()[0])
 
     def _revisions(self, tips: Iterable[bytes]) -> Path:
-        return self._calls.list_file([*tips, *self._not_known()], end=b"\n")
+        fetched = (b"^" + name for name in sorted(self._fetched))
+        return self._calls.list_file([*tips, *self._not_known(), *fetched], end=b"\n")
 
     def _not_known(self) -> Iterable[bytes]:
         return (b"^" + name for name in self._known)
+
+    def _shallow_lines(self) -> Iterable[bytes]:
+        """Return what keeps `git pack-objects --revs` from asking for the parents of commits."""
+        return (b"--shallow " + name for name in sorted(self._fetched))
 
     def _lay_out(self, refs: Mapping[bytes, bytes]) -> None:
         """Make a repository of this collection with the refs."""
@@ -152,9 +176,9 @@ class CommitCollector:
         kind = names[len(next(iter(refs.values())))]
         init = git("init", "--quiet", "--bare", "--template=", f"--object-format={kind}", folder)
         self._calls.run(init)
-        shallow = self._calls.workspace.git_dir / "shallow"
-        if shallow.is_file():
-            self._calls.run(["cp", "--", str(shallow), folder])
+        shallow = [*self._clones_shallow(), *sorted(self._fetched)]
+        if shallow:
+            self._calls.run(["cp", "--", str(self._calls.list_file(shallow, end=b"\n")), f"{folder}/shallow"])
         creations = (b"create %s\0%s\0" % (name, commit) for name, commit in refs.items())
         self._calls.feed(git("update-ref", "-z", "--stdin"), creations, **self._bundle)
 

@@ -41,7 +41,7 @@ def find_worktrees(calls: Calls, root: Path, inventory: Inventory, submodules: A
 
 
 def find_outside_worktrees(calls: Calls, root: Path) -> list[bytes]:
-    """Return the folders of the repository's worktrees that are there and not below the workspace."""
+    """Return the folders of the repository's worktrees that are there and not among the workspace's files."""
     listed = calls.ask(root / ".git", root, "worktree", "list", "--porcelain", "-z") or b""
     worktrees = [worktree.split(b"\0") for worktree in listed.split(b"\0\0")[1:] if worktree]
     folders = (
@@ -49,7 +49,8 @@ def find_outside_worktrees(calls: Calls, root: Path) -> list[bytes]:
         for lines in worktrees
         if not any(line.startswith(b"prunable") for line in lines)
     )
-    return [folder for folder in folders if not folder.startswith(bytes(root.resolve()) + b"/")]
+    inside = bytes(root.resolve()) + b"/"
+    return [folder for folder in folders if not folder.startswith(inside) or folder.startswith(inside + b".git/")]
 
 
 def _worktree_dir(folder: bytes, content: bytes, root: bytes, submodules: AbstractSet[bytes]) -> bytes | None:

@@ -20,6 +20,7 @@ _LEAST_SECONDS = 5.0
 
 Kind = Literal["submodule", "worktree"]
 _ELSEWHERE = "{} commits of a submodule that only its other branches, stashes or reflogs have: they are not kept"
+_UNREADABLE_WORKTREE = "a worktree that git cannot read: compared with the commit that the run began with"
 _UNPUBLISHED = "a submodule with commits that its remote does not have; nested.patch holds their changes"
 
 
@@ -48,8 +49,6 @@ class NestedTrees:
                 break
             kind, path, pointer = waiting.popleft()
             tree = self._tree(kind, path, pointer, f"index-{number}")
-            if tree is None:
-                continue
             try:
                 found = Staging(self._calls, tree, self._inventory, self._worktrees, self._omissions).stage()
             except subprocess.CalledProcessError:
@@ -83,23 +82,31 @@ class NestedTrees:
         for path in sorted(set(tolerant(self._calls.records(command)))):
             yield "submodule", path.removeprefix(root), submodules[path.removeprefix(root)]
 
-    def _tree(self, kind: Kind, path: bytes, pointer: bytes | None, index: str) -> Tree | None:
+    def _tree(self, kind: Kind, path: bytes, pointer: bytes | None, index: str) -> Tree:
         files = self._root / os.fsdecode(path)
         if kind == "worktree":
-            record = read_record(self._calls, self._worktrees[path], files, None)
-            if record.head is None:
-                self._omissions.note(path + b"/", "a worktree whose commit cannot be read", None)
-                return None
-            return Tree(path, files, record, record.head, index, (record.objects,))
-        if path not in self._inventory.repositories:
-            return Tree(path, files, Record(), None, index)
+            return self._worktree(path, files, index)
         git_dir = files / ".git"
+        if path not in self._inventory.repositories:
+            return Tree(path, files, Record(), None, index, git_dir)
         base = self._published(git_dir, files, pointer)
         record = read_record(self._calls, git_dir, files, base)
         if record.head != base and record.head is not None:
             self._omissions.note(path, _UNPUBLISHED, None)
         self._note_other_commits(git_dir, files, path, base)
-        return Tree(path, files, record, base, index, (record.objects,))
+        return Tree(path, files, record, base, index, git_dir, stores=(record.objects,))
+
+    def _worktree(self, path: bytes, files: Path, index: str) -> Tree:
+        """Return a worktree with its own commit to compare with; one on a new branch without commits has none."""
+        workspace, git_dir = self._calls.workspace, self._worktrees[path]
+        record = read_record(self._calls, git_dir, files, None)
+        began_sparse = workspace.began_sparse
+        if record.readable:
+            stores = (record.objects,)
+            return Tree(path, files, record, record.head, index, git_dir, began_sparse, stores)
+        base = workspace.commit_before if git_dir.parent.parent == self._root / ".git" else None
+        self._omissions.note(path + b"/", _UNREADABLE_WORKTREE, None)
+        return Tree(path, files, Record(), base, index, git_dir, began_sparse)
 
     def _note_other_commits(self, git_dir: Path, files: Path, path: bytes, base: str | None, *heads: str) -> None:
         """Note commits that neither the submodule's remote has nor `nested.patch`.

@@ -11,7 +11,9 @@ _CHOICE_BYTES = 1024 * 1024
 """As much is read of the folders that an agent chose to check out; more is no choice."""
 
 
-def not_checked_out(calls: Calls, files: Path, record: Record, missing: set[bytes]) -> AbstractSet[bytes]:
+def not_checked_out(
+    calls: Calls, git_dir: Path, files: Path, record: Record, missing: set[bytes], *, began_sparse: bool
+) -> AbstractSet[bytes]:
     """Return those of the `missing` files that a sparse checkout left out.
 
     The agent's own index says so, as it may have checked out more or less, and may have deleted some of that, unless
@@ -19,7 +21,6 @@ def not_checked_out(calls: Calls, files: Path, record: Record, missing: set[byte
     sparse from the beginning, the folders count that the agent chose, and without a choice that can be read only the
     root folder was checked out.
     """
-    git_dir, began_sparse = files / ".git", calls.workspace.began_sparse
     sparse = calls.ask(git_dir, files, "config", "--type=bool", "--default=false", "core.sparseCheckout")
     if not began_sparse:
         return missing & record.skipped if sparse == b"true\n" else frozenset()

@@ -42,6 +42,10 @@ class Tree:
     base: str | None
     index: str
     """Name of its index in this collection."""
+    git_dir: Path
+    """The agent's."""
+    began_sparse: bool = False
+    """Whether the agent was given the files of its root folder only."""
     stores: tuple[Path, ...] = ()
     """Object stores of the agent's that hold `base`."""
 
@@ -99,10 +103,10 @@ class Staging:
     def _keep_what_was_not_checked_out(self, base: Entries) -> AbstractSet[bytes]:
         """Mark the files that a sparse checkout left out; what the agent committed of them counts."""
         tree, record = self._tree, self._tree.record
-        if tree.path or tree.base is None:
+        if tree.base is None:
             return frozenset()
         missing = set(self._git("ls-files", "--deleted", "-z").split(b"\0")) - {b""}
-        kept = not_checked_out(self._calls, tree.files, record, missing)
+        kept = not_checked_out(self._calls, tree.git_dir, tree.files, record, missing, began_sparse=tree.began_sparse)
         if kept:
             unseen = {
                 path: record.index[path]
