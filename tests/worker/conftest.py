@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,14 +92,16 @@ class Platform:
         )
         return self.dispatches.create(row, task, daily_limit=1_000)
 
-    def start_worker(self, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start a worker, with other variables if given, and return at once."""
+    def start_worker(
+        self, variables: Mapping[str, str] | None = None, program: Sequence[str] = ("-m", "worker")
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker, with other variables or Python's arguments if given, and return at once."""
         worker_id = new_id()
         environment = {**self.environment, OWNER_MARKER: os.environ.get(OWNER_MARKER, ""), **(variables or {})}
         environment["ECS_CONTAINER_METADATA_URI_V4"] += f"/{worker_id}"
         environment["TMPDIR"] = str(self.folder / worker_id)
         (self.folder / worker_id).mkdir()
-        worker = subprocess.Popen([sys.executable, "-m", "worker"], env=environment, stdout=subprocess.PIPE)
+        worker = subprocess.Popen([sys.executable, *program], env=environment, stdout=subprocess.PIPE)
         self.workers[worker_id] = worker
         return worker
 

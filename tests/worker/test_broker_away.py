@@ -27,12 +27,28 @@ from tests.worker.conftest import Platform
 from tests.worker.test_workspaces import accept
 
 LOST = Reason.of(ReasonCode.WORKER_LOST, "lost")
+_MAIN = "import sys; from worker.__main__ import main; sys.exit(main())"
+IMPATIENT = ("-c", f"import worker.attempt; worker.attempt.REPORT_SECONDS = 1.0; {_MAIN}")
+"""A worker that reports for a second."""
+BROKEN_REPORT = (
+    "-c",
+    f"""
+from worker.lease import Lease
+
+report = Lease.report
+
+def broken(*_):
+    Lease.report = report
+    raise RuntimeError("broken")
+
+Lease.report = broken
+{_MAIN}""",
+)
+"""A worker whose first report fails by an error of its own."""
 
 
 @contextmanager
-def broker_behind(
-    platform: Platform, fails: Callable[[Payload], Response | None]
-) -> Iterator[tuple[dict[str, str], Endpoint]]:
+def broker_behind(platform: Platform, fails: Callable[[Payload], Response | None]) -> Iterator[dict[str, str]]:
     """Yield the variables of workers whose requests reach the real broker, except where `fails` returns a response."""
     client = boto3.client("lambda", config=Config(retries={"total_max_attempts": 4}))
     function = platform.environment[Env.BROKER_FUNCTION]
@@ -45,7 +61,7 @@ def broker_behind(
         return Response(200, headers=failed, body=response["Payload"].read())
 
     with serving(Endpoint(respond)) as endpoint:
-        yield {"AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{endpoint.server_port}"}, endpoint
+        yield {"AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{endpoint.server_port}"}
 
 
 def test_a_run_succeeds_although_every_kind_of_request_fails_at_first(platform: Platform) -> None:
@@ -58,7 +74,7 @@ def test_a_run_succeeds_although_every_kind_of_request_fails_at_first(platform: 
 
     workspaces, id_ = Workspaces(Database.from_environment()), new_id()
     row = accept(platform, workspaces, "echo kept > file", id_)
-    with broker_behind(platform, first) as (variables, _):
+    with broker_behind(platform, first) as variables:
         assert platform.finish(platform.start_worker(variables)) == 0
     ended, workspace = platform.row(row), workspaces.get("acme", id_)
     assert ended.status is Status.SUCCESS, ended.reason
@@ -71,30 +87,36 @@ def test_a_run_succeeds_although_every_kind_of_request_fails_at_first(platform: 
 
 @pytest.mark.parametrize("comes_back", [True, False], ids=["reported once it is back", "recovered from the summary"])
 def test_a_success_survives_a_broker_that_is_away_at_its_end(platform: Platform, comes_back: bool) -> None:
-    away = threading.Event()
+    away, back = threading.Event(), threading.Event()
 
     def fails(request: Payload) -> Response | None:
-        if request["op"] == "ended" and not away.is_set() and not back.is_set():
+        if request["op"] == "ended":
             away.set()
-        return THROTTLED if away.is_set() else None
+        return THROTTLED if away.is_set() and not back.is_set() else None
 
-    back = threading.Event()
     row = platform.dispatch("echo made > file")
-    with broker_behind(platform, fails) as (variables, _):
-        worker = platform.start_worker(variables)
+    with broker_behind(platform, fails) as variables:
+        worker = platform.start_worker(variables, IMPATIENT if not comes_back else ("-m", "worker"))
         eventually(lambda: platform.row(row).running_at and "summary.json" in platform.keys(platform.row(row)))
-        assert platform.row(row).status is Status.RUNNING  # nobody could be asked
         if comes_back:
+            assert platform.row(row).status is Status.RUNNING  # nobody could be asked
             back.set()
-            away.clear()
-            assert platform.finish(worker) == 0
-        else:
-            worker.kill()
-            Recovery(platform.dispatches, platform.artifacts).close(platform.row(row), LOST)
+        assert platform.finish(worker) == (0 if comes_back else 1)
+    if not comes_back:
+        assert platform.row(row).status is Status.RUNNING
+        Recovery(platform.dispatches, platform.artifacts).close(platform.row(row), LOST)
     ended = platform.row(row)
     assert ended.status is Status.SUCCESS, ended.reason
     assert ended.completing_at
     assert b"+made" in platform.read(ended, Artifact.PATCH)
+
+
+def test_a_failure_of_the_harness_changes_no_outcome_that_is_stored(platform: Platform) -> None:
+    row = platform.dispatch("echo made > file")
+    assert platform.finish(platform.start_worker(program=BROKEN_REPORT)) == 1
+    assert platform.row(row).status is Status.COMPLETING
+    Recovery(platform.dispatches, platform.artifacts).close(platform.row(row), LOST)
+    assert platform.row(row).status is Status.SUCCESS
 
 
 def test_a_worker_that_is_stopped_leaves_its_checkpoint_while_the_broker_hangs(platform: Platform) -> None:
@@ -107,7 +129,7 @@ def test_a_worker_that_is_stopped_leaves_its_checkpoint_while_the_broker_hangs(p
         return None
 
     row = platform.dispatch("echo partial > file; echo ready; sleep 1000")
-    with broker_behind(platform, fails) as (variables, _):
+    with broker_behind(platform, fails) as variables:
         worker = platform.start_worker(variables)
         platform.wait_for(row, "ready")
         hangs.set()

@@ -1,9 +1,10 @@
 """A worker while the broker, its queue or S3 is away: it goes on, repeats, and loses nothing that it has made."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -12,10 +13,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from outpost.domain.artifacts import Artifact
+from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.dispatch import Status
 from outpost.domain.protocol import Assignment, ClaimRequest, ReportRequest
 from outpost.domain.reasons import Reason, ReasonCode
+from tests.eventually import eventually
 from tests.worker.aws_endpoint import (
     DENIED,
     FAILED,
@@ -32,12 +34,15 @@ from tests.worker.aws_endpoint import (
     service_at,
 )
 from worker import __main__ as worker_main
+from worker import logs
 from worker import store as store_module
 from worker.broker import Broker, BrokerError
 from worker.claim import FIRST_PAUSE, LONGEST_PAUSE, REFUSED_SECONDS, WakeUps, wait_for_work
 from worker.clock import Clock
 from worker.dollars import GrantError
+from worker.isolation import Launcher
 from worker.lease import GRANT_SECONDS, HEARTBEAT_SECONDS, RETRY_SECONDS, Lease, send_heartbeats
+from worker.logs import RunLog
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import AttemptStore, UploadError
 
@@ -445,6 +450,35 @@ def test_what_a_run_begins_with_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
         assert time_.seconds >= 200
 
 
+@pytest.mark.parametrize("away", [True, False], ids=["away", "slow"])
+def test_the_agent_prints_on_while_its_log_cannot_be_stored(
+    away: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where S3 takes the log, however slowly, the agent waits for it, as memory is bounded."""
+    monkeypatch.setattr(logs, "BACKLOG_BYTES", 1_000)
+    monkeypatch.setattr(logs, "CHUNK_SECONDS", 0.01)
+    released = threading.Event()
+
+    def put(*_: object) -> Response:
+        if not away:
+            released.wait(20)
+        return UNAVAILABLE
+
+    with _store(put, monkeypatch) as (store, _, endpoint):
+        log = RunLog(store, tmp_path / "output.log")
+        log.write(LogSource.AGENT, "begin")
+        eventually(lambda: len(endpoint.requests) > (1 if away else 0))
+        agent = threading.Thread(target=log.write_lines, args=(LogSource.AGENT, ["line"] * 100))
+        agent.start()
+        agent.join(20 if away else 0.5)
+        assert agent.is_alive() is not away
+        log.abandon()
+        released.set()
+        agent.join()
+        with suppress(UploadError):
+            log.close(5)
+
+
 # Waiting for work
 
 
@@ -544,7 +578,15 @@ def test_clients_of_an_idle_worker_never_hang_until_it_counts_as_silent() -> Non
         assert config.retries["total_max_attempts"] == 1  # type: ignore[attr-defined]
 
 
-# Signals
+# Signals and processes
+
+
+def test_the_agents_processes_leave_the_processor_to_the_harness() -> None:
+    """Below the launcher, which only the image has: there its own tests run the agent."""
+    argv = Launcher(Path("launcher")).agent_command(["printf", "x"])
+    behind = argv[argv.index("--no-new-privs") + 2 :]
+    nice = subprocess.run([*behind[:3], "nice"], capture_output=True, check=True, text=True)
+    assert int(nice.stdout) >= 10
 
 
 def test_a_signal_is_taken_wherever_it_meets_the_run() -> None:
