@@ -12,6 +12,8 @@ REPO =
 BASE_IMAGE = docker.io/library/python:3.13-slim-bookworm
 UV = .tools/uv
 PYTEST = pytest
+SEEDS = 1000000
+FIRST = 1
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -59,6 +61,10 @@ test: lint ## Run lint, types, unit, infrastructure and end-to-end tests
 .PHONY: test-full
 test-full: $(READY) ## Run the long tests, which `make test` leaves out
 	@exec $(OWNED) $(PYTEST) -m full --numprocesses 4
+
+.PHONY: soak
+soak: $(READY) ## Run a million simulated schedules of faults (SEEDS=1000000 FIRST=1)
+	@PYTHONPATH=.:lambda:container:constructs exec $(OWNED) python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
 
 .PHONY: test-clis
 test-clis: $(READY) ## Run every agent's real CLI in every case, of which make test-full runs a selection

@@ -1,0 +1,171 @@
+"""What goes wrong in one schedule: each seed enables some kinds of faults, and draws when they strike.
+
+Every strike has a name that says where it struck. Without the strikes named in `without` the rest stays as it was, as
+each host draws from randomness of its own: so a failing schedule is made smaller.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tests.simulation.scheduler import Host
+
+
+class Cut(StrEnum):
+    """How a call is cut."""
+
+    REFUSED = "refused"
+    """Not reached: nothing is done, and nothing comes back."""
+    THROTTLED = "throttled"
+    LOST = "lost"
+    """Done, and the response does not come back."""
+    SLOW = "slow"
+    DIED_BEFORE = "died before"
+    DIED_AFTER = "died after"
+    FROZEN = "frozen"
+    """The caller stands still, for longer than a lease."""
+    CONFLICT = "conflict"
+    """Another request writes the same item: DynamoDB and S3 refuse this one."""
+
+
+SHARES = {
+    Cut.REFUSED: 0.02,
+    Cut.THROTTLED: 0.02,
+    Cut.LOST: 0.02,
+    Cut.SLOW: 0.03,
+    Cut.DIED_BEFORE: 0.004,
+    Cut.DIED_AFTER: 0.006,
+    Cut.FROZEN: 0.004,
+    Cut.CONFLICT: 0.02,
+}
+"""Of the calls of a schedule in which the kind is enabled."""
+SERVICES = ("dynamodb", "ecs", "lambda", "s3", "sqs", "sts")
+WRITES = frozenset({"put_item", "update_item", "delete_item", "transact_write_items", "put_object"})
+LONG_OUTAGES = (7_200.0, 21_600.0)
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A service that is away, for everybody."""
+
+    service: str
+    start: float
+    seconds: float
+
+    @property
+    def end(self) -> float:
+        return self.start + self.seconds
+
+    def __str__(self) -> str:
+        return f"outage of {self.service} from {self.start:.0f} s for {self.seconds:.0f} s"
+
+
+@dataclass
+class Faults:
+    """The faults of a seed."""
+
+    seed: int
+    without: frozenset[str] = frozenset()
+    calm: bool = False
+    """No faults at all: what then goes wrong is wrong by itself."""
+    long_outages: bool = False
+    struck: list[str] = field(default_factory=list)
+    by_kind: Counter[str] = field(default_factory=Counter)
+    latest: float = 0.0
+    """When the latest fault struck, or will have ended."""
+
+    def __post_init__(self) -> None:
+        draw = random.Random(f"faults/{self.seed}")
+        few = draw.random() < 0.3
+
+        def enabled(share: float) -> bool:
+            return draw.random() < (0.15 if few else share) and not self.calm
+
+        self.until = draw.uniform(60, 240)
+        self.shares: dict[Cut, float] = {cut: share for cut, share in SHARES.items() if enabled(0.5)}
+        self.sticky = draw.uniform(0, 0.5)
+        """Share of cuts that all tries of the client meet."""
+        self.skew = 30.0 if enabled(0.4) else 0.0
+        self.index_lag = draw.uniform(0.5, 60) if enabled(0.3) else 0.02
+        self.list_lag = draw.uniform(1, 60) if enabled(0.3) else 0.0
+        self.tasks = {
+            "never starts": 0.1 if enabled(0.3) else 0.0,
+            "starts late": 0.2 if enabled(0.3) else 0.0,
+            "fails to start": 0.1 if enabled(0.25) else 0.0,
+            "crashes": 0.15 if enabled(0.4) else 0.0,
+            "hangs": 0.08 if enabled(0.3) else 0.0,
+            "is interrupted": 0.15 if enabled(0.3) else 0.0,
+            "is cut off": 0.1 if enabled(0.25) else 0.0,
+        }
+        self.no_capacity = 0.3 if enabled(0.2) else 0.0
+        self.messages = {kind: 0.2 for kind in ("lost", "doubled", "late") if enabled(0.3)}
+        self.events = {kind: 0.3 for kind in ("lost", "doubled", "late", "very late") if enabled(0.3)}
+        self.doubled_invocations = 0.1 if enabled(0.3) else 0.0
+        self.stream_lag = draw.uniform(1, 40) if enabled(0.2) else 0.2
+        self.deploy_at = draw.uniform(5, 150) if enabled(0.25) else None
+        self.outages = self._outages(draw, enabled(0.35))
+        if self.long_outages:
+            self.outages = [Outage(draw.choice(SERVICES), draw.uniform(5, 90), draw.choice(LONG_OUTAGES))]
+        self.outages = [each for each in self.outages if str(each) not in self.without]
+        self.until = max([self.until, *(each.end for each in self.outages)])
+
+    def _outages(self, draw: random.Random, some: bool) -> list[Outage]:
+        if not some:
+            return []
+        return [
+            Outage(draw.choice(SERVICES), draw.uniform(0, 150), draw.choice((5, 20, 45, 90, 180)))
+            for _ in range(draw.choice((1, 1, 2)))
+        ]
+
+    def strikes(self, kind: str, share: float, host: Host, moment: float, what: str = "") -> bool:
+        """Draw whether a fault strikes a host now, and write it down."""
+        drawn = host.random.random()
+        if drawn >= share or moment > self.until:
+            return False
+        return self.note(f"{kind}: {host.name}{what}", kind, moment)
+
+    def note(self, name: str, kind: str, moment: float, seconds: float = 0.0) -> bool:
+        """Write a strike down; return False for one that is left out."""
+        if name in self.without:
+            return False
+        self.struck.append(name)
+        self.by_kind[kind] += 1
+        self.latest = max(self.latest, moment + seconds)
+        return True
+
+    def cut(self, host: Host, service: str, operation: str, moment: float) -> Cut | None:
+        """Draw how a call is cut, None: not at all."""
+        drawn = host.random.random()
+        if moment > self.until:
+            return None
+        for cut, share in self.shares.items():
+            if drawn < share:
+                fits = cut is not Cut.CONFLICT or operation in WRITES
+                name = f"{cut}: {host.name} call {host.calls} {service}.{operation}"
+                return cut if fits and self.note(name, cut, moment) else None
+            drawn -= share
+        return None
+
+    def is_down(self, service: str, moment: float) -> bool:
+        """Return whether a service is away."""
+        return any(each.service == service and each.start <= moment < each.end for each in self.outages)
+
+    def outage_seconds(self, services: tuple[str, ...], until: float) -> float:
+        """Return for how long one of the services has been away at a moment, or was until a minute before it."""
+        begun = (e for e in self.outages if e.service in services and e.start <= until <= e.end + 60)
+        return max((min(until, e.end) - e.start for e in begun), default=0.0)
+
+
+def task_fate(faults: Faults, host: Host, moment: float) -> str | None:
+    """Draw what becomes of a task, None: nothing bad."""
+    fates: Mapping[str, float] = faults.tasks
+    drawn = host.random.random()
+    for fate, share in fates.items():
+        if drawn < share:
+            if moment > faults.until:
+                return None
+            return fate if faults.note(f"task {fate}: {host.name}", f"task {fate}", moment) else None
+        drawn -= share
+    return None

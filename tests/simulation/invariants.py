@@ -1,0 +1,298 @@
+"""What must hold after every write and at the end, whatever fails."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from outpost.domain.agents import Agent
+from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.lifecycle import EDGES
+from outpost.store.database import from_attributes
+from outpost.store.rows import queue_entry_key, row_from
+from tests.simulation.dynamodb import Change, FakeDynamoDB
+from tests.simulation.ecs import FakeEcs, Task
+from tests.simulation.faults import Faults
+from tests.simulation.scenario import Order, Scenario
+from tests.simulation.scheduler import Host, Scheduler
+
+BEAT_SECONDS = 30.0
+"""A worker whose latest heartbeat was counted less long ago is alive."""
+STARTING_SECONDS = 180.0
+"""A task that has not asked for work by then is supply no more."""
+ORPHAN_SECONDS = 120.0
+OUTAGE_BOUND = 8 * 3_600.0
+"""The longest silence of the whole fleet for which no worker is declared lost."""
+DEMAND_SECONDS = 120.0
+"""For so long a launch may answer to demand that was there."""
+
+
+class Violated(BaseException):
+    """An invariant does not hold. No `except Exception` of the code hides it."""
+
+    def __init__(self, invariant: str, text: str) -> None:
+        super().__init__(f"{invariant}: {text}")
+        self.invariant = invariant
+
+
+@dataclass
+class Monitor:
+    """Sees every write, every start of an agent and every launch."""
+
+    scenario: Scenario
+    faults: Faults
+    scheduler: Scheduler
+    log: Callable[[str, str], None]
+    rows: dict[str, Dispatch] = field(default_factory=dict)
+    beats: dict[str, float] = field(default_factory=dict)
+    """When each worker's latest heartbeat was counted."""
+    summaries: dict[tuple[str, int], float] = field(default_factory=dict)
+    """When an attempt stored the summary of a success, as the holder of the dispatch."""
+    starts: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """Attempts whose agents have started."""
+    violated: Violated | None = None
+    """What was violated first."""
+    accepted_ids: dict[int, str] = field(default_factory=dict)
+    demand: list[tuple[float, dict[Agent, int]]] = field(default_factory=list)
+
+    def watch(self, dynamodb: FakeDynamoDB, ecs: FakeEcs) -> None:
+        """Know the tables and tasks."""
+        self._db, self._ecs = dynamodb, ecs
+
+    def number_of(self, dispatch_id: str) -> int:
+        """Return the number of a dispatch's order."""
+        return int(self.rows[dispatch_id].created_by.removeprefix("otp_"))
+
+    def state_of(self, dispatch_id: str | None) -> str:
+        """Return the state of a dispatch, "none" for no dispatch."""
+        row = self.rows.get(dispatch_id or "")
+        return str(row.status) if row else "none"
+
+    def require(self, invariant: str, holds: bool, text: str) -> None:
+        """Raise `Violated` unless it holds."""
+        if not holds:
+            self.log("VIOLATED", f"{invariant}: {text}")
+            self.violated = self.violated or Violated(invariant, text)
+            self.scheduler.stopped = True
+            raise self.violated
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """Check a write."""
+        for change in changes:
+            if change.table == "dispatches" and change.key[1] == "DISPATCH":
+                self._row_changed(change)
+            elif change.table == "workers" and change.key[0].startswith("WORKERS#"):
+                self._worker_changed(change)
+            elif change.table == "workers" and change.key[0].startswith("TENANT#"):
+                self._slot_changed(change)
+        for change in changes:
+            if change.table == "dispatches" and change.key[1] == "DISPATCH":
+                self._check_places(self.rows[change.key[0].removeprefix("DISPATCH#")], change)
+
+    def _row_changed(self, change: Change) -> None:
+        self.require("rows are never deleted", change.new is not None, change.key[0])
+        new = row_from(from_attributes(change.new or {}))
+        old = self.rows.get(new.id)
+        self.rows[new.id] = new
+        self._count_demand()
+        what = (
+            f"{old.status if old else 'nothing'} -> {new.status}, attempt {new.attempt}, worker {_short(new.worker_id)}"
+        )
+        self.log(f"dispatch {self.number_of(new.id)}", what + (f": {new.reason.code}" if new.reason else ""))
+        if old is None:
+            same = [row for row in self.rows.values() if row.created_by == new.created_by]
+            self.require("idempotent requests make one dispatch", len(same) == 1, new.created_by)
+            return
+        self._check_step(old, new)
+        if old.lease is not None and new.lease != old.lease:
+            self._check_end_of_lease(old, new)
+
+    def _check_step(self, old: Dispatch, new: Dispatch) -> None:
+        legal = new.status is old.status or new.status in EDGES[old.status]
+        ended = old.status.terminal and new != old
+        self.require("terminal states never change", not ended, f"{new.id}: {old.status} -> {new.status}")
+        self.require("only edges of the contract", legal, f"{new.id}: {old.status} -> {new.status}")
+        self.require("versions grow by one", new.version == old.version + 1, f"{new.id}: {old.version}, {new.version}")
+        claimed = old.status is Status.PENDING and new.status is Status.PROVISIONING
+        self.require("a claim is a new attempt", new.attempt == old.attempt + claimed, f"{new.id}: {new.attempt}")
+
+    def _check_end_of_lease(self, old: Dispatch, new: Dispatch) -> None:
+        stored = self.summaries.get((old.id, old.attempt))
+        kept = stored is None or new.status is Status.SUCCESS
+        self.require("an uploaded success is never lost", kept, f"{old.id} is {new.status}, stored at {stored}")
+        lost = new.status is Status.PENDING or (new.reason and new.reason.code in ("WORKER_LOST", "SPOT_INTERRUPTED"))
+        worker = self._task(old.worker_id)
+        if lost and worker is not None:
+            dead = not self._beats(worker)
+            self.require("no live worker is declared lost", dead, f"{worker.host.name} with {old.id}")
+
+    def _beats(self, task: Task) -> bool:
+        """Return whether a worker is alive, and seen to be, or unseen for no fault of its own."""
+        now, host = self.scheduler.now, task.host
+        if not task.running or task.stopped is not None or task.stop_asked is not None or host.dead:
+            return False
+        if host.main is not None and host.main.dead:
+            return False
+        if host.frozen_until > now - 2 * BEAT_SECONDS or host.cut_off[0] <= now <= host.cut_off[1] + 2 * BEAT_SECONDS:
+            return False
+        if now - self.beats.get(task.id, -1e9) <= BEAT_SECONDS:
+            return True
+        return 0 < self.faults.outage_seconds(("lambda", "dynamodb"), now) < OUTAGE_BOUND
+
+    def _worker_changed(self, change: Change) -> None:
+        new, old = change.new, change.old
+        worker_id = change.key[1]
+        if new is None:
+            task = self._task(worker_id)
+            if task is not None and old is not None and old["worker_state"]["S"] != "lost":
+                self.require("no live worker is declared lost", not self._beats(task), f"{task.host.name} ended")
+            return
+        heard = old is None or new.get("beat") != old.get("beat") or new["worker_state"] != old["worker_state"]
+        if heard and new["worker_state"]["S"] in ("idle", "busy"):
+            self.beats[worker_id] = self.scheduler.now
+
+    def _slot_changed(self, change: Change) -> None:
+        tenant = change.key[0].removeprefix("TENANT#")
+        taken = [
+            item for (pk, _), item in self._db.items("workers").items() if pk == change.key[0] and "dispatch_id" in item
+        ]
+        limit = self.scenario.tenants[tenant]
+        self.require("no tenant is over its concurrency", len(taken) <= limit, f"{tenant}: {len(taken)} of {limit}")
+
+    def _check_places(self, row: Dispatch, change: Change) -> None:
+        """A row's slot and its place in the queue are as the row says."""
+        queued = queue_entry_key(row) in self._db.items("queues")
+        pending = row.status is Status.PENDING
+        self.require("pending rows, and no others, are queued", queued == pending, f"{row.id} is {row.status}")
+        held = [
+            key
+            for key, item in self._db.items("workers").items()
+            if key[0].startswith("TENANT#") and item.get("dispatch_id") == {"S": row.id}
+        ]
+        expected = [] if row.slot is None else [(f"TENANT#{row.tenant_id}", f"SLOT#{row.slot:03d}")]
+        self.require("a dispatch holds its slot and no other", held == expected, f"{row.id}: {held}, not {expected}")
+        live = not row.status.terminal and not pending
+        self.require("a held dispatch has a slot", (row.slot is not None) == live, f"{row.id} is {row.status}")
+
+    def stored(self, key: str, body: bytes) -> None:
+        """Note the summary of a success that the holder of a dispatch stores."""
+        if not key.endswith("/summary.json"):
+            return
+        dispatch_id, attempt = key.split("/")[3], int(key.split("/")[4])
+        row = self.rows[dispatch_id]
+        summary = json.loads(body)
+        self.log(f"dispatch {self.number_of(dispatch_id)}", f"summary of attempt {attempt}: {summary['outcome']}")
+        if summary["outcome"] == "success" and row.attempt == attempt and row.lease is not None:
+            self.summaries[dispatch_id, attempt] = self.scheduler.now
+
+    def accepted(self, order: Order, dispatch_id: str) -> None:
+        """A client's request was answered."""
+        known = self.accepted_ids.setdefault(order.number, dispatch_id)
+        self.require("idempotent requests make one dispatch", known == dispatch_id, f"{known} and {dispatch_id}")
+
+    def agent_starts(self, host: Host, dispatch_id: str, attempt: int) -> None:
+        """An agent is started."""
+        self.log(host.name, f"agent of dispatch {self.number_of(dispatch_id)} starts, attempt {attempt}")
+        before, row = self.starts[dispatch_id], self.rows[dispatch_id]
+        allowed = not before or row.spec.retryable
+        self.require("nothing runs twice without permission", allowed, f"{dispatch_id}: {before} and {attempt}")
+        before.append(attempt)
+
+    def agent_ends(self, host: Host, dispatch_id: str, attempt: int) -> None:
+        """An agent has ended."""
+        self.log(host.name, f"agent of dispatch {self.number_of(dispatch_id)} ended, attempt {attempt}")
+
+    def _count_demand(self) -> None:
+        wanted: dict[Agent, int] = defaultdict(int)
+        for tenant, limit in self.scenario.tenants.items():
+            pending = [r for r in self.rows.values() if r.tenant_id == tenant and r.status is Status.PENDING]
+            for row in sorted(pending, key=lambda row: row.id)[:limit]:
+                wanted[row.spec.agent] += 1
+        self.demand.append((self.scheduler.now, dict(wanted)))
+
+    def launched(self, made: Sequence[Task]) -> None:
+        """Tasks were launched: no more than were wanted a while ago."""
+        for task in made:
+            self.log(task.host.name, f"launched: revision {task.revision}")
+        for agent, settings in self.scenario.agents.items():
+            new = [task for task in made if task.family == settings.family]
+            if not new:
+                continue
+            alive = [task for task in self._ecs.tasks.values() if task.family == settings.family and self._counts(task)]
+            self.require("no agent is over its limit", len(alive) <= settings.limit, f"{agent}: {len(alive)}")
+            free = [task for task in alive if not self._has_claimed(task) and task.revision == self._ecs.revision]
+            peak = self._peak(agent)
+            text = f"{agent}: {len(free)} free workers for {peak} dispatches and {settings.warm} warm"
+            self.require("launches are bounded by demand", len(free) <= peak + settings.warm, text)
+
+    def _peak(self, agent: Agent) -> int:
+        """Return the most that was wanted of an agent at once in the last while."""
+        since = self.scheduler.now - DEMAND_SECONDS
+        recent = [wanted.get(agent, 0) for at, wanted in self.demand if at >= since]
+        before = [wanted.get(agent, 0) for at, wanted in self.demand if at < since]
+        return max([*recent, *before[-1:]], default=0)
+
+    def _counts(self, task: Task) -> bool:
+        """Return whether a task is one that the planner can and must count."""
+        now = self.scheduler.now
+        if task.stopped is not None or task.stop_asked is not None or task.host.frozen_until > now - 100:
+            return False
+        if not task.running or task.id not in self.beats:
+            return now - task.created < STARTING_SECONDS
+        return not task.host.cut_off[0] <= now <= task.host.cut_off[1] + 100
+
+    def _has_claimed(self, task: Task) -> bool:
+        items = self._db.items("workers").items()
+        return any(key[1] == task.id and "dispatch_id" in item for key, item in items if key[0].startswith("WORKERS#"))
+
+    def _task(self, worker_id: str | None) -> Task | None:
+        return next((task for task in self._ecs.tasks.values() if task.id == worker_id), None)
+
+    def all_ended(self) -> bool:
+        """Return whether all dispatches have ended."""
+        return all(row.status.terminal for row in self.rows.values())
+
+    def check_ended(self) -> None:
+        """After the longest time: everything has ended."""
+        alive = [f"{row.id} is {row.status}" for row in self.rows.values() if not row.status.terminal]
+        self.require("every dispatch ends within its bound", not alive, ", ".join(alive))
+
+    def check_cleared(self) -> None:
+        """Long after the last fault: nothing is left."""
+        for what in self._left():
+            self.require("nothing leaks", False, what)
+        for agent, settings in self.scenario.agents.items():
+            idle = [t for t in self._ecs.tasks.values() if t.family == settings.family and self._is_idle(t)]
+            text = f"{agent}: {len(idle)} idle workers of {settings.warm}"
+            self.require("the warm pool recovers", len(idle) == min(settings.warm, settings.limit), text)
+
+    def _is_idle(self, task: Task) -> bool:
+        return (
+            task.stopped is None and task.stop_asked is None and not self._has_claimed(task) and task.id in self.beats
+        )
+
+    def _left(self) -> Iterator[str]:
+        for (pk, sk), item in self._db.items("workers").items():
+            if pk.startswith("TENANT#") and "dispatch_id" in item:
+                yield f"slot {sk} of {pk} is held by {item['dispatch_id']['S']}"
+            if pk.startswith("WORKERS#") and self._is_gone(sk):
+                yield f"the row of worker {_short(sk)} outlives its task"
+        for task in self._ecs.tasks.values():
+            if self._is_orphan(task):
+                yield f"{task.host.name} has been running for nobody"
+
+    def _is_gone(self, worker_id: str) -> bool:
+        task = self._task(worker_id)
+        return task is None or (task.stopped is not None and self.scheduler.now - task.stopped > ORPHAN_SECONDS)
+
+    def _is_orphan(self, task: Task) -> bool:
+        if task.stopped is not None or task.stop_asked is not None:
+            return False
+        if self.scheduler.now - task.created < 600 + ORPHAN_SECONDS:
+            return False
+        known = any(key[1] == task.id for key in self._db.items("workers") if key[0].startswith("WORKERS#"))
+        return not known
+
+
+def _short(worker_id: str | None) -> str:
+    return str(int(worker_id, 16)) if worker_id else "-"

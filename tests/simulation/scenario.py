@@ -1,0 +1,80 @@
+"""What is asked of the simulated environment: tenants, agents, dispatches and what their agents will do."""
+
+import random
+from dataclasses import dataclass
+
+from outpost.domain.agents import Agent, AgentSettings
+from tests.simulation.workers import Script
+
+AGENTS = (Agent.SHELL, Agent.CLAUDE)
+
+
+@dataclass(frozen=True)
+class Order:
+    """One dispatch that a client wants, and how it behaves."""
+
+    number: int
+    tenant: str
+    agent: Agent
+    at: float
+    retryable: bool
+    script: Script
+    cancel_after: float | None
+    """Seconds from its acceptance to the wish to cancel; None: never."""
+    repeats: int
+    """Requests with the same idempotency key, at the same time."""
+    queue_timeout: int
+    timeout: int
+
+    @property
+    def label(self) -> str:
+        return f"dispatch {self.number}"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """All that is asked for."""
+
+    tenants: dict[str, int]
+    """Concurrent dispatches that each may have."""
+    agents: dict[Agent, AgentSettings]
+    orders: list[Order]
+
+    def order(self, number: int) -> Order:
+        return next(order for order in self.orders if order.number == number)
+
+
+def make_scenario(seed: int, without: frozenset[str] = frozenset()) -> Scenario:
+    """Draw a scenario; dispatches named in `without` are left out."""
+    draw = random.Random(f"scenario/{seed}")
+    tenants = {f"tenant-{n}": draw.choice((1, 1, 2, 3)) for n in range(draw.choice((1, 2, 2, 3)))}
+    names = AGENTS[: draw.choice((1, 1, 1, 2))]
+    agents = {
+        agent: AgentSettings(
+            queue_url=f"https://sqs/{agent}",
+            family=f"outpost-{agent}",
+            warm=draw.choice((0, 0, 0, 1, 2)),
+            limit=draw.choice((2, 3, 4, 10)),
+            spot_share=draw.choice((0, 50)),
+        )
+        for agent in names
+    }
+    burst = draw.random() < 0.5
+    orders = [_order(draw, number, list(tenants), names, burst) for number in range(1, draw.choice((2, 3, 4, 5)) + 1)]
+    return Scenario(tenants, agents, [order for order in orders if order.label not in without])
+
+
+def _order(draw: random.Random, number: int, tenants: list[str], agents: tuple[Agent, ...], burst: bool) -> Order:
+    running = draw.choice((0.5, 5, 20, 45, 90))
+    return Order(
+        number=number,
+        tenant=draw.choice(tenants),
+        agent=draw.choice(agents),
+        at=draw.uniform(0, 2 if burst else 120),
+        retryable=draw.random() < 0.4,
+        script=Script(draw.uniform(0.1, 8), running, draw.uniform(0.1, 5), draw.choice((0, 0, 0, 1))),
+        cancel_after=draw.uniform(0, 120) if draw.random() < 0.15 else None,
+        repeats=draw.choice((1, 1, 1, 2)),
+        queue_timeout=draw.choice((120, 3_600, 86_400)),
+        timeout=600,
+    )
