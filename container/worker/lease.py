@@ -84,8 +84,8 @@ class Lease:
         began = self._clock.monotonic()
         try:
             self._renew()
-            self._send_unsent()
             self._renew_credentials()
+            self._catch_up()
         except BrokerError as error:
             _log.warning("heartbeat failed; the next follows", error=str(error))
             return RETRY_SECONDS
@@ -191,10 +191,11 @@ class Lease:
         self._show_quickly(self._renewal())
 
     def _renewal(self, *, want_credentials: bool = False) -> RenewRequest:
+        progress = self.progress  # which other threads set
         return RenewRequest(
             dispatch_id=self._dispatch_id,
             lease=self._lease,
-            progress=self.progress[:PROGRESS_LENGTH] if self.progress else None,
+            progress=progress[:PROGRESS_LENGTH] if progress else None,
             want_credentials=want_credentials,
         )
 
@@ -209,11 +210,15 @@ class Lease:
 
     def _announce(self, request: LeaseRequest) -> None:
         self._unsent.append(request)
+        self._catch_up()
+        self.check()
+
+    def _catch_up(self) -> None:
+        """Try once to send what has had no response. That it has none is no failure of the heartbeat."""
         try:
             self._send_unsent()
         except BrokerError as error:
-            _log.warning("not sent; it follows with the heartbeats", op=request.op, error=str(error))
-        self.check()
+            _log.warning("the agent's end is not sent yet; it follows with the heartbeats", error=str(error))
 
     def _send_unsent(self) -> None:
         """Send, in their order, what has had no response. The broker takes what comes twice for one."""

@@ -319,6 +319,21 @@ def test_a_heartbeat_brings_the_end_along(monkeypatch: pytest.MonkeyPatch) -> No
     assert endpoint.requests[-1]["exit_code"] == 3
 
 
+def test_an_end_that_always_fails_delays_neither_heartbeats_nor_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed = assignment(timedelta(hours=2)).credentials.model_dump(mode="json")
+
+    def respond(request: Payload) -> Payload | Response:
+        if request["op"] == "ended":
+            return FAILED
+        return LIVE | ({"credentials": renewed} if request["want_credentials"] else {})
+
+    with service_at(respond, monkeypatch):
+        leased = Leased(timedelta(minutes=14))
+        leased.lease.ended(0)
+        assert leased.lease.beat() == HEARTBEAT_SECONDS
+        assert leased.renewed
+
+
 def test_an_outcome_that_is_stored_is_reported_for_as_long_as_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with _away(monkeypatch, 300) as (leased, _):
         with pytest.raises(BrokerError):
