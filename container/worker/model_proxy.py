@@ -6,7 +6,6 @@ and counts the tokens that responses report. Bodies and keys are never logged.
 """
 
 import http.client
-import re
 import secrets
 import select
 import socket
@@ -30,11 +29,11 @@ from worker.model_credentials import Credential
 from worker.model_request import ModelRequest, read_request
 from worker.provider_errors import ProviderError
 from worker.refusals import RefusedError, error_body, unauthorized
+from worker.request_body import read_body
 from worker.upstream import Call, ConnectError, Upstream
 from worker.usage import BudgetExceededError, Meter, Reservation
 from worker.usage_reader import UsageReader
 
-MAX_REQUEST_BYTES = 64 * 1024 * 1024
 ERROR_BYTES = 64 * 1024
 """Of a rejection's body, which is read for its message."""
 _HANG_UP_POLL_SECONDS = 1.0
@@ -44,7 +43,6 @@ _NOT_PASSED_ON = frozenset(
     | {"transfer-encoding", "content-length", "accept-encoding", "cookie", "expect", "set-cookie"}
     | {"authorization", "x-api-key", "x-goog-api-key", "x-http-method-override"}
 )
-_DIGITS = re.compile("[0-9a-fA-F]{1,16}")
 
 _log = structlog.get_logger()
 
@@ -129,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         self._begun = False
         try:
-            body = self._body()
+            body = read_body(self.headers, self.rfile)
             target = self._target()
             self._pass_on(target, body)
         except RefusedError as refused:
@@ -139,23 +137,6 @@ class _Handler(BaseHTTPRequestHandler):
             _log.warning("the model call failed", path=urlsplit(self.path).path, error=type(error).__name__)
             if not self._begun:
                 self._refuse(502, f"the provider cannot be reached ({type(error).__name__})")
-
-    def _body(self) -> bytes:
-        if self.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise RefusedError(415, "the body is compressed: send it as it is")
-        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            return self._chunks()
-        return self.rfile.read(_length(self.headers.get("Content-Length", "0"), base=10))
-
-    def _chunks(self) -> bytes:
-        body = bytearray()
-        while size := _length(self.rfile.readline(64).partition(b";")[0].strip().decode("latin-1"), base=16):
-            if len(body) + size > MAX_REQUEST_BYTES:
-                raise RefusedError(413, f"a request has at most {MAX_REQUEST_BYTES} bytes")
-            body += self.rfile.read(size)
-            self.rfile.readline(64)
-        self.rfile.readline(64)
-        return bytes(body)
 
     def _target(self) -> str:
         """Return what to request from the provider: path and query, without the token. Raises `RefusedError`."""
@@ -290,17 +271,6 @@ class _Handler(BaseHTTPRequestHandler):
 def _is_passed_on(name: str) -> bool:
     """Say so of a request's header; those of AWS belong to the signature, or choose a dearer tier of Bedrock."""
     return name not in _NOT_PASSED_ON and not name.startswith("x-amz")
-
-
-def _length(text: str, base: int) -> int:
-    """Return a length from a request's head. Raises `RefusedError`."""
-    try:
-        length = int(text, base) if _DIGITS.fullmatch(text) else -1
-    except ValueError:
-        length = -1
-    if not 0 <= length <= MAX_REQUEST_BYTES:
-        raise RefusedError(413, f"{text!r} is no length, or a request of more than {MAX_REQUEST_BYTES} bytes")
-    return length
 
 
 def _is_closed(connection: socket.socket) -> bool:
