@@ -109,7 +109,7 @@ def test_a_real_cli_ends_at_its_budget_in_dollars_and_its_patch_is_kept(
     row = platform.run(TASK, variables, max_cost_usd=first_call + roomy.cost_usd / 4, **spec)
     assert row.reason is not None
     assert row.reason.code is ReasonCode.BUDGET_EXCEEDED, platform.messages(row)
-    assert "this call could cost" in row.reason.message
+    assert "and it could cost" in row.reason.message
     assert row.usage is not None
     assert row.usage.model_calls == 1
     assert row.cost_usd == row.usage.model_cost_usd == pytest.approx(roomy.cost_usd / 2)
