@@ -34,6 +34,8 @@ from worker.dollars import GrantError
 from worker.stop import Cause, Stopped, StopSignal
 
 HEARTBEAT_SECONDS = 10.0
+SPREAD_SECONDS = 1.0
+"""How much earlier a heartbeat may come, at random: after an outage all workers send theirs in the same second."""
 RETRY_SECONDS = 1.0
 """Between a failed heartbeat and the next."""
 FIRST_PAUSE = 0.5
@@ -92,7 +94,8 @@ class Lease:
         except Exception:  # noqa: BLE001 - without a next heartbeat the worker would be lost
             _log.exception("heartbeat failed; the next follows")
             return RETRY_SECONDS
-        return max(RETRY_SECONDS, HEARTBEAT_SECONDS - (self._clock.monotonic() - began))
+        period = HEARTBEAT_SECONDS - self._clock.random() * SPREAD_SECONDS
+        return max(RETRY_SECONDS, period - (self._clock.monotonic() - began))
 
     def started(self) -> None:
         """Send that the agent starts now, until there is a response.

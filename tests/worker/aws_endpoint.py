@@ -116,11 +116,12 @@ class VirtualTime:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.pauses: list[float] = []
+        self.chance = 0.0
         self.clock = Clock(
             now=lambda: T0 + timedelta(seconds=self.seconds),
             monotonic=lambda: self.seconds,
             sleep=self.sleep,
-            random=lambda: 0.0,
+            random=lambda: self.chance,
         )
 
     def sleep(self, seconds: float) -> None:

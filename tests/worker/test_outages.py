@@ -197,6 +197,13 @@ def test_heartbeats_keep_their_rate_however_long_each_takes(monkeypatch: pytest.
         assert leased.lease.beat() == HEARTBEAT_SECONDS - 4
 
 
+def test_workers_that_an_outage_made_beat_together_drift_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    with service_at(lambda _: LIVE, monkeypatch):
+        leased = Leased()
+        leased.time.chance = 0.5
+        assert leased.lease.beat() == 9.5
+
+
 @pytest.mark.parametrize(
     ("response", "cause"), [({"live": False}, Cause.LOST), ({"live": True, "cancel": True}, Cause.CANCELLED)]
 )
