@@ -44,6 +44,7 @@ def create_app(services: Services) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # the boundary leaves a final slash out
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.services = services

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from control_plane.auth import Principal
 from control_plane.errors import ApiError, ErrorCode, invalid
 from control_plane.forwarded import apply_forwarded
+from control_plane.methods import ResponseEndedError, allowed, normalized, send_options, without_body
 from control_plane.refusals import answer
 from control_plane.services import Services
 from outpost.domain.ids import new_id, now
@@ -35,9 +36,21 @@ class _Exchange:
     """One request and what became of it."""
 
     scope: Scope
+    method: str
     request_id: str
     started: float
     status: int | None = None
+
+    def begin_response(self, message: Message) -> None:
+        """Note the status, and add the headers that every response has."""
+        self.status = message["status"]
+        headers = MutableHeaders(scope=message)
+        headers["X-Request-ID"] = self.request_id
+        headers["X-Content-Type-Options"] = "nosniff"
+        if allowance := self.scope["state"].get("allowance"):
+            headers.update(allowance.headers)
+        if self.scope["app"].state.services.live.closing:
+            headers["Connection"] = "close"
 
     def log(self) -> None:
         state = self.scope["state"]
@@ -48,7 +61,7 @@ class _Exchange:
         logger.info(
             "request",
             request_id=self.request_id,
-            method=self.scope["method"],
+            method=self.method,
             route=route,
             status=self.status,
             ms=round((time.perf_counter() - self.started) * 1000, 1),
@@ -68,7 +81,7 @@ class _Exchange:
             tenant=caller.tenant.id,
             key=caller.key.prefix,
             client=client[0] if client else None,
-            method=self.scope["method"],
+            method=self.method,
             route=route,
             # Ids and names only: what is in a path is no secret, and none of it is long.
             what={name: str(value)[:128] for name, value in self.scope.get("path_params", {}).items()},
@@ -94,37 +107,42 @@ class Boundary:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
+        elif scope["method"] == "HEAD":
+            await self._serve(normalized(scope), receive, without_body(send), "HEAD")
+        else:
+            await self._serve(normalized(scope), receive, send, scope["method"])
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, method: str) -> None:
         apply_forwarded(scope)
         offered = Headers(scope=scope).get("x-request-id", "")
-        exchange = _Exchange(scope, offered if REQUEST_ID.fullmatch(offered) else new_id(), started=time.perf_counter())
-        scope.setdefault("state", {})["request_id"] = exchange.request_id
+        request_id = offered if REQUEST_ID.fullmatch(offered) else new_id()
+        exchange = _Exchange(scope, method, request_id, started=time.perf_counter())
+        scope["state"] = scope.get("state", {}) | {"request_id": request_id, "method": method}
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = exchange.request_id
-                if allowance := scope["state"].get("allowance"):
-                    headers.update(allowance.headers)
-                if scope["app"].state.services.live.closing:
-                    headers["Connection"] = "close"
+                exchange.begin_response(message)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
-                await self._serve(scope, receive, send_with_id)
+                await self._call(scope, receive, send_with_headers)
+            except ResponseEndedError:
+                pass  # the response to HEAD is complete
             except Exception:
                 logger.exception("unexpected error", route=getattr(scope.get("route"), "path", None))
                 if exchange.status is not None:
                     raise  # half an answer is out: only closing the connection is honest
-                await _refuse(_unexpected(exchange.request_id), scope, receive, send_with_id)
+                await _refuse(_unexpected(exchange.request_id), scope, receive, send_with_headers)
             finally:
                 exchange.log()
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         if refusal := _oversize(scope):
             await _refuse(refusal, scope, receive, send)
+            return
+        if scope["method"] == "OPTIONS" and (methods := allowed(scope["app"], scope)):
+            await send_options(methods, send)
             return
         seen = 0
 

@@ -13,10 +13,12 @@ import httpx
 from fastapi import FastAPI
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from control_plane.addresses import LOOPBACK, public_url
 from control_plane.auth import identify
 from control_plane.boundary import MAX_BODY_BYTES
 from control_plane.errors import ApiError, ErrorCode
@@ -25,7 +27,6 @@ from outpost.mcp.server import Context, build
 from outpost.mcp.tools import BoundTool, bind
 
 PATH = "/mcp"
-LOOPBACK = ("127.0.0.1", "localhost")
 _FORWARDED = ("authorization", "x-api-key", "x-request-id")
 
 
@@ -46,7 +47,20 @@ class McpEndpoint:
             if refusal.code is not ErrorCode.RATE_LIMIT_EXCEEDED or not await _calls_a_tool(request):
                 raise
             # The route behind the tool refuses it as well, in a form that a model can act on.
+        _accept_json(scope)
         await self._manager.handle_request(scope, _again(request), send)
+
+
+def _accept_json(scope: Scope) -> None:
+    """Take a request without `Accept`, or with a range that covers JSON, as one that accepts JSON (RFC 9110, 12.5.1).
+
+    The MCP package takes the exact media type only.
+    """
+    accepted = Headers(scope=scope).get("accept", "*/*")
+    ranges = {each.partition(";")[0].strip().lower() for each in accepted.split(",")}
+    if ranges & {"*/*", "application/*"}:
+        headers = [(name, value) for name, value in scope["headers"] if name != b"accept"]
+        scope["headers"] = [*headers, (b"accept", b"application/json, text/event-stream")]
 
 
 async def _calls_a_tool(request: Request) -> bool:
@@ -97,7 +111,9 @@ def install(app: FastAPI, services: Services) -> AbstractAsyncContextManager[Non
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         headers["x-request-id"] = request.state.request_id
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=_part_of(request, app)), base_url=str(request.base_url), headers=headers
+            transport=httpx.ASGITransport(app=_part_of(request, app)),
+            base_url=public_url(request, services.hosts),
+            headers=headers,
         ) as http:
             yield http
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from control_plane.envelope import Failure, Meta, Problem, meta
 from control_plane.errors import CODES, ApiError, ErrorCode, daily_limit, invalid, throttled, unavailable
+from control_plane.methods import allowed
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import TransitionError
 from outpost.domain.validation import explain
@@ -63,6 +64,8 @@ async def _http(request: Request, error: Exception) -> Response:
         HTTPStatus.BAD_REQUEST: "The body could not be read: send JSON in UTF-8.",
     }.get(status, status.phrase)
     headers = error.headers if isinstance(error, HTTPException) else None
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(allowed(request.app, request.scope))}
     return answer(request, ApiError(CODES.get(status, ErrorCode.VALIDATION_ERROR), message, headers=headers))
 
 

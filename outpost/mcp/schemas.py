@@ -9,6 +9,12 @@ Schema = dict[str, Any]
 Document = Mapping[str, Any]
 
 _WHERE = ("path", "query", "header")
+_PORTABLE = frozenset(
+    {
+        *("type", "description", "enum", "format", "default", "items", "properties", "required"),
+        *("additionalProperties", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern"),
+    }
+)
 
 
 def snake(name: str) -> str:
@@ -105,6 +111,26 @@ def to_snake(schema: Schema, names: Mapping[str, str]) -> Schema:
         else:
             changed[key] = value
     return changed
+
+
+def portable(schema: Schema) -> Schema:
+    """Return a tool's input schema with the keywords that the function calling of every model's provider takes.
+
+    An argument that may be null is one that may be left out. (Gemini API: FunctionDeclaration and Schema; OpenAI:
+    Structured outputs, supported schemas; Anthropic: Tool use.) The service checks the limits that are left out here.
+    """
+    for option in schema.get("anyOf", ()):
+        if option.get("type") != "null":
+            return portable({**option, **{key: value for key, value in schema.items() if key != "anyOf"}})
+    kept = {key: value for key, value in schema.items() if key in _PORTABLE}
+    if "\\x" in kept.get("pattern", ""):  # an escape that not every provider's grammar has
+        del kept["pattern"]
+    for key in ("items", "additionalProperties"):
+        if isinstance(kept.get(key), dict):
+            kept[key] = portable(kept[key])
+    if "properties" in kept:
+        kept["properties"] = {name: portable(inner) for name, inner in kept["properties"].items()}
+    return kept
 
 
 def value_to_snake(value: Any, schema: Schema) -> Any:  # noqa: ANN401 - JSON

@@ -12,8 +12,9 @@ from mcp_types import Tool
 
 from outpost.client.calls import Call, Data, send
 from outpost.client.errors import ApiError, Detail
+from outpost.mcp.arguments import read_arguments
 from outpost.mcp.catalogue import CATALOGUE, LABEL, LABEL_SCHEMA, Arguments, Entry
-from outpost.mcp.schemas import Document, Operation, Schema, operation, snake, to_snake, value_to_snake
+from outpost.mcp.schemas import Document, Operation, Schema, operation, portable, snake, to_snake, value_to_snake
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -46,7 +47,9 @@ class BoundTool:
         for name, own in ({LABEL: LABEL_SCHEMA} | dict(self.entry.extra)).items():
             properties[name] = properties.get(name, {}) | own
         required = [name for name, each in fields.items() if each.required]
-        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        return portable(
+            {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        )
 
     @property
     def output_schema(self) -> Schema:
@@ -71,11 +74,13 @@ class BoundTool:
 
     def _request(self, arguments: Arguments) -> Call:
         """Place each argument where REST wants it; the service judges the values."""
-        known = self.input_schema["properties"]
+        schema = self.input_schema
+        known = schema["properties"]
         unknown = [name for name in arguments if name not in known]
         if unknown:
             raise _invalid(*((name, f"is not known here; known: {', '.join(known)}") for name in unknown))
-        given = {name: value for name, value in self.entry.adapt(arguments).items() if value is not None}
+        adapted = self.entry.adapt(read_arguments(arguments, schema))
+        given = {name: value for name, value in adapted.items() if value is not None}
         parts: dict[str, dict[str, Any]] = {"path": {}, "query": {}, "header": {}, "body": {}}
         for name, each in self.operation.fields.items():
             if name in given:

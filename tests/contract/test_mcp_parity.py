@@ -12,8 +12,9 @@ from tests.contract.running import Api
 
 LIMITS = (
     *("type", "enum", "pattern", "format", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"),
-    *("minProperties", "maxProperties", "items", "additionalProperties", "propertyNames", "anyOf", "default"),
+    *("items", "additionalProperties", "anyOf", "default"),
 )
+"""Without those that a tool's schema cannot have: `tests/contract/test_mcp_clients.py`."""
 OWN = {"user_id", "include_logs"}
 """Arguments that REST does not have."""
 OTHER_DEFAULTS = {("outpost_status", "log_limit")}
@@ -31,14 +32,17 @@ def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 
 def limits(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a schema that bound a value, whoever wrote it."""
+    """The parts of a schema that bound a value; where null stands for "left out", those of the other values."""
     schema = resolved(document, schema)
     kept: dict[str, Any] = {name: schema[name] for name in LIMITS if name in schema}
-    for name in ("items", "additionalProperties", "propertyNames"):
+    if "\\x" in kept.get("pattern", ""):
+        del kept["pattern"]
+    for name in ("items", "additionalProperties"):
         if isinstance(kept.get(name), dict):
             kept[name] = limits(document, kept[name])
-    if "anyOf" in kept:
-        kept["anyOf"] = [limits(document, option) for option in kept["anyOf"]]
+    for option in kept.pop("anyOf", ()):
+        if option.get("type") != "null":
+            kept |= limits(document, option)
     return kept
 
 

@@ -251,7 +251,8 @@ def test_a_rotation_without_overlap_ends_the_old_key_at_once_and_none_lengthens_
     end = (now() + timedelta(minutes=5)).isoformat()
     body = {"name": "ci", "scopes": ["list"], "expiresAt": end}
     old = operator.post(f"/tenants/{tenant.id}/keys", json=body).json()["data"]
-    operator.post(f"/keys/{old['id']}/rotate", json={})
+    new = operator.post(f"/keys/{old['id']}/rotate", json={}).json()["data"]
+    assert new["expiresAt"] == old["expiresAt"]
     api.await_indexes()
     listed = {key["id"]: key for key in operator.get(f"/tenants/{tenant.id}/keys").json()["data"]}
     assert listed[old["id"]]["expiresAt"] == old["expiresAt"]

@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse
 
+from control_plane.addresses import public_url
 from control_plane.auth import AuthenticatedRoute, MayRead, suspended
 from control_plane.envelope import Success, success
 from control_plane.errors import ApiError, ErrorCode
@@ -46,7 +47,7 @@ async def list_(
     row = await owned(services, caller, dispatch_id)
     stored = await asyncio.to_thread(services.artifacts.listing, row) if row.attempt else []
     until = now() + timedelta(seconds=query.expires_in)
-    base = str(request.base_url)
+    base = public_url(request, services.hosts)
     withheld = [found for found in stored if found.withheld and row.released is None]
     listed = ArtifactList(
         dispatch_id=row.id,
@@ -65,12 +66,15 @@ async def list_(
     responses=errors(400, 401, 403) | {307: {"description": "To storage, for 60 seconds."}},
 )
 async def download(
-    dispatch_id: DispatchId, query: Annotated[LinkQuery, Query()], services: Injected
+    dispatch_id: DispatchId, query: Annotated[LinkQuery, Query()], services: Injected, request: Request
 ) -> RedirectResponse:
     """Redirect to an artifact. The token of the link is all it takes; it works once, until its time or its tenant ends.
 
     List the artifacts again for another link.
     """
+    if request.state.method == "HEAD":
+        message = "A link opens once, so HEAD would use it up: send GET."
+        raise ApiError(ErrorCode.METHOD_NOT_ALLOWED, message, headers={"Allow": "GET"})
     try:
         grant = services.signer.open("artifact", (dispatch_id,), query.token)
     except BadTokenError as error:

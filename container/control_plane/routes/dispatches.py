@@ -35,7 +35,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,128}$",
+        pattern=r"^[!-~]{1,128}$",
         description="1 to 128 printable characters. For 24 hours the same key and body give the first answer again.",
     ),
 ]

@@ -66,14 +66,14 @@ async def list_(
 async def rotate(
     key_id: KeyId, body: RotationRequest, _: Operator, services: Injected, request: Request, response: Response
 ) -> Success[IssuedKeyView]:
-    """Issue a key with the same name and scopes, and let the old one end after the overlap.
+    """Issue a key with the same name, scopes and end (`expiresAt`), and let the old one end after the overlap.
 
     The new key's text is in this answer only. A key that has ended cannot be replaced: issue another.
     """
     old, at = await _find(services, key_id), now()
     if not old.usable(at):
         raise ApiError(ErrorCode.CONFLICT, "The key has ended: issue a new one.")
-    issued = await _issue(services, old.tenant_id, old.name, old.scopes, None)
+    issued = await _issue(services, old.tenant_id, old.name, old.scopes, old.expires)
     end = at + timedelta(seconds=body.overlap_seconds)
     await _end(services, old, expires=min(end, old.expires or end))
     response.headers["Cache-Control"] = "no-store"

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from control_plane.envelope import Body, View
 from control_plane.schemas.logs import InlineLogs
+from control_plane.schemas.times import Time
 from outpost.domain.agents import Agent
 from outpost.domain.collection import MOST_GLOBS, Glob
 from outpost.domain.dispatch import ContextLevel, Dispatch, InitMode, Kind, Status, WorkspaceMode
@@ -122,8 +123,8 @@ class ListQuery(Body):
     status: Status | None = Field(default=None, description="Only dispatches in this state.")
     agent: Agent | None = Field(default=None, description="Only dispatches for this agent.")
     repo: str | None = Field(default=None, max_length=MAX_REPO_LENGTH, description="Only dispatches on this `repo`.")
-    since: AwareDatetime | None = Field(default=None, description="Only dispatches created at this time or later.")
-    until: AwareDatetime | None = Field(default=None, description="Only dispatches created before this time.")
+    since: Time | None = Field(default=None, description="Only dispatches created at this time or later.")
+    until: Time | None = Field(default=None, description="Only dispatches created before this time.")
     tag: list[str] = Field(
         default_factory=list,
         max_length=20,

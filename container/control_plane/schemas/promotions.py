@@ -40,7 +40,6 @@ class PromotionRequest(Body):
         default=None,
         min_length=1,
         max_length=10_000,
-        pattern=r"^[^\x00]+$",
         description="The commit's message. Default: names the dispatch.",
     )
     author_name: str = Field(default="Outpost", max_length=100, pattern=NAME, description="The commit's author.")

@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, StrictInt
+from pydantic import AfterValidator, Field, StrictInt
 
 from control_plane.envelope import Body, View
+from control_plane.schemas.times import Time
 from outpost.domain.providers import NAMES
 from outpost.domain.repository import GRANT_PATTERN, check_grant
 from outpost.domain.tenants import ApiKey, KeyStatus, Overrides, Scope, Tenant, TenantStatus
@@ -141,7 +142,7 @@ class KeyRequest(Body):
 
     name: str = Field(min_length=1, max_length=100, description="What it is for.", examples=["ci"])
     scopes: frozenset[Scope] = Field(min_length=1, description="What it may do; `admin` implies all.")
-    expires_at: AwareDatetime | None = Field(default=None, description="When it ends by itself.")
+    expires_at: Time | None = Field(default=None, description="When it ends by itself.")
 
 
 class RotationRequest(Body):

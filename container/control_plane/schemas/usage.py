@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from control_plane.envelope import Body, View
+from control_plane.schemas.times import Day
 from outpost.domain.agents import Agent
 from outpost.domain.budgets import to_usd
 from outpost.domain.usage_totals import MILLI, Entry, Totals
@@ -19,8 +20,8 @@ MOST_DAYS = 400
 class UsageQuery(Body):
     """Which dispatches to add up, and by what."""
 
-    since: date | None = Field(default=None, description="First day (UTC). Default: the first of the month of `until`.")
-    until: date | None = Field(default=None, description="Last day (UTC), included; not after today, the default.")
+    since: Day | None = Field(default=None, description="First day (UTC). Default: the first of the month of `until`.")
+    until: Day | None = Field(default=None, description="Last day (UTC), included; not after today, the default.")
     group_by: list[Group] = Field(
         default=["day"], max_length=4, description="A row for each value of these; may be given more than once."
     )
