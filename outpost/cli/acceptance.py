@@ -3,16 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-import boto3
 import typer
+from rich.text import Text
 
 from outpost.acceptance.report import write
 from outpost.acceptance.runner import accept
 from outpost.acceptance.target import Target
+from outpost.cli.aws import aws_session
 from outpost.cli.connection import ERROR
 from outpost.cli.controls import CONFIG, Environment
 from outpost.cli.migration import EXIT_CODES, explained, show_checks, use_local
-from outpost.cli.output import err, show_error
+from outpost.cli.output import err, print_json, show_error
 from outpost.config import ConfigError, load
 from outpost.verify.deployed import Deployed, NotDeployedError, WrongAccountError
 
@@ -36,13 +37,13 @@ def acceptance(
         address = use_local() if environment == "local" else None
         try:
             config = load(CONFIG / f"{environment}.toml")
-            target = Target(Deployed(config, boto3.Session(region_name=config.region)), context.obj or address)
+            target = Target(Deployed(config, aws_session(config.region)), context.obj or address)
             report = accept(target, repository, lambda check: None if as_json else show_checks([check]))
         except (ConfigError, NotDeployedError, WrongAccountError) as error:
             show_error(str(error))
             raise typer.Exit(ERROR) from error
     for file in write(report, folder):
-        err.print(f"[dim]{file}[/dim]")
+        err.print(Text(str(file), style="dim"))
     if as_json:
-        print(report.model_dump_json())
+        print_json(report)
     raise typer.Exit(EXIT_CODES[report.status])

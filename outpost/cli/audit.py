@@ -14,7 +14,7 @@ from outpost.cli.connection import ERROR
 from outpost.cli.controls import Environment
 from outpost.cli.dispatches import Json
 from outpost.cli.migration import use_local
-from outpost.cli.output import err, print_table, show_error
+from outpost.cli.output import err, print_json, print_table, show_error
 from outpost.domain.ids import now
 from outpost.names import audit_log_group
 
@@ -53,7 +53,7 @@ def audit(  # noqa: PLR0913 - an option for each field that records are looked u
         raise typer.Exit(ERROR) from error
     if as_json:
         for record in found:
-            print(json.dumps(record))
+            print_json(record)
         return
     print_table("TIME", "TENANT", "KEY", "WHAT", "ON", "OUTCOME", rows=[_row(record) for record in found])
     err.print(f"{len(found)} records")

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-import boto3
 import typer
+from rich.text import Text
 
+from outpost.cli.aws import aws_session
 from outpost.cli.connection import ERROR
 from outpost.cli.migration import EXIT_CODES, explained, show_checks, use_local
-from outpost.cli.output import err, show_error
+from outpost.cli.output import err, print_json, show_error
 from outpost.config import ConfigError, load
 from outpost.verify.controls import verify_controls
 from outpost.verify.deployed import Deployed, NotDeployedError
@@ -25,7 +26,7 @@ Environment = Annotated[
 def live_controls(environment: str) -> list[Check]:
     """Check the seven controls of an environment of `config/`. Raises ConfigError and NotDeployedError."""
     config = load(CONFIG / f"{environment}.toml")
-    return verify_controls(Deployed(config, boto3.Session(region_name=config.region)))
+    return verify_controls(Deployed(config, aws_session(config.region)))
 
 
 def controls(
@@ -46,6 +47,6 @@ def controls(
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        err.print(f"[dim]{report}[/dim]")
-    print(result.model_dump_json()) if as_json else show_checks(checks)
+        err.print(Text(str(report), style="dim"))
+    print_json(result) if as_json else show_checks(checks)
     raise typer.Exit(EXIT_CODES[overall(checks)])

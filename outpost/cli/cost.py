@@ -1,6 +1,5 @@
 """`outpost cost`: what an idle environment costs a month."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 from rich.text import Text
 
 from outpost.cli.connection import ERROR
-from outpost.cli.output import out, print_table, show_error
+from outpost.cli.output import out, print_json, print_table, show_error
 from outpost.cli.synthesis import synthesized
 from outpost.config import ConfigError, load
 from outpost.cost.choices import choices, warm_workers
@@ -31,7 +30,7 @@ def cost(
         raise typer.Exit(ERROR) from error
     found = estimate(synthesized(environment).templates, warm_workers(config))
     if as_json:
-        print(json.dumps({**found.model_dump(mode="json"), "choices": choices(config)}))
+        print_json({**found.model_dump(mode="json"), "choices": choices(config)})
         return
     _show(found, config.cost.ceiling)
     print_table("WHAT A CHOICE COSTS", "USD A MONTH", rows=[(text, _usd(usd)) for text, usd in choices(config).items()])

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-import boto3
 import typer
 from rich.text import Text
 
+from outpost.cli.aws import aws_session
 from outpost.cli.connection import ERROR
 from outpost.cli.controls import CONFIG, Environment
 from outpost.cli.migration import explained, use_local
-from outpost.cli.output import err, out, printable, show_error
+from outpost.cli.output import err, out, print_json, printable, show_error
 from outpost.cli.synthesis import synthesized
 from outpost.config import ConfigError, load
 from outpost.doctor.account import Account
@@ -43,11 +43,11 @@ def doctor(
             synthesis = synthesized(environment)
             findings = [] if environment == "local" else list(check_docker(config))
             findings += check_cost(config, synthesis.templates)
-            account = Account(config, boto3.Session())
+            account = Account(config, aws_session())
             findings += examine(account, synthesis.templates, synthesis.bootstrap_version, now())
     if as_json:
         for finding in findings:
-            print(finding.model_dump_json())
+            print_json(finding)
     else:
         _show(findings)
     raise typer.Exit(exit_code(findings))

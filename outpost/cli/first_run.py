@@ -60,14 +60,14 @@ def step(title: str) -> Iterator[Callable[[str], None]]:
         def progress(line: str) -> None:
             spinner.update(Text(f"{title}: {printable(line.strip())[: err.width - len(title) - 10]}"))
             if done := _STACK_DONE.search(line):
-                err.print(f"    [dim]{done[1]}{' (no changes)' if '(no changes)' in line else ''}[/dim]")
+                err.print(Text(f"    {done[1]}{' (no changes)' if '(no changes)' in line else ''}", style="dim"))
 
         try:
             yield progress
         except Exception:
-            err.print(f"[red]✗[/red] {title}")
+            err.print(Text.assemble(("✗", "red"), f" {title}"))
             raise
-    err.print(f"[green]✓[/green] {title} [dim]{time.monotonic() - begin:.1f} s[/dim]")
+    err.print(Text.assemble(("✓", "green"), f" {title} ", (f"{time.monotonic() - begin:.1f} s", "dim")))
 
 
 def bring_up(environment: LocalEnvironment) -> Profile:
@@ -101,13 +101,18 @@ def _store_keys(environment: LocalEnvironment) -> None:
             with step(f"Key of {provider}, from {name}"):
                 secrets.put_secret_value(SecretId=secret["ARN"], SecretString=os.environ[name])
         elif secrets.get_secret_value(SecretId=secret["ARN"])["SecretString"] == PROVIDER_PLACEHOLDER:
-            err.print(f"[yellow]![/yellow] There is no key of {provider}: set {' or '.join(names)} and repeat make up")
+            message = f" There is no key of {provider}: set {' or '.join(names)} and repeat make up"
+            err.print(Text.assemble(("!", "yellow"), message))
 
 
 def try_it(environment: LocalEnvironment, profile: Profile) -> int:
     """Run a first task on the sample repository and show what came of it; return the exit code of its outcome."""
     repository = environment.git.create_sample_repository()
-    err.print(f"\n[bold]A first task[/bold] for the agent shell (a script) on the repository {repository}:")
+    err.print(
+        Text.assemble(
+            "\n", ("A first task", "bold"), f" for the agent shell (a script) on the repository {repository}:"
+        )
+    )
     with Client(profile.url, profile.key) as client:
         accepted = client.dispatch(
             DispatchRequest(agent="shell", task=TASK, repo=repository, tags={"made-by": "make-up"})
@@ -198,12 +203,12 @@ def _fetch(client: Client, dispatch: Dispatch, folder: Path) -> None:
 def _show_results(dispatch: Dispatch, folder: Path, bucket: str) -> None:
     patch = folder / "changes.patch"
     if patch.exists():
-        err.print("\n[bold]Its patch[/bold]")
+        err.print(Text("\nIts patch", style="bold"))
         out.print(patch_text(patch.read_text(encoding="utf-8", errors="replace")))
-    err.print("\n[bold]Its artifacts[/bold]")
+    err.print(Text("\nIts artifacts", style="bold"))
     err.print(f"  {short(folder)}/")
     err.print(f"  s3://{bucket}/tenants/{TENANT}/dispatches/{dispatch.id}/{dispatch.attempt}/")
-    err.print("\n[bold]Try next[/bold]")
+    err.print(Text("\nTry next", style="bold"))
     for arguments in (
         "dispatch shell 'grep -rn celsius .' --repo outpost/sample --watch",
         "list",

@@ -1,6 +1,5 @@
 """`outpost local`: a whole Outpost on this machine, on the embedded AWS."""
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
+from rich.text import Text
 
 from outpost.cli.connection import ERROR, LOCAL_PROFILE
 from outpost.cli.dispatches import Json
 from outpost.cli.first_run import api_url, bring_up, command, operator_key, short, step, try_it
-from outpost.cli.output import err, out, print_table, show_error
+from outpost.cli.output import err, out, print_json, print_table, print_text, show_error
 from outpost.client import ApiError
 from outpost.local import processes
 from outpost.local.cdk import CdkApp
@@ -73,7 +73,7 @@ def status(as_json: Json = False) -> None:
         environment = present()
         found = environment.status()
         if as_json:
-            print(json.dumps(asdict(found)))
+            print_json(asdict(found))
             return
         if not found.running:
             out.print("Nothing runs. Start it: make up")
@@ -99,9 +99,9 @@ def logs(
     if part not in known:
         show_error(f"There is no log of {part!r}. There are: {' '.join(known) or 'none; start it with make up'}")
         raise typer.Exit(ERROR)
-    err.print(f"[dim]{known[part]}[/dim]")
+    err.print(Text(str(known[part]), style="dim"))
     for line in _tail(known[part], lines, follow=follow):
-        print(line, end="")
+        print_text(line)
 
 
 @app.command()

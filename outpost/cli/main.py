@@ -1,8 +1,11 @@
 """`outpost`: the command line. A command's module is loaded when the command is called: some take a second."""
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, MutableMapping
 from importlib import import_module
 from importlib.metadata import version as package_version
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -90,4 +93,15 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every console has every character
+    _reach_loopback_directly(os.environ)
     app()
+
+
+def _reach_loopback_directly(environ: MutableMapping[str, str]) -> None:
+    """Except this machine from the user's proxy, for this process and those that it starts: a proxy is elsewhere."""
+    excepted = environ.get("no_proxy", environ.get("NO_PROXY", ""))
+    names = ",".join(filter(None, (excepted, "localhost,127.0.0.1,::1")))
+    environ["no_proxy"] = environ["NO_PROXY"] = names

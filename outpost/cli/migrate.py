@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from outpost.cli.migration import Options, explained, open_context, run_step, show_report
-from outpost.cli.output import out, print_table, since
+from outpost.cli.output import out, print_json, print_table, since
 from outpost.cli.verify import DOCS, controls_of
 from outpost.domain.ids import now
 from outpost.migrate.errors import MigrationError
@@ -58,7 +58,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         opened = open_context(context.obj)
         content = Runner(opened).journal.read()
     if as_json:
-        print(content.model_dump_json())
+        print_json(content)
         return
     rows = []
     for step in NEEDS:
@@ -272,7 +272,7 @@ def show(context: typer.Context, step: Annotated[str, typer.Argument(help="A ste
         found = open_context(context.obj).last_report(REPORTS[step][1])
         if found is None:
             raise MigrationError(f"{step} has no report yet")
-    print(found.model_dump_json()) if as_json else show_report(found)
+    print_json(found) if as_json else show_report(found)
 
 
 @app.command("report")

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from outpost.cli.aws import aws_session
 from outpost.cli.connection import ERROR, ProfileError, load_profile
-from outpost.cli.output import err, out, printable, show_error
+from outpost.cli.output import err, out, print_json, printable, show_error
 from outpost.client import ApiError
 from outpost.migrate.context import Context
 from outpost.migrate.deployment import Deployment
@@ -44,7 +44,7 @@ class Options:
 def open_context(options: Options, *, dry_run: bool = False) -> Context:
     """Find the environment and whoever runs the command. Raises MigrationError and what AWS answers."""
     local_url = use_local() if options.environment == "local" else None
-    session = boto3.Session()
+    session = aws_session()
     deployment = Deployment.find(options.environment, session)
     try:
         profile = load_profile(options.url or local_url)
@@ -77,6 +77,8 @@ def use_local() -> str | None:
     environment = present()
     if not environment.status().deployed:
         raise MigrationError("nothing is deployed on this machine: run `make up` and `make v1`, or name --environment")
+    for variable in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # it may name one that has nothing to do with this machine
+        os.environ.pop(variable, None)
     os.environ.update(environment.environ())
     return api_url(environment)
 
@@ -118,7 +120,7 @@ def run_step(
         context = open_context(options, dry_run=dry_run)
         with under_way(step):
             report = Runner(context).run(step, action, despite=reasons, take_over=options.take_over)
-    print(report.model_dump_json()) if as_json else show_report(report)
+    print_json(report) if as_json else show_report(report)
     raise typer.Exit(EXIT_CODES[report.status])
 
 

@@ -1,11 +1,14 @@
 """How the commands print: results on standard output, everything else on standard error."""
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -26,11 +29,11 @@ STYLES = {
 }
 _SOURCE_STYLES = {"agent": "green", "executor": "cyan", "system": "yellow"}
 
-# Agents are hostile: no escape sequence of theirs, and no character that reverses what follows, reaches a terminal.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# C0 and C1 controls, lone surrogates, separators of lines and paragraphs, and the marks that reorder text (Unicode
+# Standard Annex 9): a terminal obeys the first, people read the last in another order than programs do.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def printable(text: str) -> str:
@@ -38,9 +41,33 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def print_json(value: BaseModel) -> None:
-    """Print a model as one line of JSON, its fields named as in the API."""
-    print(value.model_dump_json(by_alias=True))
+class PlainConsole(Console):
+    """A console on which text can only be read, wherever it comes from: it controls nothing and has no markup."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of something, their text made printable; those of Rich's own controls stay."""
+        for segment in super().render(renderable, options):
+            lines = segment.text.split("\n")
+            yield segment if segment.control else Segment("\n".join(map(printable, lines)), segment.style)
+
+
+out = PlainConsole()
+err = PlainConsole(stderr=True)
+
+
+def print_json(value: BaseModel | Mapping[str, object]) -> None:
+    """Print one line of JSON in ASCII, with a model's fields named as in the API."""
+    found = value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else value
+    print(json.dumps(found))
+
+
+def print_text(text: str) -> None:
+    """Print text that is somebody's data: as it is into a file or pipe, printable on a terminal."""
+    on_terminal = sys.stdout.isatty()
+    sys.stdout.write("\n".join(map(printable, text.split("\n"))) if on_terminal else text)
 
 
 def show_error(

@@ -7,7 +7,7 @@ import typer
 
 from outpost.cli.connection import connect
 from outpost.cli.dispatches import Json
-from outpost.cli.output import err, out, print_json, print_table, printable
+from outpost.cli.output import err, out, print_json, print_table, print_text, printable
 from outpost.client.models import MonthlyBudget, Usage, UsageFigures, UsageRow
 
 _GROUPS = ("day", "tenant", "agent", "model", "tag")
@@ -36,7 +36,7 @@ def usage(
     query = {"since": since, "until": until, "groupBy": by, "tag": tag, "tenant": tenant}
     with connect(context) as client:
         if as_csv:
-            print(client.usage_csv(query), end="")
+            print_text(client.usage_csv(query))
             return
         found = client.usage(query)
         print_json(found) if as_json else _show(found, [*(by or ["day"]), *(["tag"] if tag else [])])

@@ -8,6 +8,7 @@ import typer
 
 from outpost.cli.controls import controls, live_controls
 from outpost.cli.migration import EXIT_CODES, Options, explained, open_context, show_checks, under_way
+from outpost.cli.output import print_json
 from outpost.migrate.context import Context
 from outpost.verify.acceptance import Acceptance
 from outpost.verify.report import Check, overall
@@ -41,7 +42,7 @@ def acceptance(
             checks = Acceptance(opened, docs).checks()
     if as_json:
         for check in checks:
-            print(check.model_dump_json())
+            print_json(check)
     else:
         show_checks(checks)
     raise typer.Exit(EXIT_CODES[overall(checks)])

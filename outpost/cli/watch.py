@@ -1,12 +1,11 @@
 """Following a dispatch to its end: states and log lines as they come."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.text import Text
 
-from outpost.cli.output import err, log_text, out, printable, release_command, status_text, withheld_text
+from outpost.cli.output import err, log_text, out, print_json, printable, release_command, status_text, withheld_text
 from outpost.client import Client
 from outpost.client.models import Dispatch, LogLine
 from outpost.domain.dispatch import Status
@@ -24,7 +23,7 @@ def watch(client: Client, dispatch_id: str, *, as_json: bool = False) -> Dispatc
         for event in client.watch(dispatch_id):
             if as_json:
                 kind = "log" if isinstance(event, LogLine) else "dispatch"
-                print(json.dumps({"type": kind, "data": event.model_dump(mode="json", by_alias=True)}))
+                print_json({"type": kind, "data": event.model_dump(mode="json", by_alias=True)})
             elif isinstance(event, LogLine):
                 out.print(log_text(event))
             else:

@@ -16,6 +16,8 @@ from typing import Any
 
 import boto3
 import psutil
+from botocore.config import Config
+from botocore.session import Session
 
 from outpost.local import processes
 from outpost.local.cdk import Cdk, CdkApp, OnLine
@@ -187,14 +189,22 @@ class LocalEnvironment:
         }
 
     def session(self) -> boto3.Session:
-        """A boto3 session of the account's root user; its clients need `endpoint_url`, `client` sets it."""
+        """A boto3 session of the account's root user; its clients need `endpoint_url`, `client` sets it.
+
+        It reads no profile and no configuration file of the user's.
+        """
+        nowhere = {"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None)}
         return boto3.Session(
-            aws_access_key_id=ROOT_KEY, aws_secret_access_key=ROOT_KEY, region_name=self.settings.region
+            aws_access_key_id=ROOT_KEY,
+            aws_secret_access_key=ROOT_KEY,
+            region_name=self.settings.region,
+            botocore_session=Session(session_vars=nowhere),
         )
 
     def client(self, service: str) -> Any:
         """A boto3 client of the account's root user."""
-        return self.session().client(service, endpoint_url=self.settings.endpoint)  # type: ignore[call-overload]
+        directly = Config(proxies={})  # not by the user's proxy
+        return self.session().client(service, endpoint_url=self.settings.endpoint, config=directly)  # type: ignore[call-overload]
 
     def load_balancer_url(self, dns_name: str) -> tuple[str, dict[str, str]]:
         """Where a load balancer answers over plain HTTP, and the headers a request to it needs."""
