@@ -5,6 +5,7 @@ spelling. Sources: RFC 8259 (JSON), RFC 3986 and the URL Standard (percent-encod
 (character references), the Bash manual (quoting, ANSI-C quoting), the Python reference (string literals).
 """
 
+from contextlib import suppress
 from html.entities import codepoint2name
 
 _DOUBLED = {'"': '""', "'": "''|'\\\\''|'\"'\"'", "$": "\\$\\$", " ": "\\+|&nbsp;"}
@@ -20,7 +21,8 @@ def spelled(value: str, *, letters: bool = True) -> str:
     pattern = "".join(_characters(value, letters=letters))
     if not letters:
         return pattern
-    return "|".join((pattern, _hexadecimal(value), *((_utf16(value),) if value.isascii() else ())))
+    encoded = [_utf16(value)] if value.isascii() else _encoded(value)
+    return "|".join((pattern, _hexadecimal(value), *encoded))
 
 
 def spelled_beginning(value: str, least: int) -> str:
@@ -88,6 +90,19 @@ def _references(c: str) -> list[str]:
 def _utf16(value: str) -> str:
     """Return ASCII text as UTF-16 of either byte order."""
     return "\\x00".join(_literal(c.encode()) for c in value)
+
+
+def _encoded(value: str) -> list[str]:
+    """Return a text as Windows-1252, which Latin-1 is part of, and as UTF-16 without its zeros.
+
+    As they stand in bytes that were decoded as UTF-8, with surrogates for those that are none (PEP 383).
+    """
+    found = list[str]()
+    for name in ("cp1252", "utf-16-le", "utf-16-be"):
+        with suppress(UnicodeEncodeError):
+            text = value.encode(name).replace(b"\0", b"").decode("utf-8", "surrogateescape")
+            found.append(_literal(text.encode("utf-8", "surrogatepass")))
+    return found
 
 
 def _hexadecimal(value: str) -> str:

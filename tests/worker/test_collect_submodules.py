@@ -140,6 +140,34 @@ def test_commits_of_a_submodule_that_was_emptied_again_are_named(app: Run) -> No
     assert left[0][1].startswith("1 commits of a submodule")
 
 
+def test_commits_of_a_submodule_inside_another_are_in_nested_patch_and_not_said_to_be_lost(
+    git_server: GitServer, prepare: Prepare, urls: dict[str, str]
+) -> None:
+    if not (git_server.folder / "owner" / "submodule-top").exists():
+        git_server.create("submodule-top", {"top.txt": b"top\n"})
+        add = ("-c", "protocol.allow=always", "submodule", "--quiet", "add")
+        git_server.git("submodule-top", *add, urls["app"], "app")
+        git_server.git("submodule-top", "commit", "--quiet", "--message", "a submodule with a submodule")
+    top = prepare("full", "owner/submodule-top")
+    top.agent("""
+        git submodule --quiet update --init --recursive; git mv app moved; cd moved
+        for folder in vendor/lib . ..; do (cd $folder; echo e >> new.txt; git add .; git commit -qm bump); done
+    """)
+    patch = top.collect()
+    assert [each.path for each in patch.collection.nested] == ["moved", "moved/vendor/lib"]
+    assert {item.path for item in patch.collection.left_out} == {"moved", "moved/vendor/lib"}
+    assert all("nested.patch holds their changes" in item.reason for item in patch.collection.left_out)
+
+
+@pytest.mark.parametrize("first", "19")
+def test_of_a_pointer_that_only_the_index_moved_the_newest_commit_counts(app: Run, first: str) -> None:
+    app.agent(f"""
+        git update-index --cacheinfo 160000,{first * 40},vendor/lib; git commit -qm first
+        git update-index --cacheinfo 160000,{"5" * 40},vendor/lib
+    """)
+    assert f"+Subproject commit {'5' * 40}\n" in app.collect().file.read_text()
+
+
 def test_a_pointer_moved_to_a_published_commit_brings_no_patch_of_it(
     app: Run, urls: dict[str, str], git_server: GitServer
 ) -> None:

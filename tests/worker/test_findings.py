@@ -282,6 +282,23 @@ def test_another_line_of_a_secret_is_new_where_one_was_before(after: bytes, with
     assert bool(scan.findings.withheld) is withheld
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "value", ["gr\u00fc\u00df-dich-42", "pr\u00edli\u0161-\u20ac-42", "\u5bc6\u7801-\U0001f511-secret"]
+)
+def test_a_value_beyond_ascii_is_found_in_files_of_other_encodings(value: str, encoding: str) -> None:
+    try:
+        content = f"key: {value}\n".encode(encoding)
+    except UnicodeEncodeError:
+        content = value.encode()
+    scan = SecretScan({"PASSWORD": value})
+    scan.content("changes.patch", b"f", [content])
+    assert scan.findings.secrets == {"PASSWORD": 1}
+    other = SecretScan({"PASSWORD": value})
+    other.content("changes.patch", b"f", [content.replace(b"4", b"5").replace(b"c", b"d")])
+    assert other.findings.secrets == {}
+
+
 def test_a_known_secret_is_no_warning_as_well() -> None:
     scan = SecretScan({"GH": TOKEN})
     scan.name("changes.patch", TOKEN.encode())

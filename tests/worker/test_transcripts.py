@@ -218,6 +218,10 @@ AIDER_CASES = {
     "reflections": (f"{AIDER}\nOnly 3 reflections allowed, stopping.", "Only 3 reflections allowed, stopping."),
     "full context": (f"{AIDER}\nModel deepseek/x has hit a token limit!", "Model deepseek/x has hit a token limit!"),
     "words of the model that look like an error": ("litellm.Error is a class\nTokens: 1.0k sent, 3 received.", ""),
+    "words of the model that quote Aider": (
+        "The LLM did not conform to the edit format.\nmeans this.\nTokens: 1.0k sent, 3 received.",
+        "",
+    ),
 }
 
 
@@ -227,6 +231,12 @@ def test_aiders_text_says_whether_the_last_response_and_its_edits_came_through(n
     verdict = read(Agent.AIDER, text.splitlines())[1].verdict
     expected = None if failure is None else Verdict(success=not failure, message=failure)
     assert verdict == expected
+
+
+def test_aiders_words_in_a_response_refuse_no_edit() -> None:
+    skipped = "Skipping edits to a that matches gitignore spec."
+    assert read(Agent.AIDER, [skipped, *AIDER.splitlines()])[1].refused_tools == []
+    assert read(Agent.AIDER, [*AIDER.splitlines(), skipped])[1].refused_tools == ["edit of a"]
 
 
 def test_gemini_is_refused_a_tool_that_nobody_can_confirm() -> None:

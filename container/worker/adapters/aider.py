@@ -114,6 +114,8 @@ class _Text(Transcript):
     def __init__(self) -> None:
         super().__init__()
         self._response: list[str] = []
+        self._responded = False
+        """Whether a response has ended: what comes before is its text, whatever it quotes."""
         self._unapplied = ""
         """Why the edits of a response were not applied."""
 
@@ -122,6 +124,7 @@ class _Text(Transcript):
         if counted := _TOKENS.match(line):
             if counted["received"] != "0":
                 self.verdict = Verdict(False, self._unapplied) if self._unapplied else Verdict(True)
+            self._responded = True
             self.final_message = "\n".join(self._response).strip() or None
             self._response = []
         elif line.startswith("Repo-map: "):
@@ -132,9 +135,9 @@ class _Text(Transcript):
         yield Message(line, progress=bool(line.strip()))
 
     def _follow(self, line: str) -> None:
-        if line in _NOT_APPLIED:
+        if self._responded and line in _NOT_APPLIED:
             self._unapplied, self.verdict = line, Verdict(False, line)
-        elif skipped := _SKIPPED.fullmatch(line):
+        elif self._responded and (skipped := _SKIPPED.fullmatch(line)):
             self.refuse(f"edit of {skipped['file']}")
         elif line.startswith(_APPLIED) and self._unapplied:
             self._unapplied, self.verdict = "", Verdict(True)

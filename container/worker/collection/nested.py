@@ -116,12 +116,12 @@ def plan_links(
         inside.append(path)
         # What is checked out counts, unless it is still the old one: then a new one in index or commit does.
         now = populated.get(path) or before
-        after = now if now != before else min(recorded - {before}, default=before)
+        after = now if now != before else next((commit for commit in recorded if commit != before), before)
         if after != before:
             entries[path] = after
     new = {path for path in record.modules - base.keys() if path in populated or record.link(path)}
     for path in sorted(new):
-        commit = populated.get(path) or min(record.link(path), default=None)
+        commit = populated.get(path) or next(iter(record.link(path)), None)
         if commit is not None:
             entries[path] = commit
             inside.append(path)

@@ -36,6 +36,8 @@ class NestedTrees:
         self._inventory = inventory
         self._worktrees = worktrees
         self._omissions = omissions
+        self._seen: set[bytes] = set()
+        """Git directories of the submodules that were looked at."""
 
     def walk(self, submodules: Mapping[bytes, bytes | None]) -> Iterator[tuple[Kind, Tree]]:
         """Yield each repository with its files staged.
@@ -62,11 +64,11 @@ class NestedTrees:
 
     def _note_emptied(self, submodules: Mapping[bytes, bytes | None]) -> None:
         """Note commits of submodules whose folders are empty again: git keeps their repositories."""
-        modules = self._root / ".git" / "modules"
+        modules = self._root.resolve() / ".git" / "modules"
         found = ["find", str(modules), "-name", "HEAD", "-type", "f", "!", "-path", "*/logs/*", "-printf", r"%h\0"]
         for git_dir in sorted(set(tolerant(self._calls.records(found))))[:MOST_NESTED]:
             name = git_dir.removeprefix(bytes(modules) + b"/")
-            if name not in self._inventory.repositories and b"/worktrees/" not in name:
+            if git_dir not in self._seen and b"/worktrees/" not in name:
                 pointer = submodules.get(name)
                 base = pointer.decode("ascii", "replace") if pointer else None
                 self._note_other_commits(Path(os.fsdecode(git_dir)), self._root, b".git/modules/" + name, base, "HEAD")
@@ -89,6 +91,8 @@ class NestedTrees:
         git_dir = files / ".git"
         if path not in self._inventory.repositories:
             return Tree(path, files, Record(), None, index, git_dir)
+        if where := self._calls.ask(git_dir, files, "rev-parse", "--absolute-git-dir"):
+            self._seen.add(where.removesuffix(b"\n"))
         base = self._published(git_dir, files, pointer)
         record = read_record(self._calls, git_dir, files, base)
         if record.head != base and record.head is not None:

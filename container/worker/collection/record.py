@@ -76,10 +76,10 @@ class Record:
         links = {path for each in (self.index, self.committed) for path in each if each[path].mode == LINK}
         return links | self.modules
 
-    def link(self, path: bytes) -> set[bytes]:
-        """Return the commits that index and commit name for a submodule."""
-        found = (each.get(path) for each in (self.index, self.committed))
-        return {entry.object for entry in found if entry is not None and entry.mode == LINK}
+    def link(self, path: bytes) -> list[bytes]:
+        """Return the commits that index and commit name for a submodule; that of a conflict is the commit's."""
+        found = ({} if path in self.conflicts else self.index).get(path), self.committed.get(path)
+        return [entry.object for entry in found if entry is not None and entry.mode == LINK]
 
 
 def read_record(calls: Calls, git_dir: Path, files: Path, base: str | None) -> Record:
