@@ -51,7 +51,6 @@ class Planner(Construct):
         self.function.start_each("EachMinute", Duration.minutes(1))
         access = ClusterAccess(cluster)
         access.grant_launch(self.function, [task.definition for task in tasks])
-        access.grant_read(self.function)
         iam.Grant.add_to_principal(
             grantee=self.function,
             actions=["iam:PassRole"],

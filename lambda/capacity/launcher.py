@@ -149,28 +149,21 @@ class Launcher:
                 start = turn % len(subnets)
                 yield provider, subnets[start:] + subnets[:start]
 
-    def resolve(self, intent: Intent) -> Intent | None:
-        """Find out what became of an intent whose response was not seen: repeat the call.
+    def repeat(self, intent: Intent) -> bool:
+        """Repeat a call whose response was not seen; return whether its outcome is known now, and settled.
 
-        Returns the intent while that is not known, else None: its tasks are written as workers. What was refused as
-        invalid is not known either, as only the first response for a client token tells whether tasks were launched.
+        A refusal of the repetition says nothing of the first call.
         """
-        if intent.forgotten(self._now()):
-            logger.warning("what was launched is not known", extra={"agent": intent.agent, "batch": intent.batch_id})
-            self._launches.settle(intent)
-            return None
-        if not intent.repeatable(self._now()):
-            return intent
         try:
             started, refusal = self._request(intent)
         except (BotoCoreError, ClientError) as error:
             started, refusal = _conflicting(error), None
             if not started:
                 logger.warning("no response to a launch", extra={"batch": intent.batch_id, "why": str(error)})
-                return intent
+                return False
         self._settle(intent, started)
         self._note(intent.agent, refusal)
-        return None
+        return True
 
     def _call(self, intent: Intent) -> Started:
         """Call RunTask for the first time. Raises `NoResponseError`."""

@@ -11,6 +11,7 @@ from capacity.launcher import Launcher, NoResponseError, is_throttle
 from capacity.plan import Fleet, batches, plan, ration
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.ids import made_at
+from outpost.domain.launches import Intent
 from outpost.names import Metric
 from outpost.store.launches import Launches
 from outpost.store.metrics import emit
@@ -80,18 +81,45 @@ class Planner:
         """Launch what is missing and the rate allows; return how many are still missing.
 
         Begins no call of ECS after `until`. Raises `LockLostError`; `NoResponseError` when the outcome of a launch is
-        not known, after all others.
+        not known, of this round or an earlier one, after all others.
         """
-        # Supply before demand: a worker that claims meanwhile is missing in neither.
-        fleets = {agent: self._fleet(agent, settings, term, until) for agent, settings in self.agents.items()}
-        demand = self._demand(term)
+        fleets, demand = self._read(term)
+        settled, unanswered = self._repeat(fleets, demand, term, until)
+        if settled:
+            fleets, demand = self._read(term)
         at = self.now()
         wanted = plan(demand, fleets, at)
         for agent, fleet in fleets.items():
             for worker in fleet.retirable(demand[agent], at):
                 logger.info("retiring", extra={"agent": agent, "worker": worker.worker_id})
                 self.workers.retire(worker)
-        return sum(wanted.values()) - self._launch(wanted, term, until)
+        launched = self._launch(wanted, term, until)
+        if unanswered:
+            raise NoResponseError(f"RunTask was repeated, and {unanswered} batches have no response")
+        return sum(wanted.values()) - launched
+
+    def _read(self, term: Term) -> tuple[dict[Agent, Fleet], dict[Agent, int]]:
+        """Return supply and demand, read in this order: a worker that claims meanwhile is missing in neither."""
+        fleets = {agent: self._fleet(agent, settings, term) for agent, settings in self.agents.items()}
+        return fleets, self._demand(term)
+
+    def _repeat(
+        self, fleets: Mapping[Agent, Fleet], demand: Mapping[Agent, int], term: Term, until: datetime
+    ) -> tuple[int, int]:
+        """Repeat the launches without a response, while they are wanted; return how many are settled and are not."""
+        at, settled = self.now(), 0
+        intents = [
+            intent
+            for agent, fleet in fleets.items()
+            if fleet.missing(demand[agent], at) + fleet.intended > 0
+            for intent in fleet.intents
+            if intent.repeatable(at)
+        ]
+        for intent in intents:
+            term.keep()
+            if self.now() < until and self.launcher.repeat(intent):
+                settled += 1
+        return settled, len(intents) - settled
 
     def _launch(self, wanted: Mapping[Agent, int], term: Term, until: datetime) -> int:
         """Launch each agent's share, until a batch is refused; return how many need not be tried again at once."""
@@ -136,19 +164,22 @@ class Planner:
             oldest = (at - made_at(min(ids))).total_seconds() if ids else 0.0
             emit(Metric.OLDEST_RUNNABLE, max(oldest, 0.0), Agent=agent)
 
-    def _fleet(self, agent: Agent, settings: AgentSettings, term: Term, until: datetime) -> Fleet:
-        # Before the workers: tasks are written as workers before their intent is removed.
-        intents = []
-        for intent in self.launches.intents(agent):
-            term.keep()
-            left = self.launcher.resolve(intent) if self.now() < until else intent
-            if left:
-                intents.append(left)
+    def _fleet(self, agent: Agent, settings: AgentSettings, term: Term) -> Fleet:
+        term.keep()
         return Fleet(
+            # Before the workers: tasks are written as workers before their intent is removed.
+            intents=[intent for intent in self.launches.intents(agent) if not self._gives_up(intent)],
             alive=self.workers.alive(agent),
-            intents=intents,
             failure=self.launches.failure(agent),
             warm=settings.warm_at(self.now()),
             limit=settings.limit,
             revision=self.revisions.get(agent, 0),
         )
+
+    def _gives_up(self, intent: Intent) -> bool:
+        """Remove an intent whose outcome will not be known; return whether it is one."""
+        if not intent.forgotten(self.now()):
+            return False
+        logger.warning("what was launched is not known", extra={"agent": intent.agent, "batch": intent.batch_id})
+        self.launches.settle(intent)
+        return True

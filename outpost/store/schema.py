@@ -13,7 +13,8 @@ Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` 
 | tenants | `TENANT#<id>`/`TENANT`, `KEY#<sha256>`/`KEY`, `RATE#<sha256>`/`<minute>`, `SECRETS#<tenant>`/`<name>`, |
 | | `LINK#<id>`/`LINK` |
 | workers | `WORKERS#<agent>`/`<id>` while it lives, `ENDED#<id>`/`WORKER` for a day after, |
-| | `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, `LEASE#planner`/`LEASE`, `SWEEP`/`OBSERVATIONS` |
+| | `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, `~failure`, |
+| | `LEASE#planner`/`LEASE`, `RATE`, `CURSOR`, `SWEEP`/`OBSERVATIONS` |
 | queues | `QUEUE#<agent>`/`<tenant>#<id>` for each pending dispatch; entries are deleted, rows of dispatches never |
 | workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>`, `PLACES#<tenant>`/`<nnn>` |
 

@@ -4,17 +4,22 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from control_plane.dispatch_reader import DispatchReader
+from outpost.domain.agents import Agent
 from outpost.domain.ids import now
+from outpost.domain.launches import Intent, LaunchFailure, LaunchRate
+from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store import database as module
 from outpost.store.database import CLIENT_CONFIG, TRIES, ConflictError, ContentionError, Database
 from outpost.store.json_protocol import PASSING
-from outpost.store.planner_lock import PlannerLock
+from outpost.store.launches import Launches
+from outpost.store.planner_lock import PlannerLock, Term
 from outpost.store.quick_calls import quick_session
 from tests.contract.relay import Fault, Relay, fails, loses_the_answer, once, relay
 from tests.loopback import Service, serving
@@ -146,3 +151,58 @@ def test_a_planner_whose_lease_was_written_and_not_confirmed_holds_it(spoilt: Da
     assert lock.acquire("another") is None
     assert not term.release()  # another asked to look again
     assert term.release()
+
+
+AT = now()
+NO_ROOM = Reason.of(ReasonCode.CAPACITY_UNAVAILABLE, "no room")
+INTENT = Intent(batch_id="b", agent=Agent.SHELL, count=2, launched_at=AT, subnets=("zone-a",))
+FAILURE = LaunchFailure(reason=NO_ROOM, launched_at=AT - timedelta(seconds=9), failed_at=AT - timedelta(seconds=8))
+SECOND_FAILURE = LaunchFailure(reason=NO_ROOM, launched_at=AT - timedelta(seconds=5), failed_at=AT)
+RATE = LaunchRate(tokens=1, counted_at=AT)
+
+Held = tuple[Launches, PlannerLock, Term]
+REPEATED: dict[str, tuple[str, Callable[[Held], object]]] = {
+    "renews": ("UpdateItem", lambda held: held[2].keep()),
+    "is released": ("UpdateItem", lambda held: held[2].release()),
+    "is abandoned": ("UpdateItem", lambda held: held[2].abandon()),
+    "intends": (
+        "TransactWriteItems",
+        lambda held: held[0].intend(INTENT, RATE, held[2]),
+    ),
+    "settles": ("DeleteItem", lambda held: held[0].settle(INTENT)),
+    "counts a failure": ("PutItem", lambda held: held[0].failed(Agent.SHELL, FAILURE, AT)),
+    "counts a second failure": ("PutItem", lambda held: held[0].failed(Agent.SHELL, SECOND_FAILURE, AT)),
+    "forgets a failure": ("DeleteItem", lambda held: held[0].succeeded(Agent.SHELL, AT)),
+    "keeps the rate": ("PutItem", lambda held: held[0].keep_rate(RATE)),
+    "keeps the cursor": ("PutItem", lambda held: held[0].keep_cursor("acme")),
+}
+
+
+@pytest.mark.parametrize("write", REPEATED)
+def test_a_write_of_the_planner_whose_response_was_lost_counts_once(
+    spoilt: Database, database: Database, way: Relay, write: str
+) -> None:
+    operation, make = REPEATED[write]
+
+    def state(lost: bool) -> list[Any]:
+        """Return what the planner's items are after the write."""
+        clock = iter([AT, *[AT + timedelta(seconds=10)] * 9])
+        lock = PlannerLock(spoilt, lambda: next(clock))
+        term = lock.acquire("me")
+        assert term
+        held = Launches(spoilt), lock, term
+        if write != "counts a failure":
+            held[0].failed(Agent.SHELL, FAILURE, AT)
+        made = way.made[operation]
+        if lost:
+            way.faults[operation] = once(loses_the_answer)
+        outcome = make(held)
+        assert way.made[operation] - made >= 1 + lost
+        way.faults.clear()
+        items = [outcome, held[0].failure(Agent.SHELL), [*held[0].intents(Agent.SHELL)], held[0].cursor()]
+        items.append(database.get(database.workers, "LEASE#planner", "LEASE"))
+        for pk, sk in (("LEASE#planner", "LEASE"), ("INTENT#shell", "~failure"), ("INTENT#shell", "b")):
+            database.delete(database.workers, pk, sk)
+        return items
+
+    assert state(lost=True) == state(lost=False)

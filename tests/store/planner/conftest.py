@@ -27,7 +27,7 @@ from outpost.store.departures import Departures
 from outpost.store.launches import Launches
 from outpost.store.planner_lock import PlannerLock
 from outpost.store.recovery import Recovery
-from outpost.store.workers import Worker
+from outpost.store.workers import Worker, WorkerState
 
 Store = Any
 START_SECONDS = 30.0
@@ -170,9 +170,17 @@ class World:
                 Agent.SHELL, worker_id, TaskStop("EssentialContainerExited", "bad", 1), self.clock.now()
             )
             return
-        known: Worker = self.store.workers.get(Agent.SHELL, worker_id)
+        # Its row may not be written yet: the planner waits for ECS.
+        asking = Worker(
+            worker_id=worker_id,
+            task_arn=task["taskArn"],
+            agent=Agent.SHELL,
+            revision=int(task["taskDefinitionArn"].rpartition(":")[2]),
+            worker_state=WorkerState.IDLE,
+            launched_at=self.clock.now(),
+        )
         try:
-            worker = self.store.workers.idle(known)
+            worker = self.store.workers.idle(asking)
         except ConflictError:
             return
         self.planner.launches.succeeded(Agent.SHELL, worker.launched_at)
