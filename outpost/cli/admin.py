@@ -153,10 +153,15 @@ def _regranted(had: list[str], given: list[str], taken: list[str]) -> list[str]:
 
 
 @tenants.command("suspend")
-def suspend_tenant(context: typer.Context, tenant_id: TenantId, as_json: Json = False) -> None:
-    """Refuse every key of a tenant, within 30 s."""
+def suspend_tenant(
+    context: typer.Context,
+    tenant_id: TenantId,
+    cancel_running: Annotated[bool, typer.Option("--cancel-running", help="Cancel what runs, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Refuse every key of a tenant, within 30 s. What runs gets no new credentials: it ends within the hour."""
     with connect(context) as client:
-        tenant = client.set_tenant_active(tenant_id, active=False)
+        tenant = client.suspend_tenant(tenant_id, cancel_running=cancel_running)
         print_json(tenant) if as_json else out.print(f"{tenant.id} is {tenant.status}.")
 
 
@@ -164,7 +169,7 @@ def suspend_tenant(context: typer.Context, tenant_id: TenantId, as_json: Json = 
 def resume_tenant(context: typer.Context, tenant_id: TenantId, as_json: Json = False) -> None:
     """Admit a suspended tenant again."""
     with connect(context) as client:
-        tenant = client.set_tenant_active(tenant_id, active=True)
+        tenant = client.resume_tenant(tenant_id)
         print_json(tenant) if as_json else out.print(f"{tenant.id} is {tenant.status}.")
 
 

@@ -204,9 +204,14 @@ class Client:
         """Return a page of tenants (operator)."""
         return self._page(Tenant, "/tenants", {"cursor": cursor, "limit": 100})
 
-    def set_tenant_active(self, tenant_id: str, *, active: bool) -> Tenant:
-        """Suspend or resume a tenant (operator)."""
-        return self._one(Tenant, "POST", f"/tenants/{tenant_id}/{'resume' if active else 'suspend'}")
+    def suspend_tenant(self, tenant_id: str, *, cancel_running: bool = False) -> Tenant:
+        """Suspend a tenant, and cancel what it runs if so wanted (operator)."""
+        body = {"cancelRunning": True} if cancel_running else None
+        return self._one(Tenant, "POST", f"/tenants/{tenant_id}/suspend", body)
+
+    def resume_tenant(self, tenant_id: str) -> Tenant:
+        """Resume a suspended tenant (operator)."""
+        return self._one(Tenant, "POST", f"/tenants/{tenant_id}/resume")
 
     def create_key(
         self, tenant_id: str, name: str, scopes: Sequence[str], expires_at: datetime | None = None

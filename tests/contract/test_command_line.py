@@ -193,7 +193,7 @@ def test_the_operator_admits_a_tenant_and_shuts_it_out_again(api: Api, outpost: 
     listed = outpost("keys", "list", name, admin=True).stdout
     assert issued["id"] in listed
     assert issued["key"] not in listed
-    assert "suspended" in outpost("tenants", "suspend", name, admin=True).stdout
+    assert "suspended" in outpost("tenants", "suspend", name, "--cancel-running", admin=True).stdout
     assert "active" in outpost("tenants", "resume", name, admin=True).stdout
     assert "revoked" in outpost("keys", "revoke", issued["id"], admin=True).stdout
 

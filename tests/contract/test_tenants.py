@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from control_plane import auth
+from outpost.domain.dispatch import Status
 from outpost.domain.ids import now
 from outpost.domain.tenants import OPERATOR, TIERS, Scope, Tenant, hash_key
 from tests.contract.running import TASK, Api, fields, refused
@@ -193,6 +194,23 @@ def test_suspending_closes_and_resuming_opens(api: Api, operator: httpx.Client, 
         refused(client.get("/dispatch"), 403, "AUTHORIZATION_ERROR")
         assert operator.post(f"/tenants/{tenant.id}/resume").json()["data"]["status"] == "active"
         assert client.get("/dispatch").status_code == 200
+
+
+def test_a_suspension_cancels_what_runs_if_the_operator_wants_it(
+    api: Api, operator: httpx.Client, tenant: Tenant
+) -> None:
+    with api.client(api.key(tenant)) as client:
+        running, waiting = (client.post("/dispatch", json={"agent": "shell", "task": "sleep 1000"}) for _ in range(2))
+    ids = [answer.json()["data"]["id"] for answer in (running, waiting)]
+    api.claim(ids[0])
+    path = f"/tenants/{tenant.id}/suspend"
+    assert operator.post(path, json={"cancelRunning": False}).status_code == 200
+    assert api.row(ids[0]).cancel_requested_at is None
+    for _ in range(2):
+        assert operator.post(path, json={"cancelRunning": True}).json()["data"]["status"] == "suspended"
+    assert api.row(ids[0]).cancel_reason == "the tenant was suspended"
+    assert api.row(ids[1]).status is Status.PENDING
+    refused(operator.post(path, json={"cancelRunning": "yes"}), 400, "VALIDATION_ERROR")
 
 
 def test_the_operator_cannot_lock_itself_out(operator: httpx.Client) -> None:

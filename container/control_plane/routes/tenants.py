@@ -1,6 +1,7 @@
 """/tenants: the operator's administration of tenants."""
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Annotated
@@ -12,9 +13,10 @@ from control_plane.envelope import Pagination, Success, success
 from control_plane.errors import ApiError, ErrorCode, not_found
 from control_plane.openapi import TenantId, errors
 from control_plane.routes.access import Injected, open_cursor
-from control_plane.schemas.tenants import PageQuery, TenantChange, TenantRequest, TenantView
+from control_plane.schemas.tenants import PageQuery, Suspension, TenantChange, TenantRequest, TenantView
 from control_plane.services import Services
 from outpost.domain.ids import now
+from outpost.domain.lifecycle import Cancel, TransitionError
 from outpost.domain.tenants import OPERATOR, Tenant
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["tenants"])
@@ -64,18 +66,33 @@ async def change(
     return success(request, TenantView.of(await _change(services, tenant_id, **body.fields)))
 
 
-@router.post("/tenants/{tenant_id}/suspend", summary="Suspend a tenant", responses=errors(404, 409))
-async def suspend(tenant_id: TenantId, _: Operator, services: Injected, request: Request) -> Success[TenantView]:
-    """Suspend a tenant: within 30 seconds its keys and links open nothing. What runs already runs on."""
+@router.post("/tenants/{tenant_id}/suspend", summary="Suspend a tenant", responses=errors(400, 404, 409))
+async def suspend(
+    tenant_id: TenantId, _: Operator, services: Injected, request: Request, body: Suspension | None = None
+) -> Success[TenantView]:
+    """Suspend a tenant: within 30 seconds its keys and links open nothing, and nothing that waits begins.
+
+    What runs already gets no new credentials, no access to git hosts and no money for model calls; with
+    `cancelRunning` it is cancelled. Results that are being uploaded are kept.
+    """
     if tenant_id == OPERATOR:
         raise ApiError(ErrorCode.CONFLICT, "The operator tenant cannot be suspended: nobody could resume it.")
-    return success(request, TenantView.of(await _change(services, tenant_id, status="suspended")))
+    tenant = await _change(services, tenant_id, status="suspended")
+    if body and body.cancel_running:
+        await asyncio.to_thread(_cancel_running, services, tenant_id)
+    return success(request, TenantView.of(tenant))
 
 
 @router.post("/tenants/{tenant_id}/resume", summary="Resume a tenant", responses=errors(404))
 async def resume(tenant_id: TenantId, _: Operator, services: Injected, request: Request) -> Success[TenantView]:
     """Let a suspended tenant's keys work again, within 30 seconds."""
     return success(request, TenantView.of(await _change(services, tenant_id, status="active")))
+
+
+def _cancel_running(services: Services, tenant_id: str) -> None:
+    for dispatch_id in services.workers.slots(tenant_id).taken.values():
+        with suppress(TransitionError):  # it has ended, or its results are being uploaded
+            services.dispatches.change(dispatch_id, Cancel("the tenant was suspended", now()))
 
 
 async def existing(services: Services, tenant_id: str) -> Tenant:

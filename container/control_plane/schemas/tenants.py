@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StrictInt
+from pydantic import AfterValidator, Field, StrictBool, StrictInt
 
 from control_plane.envelope import Body, View
 from control_plane.schemas.times import Time
@@ -85,6 +85,15 @@ class TenantChange(Body):
         """The tenant's fields that change."""
         own = {"overrides": self.limits.overrides} if self.limits else {}
         return self.model_dump(include={"name", "tier", "repositories", "providers"}, exclude_none=True) | own
+
+
+class Suspension(Body):
+    """How a tenant is suspended."""
+
+    cancel_running: StrictBool = Field(
+        default=False,
+        description="Cancel what runs, too. Otherwise it goes on until its credentials end, within the hour.",
+    )
 
 
 class LimitsView(View):
