@@ -77,6 +77,24 @@ class ArtifactsBucket(s3.Bucket):
             grantee=grantee, actions=list(actions), resource_arns=[self.arn_for_objects(TENANTS)]
         )
 
+    def deny_replacing(self, role: iam.Role) -> None:
+        """Deny writes over what attempts left: each has to ask for the object not to exist (`If-None-Match`).
+
+        Amazon S3 User Guide: "Enforce conditional writes on Amazon S3 buckets". Parts of an upload take no condition,
+        but its completion does, and a copy cannot have one.
+        """
+        role.add_to_policy(
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                actions=["s3:PutObject"],
+                resources=[self.arn_for_objects(TENANTS)],
+                conditions={
+                    "Null": {"s3:if-none-match": "true"},
+                    "Bool": {"s3:ObjectCreationOperation": "true"},
+                },
+            )
+        )
+
     def grant_context(self, reader: iam.IGrantable, lister: iam.IGrantable) -> None:
         """Allow reading the tenants' notes for agents, and listing names: the lister cannot open what it finds."""
         acknowledge_wildcard(reader, f"{printed(self, self.bucket_arn)}/{CONTEXT}", NAMED_AT_RUN_TIME)

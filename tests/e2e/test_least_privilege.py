@@ -263,7 +263,19 @@ PROBES: dict[str, tuple[frozenset[str], Call]] = {
     ),
     "write an artifact": (
         frozenset({ATTEMPT}),
+        lambda client, names: client("s3").put_object(
+            Bucket=names.artifacts, Key="tenants/probe", Body=b"", IfNoneMatch="*"
+        ),
+    ),
+    "replace an artifact": (
+        NOBODY,
         lambda client, names: client("s3").put_object(Bucket=names.artifacts, Key="tenants/probe", Body=b""),
+    ),
+    "copy over an artifact": (
+        NOBODY,
+        lambda client, names: client("s3").copy_object(
+            Bucket=names.artifacts, Key="tenants/probe", CopySource=f"{names.artifacts}/tenants/probe"
+        ),
     ),
     "delete an artifact": (
         NOBODY,

@@ -132,6 +132,25 @@ def test_a_session_policy_narrows_a_session_to_one_prefix_and_one_secret(aws: Lo
     denied(narrow_secrets.get_secret_value, naming="GetSecretValue", SecretId=foreign)
 
 
+def test_a_write_may_be_allowed_on_condition_that_it_replaces_nothing(aws: LocalEnvironment) -> None:
+    unconditional = {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}
+    deny = {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*", "Condition": unconditional}
+    s3 = client_as(aws, create_role(aws, allow("s3:*"), deny), "s3")
+    aws.client("s3").create_bucket(Bucket="written-once")
+    at = {"Bucket": "written-once", "Key": "one"}
+    s3.put_object(**at, IfNoneMatch="*")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.put_object(**at, IfNoneMatch="*")
+    denied(s3.put_object, naming="s3:PutObject", **at)
+    denied(s3.copy_object, naming="s3:PutObject", **at, CopySource="written-once/one")
+    upload = {"Bucket": "written-once", "Key": "two"}
+    upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+    part = s3.upload_part(**upload, PartNumber=1, Body=b"x")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    denied(s3.complete_multipart_upload, naming="s3:PutObject", **upload, MultipartUpload=parts)
+    s3.complete_multipart_upload(**upload, MultipartUpload=parts, IfNoneMatch="*")
+
+
 def test_a_bucket_that_insists_on_tls_admits_loopback_calls(aws: LocalEnvironment) -> None:
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="tls-only")
