@@ -1,5 +1,8 @@
 """The environment variables that the functions, the service and the workers share."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from outpost.config import EnvironmentConfig
 from outpost.domain.agents import Agent, AgentSettings, AgentTunables
 from outpost.domain.providers import BEDROCK
@@ -41,13 +44,16 @@ def git_environment(config: EnvironmentConfig) -> dict[str, str]:
     }
 
 
-def agent_settings(data: DataStack, config: EnvironmentConfig) -> dict[Agent, AgentSettings]:
-    """Return the settings of each enabled agent, with what is deployed for it."""
+def agent_settings(
+    data: DataStack, config: EnvironmentConfig, task_roles: Mapping[Agent, str] = MappingProxyType({})
+) -> dict[Agent, AgentSettings]:
+    """Return the settings of each enabled agent, with what is deployed for it, and the ARNs of its tasks' roles."""
     return {
         agent: AgentSettings(
             **configured.model_dump(include=set(AgentTunables.model_fields)),
             queue_url=data.queues[agent].queue.queue_url,
             family=worker_family(agent, config),
+            task_role_arn=task_roles.get(agent),
             provider_secret_arn=secret.secret_arn if (secret := data.secrets.providers.get(agent)) else None,
             bedrock_region=config.bedrock_region if configured.provider == BEDROCK else None,
         )

@@ -35,6 +35,7 @@ class FleetStack(OutpostStack):
         self.broker = Broker(
             self,
             "Broker",
+            cluster=data.cluster,
             artifacts=data.artifacts,
             providers=list(data.secrets.providers.values()),
             environment=environment,
@@ -76,7 +77,8 @@ class FleetStack(OutpostStack):
             config=config,
         )
         self.usage_events = UsageEvents(self, "UsageEvents", environment=environment, config=config)
-        AgentParameters(self, "Agents", settings=agent_settings(data, config), config=config).give_to(
+        roles = {task.agent: task.definition.task_role.role_arn for task in self.tasks}
+        AgentParameters(self, "Agents", settings=agent_settings(data, config, roles), config=config).give_to(
             [each.function for each in (self.broker, self.planner, self.task_events, self.sweep)]
         )
         self._grant_data(data)

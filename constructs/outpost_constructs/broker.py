@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from aws_cdk import ArnFormat, Duration, Stack
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
@@ -12,6 +13,7 @@ from outpost.domain.bedrock import statements
 from outpost.names import Env, tenant_secrets_prefix
 from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildcard
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
+from outpost_constructs.cluster_access import ClusterAccess
 from outpost_constructs.environment_key import READ, grant_key, key_of
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.secrets import grant_secret
@@ -32,6 +34,7 @@ class Broker(Construct):
         scope: Construct,
         construct_id: str,
         *,
+        cluster: ecs.ICluster,
         artifacts: ArtifactsBucket,
         providers: Sequence[secretsmanager.ISecret],
         environment: Mapping[str, str],
@@ -60,7 +63,9 @@ class Broker(Construct):
         iam.Grant.add_to_principal(
             grantee=self.function, actions=["sts:AssumeRole"], resource_arns=[self.attempt_role.role_arn]
         )
+        ClusterAccess(cluster).grant_describe(self.function)
         artifacts.grant_tenants(self.attempt_role, "s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload")
+        artifacts.deny_replacing(self.attempt_role)
         artifacts.grant_context(reader=self.attempt_role, lister=self.function)
         iam.Grant.add_to_principal(
             grantee=self.function, actions=["events:PutEvents"], resource_arns=[default_bus(self)]

@@ -37,6 +37,10 @@ class ClusterAccess:
             grantee=grantee, actions=["ecs:ListTasks"], resource_arns=["*"], conditions=self._in_cluster
         )
         acknowledge_wildcard(grantee, "*", KNOWS_NO_RESOURCE)
+        self.grant_describe(grantee)
+
+    def grant_describe(self, grantee: iam.IGrantable) -> None:
+        """Allow describing the cluster's tasks."""
         self._grant_on_tasks(grantee, "ecs:DescribeTasks")
 
     def grant_stop(self, grantee: iam.IGrantable) -> None:

@@ -4,14 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
 
 import boto3
 import structlog
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, NoCredentialsError
 
 from outpost.domain.protocol import ClaimRequest
+from outpost.store.caller_identity import prove
 from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED, Attempt
 from worker.broker import Broker, BrokerError
 from worker.claim import POLL_SECONDS, WakeUps, wait_for_work
@@ -50,14 +54,8 @@ def main() -> int:
         _log.error("the worker cannot start", error=str(error))
         return EXIT_BROKEN
     structlog.contextvars.bind_contextvars(worker_id=identity.worker_id)
-    request = ClaimRequest(
-        worker_id=identity.worker_id,
-        task_arn=identity.task_arn,
-        agent=settings.agent,
-        revision=identity.revision,
-    )
     try:
-        return _serve(settings, identity, isolation, request)
+        return _serve(settings, identity, isolation)
     except BrokerError as error:
         _log.error("the broker cannot be invoked", error=str(error))
         return EXIT_BROKEN
@@ -75,13 +73,13 @@ def _isolation(settings: Settings) -> Isolation:
     return isolation
 
 
-def _serve(settings: Settings, identity: Identity, isolation: Isolation, request: ClaimRequest) -> int:
+def _serve(settings: Settings, identity: Identity, isolation: Isolation) -> int:
     stop = StopSignal()
     wake_ups = WakeUps(boto3.client("sqs", config=_WAKE_UPS), settings.queue_url)
     signal.signal(signal.SIGTERM, partial(_on_sigterm, stop, wake_ups))
     broker = Broker.connect(settings.broker_function)
     warm_up()
-    assignment = wait_for_work(broker, wake_ups, request, stop)
+    assignment = wait_for_work(broker, wake_ups, _claims(settings, identity), stop)
     if assignment is None:
         _log.info("no work for this worker")
         return EXIT_DONE
@@ -90,6 +88,32 @@ def _serve(settings: Settings, identity: Identity, isolation: Isolation, request
     structlog.contextvars.bind_contextvars(dispatch_id=assignment.dispatch_id, attempt=assignment.lease.token)
     kind = PromotionAttempt if assignment.spec.promotes else Attempt
     return kind(assignment, settings, identity, broker, isolation, stop).run()
+
+
+def _claims(settings: Settings, identity: Identity) -> Callable[[], ClaimRequest]:
+    """Return what makes requests for work, each signed anew as the task's role.
+
+    It raises `BrokerError` without the role's credentials.
+    """
+    session = boto3.Session()
+
+    def request() -> ClaimRequest:
+        try:
+            credentials = session.get_credentials()
+            if credentials is None:
+                raise NoCredentialsError
+            frozen = credentials.get_frozen_credentials()
+        except BotoCoreError as error:
+            raise BrokerError(f"there is nothing to sign a claim with: {error}", refused=True) from error
+        return ClaimRequest(
+            worker_id=identity.worker_id,
+            task_arn=identity.task_arn,
+            agent=settings.agent,
+            revision=identity.revision,
+            proof=prove(frozen, session.region_name, settings.environment, time.time()),
+        )
+
+    return request
 
 
 def _on_sigterm(stop: StopSignal, wake_ups: WakeUps, _number: int, _frame: FrameType | None) -> None:

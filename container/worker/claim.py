@@ -4,6 +4,7 @@ It does not leave because broker or queue fail: it would be replaced by another 
 is replaced by asking the broker now and then. Only a broker that refuses us for minutes ends the worker.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -76,9 +77,13 @@ class WakeUps:
 
 
 def wait_for_work(
-    broker: Broker, wake_ups: WakeUps, request: ClaimRequest, stop: StopSignal, clock: Clock = SYSTEM_CLOCK
+    broker: Broker,
+    wake_ups: WakeUps,
+    request: Callable[[], ClaimRequest],
+    stop: StopSignal,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Assignment | None:
-    """Return an assignment, or None when this worker is to leave.
+    """Return an assignment, or None when this worker is to leave. `request` makes a request with a new proof.
 
     Raises `BrokerError` once the worker has been refused for `REFUSED_SECONDS` without any other response.
     """
@@ -86,7 +91,7 @@ def wait_for_work(
     refused_since: float | None = None
     while stop.cause is not Cause.TERMINATED:
         try:
-            response = broker.claim(request)
+            response = broker.claim(request())
         except BrokerError as error:
             asked_at = clock.monotonic()
             if not error.refused:

@@ -40,6 +40,8 @@ class Settings:
     """Everything that a worker reads from its environment."""
 
     agent: Agent
+    environment: str
+    """Name of the environment, which claims are signed for."""
     queue_url: str
     broker_function: str
     git_base_url: str
@@ -67,6 +69,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     hosts = environment.get(Env.GIT_ALLOWED_HOSTS, "")
     return Settings(
         agent=Agent(agent),
+        environment=_required(environment, Env.ENVIRONMENT),
         queue_url=_required(environment, Env.QUEUE_URL),
         broker_function=_required(environment, Env.BROKER_FUNCTION),
         git_base_url=_required(environment, Env.GIT_BASE_URL),

@@ -21,6 +21,7 @@ from outpost.domain.usage_event import SOURCE
 from outpost.names import Env
 from outpost.store.budgets import ENVIRONMENT, Budgets, Granted
 from outpost.store.database import CLIENT_CONFIG
+from outpost.store.tenants import Tenants
 
 if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient
@@ -52,17 +53,21 @@ class Grants:
     budgets: Budgets
     send: Callable[[BudgetThreshold], None] = send_to_bus
 
-    def needed(self, row: Dispatch, tenant: Tenant | None) -> bool:
+    def needed(self, row: Dispatch, tenants: Tenants) -> bool:
         """Say whether the dispatch's model calls have a budget in dollars."""
         if row.spec.model_id is None or row.spec.promotes is not None:
             return False
-        monthly = tenant is not None and self.budgets.limits.apply_to(tenant)
-        return monthly or row.spec.max_cost_usd is not None
+        if row.spec.max_cost_usd is not None:
+            return True
+        tenant = tenants.get(row.tenant_id)
+        return tenant is not None and self.budgets.limits.apply_to(tenant)
 
     def handle(self, request: GrantRequest, row: Dispatch | None, tenant: Tenant | None, at: datetime) -> GrantAnswer:
         """Grant what is requested, or return which budget has no room."""
         if row is None or tenant is None or row.lease != request.lease:
             return GrantAnswer(live=False)
+        if tenant.status != "active" and not request.final:
+            return GrantAnswer(live=True, allowed=row.spending.allowed, refused=f"suspended tenant {tenant.id}")
         try:
             if request.final:
                 changed = self.budgets.give_back(row, request.lease, request.micros, at)

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from broker.broker import Broker
 from broker.forge import Forge
 from broker.grants import Grants
+from broker.identity import Identities
 from outpost.domain.ids import now
 from outpost.domain.protocol import REQUEST, ClaimAnswer, ForgeTokenAnswer, GrantAnswer, LeaseAnswer
 from outpost.store.agent_settings import load_agents
@@ -40,6 +41,7 @@ def _broker() -> Broker:
         launches=Launches(database),
         agents=agents,
         grants=Grants(Budgets(database, dispatches, MonthlyLimits.from_environment())),
+        identities=Identities.from_environment(),
         now=now,
         forge=Forge.from_environment(),
     )
@@ -47,11 +49,12 @@ def _broker() -> Broker:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer one request. Raises `pydantic.ValidationError` for a request that is not of the protocol."""
+    """Handle one request. Raises `pydantic.ValidationError` for a request that is not of the protocol."""
     request = REQUEST.validate_python(event)
     answer = _broker().answer(request)
-    # The request may be logged; the answer holds credentials and the task's text.
-    logger.info("answered", extra={"request": request.model_dump(mode="json"), "kind": _kind(answer)})
+    # The request may be logged but for its proof; the response holds credentials and the task's text.
+    logged = request.model_dump(mode="json", exclude={"proof"})
+    logger.info("answered", extra={"request": logged, "kind": _kind(answer)})
     return answer.model_dump(mode="json")
 
 

@@ -140,6 +140,8 @@ class AgentSettings(AgentTunables):
     queue_url: str
     family: str
     """Task definition family: RunTask takes its latest active revision."""
+    task_role_arn: str | None = None
+    """The role of its workers' tasks; known to functions only."""
     provider_secret_arn: str | None = None
     bedrock_region: str | None = None
     """Where its models are called at Bedrock; None: at its own provider."""

@@ -25,15 +25,33 @@ class _Request(_Message):
     protocol: int = VERSION
 
 
+class IdentityProof(_Message):
+    """The variable parts of a request of sts:GetCallerIdentity that the worker has signed and the broker sends.
+
+    Method, host, body and the other headers are fixed (`outpost.store.caller_identity`). Nothing of it may be logged:
+    until it expires it proves the same to the same broker again.
+    """
+
+    access_key_id: str = Field(pattern=r"^\w{16,128}$")
+    session_token: str = Field(pattern=r"^[A-Za-z0-9+/=]{1,8192}$", repr=False)
+    signed_at: str = Field(pattern=r"^\d{8}T\d{6}Z$")
+    signature: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
+
+
 class ClaimRequest(_Request):
-    """A worker asks for work. It may ask often, but is given work once in its life."""
+    """A worker asks for work. It may ask often, but is given work once in its life.
+
+    What it says of itself is believed only as far as `proof` and ECS confirm it.
+    """
 
     op: Literal["claim"] = "claim"
-    worker_id: str
-    task_arn: str
+    worker_id: str = Field(max_length=128)
+    task_arn: str = Field(max_length=2_048)
     agent: str
     revision: int
     """The task definition's revision, so that workers of an old one can be retired."""
+    proof: IdentityProof | None = None
+    """None from workers of the release before; they are retired."""
 
 
 class StartedRequest(_Request):

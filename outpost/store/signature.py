@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import time
+from collections.abc import Iterable
 from functools import lru_cache
 
 from botocore.credentials import ReadOnlyCredentials
@@ -26,10 +27,13 @@ def sign(
     scope = f"{day}/{region}/{service}/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
     signature = _mac(_key(credentials.secret_key, day, region, service), text).hex()
-    signed["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
-    )
-    return signed
+    return signed | {"authorization": authorization(signed, credentials.access_key, scope, signature)}
+
+
+def authorization(signed: Iterable[str], access_key: str | None, scope: str, signature: str) -> str:
+    """Return the header of that name: `signed` are the names of the signed headers, `scope` is `day/region/...`."""
+    names = ";".join(sorted(signed))
+    return f"AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
 
 
 @lru_cache(maxsize=8)

@@ -61,6 +61,8 @@ class Worker(BaseModel):
     beat: int = 0
     retiring: bool = False
     """It leaves when it asks for work and finds none: of an old revision, in the place of its replacement."""
+    proven: bool = False
+    """Whether the broker has verified that the task is ours, and that it is the task who asks for work."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,13 @@ class Workers:
         item = self._db.update(
             self._db.workers,
             *_key(worker.agent, worker.worker_id),
-            "SET worker_state = :idle, idle_since = if_not_exists(idle_since, :now), beat = beat + :one",
+            "SET worker_state = :idle, idle_since = if_not_exists(idle_since, :now), beat = beat + :one, "
+            "proven = :proven, task_arn = :arn, revision = :revision",
             "attribute_exists(pk) AND attribute_not_exists(dispatch_id)",
             idle=WorkerState.IDLE,
+            proven=worker.proven,
+            arn=worker.task_arn,
+            revision=worker.revision,
             now=worker.launched_at.isoformat(),
             one=1,
         )

@@ -46,6 +46,7 @@ class Task:
         status = "STOPPED" if self.stopped is not None else "RUNNING" if self.running else "PENDING"
         return {
             "taskArn": self.arn,
+            "clusterArn": "arn:aws:ecs:us-east-1:000000000000:cluster/outpost",
             "taskDefinitionArn": f"arn:aws:ecs:us-east-1:000000000000:task-definition/{self.family}:{self.revision}",
             "lastStatus": status,
             "desiredStatus": "STOPPED" if self.stopped is not None or self.stop_asked is not None else "RUNNING",

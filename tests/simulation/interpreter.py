@@ -20,21 +20,27 @@ import boto3
 import pytest
 import structlog
 import ulid
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from ulid import PureRandomPolicy, ULIDGenerator
 
 import broker.handler
+import broker.identity
 import capacity.handler
 import dispatch_changes.handler
 import sweep.handler
 import task_events.handler
 from outpost.domain import ids
+from outpost.domain.protocol import IdentityProof
 from outpost.names import Env
 from outpost.store import database, metrics, wakeups
+from outpost.store.caller_identity import TIMEOUTS, TRIES, Caller, StsError
 from tests.simulation.aws import Boundary
 from tests.simulation.scheduler import Event, Host, Lock, Scheduler
 from worker.clock import SYSTEM_CLOCK
 
 DRIVEN = ("outpost.domain", "outpost.store", "broker", "capacity", "dispatch_changes", "sweep", "task_events", "worker")
+_STS = Config(read_timeout=TIMEOUTS[1], retries={"total_max_attempts": TRIES})
 ENVIRONMENT = {
     Env.ENVIRONMENT: "simulation",
     Env.DISPATCHES_TABLE: "dispatches",
@@ -180,6 +186,24 @@ def _ids(interpreter: Interpreter) -> ULIDGenerator:
     )
 
 
+class _Callers:
+    """As `CallerIdentity`, over the fake STS."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 - a client as of boto3
+        self._client = client
+
+    @classmethod
+    def from_environment(cls) -> "_Callers":
+        return cls(boto3.client("sts", config=_STS))
+
+    def caller(self, proof: IdentityProof, _: datetime) -> Caller:
+        try:
+            arn: str = self._client.get_caller_identity(Proof=proof)["Arn"]
+        except (BotoCoreError, ClientError) as error:
+            raise StsError(str(error)) from error
+        return Caller(arn.split(":")[4], *arn.split("/")[1:])
+
+
 class _Figure:
     def add_dimension(self, name: str, value: str) -> None:
         """Metrics of a simulated environment go nowhere."""
@@ -207,6 +231,7 @@ def interpreting() -> Iterator[Interpreter]:
         patch.setattr(dispatch_changes.handler, "sys", SimpleNamespace(stdout=SimpleNamespace(write=len, flush=int)))
         patch.setattr(metrics, "single_metric", _no_metric)
         patch.setattr(boto3, "client", interpreter.client)
+        patch.setattr(broker.identity, "CallerIdentity", _Callers)
         for module in (database, wakeups):
             patch.setattr(module, "quick_session", interpreter.session)
         for name, value in {"monotonic": interpreter.monotonic, "sleep": interpreter.sleep}.items():

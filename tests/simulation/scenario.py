@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 
 from outpost.domain.agents import Agent, AgentSettings
+from tests.launched import TASK_ROLE
 from tests.simulation.workers import Script
 
 AGENTS = (Agent.SHELL, Agent.CLAUDE)
@@ -53,6 +54,7 @@ def make_scenario(seed: int, without: frozenset[str] = frozenset()) -> Scenario:
         agent: AgentSettings(
             queue_url=f"https://sqs/{agent}",
             family=f"outpost-{agent}",
+            task_role_arn=TASK_ROLE,
             warm=draw.choice((0, 0, 0, 1, 2)),
             limit=draw.choice((2, 3, 4, 10)),
             spot_share=draw.choice((0, 50)),

@@ -153,4 +153,8 @@ def sts_operations(scheduler: Scheduler) -> dict[str, Operation]:
         issued = {"AccessKeyId": "id", "SecretAccessKey": "secret-of-an-attempt", "SessionToken": "token"}
         return {"Credentials": issued | {"Expiration": expiry}}
 
-    return {"assume_role": assume_role}
+    def get_caller_identity(request: Request, _: Call) -> Response:
+        # Of the proof, which the simulation does not sign: the session token is the task's id.
+        return {"Arn": f"arn:aws:sts::000000000000:assumed-role/outpost-worker/{request['Proof'].session_token}"}
+
+    return {"assume_role": assume_role, "get_caller_identity": get_caller_identity}

@@ -21,6 +21,7 @@ from outpost.domain.agents import Agent
 from outpost.domain.artifacts import LogSource
 from outpost.domain.collection import Collection
 from outpost.domain.findings import Findings
+from outpost.domain.protocol import ClaimRequest, IdentityProof
 from tests.simulation.ecs import Task
 from tests.simulation.interpreter import Interpreter
 from tests.simulation.scheduler import Host
@@ -191,6 +192,7 @@ def scripted(stage: Stage) -> Iterator[None]:
         patch.setattr(program, "_isolation", lambda _: NoIsolation())
         patch.setattr(program, "adopt_orphans", lambda: None)
         patch.setattr(program, "warm_up", lambda: None)
+        patch.setattr(program, "_claims", _claims)
         patch.setattr(program, "os", SimpleNamespace(environ={}, umask=int))
         patch.setattr(
             program,
@@ -239,11 +241,26 @@ def _register(stage: Stage, handler: Callable[..., object]) -> None:
     stage.registered[stage.interpreter.host().name] = handler
 
 
+def _claims(settings: Settings, identity: Identity) -> Callable[[], ClaimRequest]:
+    proof = IdentityProof(
+        access_key_id="A" * 20, session_token=identity.worker_id, signed_at="20261128T120000Z", signature="0" * 64
+    )
+    request = ClaimRequest(
+        worker_id=identity.worker_id,
+        task_arn=identity.task_arn,
+        agent=settings.agent,
+        revision=identity.revision,
+        proof=proof,
+    )
+    return lambda: request
+
+
 def _settings(stage: Stage) -> Settings:
     family = stage.task().family
     agent = Agent(family.rpartition("-")[2])
     return Settings(
         agent=agent,
+        environment="simulation",
         queue_url=f"https://sqs/{agent}",
         broker_function=BROKER,
         git_base_url="https://git.test",

@@ -12,6 +12,7 @@ import pytest
 
 from broker.broker import Broker
 from broker.grants import Grants
+from broker.identity import Identities
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.budget_event import BudgetThreshold
 from outpost.domain.dispatch import Dispatch, Spec
@@ -21,6 +22,7 @@ from outpost.domain.tenants import Limits, Tenant
 from outpost.names import Env
 from outpost.store.artifacts import Artifacts
 from outpost.store.budgets import Budgets, MonthlyLimits
+from outpost.store.caller_identity import CallerIdentity
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
@@ -30,6 +32,7 @@ from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Worker, Workers, WorkerState
 from outpost.store.workspaces import Workspaces
 from tests.indexes import await_indexes
+from tests.launched import REGION, TASK_ROLE
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -122,7 +125,7 @@ class Store:
 @pytest.fixture
 def store(database: Database, monkeypatch: pytest.MonkeyPatch) -> Store:
     queue_url = boto3.client("sqs").create_queue(QueueName=f"shell-{new_id()}")["QueueUrl"]
-    agents = {Agent.SHELL: AgentSettings(queue_url=queue_url, family="outpost-shell")}
+    agents = {Agent.SHELL: AgentSettings(queue_url=queue_url, family="outpost-shell", task_role_arn=TASK_ROLE)}
     monkeypatch.setenv(Env.AGENTS, json.dumps({a: s.model_dump() for a, s in agents.items()}))
     dispatches = Dispatches(database, Wakeups.from_environment(agents))
     tenants = Tenants(database)
@@ -139,7 +142,7 @@ _TRUST = {
 
 
 @pytest.fixture
-def broker(store: Store, database: Database) -> Iterator[Broker]:
+def broker(store: Store, database: Database, emulator: str) -> Iterator[Broker]:
     iam = boto3.client("iam")
     name = f"attempt-{new_id()}"
     arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(_TRUST))["Role"]["Arn"]
@@ -155,6 +158,7 @@ def broker(store: Store, database: Database) -> Iterator[Broker]:
         launches=Launches(database),
         agents=store.agents,
         grants=Grants(Budgets(database, store.dispatches, MonthlyLimits()), list[BudgetThreshold]().append),
+        identities=Identities(CallerIdentity(emulator, REGION, "test"), boto3.client("ecs"), "outpost"),
         now=now,
     )
     iam.delete_role(RoleName=name)

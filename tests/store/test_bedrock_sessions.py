@@ -9,7 +9,8 @@ import pytest
 from broker.broker import Broker
 from outpost.domain.agents import Agent, AgentSettings, Alias
 from outpost.domain.ids import new_id
-from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest, LeaseAnswer, RenewRequest
+from outpost.domain.protocol import Assignment, ClaimAnswer, LeaseAnswer, RenewRequest
+from tests.launched import TASK_ROLE, claim_request, launch
 from tests.store.test_broker import promotion
 
 Store = Any
@@ -32,12 +33,14 @@ def asked(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def at_bedrock(store: Store, broker: Broker) -> Broker:
-    settings = AgentSettings(queue_url=store.queue_url, family="f", models=MODELS, bedrock_region="eu-west-1")
+    settings = AgentSettings(
+        queue_url=store.queue_url, family="f", task_role_arn=TASK_ROLE, models=MODELS, bedrock_region="eu-west-1"
+    )
     return replace(broker, agents={**broker.agents, Agent.CLAUDE: settings})
 
 
 def assigned(broker: Broker, agent: Agent) -> Assignment:
-    answer = broker.answer(ClaimRequest(worker_id=new_id(), task_arn="arn/x", agent=agent, revision=1))
+    answer = broker.answer(claim_request(launch(broker.workers, agent), agent))
     assert isinstance(answer, ClaimAnswer)
     assert answer.assignment is not None
     return answer.assignment

@@ -8,8 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
-from broker.broker import LINGER, Broker, retires
+from broker.broker import Broker
 from broker.forge import Forge, OwnToken
+from broker.retire import LINGER, retires
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.dispatch import Lease, Spec, Status
 from outpost.domain.ids import new_id, now
@@ -18,10 +19,11 @@ from outpost.domain.promotion import Promotion
 from outpost.domain.protocol import (
     Assignment,
     ClaimAnswer,
-    ClaimRequest,
     EndedRequest,
     ForgeTokenAnswer,
     ForgeTokenRequest,
+    GrantAnswer,
+    GrantRequest,
     LeaseAnswer,
     RenewRequest,
     ReportRequest,
@@ -33,14 +35,13 @@ from outpost.domain.workspaces import QUOTAS, Workspace, expiry
 from outpost.store.credentials import session_policies
 from outpost.store.database import Database
 from outpost.store.workers import WorkerState
+from tests.launched import claim_request, launch
 
 Store = Any
 
 
 def ask(broker: Broker, worker_id: str | None = None) -> ClaimAnswer:
-    id_ = worker_id or new_id()
-    arn = f"arn:aws:ecs:us-east-1:000000000000:task/outpost/{id_}"
-    answer = broker.answer(ClaimRequest(worker_id=id_, task_arn=arn, agent="shell", revision=1))
+    answer = broker.answer(claim_request(launch(broker.workers, worker_id=worker_id)))
     assert isinstance(answer, ClaimAnswer)
     return answer
 
@@ -95,6 +96,26 @@ def test_a_suspended_tenants_work_waits(store: Store, broker: Broker) -> None:
     assert ask(broker).assignment is None
     store.tenants.change("acme", status="active")
     assert ask(broker).assignment is not None
+
+
+def test_a_suspended_tenants_running_work_gets_no_new_credentials_tokens_or_money(
+    store: Store, with_forge: Broker
+) -> None:
+    store.tenants.change("acme", repositories=("owner/name",))
+    row = store.dispatch(repo="owner/name", max_cost_usd=5.0)
+    got = assigned(with_forge)
+    held = {"dispatch_id": row.id, "lease": got.lease}
+    requests = (RenewRequest(want_credentials=True, **held), ForgeTokenRequest(**held), GrantRequest(micros=1, **held))
+    store.tenants.change("acme", status="suspended")
+    renewed, token, grant = (with_forge.answer(request) for request in requests)
+    assert renewed == LeaseAnswer(live=True)
+    assert token == ForgeTokenAnswer(live=True, refused="tenant acme is suspended")
+    assert grant == GrantAnswer(live=True, refused="suspended tenant acme")
+    store.tenants.change("acme", status="active")
+    renewed, token, grant = (with_forge.answer(request) for request in requests)
+    assert renewed.credentials  # type: ignore[union-attr]
+    assert token.token  # type: ignore[union-attr]
+    assert grant.refused is None  # type: ignore[union-attr]
 
 
 def test_a_tenant_never_gets_more_than_its_slots(store: Store, broker: Broker) -> None:

@@ -7,18 +7,16 @@ import pytest
 
 from broker.broker import Broker
 from outpost.domain.dispatch import Lease, Status
-from outpost.domain.ids import new_id
-from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest, ReportRequest
+from outpost.domain.protocol import Assignment, ClaimAnswer, ReportRequest
 from outpost.domain.reasons import Reason, ReasonCode
+from tests.launched import claim_request, launch
 
 Store = Any
 QUEUED = 500
 
 
 def claim(broker: Broker) -> Assignment | None:
-    id_ = new_id()
-    arn = f"arn:aws:ecs:us-east-1:000000000000:task/outpost/{id_}"
-    answer = broker.answer(ClaimRequest(worker_id=id_, task_arn=arn, agent="shell", revision=1))
+    answer = broker.answer(claim_request(launch(broker.workers)))
     assert isinstance(answer, ClaimAnswer)
     return answer.assignment
 

@@ -9,13 +9,13 @@ import pytest
 from broker.broker import Broker
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Status
-from outpost.domain.ids import new_id, now
+from outpost.domain.ids import now
 from outpost.domain.lifecycle import Cancel, Lose, Start
-from outpost.domain.protocol import ClaimRequest
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.database import Database
 from sweep.judge import GRACE, LEASE, STOP_AFTER_CANCEL
 from sweep.sweep import SETTLING
+from tests.launched import claim_request, launch
 from tests.store.lagging import lagging_indexes
 from tests.store.test_sweep import Field, field
 
@@ -46,8 +46,8 @@ def clock(database: Database) -> Iterator[Seconds]:
 @pytest.mark.usefixtures("clock")
 def test_a_woken_worker_finds_the_dispatch_that_woke_it(store: Store, broker: Broker) -> None:
     for _ in range(3):
-        row, id_ = store.dispatch(), new_id()
-        claimed = broker.answer(ClaimRequest(worker_id=id_, task_arn=f"arn/{id_}", agent="shell", revision=1))
+        row = store.dispatch()
+        claimed = broker.answer(claim_request(launch(store.workers)))
         assert claimed.assignment.dispatch_id == row.id  # type: ignore[union-attr]
 
 

@@ -13,12 +13,13 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel
-from outpost.domain.protocol import ClaimAnswer, ClaimRequest
+from outpost.domain.protocol import ClaimAnswer
 from outpost.domain.secrets import MAX_NAME_LENGTH, TenantSecret
 from outpost.names import tenant_secrets_prefix
 from outpost.store import database as database_module
 from outpost.store.credentials import MAX_POLICY_LENGTH, session_policies
 from outpost.store.database import Database
+from tests.launched import claim_request, launch
 
 Store = Any
 STS_LIMIT = 2_048
@@ -57,8 +58,7 @@ def test_no_policy_is_near_the_limit_and_each_secret_is_named_once_and_whole(ten
 
 
 def ask(broker: Broker) -> ClaimAnswer:
-    id_ = new_id()
-    answer = broker.answer(ClaimRequest(worker_id=id_, task_arn=f"arn/{id_}", agent="shell", revision=1))
+    answer = broker.answer(claim_request(launch(broker.workers)))
     assert isinstance(answer, ClaimAnswer)
     return answer
 

@@ -15,7 +15,7 @@ from outpost.store.tenants import Tenants
 from tests.conftest import TABLES
 from tests.worker.forge_server import ForgeServer
 
-TOLD = (*TABLES, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.ATTEMPT_ROLE_ARN)
+TOLD = (*TABLES, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.ATTEMPT_ROLE_ARN, Env.CLUSTER, Env.ENVIRONMENT)
 
 
 def create_role(name: str, *actions: str) -> str:

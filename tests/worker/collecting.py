@@ -82,6 +82,7 @@ def settings_at(git_server: GitServer, workspaces: Path) -> Settings:
     """Return the settings of a worker that clones from the git server, and has no queue and no broker."""
     return Settings(
         agent=Agent.SHELL,
+        environment="test",
         queue_url="",
         broker_function="",
         git_base_url=git_server.url,

@@ -27,8 +27,10 @@ from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
+from outpost.store.workers import Workers
 from tests.conftest import CREDENTIALS, create_tables
 from tests.eventually import eventually
+from tests.launched import TASK_ROLE, launch, session
 from tests.loopback import serving
 from tests.worker.brokers import broker_variables, create_broker, create_role
 from tests.worker.collecting import prepare, run, sparse
@@ -69,6 +71,8 @@ class Platform:
     """Everything around a worker, and what a test does with it."""
 
     dispatches: Dispatches
+    registry: Workers
+    """The rows of workers."""
     artifacts: Artifacts
     queue_url: str
     bucket: str
@@ -97,8 +101,11 @@ class Platform:
         self, variables: Mapping[str, str] | None = None, program: Sequence[str] = ("-m", "worker")
     ) -> subprocess.Popen[bytes]:
         """Start a worker, with other variables or Python's arguments if given, and return at once."""
-        worker_id = new_id()
         environment = {**self.environment, OWNER_MARKER: os.environ.get(OWNER_MARKER, ""), **(variables or {})}
+        worker_id = launch(self.registry, Agent(environment[Env.AGENT]))
+        keys = session(worker_id)
+        environment |= {"AWS_ACCESS_KEY_ID": str(keys.access_key), "AWS_SECRET_ACCESS_KEY": str(keys.secret_key)}
+        environment["AWS_SESSION_TOKEN"] = str(keys.token)
         environment["ECS_CONTAINER_METADATA_URI_V4"] += f"/{worker_id}"
         environment["TMPDIR"] = str(self.folder / worker_id)
         (self.folder / worker_id).mkdir()
@@ -178,12 +185,16 @@ def platform(
     secrets = create_provider_keys(suffix)
     agents = {
         agent: AgentSettings(
-            queue_url=queue_url, family=f"outpost-{agent}", provider_secret_arn=secrets.get(agent)
+            queue_url=queue_url,
+            family=f"outpost-{agent}",
+            task_role_arn=TASK_ROLE,
+            provider_secret_arn=secrets.get(agent),
         ).model_dump(mode="json")
         for agent in Agent
     }
     environment.setenv(Env.AGENTS, json.dumps(agents))
     environment.setenv(Env.ARTIFACTS_BUCKET, bucket)
+    environment.setenv(Env.CLUSTER, "outpost")
     environment.setenv(Env.ATTEMPT_ROLE_ARN, create_role(f"attempt-{suffix}", "s3:*", "secretsmanager:*"))
     for variable, name in create_tables(suffix).items():
         environment.setenv(variable, name)
@@ -191,8 +202,10 @@ def platform(
     workspaces = tmp_path_factory.mktemp("workspaces")
     limits = Limits(concurrent=100, daily=1_000, timeout_seconds=600)
     Tenants(database).add(Tenant(id="acme", name="Acme", overrides=limits, created_at=now()))
+    dispatches = Dispatches(database, Wakeups.from_environment(load_agents()))
     platform = Platform(
-        dispatches=Dispatches(database, Wakeups.from_environment(load_agents())),
+        dispatches=dispatches,
+        registry=Workers(database, dispatches),
         artifacts=Artifacts.from_environment(),
         queue_url=queue_url,
         bucket=bucket,
@@ -202,6 +215,7 @@ def platform(
             **{name: os.environ[name] for name in os.environ if name.startswith(("AWS_", "PYTHONPATH"))},
             "PATH": os.environ["PATH"],
             "ECS_CONTAINER_METADATA_URI_V4": metadata_url,
+            Env.ENVIRONMENT: "test",
             Env.AGENT: "shell",
             Env.QUEUE_URL: queue_url,
             Env.BROKER_FUNCTION: create_broker(f"broker-{suffix}", broker_variables()),

@@ -20,6 +20,7 @@ from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
 from outpost.store.credentials import AttemptCredentials
 from outpost.store.recovery import Recovery
+from tests.launched import claim_request, launch
 from tests.loopback import Service, serving
 from tests.worker.brokers import create_broker
 from tests.worker.collecting import Run
@@ -55,9 +56,7 @@ class Claimed:
 def claimed(platform: Platform) -> Claimed:
     platform.dispatch("echo hello")
     broker = Broker.connect(platform.environment[Env.BROKER_FUNCTION])
-    worker_id = new_id()
-    request = ClaimRequest(worker_id=worker_id, task_arn=f"arn:x/{worker_id}", agent="shell", revision=1)
-    assignment = broker.claim(request).assignment
+    assignment = broker.claim(claim_request(launch(platform.registry))).assignment
     assert assignment is not None
     row = platform.dispatches.get(assignment.dispatch_id)
     assert row is not None

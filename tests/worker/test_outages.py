@@ -527,7 +527,7 @@ class Idle:
         with service_at(broker, monkeypatch), service_at(queue, monkeypatch, "SQS") as endpoint:
             url = f"http://127.0.0.1:{endpoint.server_port}/0/queue"
             wake_ups = WakeUps(boto3.client("sqs", config=one_try), url, self.time.clock)
-            return wait_for_work(Broker.connect("broker"), wake_ups, CLAIM, StopSignal(), self.time.clock)
+            return wait_for_work(Broker.connect("broker"), wake_ups, lambda: CLAIM, StopSignal(), self.time.clock)
 
     @property
     def longest_gap(self) -> float:

@@ -14,13 +14,14 @@ from outpost.domain.findings import Release
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Lose, ReleaseWithheld
 from outpost.domain.promotion import Promotion, Publication
-from outpost.domain.protocol import Assignment, ClaimRequest
+from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.secrets import TenantSecret
 from outpost.names import Env
 from outpost.store.artifacts import prefix_of
 from outpost.store.database import Database
 from outpost.store.tenants import Tenants
+from tests.launched import claim_request, launch
 from tests.worker.brokers import at_forge
 from tests.worker.conftest import GitServer, Platform
 from tests.worker.forge_server import TOKEN, ForgeServer
@@ -99,9 +100,9 @@ def begin(
         platform.dispatch(WORDS.model_dump_json(), kind="promote", repo=source.spec.repo, promotes=promotion)
         environment = {**platform.environment, **variables}
         settings = read_settings(environment)
-        identity = Identity(f"arn:x/{new_id()}", revision=1, vcpu=0.25, memory_mib=512)
+        request = claim_request(launch(platform.registry))
+        identity = Identity(request.task_arn, revision=1, vcpu=0.25, memory_mib=512)
         broker = Broker.connect(settings.broker_function)
-        request = ClaimRequest(worker_id=identity.worker_id, task_arn=identity.task_arn, agent="shell", revision=1)
         assignment = broker.claim(request).assignment
         assert assignment is not None
         stop = StopSignal()

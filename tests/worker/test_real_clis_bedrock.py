@@ -11,10 +11,11 @@ from outpost.domain.artifacts import Artifact
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.models import find_model
-from outpost.domain.protocol import ClaimRequest, Credentials
+from outpost.domain.protocol import Credentials
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from outpost.names import Env
+from tests.launched import TASK_ROLE, claim_request, launch
 from tests.real_clis import path_with_cli
 from tests.worker.bedrock_server import REGION, bedrock_server
 from tests.worker.brokers import broker_variables, create_broker
@@ -52,7 +53,11 @@ def broker(platform: Platform, sts: str, region: str) -> str:
     """Create the real broker for agents that are at Bedrock; it has no provider's key to give."""
     agents = {
         agent: AgentSettings(
-            queue_url=platform.queue_url, family="f", models={Alias.FLAGSHIP: model}, bedrock_region=region
+            queue_url=platform.queue_url,
+            family="f",
+            task_role_arn=TASK_ROLE,
+            models={Alias.FLAGSHIP: model},
+            bedrock_region=region,
         ).model_dump(mode="json")
         for agent, model in MODELS.items()
     }
@@ -101,7 +106,7 @@ def test_a_run_that_outlasts_its_session_gets_another(sessions: tuple[str, Sessi
     """STS gives an hour to a role that was assumed by a role."""
     platform.dispatch(TASK, agent=Agent.CLAUDE)
     functions = Broker.connect(broker(platform, sessions[0], REGION))
-    request = ClaimRequest(worker_id=new_id(), task_arn="arn:x/y", agent=Agent.CLAUDE, revision=1)
+    request = claim_request(launch(platform.registry, Agent.CLAUDE), Agent.CLAUDE)
     assignment = functions.claim(request).assignment
     assert assignment is not None
     assert assignment.bedrock is not None

@@ -1,0 +1,175 @@
+"""A claim: a verified worker gets one dispatch in its life."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+
+from broker.assignment import Assignments
+from broker.identity import ForeignWorkerError, Identities, NoProofError
+from broker.retire import retires
+from outpost.domain.agents import Agent, AgentSettings
+from outpost.domain.dispatch import Status
+from outpost.domain.lifecycle import Expire, TransitionError
+from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.store.credentials import PolicyRefusedError
+from outpost.store.database import ConflictError, ContentionError
+from outpost.store.dispatches import Dispatches
+from outpost.store.launches import Launches
+from outpost.store.tenants import Tenants
+from outpost.store.workers import Slots, Worker, Workers, WorkerState
+
+logger = Logger(service="broker")
+
+CANDIDATES = 8
+"""How many of a tenant's oldest dispatches a claim may choose from when others claim at the same time."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A tenant with work for the agent and a free slot."""
+
+    slots: Slots
+    queued: list[str]
+    free: list[int]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Handles claims."""
+
+    dispatches: Dispatches
+    workers: Workers
+    tenants: Tenants
+    launches: Launches
+    identities: Identities
+    assignments: Assignments
+    agents: Mapping[Agent, AgentSettings]
+    now: Callable[[], datetime]
+
+    def claim(self, request: ClaimRequest) -> ClaimAnswer:
+        """Return work, or that there is none now, or that the worker is to leave."""
+        agent = next((agent for agent in self.agents if agent == request.agent), None)
+        if agent is None:  # disabled since the worker was launched
+            return ClaimAnswer(retire=True)
+        try:
+            worker = self._verified(request, agent)
+            if worker is None:
+                return ClaimAnswer()
+            worker = self.workers.idle(worker)
+        except NoProofError as why:
+            logger.warning("a worker is retired", extra={"worker": request.worker_id, "why": str(why)})
+            return ClaimAnswer(retire=True)
+        except ForeignWorkerError as why:
+            logger.exception("a claim is refused", extra={"worker": request.worker_id, "why": str(why)})
+            return ClaimAnswer(retire=True)
+        except ConflictError:
+            return self._repeat(agent, request.worker_id)
+        self.launches.succeeded(agent, worker.launched_at)
+        return self._choose(worker)
+
+    def _verified(self, request: ClaimRequest, agent: Agent) -> Worker | None:
+        """Return the worker as it is to be written, or None where ECS cannot say yet what its task is.
+
+        What it is comes from ECS: once a life, then from its row. While ECS does not describe a new task, its row
+        counts if the planner wrote it, from the response of RunTask. Raises `ForeignWorkerError`.
+        """
+        settings, at = self.agents[agent], self.now()
+        self.identities.verify_caller(request, settings, at)
+        known = self.workers.get(agent, request.worker_id)
+        if known and known.proven:
+            return known
+        launched = known if known and known.worker_state is WorkerState.STARTING else None
+        try:
+            task = self.identities.task(request.worker_id, settings)
+        except (BotoCoreError, ClientError):
+            if launched is None:
+                raise
+            logger.exception("ECS does not describe a task; its launch is known")
+            task = None
+        if task is None:
+            return launched and launched.model_copy(update={"proven": True, "launched_at": at})
+        return Worker(
+            worker_id=request.worker_id,
+            task_arn=task.arn,
+            agent=agent,
+            revision=task.revision,
+            worker_state=WorkerState.IDLE,
+            launched_at=at,
+            proven=True,
+        )
+
+    def _choose(self, worker: Worker) -> ClaimAnswer:
+        failure = None
+        for candidate in self._candidates(worker.agent):
+            try:
+                assignment = self._assign(worker, candidate)
+            except (
+                BotoCoreError,
+                ClientError,
+                ContentionError,
+            ) as error:  # what one tenant's dispatch needs holds up no other tenant
+                logger.exception("a dispatch could not be prepared")
+                failure = error
+                continue
+            if assignment:
+                return ClaimAnswer(assignment=assignment)
+        if failure:
+            raise failure
+        warm = self.agents[worker.agent].warm_at(self.now())
+        spare = retires(worker, self.workers.alive(worker.agent), warm, self.now())
+        return ClaimAnswer(retire=worker.retiring or spare)
+
+    def _assign(self, worker: Worker, candidate: Candidate) -> Assignment | None:
+        """Let the worker claim one of the tenant's dispatches; return what it needs, or None when others were quicker.
+
+        All that may fail comes before the claim is written: a failure costs no attempt and leaves nothing claimed.
+        """
+        prepared: list[Assignment] = []
+        try:
+            row = self.workers.claim(
+                worker,
+                candidate.queued,
+                candidate.free,
+                self.now(),
+                before_commit=lambda row: prepared.append(self.assignments.of(row)),
+            )
+        except PolicyRefusedError as refused:
+            # Every worker would fail at it: it ends, and holds up nobody.
+            logger.exception("a dispatch cannot be given to any worker", extra={"dispatch": refused.dispatch_id})
+            reason = Reason.of(ReasonCode.INTERNAL_ERROR, f"No credentials could be made: {refused}")
+            with suppress(TransitionError):  # another worker was quicker to end it
+                self.dispatches.change(refused.dispatch_id, Expire(reason, self.now()))
+            return None
+        return prepared[-1] if row else None
+
+    def _repeat(self, agent: Agent, worker_id: str) -> ClaimAnswer:
+        """Return a worker's work once more, if the response was lost, and never other work."""
+        worker = self.workers.get(agent, worker_id)
+        row = self.dispatches.get(worker.dispatch_id) if worker and worker.dispatch_id else None
+        if (
+            row is None
+            or row.lease is None
+            or row.lease.worker_id != worker_id
+            or row.status is not Status.PROVISIONING
+        ):
+            return ClaimAnswer(retire=True)
+        return ClaimAnswer(assignment=self.assignments.of(row))
+
+    def _candidates(self, agent: Agent) -> list[Candidate]:
+        """Return the tenants that may be served: least recently served first, then the oldest dispatch."""
+        found = []
+        for tenant_id in self.dispatches.live.tenants(agent):
+            tenant = self.tenants.get(tenant_id)
+            if tenant is None or tenant.status != "active":
+                continue
+            slots = self.workers.slots(tenant_id)
+            free = slots.free(tenant.limits.concurrent)
+            queued = self.dispatches.live.queued(agent, tenant_id, limit=CANDIDATES) if free else []
+            if queued:
+                found.append(Candidate(slots, queued, free))
+        return sorted(found, key=lambda candidate: (candidate.slots.last_served, candidate.queued[0]))

@@ -1,0 +1,130 @@
+"""What happens under a lease: heartbeats, steps of the run, tokens of the forge."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from broker.assignment import Assignments
+from broker.forge import Forge
+from outpost.domain.dispatch import Dispatch, Lease, Status
+from outpost.domain.lifecycle import Event, Finish, Progress, Report, Start, TransitionError
+from outpost.domain.protocol import (
+    EndedRequest,
+    ForgeTokenAnswer,
+    ForgeTokenRequest,
+    LeaseAnswer,
+    RenewRequest,
+    ReportRequest,
+    SavedRequest,
+    StartedRequest,
+)
+from outpost.store.database import ConflictError
+from outpost.store.dispatches import Dispatches
+from outpost.store.forge import ForgeError
+from outpost.store.tenants import Tenants
+from outpost.store.workers import Workers
+from outpost.store.workspaces import Workspaces
+
+STALE = LeaseAnswer(live=False)
+
+
+@dataclass(frozen=True)
+class Leases:
+    """Handles the requests that show a lease. A lease that is no longer live is a response, not an error."""
+
+    dispatches: Dispatches
+    workers: Workers
+    tenants: Tenants
+    workspaces: Workspaces
+    assignments: Assignments
+    now: Callable[[], datetime]
+    forge: Forge | None
+
+    def renew(self, request: RenewRequest) -> LeaseAnswer:
+        """Count a heartbeat; return whether to go on, and new credentials when they are asked for.
+
+        A suspended tenant's attempts get no new ones: they end with those that they have, within the hour.
+        """
+        row = self.dispatches.get(request.dispatch_id)
+        if row is None or row.lease != request.lease:
+            return STALE
+        try:
+            self.workers.beat(row.spec.agent, request.lease)
+            if request.progress and request.progress != row.progress:
+                row = self.dispatches.change(row.id, Progress(request.lease, request.progress))
+        except (ConflictError, TransitionError):
+            return STALE
+        cancel = row.cancel_requested_at is not None
+        if not request.want_credentials or self._suspended(row):
+            return LeaseAnswer(live=True, cancel=cancel)
+        credentials, bedrock = self.assignments.renewed(row)
+        return LeaseAnswer(live=True, cancel=cancel, credentials=credentials, bedrock_credentials=bedrock)
+
+    def saved(self, request: SavedRequest) -> LeaseAnswer:
+        """Account for the size of the workspace that was written back."""
+        row = self.dispatches.get(request.dispatch_id)
+        if row is None or row.lease != request.lease:
+            return STALE
+        try:
+            self.workspaces.saved(row, request.size_bytes, self.now())
+        except ConflictError:
+            return STALE
+        return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None)
+
+    def forge_token(self, request: ForgeTokenRequest) -> ForgeTokenAnswer:
+        """Return a token for one call of git, or why there is none."""
+        row = self.dispatches.get(request.dispatch_id)
+        tenant = self.tenants.get(row.tenant_id) if row else None
+        if row is None or row.lease != request.lease or tenant is None:
+            return ForgeTokenAnswer(live=False)
+        if tenant.status != "active":
+            return ForgeTokenAnswer(live=True, refused=f"tenant {tenant.id} is suspended")
+        try:
+            token = self.forge.token(row.spec, tenant) if self.forge else None
+        except ForgeError as error:
+            # Not a failure of this function: those are repeated, and ring an alarm.
+            return ForgeTokenAnswer(live=True, refused=str(error))
+        return ForgeTokenAnswer(live=True, token=token)
+
+    def advance(self, request: StartedRequest | EndedRequest | ReportRequest) -> LeaseAnswer:
+        """Apply a step of the run to the row."""
+        event, goal = _step(request, self.now())
+        try:
+            row = self.dispatches.change(request.dispatch_id, event)
+        except TransitionError:
+            # Either the lease is stale, or this is the repetition of a request whose response was lost.
+            found = self.dispatches.get(request.dispatch_id)
+            if found is None or not _arrived(found, request.lease, goal):
+                return STALE
+            row = found
+        return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None)
+
+    def _suspended(self, row: Dispatch) -> bool:
+        tenant = self.tenants.get(row.tenant_id)
+        return tenant is None or tenant.status != "active"
+
+
+def _step(request: StartedRequest | EndedRequest | ReportRequest, at: datetime) -> tuple[Event, Status]:
+    """Return what a request does to the row, and the state that this leads to."""
+    match request:
+        case StartedRequest(lease=lease):
+            return Start(lease, at), Status.RUNNING
+        case EndedRequest(lease=lease, exit_code=exit_code):
+            return Finish(lease, exit_code, at), Status.COMPLETING
+        case ReportRequest(lease=lease, outcome=outcome):
+            report = Report(
+                lease,
+                outcome,
+                request.reason,
+                at,
+                request.exit_code,
+                request.usage,
+                request.log_tail,
+                request.findings,
+                request.collection,
+            )
+            return report, outcome
+
+
+def _arrived(row: Dispatch, lease: Lease, goal: Status) -> bool:
+    return row.status is goal and (row.worker_id, row.attempt) == (lease.worker_id, lease.token)

@@ -1,0 +1,274 @@
+"""A worker is who its signature and ECS say, whatever it says itself."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import ClientError
+
+from broker.broker import Broker
+from broker.identity import Identities
+from outpost.domain.dispatch import Status
+from outpost.domain.ids import new_id, now
+from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest, IdentityProof
+from outpost.local.realism import Realism
+from outpost.store.caller_identity import LIFETIME, CallerIdentity, ProofRefusedError, StsError, prove
+from outpost.store.workers import WorkerState
+from tests.conftest import CREDENTIALS, run_emulator
+from tests.launched import REGION, TASK_ROLE, claim_request, launch, session
+
+Store = Any
+WAIT, RETIRE = ClaimAnswer(), ClaimAnswer(retire=True)
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An emulator that verifies signatures; the one that other tests share does not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTH", "true")
+        with run_emulator(tmp_path_factory.mktemp("strict"), Realism.none()) as url:
+            yield url
+
+
+@pytest.fixture
+def emulator(strict: str) -> str:
+    """Take the strict one here."""
+    return strict
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A cluster with tasks that ECS runs, and their broker."""
+
+    store: Store
+    broker: Broker
+    ecs: Any
+    cluster: str
+
+    def task(self, family: str = "outpost-shell", cluster: str = "", **request: object) -> str:
+        """Start a task as the planner does; return its id."""
+        self.ecs.register_task_definition(
+            family=family, taskRoleArn=TASK_ROLE, containerDefinitions=[{"name": "worker", "image": "worker"}]
+        )
+        started = {"startedBy": new_id()} | request
+        response = self.ecs.run_task(cluster=cluster or self.cluster, taskDefinition=family, **started)
+        return str(response["tasks"][0]["taskArn"].rpartition("/")[2])
+
+    def ask(self, request: ClaimRequest) -> ClaimAnswer:
+        answer = self.broker.answer(request)
+        assert isinstance(answer, ClaimAnswer)
+        return answer
+
+    def refuses(self, request: ClaimRequest) -> bool:
+        """Whether the worker is sent away, without a dispatch and without a row that counts as supply."""
+        return self.ask(request) == RETIRE and not any(worker.proven for worker in self.store.workers.alive("shell"))
+
+
+def create_roles() -> None:
+    iam = boto3.client("iam")
+    trust = '{"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}'
+    for name in ("outpost-worker", "another"):
+        with suppress(iam.exceptions.EntityAlreadyExistsException):
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+
+
+@pytest.fixture
+def fleet(store: Store, broker: Broker) -> Fleet:
+    create_roles()
+    ecs, cluster = boto3.client("ecs"), f"outpost-{new_id()}"
+    ecs.create_cluster(clusterName=cluster)
+    identities = replace(broker.identities, ecs=ecs, cluster=cluster)
+    store.dispatch()
+    return Fleet(store, replace(broker, identities=identities), ecs, cluster)
+
+
+def test_a_task_of_ours_that_no_row_names_yet_is_given_work_and_written_as_ecs_describes_it(fleet: Fleet) -> None:
+    id_ = fleet.task()
+    request = claim_request(id_).model_copy(update={"revision": 99, "task_arn": "arn:aws:ecs:r:1:task/other/x"})
+    assert fleet.ask(request).assignment
+    worker = fleet.store.workers.get("shell", id_)
+    assert (worker.task_arn.split("/")[1:], worker.revision < 99) == ([fleet.cluster, id_], True)
+    assert worker.proven
+
+
+def test_what_a_worker_is_is_looked_up_once_in_its_life(
+    fleet: Fleet, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = fleet.task()
+    store.tenants.change("acme", status="suspended")
+    assert fleet.ask(claim_request(id_)) == WAIT
+    monkeypatch.setattr(fleet.ecs, "describe_tasks", None)
+    assert fleet.ask(claim_request(id_)) == WAIT
+    store.tenants.change("acme", status="active")
+    assert fleet.ask(claim_request(id_)).assignment
+
+
+def test_whoever_has_a_workers_credentials_is_that_worker_and_no_other(fleet: Fleet) -> None:
+    own, other, invented = fleet.task(), fleet.task(), new_id()
+    launch(fleet.store.workers, worker_id=other)
+    for claimed in (invented, other):
+        assert fleet.refuses(claim_request(own).model_copy(update={"worker_id": claimed}))
+    assert fleet.store.workers.get("shell", other).worker_state is WorkerState.STARTING
+
+
+def test_a_session_of_another_role_is_refused_though_it_has_the_tasks_name(fleet: Fleet) -> None:
+    """Elsewhere in the account people choose the names of their sessions."""
+    id_ = fleet.task()
+    keys = session(id_, "arn:aws:iam::000000000000:role/another")
+    assert fleet.refuses(request_of(id_, prove(keys, REGION, "test", time.time())))
+
+
+def request_of(worker_id: str, proof: IdentityProof | None) -> ClaimRequest:
+    return ClaimRequest(worker_id=worker_id, task_arn="arn", agent="shell", revision=1, proof=proof)
+
+
+def test_a_worker_of_the_release_before_leaves_without_work(fleet: Fleet) -> None:
+    assert fleet.refuses(request_of(fleet.task(), None))
+
+
+def test_a_task_that_is_no_running_worker_of_the_agent_is_refused(fleet: Fleet) -> None:
+    stopped, foreign = fleet.task(), fleet.task("outpost-claude")
+    fleet.ecs.stop_task(cluster=fleet.cluster, task=stopped)
+    not_ours = [fleet.task(startedBy=by) for by in ("me", "ecs-svc/1234567890123456789", "")]
+    for id_ in (stopped, foreign, *not_ours):
+        assert fleet.refuses(claim_request(id_))
+
+
+def test_a_task_of_another_cluster_is_given_nothing(fleet: Fleet) -> None:
+    fleet.ecs.create_cluster(clusterName="another")
+    id_ = fleet.task(cluster="another")
+    assert fleet.ask(claim_request(id_)).assignment is None
+    assert fleet.store.workers.alive("shell") == []
+
+
+def test_a_task_that_ecs_does_not_describe_yet_is_known_by_its_launch(fleet: Fleet) -> None:
+    unknown, launched = "1" * 32, "2" * 32
+    launch(fleet.store.workers, worker_id=launched)
+    assert fleet.ask(claim_request(unknown)) == WAIT
+    assert fleet.ask(claim_request(launched)).assignment
+
+
+def test_while_ecs_is_away_launched_workers_are_given_work(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "ServerException", "Message": ""}}, "DescribeTasks")
+
+    unknown, launched = fleet.task(), fleet.task()
+    launch(fleet.store.workers, worker_id=launched)
+    monkeypatch.setattr(fleet.ecs, "describe_tasks", away)
+    with pytest.raises(ClientError):
+        fleet.ask(claim_request(unknown))
+    assert fleet.ask(claim_request(launched)).assignment
+
+
+def test_a_proof_that_is_shown_again_gives_the_same_work_or_none(fleet: Fleet, store: Store) -> None:
+    store.dispatch()
+    request = claim_request(fleet.task())
+    first = fleet.ask(request).assignment
+    assert isinstance(first, Assignment)
+    again = fleet.ask(request).assignment
+    assert isinstance(again, Assignment)
+    assert again.dispatch_id == first.dispatch_id
+    store.workers.end(store.workers.get("shell", request.worker_id), now())
+    assert fleet.ask(request) == RETIRE
+    assert len([row for row in store.dispatches.live.listed() if row.status is Status.PENDING]) <= 1
+
+
+# What a proof is worth.
+
+
+@pytest.fixture
+def callers(aws: str) -> CallerIdentity:
+    create_roles()
+    return CallerIdentity(aws, REGION, "test")
+
+
+@pytest.fixture
+def keys(callers: CallerIdentity) -> ReadOnlyCredentials:
+    return session("task")
+
+
+def test_a_proof_names_account_role_and_session(callers: CallerIdentity, keys: ReadOnlyCredentials) -> None:
+    assert callers.caller(prove(keys, REGION, "test", time.time()), now()) == ("000000000000", "outpost-worker", "task")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"signature": "0" * 64},
+        {"signed_at": "20261128T000000Z"},
+        {"session_token": "QUFB"},
+        {"access_key_id": "ASIA" + "A" * 16},
+        {"access_key_id": CREDENTIALS["AWS_ACCESS_KEY_ID"] * 4},
+    ],
+)
+def test_a_changed_proof_is_refused_by_sts(
+    callers: CallerIdentity, keys: ReadOnlyCredentials, changes: dict[str, str]
+) -> None:
+    proof = prove(keys, REGION, "test", time.time()).model_copy(update=changes)
+    at = now() if "signed_at" not in changes else now().replace(2026, 11, 28, 0, 0)
+    with pytest.raises(ProofRefusedError, match="STS refuses it"):
+        callers.caller(proof, at)
+
+
+def test_a_proof_for_another_environment_or_region_is_refused(
+    callers: CallerIdentity, keys: ReadOnlyCredentials
+) -> None:
+    for region, environment in ((REGION, "prod"), ("eu-west-1", "test")):
+        with pytest.raises(ProofRefusedError, match="SignatureDoesNotMatch"):
+            callers.caller(prove(keys, region, environment, time.time()), now())
+
+
+def test_an_old_proof_is_refused_before_sts_does(callers: CallerIdentity, keys: ReadOnlyCredentials) -> None:
+    proof = prove(keys, REGION, "test", time.time())
+    for away in (LIFETIME, -LIFETIME):
+        with pytest.raises(ProofRefusedError, match="was signed at"):
+            callers.caller(proof, now() + away + timedelta(seconds=1 if away > timedelta() else -1))
+
+
+def test_while_sts_is_away_a_proof_is_neither_refused_nor_believed(
+    keys: ReadOnlyCredentials, unused_port: Callable[[], int]
+) -> None:
+    nobody = CallerIdentity(f"http://127.0.0.1:{unused_port()}", REGION, "test")
+    with pytest.raises(StsError):
+        nobody.caller(prove(keys, REGION, "test", time.time()), now())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("access_key_id", "ASIA/20261128"),
+        ("access_key_id", "ASIAAAAAAAAAAAAAAAAA\r\nx: y"),
+        ("session_token", "a\r\nhost: evil"),
+        ("signature", "f" * 64 + "\n"),
+        ("signed_at", "20261128T000000Z\r\n"),
+    ],
+)
+def test_a_proof_holds_nothing_that_could_change_the_request(field: str, value: str) -> None:
+    valid = {
+        "access_key_id": "A" * 20,
+        "session_token": "a",
+        "signed_at": "20261128T000000Z",
+        "signature": "f" * 64,
+    }
+    IdentityProof.model_validate(valid)
+    with pytest.raises(ValueError, match=field):
+        IdentityProof.model_validate(valid | {field: value})
+
+
+def test_regional_sts_is_what_boto3_calls_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"):
+        monkeypatch.delenv(name, raising=False)
+    client = boto3.client("sts", region_name="eu-central-1")
+    assert client.meta.endpoint_url == "https://sts.eu-central-1.amazonaws.com"
+
+
+def test_identities_come_from_the_environment(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTPOST_ENVIRONMENT", "test")
+    monkeypatch.setenv("OUTPOST_CLUSTER", "outpost")
+    assert Identities.from_environment().cluster == "outpost"
