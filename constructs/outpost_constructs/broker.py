@@ -10,6 +10,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.domain.bedrock import statements
+from outpost.domain.protocol import BROKER_SECONDS
 from outpost.names import Env, tenant_secrets_prefix
 from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildcard
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
@@ -46,7 +47,7 @@ class Broker(Construct):
             "Function",
             package="broker",
             description="Hands out dispatches to workers, takes their reports",
-            timeout=Duration.seconds(10),
+            timeout=Duration.seconds(BROKER_SECONDS),
             environment=environment,
             config=config,
         )

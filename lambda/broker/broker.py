@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from broker.assignment import Assignments
+from broker.candidates import Candidates
 from broker.claim import Claims
 from broker.forge import Forge
 from broker.grants import Grants
@@ -31,6 +32,7 @@ from outpost.store.credentials import AttemptCredentials
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
+from outpost.store.turns import Turns
 from outpost.store.workers import Workers
 from outpost.store.workspaces import Workspaces
 
@@ -49,6 +51,7 @@ class Broker:
     agents: Mapping[Agent, AgentSettings]
     grants: Grants
     identities: Identities
+    turns: Turns
     now: Callable[[], datetime]
     forge: Forge | None = None
 
@@ -74,7 +77,7 @@ class Broker:
         return Claims(
             dispatches=self.dispatches,
             workers=self.workers,
-            tenants=self.tenants,
+            candidates=Candidates(self.dispatches, self.workers, self.tenants, self.turns),
             launches=self.launches,
             identities=self.identities,
             assignments=self._assignments,

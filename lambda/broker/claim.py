@@ -3,39 +3,30 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from broker.assignment import Assignments
+from broker.candidates import Candidate, Candidates
 from broker.identity import ForeignWorkerError, Identities, NoProofError
 from broker.retire import retires
 from outpost.domain.agents import Agent, AgentSettings
-from outpost.domain.dispatch import Status
+from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import Expire, TransitionError
 from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.credentials import PolicyRefusedError
-from outpost.store.database import ConflictError, ContentionError
+from outpost.store.database import ConflictError
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
-from outpost.store.tenants import Tenants
-from outpost.store.workers import Slots, Worker, Workers, WorkerState
+from outpost.store.workers import Worker, Workers, WorkerState
 
 logger = Logger(service="broker")
 
-CANDIDATES = 8
-"""How many of a tenant's oldest dispatches a claim may choose from when others claim at the same time."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A tenant with work for the agent and a free slot."""
-
-    slots: Slots
-    queued: list[str]
-    free: list[int]
+CHOOSING = timedelta(seconds=3)
+"""How long a claim tries others after one failed: what is tried then still ends within the function's time."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ class Claims:
 
     dispatches: Dispatches
     workers: Workers
-    tenants: Tenants
+    candidates: Candidates
     launches: Launches
     identities: Identities
     assignments: Assignments
@@ -104,16 +95,19 @@ class Claims:
         )
 
     def _choose(self, worker: Worker) -> ClaimAnswer:
-        failure = None
-        for candidate in self._candidates(worker.agent):
+        """Let the worker claim a dispatch of the first tenant that has one; what fails for one holds up no other."""
+        until, failure = self.now() + CHOOSING, None
+        choice = self.candidates.of(worker.agent, self.now())
+        for candidate in choice:
+            if failure and self.now() >= until:
+                break
             try:
                 assignment = self._assign(worker, candidate)
-            except (
-                BotoCoreError,
-                ClientError,
-                ContentionError,
-            ) as error:  # what one tenant's dispatch needs holds up no other tenant
-                logger.exception("a dispatch could not be prepared")
+            except PolicyRefusedError:
+                logger.exception("a dispatch can be given to no worker", extra={"tenant": candidate.tenant_id})
+                continue
+            except Exception as error:
+                logger.exception("a dispatch could not be given", extra={"tenant": candidate.tenant_id})
                 failure = error
                 continue
             if assignment:
@@ -130,22 +124,27 @@ class Claims:
         All that may fail comes before the claim is written: a failure costs no attempt and leaves nothing claimed.
         """
         prepared: list[Assignment] = []
+        row = self.workers.claim(
+            worker,
+            candidate.queued,
+            candidate.free,
+            self.now(),
+            before_commit=lambda row: prepared.append(self._prepare(row)),
+        )
+        return prepared[-1] if row else None
+
+    def _prepare(self, row: Dispatch) -> Assignment:
+        """Return what the row's worker will need. A dispatch that fails here is left alone for a while, or ended."""
         try:
-            row = self.workers.claim(
-                worker,
-                candidate.queued,
-                candidate.free,
-                self.now(),
-                before_commit=lambda row: prepared.append(self.assignments.of(row)),
-            )
-        except PolicyRefusedError as refused:
-            # Every worker would fail at it: it ends, and holds up nobody.
-            logger.exception("a dispatch cannot be given to any worker", extra={"dispatch": refused.dispatch_id})
+            return self.assignments.of(row)
+        except PolicyRefusedError as refused:  # every worker would fail at it
             reason = Reason.of(ReasonCode.INTERNAL_ERROR, f"No credentials could be made: {refused}")
             with suppress(TransitionError):  # another worker was quicker to end it
-                self.dispatches.change(refused.dispatch_id, Expire(reason, self.now()))
-            return None
-        return prepared[-1] if row else None
+                self.dispatches.change(row.id, Expire(reason, self.now()))
+            raise
+        except Exception:
+            self.dispatches.postpone(row, self.now())
+            raise
 
     def _repeat(self, agent: Agent, worker_id: str) -> ClaimAnswer:
         """Return a worker's work once more, if the response was lost, and never other work."""
@@ -159,17 +158,3 @@ class Claims:
         ):
             return ClaimAnswer(retire=True)
         return ClaimAnswer(assignment=self.assignments.of(row))
-
-    def _candidates(self, agent: Agent) -> list[Candidate]:
-        """Return the tenants that may be served: least recently served first, then the oldest dispatch."""
-        found = []
-        for tenant_id in self.dispatches.live.tenants(agent):
-            tenant = self.tenants.get(tenant_id)
-            if tenant is None or tenant.status != "active":
-                continue
-            slots = self.workers.slots(tenant_id)
-            free = slots.free(tenant.limits.concurrent)
-            queued = self.dispatches.live.queued(agent, tenant_id, limit=CANDIDATES) if free else []
-            if queued:
-                found.append(Candidate(slots, queued, free))
-        return sorted(found, key=lambda candidate: (candidate.slots.last_served, candidate.queued[0]))

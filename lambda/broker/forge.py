@@ -12,14 +12,13 @@ from urllib.parse import quote
 
 import boto3
 import jwt
-from botocore.config import Config
 
+from broker.clients import OTHERS
 from outpost.domain.dispatch import Spec
 from outpost.domain.ids import now
 from outpost.domain.repository import forge_repository
 from outpost.domain.tenants import Tenant
 from outpost.names import Env
-from outpost.store.database import CLIENT_CONFIG
 from outpost.store.forge import ForgeApi, ForgeError
 
 SECONDS = 2.0
@@ -27,7 +26,6 @@ SECONDS = 2.0
 
 There are two calls, and the function has 10 s: a forge that hangs leaves time to say so.
 """
-_SECRET_CLIENT = CLIENT_CONFIG.merge(Config(read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}))
 READ = {"contents": "read"}
 _BY_ID = re.compile(r"/repositories/(\d+)/installation")
 _CLOCKS_APART = timedelta(minutes=1)
@@ -173,5 +171,5 @@ class Forge:
 
 def _secret(arn: str) -> str:
     """Read it anew each time, so that another value counts from the next call on."""
-    client = boto3.client("secretsmanager", config=_SECRET_CLIENT)
+    client = boto3.client("secretsmanager", config=OTHERS)
     return client.get_secret_value(SecretId=arn)["SecretString"].strip()

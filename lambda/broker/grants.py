@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import boto3
 from aws_lambda_powertools import Logger
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from broker.clients import OTHERS
 from outpost.domain.budget_event import DETAIL_TYPE, BudgetThreshold, threshold_passed
 from outpost.domain.budgets import WARNING_PERCENT, Budget, month_of
 from outpost.domain.dispatch import Dispatch
@@ -20,7 +20,6 @@ from outpost.domain.tenants import Tenant
 from outpost.domain.usage_event import SOURCE
 from outpost.names import Env
 from outpost.store.budgets import ENVIRONMENT, Budgets, Granted
-from outpost.store.database import CLIENT_CONFIG
 from outpost.store.tenants import Tenants
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 logger = Logger(service="broker")
 
 EXCEEDED_PERCENT = 100
-_CONFIG = CLIENT_CONFIG.merge(Config(read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}))
-"""A worker waits for the grant meanwhile."""
 
 
 class EventNotSentError(Exception):
@@ -39,7 +36,7 @@ class EventNotSentError(Exception):
 
 def send_to_bus(event: BudgetThreshold) -> None:
     """Put an event on the account's default bus. Raises `EventNotSentError`, botocore's errors."""
-    bus: EventBridgeClient = boto3.client("events", config=_CONFIG)
+    bus: EventBridgeClient = boto3.client("events", config=OTHERS)
     detail = event.model_dump_json(by_alias=True)
     response = bus.put_events(Entries=[{"Source": SOURCE, "DetailType": DETAIL_TYPE, "Detail": detail}])
     if response["FailedEntryCount"]:

@@ -7,6 +7,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from broker.broker import Broker
+from broker.clients import DATABASE, OTHERS
 from broker.forge import Forge
 from broker.grants import Grants
 from broker.identity import Identities
@@ -20,6 +21,7 @@ from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
+from outpost.store.turns import Turns
 from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
 from outpost.store.workspaces import Workspaces
@@ -29,19 +31,20 @@ logger = Logger(service="broker")
 
 @cache
 def _broker() -> Broker:
-    database, agents = Database.from_environment(), load_agents()
+    database, agents = Database.from_environment(DATABASE), load_agents()
     dispatches = Dispatches(database, Wakeups.from_environment(agents))
     return Broker(
         dispatches=dispatches,
         workers=Workers(database, dispatches),
         tenants=Tenants(database),
         workspaces=Workspaces(database),
-        artifacts=Artifacts.from_environment(),
-        credentials=AttemptCredentials.from_environment(),
+        artifacts=Artifacts.from_environment(OTHERS),
+        credentials=AttemptCredentials.from_environment(OTHERS),
         launches=Launches(database),
         agents=agents,
         grants=Grants(Budgets(database, dispatches, MonthlyLimits.from_environment())),
         identities=Identities.from_environment(),
+        turns=Turns(database),
         now=now,
         forge=Forge.from_environment(),
     )

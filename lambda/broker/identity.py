@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import boto3
-from botocore.config import Config
 
+from broker.clients import OTHERS
 from outpost.domain.agents import AgentSettings
 from outpost.domain.ids import is_id
 from outpost.domain.protocol import ClaimRequest
 from outpost.names import Env
 from outpost.store.caller_identity import CallerIdentity, ProofRefusedError
-from outpost.store.database import CLIENT_CONFIG
 
 if TYPE_CHECKING:
     from types_boto3_ecs.client import ECSClient
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
 _LIVE = frozenset({"PROVISIONING", "PENDING", "ACTIVATING", "RUNNING"})
 """Task states before a stop (ECS Developer Guide: "Amazon ECS task lifecycle"); a description may be a moment old."""
-_CONFIG = CLIENT_CONFIG.merge(
-    Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
-)
 
 
 class ForeignWorkerError(Exception):
@@ -52,7 +48,7 @@ class Identities:
     @classmethod
     def from_environment(cls) -> Self:
         """Connect as the environment says."""
-        return cls(CallerIdentity.from_environment(), boto3.client("ecs", config=_CONFIG), os.environ[Env.CLUSTER])
+        return cls(CallerIdentity.from_environment(), boto3.client("ecs", config=OTHERS), os.environ[Env.CLUSTER])
 
     def verify_caller(self, request: ClaimRequest, settings: AgentSettings, at: datetime) -> None:
         """Raise `ForeignWorkerError` unless the task that the request names has signed it; `StsError`.

@@ -64,7 +64,11 @@ class Demand:
         for tenant_id, agents in self._tenants(walk, enough, after):
             slots = self._slots(tenant_id, room)
             live = self.dispatches.live
-            queued = {agent: {tenant_id: live.queued(agent, tenant_id, limit=slots)} for agent in agents if slots}
+            queued = {
+                agent: {tenant_id: live.queued(agent, tenant_id, limit=slots, at=self.now())}
+                for agent in agents
+                if slots
+            }
             walk.add(runnable(queued, {tenant_id: slots}))
             walk.after = tenant_id
             keep()

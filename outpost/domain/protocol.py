@@ -15,6 +15,8 @@ from outpost.domain.findings import Findings
 from outpost.domain.reasons import Reason
 
 VERSION = 1
+BROKER_SECONDS = 10
+"""How long the broker's function may run; workers wait longer for its response."""
 
 
 class _Message(BaseModel):

@@ -61,9 +61,9 @@ class Artifacts:
         self._bucket = bucket
 
     @classmethod
-    def from_environment(cls) -> "Artifacts":
+    def from_environment(cls, config: Config = CLIENT_CONFIG) -> "Artifacts":
         """Connect as the environment says."""
-        return cls(boto3.client("s3", config=CLIENT_CONFIG.merge(_PRESIGNING)), os.environ[Env.ARTIFACTS_BUCKET])
+        return cls(boto3.client("s3", config=config.merge(_PRESIGNING)), os.environ[Env.ARTIFACTS_BUCKET])
 
     def reach(self) -> None:
         """Ask for the bucket. Raises botocore's errors when it cannot be reached."""

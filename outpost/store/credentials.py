@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from outpost.domain.artifacts import attempt_prefix, promoted_patch
@@ -67,9 +68,9 @@ class AttemptCredentials:
         self.bucket = bucket
 
     @classmethod
-    def from_environment(cls) -> "AttemptCredentials":
+    def from_environment(cls, config: Config = CLIENT_CONFIG) -> "AttemptCredentials":
         """Connect as the environment says."""
-        client = boto3.client("sts", config=CLIENT_CONFIG)
+        client = boto3.client("sts", config=config)
         return cls(client, os.environ[Env.ATTEMPT_ROLE_ARN], os.environ[Env.ARTIFACTS_BUCKET])
 
     def mint(self, row: Dispatch, secret_arns: Iterable[str]) -> Credentials:

@@ -87,10 +87,10 @@ class Database:
     workspaces: str
 
     @classmethod
-    def from_environment(cls) -> "Database":
+    def from_environment(cls, config: Config = CLIENT_CONFIG) -> "Database":
         """Connect as the environment says. Raises `KeyError` naming a variable that is missing."""
         return cls(
-            client=quick_session().client("dynamodb", config=CLIENT_CONFIG),
+            client=quick_session().client("dynamodb", config=config),
             dispatches=os.environ[Env.DISPATCHES_TABLE],
             tenants=os.environ[Env.TENANTS_TABLE],
             workers=os.environ[Env.WORKERS_TABLE],

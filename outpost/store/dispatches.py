@@ -1,6 +1,7 @@
 """Dispatches: created in one transaction, changed only by compare-and-set through the lifecycle, listed by page."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ EXAMINED = 1_000
 FILTERED_PAGE = 250
 """Rows read at a time when some will not match."""
 IDEMPOTENCY_HOURS = 24
+POSTPONED = timedelta(seconds=5)
+LONGEST_POSTPONED = timedelta(seconds=60)
+"""For how long a dispatch that cannot be prepared is left alone: the first time, and at most."""
 
 _BEFORE_IDS = "0"
 """Sorts before every id."""
@@ -239,6 +243,23 @@ class Dispatches:
         except ConflictError:
             return False
         return True
+
+    def postpone(self, row: Dispatch, at: datetime) -> None:
+        """Keep a pending dispatch from being claimed for a while: for 5, 10, 20, 40 and then each time 60 s."""
+        pk, sk = queue_entry_key(row)
+        entry = self._db.get(self._db.queues, pk, sk)
+        failures = int(entry.get("failures", 0)) + 1 if entry else 1
+        until = at + min(POSTPONED * 2 ** min(failures - 1, 8), LONGEST_POSTPONED)
+        with suppress(ConflictError):  # claimed, cancelled or expired meanwhile
+            self._db.update(
+                self._db.queues,
+                pk,
+                sk,
+                "SET not_before = :until, failures = :failures",
+                "attribute_exists(pk)",
+                until=until.isoformat(),
+                failures=failures,
+            )
 
     def _wake_after(self, changed: Dispatch) -> None:
         """A slot is free: wake a worker for the tenant's next pending dispatch, whichever agent it needs."""

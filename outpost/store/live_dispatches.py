@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch
-from outpost.store.database import Database, expression_values
+from outpost.store.database import Database, Item, expression_values
 from outpost.store.rows import AFTER_IDS, queue_of, row_from
 from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE
 
@@ -18,21 +19,53 @@ class QueueEntry(NamedTuple):
     queued_at: datetime
 
 
+class TenantQueue(NamedTuple):
+    """A tenant with pending dispatches for an agent, and the ids of the oldest ones that may be claimed now."""
+
+    tenant_id: str
+    ids: list[str]
+
+
+_PAGE = 32
+"""Queue entries read at a time: a kilobyte or two, whether of one tenant or of 32."""
+
+
 class LiveDispatches:
     """Reads queues, exactly, and lists what is live. What they cost never grows with history."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def queued(self, agent: Agent, tenant_id: str, *, limit: int) -> list[str]:
-        """Return the ids of a tenant's oldest pending dispatches for an agent."""
+    def queued(self, agent: Agent, tenant_id: str, *, limit: int, at: datetime | None = None) -> list[str]:
+        """Return the ids of a tenant's oldest pending dispatches for an agent; with a time, those that may be claimed.
+
+        See `Dispatches.postpone` for those that may not.
+        """
         items = self._db.query(
             self._db.queues,
             "pk = :queue AND begins_with(sk, :tenant)",
             {"queue": queue_of(agent), "tenant": f"{tenant_id}#"},
-            limit=limit,
+            page_size=limit,
         )
-        return [item["sk"].partition("#")[2] for item in items]
+        ready = (item["sk"].partition("#")[2] for item in items if at is None or _ready(item, at))
+        return list(islice(ready, limit))
+
+    def queues(self, agent: Agent, at: datetime, behind: str = "", until: str | None = None) -> Iterator[TenantQueue]:
+        """Yield the tenants with pending dispatches for an agent, those behind one, up to `until`.
+
+        A page of entries is read at a time, which has many tenants or one; behind a long queue the next page begins
+        with the next tenant.
+        """
+        after, last = f"{behind}#{AFTER_IDS}" if behind else " ", AFTER_IDS if until is None else f"{until}#{AFTER_IDS}"
+        while True:
+            values = {"queue": queue_of(agent), "after": after, "last": last}
+            condition = "pk = :queue AND sk BETWEEN :after AND :last"
+            page = list(self._db.query(self._db.queues, condition, values, limit=_PAGE))
+            for tenant_id, items in groupby(page, key=lambda item: str(item["sk"].partition("#")[0])):
+                yield TenantQueue(tenant_id, [i["sk"].partition("#")[2] for i in items if _ready(i, at)])
+                after = f"{tenant_id}#{AFTER_IDS}"
+            if len(page) < _PAGE:
+                return
 
     def queue(self, agent: Agent) -> list[QueueEntry]:
         """Return all pending dispatches for an agent."""
@@ -105,3 +138,7 @@ class LiveDispatches:
                 index=BY_ACTIVE.name,
             )
             yield from map(row_from, items)
+
+
+def _ready(entry: Item, at: datetime) -> bool:
+    return "not_before" not in entry or datetime.fromisoformat(entry["not_before"]) <= at

@@ -15,7 +15,8 @@ Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` 
 | workers | `WORKERS#<agent>`/`<id>` while it lives, `ENDED#<id>`/`WORKER` for a day after, |
 | | `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, `~failure`, |
 | | `LEASE#planner`/`LEASE`, `RATE`, `CURSOR`, `SWEEP`/`OBSERVATIONS` |
-| queues | `QUEUE#<agent>`/`<tenant>#<id>` for each pending dispatch; entries are deleted, rows of dispatches never |
+| queues | `QUEUE#<agent>`/`<tenant>#<id>` for each pending dispatch; entries are deleted, rows of dispatches never; |
+| | `TURN#<agent>`/`TURN` the tenant behind which the next claim begins |
 | workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>`, `PLACES#<tenant>`/`<nnn>` |
 
 What a decision depends on is a partition of a table, read consistently: the queue of an agent, its living workers, a

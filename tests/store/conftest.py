@@ -28,6 +28,7 @@ from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
+from outpost.store.turns import Turns
 from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Worker, Workers, WorkerState
 from outpost.store.workspaces import Workspaces
@@ -159,6 +160,7 @@ def broker(store: Store, database: Database, emulator: str) -> Iterator[Broker]:
         agents=store.agents,
         grants=Grants(Budgets(database, store.dispatches, MonthlyLimits()), list[BudgetThreshold]().append),
         identities=Identities(CallerIdentity(emulator, REGION, "test"), boto3.client("ecs"), "outpost"),
+        turns=Turns(database),
         now=now,
     )
     iam.delete_role(RoleName=name)

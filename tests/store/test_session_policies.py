@@ -1,10 +1,12 @@
 """A session policy has room, however many secrets a dispatch names, and what STS refuses costs no attempt."""
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +21,7 @@ from outpost.names import tenant_secrets_prefix
 from outpost.store import database as database_module
 from outpost.store.credentials import MAX_POLICY_LENGTH, session_policies
 from outpost.store.database import Database
+from outpost.store.dispatches import POSTPONED, UnknownDispatchError
 from tests.launched import claim_request, launch
 
 Store = Any
@@ -87,7 +90,61 @@ def test_a_session_that_is_throttled_costs_no_attempt_and_leaves_nothing_claimed
         ask(broker)
     assert store.dispatches.get(row.id) == row
     assert store.workers.slots("acme").taken == {}
-    assert ask(broker).assignment.lease.token == 1  # type: ignore[union-attr]
+    later = replace(broker, now=lambda: now() + POSTPONED)
+    assert ask(later).assignment.lease.token == 1  # type: ignore[union-attr]
+
+
+def test_a_dispatch_that_cannot_be_prepared_holds_up_none_of_its_tenant(
+    store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it fails with: here its text is gone."""
+    spoilt, sound = store.dispatch(), store.dispatch()
+    task = broker.dispatches.task
+
+    def missing(dispatch_id: str) -> str:
+        if dispatch_id == spoilt.id:
+            raise UnknownDispatchError(dispatch_id)
+        return task(dispatch_id)
+
+    monkeypatch.setattr(broker.dispatches, "task", missing)
+    with pytest.raises(UnknownDispatchError):
+        ask(broker)
+    assert ask(broker).assignment.dispatch_id == sound.id  # type: ignore[union-attr]
+    assert ask(broker).assignment is None
+    assert store.dispatches.get(spoilt.id) == spoilt
+
+
+def test_a_dispatch_that_fails_again_waits_ever_longer_but_a_minute_at_most(store: Store) -> None:
+    row, at = store.dispatch(), now()
+    for seconds in (5, 10, 20, 40, 60, 60):
+        store.dispatches.postpone(row, at)
+        wait = timedelta(seconds=seconds)
+        for moment, ids in ((at + wait - timedelta(seconds=1), []), (at + wait, [row.id])):
+            assert store.dispatches.live.queued("shell", "acme", limit=1, at=moment) == ids
+            assert [queue.ids for queue in store.dispatches.live.queues("shell", moment)] == [ids]
+
+
+def test_failures_of_many_dispatches_take_a_claim_no_longer_than_the_function_has(
+    store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when STS hangs: each one takes seconds to fail."""
+    clock = [now()]
+
+    def hangs(**_: object) -> None:
+        clock[0] += timedelta(seconds=5)
+        raise ConnectTimeoutError(endpoint_url="https://sts")
+
+    for number in range(4):
+        store.dispatch(f"tenant-{number}")
+    for number in range(4):
+        tenant = store.tenants.get("acme").model_copy(update={"id": f"tenant-{number}"})
+        store.tenants.add(tenant)
+    monkeypatch.setattr(broker.credentials._client, "assume_role", hangs)
+    request = claim_request(launch(broker.workers))
+    begun = clock[0]
+    with pytest.raises(ConnectTimeoutError):
+        replace(broker, now=lambda: clock[0]).answer(request)
+    assert clock[0] - begun == timedelta(seconds=5)
 
 
 def test_what_one_tenants_dispatch_needs_holds_up_no_other_tenant(
