@@ -251,6 +251,26 @@ def test_the_states_of_a_conflict_are_in_commits(run: Run) -> None:
     assert left_out(run.collect()) == {}
 
 
+@pytest.mark.parametrize("keep", ["git add new; git commit -qm new", "git add new"])
+@pytest.mark.parametrize("place", ["$PWD/moved", "$HOME/elsewhere"])
+def test_a_link_in_place_of_a_new_folder_is_a_link_in_the_patch(run: Run, keep: str, place: str) -> None:
+    run.agent(f"mkdir -p new/deep; echo x > new/deep/file; {keep}; mv new {place}; ln -s {place} new")
+    patch = run.collect()
+    assert names(patch) == {"new", *(["moved/deep/file"] if "moved" in place else [])}
+    assert b"\nnew file mode 120000\n" in patch.file.read_bytes()
+
+
+def test_contents_of_the_index_that_git_cannot_read_cost_only_themselves(sparse: Run) -> None:
+    sparse.agent("""
+        read=$(echo read | git hash-object -w --stdin); missing=$(echo missing | git hash-object --stdin)
+        git update-index --cacheinfo 100644,$read,old/name.txt --cacheinfo 100644,$missing,far/away.txt
+        git update-index --skip-worktree old/name.txt far/away.txt; echo work > new.txt
+    """)
+    patch = sparse.collect()
+    assert names(patch) == {"new.txt", "old/name.txt"}
+    assert left_out(patch)["far/away.txt"].startswith("in the index, with a content that git cannot read")
+
+
 def test_a_repository_in_place_of_a_file_is_files(run: Run) -> None:
     run.agent("rm README.md; mkdir README.md; cd README.md; git init -q; echo x > f; git add f; git commit -qm x")
     assert names(run.collect()) == {"README.md", "README.md/f"}

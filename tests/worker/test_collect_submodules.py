@@ -168,6 +168,20 @@ def test_of_a_pointer_that_only_the_index_moved_the_newest_commit_counts(app: Ru
     assert f"+Subproject commit {'5' * 40}\n" in app.collect().file.read_text()
 
 
+@pytest.mark.parametrize("path", ["vendor/lib", "libs/new"])
+def test_a_submodule_with_other_hashes_costs_the_patch_nothing(app: Run, path: str) -> None:
+    """A repository can name no commit of another object format (git: hash-function-transition)."""
+    app.agent(f"""
+        git init -q --object-format=sha256 {path}; (cd {path}; echo a > a.txt; git add .; git commit -qm a)
+        git config -f .gitmodules submodule.{path}.path {path}; echo work > work.txt
+    """)
+    patch = app.collect()
+    content = patch.file.read_text()
+    assert "+++ b/work.txt" in content
+    written = content + "".join(file.read_text() for file in patch.more.values())
+    assert f"+++ b/{path}/a.txt" in written
+
+
 def test_a_pointer_moved_to_a_published_commit_brings_no_patch_of_it(
     app: Run, urls: dict[str, str], git_server: GitServer
 ) -> None:

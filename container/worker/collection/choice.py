@@ -1,12 +1,13 @@
 """Which of the files that an agent made are its results: pure decisions."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from worker.collection.inventory import MAX_FILE_BYTES, Inventory
 from worker.collection.leftovers import Leftover, leftover
 from worker.collection.omissions import Omissions, Rank
+from worker.collection.paths import folders_above, folders_of
 
 MOST_NEW_FILES = 50_000
 MAX_NEW_BYTES = 2**30
@@ -21,11 +22,6 @@ def unfit(path: bytes, inventory: Inventory) -> str | None:
     if path in inventory.large:
         return f"larger than {MAX_FILE_BYTES >> 20} MiB"
     return inventory.unfit.get(path)
-
-
-def folders_of(paths: Iterable[bytes]) -> set[bytes]:
-    """Return all folders above the paths, each with a final slash."""
-    return {folder for path in paths for folder in _folders(path)}
 
 
 class Chooser:
@@ -98,7 +94,7 @@ class Chooser:
 
     def _group(self, path: bytes) -> bytes:
         """Return the highest folder above a file that is new, or a pattern of its kind in an old one."""
-        for folder in _folders(path):
+        for folder in folders_above(path):
             if folder not in self._old:
                 return folder
         folder, slash, name = path.rpartition(b"/")
@@ -120,10 +116,3 @@ class Chooser:
 
 def _mib(size: int) -> str:
     return f"{size >> 20:,} MiB"
-
-
-def _folders(path: bytes) -> Iterator[bytes]:
-    position = path.find(b"/")
-    while position >= 0:
-        yield path[: position + 1]
-        position = path.find(b"/", position + 1)

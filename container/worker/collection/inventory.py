@@ -1,11 +1,13 @@
 """What stands in the workspace beside plain files: one walk by `find`, as the agent."""
 
+import stat
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.collection.calls import Calls
+from worker.collection.paths import folders_of, is_below
 
 MAX_FILE_BYTES = 100 * 2**20
 """Larger files are left out: GitHub refuses a push with one (docs.github.com: About large files on GitHub)."""
@@ -108,6 +110,28 @@ def _signed(calls: Calls, files: Path, tags: list[bytes]) -> Iterator[bytes]:
             calls.records([*command, "grep", "--files-with-matches", "--null", "-F", _SIGNATURE, "--"])
         ):
             yield path.removeprefix(root)
+
+
+def sizes_of(calls: Calls, files: Path, paths: list[bytes]) -> dict[bytes, int]:
+    """Return the sizes of those paths at which something else than a folder is.
+
+    What is below a symbolic link is at another path, or not in the workspace at all.
+    """
+    if not paths:
+        return {}
+    root = bytes(files) + b"/"
+    folders = {folder.rstrip(b"/") for folder in folders_of(paths)}
+    listed = calls.list_file(root + path for path in {*paths, *folders})
+    command = ["xargs", "-0", "-a", str(listed), "stat", r"--printf=%s\t%f\t%n\0", "--"]
+    sizes, links = dict[bytes, int](), set[bytes]()
+    for record in tolerant(calls.records(command)):
+        size, mode, name = record.split(b"\t", 2)
+        path, kind = name.removeprefix(root), stat.S_IFMT(int(mode, 16))
+        if kind != stat.S_IFDIR:
+            sizes[path] = int(size)
+        if kind == stat.S_IFLNK and path in folders:
+            links.add(path)
+    return {path: sizes[path] for path in paths if path in sizes and not is_below(path, links)}
 
 
 def tolerant(records: Iterator[bytes]) -> Iterator[bytes]:

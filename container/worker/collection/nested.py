@@ -6,7 +6,7 @@ Any other is files like all others, without its history: as a submodule that no 
 
 import os.path
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,16 +73,6 @@ _WORKTREE = re.compile(rb"(?:(.+)/)?\.git/(?:modules/.+/)?worktrees/[^/]+", re.D
 """Below the workspace: of its own repository, of a submodule that git keeps in it, or of one with a folder `.git`."""
 
 
-def is_below(path: bytes, folders: Collection[bytes]) -> bool:
-    """Return whether a path is in one of the folders, at any depth."""
-    position = path.find(b"/")
-    while position >= 0:
-        if path[:position] in folders:
-            return True
-        position = path.find(b"/", position + 1)
-    return False
-
-
 @dataclass(frozen=True)
 class Links:
     """What becomes of the submodules of one repository."""
@@ -99,16 +89,19 @@ def plan_links(
     populated: Mapping[bytes, bytes | None],
     missing: AbstractSet[bytes],
     not_checked_out: AbstractSet[bytes],
+    width: int = 40,
 ) -> Links:
     """Decide on submodules as `git add --all` would, except that a folder that was never filled says nothing.
 
     `populated`: folders with a repository of their own -> the commit that is checked out there.
+    `width`: characters of the repository's object names: it can name no commit of another object format.
     """
+    populated = {path: commit if commit and len(commit) == width else None for path, commit in populated.items()}
     entries: dict[bytes, bytes | None] = {}
     inside: list[bytes] = []
     for path in sorted({path for path, entry in base.items() if entry.mode == LINK} - not_checked_out):
         before = base[path].object
-        recorded = record.link(path)
+        recorded = record.link(path, width)
         removed = record.continues and path not in record.index
         if path in missing or removed or (record.continues and record.index[path].mode != LINK):
             entries[path] = None
@@ -119,9 +112,9 @@ def plan_links(
         after = now if now != before else next((commit for commit in recorded if commit != before), before)
         if after != before:
             entries[path] = after
-    new = {path for path in record.modules - base.keys() if path in populated or record.link(path)}
+    new = {path for path in record.modules - base.keys() if path in populated or record.link(path, width)}
     for path in sorted(new):
-        commit = populated.get(path) or next(iter(record.link(path)), None)
+        commit = populated.get(path) or next(iter(record.link(path, width)), None)
         if commit is not None:
             entries[path] = commit
             inside.append(path)

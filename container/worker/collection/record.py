@@ -76,10 +76,13 @@ class Record:
         links = {path for each in (self.index, self.committed) for path in each if each[path].mode == LINK}
         return links | self.modules
 
-    def link(self, path: bytes) -> list[bytes]:
-        """Return the commits that index and commit name for a submodule; that of a conflict is the commit's."""
+    def link(self, path: bytes, width: int) -> list[bytes]:
+        """Return the commits that index and commit name for a submodule, with names of `width` characters.
+
+        Of a conflict the commit's counts.
+        """
         found = ({} if path in self.conflicts else self.index).get(path), self.committed.get(path)
-        return [entry.object for entry in found if entry is not None and entry.mode == LINK]
+        return [entry.object for entry in found if entry and entry.mode == LINK and len(entry.object) == width]
 
 
 def read_record(calls: Calls, git_dir: Path, files: Path, base: str | None) -> Record:

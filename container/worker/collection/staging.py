@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.collection.calls import Calls, reading
-from worker.collection.choice import HISTORY, REFUSED, Chooser, folders_of, unfit
+from worker.collection.choice import HISTORY, REFUSED, Chooser, unfit
 from worker.collection.commits import copy_objects
-from worker.collection.inventory import Inventory, tolerant
-from worker.collection.nested import Links, is_below, plan_links
+from worker.collection.inventory import Inventory, sizes_of, tolerant
+from worker.collection.nested import Links, plan_links
 from worker.collection.omissions import Omissions
-from worker.collection.record import LINK, Entries, Record, parse_entries
+from worker.collection.paths import folders_of, is_below
+from worker.collection.record import LINK, Entries, Entry, Record, parse_entries
 from worker.collection.sparse import not_checked_out
 from worker.git import git
 
@@ -69,6 +70,8 @@ class Staging:
         self._worktrees = frozenset(path for path in worktrees if path.startswith(tree.prefix) and path != tree.path)
         self._variables = calls.variables(tree.files, tree.index, *tree.stores)
         self._embedded = 0
+        self._unread: set[bytes] = set()
+        """Files of the agent's index whose contents git cannot read."""
 
     def stage(self) -> dict[bytes, bytes | None]:
         """Fill the index. Raises `subprocess.CalledProcessError`.
@@ -90,7 +93,7 @@ class Staging:
         reasons |= self._add([*changed, *kept])
         result = self._entries()
         reasons |= dict.fromkeys(set(kept) - reasons.keys() - result.keys(), REFUSED)
-        for path in sorted(tree.record.staged_only(base, result) - reasons.keys()):
+        for path in sorted(tree.record.staged_only(base, result) - reasons.keys() - self._unread):
             self._omissions.note(prefix + path, "staged in another state than it has in the working tree, which counts")
         for path in self._unfit(base.keys() | sizes.keys()):
             reasons[path] = self._inventory.unfit[prefix + path]
@@ -113,7 +116,7 @@ class Staging:
                 for path in (kept | record.skipped) & record.index.keys()
                 if record.index[path] != base.get(path) and record.index[path].mode != LINK
             }
-            copy_objects(self._calls, record.objects, {entry.object for entry in unseen.values()})
+            unseen = dict(self._copied([*unseen.items()]))
             lines = (b"%s %s\t%s\0" % (entry.mode, entry.object, path) for path, entry in unseen.items())
             self._feed(["update-index", "-z", "--index-info"], lines)
             self._feed(
@@ -121,6 +124,19 @@ class Staging:
                 (path + b"\0" for path in sorted(kept | unseen.keys())),
             )
         return kept
+
+    def _copied(self, unseen: list[tuple[bytes, Entry]]) -> list[tuple[bytes, Entry]]:
+        """Copy the contents of files that only the agent's object store has; return those that git could read."""
+        try:
+            copy_objects(self._calls, self._tree.record.objects, {entry.object for _, entry in unseen})
+        except subprocess.CalledProcessError:
+            if len(unseen) > 1:
+                middle = len(unseen) // 2
+                return [*self._copied(unseen[:middle]), *self._copied(unseen[middle:])]
+            self._unread.add(unseen[0][0])
+            self._omissions.note(self._tree.prefix + unseen[0][0], "in the index, with a content that git cannot read")
+            return []
+        return unseen
 
     def _begin(self) -> Entries:
         if self._tree.base is not None:
@@ -135,8 +151,8 @@ class Staging:
         missing = set(self._git("ls-files", "--deleted", "-z").split(b"\0"))
         # A file or a link in place of a submodule is not missing to git.
         missing |= self._sizes([path for path, entry in base.items() if entry.mode == LINK]).keys()
-        links = plan_links(base, self._tree.record, self._populated(), missing, skipped)
         zero = b"0" * len(self._tree.base or "0" * 40)
+        links = plan_links(base, self._tree.record, self._populated(), missing, skipped, width=len(zero))
         lines = (
             b"%s %s\t%s\0" % (LINK if commit else b"0", commit or zero, path) for path, commit in links.entries.items()
         )
@@ -231,18 +247,7 @@ class Staging:
         return [path for path in found if path not in ignored]
 
     def _sizes(self, paths: list[bytes]) -> dict[bytes, int]:
-        """Return the sizes of those paths at which a file or a symbolic link is."""
-        if not paths:
-            return {}
-        root = bytes(self._tree.files) + b"/"
-        listed = self._calls.list_file(root + path for path in paths)
-        command = ["xargs", "-0", "-a", str(listed), "stat", r"--printf=%s\t%f\t%n\0", "--"]
-        sizes: dict[bytes, int] = {}
-        for record in tolerant(self._calls.records(command)):
-            size, mode, path = record.split(b"\t", 2)
-            if int(mode, 16) & 0o170000 != 0o040000:
-                sizes[path.removeprefix(root)] = int(size)
-        return sizes
+        return sizes_of(self._calls, self._tree.files, paths)
 
     def _add(self, paths: list[bytes]) -> dict[bytes, str]:
         """Bring the index up to the files; returns those that could not be read, and why."""
