@@ -17,6 +17,7 @@ from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import Expire, TransitionError
 from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.store.caller_identity import StsError
 from outpost.store.credentials import PolicyRefusedError
 from outpost.store.database import ConflictError
 from outpost.store.dispatches import Dispatches
@@ -58,6 +59,9 @@ class Claims:
         except ForeignWorkerError as why:
             logger.exception("a claim is refused", extra={"worker": request.worker_id, "why": str(why)})
             return ClaimAnswer(retire=True)
+        except StsError:
+            self.workers.note_request(agent, request.worker_id)
+            raise
         except ConflictError:
             return self._repeat(agent, request.worker_id)
         self.launches.succeeded(agent, worker.launched_at)
@@ -156,5 +160,9 @@ class Claims:
             or row.lease.worker_id != worker_id
             or row.status is not Status.PROVISIONING
         ):
+            return ClaimAnswer(retire=True)
+        try:
+            self.workers.beat(agent, row.lease)  # preparing the response may fail again and again
+        except ConflictError:
             return ClaimAnswer(retire=True)
         return ClaimAnswer(assignment=self.assignments.of(row))

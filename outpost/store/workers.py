@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
@@ -148,6 +149,17 @@ class Workers:
             one=1,
         )
         return Worker.model_validate(item)
+
+    def note_request(self, agent: Agent, worker_id: str) -> None:
+        """Count a sign of life of a worker without work, whose identity cannot be verified now."""
+        with suppress(ConflictError):
+            self._db.update(
+                self._db.workers,
+                *_key(agent, worker_id),
+                "SET beat = beat + :one",
+                "attribute_exists(pk) AND attribute_not_exists(dispatch_id)",
+                one=1,
+            )
 
     def beat(self, agent: Agent, lease: Lease) -> None:
         """Count a heartbeat. Raises `ConflictError` when the worker does not hold this token."""

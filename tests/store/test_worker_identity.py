@@ -166,6 +166,21 @@ def test_while_ecs_is_away_launched_workers_are_given_work(fleet: Fleet, monkeyp
     assert fleet.ask(claim_request(launched)).assignment
 
 
+def test_while_sts_is_away_workers_that_ask_stay_alive_and_are_given_nothing(
+    fleet: Fleet, unused_port: Callable[[], int]
+) -> None:
+    """Otherwise the sweep would call idle workers silent, and the planner would replace them."""
+    id_ = launch(fleet.store.workers)
+    request = claim_request(id_)
+    nobody = CallerIdentity(f"http://127.0.0.1:{unused_port()}", REGION, "test")
+    broker = replace(fleet.broker, identities=replace(fleet.broker.identities, callers=nobody))
+    for asked in (1, 2):
+        with pytest.raises(StsError):
+            broker.answer(request)
+        worker = fleet.store.workers.get("shell", id_)
+        assert (worker.beat, worker.worker_state, worker.proven) == (asked, WorkerState.STARTING, False)
+
+
 def test_a_proof_that_is_shown_again_gives_the_same_work_or_none(fleet: Fleet, store: Store) -> None:
     store.dispatch()
     request = claim_request(fleet.task())
@@ -174,6 +189,7 @@ def test_a_proof_that_is_shown_again_gives_the_same_work_or_none(fleet: Fleet, s
     again = fleet.ask(request).assignment
     assert isinstance(again, Assignment)
     assert again.dispatch_id == first.dispatch_id
+    assert store.workers.get("shell", request.worker_id).beat == 1  # a sign of life
     store.workers.end(store.workers.get("shell", request.worker_id), now())
     assert fleet.ask(request) == RETIRE
     assert len([row for row in store.dispatches.live.listed() if row.status is Status.PENDING]) <= 1
