@@ -77,6 +77,7 @@ renew-agents: $(READY) ## Take the newest versions of the agents' programs and t
 .PHONY: bench
 bench: $(READY) ## Measure the API's speed, the log redactor's, the model proxy's, and warm starts: tables, and build/bench*.json
 	PYTHONPATH=.:container python -m benchmarks build/bench.json
+	PYTHONPATH=.:container python -m benchmarks.neighbours build/bench-neighbours.json
 	python -m benchmarks.redaction
 	PYTHONPATH=.:container python -m benchmarks.model_proxy
 	PYTHONPATH=.:container python -m benchmarks.warm_start build/bench-warm-start.json

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -25,9 +24,7 @@ from control_plane.routes import (
     workspaces,
 )
 from control_plane.services import Services
-
-THREADS = 32
-"""Blocking AWS calls at once, one thread each. botocore's pool holds twice as many connections."""
+from control_plane.threads import TenantThreads
 
 DESCRIPTION = """Dispatches coding tasks to AI agents, each in a container of its own, and keeps what they produce.
 
@@ -64,7 +61,7 @@ def create_app(services: Services) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "aws"))
+    asyncio.get_running_loop().set_default_executor(TenantThreads())
     app.state.services.audit.start()
     async with app.state.services.reader.open(), app.state.mcp:
         yield

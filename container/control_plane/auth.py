@@ -15,9 +15,11 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.datastructures import Headers
 
+from control_plane.connected import while_connected
 from control_plane.errors import ApiError, ErrorCode, not_found
 from control_plane.openapi import TenantId
 from control_plane.rate_limit import RateLimiter, exceeded
+from control_plane.threads import calling_tenant
 from outpost.domain.ids import now
 from outpost.domain.tenants import KEY_PATTERN, OPERATOR, ApiKey, Scope, Tenant, hash_key
 from outpost.store.tenants import Tenants
@@ -128,6 +130,7 @@ async def identify(request: Request) -> None:
     authenticator: Authenticator = request.app.state.services.authenticator
     limiter: RateLimiter = request.app.state.services.limiter
     caller = request.state.principal = await authenticator.authenticate(request.headers)
+    calling_tenant.set(caller.tenant.id)
     if getattr(request.state, "counted", False):
         return
     limit = caller.tenant.limits.requests_per_minute
@@ -145,7 +148,7 @@ class AuthenticatedRoute(APIRoute):
 
         async def authenticated(request: Request) -> Response:
             await identify(request)
-            return await handle(request)
+            return await (while_connected(request, handle(request)) if request.method == "GET" else handle(request))
 
         return authenticated
 

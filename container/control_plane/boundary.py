@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.auth import Principal
@@ -129,6 +129,8 @@ class Boundary:
                 await self._call(scope, receive, send_with_headers)
             except ResponseEndedError:
                 pass  # the response to HEAD is complete
+            except ClientDisconnect:
+                logger.info("client hung up", route=getattr(scope.get("route"), "path", None))
             except Exception:
                 logger.exception("unexpected error", route=getattr(scope.get("route"), "path", None))
                 if exchange.status is not None:

@@ -6,8 +6,9 @@ A watcher is nothing but a place in the stream: a slow one reads later, a vanish
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -26,6 +27,10 @@ POLL_SECONDS = 0.6
 """A change of status reaches a watcher within a second, also when the read takes some of it."""
 SHARED_CHUNKS = 32
 """Chunks that the watchers of one dispatch share; who lags farther behind reads for itself."""
+
+STREAMS_PER_KEY = 256
+STREAMS = 2_048
+"""Watchers that a replica serves at once: of one API key, and in all."""
 
 ReadRow = Callable[[str], Awaitable[Dispatch | None]]
 ReadChunk = Callable[[Dispatch, int], list[LogLine] | None]
@@ -152,14 +157,34 @@ class Feed:
         return lines
 
 
+class TooManyStreamsError(Exception):
+    """A key, or the replica, has as many watchers as it may; the text says which."""
+
+
 class Hub:
     """The feeds of this replica: one for each dispatch that is being watched. Used on the event loop only."""
 
     def __init__(self, read_row: ReadRow, read_chunk: ReadChunk) -> None:
         self._new_feed = partial(Feed, read_row=read_row, read_chunk=read_chunk)
         self._feeds: dict[str, tuple[Feed, asyncio.Task[None]]] = {}
+        self._streams: Counter[str] = Counter()
         self.closing = False
         """Set when the service ends: watchers then leave, and resume on another replica."""
+
+    @contextmanager
+    def admit(self, key: str) -> Iterator[None]:
+        """Count a watcher of an API key. Raises `TooManyStreamsError`."""
+        if self._streams[key] >= STREAMS_PER_KEY:
+            raise TooManyStreamsError(f"The API key watches {STREAMS_PER_KEY} dispatches on this replica already")
+        if self._streams.total() >= STREAMS:
+            raise TooManyStreamsError(f"This replica serves {STREAMS} watchers already")
+        self._streams[key] += 1
+        try:
+            yield
+        finally:
+            self._streams[key] -= 1
+            if not self._streams[key]:
+                del self._streams[key]
 
     @asynccontextmanager
     async def feed(self, row: Dispatch) -> AsyncIterator[Feed]:

@@ -1,7 +1,11 @@
-"""Reading an attempt's log from its numbered chunks, which never change once written."""
+"""Reading an attempt's log from its numbered chunks, which never change once written.
 
+Each chunk is read by a call of its own, so that a long way into a log holds no thread, and ends when its client leaves.
+"""
+
+import asyncio
+import time
 from dataclasses import dataclass
-from threading import Lock
 
 from cachetools import LRUCache
 
@@ -11,6 +15,8 @@ from outpost.store.artifacts import Artifacts
 
 CHUNKS_A_PAGE = 100
 """Chunks that one request reads at most; a page may be short and yet have more."""
+READ_SECONDS = 2.0
+"""How long one request reads chunks; the next goes on where it stopped."""
 CACHED_COUNTS = 100_000
 CACHED_BYTES = 16 * 1024 * 1024
 """Of chunks: short pages then read each only once."""
@@ -38,23 +44,23 @@ class LogPage:
 
 
 class LogReader:
-    """Reads pages of logs."""
+    """Reads pages of logs. Used on the event loop only."""
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
         self._counts: LRUCache[tuple[str, int, int], int] = LRUCache(CACHED_COUNTS)
         self._chunks: LRUCache[tuple[str, int, int], list[LogLine]] = LRUCache(CACHED_BYTES, _size)
-        self._lock = Lock()
 
-    def page(self, row: Dispatch, start: Position | None, limit: int) -> LogPage:
+    async def page(self, row: Dispatch, start: Position | None, limit: int) -> LogPage:
         """Return up to `limit` lines from `start` on; by default from the beginning of the current attempt.
 
         A position in an earlier attempt reads that attempt to its end and goes on with the next one.
         """
         at = start or Position(row.attempt)
         lines: list[LogLine] = []
+        deadline = time.monotonic() + READ_SECONDS
         for _ in range(CHUNKS_A_PAGE):
-            chunk = self._chunk(row, at.attempt, at.chunk)
+            chunk = await self._chunk(row, at.attempt, at.chunk)
             if chunk is None:
                 if at.attempt >= row.attempt:
                     return LogPage(lines, at, has_more=False)
@@ -64,52 +70,51 @@ class LogReader:
             lines += taken
             end = at.line + len(taken)
             at = Position(at.attempt, at.chunk + 1) if end >= len(chunk) else Position(at.attempt, at.chunk, end)
-            if len(lines) == limit:
+            if len(lines) == limit or time.monotonic() > deadline:
                 break
         return LogPage(lines, at, has_more=True)
 
-    def page_at(self, row: Dispatch, offset: int, limit: int) -> tuple[LogPage, int]:
+    async def page_at(self, row: Dispatch, offset: int, limit: int) -> tuple[LogPage, int]:
         """Return up to `limit` lines after the first `offset` of the current attempt, and the offset of the next line.
 
         An offset too far to reach in one request gives no lines, the same offset and `has_more`: asking again gets
         further, because the lengths of chunks that were passed are remembered.
         """
         at, passed, read = Position(row.attempt), 0, 0
+        deadline = time.monotonic() + READ_SECONDS
         while passed < offset:
-            length, known = self._length(row, at)
+            length, known = await self._length(row, at)
             if length is None:
                 return LogPage([], at, has_more=False), passed
             if passed + length > offset:
                 at = Position(at.attempt, at.chunk, offset - passed)
                 break
             at, passed, read = Position(at.attempt, at.chunk + 1), passed + length, read + (not known)
-            if read == CHUNKS_A_PAGE:
+            if read == CHUNKS_A_PAGE or time.monotonic() > deadline:
                 return LogPage([], at, has_more=True), offset
-        page = self.page(row, at, limit)
+        page = await self.page(row, at, limit)
         return page, offset + len(page.lines)
 
-    def _length(self, row: Dispatch, at: Position) -> tuple[int | None, bool]:
-        with self._lock:
-            known = self._counts.get((row.id, at.attempt, at.chunk))
+    async def _length(self, row: Dispatch, at: Position) -> tuple[int | None, bool]:
+        known = self._counts.get((row.id, at.attempt, at.chunk))
         if known is not None:
             return known, True
-        chunk = self._chunk(row, at.attempt, at.chunk)
+        chunk = await self._chunk(row, at.attempt, at.chunk)
         return (None if chunk is None else len(chunk)), False
 
-    def _chunk(self, row: Dispatch, attempt: int, number: int) -> list[LogLine] | None:
+    async def _chunk(self, row: Dispatch, attempt: int, number: int) -> list[LogLine] | None:
         if attempt == 0:
             return None
         place = row.id, attempt, number
-        with self._lock:
-            known = self._chunks.get(place)
+        known = self._chunks.get(place)
         if known is not None:
             return known
-        chunk = self._artifacts.chunk(row.model_copy(update={"attempt": attempt}), number)
+        of_attempt = row.model_copy(update={"attempt": attempt})
+        chunk = await asyncio.to_thread(self._artifacts.chunk, of_attempt, number)
         if chunk is not None:
-            with self._lock:
-                self._counts[place] = len(chunk)
-                if _size(chunk) <= CACHED_BYTES:
-                    self._chunks[place] = chunk
+            self._counts[place] = len(chunk)
+            if _size(chunk) <= CACHED_BYTES:
+                self._chunks[place] = chunk
         return chunk
 
 

@@ -22,6 +22,10 @@ KEEP_ALIVE_SECONDS = 75
 QUIET_SECONDS = 1.0
 """Without a new request for so long, the load balancer has heard that this replica leaves."""
 QUIET_ROUNDS = 5
+HEAD_SECONDS = 10.0
+"""How long a request's head may take, from its first byte on."""
+BODY_SECONDS = 60.0
+"""How long a request's body may take, after its head."""
 CLOSE_SECONDS = 2
 """How long a client that was refused may take to read the answer, whatever it still sends."""
 
@@ -36,6 +40,17 @@ class Protocol(HttpToolsProtocol):
     """Bytes of a head that is not complete yet."""
     _reading_head = False
     _refused = False
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, for as long as one may be idle."""
+        super().connection_made(transport)
+        self._expect_within(KEEP_ALIVE_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the deadline with the connection."""
+        self._expect_within(None)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends; a head without an end is not kept in memory."""
@@ -49,13 +64,20 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a head begins."""
         self._reading_head = True
+        self._expect_within(HEAD_SECONDS)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Note that a head ends, and let the application break the connection off."""
         self._reading_head = False
+        self._expect_within(BODY_SECONDS)
         self.scope["state"]["abort"] = self.transport.abort
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note that a request is complete."""
+        self._expect_within(None)
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, or an address that no parser takes."""
@@ -63,8 +85,22 @@ class Protocol(HttpToolsProtocol):
         error = ApiError(ErrorCode.VALIDATION_ERROR, f"{msg} Send HTTP/1.1 as RFC 9112 has it.")
         self._refuse(head_too_large() if head > MAX_HEAD_BYTES else error)
 
+    def _expect_within(self, seconds: float | None) -> None:
+        """Give the client so long for the next part of its request."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None if seconds is None else self.loop.call_later(seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete and self.cycle.response_started:
+            self.transport.abort()
+        elif not self._refused and not self.transport.is_closing():
+            message = f"The request was not complete after {HEAD_SECONDS:.0f} s (head) or {BODY_SECONDS:.0f} s (body)."
+            self._refuse(ApiError(ErrorCode.REQUEST_TIMEOUT, f"{message} Send it faster, or in smaller requests."))
+
     def _refuse(self, error: ApiError) -> None:
         self._refused = True
+        self._expect_within(None)
         id_ = new_id()
         body = failure(error, Meta(request_id=id_, timestamp=now())).encode()
         head = (

@@ -12,8 +12,9 @@ from botocore.exceptions import EndpointConnectionError
 from structlog.testing import CapturingLogger
 
 from control_plane import audit
-from control_plane.app import THREADS, create_app
+from control_plane.app import create_app
 from control_plane.audit import AuditLog
+from control_plane.threads import THREADS
 from outpost.cli.audit import records
 from outpost.domain.tenants import Scope, Tenant
 from tests.contract.running import TASK, Api

@@ -113,7 +113,7 @@ async def get(
     """Show a dispatch as it is now, and while it waits its place in the queue and when it will probably start."""
     row = await owned(services, caller, dispatch_id)
     waiting = await asyncio.to_thread(_waiting, services, caller, row) if row.status is Status.PENDING else {}
-    logs = await asyncio.to_thread(_inline_logs, services, row, query) if query.log_limit else None
+    logs = await _inline_logs(services, row, query) if query.log_limit else None
     return success(request, StatusView.of(row, logs=logs, **waiting))
 
 
@@ -144,6 +144,6 @@ def _waiting(services: Services, caller: Principal, row: Dispatch) -> dict[str, 
     return {"queue_position": position, "expected_start_at": start}
 
 
-def _inline_logs(services: Services, row: Dispatch, query: StatusQuery) -> InlineLogs:
-    page, next_offset = services.logs.page_at(row, query.log_offset, query.log_limit)
+async def _inline_logs(services: Services, row: Dispatch, query: StatusQuery) -> InlineLogs:
+    page, next_offset = await services.logs.page_at(row, query.log_offset, query.log_limit)
     return InlineLogs(lines=shown(page.lines), next_offset=next_offset, has_more=page.has_more)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from typing import Annotated
 
 import structlog
@@ -43,9 +43,11 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[bytes]) -> None:
+    def __init__(self, events: AsyncGenerator[bytes], admitted: AbstractContextManager[None]) -> None:
+        """`admitted` is entered before the first byte is sent; it may raise."""
         super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         self._events = events
+        self._admitted = admitted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events; however that ends, the watching ends with it."""
@@ -57,13 +59,14 @@ class EventStream(StreamingResponse):
             except TimeoutError as error:
                 raise _StuckClientError from error
 
-        async with aclosing(self._events):
-            try:
-                await super().__call__(scope, receive, send_in_time)
-            except _StuckClientError:
-                logger.info("a watcher was let go: it took nothing", seconds=STUCK_SECONDS)
-                scope["state"]["abort"]()  # an ordinary end would wait until the client takes what there is
-                await self.listen_for_disconnect(receive)
+        with self._admitted:
+            async with aclosing(self._events):
+                try:
+                    await super().__call__(scope, receive, send_in_time)
+                except _StuckClientError:
+                    logger.info("a watcher was let go: it took nothing", seconds=STUCK_SECONDS)
+                    scope["state"]["abort"]()  # an ordinary end would wait until the client takes what there is
+                    await self.listen_for_disconnect(receive)
 
 
 class _StuckClientError(Exception):
@@ -81,7 +84,7 @@ LastEventId = Annotated[
     status_code=200,
     summary="Watch a dispatch",
     response_class=Response,  # of no media type: the errors are JSON
-    responses=errors(400, 404)
+    responses=errors(400, 404, 429)
     | {
         200: {
             "description": "`status` events with a dispatch, `log` events with a log line, both as JSON.",
@@ -111,7 +114,7 @@ async def watch(
         raise invalid(("Last-Event-ID", str(error))) from error
     if place.told is not None and place.told.terminal:
         return Response(status_code=204)
-    return EventStream(_stream(services, row, place, request))
+    return EventStream(_stream(services, row, place, request), services.live.admit(caller.key.sha256))
 
 
 async def _stream(services: Services, row: Dispatch, place: Place, request: Request) -> AsyncGenerator[bytes]:

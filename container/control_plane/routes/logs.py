@@ -1,6 +1,5 @@
 """/dispatch/{id}/logs: the log, page by page."""
 
-import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -33,7 +32,7 @@ async def read(
     context = (caller.tenant.id, row.id)
     cursor = open_cursor(services, "logs", context, query.cursor)
     start = Position(int(cursor["attempt"]), int(cursor["chunk"]), int(cursor["line"])) if cursor else None
-    page = await asyncio.to_thread(services.logs.page, row, start, query.limit)
+    page = await services.logs.page(row, start, query.limit)
     place = {"attempt": page.next.attempt, "chunk": page.next.chunk, "line": page.next.line}
     pagination = Pagination(
         cursor=services.signer.seal("logs", context, {**place}), has_more=page.has_more, limit=query.limit

@@ -1,0 +1,159 @@
+"""What one tenant does costs the others nothing: threads, log reads, streams, connections."""
+
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from control_plane import live, server
+from control_plane.threads import SHARE
+from outpost.domain.dispatch import Dispatch
+from outpost.domain.tenants import Tenant
+from tests.contract.running import Api, refused
+from tests.eventually import eventually
+
+
+@pytest.fixture
+def slow_chunks(api: Api, monkeypatch: pytest.MonkeyPatch) -> tuple[Event, list[int]]:
+    """Reading a chunk of a log waits for the event; the list has the chunks that were begun."""
+    release, begun = Event(), []
+    chunk = api.services.logs._artifacts.chunk
+
+    def slow(row: Dispatch, number: int) -> object:
+        begun.append(number)
+        assert release.wait(60)
+        return chunk(row, number)
+
+    monkeypatch.setattr(api.services.logs._artifacts, "chunk", slow)
+    return release, begun
+
+
+def test_a_flood_of_far_log_offsets_leaves_threads_for_another_tenant(
+    api: Api, tenant: Tenant, running: Dispatch, stranger: httpx.Client, slow_chunks: tuple[Event, list[int]]
+) -> None:
+    release, begun = slow_chunks
+    api.chunk(running, 1, "a line")
+    far = {"logLimit": 1, "logOffset": 99_999_999}
+    with ThreadPoolExecutor(34) as pool, api.client(api.key(tenant)) as flooding:
+        flood = [pool.submit(flooding.get, f"/dispatch/{running.id}", params=far, timeout=60) for _ in range(34)]
+        eventually(lambda: len(begun) == SHARE)
+        assert stranger.get("/dispatch", timeout=5).status_code == 200
+        assert len(begun) == SHARE
+        release.set()
+        assert {each.result().status_code for each in flood} == {200}
+
+
+def test_a_client_that_hangs_up_frees_its_place(
+    api: Api,
+    tenant: Tenant,
+    running: Dispatch,
+    slow_chunks: tuple[Event, list[int]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    release, begun = slow_chunks
+    caplog.set_level(logging.INFO)
+    place, count = urlsplit(api.url), SHARE + 10
+    head = f"GET /dispatch/{running.id}/logs HTTP/1.1\r\nHost: x\r\nX-API-Key: {api.key(tenant)}\r\n\r\n"
+    connections = [socket.create_connection((place.hostname, place.port)) for _ in range(count)]
+    for connection in connections:
+        connection.sendall(head.encode())
+    eventually(lambda: len(begun) == SHARE)
+    for connection in connections:
+        connection.close()
+    eventually(lambda: sum("client hung up" in record.message for record in caplog.records) == count)
+    release.set()
+    with api.client(api.key(tenant)) as client:
+        assert client.get(f"/dispatch/{running.id}/logs").status_code == 200
+    assert len(begun) == SHARE + 1  # of those that waited for a thread none began
+
+
+def test_reading_a_log_ends_with_its_budget_and_goes_on_from_there(
+    api: Api, client: httpx.Client, running: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 6):
+        api.chunk(running, number, f"line {number}")
+    monkeypatch.setattr("control_plane.log_reader.READ_SECONDS", -1.0)
+    lines, cursor, pages = [], None, 0
+    more = True
+    while more:
+        page = client.get(f"/dispatch/{running.id}/logs", params={"cursor": cursor} if cursor else None).json()
+        lines += [line["message"] for line in page["data"]]
+        cursor, more = page["meta"]["pagination"]["cursor"], page["meta"]["pagination"]["hasMore"]
+        pages += 1
+    assert lines == [f"line {number}" for number in range(1, 6)]
+    assert pages == 6
+
+
+def test_a_key_watches_so_many_dispatches_and_another_key_still_may(
+    api: Api, tenant: Tenant, running: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "STREAMS_PER_KEY", 2)
+    path = f"/dispatch/{running.id}/events"
+    with api.client(api.key(tenant)) as client, api.client(api.key(tenant)) as other:
+        with client.stream("GET", path) as one, client.stream("GET", path) as two:
+            assert (one.status_code, two.status_code) == (200, 200)
+            third = client.get(path)
+            refused(third, 429, "RATE_LIMIT_EXCEEDED")
+            assert third.headers["Retry-After"] == "10"
+            with other.stream("GET", path) as theirs:
+                assert theirs.status_code == 200
+        eventually(lambda: not api.services.live._streams)
+        with client.stream("GET", path) as again:
+            assert again.status_code == 200
+
+
+def test_a_replica_serves_so_many_watchers(
+    api: Api, client: httpx.Client, running: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eventually(lambda: not api.services.live._streams)
+    monkeypatch.setattr(live, "STREAMS", 1)
+    path = f"/dispatch/{running.id}/events"
+    with client.stream("GET", path) as one:
+        assert one.status_code == 200
+        assert "replica" in refused(client.get(path), 429, "RATE_LIMIT_EXCEEDED")["message"]
+
+
+HEAD = b"POST /dispatch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "limit"),
+    [(b"GET /health/live HTTP/1.1\r\nHost:", "HEAD_SECONDS"), (HEAD + b"\r\n{", "BODY_SECONDS")],
+    ids=["head", "body"],
+)
+def test_a_half_sent_request_ends_at_its_time(
+    api: Api, monkeypatch: pytest.MonkeyPatch, sent: bytes, limit: str, tenant: Tenant
+) -> None:
+    monkeypatch.setattr(server, limit, 0.3)
+    place = urlsplit(api.url)
+    sent = sent.replace(b"Content-Type", f"X-API-Key: {api.key(tenant)}\r\nContent-Type".encode())
+    with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+        connection.sendall(sent)
+        with connection.makefile("rb") as stream:
+            answer = stream.read()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"REQUEST_TIMEOUT" in answer
+
+
+def test_a_connection_that_sends_nothing_ends(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 0.3)
+    place = urlsplit(api.url)
+    with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+        begun = time.monotonic()
+        assert b"408" in connection.recv(100)
+    assert time.monotonic() - begun < 15
+
+
+def test_a_slow_but_complete_request_is_served(client: httpx.Client) -> None:
+    def body() -> Iterator[bytes]:
+        yield b'{"agent": "shell", '
+        yield b'"task": "echo hello, world"}'
+
+    answer = client.post("/dispatch", content=body(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 201
