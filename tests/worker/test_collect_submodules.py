@@ -12,6 +12,7 @@ from outpost.domain.dispatch import InitMode
 from tests.worker.collecting import Prepare, Run, applied, git
 from tests.worker.git_server import GitServer
 from worker import collect
+from worker.collection import inventory
 from worker.collection.calls import Calls
 from worker.collection.diff import write_diff
 from worker.collection.staging import Tree
@@ -252,6 +253,35 @@ def test_a_submodules_own_configuration_runs_and_hides_nothing(
     assert "+two\n" in patch.more[Artifact.NESTED].read_text()
     assert "+Subproject commit" in patch.file.read_text()
     assert not trap.exists()
+
+
+@pytest.mark.parametrize("make", ["mkfifo", "head -c 2000 /dev/zero >"], ids=["pipe", "too large"])
+def test_what_no_patch_can_hold_costs_only_itself_in_place_of_a_submodule(
+    app: Run, monkeypatch: pytest.MonkeyPatch, make: str
+) -> None:
+    monkeypatch.setattr(inventory, "MAX_FILE_BYTES", 1_000)
+    app.agent(f"rmdir vendor/lib; {make} vendor/lib; echo work > work.txt")
+    patch = app.collect()
+    content = patch.file.read_text()
+    assert "+++ b/work.txt" in content
+    assert "deleted file mode 160000" in content
+    assert [item.path for item in patch.collection.left_out] == ["vendor/lib"]
+
+
+@pytest.mark.parametrize("make", ["mkfifo", "head -c 2000 /dev/zero >"], ids=["pipe", "too large"])
+def test_what_no_patch_can_hold_costs_only_itself_in_a_folder_that_became_a_submodule(
+    run: Run, monkeypatch: pytest.MonkeyPatch, make: str
+) -> None:
+    monkeypatch.setattr(inventory, "MAX_FILE_BYTES", 1_000)
+    run.agent(f"""
+        rm -r old; git init -q old; git -C old commit -q --allow-empty -m x; {make} old/name.txt
+        git config -f .gitmodules submodule.old.path old; git config -f .gitmodules submodule.old.url x; echo w > w
+    """)
+    patch = run.collect()
+    content = patch.file.read_text(errors="replace")
+    assert "+++ b/w\n" in content
+    assert "deleted file mode 100644\nindex" in content
+    assert "old/name.txt" in {item.path for item in patch.collection.left_out}
 
 
 def test_a_submodule_linked_to_a_folder_outside_is_not_followed(app: Run, tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ class Omissions:
             self._uncounted += 1
             return
         group = self._groups.setdefault(key, _Group(rank))
+        if (path, files) in group.named:
+            return
         group.places += 1
         if len(group.named) < _MOST_NAMED:
             group.named.append((path, files))

@@ -174,12 +174,14 @@ class Staging:
         """Keep git from reading what stands in place of a tracked file and is none; returns the reasons."""
         prefix = self._tree.prefix
         reasons = {path: reason for path in base if (reason := unfit(prefix + path, self._inventory))}
-        large = [path for path in reasons if prefix + path in self._inventory.large]
+        # A submodule that was replaced, and files that a new one replaces, are no files of the index any more.
+        compared = reasons.keys() & {path for path, entry in self._entries().items() if entry.mode != LINK}
+        large = [path for path in compared if prefix + path in self._inventory.large]
         for path, size in self._blob_sizes(large, base).items():
             if size == self._inventory.large[prefix + path]:  # as large as before: it is compared
                 del reasons[path]
         mark = ["update-index", "-z", "--assume-unchanged", "--stdin"]
-        self._feed(mark, (path + b"\0" for path in sorted(reasons)))
+        self._feed(mark, (path + b"\0" for path in sorted(compared & reasons.keys())))
         return reasons
 
     def _blob_sizes(self, paths: list[bytes], base: Entries) -> dict[bytes, int]:
