@@ -8,7 +8,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -83,6 +83,9 @@ class LaggingIndex:
 
 class FakeDynamoDB:
     """Tables in memory. `clock` in seconds; `lag` gives an index's delay in seconds; `committed` sees each write."""
+
+    ignored_conditions: ClassVar[frozenset[tuple[str, str]]] = frozenset()
+    """What a mutation removes from the code."""
 
     def __init__(
         self,
@@ -192,7 +195,8 @@ class FakeDynamoDB:
         old = self._tables[table].items.get(key)
         values, names = request.get("ExpressionAttributeValues", {}), _names(request)
         condition = request.get("ConditionExpression")
-        if condition and not compile_condition(condition, names)(old or {}, values):
+        checked = condition is not None and (table, condition) not in self.ignored_conditions
+        if condition and checked and not compile_condition(condition, names)(old or {}, values):
             return client_error(operation, "ConditionalCheckFailedException", "The conditional request failed")
         if kind == "ConditionCheck":
             return None

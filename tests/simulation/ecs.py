@@ -127,6 +127,10 @@ class FakeEcs:
             self.after(soon, lambda: self._stop(task, "SpotInterruption", "Your Spot Task was interrupted."))
         if fate == "hangs":
             self.after(soon, lambda: self.scheduler.freeze(task.host, 1e9))
+        if fate == "stands still":
+            seconds = task.host.random.uniform(20, 100)
+            self.after(soon, lambda: self.scheduler.freeze(task.host, seconds))
+            self.faults.latest = max(self.faults.latest, self.scheduler.now + soon + seconds)
         if fate == "is cut off":
             seconds = task.host.random.uniform(20, 400)
             task.host.cut_off = self.scheduler.now + soon, self.scheduler.now + soon + seconds

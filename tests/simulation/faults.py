@@ -41,6 +41,8 @@ SHARES = {
     Cut.CONFLICT: 0.02,
 }
 """Of the calls of a schedule in which the kind is enabled."""
+OFTEN = {"run_task": 6.0, "invoke": 2.0, "put_object": 4.0, "transact_write_items": 2.0, "assume_role": 4.0}
+"""Rare calls with lasting effects are cut more often, by such a factor."""
 SERVICES = ("dynamodb", "ecs", "lambda", "s3", "sqs", "sts")
 WRITES = frozenset({"put_item", "update_item", "delete_item", "transact_write_items", "put_object"})
 LONG_OUTAGES = (7_200.0, 21_600.0)
@@ -83,7 +85,7 @@ class Faults:
         def enabled(share: float) -> bool:
             return draw.random() < (0.15 if few else share) and not self.calm
 
-        self.until = draw.uniform(60, 240)
+        self.until = draw.uniform(60, 180)
         self.shares: dict[Cut, float] = {cut: share for cut, share in SHARES.items() if enabled(0.5)}
         self.sticky = draw.uniform(0, 0.5)
         """Share of cuts that all tries of the client meet."""
@@ -96,6 +98,7 @@ class Faults:
             "fails to start": 0.1 if enabled(0.25) else 0.0,
             "crashes": 0.15 if enabled(0.4) else 0.0,
             "hangs": 0.08 if enabled(0.3) else 0.0,
+            "stands still": 0.25 if enabled(0.3) else 0.0,
             "is interrupted": 0.15 if enabled(0.3) else 0.0,
             "is cut off": 0.1 if enabled(0.25) else 0.0,
         }
@@ -105,17 +108,18 @@ class Faults:
         self.doubled_invocations = 0.1 if enabled(0.3) else 0.0
         self.stream_lag = draw.uniform(1, 40) if enabled(0.2) else 0.2
         self.deploy_at = draw.uniform(5, 150) if enabled(0.25) else None
-        self.outages = self._outages(draw, enabled(0.35))
+        self.outages = self._outages(draw, enabled(0.5))
         if self.long_outages:
             self.outages = [Outage(draw.choice(SERVICES), draw.uniform(5, 90), draw.choice(LONG_OUTAGES))]
-        self.outages = [each for each in self.outages if str(each) not in self.without]
+        noted = [each for each in self.outages if self.note(str(each), "outage", each.start, each.seconds)]
+        self.outages = noted
         self.until = max([self.until, *(each.end for each in self.outages)])
 
     def _outages(self, draw: random.Random, some: bool) -> list[Outage]:
         if not some:
             return []
         return [
-            Outage(draw.choice(SERVICES), draw.uniform(0, 150), draw.choice((5, 20, 45, 90, 180)))
+            Outage(draw.choice(SERVICES), draw.uniform(0, 120), draw.choice((5, 20, 45, 90, 180)))
             for _ in range(draw.choice((1, 1, 2)))
         ]
 
@@ -137,7 +141,7 @@ class Faults:
 
     def cut(self, host: Host, service: str, operation: str, moment: float) -> Cut | None:
         """Draw how a call is cut, None: not at all."""
-        drawn = host.random.random()
+        drawn = host.random.random() / OFTEN.get(operation, 1.0)
         if moment > self.until:
             return None
         for cut, share in self.shares.items():

@@ -51,6 +51,7 @@ ENVIRONMENT = {
     Env.ARTIFACTS_BUCKET: "artifacts",
     Env.ATTEMPT_ROLE_ARN: "arn:aws:iam::000000000000:role/attempt",
     Env.CLUSTER: "outpost",
+    Env.BROKER_FUNCTION: "broker",
     Env.WORKER_SUBNETS: "subnet-a,subnet-b",
     Env.WORKER_SECURITY_GROUP: "group",
     Env.PLANNER_FUNCTION: "planner",

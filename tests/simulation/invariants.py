@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
@@ -15,6 +16,7 @@ from tests.simulation.ecs import FakeEcs, Task
 from tests.simulation.faults import Faults
 from tests.simulation.scenario import Order, Scenario
 from tests.simulation.scheduler import Host, Scheduler
+from worker.attempt import EXIT_LOST
 
 BEAT_SECONDS = 30.0
 """A worker whose latest heartbeat was counted less long ago is alive."""
@@ -23,6 +25,8 @@ STARTING_SECONDS = 180.0
 ORPHAN_SECONDS = 120.0
 OUTAGE_BOUND = 8 * 3_600.0
 """The longest silence of the whole fleet for which no worker is declared lost."""
+SETTLED = 5.0
+"""A dispatch that waits for less may not have been seen by a claim that is made at the same time."""
 DEMAND_SECONDS = 120.0
 """For so long a launch may answer to demand that was there."""
 
@@ -50,6 +54,8 @@ class Monitor:
     """When an attempt stored the summary of a success, as the holder of the dispatch."""
     starts: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     """Attempts whose agents have started."""
+    served: dict[str, float] = field(default_factory=dict)
+    """When each tenant last got a worker."""
     violated: Violated | None = None
     """What was violated first."""
     accepted_ids: dict[int, str] = field(default_factory=dict)
@@ -87,7 +93,9 @@ class Monitor:
                 self._slot_changed(change)
         for change in changes:
             if change.table == "dispatches" and change.key[1] == "DISPATCH":
-                self._check_places(self.rows[change.key[0].removeprefix("DISPATCH#")], change)
+                self._check_places(self.rows[change.key[0].removeprefix("DISPATCH#")])
+            elif change.table == "queues" and change.new is not None:
+                self._check_places(self.rows[change.key[1].partition("#")[2]])
 
     def _row_changed(self, change: Change) -> None:
         self.require("rows are never deleted", change.new is not None, change.key[0])
@@ -102,10 +110,40 @@ class Monitor:
         if old is None:
             same = [row for row in self.rows.values() if row.created_by == new.created_by]
             self.require("idempotent requests make one dispatch", len(same) == 1, new.created_by)
+            today = [row for row in self.rows.values() if row.tenant_id == new.tenant_id]
+            allowed = len(today) <= self.scenario.daily[new.tenant_id]
+            self.require("no tenant is over its daily limit", allowed, f"{new.tenant_id}: {len(today)}")
             return
+        self._check_author(old, new)
+        self._check_fairness(old, new)
         self._check_step(old, new)
         if old.lease is not None and new.lease != old.lease:
             self._check_end_of_lease(old, new)
+
+    def _check_author(self, old: Dispatch, new: Dispatch) -> None:
+        """What a worker's request changes, that worker holds."""
+        host = self.scheduler.host()
+        name, _, function = (host.name if host else "").partition("/")
+        if old.lease is None or new.status is old.status or not function.startswith("broker"):
+            return
+        holder = self._task(old.worker_id)
+        mine = holder is not None and holder.host.name == name
+        self.require("only its holder changes a dispatch", mine, f"{name} changes {old.id}, held by {old.worker_id}")
+
+    def _check_fairness(self, old: Dispatch, new: Dispatch) -> None:
+        """Where nothing fails, a tenant that could be served is passed over at most for who was served less lately."""
+        if not self.faults.calm or not (old.status is Status.PENDING and new.status is Status.PROVISIONING):
+            return
+        now, mine = self.scheduler.wall(), self.served.get(new.tenant_id, 0.0)
+        for row in self.rows.values():
+            waits = row.status is Status.PENDING and row.spec.agent is new.spec.agent
+            if not waits or now - row.queued_at < timedelta(seconds=SETTLED) or row.tenant_id == new.tenant_id:
+                continue
+            busy = sum(r.tenant_id == row.tenant_id and r.slot is not None for r in self.rows.values())
+            theirs = self.served.get(row.tenant_id, 0.0)
+            passed = busy < self.scenario.tenants[row.tenant_id] and theirs < mine and now - row.queued_at
+            self.require("tenants are served fairly", not passed, f"{new.tenant_id} before {row.tenant_id}")
+        self.served[new.tenant_id] = self.scheduler.now
 
     def _check_step(self, old: Dispatch, new: Dispatch) -> None:
         legal = new.status is old.status or new.status in EDGES[old.status]
@@ -159,7 +197,7 @@ class Monitor:
         limit = self.scenario.tenants[tenant]
         self.require("no tenant is over its concurrency", len(taken) <= limit, f"{tenant}: {len(taken)} of {limit}")
 
-    def _check_places(self, row: Dispatch, change: Change) -> None:
+    def _check_places(self, row: Dispatch) -> None:
         """A row's slot and its place in the queue are as the row says."""
         queued = queue_entry_key(row) in self._db.items("queues")
         pending = row.status is Status.PENDING
@@ -171,6 +209,10 @@ class Monitor:
         ]
         expected = [] if row.slot is None else [(f"TENANT#{row.tenant_id}", f"SLOT#{row.slot:03d}")]
         self.require("a dispatch holds its slot and no other", held == expected, f"{row.id}: {held}, not {expected}")
+        if row.spec.workspace_id is not None:
+            kept = self._db.items("workspaces").get((f"TENANT#{row.tenant_id}", f"WORKSPACE#{row.spec.workspace_id}"))
+            holds = kept is not None and kept.get("dispatch_id") == {"S": row.id}
+            self.require("live rows, and no others, hold workspaces", holds != row.status.terminal, row.id)
         live = not row.status.terminal and not pending
         self.require("a held dispatch has a slot", (row.slot is not None) == live, f"{row.id} is {row.status}")
 
@@ -201,6 +243,11 @@ class Monitor:
     def agent_ends(self, host: Host, dispatch_id: str, attempt: int) -> None:
         """An agent has ended."""
         self.log(host.name, f"agent of dispatch {self.number_of(dispatch_id)} ended, attempt {attempt}")
+
+    def exited(self, task: Task, code: int) -> None:
+        """A worker's program ended: not because it was wrongly told that it holds nothing."""
+        holds = any(row.lease is not None and row.worker_id == task.id for row in self.rows.values())
+        self.require("no holder is told that its lease is lost", not (holds and code == EXIT_LOST), task.host.name)
 
     def _count_demand(self) -> None:
         wanted: dict[Agent, int] = defaultdict(int)
@@ -238,7 +285,7 @@ class Monitor:
         if task.stopped is not None or task.stop_asked is not None or task.host.frozen_until > now - 100:
             return False
         if not task.running or task.id not in self.beats:
-            return now - task.created < STARTING_SECONDS
+            return now - task.created < STARTING_SECONDS - 2 * self.faults.skew
         return not task.host.cut_off[0] <= now <= task.host.cut_off[1] + 100
 
     def _has_claimed(self, task: Task) -> bool:

@@ -25,6 +25,7 @@ class Order:
     repeats: int
     """Requests with the same idempotency key, at the same time."""
     queue_timeout: int
+    in_workspace: bool
     timeout: int
 
     @property
@@ -38,6 +39,8 @@ class Scenario:
 
     tenants: dict[str, int]
     """Concurrent dispatches that each may have."""
+    daily: dict[str, int]
+    """Dispatches of a day that each may have."""
     agents: dict[Agent, AgentSettings]
     orders: list[Order]
 
@@ -63,20 +66,22 @@ def make_scenario(seed: int, without: frozenset[str] = frozenset()) -> Scenario:
     }
     burst = draw.random() < 0.5
     orders = [_order(draw, number, list(tenants), names, burst) for number in range(1, draw.choice((2, 3, 4, 5)) + 1)]
-    return Scenario(tenants, agents, [order for order in orders if order.label not in without])
+    daily = {tenant: draw.choice((1, 2, 1_000, 1_000, 1_000)) for tenant in tenants}
+    return Scenario(tenants, daily, agents, [order for order in orders if order.label not in without])
 
 
 def _order(draw: random.Random, number: int, tenants: list[str], agents: tuple[Agent, ...], burst: bool) -> Order:
-    running = draw.choice((0.5, 5, 20, 45, 90))
+    running = draw.choice((0.5, 5, 20, 45, 75))
     return Order(
         number=number,
         tenant=draw.choice(tenants),
         agent=draw.choice(agents),
-        at=draw.uniform(0, 2 if burst else 120),
+        at=draw.uniform(0, 2 if burst else 60),
         retryable=draw.random() < 0.4,
-        script=Script(draw.uniform(0.1, 8), running, draw.uniform(0.1, 5), draw.choice((0, 0, 0, 1))),
-        cancel_after=draw.uniform(0, 120) if draw.random() < 0.15 else None,
+        script=Script(draw.choice((0.1, 2, 8, 30)), running, draw.uniform(0.1, 5), draw.choice((0, 0, 0, 1))),
+        cancel_after=draw.uniform(0, 90) if draw.random() < 0.15 else None,
         repeats=draw.choice((1, 1, 1, 2)),
         queue_timeout=draw.choice((120, 3_600, 86_400)),
+        in_workspace=draw.random() < 0.25,
         timeout=600,
     )

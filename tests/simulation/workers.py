@@ -212,6 +212,7 @@ def scripted(stage: Stage) -> Iterator[None]:
             lambda assignment, *_: _Agent(stage, assignment.dispatch_id, assignment.lease.token),
         )
         patch.setattr(worker.attempt, "lay_out_context", lambda *_: SimpleNamespace(record=record, text="", file=file))
+        patch.setattr(worker.attempt, "HeldRoom", lambda _: SimpleNamespace(take=_ignore, release=_ignore))
         patch.setattr(worker.attempt, "end_all", lambda *_, **__: None)
         for module in (worker.attempt, worker.results):
             patch.setattr(module, "Redactor", lambda *_: redactor)

@@ -1,7 +1,7 @@
 """One schedule: the environment, its functions and clients, wired as they are deployed."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -18,12 +18,14 @@ from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, TransitionError
 from outpost.domain.tenants import Limits, Tenant
+from outpost.domain.workspaces import QUOTAS, Workspace, expiry, open_places
 from outpost.names import Env
 from outpost.store import schema
 from outpost.store.database import ContentionError, Database
-from outpost.store.dispatches import Dispatches, Idempotency
+from outpost.store.dispatches import DailyLimitError, Dispatches, Idempotency, WorkspaceTakenError
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
+from outpost.store.workspaces import Workspaces
 from tests.simulation.aws import Boundary, Call, Operation, Recorded
 from tests.simulation.dynamodb import Change, FakeDynamoDB
 from tests.simulation.ecs import FakeEcs, Task
@@ -48,8 +50,10 @@ PERIOD = 60.0
 """Seconds between two scheduled starts of planner and sweep."""
 TAIL = 600.0
 """Seconds after which everything is cleared away, once all dispatches have ended and no fault strikes."""
-TAILS = 6
+TAILS = 10
 """One of so many schedules runs on for that long."""
+ANSWER_SECONDS = 2_000.0
+"""Seconds after the last fault within which a client that repeats its request is accepted; it may want a workspace."""
 LONGEST = 3_000.0
 """Seconds within which all dispatches have ended after the last fault."""
 
@@ -169,7 +173,7 @@ class World:
     def _populate(self) -> None:
         """Write the tenants, without the boundary: they are there from the start."""
         for name, concurrent in self.scenario.tenants.items():
-            limits = Limits(concurrent=concurrent, daily=1_000, timeout_seconds=86_400)
+            limits = Limits(concurrent=concurrent, daily=self.scenario.daily[name], timeout_seconds=86_400)
             tenant = Tenant(id=name, name=name, overrides=limits, created_at=now())
             Tenants(_direct(self.dynamodb)).add(tenant)
 
@@ -196,20 +200,35 @@ class World:
         """A client: repeats its request until it is accepted, and cancels where it wants to."""
         database = Database.from_environment()
         store = Dispatches(database, Wakeups.from_environment(self.scenario.agents))
-        key = Idempotency(key=f"key-{order.number}", body_sha256="same")
         row = None
-        for _ in range(200):
+        while row is None:
+            waits = self.scheduler.now < max(self.faults.until, order.at) + ANSWER_SECONDS
+            self.monitor.require("clients get responses", waits, order.label)
             try:
-                row = store.create(self._row(order), "echo hello", 1_000, key)
-                break
+                row = self._request(order, store, Workspaces(database))
+            except DailyLimitError:
+                return
+            except WorkspaceTakenError:
+                self.scheduler.wait(20)
             except (BotoCoreError, ClientError, ContentionError):
-                self.scheduler.wait(self.scheduler.process().host.random.uniform(1, 5))
-        if row is None:
-            return
+                self.scheduler.wait(self.scheduler.process().host.random.uniform(1, 20))
         self.monitor.accepted(order, row.id)
         if order.cancel_after is not None:
             self.scheduler.wait(order.cancel_after)
             self._cancel(store, row.id)
+
+    def _request(self, order: Order, store: Dispatches, workspaces: Workspaces) -> Dispatch:
+        """Make one request, as the control plane handles it (control_plane/persistent.py for workspaces)."""
+        key, row = Idempotency(key=f"key-{order.number}", body_sha256="same"), self._row(order)
+        daily, writes = self.scenario.daily[order.tenant], []
+        if order.in_workspace:
+            if earlier := store.replay(order.tenant, key, now()):
+                return earlier
+            kept = list(workspaces.all(order.tenant))
+            row = row.model_copy(update={"spec": row.spec.model_copy(update=_workspace_of(row, kept))})
+            places = open_places(kept, workspaces.places(order.tenant), QUOTAS["free"])
+            writes = workspaces.placing(_new_workspace(row), places[0]) if not kept else [workspaces.taking(row)]
+        return store.create(row, "echo hello", daily, key, writes)
 
     def _cancel(self, store: Dispatches, dispatch_id: str) -> None:
         for _ in range(20):
@@ -276,6 +295,7 @@ class World:
 
     def _exited(self, host: Host, code: int) -> None:
         task = next(task for task in self.ecs.tasks.values() if task.host is host)
+        self.monitor.exited(task, code)
         self.ecs.after(0.5, lambda: self.ecs.end(task, "EssentialContainerExited", "Essential container exited", code))
 
     def _stopped(self, task: Task) -> None:
@@ -306,6 +326,21 @@ def _stateless(operation: Callable[[dict[str, Any]], dict[str, Any]]) -> Operati
 def _plain(handler: Any) -> Callable[[dict[str, Any], Any], object]:  # noqa: ANN401
     """Return a handler without what logs its invocation."""
     return getattr(handler, "__wrapped__", handler)  # type: ignore[no-any-return]
+
+
+def _workspace_of(row: Dispatch, kept: Sequence[Workspace]) -> dict[str, str]:
+    return {"workspace_mode": "persistent", "workspace_id": kept[0].id if kept else row.id}
+
+
+def _new_workspace(row: Dispatch) -> Workspace:
+    return Workspace(
+        id=row.spec.workspace_id or "",
+        tenant_id=row.tenant_id,
+        created_at=row.created_at,
+        used_at=row.created_at,
+        expires_at=expiry(row.created_at),
+        dispatch_id=row.id,
+    )
 
 
 class _Direct:

@@ -1,0 +1,92 @@
+"""What is removed from the code, one at a time, to see that schedules notice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import sweep.handler
+from outpost.domain.dispatch import Lease
+from outpost.store.dispatches import Dispatches
+from outpost.store.launches import Launches
+from outpost.store.recovery import Recovery
+from tests.simulation.dynamodb import FakeDynamoDB
+from tests.simulation.simulate import Run, Simulator
+
+CONDITIONS = (
+    ("dispatches", "attribute_not_exists(dispatched) OR dispatched < :share"),
+    ("dispatches", "attribute_not_exists(pk) OR expires_at < :now"),
+    ("dispatches", "version = :version"),
+    ("queues", "attribute_exists(pk)"),
+    ("workers", "attribute_exists(pk) AND attribute_not_exists(dispatch_id)"),
+    ("workers", "attribute_not_exists(dispatch_id)"),
+    ("workers", "attribute_not_exists(held_by) OR held_until < :now OR held_by = :me"),
+    ("workers", "attribute_not_exists(pk)"),
+    ("workers", "held_by = :me AND fencing_token = :token"),
+    ("workers", "worker_state = :idle AND attribute_not_exists(dispatch_id)"),
+    ("workspaces", "attribute_not_exists(dispatch_id) AND expires_at > :epoch"),
+    ("workspaces", "attribute_not_exists(pk)"),
+)
+"""Conditions of writes that schedules must notice when they are not checked, by table."""
+HARMLESS = {
+    ("dispatches", "attribute_not_exists(pk)"): "ids of dispatches are random and never meet",
+    ("workers", "attribute_exists(held_by)"): "a note to a planner that has just left is read by the next",
+    ("workers", "fencing_token = :held AND worker_state = :busy"): (
+        "counts a heartbeat; whether the lease is live, the dispatch's row says as well"
+    ),
+    ("workers", "dispatch_id = :id"): "asserts what the row's own version implies",
+    ("workers", "document = :old"): "counts failures to launch; a lost one makes a pause shorter",
+    ("workers", "held_by = :me AND fencing_token = :token AND attribute_not_exists(look_again)"): (
+        "a wish to look again that is overlooked waits for the planner's schedule"
+    ),
+    ("workspaces", "dispatch_id = :id"): "asserts what the row's own version implies; sizes are not simulated",
+    ("workspaces", "workspace_id = :last"): "places are taken again only after a deletion, which is not simulated",
+}
+"""Conditions that can be left unchecked without a violation, and why."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A part of the code that is removed."""
+
+    name: str
+    apply: Callable[[pytest.MonkeyPatch], None]
+
+
+def _without(owner: Any, name: str, replacement: object) -> Callable[[pytest.MonkeyPatch], None]:  # noqa: ANN401
+    return lambda patch: patch.setattr(owner, name, replacement)
+
+
+def _unchecked(table: str, condition: str) -> Mutation:
+    ignored = frozenset({(table, condition)})
+    return Mutation(f"{table}: {condition}", _without(FakeDynamoDB, "ignored_conditions", ignored))
+
+
+def _nothing(*_: object, **__: object) -> None:
+    return None
+
+
+def _no_intents(*_: object) -> tuple[()]:
+    return ()
+
+
+MUTATIONS = (
+    Mutation("fencing", _without(Lease, "__eq__", lambda self, other: isinstance(other, Lease))),
+    Mutation("the sweep", _without(sweep.handler, "handler", _nothing)),
+    Mutation("intents", _without(Launches, "intents", _no_intents)),
+    Mutation("recovery from summaries", _without(Recovery, "_from_summary", _nothing)),
+    Mutation("idempotency", _without(Dispatches, "replay", _nothing)),
+    *(_unchecked(table, condition) for table, condition in CONDITIONS),
+)
+
+
+def caught(simulator: Simulator, mutation: Mutation, seeds: range) -> Run | None:
+    """Return the first run that violates an invariant only under a mutation, None: no seed's does."""
+    for seed in seeds:
+        with pytest.MonkeyPatch.context() as patch:
+            mutation.apply(patch)
+            run = simulator.run(seed)
+        if run.violated is not None and simulator.run(seed).violated is None:
+            return run
+    return None
