@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from types_boto3_ecs.client import ECSClient
     from types_boto3_ecs.type_defs import TaskTypeDef
 
-_LIVE = frozenset({"PROVISIONING", "PENDING", "ACTIVATING", "RUNNING"})
-"""Task states before a stop (ECS Developer Guide: "Amazon ECS task lifecycle"); a description may be a moment old."""
-
 
 class ForeignWorkerError(Exception):
     """The worker is none of ours, or another than it says."""
@@ -89,6 +86,6 @@ def _problem(task: "TaskTypeDef", cluster: str, family: str) -> str | None:
         return f"is of {task['clusterArn']}, not of {cluster}"
     if not is_id(task.get("startedBy", "")):
         return f"was started by {task.get('startedBy')}, not by the planner"
-    if task.get("lastStatus") not in _LIVE or task.get("desiredStatus") == "STOPPED":
+    if task.get("desiredStatus") != "RUNNING":  # "Amazon ECS task lifecycle": also of one that ended by itself
         return f"is {task.get('lastStatus')}, to be {task.get('desiredStatus')}"
     return None

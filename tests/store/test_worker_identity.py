@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -12,6 +13,7 @@ import pytest
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
+from broker import handler
 from broker.broker import Broker
 from broker.identity import Identities
 from outpost.domain.dispatch import Status
@@ -275,6 +277,21 @@ def test_a_proof_holds_nothing_that_could_change_the_request(field: str, value: 
     IdentityProof.model_validate(valid)
     with pytest.raises(ValueError, match=field):
         IdentityProof.model_validate(valid | {field: value})
+
+
+def test_a_proof_is_never_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever reads logs could show it again."""
+    proof = IdentityProof(
+        access_key_id="A" * 20, session_token="B" * 40, signed_at="20261128T000000Z", signature="c" * 64
+    )
+    monkeypatch.setattr(handler, "_broker", lambda: SimpleNamespace(answer=lambda _: WAIT))
+    context: Any = SimpleNamespace(
+        function_name="f", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="id", function_version="1"
+    )
+    handler.handler(request_of("w1", proof).model_dump(mode="json"), context)
+    logged = f"{[vars(record) for record in caplog.records]} {proof!r}"
+    assert "'worker_id': 'w1'" in logged
+    assert not any(secret in logged for secret in ("BBBB", "cccc"))
 
 
 def test_regional_sts_is_what_boto3_calls_too(monkeypatch: pytest.MonkeyPatch) -> None:
