@@ -49,7 +49,7 @@ class Fleet:
     @property
     def total(self) -> int:
         """Count all workers, busy ones too."""
-        return len(self.alive) + self.intended
+        return len(self.counted) + self.intended
 
     def permitted(self, at: datetime) -> int:
         """Return how many launches earlier failures allow: none for 2, 4, 8 ... 300 s, then one as a trial.
@@ -59,7 +59,7 @@ class Fleet:
         failure = self.failure
         if failure is None or any(
             worker.launched_at >= failure.launched_at and worker.worker_state in (WorkerState.IDLE, WorkerState.BUSY)
-            for worker in self.alive
+            for worker in self.counted
         ):
             return self.limit
         launched = [w.launched_at for w in self._starting(at)] + [i.launched_at for i in self.intents]
@@ -73,21 +73,31 @@ class Fleet:
         that replace the last one are idle: a revision that cannot start costs one step of the pool.
         """
         replacing = self.intents or any(self._is_current(worker) for worker in self._starting(at))
-        leaving = any(worker.retiring for worker in self.alive)
+        leaving = any(worker.retiring for worker in self.counted)
         if self.total < self.limit or self.missing(demand, at) <= 0 or self.failure or replacing or leaving:
             return []
-        old = [w for w in self.alive if w.worker_state is WorkerState.IDLE and not self._is_current(w)]
+        old = [w for w in self.counted if w.worker_state is WorkerState.IDLE and not self._is_current(w)]
         step = -(-self.warm // DRAIN_STEPS)
         return sorted(old, key=lambda worker: (worker.launched_at, worker.worker_id))[:step]
 
+    @property
+    def counted(self) -> list[Worker]:
+        """Return the workers that count: those that were launched, and those that the broker has verified.
+
+        A row with a task that is not ours takes nobody's place, however long it stays.
+        """
+        return [worker for worker in self.alive if worker.proven or worker.worker_state is WorkerState.STARTING]
+
     def _free(self, at: datetime) -> Iterator[Worker]:
         """Yield the workers that are free for work, or soon will be."""
-        yield from (worker for worker in self.alive if worker.worker_state is WorkerState.IDLE)
+        yield from (worker for worker in self.counted if worker.worker_state is WorkerState.IDLE)
         yield from self._starting(at)
 
     def _starting(self, at: datetime) -> Iterator[Worker]:
         for worker in self.alive:
-            if worker.worker_state is WorkerState.STARTING and at - worker.launched_at < STARTING_LIMIT:
+            # One that has a beat asks for work, and the broker cannot verify it at the moment.
+            due = worker.beat > 0 or at - worker.launched_at < STARTING_LIMIT
+            if worker.worker_state is WorkerState.STARTING and due:
                 yield worker
 
     def _is_current(self, worker: Worker) -> bool:

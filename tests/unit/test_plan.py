@@ -13,6 +13,7 @@ from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.workers import Worker, WorkerState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+IDLE, STARTING, BUSY = WorkerState.IDLE, WorkerState.STARTING, WorkerState.BUSY
 
 
 def worker(state: WorkerState, number: int = 0, revision: int = 1, launched_at: datetime = NOW) -> Worker:
@@ -23,6 +24,7 @@ def worker(state: WorkerState, number: int = 0, revision: int = 1, launched_at: 
         revision=revision,
         worker_state=state,
         launched_at=launched_at,
+        proven=state is not WorkerState.STARTING,
     )
 
 
@@ -70,6 +72,17 @@ def test_the_warm_target_is_kept_beside_the_demand() -> None:
     assert launches(2, fleet(WorkerState.IDLE, warm=3)) == 4
 
 
+def test_workers_that_the_broker_has_not_verified_take_nobodys_place() -> None:
+    foreign = [worker(state, n).model_copy(update={"proven": False}) for n, state in enumerate([IDLE, BUSY] * 5)]
+    assert launches(5, Fleet(foreign, [], None, warm=1, limit=6)) == 6
+    assert launches(5, Fleet(foreign, [], failed(1, 9), warm=1, limit=6)) == 0  # nor do they disprove a failure
+
+
+def test_a_worker_that_asks_and_cannot_be_verified_at_the_moment_is_not_launched_again() -> None:
+    asking = worker(STARTING, launched_at=NOW - 2 * STARTING_LIMIT).model_copy(update={"beat": 3})
+    assert launches(1, Fleet([asking], [], None, warm=0, limit=6)) == 0
+
+
 def test_the_agents_limit_counts_busy_workers_too() -> None:
     assert launches(10, fleet(WorkerState.BUSY, WorkerState.BUSY, limit=5)) == 3
 
@@ -96,9 +109,6 @@ def drained(
 ) -> list[str]:
     alive = [worker(state, n, revision) for n, (state, revision) in enumerate(states)]
     return [w.worker_id for w in Fleet(alive, [], failure, warm, limit, 2).retirable(0, NOW)]
-
-
-IDLE, STARTING, BUSY = WorkerState.IDLE, WorkerState.STARTING, WorkerState.BUSY
 
 
 def test_where_the_limit_leaves_no_room_old_idle_workers_retire_in_steps_and_never_the_pool_at_once() -> None:

@@ -178,6 +178,7 @@ class World:
             revision=int(task["taskDefinitionArn"].rpartition(":")[2]),
             worker_state=WorkerState.IDLE,
             launched_at=self.clock.now(),
+            proven=True,
         )
         try:
             worker = self.store.workers.idle(asking)
