@@ -28,6 +28,8 @@ class TenantQueue(NamedTuple):
 
 _PAGE = 32
 """Queue entries read at a time: a kilobyte or two, whether of one tenant or of 32."""
+_POSTPONED_READ = 256
+"""Entries to wait for that a look at a queue passes over: those behind more are found when they need wait no longer."""
 
 
 class LiveDispatches:
@@ -39,13 +41,14 @@ class LiveDispatches:
     def queued(self, agent: Agent, tenant_id: str, *, limit: int, at: datetime | None = None) -> list[str]:
         """Return the ids of a tenant's oldest pending dispatches for an agent; with a time, those that may be claimed.
 
-        See `Dispatches.postpone` for those that may not.
+        See `Dispatches.postpone` for those that may not, of which at most `_POSTPONED_READ` are read.
         """
         items = self._db.query(
             self._db.queues,
             "pk = :queue AND begins_with(sk, :tenant)",
             {"queue": queue_of(agent), "tenant": f"{tenant_id}#"},
-            page_size=limit,
+            limit=limit if at is None else limit + _POSTPONED_READ,
+            page_size=max(limit, _PAGE),
         )
         ready = (item["sk"].partition("#")[2] for item in items if at is None or _ready(item, at))
         return list(islice(ready, limit))

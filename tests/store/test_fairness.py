@@ -1,14 +1,18 @@
 """Fair shares: a tenant's long queue delays nobody else, and its own dispatches come in order."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from broker.broker import Broker
+from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Lease, Status
+from outpost.domain.ids import now
 from outpost.domain.protocol import Assignment, ClaimAnswer, ReportRequest
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.store.database import Database
 from tests.launched import claim_request, launch
 
 Store = Any
@@ -57,6 +61,23 @@ def test_tenants_with_work_take_turns_and_none_gets_more_than_its_slots(
         end(broker, each)
     held = [assignment for _ in range(3) if (assignment := claim(broker))]
     assert [each.tenant_id for each in held] == ["globex", "acme"]
+
+
+def test_entries_that_have_to_wait_are_passed_over_in_bounded_reads(store: Store, database: Database) -> None:
+    at = now()
+    wait = (at + timedelta(seconds=60)).isoformat()
+    with ThreadPoolExecutor(8) as pool:
+        entries = [{"pk": "QUEUE#shell", "sk": f"acme#{n:05}", "not_before": wait} for n in range(400)]
+        list(pool.map(lambda entry: database.put(database.queues, entry), entries))
+    row = store.dispatch("acme")
+    with store.reads() as reads:
+        assert store.dispatches.live.queued(Agent.SHELL, "acme", limit=1, at=at) == []
+        assert store.dispatches.live.queued(Agent.SHELL, "acme", limit=1, at=at + timedelta(seconds=61)) == ["00000"]
+    assert reads.calls["Query"] <= 11
+    assert reads.items <= 300
+    for entry in entries[:150]:
+        database.delete(database.queues, "QUEUE#shell", entry["sk"])
+    assert store.dispatches.live.queued(Agent.SHELL, "acme", limit=6, at=at) == [row.id]
 
 
 def test_a_tenants_own_dispatches_start_in_the_order_in_which_they_came(

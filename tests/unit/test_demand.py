@@ -46,7 +46,7 @@ class Tables:
             self.reads["tenants"] += 1
             yield entry[:-1]
 
-    def queued(self, agent: Agent, tenant_id: str, limit: int) -> list[str]:
+    def queued(self, agent: Agent, tenant_id: str, limit: int, at: datetime) -> list[str]:
         self.reads["queued"] += 1
         return self.queues.get(agent, {}).get(tenant_id, [])[:limit]
 

@@ -90,7 +90,7 @@ class Ledger:
     def tenants(self, _: Agent, behind: str = "") -> list[str]:
         return ["acme"] if self.pending and behind < "acme" else []
 
-    def queued(self, _: Agent, tenant_id: str, limit: int) -> list[str]:
+    def queued(self, _: Agent, tenant_id: str, limit: int, at: object) -> list[str]:
         assert tenant_id == "acme"
         return [id_ for _, id_ in zip(range(limit), self.pending, strict=False)]
 
