@@ -107,12 +107,15 @@ class Metric(StrEnum):
     """Dispatches that ended."""
     LEASE_EXPIRIES = "LeaseExpiries"
     """Workers that fell silent."""
+    FLEET_SILENCE = "FleetSilence"
+    """1 for a pass of the sweep that heard nearly no worker, 0 for the others."""
 
 
 METRIC_DIMENSIONS: dict[Metric, tuple[str, ...]] = {
     metric: {
         Metric.OUTCOMES: ("Environment", "Reason"),
         Metric.LEASE_EXPIRIES: ("Environment",),
+        Metric.FLEET_SILENCE: ("Environment",),
     }.get(metric, ("Environment", "Agent"))
     for metric in Metric
 }

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from outpost.config import EnvironmentConfig
-from outpost.domain.agents import Agent, AgentSettings, AgentTunables
+from outpost.domain.agents import Agent, AgentSettings, AgentTunables, worker_family
 from outpost.domain.providers import BEDROCK
 from outpost.names import Env
 from outpost_constructs.release import release
-from outpost_constructs.worker_task import worker_family
 from stacks.data_stack import DataStack
 
 
@@ -52,7 +51,7 @@ def agent_settings(
         agent: AgentSettings(
             **configured.model_dump(include=set(AgentTunables.model_fields)),
             queue_url=data.queues[agent].queue.queue_url,
-            family=worker_family(agent, config),
+            family=worker_family(agent, config.name),
             task_role_arn=task_roles.get(agent),
             provider_secret_arn=secret.secret_arn if (secret := data.secrets.providers.get(agent)) else None,
             bedrock_region=config.bedrock_region if configured.provider == BEDROCK else None,

@@ -65,7 +65,14 @@ class FleetStack(OutpostStack):
             config=config,
         )
         self.task_events = TaskEvents(self, "TaskEvents", cluster=data.cluster, environment=environment, config=config)
-        self.sweep = Sweep(self, "Sweep", cluster=data.cluster, environment=environment, config=config)
+        self.sweep = Sweep(
+            self,
+            "Sweep",
+            cluster=data.cluster,
+            broker=self.broker.function,
+            environment=environment,
+            config=config,
+        )
         self.reaper = WorkspaceReaper(
             self,
             "Reaper",
@@ -103,7 +110,9 @@ class FleetStack(OutpostStack):
         for ending in (self.task_events.function, self.sweep.function):
             data.workers.grant_delete(ending)  # living workers
         data.dispatches.grant_check(self.sweep.function)  # that a row is still pending
+        for table in (data.dispatches, data.pending, data.workers):
+            table.grant_read_many(self.sweep.function)
         for claiming in (broker, planner):
             data.tenants.grant_read(claiming)
         for healing in (self.task_events.function, self.sweep.function):
-            data.artifacts.grant_read_tenants(healing)
+            data.artifacts.grant_settle(healing)

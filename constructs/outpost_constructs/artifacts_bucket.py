@@ -12,6 +12,8 @@ from outpost_constructs.translation import removal_policy
 
 CONTEXT = "context/*"
 """Tenants' notes for agents: `context/<tenant>/<name>.md`. They never expire."""
+SUMMARIES = "tenants/*/summary.json"
+"""The summaries of attempts, which are written once."""
 TENANTS = "tenants/*"
 """Objects of attempts: `tenants/<tenant>/dispatches/<id>/<attempt>/`."""
 
@@ -102,6 +104,15 @@ class ArtifactsBucket(s3.Bucket):
             grantee=reader, actions=["s3:GetObject"], resource_arns=[self.arn_for_objects(CONTEXT)]
         )
         iam.Grant.add_to_principal(grantee=lister, actions=["s3:ListBucket"], resource_arns=[self.bucket_arn])
+
+    def grant_settle(self, grantee: iam.IGrantable) -> None:
+        """Allow reading what attempts left, and writing the summary of one that left none."""
+        self.grant_read_tenants(grantee)
+        acknowledge_wildcard(grantee, f"{printed(self, self.bucket_arn)}/{SUMMARIES}", NAMED_AT_RUN_TIME)
+        grant_key(self.encryption_key, grantee, "s3", WRITE)
+        iam.Grant.add_to_principal(
+            grantee=grantee, actions=["s3:PutObject"], resource_arns=[self.arn_for_objects(SUMMARIES)]
+        )
 
     def grant_read_tenants(self, grantee: iam.IGrantable) -> None:
         """Allow reading what attempts left; without ListBucket a missing object would be answered 403, not 404."""

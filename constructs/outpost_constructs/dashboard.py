@@ -70,7 +70,11 @@ class Dashboard(Construct):
         )
         self.dashboard.add_widgets(
             _graph("Outcomes", *(figure(Metric.OUTCOMES, "Sum", config, Reason=str(code)) for code in ReasonCode)),
-            _graph("Workers that fell silent", figure(Metric.LEASE_EXPIRIES, "Sum", config)),
+            _graph(
+                "Workers that fell silent",
+                figure(Metric.LEASE_EXPIRIES, "Sum", config),
+                figure(Metric.FLEET_SILENCE, "Maximum", config),
+            ),
             _graph(
                 "Function duration", *(f.metric_duration(period=MINUTE, label=name) for name, f in functions.items())
             ),

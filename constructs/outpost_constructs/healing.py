@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from aws_cdk import Duration
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost.names import Env
 from outpost_constructs.cluster_access import ClusterAccess
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.function import OutpostFunction
@@ -64,6 +67,7 @@ class Sweep(Construct):
         construct_id: str,
         *,
         cluster: ecs.ICluster,
+        broker: lambda_.IFunction,
         environment: Mapping[str, str],
         config: EnvironmentConfig,
     ) -> None:
@@ -74,10 +78,13 @@ class Sweep(Construct):
             package="sweep",
             description="Heals lost events and wake-ups, stops orphans, enforces deadlines",
             timeout=Duration.seconds(75),
-            environment=environment,
+            environment={**environment, Env.BROKER_FUNCTION: broker.function_name},
             config=config,
         )
         access = ClusterAccess(cluster)
         access.grant_read(self.function)
         access.grant_stop(self.function)
+        iam.Grant.add_to_principal(
+            grantee=self.function, actions=["lambda:InvokeFunction"], resource_arns=[broker.function_arn]
+        )
         self.function.start_each("EachMinute", Duration.minutes(1))

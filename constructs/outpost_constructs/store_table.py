@@ -80,6 +80,12 @@ class StoreTable(dynamodb.Table):
             resource_arns=[self.table_arn, *indexes],
         )
 
+    def grant_read_many(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let the grantee get many items by key in one call, beside what `grant_read` allows."""
+        return iam.Grant.add_to_principal(
+            grantee=grantee, actions=["dynamodb:BatchGetItem"], resource_arns=[self.table_arn]
+        )
+
     def grant_read_write(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee read, and put and update items, alone or in transactions."""
         self.grant_read(grantee)

@@ -48,6 +48,13 @@ def alarm_on_work(alarms: Alarms, dead_letters: Sequence[sqs.IQueue], config: En
         runbook="silent-workers",
     )
     alarms.add(
+        "FleetSilence",
+        figure(Metric.FLEET_SILENCE, "Maximum", config),
+        above=0,
+        description="Nearly no worker is heard, so that none is declared lost",
+        runbook="silent-fleet",
+    )
+    alarms.add(
         "InternalErrors",
         figure(Metric.OUTCOMES, "Sum", config, Reason=ReasonCode.INTERNAL_ERROR),
         above=0,

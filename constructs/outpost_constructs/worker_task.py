@@ -8,7 +8,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost.domain.agents import CATALOGUE, Agent
+from outpost.domain.agents import CATALOGUE, Agent, worker_family
 from outpost.names import WORKER_CONTAINER, Env
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.image import OutpostImage
@@ -24,11 +24,6 @@ _DROPPED = (
     *(ecs.Capability.SETFCAP, ecs.Capability.SYS_CHROOT),
 )
 """Everything that Fargate grants but SETUID, SETGID, SETPCAP and KILL, which the agent's launcher needs."""
-
-
-def worker_family(agent: Agent, config: EnvironmentConfig) -> str:
-    """Return the family that the planner launches; a name, because it takes the latest revision, not a certain one."""
-    return f"outpost-{config.name}-{agent}"
 
 
 class WorkerTask(Construct):
@@ -55,7 +50,7 @@ class WorkerTask(Construct):
         self.definition = OutpostTaskDefinition(
             self,
             "Definition",
-            family=worker_family(agent, config),
+            family=worker_family(agent, config.name),
             cpu=settings.cpu or entry.cpu,
             memory=settings.memory or entry.memory,
             config=config,

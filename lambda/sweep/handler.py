@@ -1,58 +1,92 @@
 """The sweep's Lambda: started each minute, four passes 15 s apart, so that nothing stays broken for a minute."""
 
+import os
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
+import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
 
+from outpost.domain.agents import Agent, AgentSettings, worker_family
 from outpost.domain.ids import now
+from outpost.names import Env
 from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import Database
-from outpost.store.departures import Departures
 from outpost.store.dispatches import Dispatches
+from outpost.store.heartbeat_snapshot import HeartbeatSnapshot, TakenOverError
 from outpost.store.launches import Launches
-from outpost.store.observations import Observations
 from outpost.store.recovery import Recovery
 from outpost.store.wakeups import Wakeups
+from outpost.store.worker_termination import WorkerTermination
 from outpost.store.workers import Workers
+from sweep.parts import Parts
+from sweep.probe import BrokerProbe
+from sweep.silence import PERIOD
 from sweep.sweep import Sweep
 from sweep.tasks import Tasks
 
 logger = Logger(service="sweep")
 
 PASSES = 4
-PERIOD_SECONDS = 15.0
+_ECS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+"""ECS may take a pass's time at most: all that needs it is tried again in the next pass."""
 
 
 @cache
-def _sweep() -> Sweep:
+def _parts() -> Parts:
     database, agents = Database.from_environment(), load_agents()
     wakeups = Wakeups.from_environment(agents)
     dispatches, launches = Dispatches(database, wakeups), Launches(database)
     workers, recovery = Workers(database, dispatches), Recovery(dispatches, Artifacts.from_environment())
-    return Sweep(
+    return Parts(
         agents=agents,
         dispatches=dispatches,
         workers=workers,
         recovery=recovery,
-        departures=Departures(workers, dispatches, recovery, launches),
+        termination=WorkerTermination(workers, dispatches, recovery, launches),
         launches=launches,
-        observations=Observations(database),
+        snapshot=HeartbeatSnapshot(database),
         wakeups=wakeups,
-        tasks=Tasks.from_environment(settings.family for settings in agents.values()),
+        tasks=Tasks(boto3.client("ecs", config=_ECS), os.environ[Env.CLUSTER], _families(agents)),
         now=now,
+        broker_responds=BrokerProbe.from_environment().responds,
     )
+
+
+def _families(agents: Mapping[Agent, AgentSettings]) -> dict[Agent, str]:
+    """Return the families of all agents: of one that is not configured any more, the one that it had."""
+    former = {agent: worker_family(agent, os.environ[Env.ENVIRONMENT]) for agent in Agent}
+    return former | {agent: settings.family for agent, settings in agents.items()}
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Sweep. Raises what a pass could not heal: the next start tries again, and the alarm sees the error."""
-    started = time.monotonic()
+    """Sweep. Raises what passes could not heal, after all of them: the alarm sees the error."""
+    sweep_for_a_minute(_parts(), context.aws_request_id, time.sleep)
+
+
+def sweep_for_a_minute(parts: Parts, holder: str, sleep: Callable[[float], None]) -> None:
+    """Make four passes; none begins early, and each has time until the next. Raises `ExceptionGroup`."""
+    started: datetime = parts.now()
+    failures: list[Exception] = []
+    Sweep(parts, holder).start()
     for number in range(PASSES):
-        time.sleep(max(0.0, started + number * PERIOD_SECONDS - time.monotonic()))
-        sweep = _sweep()
-        replace(sweep, tasks=sweep.tasks.afresh()).run()
+        begins: timedelta = number * PERIOD - (parts.now() - started)
+        sleep(max(0.0, begins.total_seconds()))
+        sweep = Sweep(replace(parts, tasks=parts.tasks.anew()), holder)
+        try:
+            sweep.run(started + (number + 1) * PERIOD)
+        except TakenOverError:
+            logger.info("a newer invocation has taken over")
+            break
+        except Exception as error:  # noqa: BLE001 - the later passes may succeed
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("passes of the sweep failed", failures)

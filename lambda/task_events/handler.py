@@ -12,22 +12,22 @@ from outpost.domain.ids import now
 from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import Database
-from outpost.store.departures import Departures
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.recovery import Recovery
 from outpost.store.wakeups import Wakeups
+from outpost.store.worker_termination import WorkerTermination
 from outpost.store.workers import Workers
 
 logger = Logger(service="task_events")
 
 
 @cache
-def _departures() -> Departures:
+def _termination() -> WorkerTermination:
     database = Database.from_environment()
     dispatches = Dispatches(database, Wakeups.from_environment(load_agents()))
     recovery = Recovery(dispatches, Artifacts.from_environment())
-    return Departures(Workers(database, dispatches), dispatches, recovery, Launches(database))
+    return WorkerTermination(Workers(database, dispatches), dispatches, recovery, Launches(database))
 
 
 @logger.inject_lambda_context
@@ -41,4 +41,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     agent = next((agent for agent in Agent if family.endswith(f"-{agent}")), None)
     logger.info("task stopped", extra={"worker": worker_id, "stop": stop, "reason": diagnose(stop).code})
     if agent is not None:  # else it is no worker's task, such as the control plane's
-        _departures().stopped(agent, worker_id, stop, now())
+        _termination().handle(agent, worker_id, stop, now())

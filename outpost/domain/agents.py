@@ -93,6 +93,11 @@ MAX_WARM_WINDOWS = 16
 """An agent's settings have to fit into an SSM parameter, 4,096 characters: a window takes up to 123 of them."""
 
 
+def worker_family(agent: Agent, environment: str) -> str:
+    """Return the family that the planner launches; a name, because it takes the latest revision, not a certain one."""
+    return f"outpost-{environment}-{agent}"
+
+
 class AgentTunables(BaseModel):
     """What an environment configures of an agent, and what runs it reads: declared here for both.
 

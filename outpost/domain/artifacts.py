@@ -108,7 +108,10 @@ def tail_of(lines: Sequence[str]) -> str:
 
 
 class Summary(BaseModel):
-    """`summary.json`: what came of an attempt. Written last, so that its presence means that all else is there."""
+    """`summary.json`: what came of an attempt. Written last, so that its presence means that all else is there.
+
+    It is written once, by the worker or by whoever closes the dispatch without it: which of the two came first decides.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -139,3 +142,5 @@ class Summary(BaseModel):
     """What was kept beside the patch, and what was left out and why."""
     findings: Findings | None = None
     """The secrets found in the results."""
+    lost: bool = False
+    """Whether the worker was lost, and this was written in its place."""

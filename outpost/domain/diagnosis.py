@@ -217,7 +217,13 @@ _KINDS = (
     _Kind(
         lambda stop, _: stop.stop_code == "Forgotten",
         _LOST,
-        "ECS no longer knows the worker's task; it ended at least an hour ago.",
+        "ECS does not know the worker's task.",
+    ),
+    _Kind(
+        lambda stop, _: stop.stop_code == "Foreign",
+        _LOST,
+        "The worker's row named a task that the platform did not start.",
+        "Dispatch again; ask the operator to look for the task in the audit trail.",
     ),
     _Kind(lambda *_: True, _LOST, "The worker never started: {}"),
 )

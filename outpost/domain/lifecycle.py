@@ -129,6 +129,8 @@ class Expire:
 
     reason: Reason
     at: datetime
+    queued_at: datetime | None = None
+    """When the wait began that is over: a dispatch that became pending again since has another. None: any."""
 
 
 Event = Claim | Start | Progress | Grant | Finish | Report | Lose | Cancel | Expire | ReleaseWithheld
@@ -265,7 +267,7 @@ def _(event: Cancel, row: Dispatch) -> Dispatch:
 
 @_follow.register
 def _(event: Expire, row: Dispatch) -> Dispatch:
-    if row.status is not Status.PENDING:
+    if row.status is not Status.PENDING or event.queued_at not in (None, row.queued_at):
         raise _refusal(row, event)
     return _end(row, Status.FAILED, event.reason, event.at)
 

@@ -1,4 +1,7 @@
-"""Reading what attempts left in the artifacts bucket. Only attempts write there, with credentials of their own."""
+"""Reading what attempts left in the artifacts bucket, and writing the summary of one whose worker is lost.
+
+All else is written by attempts, with credentials of their own.
+"""
 
 import os
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ from outpost.domain.context import context_prefix
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.findings import Findings
 from outpost.names import Env
+from outpost.store.conditional_writes import PreconditionFailedError, put_conditionally
 from outpost.store.database import CLIENT_CONFIG
 
 if TYPE_CHECKING:
@@ -94,6 +98,15 @@ class Artifacts:
         """Read the summary of the current attempt; it is written last, so its presence means that all else is there."""
         body = self._read(prefix_of(row) + Artifact.SUMMARY)
         return Summary.model_validate_json(body) if body is not None else None
+
+    def settle_summary(self, row: Dispatch, lost: Summary) -> Summary:
+        """Write the summary of a lost worker, unless the attempt has one; return the one that it has now."""
+        key, body = prefix_of(row) + Artifact.SUMMARY, lost.model_dump_json(indent=2).encode()
+        try:
+            put_conditionally(self._client, self._bucket, key, body, "application/json")
+        except PreconditionFailedError:
+            return self.summary(row) or lost  # None: it expired at this moment
+        return lost
 
     def findings(self, row: Dispatch) -> Findings | None:
         """Read where secrets were found in what the current attempt left, or None when none was."""

@@ -38,6 +38,8 @@ TRIES = 10
 """Of a transaction that is cancelled because others write the same items, before giving up."""
 PAUSE = 0.02
 """Seconds by which each cancelled try lengthens the longest pause before the next."""
+_BATCH = 100
+"""Items that one BatchGetItem may name."""
 _TRANSIENT = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 """Reasons of a cancelled transaction that another try may not meet (DynamoDB API: TransactionCanceledException)."""
 
@@ -103,6 +105,29 @@ class Database:
         answer = self.client.get_item(TableName=table, Key=key(pk, sk), ConsistentRead=consistent)
         return from_attributes(answer["Item"]) if "Item" in answer else None
 
+    def get_many(self, table: str, keys: Sequence[tuple[str, str]], attributes: Sequence[str]) -> list[Item]:
+        """Read some attributes of the items that are there, in no order. Raises `ContentionError`.
+
+        100 items a call; what was not read for its size or for throttling is requested again (DynamoDB API:
+        BatchGetItem, "UnprocessedKeys").
+        """
+        found: list[Item] = []
+        for first in range(0, len(keys), _BATCH):
+            wanted = {"Keys": [key(*each) for each in keys[first : first + _BATCH]], "ConsistentRead": True}
+            found += self._get_batch({table: wanted | _projection(attributes)})
+        return found
+
+    def _get_batch(self, request: dict[str, Any]) -> Iterator[Item]:
+        for attempt in range(1, TRIES + 1):
+            response = self.client.batch_get_item(RequestItems=request)
+            for items in response["Responses"].values():
+                yield from map(from_attributes, items)
+            request = response.get("UnprocessedKeys") or {}
+            if not request:
+                return
+            time.sleep(random.uniform(0, attempt * PAUSE))  # noqa: S311 - spreads, hides nothing
+        raise ContentionError(f"items were left unread by {TRIES} calls")
+
     def put(self, table: str, item: Item, condition: str | None = None, **values: object) -> None:
         """Write one item. Raises `ConflictError` when the condition does not hold, and `ContentionError`."""
         request: dict[str, Any] = {"TableName": table, "Item": to_attributes(item)}
@@ -167,8 +192,12 @@ class Database:
         newest_first: bool = False,
         limit: int | None = None,
         page_size: int | None = None,
+        attributes: Sequence[str] = (),
     ) -> Iterator[Item]:
-        """Yield the items of a query, at most `limit`, reading `page_size` at a time."""
+        """Yield the items of a query, at most `limit`, reading `page_size` at a time; only some `attributes`, if named.
+
+        Reading costs as much as the whole items do, memory and transfer only what is named.
+        """
         request: dict[str, Any] = {
             "TableName": table,
             "KeyConditionExpression": condition,
@@ -177,6 +206,7 @@ class Database:
         }
         # An index cannot be read consistently: read the row again before acting on what it shows.
         request |= {"IndexName": index} if index else {"ConsistentRead": True}
+        request |= _projection(attributes) if attributes else {}
         seen = 0
         while True:
             bounds = [n for n in (page_size, limit and limit - seen) if n]
@@ -187,6 +217,12 @@ class Database:
             if "LastEvaluatedKey" not in answer or seen == limit:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _projection(attributes: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters that name attributes, each by a placeholder, because some are reserved words."""
+    names = {f"#a{number}": attribute for number, attribute in enumerate(attributes)}
+    return {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
 
 
 def expression_values(values: dict[str, Any]) -> dict[str, "AttributeValueTypeDef"]:

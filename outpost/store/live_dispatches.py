@@ -1,6 +1,6 @@
 """The dispatches that have not ended: the queues of the pending ones, and all of them by a sparse index."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import groupby, islice
 from typing import NamedTuple
@@ -8,8 +8,12 @@ from typing import NamedTuple
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch
 from outpost.store.database import Database, Item, expression_values
-from outpost.store.rows import AFTER_IDS, queue_of, row_from
+from outpost.store.rows import AFTER_IDS, RowState, key_of, queue_of, row_from, state_from
 from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE
+
+_STATE = ("id", "tenant_id", "agent", "status", "worker_id", "attempt", "due_at")
+_ENTRIES = 1_000
+"""Entries of a queue that one call reads, of about 150 bytes each."""
 
 
 class QueueEntry(NamedTuple):
@@ -128,19 +132,53 @@ class LiveDispatches:
             yield tenant_id
             after = f"{tenant_id}#{AFTER_IDS}"
 
-    def listed(self) -> Iterator[Dispatch]:
-        """Yield the dispatches that have not ended, as the index shows them: late, by seconds under load.
+    def page(self, shard: int, after: str, limit: int) -> list[RowState]:
+        """Return dispatches of a shard that have not ended, with ids above `after`, as the index shows them: late.
 
         A new one may miss, one that has changed since may be shown as it was: read a row again before acting on it.
         """
-        for shard in range(ACTIVE_SHARDS):
-            items = self._db.query(
-                self._db.dispatches,
-                "active_shard = :shard",
-                {"shard": str(shard)},
-                index=BY_ACTIVE.name,
-            )
-            yield from map(row_from, items)
+        items = self._db.query(
+            self._db.dispatches,
+            "active_shard = :shard AND id > :after",
+            {"shard": str(shard), "after": after},
+            index=BY_ACTIVE.name,
+            limit=limit,
+            attributes=_STATE,
+        )
+        return [state_from(item) or self._state(item["id"]) for item in items]
+
+    def states(self, dispatch_ids: Iterable[str]) -> dict[str, RowState]:
+        """Read the states of rows exactly, without their documents. One that is not there is left out."""
+        items = self._db.get_many(self._db.dispatches, [key_of(id_) for id_ in dispatch_ids], _STATE)
+        return {item["id"]: state_from(item) or self._state(item["id"]) for item in items}
+
+    def _state(self, dispatch_id: str) -> RowState:
+        """Read the state of a row that an earlier release wrote without the attributes of it."""
+        item = self._db.get(self._db.dispatches, *key_of(dispatch_id))
+        if item is None:
+            raise LookupError(f"dispatch {dispatch_id} is in an index, but not in its table")
+        return RowState.of(row_from(item))
+
+    def without_entry(self, pending: Iterable[RowState]) -> list[RowState]:
+        """Return those of some pending rows that have no entry in their agent's queue."""
+        keys = {state: (queue_of(state.agent), f"{state.tenant_id}#{state.id}") for state in pending}
+        items = self._db.get_many(self._db.queues, list(keys.values()), ("pk", "sk"))
+        queued = {(item["pk"], item["sk"]) for item in items}
+        return [state for state, key in keys.items() if key not in queued]
+
+    def waiting(self, agent: Agent, since: datetime, at_most: int) -> int:
+        """Count the dispatches that have been pending for an agent since before a time, up to `at_most`."""
+        if at_most < 1:
+            return 0
+        items = self._db.query(
+            self._db.queues,
+            "pk = :queue",
+            {"queue": queue_of(agent)},
+            page_size=_ENTRIES,
+            attributes=("queued_at",),
+        )
+        old = (item for item in items if datetime.fromisoformat(item["queued_at"]) < since)
+        return sum(1 for _ in islice(old, at_most))
 
 
 def _ready(entry: Item, at: datetime) -> bool:

@@ -18,7 +18,18 @@ from botocore.httpsession import get_cert_path
 from outpost.store.connections import Connections
 from outpost.store.json_protocol import JsonProtocol, passing
 
-QUICK = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "TransactWriteItems", "SendMessage"})
+QUICK = frozenset(
+    {
+        "BatchGetItem",
+        "DeleteItem",
+        "GetItem",
+        "PutItem",
+        "Query",
+        "SendMessage",
+        "TransactWriteItems",
+        "UpdateItem",
+    },
+)
 """Operations with neither times nor binary values in what they take and give; all others go botocore's way."""
 
 

@@ -14,7 +14,7 @@ Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` 
 | | `LINK#<id>`/`LINK` |
 | workers | `WORKERS#<agent>`/`<id>` while it lives, `ENDED#<id>`/`WORKER` for a day after, |
 | | `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, `~failure`, |
-| | `LEASE#planner`/`LEASE`, `RATE`, `CURSOR`, `SWEEP`/`OBSERVATIONS` |
+| | `LEASE#planner`/`LEASE`, `RATE`, `CURSOR`, `SWEEP`/`STATE`, `OBSERVATIONS#<nnnn>` |
 | queues | `QUEUE#<agent>`/`<tenant>#<id>` for each pending dispatch; entries are deleted, rows of dispatches never; |
 | | `TURN#<agent>`/`TURN` the tenant behind which the next claim begins |
 | workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>`, `PLACES#<tenant>`/`<nnn>` |

@@ -38,11 +38,12 @@ class Lost(Enum):
 
 
 class WorkerState(StrEnum):
-    """Starting (RunTask has returned), idle (requested work, found none), busy (claimed once)."""
+    """Starting (RunTask has returned), idle (requested work, found none), busy (claimed once), lost (was silent)."""
 
     STARTING = "starting"
     IDLE = "idle"
     BUSY = "busy"
+    LOST = "lost"
 
 
 class Worker(BaseModel):
@@ -104,6 +105,37 @@ class Workers:
         items = self._db.query(self._db.workers, "pk = :agent", {"agent": f"WORKERS#{agent}"})
         return [Worker.model_validate(item) for item in items]
 
+    def page(self, agent: Agent, after: str, limit: int) -> list[Worker]:
+        """Return workers of the agent that have not ended, in the order of their ids, from above `after`."""
+        values = {"agent": f"WORKERS#{agent}", "after": after}
+        items = self._db.query(self._db.workers, "pk = :agent AND sk > :after", values, limit=limit)
+        return [Worker.model_validate(item) for item in items]
+
+    def alive_of(self, wanted: Iterable[tuple[Agent, str]]) -> set[tuple[Agent, str]]:
+        """Return which workers of these agents and ids have not ended."""
+        keys = {_key(*each): each for each in wanted}
+        items = self._db.get_many(self._db.workers, list(keys), ("pk", "sk"))
+        return {keys[item["pk"], item["sk"]] for item in items}
+
+    def mark_lost(self, worker: Worker) -> bool:
+        """Take the lease from a worker, unless it was heard since its row was read; return whether it was not.
+
+        From then on the broker refuses its heartbeats and claims, so that nothing else has to be done at once.
+        """
+        try:
+            self._db.update(
+                self._db.workers,
+                *_key(worker.agent, worker.worker_id),
+                "SET worker_state = :lost",
+                "beat = :beat AND worker_state = :state",
+                beat=worker.beat,
+                state=worker.worker_state,
+                lost=WorkerState.LOST,
+            )
+        except ConflictError:
+            return False
+        return True
+
     def add(self, workers: Iterable[Worker]) -> None:
         """Write new workers. One that is known already, or has ended, is left as it is."""
         for worker in workers:
@@ -123,7 +155,7 @@ class Workers:
         ]
 
     def idle(self, worker: Worker) -> Worker:
-        """Write that a worker asks for work. Raises `ConflictError` when it has ended or has claimed before."""
+        """Write that a worker asks for work. Raises `ConflictError` when it ended, is lost or has claimed before."""
         try:
             return self._idle(worker)
         except ConflictError:
@@ -140,8 +172,9 @@ class Workers:
             *_key(worker.agent, worker.worker_id),
             "SET worker_state = :idle, idle_since = if_not_exists(idle_since, :now), beat = beat + :one, "
             "proven = :proven, task_arn = :arn, revision = :revision",
-            "attribute_exists(pk) AND attribute_not_exists(dispatch_id)",
+            "attribute_exists(pk) AND attribute_not_exists(dispatch_id) AND worker_state <> :lost",
             idle=WorkerState.IDLE,
+            lost=WorkerState.LOST,
             proven=worker.proven,
             arn=worker.task_arn,
             revision=worker.revision,

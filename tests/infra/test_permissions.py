@@ -141,7 +141,7 @@ def test_the_reader_of_the_stream_may_invoke_what_follows_it_and_nothing_else(
 
 
 READ, WRITE, DELETE = {"GetItem", "Query"}, {"PutItem", "UpdateItem"}, {"DeleteItem"}
-CHECK = {"ConditionCheckItem"}
+CHECK, MANY = {"ConditionCheckItem"}, {"BatchGetItem"}
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ CHECK = {"ConditionCheckItem"}
         ("TaskEventsFunctionRole", "Dispatches", READ | WRITE),
         ("TaskEventsFunctionRole", "Workers", READ | WRITE | DELETE),
         ("TaskEventsFunctionRole", "Tenants", set()),
-        ("SweepFunctionRole", "Dispatches", READ | WRITE | CHECK),
-        ("SweepFunctionRole", "Workers", READ | WRITE | DELETE),
+        ("SweepFunctionRole", "Dispatches", READ | MANY | WRITE | CHECK),
+        ("SweepFunctionRole", "Workers", READ | MANY | WRITE | DELETE),
         ("SweepFunctionRole", "Tenants", set()),
         ("ApiDefinitionTaskRole", "Dispatches", READ | WRITE),
         ("ApiDefinitionTaskRole", "Tenants", READ | WRITE | {"DeleteItem"}),  # names of secrets
@@ -167,7 +167,7 @@ CHECK = {"ConditionCheckItem"}
         ("BrokerFunctionRole", "Pending", READ | WRITE | DELETE),
         ("PlannerFunctionRole", "Pending", READ),
         ("TaskEventsFunctionRole", "Pending", READ | WRITE | DELETE),
-        ("SweepFunctionRole", "Pending", READ | WRITE | DELETE),
+        ("SweepFunctionRole", "Pending", READ | MANY | WRITE | DELETE),
         ("ApiDefinitionTaskRole", "Pending", READ | WRITE | DELETE),
     ],
 )

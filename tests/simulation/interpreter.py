@@ -54,6 +54,7 @@ ENVIRONMENT = {
     Env.BROKER_FUNCTION: "broker",
     Env.WORKER_SUBNETS: "subnet-a,subnet-b",
     Env.WORKER_SECURITY_GROUP: "group",
+    Env.BROKER_FUNCTION: "broker",
     Env.PLANNER_FUNCTION: "planner",
     Env.USAGE_EVENTS_FUNCTION: "usage_events",
     Env.DEAD_LETTERS: "https://sqs/dead-letters",

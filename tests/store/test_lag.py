@@ -8,16 +8,16 @@ import pytest
 
 from broker.broker import Broker
 from outpost.domain.agents import Agent
+from outpost.domain.deadlines import GRACE, STOP_AFTER_CANCEL
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Cancel, Lose, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.database import Database
-from sweep.judge import GRACE, LEASE, STOP_AFTER_CANCEL
-from sweep.sweep import SETTLING
+from sweep.task_check import SETTLING
 from tests.launched import claim_request, launch
 from tests.store.lagging import lagging_indexes
-from tests.store.test_sweep import Field, field
+from tests.store.sweeping import LEASE_PASSES, Field, field
 
 __all__ = ["field"]
 Store = Any
@@ -66,9 +66,9 @@ def test_a_lost_event_and_a_hung_worker_are_healed_in_time(field: Field) -> None
     _, hung = field.busy()
     field.ecs.stop_task(cluster=field.cluster, task=stopped.task_arn)
     field.run(SETTLING)
-    assert field.store.dispatches.get(lost.id).status is Status.PENDING
-    field.run(SETTLING + LEASE)
-    assert field.store.dispatches.get(hung.id).status is Status.PENDING
+    assert field.status(lost) is Status.PENDING
+    field.passes(LEASE_PASSES - 1)
+    assert field.status(hung) is Status.PENDING
 
 
 @pytest.mark.usefixtures("clock")
@@ -121,21 +121,3 @@ def test_what_is_not_pending_is_not_queued_again(field: Field) -> None:
     _, row = field.busy()
     assert not field.store.dispatches.queue_again(row.id)
     assert field.store.dispatches.live.queue(Agent.SHELL) == []
-
-
-def test_a_task_that_ecs_does_not_know_yet_is_left_alone(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, row = field.busy()
-    unknown = {"tasks": [], "failures": [{"arn": worker.task_arn, "reason": "MISSING"}]}
-    monkeypatch.setattr(field.ecs, "describe_tasks", lambda **_: unknown)
-    monkeypatch.setattr(field.ecs, "get_paginator", lambda _: Empty())
-    field.run(2 * SETTLING)
-    assert field.store.dispatches.get(row.id).status is Status.PROVISIONING
-    field.run(timedelta(hours=2))
-    assert field.store.dispatches.get(row.id).status is Status.PENDING
-
-
-class Empty:
-    """ListTasks before it shows the newest tasks."""
-
-    def paginate(self, **_: object) -> list[dict[str, list[str]]]:
-        return [{"taskArns": []}]

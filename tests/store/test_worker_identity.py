@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from broker import handler
 from broker.broker import Broker
 from broker.identity import Identities
-from outpost.domain.dispatch import Status
+from outpost.domain.agents import Agent
 from outpost.domain.ids import new_id, now
 from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest, IdentityProof
 from outpost.local.realism import Realism
@@ -194,7 +194,7 @@ def test_a_proof_that_is_shown_again_gives_the_same_work_or_none(fleet: Fleet, s
     assert store.workers.get("shell", request.worker_id).beat == 1  # a sign of life
     store.workers.end(store.workers.get("shell", request.worker_id), now())
     assert fleet.ask(request) == RETIRE
-    assert len([row for row in store.dispatches.live.listed() if row.status is Status.PENDING]) <= 1
+    assert len(store.dispatches.live.queue(Agent.SHELL)) <= 1
 
 
 # What a proof is worth.

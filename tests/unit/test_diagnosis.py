@@ -275,8 +275,13 @@ def test_the_last_lines_say_what_an_exit_code_does_not(lines: list[str], code: R
 
 
 def test_what_ecs_has_forgotten_is_told_so() -> None:
-    stop = TaskStop(stop_code="Forgotten", stopped_reason="ECS no longer knows the task.", exit_code=None)
-    assert "no longer knows" in diagnose(stop).message
+    stop = TaskStop(stop_code="Forgotten", stopped_reason="ECS does not know the task.", exit_code=None)
+    assert "does not know" in diagnose(stop).message
+
+
+def test_a_task_that_was_not_started_by_the_platform_is_named_as_such() -> None:
+    reason = diagnose(TaskStop(stop_code="Foreign", stopped_reason="", exit_code=None))
+    assert (reason.code, "did not start" in reason.message) == (ReasonCode.WORKER_LOST, True)
 
 
 def test_words_with_braces_are_only_words() -> None:

@@ -7,9 +7,9 @@ from outpost.domain.diagnosis import TaskStop
 from outpost.domain.dispatch import LOG_TAIL_BYTES, Status
 from outpost.domain.ids import now
 from outpost.store.database import Database
-from outpost.store.departures import Departures
 from outpost.store.launches import Launches
 from outpost.store.recovery import Recovery
+from outpost.store.worker_termination import WorkerTermination
 from outpost.store.workers import Workers
 from tests.worker.conftest import Platform, kill
 
@@ -42,10 +42,10 @@ def test_a_lost_worker_leaves_its_last_lines_from_the_stored_chunks(platform: Pl
     database = Database.from_environment()
     workers = Workers(database, platform.dispatches)
     recovery = Recovery(platform.dispatches, platform.artifacts)
-    departures = Departures(workers, platform.dispatches, recovery, Launches(database))
+    termination = WorkerTermination(workers, platform.dispatches, recovery, Launches(database))
     held = platform.row(row)
     assert held.lease is not None
-    departures.stopped(Agent.SHELL, held.lease.worker_id, TaskStop("EssentialContainerExited", "", 137), now())
+    termination.handle(Agent.SHELL, held.lease.worker_id, TaskStop("EssentialContainerExited", "", 137), now())
     ended = platform.row(row)
     assert ended.status is Status.FAILED
     assert ended.log_tail is not None

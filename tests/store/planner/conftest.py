@@ -23,10 +23,10 @@ from outpost.domain.lifecycle import Start
 from outpost.domain.tenants import Limits
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import ConflictError, Database
-from outpost.store.departures import Departures
 from outpost.store.launches import Launches
 from outpost.store.planner_lock import PlannerLock
 from outpost.store.recovery import Recovery
+from outpost.store.worker_termination import WorkerTermination
 from outpost.store.workers import Worker, WorkerState
 
 Store = Any
@@ -152,7 +152,7 @@ class World:
     clock: Clock
     ecs: SimulatedEcs
     planner: Planner
-    departures: Departures
+    termination: WorkerTermination
     run_seconds: float = 3_600
     crashes: bool = False
     ran: Counter[str] = field(default_factory=Counter)
@@ -166,7 +166,7 @@ class World:
         worker_id = task["taskArn"].rpartition("/")[2]
         if self.crashes:
             self.ecs.stopped += 1
-            self.departures.stopped(
+            self.termination.handle(
                 Agent.SHELL, worker_id, TaskStop("EssentialContainerExited", "bad", 1), self.clock.now()
             )
             return
@@ -201,7 +201,7 @@ class World:
     def leave(self, worker: Worker) -> None:
         """A late starter finds nothing and leaves."""
         self.ecs.stopped += 1
-        self.departures.stopped(
+        self.termination.handle(
             Agent.SHELL, worker.worker_id, TaskStop("EssentialContainerExited", "", 0), self.clock.now()
         )
 
@@ -245,7 +245,7 @@ def world(store: Store, database: Database) -> World:
         clock.sleep,
     )
     recovery = Recovery(store.dispatches, Artifacts(None, "none"))  # type: ignore[arg-type]
-    made = World(store, clock, ecs, planner, Departures(store.workers, store.dispatches, recovery, launches))
+    made = World(store, clock, ecs, planner, WorkerTermination(store.workers, store.dispatches, recovery, launches))
     ecs.on_start = made.start
     return made
 

@@ -262,7 +262,7 @@ def test_deaths_that_are_heard_of_after_an_outage_pause_nothing(world: World) ->
     world.clock.sleep(7_200)
     for worker in world.store.workers.alive(Agent.SHELL):
         stop = TaskStop("TaskFailedToStart", "CannotPullContainerError", None, stopped_at=died)
-        world.departures.stopped(Agent.SHELL, worker.worker_id, stop, world.clock.now())
+        world.termination.handle(Agent.SHELL, worker.worker_id, stop, world.clock.now())
     world.wake_planner()
     assert len(world.ecs.launched) == 14
 

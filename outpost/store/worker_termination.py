@@ -1,4 +1,4 @@
-"""A worker's task stopped: its row ends, and what it held is closed. Told by ECS's event, or found by the sweep."""
+"""The end of a worker: what it held is closed, and its row ends. Reported by ECS's event, or found by the sweep."""
 
 from datetime import datetime
 
@@ -17,8 +17,8 @@ CLEAN_EXITS = (0, 143)
 """A worker that never asked for work and yet ended well was stopped by us: 143 is SIGTERM."""
 
 
-class Departures:
-    """Handles the end of workers."""
+class WorkerTermination:
+    """Handles the end of workers. An end may be reported twice, hours late, or to two functions at once."""
 
     def __init__(self, workers: Workers, dispatches: Dispatches, recovery: Recovery, launches: Launches) -> None:
         self._workers = workers
@@ -26,12 +26,15 @@ class Departures:
         self._recovery = recovery
         self._launches = launches
 
-    def stopped(self, agent: Agent, worker_id: str, stop: TaskStop, at: datetime) -> None:
-        """Close the dispatch that the worker held, and only then end its row: a retry after an error does all again."""
+    def handle(self, agent: Agent, worker_id: str, stop: TaskStop, at: datetime) -> None:
+        """Close the dispatch that the worker held, and only then end its row: a retry after an error does all again.
+
+        A worker is one task and claims once, so its row names the only attempt that its end can close.
+        """
         worker = self._workers.get(agent, worker_id)
         if worker is None:
             return
-        self._close(worker, stop)
+        self.close(worker, stop)
         failed = worker.worker_state is WorkerState.STARTING and stop.exit_code not in CLEAN_EXITS
         if failed:
             failure = LaunchFailure(
@@ -41,7 +44,8 @@ class Departures:
         emit(Metric.START_FAILURES, int(failed), Agent=agent)
         self._workers.end(worker, at)
 
-    def _close(self, worker: Worker, stop: TaskStop) -> None:
+    def close(self, worker: Worker, stop: TaskStop) -> None:
+        """Close the dispatch that the worker holds, if it still does; its row stays."""
         if worker.dispatch_id is None or worker.fencing_token is None:
             return
         row = self._dispatches.get(worker.dispatch_id)

@@ -1,0 +1,79 @@
+"""The part of a pass that goes through the dispatches that have not ended: queue timeouts, and rows that nobody holds.
+
+Each active row has a counterpart: an entry in its agent's queue while it is pending, else the row of its worker.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from aws_lambda_powertools import Logger
+
+from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.lifecycle import Expire, TransitionError
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.store.rows import RowState
+from outpost.store.schema import ACTIVE_SHARDS
+from sweep.parts import Parts
+from sweep.progress import Progress
+
+logger = Logger(service="sweep")
+
+PAGE = 500
+"""Rows that are read and handled together."""
+FIRST = " "
+"""Sorts before every id."""
+
+
+@dataclass(frozen=True)
+class RowCheck:
+    """Goes through the active rows page by page."""
+
+    parts: Parts
+    progress: Progress
+
+    def run(self, last: tuple[int, str] | None) -> tuple[int, str] | None:
+        """Continue behind the last row that was seen; return the last one now, None when all were."""
+        shard, after = last or (0, FIRST)
+        while shard < ACTIVE_SHARDS:
+            page = self.parts.dispatches.live.page(shard, after, PAGE)
+            self._check(page, self.parts.now())
+            shard, after = (shard, page[-1].id) if len(page) == PAGE else (shard + 1, FIRST)
+            if self.progress.over and shard < ACTIVE_SHARDS:
+                return shard, after
+        return None
+
+    def _check(self, page: Sequence[RowState], at: datetime) -> None:
+        """Heal what has no counterpart. The page is from an index, which may lag: the row itself decides."""
+        pending = [state for state in page if state.status is Status.PENDING]
+        held = [state for state in page if state.status is not Status.PENDING and state.worker_id]
+        alive = self.parts.workers.alive_of((state.agent, state.worker_id or "") for state in held)
+        unqueued = set(self.parts.dispatches.live.without_entry(pending))
+        late = [state for state in pending if state in unqueued or at >= state.due_at]
+        self.progress.each(late, lambda state: self._check_pending(state, at))
+        gone = [state for state in held if (state.agent, state.worker_id) not in alive]
+        self.progress.each(gone, self._check_held)
+
+    def _check_pending(self, state: RowState, at: datetime) -> None:
+        row = self.parts.dispatches.get(state.id)
+        if row is None or row.status is not Status.PENDING:
+            return
+        if at >= row.queue_deadline:
+            self._expire(row, at)
+        elif self.parts.dispatches.live.without_entry([RowState.of(row)]) and self.parts.dispatches.queue_again(row.id):
+            logger.warning("a pending dispatch was in no queue", extra={"dispatch": row.id})
+
+    def _check_held(self, state: RowState) -> None:
+        row = self.parts.dispatches.get(state.id)
+        if row and row.lease and not self.parts.workers.alive_of([(row.spec.agent, row.lease.worker_id)]):
+            logger.warning("a dispatch's worker is gone", extra={"dispatch": row.id})
+            self.parts.recovery.close(row, Reason.of(ReasonCode.WORKER_LOST, "The worker is gone."))
+
+    def _expire(self, row: Dispatch, at: datetime) -> None:
+        failure = self.parts.launches.failure(row.spec.agent)
+        waited = f"No worker was free within {row.spec.queue_timeout_seconds} s."
+        reason = failure.reason if failure else Reason.of(ReasonCode.CAPACITY_UNAVAILABLE, waited)
+        try:
+            self.parts.dispatches.change(row.id, Expire(reason, at, row.queued_at))
+        except TransitionError as refused:
+            logger.info("not expired", extra={"dispatch": row.id, "why": str(refused)})

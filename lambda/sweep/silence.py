@@ -1,0 +1,92 @@
+"""Which workers are silent: pure functions of what passes of the sweep observed, on the sweep's own clock.
+
+A worker's silence grows only by time between two passes that both ran and both heard the fleet. What no pass observed
+(the sweep did not run) and what concerns nearly everybody (the broker is away) says nothing about one worker.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import NamedTuple
+
+from outpost.store.heartbeat_snapshot import Observation
+from outpost.store.workers import Worker, WorkerState
+
+PERIOD = timedelta(seconds=15)
+"""Between two passes. A longer gap counts as one period at most."""
+LEASE = timedelta(seconds=30)
+"""A busy worker is lost when its token and beat counter stood still this long: three heartbeats."""
+COMMON_LEASE = timedelta(seconds=60)
+"""The same, while more than a tenth of the fleet is unheard: something common may be slow, such as a throttle."""
+IDLE_SILENCE = timedelta(seconds=90)
+"""An idle worker asks for work each 20 s."""
+NEVER_ASKED = timedelta(minutes=5)
+"""The longest that a launched worker may take to ask for work for the first time."""
+PAUSE_LIMIT = timedelta(hours=8)
+"""The longest that a silence of nearly the whole fleet is not counted, in passes that ran; deadlines hold meanwhile."""
+
+_EXPECTED = {WorkerState.BUSY: 12.0, WorkerState.IDLE: 30.0}
+"""Seconds within which a healthy worker is heard: heartbeats each 10 s, claims each 20 s. The others do not beat."""
+_READS = 2.0
+"""Seconds that the reads of two passes may take, which no silence is counted for."""
+_FEW = 0.1
+_NEARLY_ALL = 0.75
+
+
+class Hearing(NamedTuple):
+    """How many of the busy and idle workers were heard in their time."""
+
+    heard: int = 0
+    unheard: int = 0
+
+    def add(self, workers: Iterable[Worker], observed: Mapping[str, Observation]) -> "Hearing":
+        """Return the counts with those of more workers."""
+        late = [
+            observed[worker.worker_id].unheard >= _EXPECTED[worker.worker_state]
+            for worker in workers
+            if worker.worker_state in _EXPECTED
+        ]
+        return Hearing(self.heard + late.count(False), self.unheard + late.count(True))
+
+    @property
+    def common(self) -> bool:
+        """Whether more are unheard than fail by themselves: several, and more than a tenth."""
+        return self.unheard > max(1, _FEW * (self.heard + self.unheard))
+
+    @property
+    def mute(self) -> bool:
+        """Whether nearly all of several workers are unheard."""
+        return self.unheard > max(1, _NEARLY_ALL * (self.heard + self.unheard))
+
+
+def observe(worker: Worker, earlier: Observation | None, began: float, ended: float, number: int) -> Observation:
+    """Return what a read of the worker's row, from `began` to `ended`, in round `number` shows.
+
+    It was unheard from the end of the earlier read to the beginning of this one: a slow pass adds nothing. Silence is
+    as it was; `count_silence` adds to it.
+    """
+    token, beat = worker.fencing_token or 0, worker.beat
+    if earlier is None or (earlier.token, earlier.beat) != (token, beat):
+        return Observation(token, beat, number, ended, 0.0, 0.0)
+    elapsed = min(max(began - earlier.seen_at, 0.0), PERIOD.total_seconds())
+    return earlier._replace(number=number, seen_at=ended, unheard=earlier.unheard + elapsed)
+
+
+def count_silence(observation: Observation, earlier: Observation | None) -> Observation:
+    """Return the observation with the time in which the worker was unheard since the earlier one as silence."""
+    if earlier is None or observation.unheard == 0.0:
+        return observation
+    return observation._replace(silent=earlier.silent + observation.unheard - earlier.unheard)
+
+
+def is_lost(worker: Worker, observation: Observation, *, common: bool) -> bool:
+    """Return whether a worker has been silent for too long; `common`: while others are unheard as well."""
+    match worker.worker_state:
+        case WorkerState.BUSY:
+            limit = COMMON_LEASE if common else LEASE
+        case WorkerState.IDLE:
+            limit = IDLE_SILENCE
+        case WorkerState.STARTING:
+            limit = NEVER_ASKED
+        case WorkerState.LOST:
+            return False
+    return observation.silent >= limit.total_seconds() - _READS

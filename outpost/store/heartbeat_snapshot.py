@@ -1,0 +1,109 @@
+"""What the sweep keeps between its passes: the heartbeats that it observed, where it stopped, and whether it heard."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from outpost.domain.agents import Agent
+from outpost.store.database import ConflictError, Database
+
+OBSERVATIONS_PER_ITEM = 2_500
+"""About 100 bytes each, of the 400 KB that an item may have."""
+
+
+class Observation(NamedTuple):
+    """A worker's token and beat counter, when they were last read, and for how long they stood still, in seconds."""
+
+    token: int
+    beat: int
+    number: int
+    """Of the round that last observed it."""
+    seen_at: float
+    """Epoch seconds at the end of the last read."""
+    unheard: float
+    silent: float
+    """How much of `unheard` counts: what passed between passes that ran and heard the fleet."""
+
+
+class SweepState(BaseModel):
+    """Where the passes of the sweep are. A pass that has no time left continues in the next one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    holder: str = ""
+    """The invocation whose passes count: the newest. An older one that is still running stops."""
+    ended_at: datetime | None = None
+    """Of the last pass."""
+    hearing: bool = True
+    """Whether the last pass heard the fleet."""
+    mute_seconds: float = 0
+    """For how long passes have not heard the fleet."""
+    number: int = 1
+    """Of the round: one walk through all workers."""
+    worker: tuple[Agent, str] | None = None
+    """The last worker seen of this round; None before the first."""
+    heard: int = 0
+    unheard: int = 0
+    """Workers of this round so far."""
+    row: tuple[int, str] | None = None
+    """The shard and id of the last active row seen; None before the first."""
+    items: int = 0
+    """How many items hold the observations."""
+
+
+_OBSERVATIONS = TypeAdapter(list[tuple[str, Observation]])
+
+
+class TakenOverError(Exception):
+    """A newer invocation of the sweep is running: this one has to stop."""
+
+
+class HeartbeatSnapshot:
+    """The sweep's items in the workers table."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def take_over(self, holder: str) -> None:
+        """Make this invocation the one whose passes count."""
+        self._db.update(self._db.workers, "SWEEP", "STATE", "SET holder = :me", me=holder)
+
+    def state(self, holder: str) -> SweepState:
+        """Return the state after the last pass. Raises `TakenOverError`."""
+        item = self._db.get(self._db.workers, "SWEEP", "STATE") or {}
+        if item.get("holder") != holder:
+            raise TakenOverError(item.get("holder"))
+        state = SweepState.model_validate_json(item["document"]) if "document" in item else SweepState()
+        return state.model_copy(update={"holder": holder})
+
+    def observations(self, state: SweepState) -> dict[str, Observation]:
+        """Return what was observed, by worker id."""
+        found: dict[str, Observation] = {}
+        for number in range(state.items):
+            item = self._db.get(self._db.workers, "SWEEP", _observations(number))
+            found.update(_OBSERVATIONS.validate_json(item["document"]) if item else ())
+        return found
+
+    def save(self, state: SweepState, observed: Mapping[str, Observation]) -> None:
+        """Keep both. Raises `TakenOverError`, and writes nothing then.
+
+        An invocation that is taken over between its writes mixes its observations with the newer one's. That does no
+        harm: one that is missing begins anew, an older one has counted less.
+        """
+        entries = list(observed.items())
+        parts = [entries[i : i + OBSERVATIONS_PER_ITEM] for i in range(0, len(entries), OBSERVATIONS_PER_ITEM)]
+        document = state.model_copy(update={"items": len(parts)}).model_dump_json()
+        item = {"pk": "SWEEP", "sk": "STATE", "holder": state.holder, "document": document}
+        try:
+            self._db.put(self._db.workers, item, "holder = :me", me=state.holder)
+        except ConflictError as refused:
+            raise TakenOverError(state.holder) from refused
+        for number, part in enumerate(parts):
+            document = _OBSERVATIONS.dump_json(part).decode()
+            self._db.put(self._db.workers, {"pk": "SWEEP", "sk": _observations(number), "document": document})
+
+
+def _observations(number: int) -> str:
+    return f"OBSERVATIONS#{number:04d}"
