@@ -158,7 +158,7 @@ def test_a_new_revision_between_a_call_and_its_repetition_starts_nothing_more(wo
     assert open_intents(world) == 0
 
 
-def interrupt(monkeypatch: pytest.MonkeyPatch, demand: Demand, happens: Callable[[], None]) -> None:
+def interrupt(monkeypatch: pytest.MonkeyPatch, demand: Demand, happens: Callable[[], object]) -> None:
     """Let something happen once, when a planner has read supply and demand, and launched nothing yet."""
     walk, pending = Demand.walk, [happens]
 
@@ -199,8 +199,10 @@ def test_the_same_invocation_delivered_twice_at_once_launches_once(
     """Lambda, asynchronous invocation: a function may get the same event, and request id, more than once."""
     world.queue(5)
     planner = world.planner
-    interrupt(monkeypatch, planner.demand, lambda: planner.work("same", world.clock.now() + timedelta(seconds=45)))
-    planner.work("same", world.clock.now() + timedelta(seconds=45))
+    until = world.clock.now() + timedelta(seconds=45)
+    # The second is in the middle of its work, and holds the lock under the same name.
+    interrupt(monkeypatch, planner.demand, lambda: planner.run(planner.lock.acquire("same"), until))
+    planner.work("same", until)
     assert len(world.ecs.launched) == 5
 
 
