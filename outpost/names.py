@@ -50,11 +50,15 @@ class Env(StrEnum):
     API_HOSTS = "OUTPOST_API_HOSTS"
     """Comma-separated host names under which clients reach the service."""
     AUDIT_LOG_GROUP = "OUTPOST_AUDIT_LOG_GROUP"
-    """Where the control plane writes a record of each authenticated call."""
+    """Where the control plane writes a record of each authenticated call, and `dispatch_changes` of each state."""
+    AUDIT_KEY = "OUTPOST_AUDIT_KEY"
+    """ARN of the key that signs checkpoints of the audit log."""
+    TRUSTED_PROXIES = "OUTPOST_TRUSTED_PROXIES"
+    """How many proxies in front of the service append to X-Forwarded-For; not set: none, and the peer is the client."""
     RETENTION_DAYS = "OUTPOST_RETENTION_DAYS"
     """Days that rows and artifacts are kept; the bucket's lifecycle rule says the same."""
-    # Migration only
     AUDIT_BUCKET = "OUTPOST_AUDIT_BUCKET"
+    # Migration only
     LOAD_BALANCER = "OUTPOST_LOAD_BALANCER"
     """The load balancer as CloudWatch names it: `app/<name>/<id>`."""
     TARGET_GROUP = "OUTPOST_TARGET_GROUP"
@@ -109,6 +113,14 @@ class Metric(StrEnum):
     """Workers that fell silent."""
     FLEET_SILENCE = "FleetSilence"
     """1 for a pass of the sweep that heard nearly no worker, 0 for the others."""
+    AUDIT_WAITING = "AuditWaiting"
+    """Seconds for which the oldest record of the audit log waits, while neither of its places takes it."""
+    AUDIT_SET_ASIDE = "AuditSetAside"
+    """Records that went to the audit bucket because CloudWatch Logs did not take them."""
+    AUDIT_LOST = "AuditLost"
+    """Records that came while too many waited; the chain holds a record of how many."""
+    AUDIT_UNSIGNED = "AuditUnsigned"
+    """Checkpoints of the audit log that could not be signed or stored in time."""
 
 
 METRIC_DIMENSIONS: dict[Metric, tuple[str, ...]] = {
@@ -116,6 +128,10 @@ METRIC_DIMENSIONS: dict[Metric, tuple[str, ...]] = {
         Metric.OUTCOMES: ("Environment", "Reason"),
         Metric.LEASE_EXPIRIES: ("Environment",),
         Metric.FLEET_SILENCE: ("Environment",),
+        Metric.AUDIT_WAITING: ("Environment",),
+        Metric.AUDIT_SET_ASIDE: ("Environment",),
+        Metric.AUDIT_LOST: ("Environment",),
+        Metric.AUDIT_UNSIGNED: ("Environment",),
     }.get(metric, ("Environment", "Agent"))
     for metric in Metric
 }
@@ -148,6 +164,8 @@ class Output(StrEnum):
     API_URL = "ApiUrl"
     BOOTSTRAP_SECRET_ARN = "BootstrapSecretArn"  # noqa: S105 - the name of an output
     ARTIFACTS_BUCKET = "ArtifactsBucket"
+    AUDIT_BUCKET = "AuditBucket"
+    AUDIT_KEY = "AuditKey"
     CLUSTER = "Cluster"
     CONTROL_PLANE_SERVICE = "ControlPlaneService"
     DISPATCHES_TABLE = "DispatchesTable"

@@ -16,6 +16,7 @@ from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.secrets import grant_secret
 from outpost_constructs.stack import OutpostStack
 from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets, tenant_secrets_environment
+from stacks.audit_stack import AuditStack
 from stacks.data_stack import DataStack
 from stacks.environment import agent_settings, service_environment
 from stacks.fleet_stack import FleetStack
@@ -32,6 +33,7 @@ class ControlPlaneStack(OutpostStack):
         *,
         network: NetworkStack,
         data: DataStack,
+        audit: AuditStack,
         fleet: FleetStack,
         config: EnvironmentConfig,
     ) -> None:
@@ -52,6 +54,7 @@ class ControlPlaneStack(OutpostStack):
             dispatches=data.dispatches,
             planner=fleet.planner.function,
             usage_events=fleet.usage_events.function,
+            trail=audit.trail,
             config=config,
         )
         self.api = ControlPlaneService(
@@ -69,7 +72,8 @@ class ControlPlaneStack(OutpostStack):
                 Env.FILE_SYSTEM_ID: data.workspaces.file_system.file_system_id,
                 Env.BOOTSTRAP_KEY_SECRET: data.secrets.bootstrap_key.secret_arn,
                 Env.SIGNING_SECRET: data.secrets.signing_key.secret_arn,
-                Env.AUDIT_LOG_GROUP: self.changes.log_group.log_group_name,
+                Env.TRUSTED_PROXIES: str(config.ingress.proxies),
+                **self.changes.audit_environment(audit.trail),
                 Env.RETENTION_DAYS: str(config.retention.artifacts_days),
                 Env.API_HOSTS: ",".join(self.load_balancer.hosts),
                 **tenant_secrets_environment(self),
@@ -78,12 +82,12 @@ class ControlPlaneStack(OutpostStack):
         )
         self.api.roll_back_on_alarms(self.load_balancer, data.notices)
         self._grant_data(self.api.definition.task_role, data)
-        self.changes.grant_write(self.api.definition.task_role)
+        self.changes.grant_write(self.api.definition.task_role, audit.trail)
         grant_manage_tenant_secrets(self, self.api.definition.task_role, config)
         if config.deletion_protection:
             balancer = self.load_balancer.balancer
             DeletionProtection(self, "DeletionProtection", load_balancers=[balancer], config=config)
-        self._outputs(data)
+        self._outputs(data, audit)
 
     @staticmethod
     def _grant_data(role: iam.IRole, data: DataStack) -> None:
@@ -102,11 +106,13 @@ class ControlPlaneStack(OutpostStack):
         for secret in (data.secrets.bootstrap_key, data.secrets.signing_key):
             grant_secret(secret, role)
 
-    def _outputs(self, data: DataStack) -> None:
+    def _outputs(self, data: DataStack, audit: AuditStack) -> None:
         values = {
             Output.API_URL: self.load_balancer.url,
             Output.BOOTSTRAP_SECRET_ARN: data.secrets.bootstrap_key.secret_arn,
             Output.ARTIFACTS_BUCKET: data.artifacts.bucket_name,
+            Output.AUDIT_BUCKET: audit.trail.bucket.bucket_name,
+            Output.AUDIT_KEY: audit.trail.signing_key.key_arn,
             Output.CLUSTER: data.cluster.cluster_name,
             Output.CONTROL_PLANE_SERVICE: self.api.service.service_name,
             Output.DISPATCHES_TABLE: data.dispatches.table_name,

@@ -6,6 +6,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.alarms import Alarms
+from outpost_constructs.audit_alarms import alarm_on_audit
 from outpost_constructs.budget import Budget
 from outpost_constructs.dashboard import Dashboard
 from outpost_constructs.figures import MINUTE, combined
@@ -53,6 +54,7 @@ class ObservabilityStack(OutpostStack):
         Budget(self, "Budget", notices=data.notices, config=config)
         self.alarms = Alarms(self, "Alarms", topic=data.notices)
         self._alarm_on_failures(fleet, control_plane, functions)
+        alarm_on_audit(self.alarms, config)
         alarm_on_work(self.alarms, [queue.dead_letters for queue in data.queues.values()], config)
 
     def _alarm_on_failures(

@@ -28,7 +28,13 @@ class OutpostStage(Stage):
         self.audit = AuditStack(self, "Audit", data=self.data, config=config)
         self.fleet = FleetStack(self, "Fleet", network=self.network, data=self.data, config=config)
         self.control_plane = ControlPlaneStack(
-            self, "ControlPlane", network=self.network, data=self.data, fleet=self.fleet, config=config
+            self,
+            "ControlPlane",
+            network=self.network,
+            data=self.data,
+            audit=self.audit,
+            fleet=self.fleet,
+            config=config,
         )
         # Nothing is done here before the trail records it.
         self.fleet.add_stack_dependency(self.audit)

@@ -60,6 +60,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.answers.pop(0)
         self.wfile.write(answer)  # last: the next request may come before this returns
 
+    do_PUT = do_POST  # noqa: N815 - the base class calls it so
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         """Say nothing."""
 

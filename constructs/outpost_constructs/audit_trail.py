@@ -1,19 +1,28 @@
-"""Who did what: the trail of API calls, and the bucket that keeps it."""
+"""Who did what: the trail of API calls, the bucket that keeps it, and the key that signs the audit log."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudtrail as cloudtrail
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost_constructs.access_logs import ageing
-from outpost_constructs.environment_key import key_of
+from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
+from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.log_group import ExpiringLogGroup
-from outpost_constructs.translation import removal_policy
+from outpost_constructs.translation import audit_log_days, removal_policy
+
+AUDIT = "audit/"
+"""Prefix of the audit log's checkpoints and of records that were set aside."""
 
 
 class AuditTrail(Construct):
-    """Management calls of every region, reads and writes of the artifacts; digests prove that it is untouched."""
+    """Management calls of every region, reads and writes of the artifacts; digests prove that it is untouched.
+
+    The bucket also takes what proves the audit log of calls and states (docs/adr/0045-proof-of-the-audit-log.md).
+    """
 
     def __init__(
         self,
@@ -46,7 +55,24 @@ class AuditTrail(Construct):
             if lock_days
             else None,
             # What the migration keeps (archive/, migration/) never expires.
-            lifecycle_rules=[ageing(config, prefix="AWSLogs/")],
+            lifecycle_rules=[
+                ageing(config, prefix="AWSLogs/"),
+                s3.LifecycleRule(
+                    id="expire-audit",
+                    prefix=AUDIT,
+                    expiration=Duration.days(audit_log_days(config)),
+                    noncurrent_version_expiration=Duration.days(30),
+                ),
+            ],
+        )
+        self.signing_key = kms.Key(
+            self,
+            "SigningKey",
+            description=f"Outpost {config.name}: signs checkpoints of the audit log",
+            key_spec=kms.KeySpec.RSA_3072,
+            key_usage=kms.KeyUsage.SIGN_VERIFY,
+            pending_window=Duration.days(30),
+            removal_policy=removal_policy(config),
         )
         self.trail = cloudtrail.Trail(
             self,
@@ -60,3 +86,17 @@ class AuditTrail(Construct):
             cloud_watch_log_group=ExpiringLogGroup(self, "Logs", config=config, name="trail"),
         )
         self.trail.add_s3_event_selector([cloudtrail.S3EventSelector(bucket=artifacts)])
+
+    def grant_prove(self, grantee: iam.IGrantable) -> None:
+        """Let a writer of the audit log set records aside, and sign and store checkpoints. It can read none of them."""
+        acknowledge_wildcard(grantee, f"{printed(self.bucket, self.bucket.bucket_arn)}/{AUDIT}*", NAMED_AT_RUN_TIME)
+        grant_key(self.bucket.encryption_key, grantee, "s3", USE_DATA_KEYS)
+        iam.Grant.add_to_principal(
+            grantee=grantee, actions=["s3:PutObject"], resource_arns=[self.bucket.arn_for_objects(f"{AUDIT}*")]
+        )
+        iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["kms:Sign"],
+            resource_arns=[self.signing_key.key_arn],
+            conditions={"StringEquals": {"kms:SigningAlgorithm": "RSASSA_PSS_SHA_256"}},
+        )

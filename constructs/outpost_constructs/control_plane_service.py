@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Size
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
@@ -92,11 +92,14 @@ class ControlPlaneService(Construct):
             container_name=CONTROL_PLANE_CONTAINER,
             image=ecs.ContainerImage.from_docker_image_asset(image),
             port_mappings=[ecs.PortMapping(container_port=CONTROL_PLANE_PORT)],
-            stop_timeout=Duration.seconds(30),
+            stop_timeout=Duration.seconds(60),
             readonly_root_filesystem=True,
             logging=ecs.LogDriver.aws_logs(
                 stream_prefix="control-plane",
                 log_group=log_group,
+                # The event loop writes to the log: blocking, it would stand still when CloudWatch Logs does.
+                mode=ecs.AwsLogDriverMode.NON_BLOCKING,
+                max_buffer_size=Size.mebibytes(25),
             ),
             environment=dict(environment),
         )

@@ -6,6 +6,7 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import Env
+from outpost_constructs.audit_trail import AuditTrail
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.queues import FailedDeliveries
@@ -14,7 +15,7 @@ from outpost_constructs.translation import audit_retention
 
 
 class DispatchChanges(Construct):
-    """Prints state changes into the audit log, and invokes what else follows them; calls are written by the service.
+    """Records state changes in the audit log, and invokes what else follows them; calls are written by the service.
 
     It is the stream's only reader: AWS throttles more than two of a shard.
     """
@@ -27,6 +28,7 @@ class DispatchChanges(Construct):
         dispatches: StoreTable,
         planner: OutpostFunction,
         usage_events: OutpostFunction,
+        trail: AuditTrail,
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -43,10 +45,11 @@ class DispatchChanges(Construct):
                 Env.PLANNER_FUNCTION: planner.function_name,
                 Env.USAGE_EVENTS_FUNCTION: usage_events.function_name,
                 Env.DEAD_LETTERS: self.dead_letters.queue_url,
+                **self.audit_environment(trail),
             },
-            log_group=self.log_group,
             config=config,
         )
+        self.grant_write(self.function, trail)
         iam.Grant.add_to_principal(
             grantee=self.function,
             actions=["lambda:InvokeFunction"],
@@ -56,6 +59,15 @@ class DispatchChanges(Construct):
         delivery = Delivery(changed, retries=10, window=Duration.seconds(0), partial=True)
         dispatches.deliver("Changes", self.function, self.dead_letters, delivery)
 
-    def grant_write(self, role: iam.IRole) -> None:
-        """Let the role write records into a stream of its own."""
-        self.log_group.grant_write(role)
+    def audit_environment(self, trail: AuditTrail) -> dict[str, str]:
+        """Return the variables that name the audit log to its writers."""
+        return {
+            Env.AUDIT_LOG_GROUP: self.log_group.log_group_name,
+            Env.AUDIT_BUCKET: trail.bucket.bucket_name,
+            Env.AUDIT_KEY: trail.signing_key.key_arn,
+        }
+
+    def grant_write(self, grantee: iam.IGrantable, trail: AuditTrail) -> None:
+        """Let the grantee write records into streams of its own, and prove them."""
+        self.log_group.grant_write(grantee)
+        trail.grant_prove(grantee)

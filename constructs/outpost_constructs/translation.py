@@ -37,8 +37,13 @@ def log_retention(config: EnvironmentConfig) -> logs.RetentionDays:
 
 
 def audit_retention(config: EnvironmentConfig) -> logs.RetentionDays:
-    """Return how long the audit log is kept: the shortest retention on offer that is not shorter than the trail's."""
-    return next(_RETENTION[days] for days in sorted(_RETENTION) if days >= config.retention.audit_days)
+    """Return how long the audit log is kept."""
+    return _RETENTION[audit_log_days(config)]
+
+
+def audit_log_days(config: EnvironmentConfig) -> int:
+    """Return the days of the audit log: the shortest retention on offer that is not shorter than the trail's."""
+    return next(days for days in sorted(_RETENTION) if days >= config.retention.audit_days)
 
 
 def removal_policy(config: EnvironmentConfig) -> RemovalPolicy:

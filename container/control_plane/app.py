@@ -66,4 +66,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with app.state.services.reader.open(), app.state.mcp:
         yield
     # Not in a thread: all of them may hang in calls. Nothing is served any more that would have to wait.
-    app.state.services.audit.flush()
+    app.state.services.audit.stop()

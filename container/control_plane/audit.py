@@ -1,96 +1,150 @@
-"""The audit log of calls: one record for each authenticated request, written behind the requests' backs.
+"""The audit log of calls: one record for each authenticated request, written by a thread of its own.
 
-Records wait in memory for a second at most and go to CloudWatch Logs in batches, from a thread of their own. What a
-crash loses of them is in the service's log, which has a line for each request as well.
+Records wait in memory for a second at most and are written in batches (`outpost.store.audit_writer`), as a hash chain
+of this replica's life. Its head is signed when the replica starts, each hour, and when it stops. A crash loses what
+waits; the checkpoints say how many records that is at most.
 """
 
-import json
-import os
-import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Self
 
-import boto3
 import structlog
-from botocore.exceptions import BotoCoreError, ClientError
 
-from outpost.domain.ids import new_id
-from outpost.names import Env
-from outpost.store.database import CLIENT_CONFIG
-
-if TYPE_CHECKING:
-    from types_boto3_logs.client import CloudWatchLogsClient
-    from types_boto3_logs.type_defs import InputLogEventTypeDef
+from control_plane.telemetry import emit
+from outpost.domain.audit import CHECKPOINT_PERIOD, Fields
+from outpost.names import Metric
+from outpost.store.audit_writer import AuditClients, AuditPlace, AuditWriter, UndeliveredError
 
 logger = structlog.get_logger()
 
 WAITING = 20_000
-"""Records kept while CloudWatch Logs does not answer; beyond them records are lost, and the service's log says so."""
+"""Records kept while neither CloudWatch Logs nor the audit bucket takes them; what comes then is lost, and counted."""
 BATCH = 1_000
-"""Records a call; it takes 10,000 and a MiB, and a record has at most a KiB."""
-PATIENCE_SECONDS = 1.0
-FLUSH_SECONDS = 5.0
+"""Records linked at once, of those that wait."""
+PAUSE_SECONDS = 1.0
+"""How long records are collected, and the wait after a failure."""
+SIGN_AGAIN = 60_000
+"""Milliseconds until a checkpoint that could not be signed is signed again."""
+STOP_SECONDS = 25.0
+"""How long a stop waits until all is written. The container's stop timeout leaves room for it."""
+
+
+def milliseconds() -> int:
+    """Return the time as CloudWatch Logs has it."""
+    return time.time_ns() // 1_000_000
 
 
 class AuditLog:
-    """A stream of the audit log group. `record` never blocks and never raises."""
+    """Takes records from the event loop; `record` never blocks and never raises."""
 
-    def __init__(self, client: "CloudWatchLogsClient", group: str) -> None:
-        self._client = client
-        self._group = group
-        self._stream = f"calls/{new_id()}"
-        self._records: queue.Queue[InputLogEventTypeDef] = queue.Queue(WAITING)
-        self._urgent = threading.Event()
-        self._made = False
-        self._writer = threading.Thread(target=self._write, name="audit", daemon=True)
+    def __init__(self, place: AuditPlace, clients: AuditClients, *, clock: Callable[[], int] = milliseconds) -> None:
+        self._clock = clock
+        self._writer = AuditWriter(
+            place, clients, "calls", clock=clock, period=CHECKPOINT_PERIOD, waiting=WAITING + BATCH
+        )
+        self._recorded: deque[tuple[int, Fields]] = deque()
+        # Each is counted by one thread only: those of `record`'s caller, and those of the writer.
+        self._accepted = self._lost = 0
+        self._linked = self._stored = self._lost_recorded = 0
+        self._sign_at = 0
+        self._hurry, self._ended, self._written = threading.Event(), False, threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
 
     @classmethod
     def from_environment(cls) -> Self:
         """Connect as the environment says."""
-        return cls(boto3.client("logs", config=CLIENT_CONFIG), os.environ[Env.AUDIT_LOG_GROUP])
+        return cls(AuditPlace.from_environment(), AuditClients.connect())
 
-    def record(self, **what: object) -> None:
-        """Write a record down, soon."""
-        event: InputLogEventTypeDef = {"timestamp": int(time.time() * 1000), "message": json.dumps(what)}
-        try:
-            self._records.put_nowait(event)
-        except queue.Full:
-            logger.error("an audit record is lost: CloudWatch Logs has not answered for long", **what)  # noqa: TRY400
+    def record(self, **fields: object) -> None:
+        """Write a record, soon."""
+        if len(self._recorded) >= WAITING:
+            self._lost += 1
+        else:
+            self._accepted += 1
+            self._recorded.append((self._clock(), fields))
 
     def start(self) -> None:
         """Begin to write."""
-        if not self._writer.is_alive():
-            self._writer.start()
+        if not self._thread.is_alive():
+            self._thread.start()
 
     def flush(self) -> None:
-        """Wait until all is written that was recorded, for some seconds at most."""
-        self._urgent.set()
-        written = self._records.all_tasks_done
-        with written:
-            written.wait_for(lambda: not self._records.unfinished_tasks, FLUSH_SECONDS)
+        """Wait until all that was recorded is written, for some seconds at most."""
+        with self._written:
+            self._hurry.set()
+            self._written.wait_for(lambda: not self.waiting, STOP_SECONDS)
 
-    def _write(self) -> None:
-        while True:
-            batch = [self._records.get()]
-            # Others come along, and then all go together.
-            self._urgent.wait(PATIENCE_SECONDS)
-            self._urgent.clear()
-            batch += (self._records.get_nowait() for _ in range(min(self._records.qsize(), BATCH - 1)))
-            batch.sort(key=lambda event: event["timestamp"])
-            while not self._sent(batch):
-                time.sleep(PATIENCE_SECONDS)
-            for _ in batch:
-                self._records.task_done()
+    def stop(self) -> None:
+        """Write all that was recorded and the last checkpoint, within some seconds."""
+        self._stopping = True
+        self._hurry.set()
+        self._thread.join(STOP_SECONDS)
+        if self._thread.is_alive():
+            logger.error("the audit log was not written to its end", records=self.waiting)
 
-    def _sent(self, batch: "list[InputLogEventTypeDef]") -> bool:
+    @property
+    def waiting(self) -> int:
+        """How many records are not stored yet."""
+        return self._accepted - self._stored
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._hurry.wait(PAUSE_SECONDS)
+            self._hurry.clear()
+            self.write(stopping=self._stopping)
+            with self._written:
+                self._written.notify_all()
+
+    def write(self, *, stopping: bool = False) -> None:
+        """Write all that waits; sign the chain's head when that is due, or the replica stops."""
+        while self.waiting or self._lost > self._lost_recorded:
+            self._link()
+            if not self._delivered(hurry=stopping):
+                return
+        if stopping:
+            self._ended = self._signed(last=True)
+        elif self._clock() >= max(self._writer.checkpoint_due, self._sign_at):
+            self._signed()
+
+    def _link(self) -> None:
+        if self._writer.pending:
+            return  # they wait, and those behind them as well
+        taken = [self._recorded.popleft() for _ in range(min(len(self._recorded), BATCH))]
+        self._linked = len(taken)
+        if missing := self._lost - self._lost_recorded:
+            self._lost_recorded += missing
+            at = self._clock()
+            time_ = datetime.fromtimestamp(at / 1000, UTC).isoformat()
+            taken.append((at, {"audit": "lost", "time": time_, "records": missing}))
+            emit(Metric.AUDIT_LOST, missing)
+            logger.error("audit records are lost: more came than were written", records=missing)
+        self._writer.add(taken)
+
+    def _delivered(self, *, hurry: bool) -> bool:
         try:
-            if not self._made:
-                self._client.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
-                self._made = True
-            self._client.put_log_events(logGroupName=self._group, logStreamName=self._stream, logEvents=batch)
-        except (BotoCoreError, ClientError) as error:
-            self._made = self._made or "ResourceAlreadyExists" in str(error)
-            logger.warning("audit records wait: not written", records=len(batch), error=type(error).__name__)
+            aside = self._writer.deliver(hurry=hurry)
+        except UndeliveredError as error:
+            oldest = (self._clock() - self._writer.pending[0].at) / 1000
+            emit(Metric.AUDIT_WAITING, oldest)
+            logger.warning("audit records wait", records=self.waiting, seconds=oldest, error=str(error))
+            return False
+        self._stored += self._linked
+        if aside:
+            emit(Metric.AUDIT_SET_ASIDE, aside)
+            logger.warning("audit records were set aside: CloudWatch Logs did not take them", records=aside)
+        return True
+
+    def _signed(self, *, last: bool = False) -> bool:
+        try:
+            self._writer.checkpoint(last=last)
+        except UndeliveredError as error:
+            self._sign_at = self._clock() + SIGN_AGAIN
+            emit(Metric.AUDIT_UNSIGNED, 1)
+            logger.warning("a checkpoint of the audit log is late", error=str(error))
             return False
         return True

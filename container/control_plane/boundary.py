@@ -83,8 +83,7 @@ class _Exchange:
             client=client[0] if client else None,
             method=self.method,
             route=route,
-            # Ids and names only: what is in a path is no secret, and none of it is long.
-            what={name: str(value)[:128] for name, value in self.scope.get("path_params", {}).items()},
+            what=self.scope.get("path_params", {}),  # ids and names only: what is in a path is no secret
             status=self.status,
             outcome=outcome(self.status),
         )
@@ -113,7 +112,7 @@ class Boundary:
             await self._serve(normalized(scope), receive, send, scope["method"])
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, method: str) -> None:
-        apply_forwarded(scope)
+        apply_forwarded(scope, scope["app"].state.services.proxies)
         offered = Headers(scope=scope).get("x-request-id", "")
         request_id = offered if REQUEST_ID.fullmatch(offered) else new_id()
         exchange = _Exchange(scope, method, request_id, started=time.perf_counter())

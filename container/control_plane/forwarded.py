@@ -1,37 +1,42 @@
-"""Who the client is, as the load balancer in front of the service reports it.
+"""Who the client is, as the proxies in front of the service report it.
 
-The load balancer appends the address that it saw to `X-Forwarded-For` and sets `X-Forwarded-Proto` itself (Elastic Load
-Balancing: HTTP headers and Application Load Balancers). There is exactly one such proxy, and only it reaches the
-service, so the last address counts. Everything before it, `Forwarded` and `X-Forwarded-Host` are the client's own text.
+The load balancer appends the address that it saw to `X-Forwarded-For` and sets `X-Forwarded-Proto` itself; with client
+port preservation the address has a port (Elastic Load Balancing: HTTP headers and Application Load Balancers). Each
+proxy before it appends as well. How many there are is configured, and only the last reaches the service, so the entry
+that the first of them appended counts. What comes before it, `Forwarded` and `X-Forwarded-Host` are the client's text.
 """
 
 import ipaddress
+import re
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-_LONGEST_ADDRESS = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255") + len("[]")
+_ADDRESS = re.compile(
+    r"\[(?P<bracketed>[0-9A-Fa-f:.]{2,45})\](?::\d{1,5})?|(?P<v4>[0-9.]{7,15})(?::\d{1,5})?|(?P<v6>[0-9A-Fa-f:.]{2,45})"
+)
+"""IPv4 and IPv6, with or without a port; no zone, which is a name of another machine."""
 
 
-def apply_forwarded(scope: Scope) -> None:
-    """Put the client's address and scheme into the scope of a request; without those headers it stays as it is."""
+def apply_forwarded(scope: Scope, proxies: int) -> None:
+    """Put the client's address and scheme into the scope of a request.
+
+    It stays as it is, with the peer's address, without proxies and where they reported no address.
+    """
+    if not proxies:
+        return
     headers = Headers(scope=scope)
-    if address := _last_address(headers.getlist("x-forwarded-for")):
+    entries = ",".join(headers.getlist("x-forwarded-for")).rsplit(",", proxies)
+    if len(entries) >= proxies and (address := _address(entries[-proxies].strip())):
         scope["client"] = (address, 0)
-    scheme = _last(headers.getlist("x-forwarded-proto"))
+    scheme = ",".join(headers.getlist("x-forwarded-proto")).rpartition(",")[2].strip()
     if scheme in ("http", "https"):
         scope["scheme"] = scheme
 
 
-def _last_address(values: list[str]) -> str | None:
-    text = _last(values)
-    if len(text) > _LONGEST_ADDRESS:
-        return None
+def _address(text: str) -> str | None:
+    match = _ADDRESS.fullmatch(text)
     try:
-        return str(ipaddress.ip_address(text.removeprefix("[").removesuffix("]")))  # an appended IPv6 has brackets
+        return str(ipaddress.ip_address(next(filter(None, match.groups())))) if match else None
     except ValueError:
         return None
-
-
-def _last(values: list[str]) -> str:
-    return values[-1].rpartition(",")[2].strip() if values else ""

@@ -68,6 +68,8 @@ class Services:
     budgets: Budgets
     hosts: tuple[str, ...] = ()
     """Names under which clients reach the service, beside those of this machine."""
+    proxies: int = 0
+    """How many proxies in front of the service append to X-Forwarded-For."""
     started: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -102,6 +104,7 @@ class Services:
             usage=UsageCounters(database),
             budgets=Budgets(database, dispatches, policy.budgets),
             hosts=tuple(filter(None, os.environ.get(Env.API_HOSTS, "").split(","))),
+            proxies=int(os.environ.get(Env.TRUSTED_PROXIES, "0")),
         )
 
 

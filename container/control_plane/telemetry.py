@@ -1,10 +1,14 @@
 """The service's log: one JSON object a line on standard output, from us and the libraries; no headers, bodies, keys."""
 
 import logging
+import os
 import sys
+import time
 
 import structlog
 from structlog.typing import Processor
+
+from outpost.names import METRIC_NAMESPACE, Env, Metric
 
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -34,3 +38,13 @@ def configure_logging() -> None:
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.getLogger("botocore").setLevel(logging.WARNING)
+
+
+def emit(metric: Metric, value: float) -> None:
+    """Log a metric of this environment in CloudWatch's embedded metric format, which CloudWatch Logs extracts."""
+    definition = {"Name": metric, "Unit": "Seconds" if metric is Metric.AUDIT_WAITING else "Count"}
+    directive = {"Namespace": METRIC_NAMESPACE, "Dimensions": [["Environment"]], "Metrics": [definition]}
+    metadata = {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]}
+    structlog.get_logger().info(
+        "metric", _aws=metadata, Environment=os.environ[Env.ENVIRONMENT], **{str(metric): value}
+    )

@@ -28,7 +28,7 @@ COMMANDS = {
     "keys": "admin:keys",
     "tenants": "admin:tenants",
     "secrets": "secrets:app",
-    "audit": "audit:audit",
+    "audit": "audit:app",
     "acceptance": "acceptance:acceptance",
     "cost": "cost:cost",
     "doctor": "doctor:doctor",

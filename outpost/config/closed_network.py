@@ -11,12 +11,13 @@ from outpost.domain.providers import BEDROCK, PROVIDERS, has_bedrock
 EMBEDDED_ACCOUNT = "000000000000"
 """The account of the embedded AWS, which AWS gives to nobody: its tasks run on the machine and need no endpoint."""
 BEDROCK_ENDPOINT = "bedrock-runtime"
-ENDPOINTS = ("ecr.api", "ecr.dkr", "elasticfilesystem", "lambda", "logs", "secretsmanager", "sqs", "ssm")
+ENDPOINTS = ("ecr.api", "ecr.dkr", "elasticfilesystem", "kms", "lambda", "logs", "secretsmanager", "sqs", "ssm")
 """The interface endpoints that tasks in the private subnets need; all functions run outside the VPC.
 
 - `ecr.api`, `ecr.dkr`: Fargate pulls the images of control plane and workers (Amazon ECR User Guide, "Amazon ECR
   interface VPC endpoints"); the layers come from S3.
 - `elasticfilesystem`: the control plane's readiness probe describes the file system. Mounting needs no endpoint.
+- `kms`: the control plane signs checkpoints of the audit log.
 - `lambda`: workers call the broker for the credentials of an attempt.
 - `logs`: Fargate sends what tasks print; the control plane writes the audit log.
 - `secretsmanager`: the control plane's signing key and tenants' secrets; workers read an attempt's secrets.
@@ -24,7 +25,7 @@ ENDPOINTS = ("ecr.api", "ecr.dkr", "elasticfilesystem", "lambda", "logs", "secre
 - `ssm`: the control plane reads the agents' settings.
 
 Agents at Bedrock also need `bedrock-runtime` (Amazon Bedrock User Guide, "Use interface VPC endpoints").
-DynamoDB and S3 have gateway endpoints in every environment. No task calls STS, KMS, ECS or EventBridge: the broker and
+DynamoDB and S3 have gateway endpoints in every environment. No task calls STS, ECS or EventBridge: the broker and
 the other functions do, and services decrypt with the caller's grant by themselves.
 """
 _INSIDE = 'with nat = "none" a private address, or a name below .internal in a private zone'

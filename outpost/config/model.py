@@ -45,6 +45,13 @@ class IngressConfig(_Section):
         min_length=1, description="IPv4 networks, e.g. 203.0.113.0/24; when all are private, so is the load balancer"
     )
     waf: bool = Field(default=False, description="true or false: AWS WAF before the load balancer; 0.0.0.0/0 needs it")
+    proxies: int = Field(
+        default=1,
+        ge=1,
+        le=5,
+        description="proxies that append to X-Forwarded-For before the service, the load balancer included: 2 behind a "
+        "content delivery network",
+    )
     requests_per_address: int = Field(
         default=2000, ge=100, le=2_000_000, description="requests of one address in 5 minutes that WAF lets through"
     )

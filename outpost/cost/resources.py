@@ -140,9 +140,11 @@ def _metric_filter(_pricing: Pricing, each: Resource) -> Parts:
     yield "custom metric", "custom_metric", metrics
 
 
-def _key(pricing: Pricing, _key: Resource) -> Parts:
-    requests = pricing.table.assumed.kms_10000_requests
+def _key(pricing: Pricing, key: Resource) -> Parts:
     yield "customer-managed key", "kms_key", 1
+    if key.properties.get("KeyUsage") == "SIGN_VERIFY":
+        return  # an hourly signature of each replica costs less than a cent
+    requests = pricing.table.assumed.kms_10000_requests
     yield f"{requests * 10_000:,.0f} requests", "kms_10000_requests", requests
 
 

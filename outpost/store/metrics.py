@@ -11,7 +11,7 @@ from outpost.names import METRIC_NAMESPACE, Env, Metric
 
 UNITS = {
     metric: MetricUnit.Seconds
-    if metric in (Metric.OLDEST_RUNNABLE, Metric.CLAIM_LATENCY, Metric.RUN_TIME)
+    if metric in (Metric.OLDEST_RUNNABLE, Metric.CLAIM_LATENCY, Metric.RUN_TIME, Metric.AUDIT_WAITING)
     else MetricUnit.Count
     for metric in Metric
 }

@@ -32,6 +32,7 @@ def deploy() -> dict[str, str]:
     queue_url = boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"]
     secrets = boto3.client("secretsmanager")
     boto3.client("logs").create_log_group(logGroupName=f"/{name}/audit")
+    boto3.client("s3").create_bucket(Bucket=f"{name}-audit", ObjectLockEnabledForBucket=True)
     key = json.dumps({"key_hex": new_key().removeprefix("otp_")})
     agents = {
         "shell": {"queue_url": queue_url, "family": "shell"},
@@ -46,6 +47,11 @@ def deploy() -> dict[str, str]:
         Env.FORGE_URL.value: "https://api.github.com",
         Env.ENVIRONMENT.value: "test",
         Env.AUDIT_LOG_GROUP.value: f"/{name}/audit",
+        Env.AUDIT_BUCKET.value: f"{name}-audit",
+        Env.AUDIT_KEY.value: boto3.client("kms").create_key(KeySpec="RSA_3072", KeyUsage="SIGN_VERIFY")["KeyMetadata"][
+            "Arn"
+        ],
+        Env.TRUSTED_PROXIES.value: "1",
         Env.VERSION.value: "9.8.7",
         Env.RETENTION_DAYS.value: "180",
         Env.SIGNING_SECRET.value: secrets.create_secret(Name=f"{name}-signing", SecretString=new_id())["ARN"],

@@ -16,9 +16,11 @@ from botocore.client import BaseClient
 from botocore.session import Session
 
 from control_plane.app import create_app
+from control_plane.audit import AuditLog
 from control_plane.dispatch_reader import DispatchReader
 from control_plane.server import configure
 from control_plane.services import Services
+from outpost.cli.audit import records
 from outpost.domain.artifacts import LogLine, Summary, attempt_prefix, chunk_key
 from outpost.domain.dispatch import Dispatch, Status, Usage
 from outpost.domain.ids import now
@@ -98,7 +100,16 @@ class Api:
 
     def replica(self, **parts: object) -> Services:
         """Return services like these, for another server: with connections, and whatever else is given, of its own."""
-        return replace(self.services, reader=DispatchReader(self.database), **parts)  # type: ignore[arg-type]
+        writer = self.services.audit._writer
+        own = {"reader": DispatchReader(self.database), "audit": AuditLog(writer._place, writer._clients)}
+        return replace(self.services, **(own | parts))  # type: ignore[arg-type]
+
+    def records(self, **wanted: str) -> list[dict[str, Any]]:
+        """Return the audit records that have these values."""
+        httpx.get(f"{self.url}/health/live")  # by its response the request before it is recorded
+        self.services.audit.flush()
+        writer = self.services.audit._writer
+        return list(records(writer._clients.logs, writer._place.group, 0, wanted))
 
     def tenant(self, limits: Limits | None = None, **fields: object) -> Tenant:
         """Create a tenant, with limits that do not get into a test's way."""

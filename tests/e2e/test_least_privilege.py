@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 from outpost.cli.first_run import output
 from outpost.client import ApiError
 from outpost.domain.dispatch import Status
+from outpost.domain.ids import new_id
 from outpost.local.environment import LocalEnvironment
-from outpost.names import Output
+from outpost.names import Output, audit_log_group
 from tests.e2e.conftest import Outpost
 from tests.eventually import eventually
 from tests.local.accounts import error_of
@@ -161,6 +162,7 @@ class Names:
         self.dispatches, self.tenants, self.workers = tables["Dispatches"], tables["Tenants"], tables["Workers"]
         buckets = resources(environment, "S3::Bucket")
         self.artifacts, self.audit = buckets["Artifacts"], buckets["TrailBucket"]
+        self.signing_key = resources(environment, "KMS::Key")["TrailSigningKey"]
         self.cluster = resources(environment, "ECS::Cluster")["Cluster"]
         self.wake_ups = resources(environment, "SQS::Queue")["WakeUpsShellQueue"]
         self.broker = resources(environment, "Lambda::Function")["BrokerFunction"]
@@ -187,6 +189,7 @@ API, ATTEMPT, BROKER, EVENTS = (
 )
 PLANNER, SWEEP, WORKER = "PlannerFunctionRole", "SweepFunctionRole", "WorkerShellDefinitionTaskRole"
 USAGE = "UsageEventsFunctionRole"
+CHANGES = "AuditRecordsFunctionRole"
 PROBES: dict[str, tuple[frozenset[str], Call]] = {
     "read a dispatch": (
         frozenset({API, BROKER, EVENTS, PLANNER, SWEEP, USAGE}),
@@ -288,6 +291,42 @@ PROBES: dict[str, tuple[frozenset[str], Call]] = {
     "read the trail": (
         NOBODY,
         lambda client, names: client("s3").get_object(Bucket=names.audit, Key="AWSLogs/probe"),
+    ),
+    "sign a checkpoint of the audit log": (
+        frozenset({API, CHANGES}),
+        lambda client, names: client("kms").sign(
+            KeyId=names.signing_key, Message=b"x", MessageType="RAW", SigningAlgorithm="RSASSA_PSS_SHA_256"
+        ),
+    ),
+    "sign something else": (
+        NOBODY,
+        lambda client, names: client("kms").sign(
+            KeyId=names.signing_key, Message=b"x", MessageType="RAW", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256"
+        ),
+    ),
+    "write a checkpoint": (
+        frozenset({API, CHANGES}),
+        lambda client, names: client("s3").put_object(Bucket=names.audit, Key="audit/checkpoints/probe", Body=b""),
+    ),
+    "read a checkpoint": (
+        NOBODY,
+        lambda client, names: client("s3").get_object(Bucket=names.audit, Key="audit/checkpoints/probe"),
+    ),
+    "delete a checkpoint": (
+        NOBODY,
+        lambda client, names: client("s3").delete_object(Bucket=names.audit, Key="audit/checkpoints/probe"),
+    ),
+    "write an audit record": (
+        frozenset({API, CHANGES}),
+        lambda client, _: client("logs").create_log_stream(
+            logGroupName=audit_log_group("local"), logStreamName=f"probe/{new_id()}"
+        ),
+    ),
+    "delete audit records": (
+        NOBODY,
+        lambda client, _: client("logs").delete_log_stream(
+            logGroupName=audit_log_group("local"), logStreamName="probe"
+        ),
     ),
     "read the operator's key": (
         frozenset({API}),

@@ -33,7 +33,7 @@ READERS = {
     "Data": {"Network"},
     "Audit": {"Network", "Data"},
     "Fleet": {"Network", "Data"},
-    "ControlPlane": {"Network", "Data", "Fleet"},
+    "ControlPlane": {"Network", "Data", "Audit", "Fleet"},
     "Observability": {"Data", "Fleet", "ControlPlane"},
     "Migration": {"Network", "Audit", "Data", "Fleet", "ControlPlane"},
 }

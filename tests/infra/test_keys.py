@@ -25,10 +25,14 @@ def encrypted(request: pytest.FixtureRequest) -> str:
 
 
 def key_policy(assembly: Assembly, environment: str) -> list[Resource]:
-    """The statements of the environment's only key."""
-    ((_, key),) = assembly.of_type("AWS::KMS::Key", environment)
+    """The statements of the environment's only key for what is at rest."""
+    (key,) = (key for _, key in assembly.of_type("AWS::KMS::Key", environment) if not signs(key))
     statements: list[Resource] = key["Properties"]["KeyPolicy"]["Statement"]
     return statements
+
+
+def signs(key: Resource) -> bool:
+    return bool(key["Properties"].get("KeyUsage") == "SIGN_VERIFY")
 
 
 def listed(value: str | list[str]) -> list[str]:
@@ -48,7 +52,7 @@ def uses_of_the_key(statements: list[Resource]) -> dict[str, set[str]]:
     """AWS service -> the actions on the key that these statements allow through it."""
     uses: dict[str, set[str]] = {}
     for statement in statements:
-        actions = {action for action in listed(statement["Action"]) if action.startswith("kms:")}
+        actions = {action for action in listed(statement["Action"]) if action.startswith("kms:")} - {"kms:Sign"}
         if actions:
             ((operator, condition),) = statement["Condition"].items()
             assert (operator, list(condition)) == ("StringEquals", ["kms:ViaService"])
@@ -208,5 +212,17 @@ def test_the_key_admits_who_sends_to_encrypted_topics_and_queues(assembly: Assem
 
 def test_environments_without_a_key_of_their_own_have_none(assembly: Assembly) -> None:
     for environment in ("dev", "local"):
-        assert list(assembly.of_type("AWS::KMS::Key", environment)) == []
-        assert "kms:" not in json.dumps(statements_by_role(assembly, environment))
+        assert all(signs(key) for _, key in assembly.of_type("AWS::KMS::Key", environment))
+        granted = json.dumps(statements_by_role(assembly, environment)).replace("kms:SigningAlgorithm", "")
+        assert set(re.findall(r"kms:\w+", granted)) == {"kms:Sign"}
+
+
+def test_the_key_of_the_audit_log_signs_only_and_its_policy_admits_the_account_alone(
+    assembly: Assembly, environment: str
+) -> None:
+    """Rights come from IAM: two roles may sign, an auditor with kms:GetPublicKey can verify and cannot sign."""
+    (key,) = (key["Properties"] for _, key in assembly.of_type("AWS::KMS::Key", environment) if signs(key))
+    (statement,) = key["KeyPolicy"]["Statement"]
+
+    assert (key["KeySpec"], key["KeyUsage"]) == ("RSA_3072", "SIGN_VERIFY")
+    assert ":root" in json.dumps(statement["Principal"])

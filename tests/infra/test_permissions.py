@@ -123,8 +123,43 @@ def test_the_control_plane_starts_nothing_and_writes_no_artifact(assembly: Assem
     allowed = actions(assembly, environment, "ApiDefinitionTaskRole")
 
     assert not {action for action in allowed if action.startswith(("ecs:", "iam:", "sts:", "lambda:"))}
-    assert {action for action in allowed if action.startswith("s3:")} == {"s3:GetObject", "s3:ListBucket"}
+    assert {action for action in allowed if action.startswith("s3:")} == {"s3:GetObject", "s3:ListBucket", *PROVE}
+    assert_written_to_the_audit_log_only(assembly, environment, "ApiDefinitionTaskRole")
     assert {action for action in allowed if action.startswith("sqs:")} == {"sqs:SendMessage"}
+
+
+PROVE = {"s3:PutObject"}
+
+
+def assert_written_to_the_audit_log_only(assembly: Assembly, environment: str, role: str) -> None:
+    (put,) = (each for each in statements(assembly, environment, role) if each["Action"] == "s3:PutObject")
+    assert "TrailBucket" in json.dumps(put["Resource"])
+    assert json.dumps(put["Resource"]).count("/audit/*") == 1
+
+
+def test_only_the_writers_of_the_audit_log_sign_and_nobody_reads_or_deletes_what_they_wrote(
+    assembly: Assembly, environment: str
+) -> None:
+    policies = [policy["Properties"] for _, policy in assembly.of_type("AWS::IAM::Policy", environment)]
+    signing = [
+        (policy["Roles"][0]["Ref"][:-8], statement)
+        for policy in policies
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "kms:Sign" in _listed(statement["Action"])
+    ]
+    touching = [
+        _listed(statement["Action"])
+        for policy in policies
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "/audit/*" in json.dumps(statement["Resource"])
+    ]
+
+    assert {role for role, _ in signing} == {"ApiDefinitionTaskRole", "AuditRecordsFunctionRole"}
+    for _, statement in signing:
+        assert _listed(statement["Action"]) == ["kms:Sign"]
+        assert statement["Condition"] == {"StringEquals": {"kms:SigningAlgorithm": "RSASSA_PSS_SHA_256"}}
+        assert "SigningKey" in json.dumps(statement["Resource"])
+    assert touching == [["s3:PutObject"]] * 2
 
 
 def test_the_reader_of_the_stream_may_invoke_what_follows_it_and_nothing_else(

@@ -258,3 +258,27 @@ def test_a_log_group_needs_a_key_that_admits_logs(aws: LocalEnvironment) -> None
     logs.create_log_group(logGroupName=name, kmsKeyId=key)
     with pytest.raises(ClientError, match=r"InvalidParameterException"):
         logs.create_log_group(logGroupName=f"{name}-other", kmsKeyId=key)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "message_type", "allowed"),
+    [
+        ("RSASSA_PSS_SHA_256", "DIGEST", True),
+        ("RSASSA_PSS_SHA_256", "RAW", False),
+        ("RSASSA_PKCS1_V1_5_SHA_256", "DIGEST", False),
+    ],
+)
+def test_a_policy_says_how_a_key_may_sign(
+    aws: LocalEnvironment, algorithm: str, message_type: str, allowed: bool
+) -> None:
+    key = aws.client("kms").create_key(KeySpec="RSA_3072", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    only = {"kms:SigningAlgorithm": "RSASSA_PSS_SHA_256", "kms:MessageType": "DIGEST"}
+    role = create_role(aws, allow("kms:Sign", resource=key, condition={"StringEquals": only}))
+    error = error_of(
+        client_as(aws, role, "kms").sign,
+        KeyId=key,
+        Message=b"x" * 32,
+        MessageType=message_type,
+        SigningAlgorithm=algorithm,
+    )
+    assert error.get("Code") == (None if allowed else "AccessDeniedException")

@@ -1,0 +1,29 @@
+"""Alarms on the audit log: records that wait, that went elsewhere or were lost, and heads that nobody signed."""
+
+from outpost.config import EnvironmentConfig
+from outpost.names import Metric
+from outpost_constructs.alarms import Alarms
+from outpost_constructs.figures import figure
+
+
+def alarm_on_audit(alarms: Alarms, config: EnvironmentConfig) -> None:
+    """Add the alarms of an environment's audit log."""
+    alarms.add(
+        "AuditWaiting",
+        figure(Metric.AUDIT_WAITING, "Maximum", config),
+        above=30,
+        description="Audit records wait: neither CloudWatch Logs nor the audit bucket takes them",
+        runbook="audit-records",
+    )
+    for name, metric, description in (
+        ("AuditSetAside", Metric.AUDIT_SET_ASIDE, "CloudWatch Logs did not take audit records; they are in the bucket"),
+        ("AuditLost", Metric.AUDIT_LOST, "Audit records were lost"),
+    ):
+        alarms.add_at_once(name, figure(metric, "Sum", config), description=description, runbook="audit-records")
+    alarms.add(
+        "AuditUnsigned",
+        figure(Metric.AUDIT_UNSIGNED, "Sum", config),
+        above=0,
+        description="Checkpoints of the audit log could not be signed or stored",
+        runbook="audit-records",
+    )
