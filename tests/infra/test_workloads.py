@@ -87,6 +87,11 @@ def test_containers_are_unprivileged_and_workers_get_time_to_stop(assembly: Asse
     assert containers["control-plane"]["ReadonlyRootFilesystem"] is True
 
 
+def test_no_worker_waits_for_its_log(assembly: Assembly, environment: str) -> None:
+    """Whatever the account's default mode is (ECS API: LogConfiguration, `mode`)."""
+    assert _containers(assembly, environment)["worker"]["LogConfiguration"]["Options"]["mode"] == "non-blocking"
+
+
 def test_workers_drop_named_capabilities_and_keep_what_the_launcher_needs(assembly: Assembly, environment: str) -> None:
     dropped = set(_containers(assembly, environment)["worker"]["LinuxParameters"]["Capabilities"]["Drop"])
 
