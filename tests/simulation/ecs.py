@@ -186,7 +186,7 @@ class FakeEcs:
         moment = self.scheduler.now - self.faults.list_lag
         found, missing = [], []
         for name in request["tasks"]:
-            task = self.tasks.get(name) or next((each for each in self.tasks.values() if each.id == name), None)
+            task = self._find(name)
             forgotten = task and task.stopped is not None and moment - task.stopped > REMEMBERED
             if task is None or forgotten or task.created > moment:
                 missing.append({"arn": name, "reason": "MISSING"})
@@ -194,8 +194,12 @@ class FakeEcs:
                 found.append(task.described())
         return {"tasks": found, "failures": missing}
 
+    def _find(self, name: str) -> Task | None:
+        """Return the task of an ARN or an id."""
+        return next((task for task in self.tasks.values() if name in (task.arn, task.id)), None)
+
     def stop_task(self, request: Request, _: Call) -> Response:
-        task = self.tasks.get(request["task"])
+        task = self._find(request["task"])
         if task is None:
             raise client_error("StopTask", "InvalidParameterException", "The referenced task was not found.")
         self._stop(task, "UserInitiated", request.get("reason", ""))

@@ -105,7 +105,7 @@ class Faults:
         self.no_capacity = 0.3 if enabled(0.2) else 0.0
         self.messages = {kind: 0.2 for kind in ("lost", "doubled", "late") if enabled(0.3)}
         self.events = {kind: 0.3 for kind in ("lost", "doubled", "late", "very late") if enabled(0.3)}
-        self.doubled_invocations = 0.1 if enabled(0.3) else 0.0
+        self.doubled_invocations = 0.2 if enabled(0.3) else 0.0
         self.stream_lag = draw.uniform(1, 40) if enabled(0.2) else 0.2
         self.deploy_at = draw.uniform(5, 150) if enabled(0.25) else None
         self.outages = self._outages(draw, enabled(0.5))

@@ -65,6 +65,9 @@ class FakeLambda:
             self.send(name, payload, label)
             return {"StatusCode": 202}
         invocation = self.start(name, payload, label, call.host)
+        share = self.faults.doubled_invocations
+        if self.faults.strikes("doubled invocation", share, call.host, self.scheduler.now, f" call {call.host.calls}"):
+            self.start(name, payload, f"{label}!", call.host)
         if not invocation.done.wait(call.read_timeout):
             raise no_response("lambda")
         if invocation.error is None and not invocation.host.dead:

@@ -9,8 +9,10 @@ from datetime import timedelta
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import EDGES
+from outpost.domain.workspaces import QUOTAS
 from outpost.store.database import from_attributes
 from outpost.store.rows import queue_entry_key, row_from
+from outpost.store.schema import ROW
 from tests.simulation.dynamodb import Change, FakeDynamoDB
 from tests.simulation.ecs import FakeEcs, Task
 from tests.simulation.faults import Faults
@@ -54,6 +56,8 @@ class Monitor:
     """When an attempt stored the summary of a success, as the holder of the dispatch."""
     starts: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     """Attempts whose agents have started."""
+    claims: dict[str | None, str] = field(default_factory=dict)
+    """The dispatch of each worker."""
     served: dict[str, float] = field(default_factory=dict)
     """When each tenant last got a worker."""
     violated: Violated | None = None
@@ -84,20 +88,25 @@ class Monitor:
 
     def committed(self, changes: Sequence[Change]) -> None:
         """Check a write."""
+        kinds = {
+            ("dispatches", "DISPATCH"): self._row_changed,
+            ("workers", "WORKERS"): self._worker_changed,
+            ("workers", "TENANT"): self._slot_changed,
+            ("workspaces", "TENANT"): self._workspace_changed,
+        }
         for change in changes:
-            if change.table == "dispatches" and change.key[1] == "DISPATCH":
-                self._row_changed(change)
-            elif change.table == "workers" and change.key[0].startswith("WORKERS#"):
-                self._worker_changed(change)
-            elif change.table == "workers" and change.key[0].startswith("TENANT#"):
-                self._slot_changed(change)
+            check = kinds.get((change.table, change.key[0].partition("#")[0]))
+            if check is not None:
+                check(change)
         for change in changes:
-            if change.table == "dispatches" and change.key[1] == "DISPATCH":
+            if change.table == "dispatches" and change.key[1] == ROW:
                 self._check_places(self.rows[change.key[0].removeprefix("DISPATCH#")])
             elif change.table == "queues" and change.new is not None:
                 self._check_places(self.rows[change.key[1].partition("#")[2]])
 
     def _row_changed(self, change: Change) -> None:
+        if change.key[1] != ROW:
+            return  # the task's text
         self.require("rows are never deleted", change.new is not None, change.key[0])
         new = row_from(from_attributes(change.new or {}))
         old = self.rows.get(new.id)
@@ -107,6 +116,9 @@ class Monitor:
             f"{old.status if old else 'nothing'} -> {new.status}, attempt {new.attempt}, worker {_short(new.worker_id)}"
         )
         self.log(f"dispatch {self.number_of(new.id)}", what + (f": {new.reason.code}" if new.reason else ""))
+        if old is not None and new.attempt > old.attempt:
+            before = self.claims.setdefault(new.worker_id, new.id)
+            self.require("a worker claims once in its life", before == new.id, f"{new.worker_id}: {before}, {new.id}")
         if old is None:
             same = [row for row in self.rows.values() if row.created_by == new.created_by]
             self.require("idempotent requests make one dispatch", len(same) == 1, new.created_by)
@@ -197,6 +209,11 @@ class Monitor:
         limit = self.scenario.tenants[tenant]
         self.require("no tenant is over its concurrency", len(taken) <= limit, f"{tenant}: {len(taken)} of {limit}")
 
+    def _workspace_changed(self, change: Change) -> None:
+        kept = [key for key in self._db.items("workspaces") if key[0] == change.key[0] and key[1] > "WORKSPACE#"]
+        allowed = len(kept) <= QUOTAS["free"].workspaces
+        self.require("no tenant is over its quota of workspaces", allowed, f"{change.key[0]}: {len(kept)}")
+
     def _check_places(self, row: Dispatch) -> None:
         """A row's slot and its place in the queue are as the row says."""
         queued = queue_entry_key(row) in self._db.items("queues")
@@ -246,7 +263,9 @@ class Monitor:
 
     def exited(self, task: Task, code: int) -> None:
         """A worker's program ended: not because it was wrongly told that it holds nothing."""
-        holds = any(row.lease is not None and row.worker_id == task.id for row in self.rows.values())
+        items = self._db.items("workers").items()
+        lost = any(key[1] == task.id and item.get("worker_state") == {"S": "lost"} for key, item in items)
+        holds = not lost and any(row.lease is not None and row.worker_id == task.id for row in self.rows.values())
         self.require("no holder is told that its lease is lost", not (holds and code == EXIT_LOST), task.host.name)
 
     def _count_demand(self) -> None:

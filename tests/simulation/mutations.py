@@ -39,6 +39,9 @@ HARMLESS = {
     ("workers", "beat = :beat AND worker_state = :state"): (
         "a heartbeat between the sweep's read and its write; tests/store/test_sweep.py brings that about"
     ),
+    ("workers", "attribute_exists(pk) AND attribute_not_exists(dispatch_id)"): (
+        "counts a sign of life of a worker that cannot be served now"
+    ),
     ("workers", "holder = :me"): "two invocations of the sweep that mix observations lose some, and count less",
     ("workers", "dispatch_id = :id"): "asserts what the row's own version implies",
     ("workers", "document = :old"): "counts failures to launch; a lost one makes a pause shorter",

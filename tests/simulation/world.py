@@ -34,7 +34,7 @@ from tests.simulation.functions import FakeLambda, Function
 from tests.simulation.interpreter import Interpreter
 from tests.simulation.invariants import Monitor, Violated
 from tests.simulation.scenario import Order, Scenario
-from tests.simulation.scheduler import Host, Scheduler
+from tests.simulation.scheduler import Event, Host, Scheduler
 from tests.simulation.storage import FakeS3, FakeSqs, sts_operations
 from tests.simulation.workers import BROKER, Script, Stage, run_worker
 
@@ -80,6 +80,7 @@ class World:
         self.functions = FakeLambda(self.scheduler, faults, self._tell, self._functions())
         self.s3 = FakeS3(stored=self.monitor.stored)
         self._records: list[dict[str, Any]] = []
+        self._arrived = Event(self.scheduler)
         self._interpreter, self._stage = interpreter, stage
         self.monitor.watch(self.dynamodb, self.ecs)
         self._connect()
@@ -268,6 +269,7 @@ class World:
         for change in changes:
             if change.table == "dispatches" and change.key[1] == schema.ROW and change.new:
                 self._records.append(self._record(change))
+                self._arrived.set()
         self.monitor.committed(changes)
 
     def _record(self, change: Change) -> dict[str, Any]:
@@ -280,6 +282,9 @@ class World:
         """The stream: delivers batches, each until it is handled."""
         count = 0
         while True:
+            if not self._records:
+                self._arrived.clear()
+                self._arrived.wait()
             self.scheduler.wait(self.faults.stream_lag if self.scheduler.now < self.faults.until else 0.3)
             batch, self._records = self._records, []
             while batch:
