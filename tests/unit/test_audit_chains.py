@@ -297,6 +297,12 @@ def test_batches_keep_order_and_every_limit(steps: list[tuple[int, int]]) -> Non
         assert full or after[0].at - before[0].at >= BATCH_SPAN
 
 
+def test_a_batch_has_at_most_a_mebibyte_with_the_overhead_of_each_record() -> None:
+    fitting = BATCH_BYTES // 32 - 26
+    assert [len(batch) for batch in batches(line(n, BEGIN, fitting) for n in range(64))] == [32, 32]
+    assert [len(batch) for batch in batches(line(n, BEGIN, fitting + 1) for n in range(64))] == [31, 31, 2]
+
+
 def test_a_batch_has_at_most_ten_thousand_records() -> None:
     assert [len(batch) for batch in batches(line(n, BEGIN, 1) for n in range(BATCH_EVENTS + 1))] == [BATCH_EVENTS, 1]
 

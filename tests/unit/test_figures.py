@@ -2,11 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+import structlog
+from structlog.testing import CapturingLogger
+
+from control_plane.telemetry import emit
 from dispatch_changes.figures import figures
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.reasons import Reason, ReasonCode
-from outpost.names import METRIC_DIMENSIONS, Metric
+from outpost.names import METRIC_DIMENSIONS, METRIC_NAMESPACE, Env, Metric
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PENDING = Dispatch(
@@ -60,3 +65,19 @@ def test_a_dispatch_that_never_ran_has_no_run_time() -> None:
 def test_figures_have_the_dimensions_that_the_templates_name() -> None:
     for metric, _, dimensions in [*figures(CLAIMED), *figures(ENDED)]:
         assert ("Environment", *dimensions) == METRIC_DIMENSIONS[metric]
+
+
+@pytest.mark.parametrize("metric", [metric for metric in Metric if metric.startswith("Audit")])
+def test_the_service_logs_a_metric_in_the_embedded_format_with_its_dimensions(
+    metric: Metric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CloudWatch User Guide: "Specification: Embedded metric format"."""
+    log = CapturingLogger()
+    monkeypatch.setattr(structlog, "get_logger", lambda: log)
+    monkeypatch.setenv(Env.ENVIRONMENT, "test")
+    emit(metric, 3)
+    (call,) = log.calls
+    (directive,) = call.kwargs["_aws"]["CloudWatchMetrics"]
+    assert (call.kwargs[metric], call.kwargs["Environment"]) == (3, "test")
+    assert (directive["Namespace"], directive["Metrics"][0]["Name"]) == (METRIC_NAMESPACE, metric)
+    assert [tuple(names) for names in directive["Dimensions"]] == [METRIC_DIMENSIONS[metric]]
