@@ -9,6 +9,8 @@ from tests.simulation.coverage import describe, holes
 from tests.simulation.soak import CHUNK, run_seeds
 
 SCHEDULES = 10_000
+LONG_OUTAGES = 40
+"""Schedules with outages of two or six hours."""
 RARE = {"s3.head_object": "called only after a conditional write whose response was lost"}
 """Operations that schedules call too seldom to be cut in every way, and why."""
 
@@ -18,6 +20,7 @@ RARE = {"s3.head_object": "called only after a conditional write whose response 
 def test_ten_thousand_schedules_violate_no_invariant_and_leave_no_unnamed_hole() -> None:
     met, failed = Counter[tuple[str, str, str]](), list[str]()
     chunks = [(start, start + CHUNK, False) for start in range(1_000, 1_000 + SCHEDULES, CHUNK)]
+    chunks += [(start, start + 10, True) for start in range(10, 10 + LONG_OUTAGES, 10)]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for failures, counted in pool.imap_unordered(run_seeds, chunks):
             met.update(counted)

@@ -12,7 +12,7 @@ from tests.simulation.simulate import Simulator, simulator
 
 SEEDS = 150
 """Of `make test`; `make test-full` runs ten thousand."""
-LONG_OUTAGES = 4
+LONG_OUTAGES = 2
 """Schedules with outages of two or six hours, each of which takes as long as many others."""
 REPLAYED = (3, 45, 107)
 
