@@ -66,16 +66,20 @@ class WorkerCheck:
         beating = [
             worker for worker in workers if worker.worker_state is not WorkerState.BUSY or _works(worker, states)
         ]
-        lost = {worker.worker_id for worker in self.listening.lost(beating, began, page.at) if self._take_lease(worker)}
+        lost: set[str] = set()
+        self.progress.each(self.listening.lost(beating, began, page.at), lambda worker: self._take_lease(worker, lost))
         self._check(page, states, lost)
         return page
 
-    def _take_lease(self, worker: Worker) -> bool:
-        taken = self.parts.workers.mark_lost(worker)
-        if taken:
+    def _take_lease(self, worker: Worker, lost: set[str]) -> None:
+        """Take a silent worker's lease, once what it left can be read: else nobody could close its dispatch."""
+        row = self.parts.dispatches.get(worker.dispatch_id) if worker.dispatch_id else None
+        if row:
+            self.parts.recovery.last_lines(row)
+        if self.parts.workers.mark_lost(worker):
+            lost.add(worker.worker_id)
             emit(Metric.LEASE_EXPIRIES, 1)
             logger.warning("worker is silent", extra={"worker": worker.worker_id, "dispatch": worker.dispatch_id})
-        return taken
 
     def _check(self, page: Page, states: Mapping[str, RowState], lost: set[str]) -> None:
         """What needs no ECS comes first: no failure of ECS holds up leases and deadlines."""

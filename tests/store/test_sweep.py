@@ -105,6 +105,20 @@ def test_a_lost_worker_is_closed_in_the_next_pass_when_this_one_fails_at_it(
     assert field.status(row) is Status.PENDING
 
 
+def test_while_what_a_silent_worker_left_cannot_be_read_it_keeps_its_lease(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, row = field.busy()
+    field.run()
+    field.passes(LEASE_PASSES - 2)
+    monkeypatch.setattr(field.parts.recovery, "last_lines", lambda _: 1 / 0)
+    with pytest.raises(ExceptionGroup):
+        field.passes(1)
+    field.store.workers.beat(Agent.SHELL, row.lease)
+    field.passes(1)
+    assert field.status(row) is Status.PROVISIONING
+
+
 def test_a_silent_idle_worker_is_stopped_and_gets_no_work_any_more(field: Field) -> None:
     worker = field.worker()
     field.run()
