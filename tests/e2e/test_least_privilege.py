@@ -253,7 +253,7 @@ PROBES: dict[str, tuple[frozenset[str], Call]] = {
         lambda client, names: client("sqs").send_message(QueueUrl=names.wake_ups, MessageBody="{}"),
     ),
     "ask the broker": (
-        frozenset({WORKER}),
+        frozenset({SWEEP, WORKER}),
         lambda client, names: client("lambda").invoke(FunctionName=names.broker, InvocationType="DryRun"),
     ),
     "act as an attempt": (
