@@ -193,12 +193,15 @@ def test_a_session_policy_names_the_attempts_prefix_and_secrets_and_nothing_else
 
 
 def test_idle_workers_beyond_the_warm_target_leave_after_a_little(store: Store) -> None:
-    old = store.worker().model_copy(update={"worker_state": WorkerState.IDLE, "idle_since": now() - LINGER})
+    idle = {"worker_state": WorkerState.IDLE, "proven": True}
+    old = store.worker().model_copy(update=idle | {"idle_since": now() - LINGER})
     young = old.model_copy(update={"worker_id": "young", "launched_at": now(), "idle_since": now()})
     assert retires(old, [old, young], 0, now())
     assert not retires(young, [old, young], 0, now())
     assert not retires(old, [old, young], 2, now())
     assert retires(old, [old, young], 1, now())
+    unproven = young.model_copy(update={"proven": False})
+    assert not retires(old, [old, unproven], 1, now())  # it is no supply, and takes nobody's place
 
 
 def test_an_assignment_names_the_tenants_notes_and_no_others(store: Store, broker: Broker) -> None:
