@@ -93,7 +93,7 @@ def test_no_aws_call_runs_on_the_event_loop(
     api.services.audit.flush()
     asked = (Counter(api.calls.made) - before) + api.calls.behind
     services = {call.partition(".")[0] for call in asked}
-    assert services == {"dynamodb", "s3", "sqs", "efs", "cloudwatch-logs", "secrets-manager"}
+    assert services == {"dynamodb", "s3", "sqs", "efs", "cloudwatch-logs", "kms", "secrets-manager"}
     assert api.calls.loop_thread is not None
     assert api.calls.on_loop == []
 
