@@ -22,7 +22,6 @@ CONDITIONS = (
     ("queues", "attribute_exists(pk)"),
     ("workers", "attribute_exists(pk) AND attribute_not_exists(dispatch_id) AND worker_state <> :lost"),
     ("workers", "attribute_not_exists(dispatch_id)"),
-    ("workers", "attribute_not_exists(held_by) OR held_until < :now OR held_by = :me"),
     ("workers", "attribute_not_exists(pk)"),
     ("workers", "held_by = :me AND fencing_token = :token"),
     ("workers", "worker_state = :idle AND attribute_not_exists(dispatch_id)"),
@@ -41,6 +40,9 @@ HARMLESS = {
     ),
     ("workers", "attribute_exists(pk) AND attribute_not_exists(dispatch_id)"): (
         "counts a sign of life of a worker that cannot be served now"
+    ),
+    ("workers", "attribute_not_exists(held_by) OR held_until < :now OR held_by = :me"): (
+        "admits one planner; two at once are told apart by the token that fences each launch"
     ),
     ("workers", "holder = :me"): "two invocations of the sweep that mix observations lose some, and count less",
     ("workers", "dispatch_id = :id"): "asserts what the row's own version implies",

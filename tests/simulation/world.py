@@ -81,6 +81,8 @@ class World:
         self.s3 = FakeS3(stored=self.monitor.stored)
         self._records: list[dict[str, Any]] = []
         self._arrived = Event(self.scheduler)
+        self._unanswered = sum(order.repeats for order in scenario.orders)
+        """Clients that repeat their request."""
         self._interpreter, self._stage = interpreter, stage
         self.monitor.watch(self.dynamodb, self.ecs)
         self._connect()
@@ -152,7 +154,7 @@ class World:
         scheduler, monitor = self.scheduler, self.monitor
         last = max([order.at for order in self.scenario.orders], default=0.0)
         end = max(self.faults.until, last) + LONGEST
-        scheduler.run(end, lambda: scheduler.now > last + 30 and monitor.all_ended())
+        scheduler.run(end, lambda: not self._unanswered and monitor.all_ended())
         monitor.check_ended()
         if self.faults.seed % TAILS == 0:
             scheduler.run(max(scheduler.now, self.faults.until, self.faults.latest) + TAIL)
@@ -199,6 +201,17 @@ class World:
 
     def _dispatch(self, order: Order) -> None:
         """A client: repeats its request until it is accepted, and cancels where it wants to."""
+        row, store = self._accepted(order)
+        self._unanswered -= 1
+        if row is None:
+            return
+        self.monitor.accepted(order, row.id)
+        if order.cancel_after is not None:
+            self.scheduler.wait(order.cancel_after)
+            self._cancel(store, row.id)
+
+    def _accepted(self, order: Order) -> tuple[Dispatch | None, Dispatches]:
+        """Repeat a request until it is accepted; the row is None when the tenant has used up its day."""
         database = Database.from_environment()
         store = Dispatches(database, Wakeups.from_environment(self.scenario.agents))
         row = None
@@ -208,15 +221,12 @@ class World:
             try:
                 row = self._request(order, store, Workspaces(database))
             except DailyLimitError:
-                return
+                break
             except WorkspaceTakenError:
                 self.scheduler.wait(20)
             except (BotoCoreError, ClientError, ContentionError):
                 self.scheduler.wait(self.scheduler.process().host.random.uniform(1, 20))
-        self.monitor.accepted(order, row.id)
-        if order.cancel_after is not None:
-            self.scheduler.wait(order.cancel_after)
-            self._cancel(store, row.id)
+        return row, store
 
     def _request(self, order: Order, store: Dispatches, workspaces: Workspaces) -> Dispatch:
         """Make one request, as the control plane handles it (control_plane/persistent.py for workspaces)."""
