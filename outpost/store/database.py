@@ -89,10 +89,10 @@ class Database:
     workspaces: str
 
     @classmethod
-    def from_environment(cls, config: Config = CLIENT_CONFIG) -> "Database":
+    def from_environment(cls, config: Config | None = None) -> "Database":
         """Connect as the environment says. Raises `KeyError` naming a variable that is missing."""
         return cls(
-            client=quick_session().client("dynamodb", config=config),
+            client=quick_session().client("dynamodb", config=config or CLIENT_CONFIG),
             dispatches=os.environ[Env.DISPATCHES_TABLE],
             tenants=os.environ[Env.TENANTS_TABLE],
             workers=os.environ[Env.WORKERS_TABLE],

@@ -24,6 +24,7 @@ BODIES: dict[str, dict[str, object]] = {
     "PromotionRequest": {"branch": "stolen"},
     "ReleaseRequest": {"secrets": ["NPM_TOKEN"], "reason": "read by a stranger"},
     "RotationRequest": {},
+    "Suspension": {"cancelRunning": True},
     "SecretRequest": {"value": "overwritten by a stranger"},
     "TenantChange": {"name": "renamed by a stranger"},
     "TenantRequest": {"id": "a-strangers-own", "name": "A stranger's"},

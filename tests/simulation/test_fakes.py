@@ -47,6 +47,8 @@ def ask(client: Any, each: Recorded, request: dict[str, Any]) -> Any:  # noqa: A
 
 def with_tables(value: Any, names: dict[str, str]) -> Any:  # noqa: ANN401 - a request
     """Return a request with the physical names of the tables."""
+    if isinstance(value, dict) and "RequestItems" in value:
+        return {"RequestItems": {names[table]: keys for table, keys in value["RequestItems"].items()}}
     if isinstance(value, dict):
         return {key: names[part] if key == "TableName" else with_tables(part, names) for key, part in value.items()}
     return [with_tables(part, names) for part in value] if isinstance(value, list) else value

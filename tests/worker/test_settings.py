@@ -13,6 +13,7 @@ from worker.settings import METADATA_VARIABLE, SettingsError, read_identity, rea
 
 COMPLETE = {
     Env.AGENT: "shell",
+    Env.ENVIRONMENT: "test",
     Env.QUEUE_URL: "http://127.0.0.1:1/queue",
     Env.BROKER_FUNCTION: "broker",
     Env.GIT_BASE_URL: "https://github.com",
