@@ -65,9 +65,10 @@ class Artifacts:
         self._bucket = bucket
 
     @classmethod
-    def from_environment(cls, config: Config = CLIENT_CONFIG) -> "Artifacts":
+    def from_environment(cls, config: Config | None = None) -> "Artifacts":
         """Connect as the environment says."""
-        return cls(boto3.client("s3", config=config.merge(_PRESIGNING)), os.environ[Env.ARTIFACTS_BUCKET])
+        client = boto3.client("s3", config=(config or CLIENT_CONFIG).merge(_PRESIGNING))
+        return cls(client, os.environ[Env.ARTIFACTS_BUCKET])
 
     def reach(self) -> None:
         """Ask for the bucket. Raises botocore's errors when it cannot be reached."""

@@ -68,9 +68,9 @@ class AttemptCredentials:
         self.bucket = bucket
 
     @classmethod
-    def from_environment(cls, config: Config = CLIENT_CONFIG) -> "AttemptCredentials":
+    def from_environment(cls, config: Config | None = None) -> "AttemptCredentials":
         """Connect as the environment says."""
-        client = boto3.client("sts", config=config)
+        client = boto3.client("sts", config=config or CLIENT_CONFIG)
         return cls(client, os.environ[Env.ATTEMPT_ROLE_ARN], os.environ[Env.ARTIFACTS_BUCKET])
 
     def mint(self, row: Dispatch, secret_arns: Iterable[str]) -> Credentials:
