@@ -49,6 +49,13 @@ def _take_built(resource: dict[str, Any], current: dict[str, Any]) -> None:
     )
     for container, built in pairs:
         container["Image"] = built["Image"]
+        known = {variable["Name"] for variable in container["Environment"]}
+        # Today's code runs in it, which does not start without its variables.
+        container["Environment"] += [
+            {"Name": variable["Name"], "Value": "1"}
+            for variable in built["Environment"]
+            if variable["Name"] not in known
+        ]
 
 
 def _replace(stage: Path, name: str, text: str) -> None:

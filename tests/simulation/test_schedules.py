@@ -11,7 +11,7 @@ from tests.simulation.shrink import shrink, tell
 from tests.simulation.simulate import Simulator, simulator
 
 SEEDS = 150
-"""Of `make test`; `make test-full` runs ten thousand."""
+"""Of `make test`; `make test-full` runs thousands."""
 LONG_OUTAGES = 2
 """Schedules with outages of two or six hours, each of which takes as long as many others."""
 REPLAYED = (3, 45, 107)

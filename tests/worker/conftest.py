@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from outpost.domain.artifacts import Artifact, LogLine, Summary
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.tenants import Limits, Tenant
-from outpost.local.settings import OWNER_MARKER
+from outpost.local.settings import OWNER_MARKER, REPOSITORY_ROOT
 from outpost.names import Env
 from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts, prefix_of
@@ -248,3 +249,9 @@ def create_provider_keys(suffix: str) -> dict[Agent, str]:
         for agent, entry in CATALOGUE.items()
         if entry.provider is not None
     }
+
+
+def skip_where_gemini_refuses(agent: Agent) -> None:
+    """Gemini CLI does not start beside a repository's settings in a checkout that others may write to (ADR 32)."""
+    if agent is Agent.GEMINI and REPOSITORY_ROOT.is_relative_to(tempfile.gettempdir()):
+        pytest.skip("the checkout is below the folder of temporary files")

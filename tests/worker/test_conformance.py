@@ -17,7 +17,7 @@ from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Env
-from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
+from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform, skip_where_gemini_refuses
 from tests.worker.model_server import model_server
 from worker.adapters import ADAPTERS
 from worker.adapters.base import Run
@@ -326,6 +326,7 @@ def test_a_task_that_looks_like_a_command_of_the_cli_is_the_task(
 def test_a_repositorys_settings_are_in_the_log_and_in_the_reason_of_a_failure(
     platform: Platform, variables: dict[str, str], git_server: GitServer, agent: Agent
 ) -> None:
+    skip_where_gemini_refuses(agent)
     file = ADAPTERS[agent].settings_files[0]
     repo = git_server.create(f"with-settings-{agent}", {file: b"{}\n"})
     row = run(platform, variables, repo, agent, "exit 3")

@@ -13,7 +13,7 @@ from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Env
 from tests.real_clis import path_with_cli, selected
-from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
+from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform, skip_where_gemini_refuses
 from tests.worker.model_server import ModelServer, model_server
 from tests.worker.outside import Outside, outside
 from tests.worker.settings_cases import CASES, Case
@@ -119,6 +119,7 @@ DENIED = {
 @pytest.mark.full
 @pytest.mark.parametrize("agent", DENIED)
 def test_a_success_without_tools_that_a_file_denies_names_tools_and_file(agent: Agent, run: Run) -> None:
+    skip_where_gemini_refuses(agent)
     file, content, tools = DENIED[agent]
     row = run(agent, f"denied-{agent}", {file: json.dumps(content).encode()})
     assert row.reason is not None
