@@ -1,6 +1,6 @@
 """Threads for blocking calls, shared fairly among tenants: none waits behind all the calls of another.
 
-asyncio hands a call to the loop's executor in the context of whoever makes it, which names the tenant.
+asyncio hands a call to the loop's executor in the context of its caller, which names the tenant.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -34,7 +34,7 @@ class TenantThreads(ThreadPoolExecutor):
 
     def __init__(self, threads: int = THREADS, share: int = SHARE, most_waiting: int = MOST_WAITING) -> None:
         super().__init__(threads, "aws")
-        self._free = threads
+        self._size = threads
         self._share = share
         self._most_waiting = most_waiting
         self._waiting: OrderedDict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
@@ -67,7 +67,7 @@ class TenantThreads(ThreadPoolExecutor):
     def _take(self) -> tuple[str, Future[Any], Callable[[], Any]] | None:
         """Take the next call: that of the tenant which has waited longest for its turn and has threads left."""
         with self._lock:
-            if not self._free:
+            if self._running.total() >= self._size:
                 return None
             tenant = next((each for each in self._waiting if not each or self._running[each] < self._share), None)
             if tenant is None:
@@ -78,21 +78,19 @@ class TenantThreads(ThreadPoolExecutor):
             if not queue:
                 del self._waiting[tenant]
             self._running[tenant] += 1
-            self._free -= 1
             return tenant, future, call
 
     def _run(self, tenant: str, future: Future[Any], call: Callable[[], Any]) -> None:
         if future.set_running_or_notify_cancel():
             try:
                 future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - it is raised to whoever waits for the result
+            except BaseException as error:  # noqa: BLE001 - it is raised to the caller that waits for the result
                 future.set_exception(error)
         self._give_back(tenant)
         self._start()
 
     def _give_back(self, tenant: str) -> None:
         with self._lock:
-            self._free += 1
             self._running[tenant] -= 1
             if not self._running[tenant]:
                 del self._running[tenant]

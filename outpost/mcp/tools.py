@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -39,7 +40,7 @@ class BoundTool:
             annotations=self.entry.annotations,
         )
 
-    @property
+    @cached_property
     def input_schema(self) -> Schema:
         """Every argument, with the limits that REST has."""
         fields = self.operation.fields
