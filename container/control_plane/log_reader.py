@@ -16,7 +16,7 @@ from outpost.store.artifacts import Artifacts
 CHUNKS_A_PAGE = 100
 """Chunks that one request reads at most; a page may be short and yet have more."""
 READ_SECONDS = 2.0
-"""How long one request reads chunks; the next goes on where it stopped."""
+"""How long one request reads chunks; the next continues where it stopped."""
 CACHED_COUNTS = 100_000
 CACHED_BYTES = 16 * 1024 * 1024
 """Of chunks: short pages then read each only once."""

@@ -23,7 +23,7 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 20.0
 """Between two requests for work: the sweep calls an idle worker silent that has asked for none for 90 s."""
 REFUSED_SECONDS = 300.0
-"""How long a worker goes on that may not invoke the broker: rights take effect with a delay."""
+"""How long a worker retries that may not invoke the broker: rights take effect with a delay."""
 
 _log = structlog.get_logger()
 

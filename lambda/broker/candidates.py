@@ -44,7 +44,7 @@ class Candidates:
     turns: Turns
 
     def of(self, agent: Agent, at: datetime) -> Iterator[Candidate]:
-        """Yield tenants that may be served, those first whose turn it is."""
+        """Yield tenants that may be served, in the order in which they are served."""
         queues = islice(self._around(agent, at), EXAMINED)
         while window := list(islice(queues, WINDOW)):
             if len(window) == WINDOW:  # there may be more

@@ -75,7 +75,7 @@ class Planner:
             elif term.release():
                 return
             term.keep()
-        term.abandon()  # the next start goes on
+        term.abandon()  # the next start continues
 
     def run(self, term: Term, until: datetime) -> int:
         """Launch what is missing and the rate allows; return how many are still missing.

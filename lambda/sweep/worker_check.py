@@ -62,7 +62,7 @@ class WorkerCheck:
         page = Page(agent, after, until, workers, self.parts.now())
         self.idle[agent] += sum(worker.worker_state is WorkerState.IDLE for worker in workers)
         states = self.parts.dispatches.live.states(sorted({w.dispatch_id for w in workers if w.dispatch_id}))
-        # One whose dispatch has ended beats no more: it is expected to exit, and tells nothing about the fleet.
+        # One whose dispatch has ended beats no more: it is expected to exit, and says nothing about the fleet.
         beating = [
             worker for worker in workers if worker.worker_state is not WorkerState.BUSY or _works(worker, states)
         ]

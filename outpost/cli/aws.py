@@ -1,4 +1,4 @@
-"""AWS with the credentials of whoever calls a command."""
+"""AWS with the credentials of the caller."""
 
 import boto3
 import typer

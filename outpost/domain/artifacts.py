@@ -110,7 +110,7 @@ def tail_of(lines: Sequence[str]) -> str:
 class Summary(BaseModel):
     """`summary.json`: what came of an attempt. Written last, so that its presence means that all else is there.
 
-    It is written once, by the worker or by whoever closes the dispatch without it: which of the two came first decides.
+    It is written once, by the worker or by what closes the dispatch without it: which of the two came first decides.
     """
 
     model_config = ConfigDict(frozen=True)

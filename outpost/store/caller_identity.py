@@ -1,6 +1,6 @@
 """Who a caller is, by a request of sts:GetCallerIdentity that it signs and we send.
 
-AWS does not show a function who invoked it. But whoever holds credentials can sign a request that does nothing except
+AWS does not show a function who invoked it. But a holder of credentials can sign a request that does nothing except
 return whose they are, and give it away; it can be sent by others, not changed. Vault ("AWS auth method", type iam) and
 EKS (aws-iam-authenticator) recognise callers by it. The caller sends only what differs from request to request:
 `_fixed_headers` and `_BODY` are the rest, so no proof can make us call another host or action, and one that was signed
@@ -50,7 +50,7 @@ class ProofRefusedError(Exception):
 
 
 class StsError(Exception):
-    """STS gives no answer now."""
+    """STS gives no response now."""
 
 
 def prove(credentials: ReadOnlyCredentials, region: str, environment: str, at: float) -> IdentityProof:

@@ -1,7 +1,7 @@
 """What stored audit records and signed checkpoints prove: each record in its place, unchanged, none left out or added.
 
 Pure. Records are walked from a signed head backwards: each one that has the expected hash names the hash of the one
-before it, so that a wrong record is told from its neighbours.
+before it, so that a wrong record is distinguished from its neighbours.
 """
 
 import json

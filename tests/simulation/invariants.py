@@ -262,7 +262,7 @@ class Monitor:
         self.log(host.name, f"agent of dispatch {self.number_of(dispatch_id)} ended, attempt {attempt}")
 
     def exited(self, task: Task, code: int) -> None:
-        """A worker's program ended: not because it was wrongly told that it holds nothing."""
+        """A worker's program ended: not because a response wrongly said that it holds nothing."""
         items = self._db.items("workers").items()
         lost = any(key[1] == task.id and item.get("worker_state") == {"S": "lost"} for key, item in items)
         holds = not lost and any(row.lease is not None and row.worker_id == task.id for row in self.rows.values())

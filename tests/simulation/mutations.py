@@ -42,7 +42,7 @@ HARMLESS = {
         "counts a sign of life of a worker that cannot be served now"
     ),
     ("workers", "attribute_not_exists(held_by) OR held_until < :now OR held_by = :me"): (
-        "admits one planner; two at once are told apart by the token that fences each launch"
+        "admits one planner; two at once are distinguished by the token that fences each launch"
     ),
     ("workers", "holder = :me"): "two invocations of the sweep that mix observations lose some, and count less",
     ("workers", "dispatch_id = :id"): "asserts what the row's own version implies",

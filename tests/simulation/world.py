@@ -314,7 +314,7 @@ class World:
         self.ecs.after(0.5, lambda: self.ecs.end(task, "EssentialContainerExited", "Essential container exited", code))
 
     def _stopped(self, task: Task) -> None:
-        """EventBridge: tells of a stopped task, late, twice or not at all."""
+        """EventBridge: reports a stopped task, late, twice or not at all."""
         faults, draw, shares = self.faults, task.host, self.faults.events
         moment = self.scheduler.now
         if faults.strikes("event lost", shares.get("lost", 0.0), draw, moment):

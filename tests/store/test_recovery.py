@@ -1,4 +1,4 @@
-"""An attempt's summary is written once: by the worker, or by whoever closes its dispatch. That decides the outcome."""
+"""An attempt's summary is written once: by the worker, or by what closes its dispatch. That decides the outcome."""
 
 import boto3
 import pytest

@@ -1,4 +1,4 @@
-"""A worker while the broker, its queue or S3 is away: it goes on, repeats, and loses nothing that it has made."""
+"""A worker while the broker, its queue or S3 is away: it continues, retries, and loses nothing that it has made."""
 
 import os
 import subprocess

@@ -92,7 +92,7 @@ class Suspension(Body):
 
     cancel_running: StrictBool = Field(
         default=False,
-        description="Cancel what runs, too. Otherwise it goes on until its credentials end, within the hour.",
+        description="Cancel what runs, too. Otherwise it continues until its credentials end, within the hour.",
     )
 
 

@@ -1,4 +1,4 @@
-"""As many tasks start as are needed, whatever is lost between the planner and ECS, and whoever else plans meanwhile."""
+"""As many tasks start as are needed, whatever is lost between the planner and ECS, also while another planner runs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
