@@ -25,7 +25,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
         "endpoints = []": f"endpoints = {json.dumps([*ENDPOINTS, BEDROCK_ENDPOINT])}",
         "https://github.com": "https://git.example.internal",
         '"github.com"': '"git.example.internal"',
-        "ceiling = 51": "ceiling = 300",
+        "ceiling = 53": "ceiling = 300",
     }
     for old, new in edits.items():
         assert old in text
