@@ -93,6 +93,7 @@ class ControlPlaneStack(OutpostStack):
     def _grant_data(role: iam.IRole, data: DataStack) -> None:
         for table in (data.dispatches, data.pending, data.tenants):
             table.grant_read_write(role)
+        data.dispatches.grant_read_many(role)  # a list reads what does not fit into rows
         data.pending.grant_delete(role)  # a cancelled dispatch leaves its queue
         data.tenants.grant_delete(role)  # names of secrets
         data.workspace_rows.grant_read_write(role)

@@ -26,10 +26,11 @@ from botocore.httpsession import get_cert_path
 
 from outpost.domain.dispatch import Dispatch
 from outpost.store.connections import Answer, Kinds, told_by
-from outpost.store.database import Database, key
+from outpost.store.database import Database, from_attributes, key
 from outpost.store.json_protocol import passing
 from outpost.store.quick_calls import QuickCalls
-from outpost.store.rows import key_of, row_of
+from outpost.store.row_reader import complete_row
+from outpost.store.rows import is_whole, key_of, row_from
 
 _TROUBLE: Kinds = {
     aiohttp.ConnectionTimeoutError: ConnectTimeoutError,
@@ -46,7 +47,7 @@ class DispatchReader:
     """Reads dispatches on the event loop, while it is `open`."""
 
     def __init__(self, database: Database) -> None:
-        self._table = database.dispatches
+        self._database = database
         self._client = cast("QuickCalls", database.client)
         self._session: aiohttp.ClientSession | None = None
 
@@ -75,9 +76,13 @@ class DispatchReader:
 
     async def get(self, dispatch_id: str) -> Dispatch | None:
         """Read a row as it is now, or None. Raises botocore's exceptions."""
-        request = {"TableName": self._table, "Key": key(*key_of(dispatch_id)), "ConsistentRead": True}
+        table = self._database.dispatches
+        request = {"TableName": table, "Key": key(*key_of(dispatch_id)), "ConsistentRead": True}
         answer = await self._call("GetItem", request)
-        return row_of(answer["Item"]) if "Item" in answer else None
+        if "Item" not in answer:
+            return None
+        item = from_attributes(answer["Item"])
+        return row_from(item) if is_whole(item) else await asyncio.to_thread(complete_row, self._database, item)
 
     async def _call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         protocol = self._client.protocol

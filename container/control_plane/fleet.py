@@ -36,7 +36,7 @@ class Fleet:
 
     def of(self, tenant: Tenant) -> FleetView:
         """Return a tenant's figures; the operator's have the platform's totals as well."""
-        page = self._dispatches.page(tenant.id, limit=EXAMINED, since=now() - timedelta(hours=1))
+        page = self._dispatches.page(tenant.id, limit=EXAMINED, since=now() - timedelta(hours=1), complete=False)
         slots = self._workers.slots(tenant.id)
         return FleetView(
             agents={agent: self._agent(tenant, agent, slots, page.rows) for agent in Agent},

@@ -56,7 +56,7 @@ class Outlook:
         return pace.start(position, at) if pace else None
 
     def _look(self, tenant: Tenant, agent: Agent) -> Pace | None:
-        rows = self._dispatches.page(tenant.id, limit=SAMPLE).rows
+        rows = self._dispatches.page(tenant.id, limit=SAMPLE, complete=False).rows
         times = [seconds for row in rows if row.spec.agent is agent and (seconds := run_seconds(row)) is not None]
         if not times:
             return None

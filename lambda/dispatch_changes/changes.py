@@ -7,9 +7,11 @@ from typing import Any
 
 from dispatch_changes.audit import audit_record
 from dispatch_changes.figures import Figure, figures
+from outpost.domain.dispatch import Dispatch
 from outpost.domain.usage_event import dispatch_ended
 from outpost.names import Env
-from outpost.store.rows import row_of
+from outpost.store.database import from_attributes
+from outpost.store.rows import details_key, row_from
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Change:
     figures: list[Figure]
     """What it adds to metrics."""
     ended: dict[str, Any] | None
-    """The event for the bus, when the dispatch has ended."""
+    """The event for the bus, when the dispatch has ended; its tags are None where the row does not have them."""
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Iterator["Change"]:
@@ -32,6 +34,13 @@ class Change:
         audit = audit_record(record)
         if audit is None:
             return
-        row = row_of(record["dynamodb"]["NewImage"])
-        event = dispatch_ended(row, os.environ[Env.ENVIRONMENT]) if row.status.terminal else None
-        yield cls(audit, list(figures(row)), event.model_dump(mode="json", by_alias=True) if event else None)
+        item = from_attributes(record["dynamodb"]["NewImage"])
+        row = row_from(item)
+        yield cls(audit, list(figures(row)), _event(row, whole=details_key(item) is None))
+
+
+def _event(row: Dispatch, *, whole: bool) -> dict[str, Any] | None:
+    if not row.status.terminal:
+        return None
+    event = dispatch_ended(row, os.environ[Env.ENVIRONMENT]).model_dump(mode="json", by_alias=True)
+    return event if whole else event | {"tags": None}

@@ -1,7 +1,7 @@
 """Counts each dispatch that has ended, and sends its event: invoked by `dispatch_changes`, ten dispatches at a time.
 
 Counting comes first, and happens once for each dispatch. A failure of the one does not keep the other from being done;
-Lambda then invokes the function again for both.
+Lambda then invokes the function again for both. Tags that were too long for the dispatch's row are read here.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost.domain.usage_event import DETAIL_TYPE, SOURCE, DispatchEnded
 from outpost.store.database import ContentionError, Database
+from outpost.store.row_reader import read_row
 from outpost.store.usage import UsageCounters
 
 if TYPE_CHECKING:
@@ -33,24 +34,36 @@ def _bus() -> "EventBridgeClient":
 
 
 @cache
-def _counters() -> UsageCounters:
-    return UsageCounters(Database.from_environment())
+def _database() -> Database:
+    return Database.from_environment()
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Count the dispatches of `ended`, at most ten, and send their events. Raises `DeliveryError`."""
-    ended = [DispatchEnded.model_validate(one) for one in event["ended"]]
-    uncounted = [one.id for one in ended if not _count(one.id)]
-    _send(ended)
+    found = {str(one["id"]): _ended(one) for one in event["ended"]}
+    ended = [one for one in found.values() if one]
+    uncounted = [id_ for id_, one in found.items() if one is None or not _count(id_)]
+    if ended:
+        _send(ended)
     logger.info("sent", extra={"dispatches": [one.id for one in ended]})
     if uncounted:
-        raise DeliveryError(f"{len(uncounted)} of {len(ended)} dispatches were not counted: {', '.join(uncounted)}")
+        raise DeliveryError(f"{len(uncounted)} of {len(found)} dispatches were not counted: {', '.join(uncounted)}")
+
+
+def _ended(event: dict[str, Any]) -> DispatchEnded | None:
+    """Return an event with its tags; None when they cannot be read."""
+    try:
+        row = read_row(_database(), event["id"]) if event["tags"] is None else None
+    except (BotoCoreError, ClientError):
+        logger.exception("tags cannot be read", extra={"dispatch": event["id"]})
+        return None
+    return DispatchEnded.model_validate(event | ({"tags": row.spec.tags} if row else {"tags": event["tags"] or {}}))
 
 
 def _count(dispatch_id: str) -> bool:
     try:
-        _counters().count(dispatch_id)
+        UsageCounters(_database()).count(dispatch_id)
     except (BotoCoreError, ClientError, ContentionError):
         logger.exception("a dispatch was not counted", extra={"dispatch": dispatch_id})
         return False

@@ -148,6 +148,8 @@ class Dispatch(BaseModel):
     """The secrets found in the results, in brief."""
     released: Release | None = None
     """The release of what is withheld for them."""
+    details: str | None = Field(default=None, exclude=True)
+    """Names what is stored beside the row that was read, so that it is not written again; None: nothing."""
 
     @property
     def withheld(self) -> bool:

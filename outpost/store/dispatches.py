@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from outpost.domain.dispatch import Dispatch, Status
@@ -12,7 +13,8 @@ from outpost.domain.lifecycle import Event, apply
 from outpost.store.daily import DailyCount
 from outpost.store.database import ConflictError, ContentionError, Database, expression_values, key, to_attributes
 from outpost.store.live_dispatches import LiveDispatches
-from outpost.store.rows import AFTER_IDS, item_of, key_of, queue_entry, queue_entry_key, row_from
+from outpost.store.row_reader import complete_rows, read_row
+from outpost.store.rows import AFTER_IDS, items_of, key_of, queue_entry, queue_entry_key, row_from
 from outpost.store.schema import BY_TENANT
 from outpost.store.wakeups import Wakeups
 from outpost.store.workspaces import giving_back
@@ -110,13 +112,15 @@ class Dispatches:
         self, row: Dispatch, task: str, counting: "TransactWriteItemTypeDef", idempotency: Idempotency | None
     ) -> list["TransactWriteItemTypeDef"]:
         table = self._db.dispatches
+        item, *details = items_of(row)
         text = {"pk": f"DISPATCH#{row.id}", "sk": "TASK", "task": task, "expires_at": row.expires_at}
         writes: list[TransactWriteItemTypeDef] = [
-            {"Put": {"TableName": table, "Item": item_of(row), "ConditionExpression": "attribute_not_exists(pk)"}},
+            {"Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}},
             {"Put": {"TableName": table, "Item": to_attributes(text)}},
             counting,
             {"Put": {"TableName": self._db.queues, "Item": queue_entry(row)}},
         ]
+        writes += [{"Put": {"TableName": table, "Item": each}} for each in details]
         if idempotency:
             writes.append(self._remember(row, idempotency))
         return writes
@@ -148,10 +152,9 @@ class Dispatches:
             raise IdempotencyConflictError("Idempotency-Key was used with another body: use a new key")
         return self.get(item["dispatch_id"])
 
-    def get(self, dispatch_id: str, *, consistent: bool = True) -> Dispatch | None:
+    def get(self, dispatch_id: str) -> Dispatch | None:
         """Read a row, or None."""
-        item = self._db.get(self._db.dispatches, *key_of(dispatch_id), consistent=consistent)
-        return row_from(item) if item else None
+        return read_row(self._db, dispatch_id)
 
     def task(self, dispatch_id: str) -> str:
         """Read the text of a task. Raises `UnknownDispatchError`."""
@@ -184,16 +187,7 @@ class Dispatches:
 
         A slot tells when its agent has ended, and how long it was last held: the planner starts the next worker by it.
         """
-        writes: list[TransactWriteItemTypeDef] = [
-            {
-                "Put": {
-                    "TableName": self._db.dispatches,
-                    "Item": item_of(changed),
-                    "ConditionExpression": "version = :version",
-                    "ExpressionAttributeValues": expression_values({"version": row.version}),
-                },
-            },
-        ]
+        writes = self._rewriting(row, changed)
         if row.status is Status.PENDING and changed.status is not Status.PENDING:
             entry = key(*queue_entry_key(row))
             writes.append({"Delete": {"TableName": self._db.queues, "Key": entry}})
@@ -207,6 +201,24 @@ class Dispatches:
             writes.append(self._mark_slot(row, "SET ending_at = :ending", **ending))
         if row.spec.workspace_id is not None and changed.status.terminal and not row.status.terminal:
             writes.append(giving_back(self._db, row))
+        return writes
+
+    def _rewriting(self, row: Dispatch, changed: Dispatch) -> list["TransactWriteItemTypeDef"]:
+        """Return the write of the row and, where they are not stored yet, of its longer texts."""
+        item, *details = items_of(changed)
+        table = self._db.dispatches
+        writes: list[TransactWriteItemTypeDef] = [
+            {
+                "Put": {
+                    "TableName": table,
+                    "Item": item,
+                    "ConditionExpression": "version = :version",
+                    "ExpressionAttributeValues": expression_values({"version": row.version}),
+                },
+            },
+        ]
+        if item["details"] != {"S": row.details}:
+            writes += [{"Put": {"TableName": table, "Item": each}} for each in details]
         return writes
 
     def _mark_slot(self, row: Dispatch, expression: str, **values: str) -> "TransactWriteItemTypeDef":
@@ -283,15 +295,19 @@ class Dispatches:
         since: datetime | None = None,
         until: datetime | None = None,
         matches: Callable[[Dispatch], bool] | None = None,
+        complete: bool = True,
     ) -> Page:
         """Return up to `limit` matching rows with ids below `before`, created in [since, until), newest first.
 
-        At most `EXAMINED` rows are read, so a short page may have a `last_id`.
+        At most `EXAMINED` rows are read, so a short page may have a `last_id`. Rows that need not be `complete` may
+        miss tags and longer texts.
         """
         oldest = lowest_id(since) if since else _BEFORE_IDS
         newest = min(before or AFTER_IDS, lowest_id(until) if until else AFTER_IDS)
         if oldest > newest:
             return Page([], None)
+        # BETWEEN includes `newest` itself, and one row more tells whether a page follows.
+        size = FILTERED_PAGE if matches else limit + 2
         items = self._db.query(
             self._db.dispatches,
             "tenant_id = :tenant AND id BETWEEN :oldest AND :newest",
@@ -299,13 +315,14 @@ class Dispatches:
             index=BY_TENANT.name,
             newest_first=True,
             limit=EXAMINED,
-            # BETWEEN includes `newest` itself, and one row more tells whether a page follows.
-            page_size=FILTERED_PAGE if matches else limit + 2,
+            page_size=size,
         )
+        pages = iter(lambda: list(islice(items, size)), [])
+        found = (complete_rows(self._db, page) if complete else map(row_from, page) for page in pages)
         rows: list[Dispatch] = []
         last: str | None = None
         examined = 0
-        for row in map(row_from, items):
+        for row in chain.from_iterable(found):
             examined += 1
             if row.id == newest:
                 continue

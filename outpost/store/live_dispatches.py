@@ -8,7 +8,8 @@ from typing import NamedTuple
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch
 from outpost.store.database import Database, Item, expression_values
-from outpost.store.rows import AFTER_IDS, RowState, key_of, queue_of, row_from, state_from
+from outpost.store.row_reader import read_row
+from outpost.store.rows import AFTER_IDS, RowState, key_of, queue_of, state_from
 from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE
 
 _STATE = ("id", "tenant_id", "agent", "status", "worker_id", "attempt", "due_at")
@@ -154,10 +155,10 @@ class LiveDispatches:
 
     def _state(self, dispatch_id: str) -> RowState:
         """Read the state of a row that an earlier release wrote without the attributes of it."""
-        item = self._db.get(self._db.dispatches, *key_of(dispatch_id))
-        if item is None:
+        row = read_row(self._db, dispatch_id)
+        if row is None:
             raise LookupError(f"dispatch {dispatch_id} is in an index, but not in its table")
-        return RowState.of(row_from(item))
+        return RowState.of(row)
 
     def without_entry(self, pending: Iterable[RowState]) -> list[RowState]:
         """Return those of some pending rows that have no entry in their agent's queue."""

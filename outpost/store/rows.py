@@ -7,11 +7,14 @@ from typing import NamedTuple
 from outpost.domain.agents import Agent
 from outpost.domain.deadlines import due_at
 from outpost.domain.dispatch import Dispatch, Status
-from outpost.store.database import Item, from_attributes, to_attributes
-from outpost.store.schema import ACTIVE_SHARDS, ROW
+from outpost.store.database import Item, to_attributes
+from outpost.store.row_details import ROW_BYTES, completed, digest_of, item_bytes, shortened, texts_of
+from outpost.store.schema import ACTIVE_SHARDS, DETAILS, ROW
 
 AFTER_IDS = "~"
 """Sorts after every id."""
+_NONE = "none"
+"""Value of `details` in a row that has all its texts itself. Releases before had no such attribute."""
 
 
 class RowState(NamedTuple):
@@ -37,8 +40,19 @@ def key_of(dispatch_id: str) -> tuple[str, str]:
     return f"DISPATCH#{dispatch_id}", ROW
 
 
-def item_of(row: Dispatch) -> Item:
-    """Return the item of a row: its keys, what conditions and indexes read, and the row itself as a document."""
+def items_of(row: Dispatch) -> list[Item]:
+    """Return the item of a row and, for one that would have `ROW_BYTES` or more, a second one with its longer texts."""
+    whole = _item(row, row, _NONE)
+    if item_bytes(whole) < ROW_BYTES:
+        return [whole]
+    texts = texts_of(row)
+    name = digest_of(texts)
+    details = {"pk": key_of(row.id)[0], "sk": DETAILS + name, "texts": texts, "expires_at": row.expires_at}
+    return [_item(row, shortened(row), name), to_attributes(details)]
+
+
+def _item(row: Dispatch, shown: Dispatch, details: str) -> Item:
+    """Return the row's item: its keys, what conditions and indexes read, and `shown` of it as a document."""
     live = None if row.status.terminal else str(zlib.crc32(row.id.encode()) % ACTIVE_SHARDS)
     pk, sk = key_of(row.id)
     return to_attributes(
@@ -55,9 +69,25 @@ def item_of(row: Dispatch) -> Item:
             "version": row.version,
             "active_shard": live,
             "expires_at": row.expires_at,
-            "document": row.model_dump_json(exclude_none=True),
+            "details": details,
+            "document": shown.model_dump_json(exclude_none=True),
         },
     )
+
+
+def is_whole(item: Item) -> bool:
+    """Return whether a row's item has all its texts.
+
+    Not known, and so False, where a release wrote it that kept nothing beside rows: it may have dropped the name of
+    what is there.
+    """
+    return item.get("details") == _NONE
+
+
+def details_key(item: Item) -> tuple[str, str] | None:
+    """Return the key of the item with the longer texts of a row's item, if it names one."""
+    name = item.get("details", _NONE)
+    return None if name == _NONE else (item["pk"], DETAILS + name)
 
 
 def queue_entry_key(row: Dispatch) -> tuple[str, str]:
@@ -76,9 +106,13 @@ def queue_entry(row: Dispatch) -> Item:
     return to_attributes({"pk": pk, "sk": sk, "queued_at": row.queued_at.isoformat(), "expires_at": row.expires_at})
 
 
-def row_from(item: Item) -> Dispatch:
-    """Return the row that an item holds."""
-    return Dispatch.model_validate_json(item["document"])
+def row_from(item: Item, details: Item | None = None) -> Dispatch:
+    """Return the row that an item holds, with its longer texts when they are given; else they are cut or missing."""
+    name = item.get("details", _NONE)
+    if details is None:
+        return Dispatch.model_validate_json(item["document"])
+    row = completed(item["document"], details["texts"], spec_only=name == _NONE)
+    return row.model_copy(update={"details": name}) if name != _NONE else row
 
 
 def state_from(item: Item) -> RowState | None:
@@ -94,8 +128,3 @@ def state_from(item: Item) -> RowState | None:
         attempt=int(item["attempt"]),
         due_at=datetime.fromisoformat(item["due_at"]),
     )
-
-
-def row_of(image: Item) -> Dispatch:
-    """Return the row whose encoded item a stream record shows."""
-    return row_from(from_attributes(image))

@@ -5,6 +5,7 @@ Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` 
 | table | items |
 |---|---|
 | dispatches | `DISPATCH#<id>`/`DISPATCH` the row, `DISPATCH#<id>`/`TASK` its text, |
+| | `DISPATCH#<id>`/`DETAILS#<digest>` what does not fit into the row, never changed, |
 | | `DISPATCH#<id>`/`COUNTED` once its usage is counted, |
 | | `IDEMPOTENCY#<tenant>#<key>`/`IDEMPOTENCY`, `DAY#<tenant>#<date>`/`<shard>`, |
 | | `MONTH#<tenant>#<month>`/`TOTAL` what is committed of the budgets, `*` for all tenants, |
@@ -30,6 +31,9 @@ SORT_KEY = "sk"
 TTL_ATTRIBUTE = "expires_at"
 ROW = "DISPATCH"
 """Sort key of the dispatch row: the stream's filter lets only these items reach the planner."""
+
+DETAILS = "DETAILS#"
+"""Begins the sort key of the item with what does not fit into the row."""
 
 
 @dataclass(frozen=True)

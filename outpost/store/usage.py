@@ -19,7 +19,8 @@ from outpost.domain.dispatch import Dispatch
 from outpost.domain.usage_totals import Entry, Totals, entry_of
 from outpost.store.budgets import ENVIRONMENT, adding, expiry_of
 from outpost.store.database import ConflictError, Database, Item, expression_values, key, to_attributes
-from outpost.store.rows import key_of, row_from
+from outpost.store.row_reader import read_row
+from outpost.store.rows import key_of
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -42,8 +43,7 @@ class UsageCounters:
 
     def count(self, dispatch_id: str) -> bool:
         """Count a dispatch and settle its grants; returns whether that was still to do. Raises `ContentionError`."""
-        item = self._db.get(self._db.dispatches, *key_of(dispatch_id))
-        row = row_from(item) if item else None
+        row = read_row(self._db, dispatch_id)
         if row is None or not row.status.terminal:
             return False
         try:

@@ -86,6 +86,20 @@ def test_every_filter_must_match(api: Api, client: httpx.Client, query: str, nam
     assert set(walk(client, f"limit=1&{query}")) == {ids[name] for name in names}
 
 
+def test_tags_that_do_not_fit_into_a_row_are_shown_and_found(api: Api, client: httpx.Client) -> None:
+    tags = {f"{number:02d}".ljust(64, "k"): "\N{GRINNING FACE}" * 256 for number in range(20)}
+    large, small = post(client, tags=tags), post(client, tags={"team": "blue"})
+    api.await_indexes()
+    first = next(iter(tags))
+    assert walk(client, f"limit=1&tag={first}:{quote(tags[first])}") == [large]
+    assert walk(client, "tag=team:blue") == [small]
+    listed = {row["id"]: row["tags"] for row in client.get("/dispatch").json()["data"]}
+    assert listed == {large: tags, small: {"team": "blue"}}
+    assert client.get(f"/dispatch/{large}").json()["data"]["tags"] == tags
+    assert client.delete(f"/dispatch/{large}").json()["data"]["tags"] == tags
+    assert client.get(f"/dispatch/{large}").json()["data"]["tags"] == tags
+
+
 def test_since_includes_its_time_and_until_excludes_it(api: Api, client: httpx.Client) -> None:
     ids = [post(client) for _ in range(3)]
     api.await_indexes()

@@ -194,7 +194,7 @@ CHECK, MANY = {"ConditionCheckItem"}, {"BatchGetItem"}
         ("SweepFunctionRole", "Dispatches", READ | MANY | WRITE | CHECK),
         ("SweepFunctionRole", "Workers", READ | MANY | WRITE | DELETE),
         ("SweepFunctionRole", "Tenants", set()),
-        ("ApiDefinitionTaskRole", "Dispatches", READ | WRITE),
+        ("ApiDefinitionTaskRole", "Dispatches", READ | MANY | WRITE),
         ("ApiDefinitionTaskRole", "Tenants", READ | WRITE | {"DeleteItem"}),  # names of secrets
         ("ApiDefinitionTaskRole", "Workers", READ),
         ("ApiDefinitionTaskRole", "WorkspaceRows", READ | WRITE | DELETE | CHECK),

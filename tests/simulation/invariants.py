@@ -11,7 +11,8 @@ from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import EDGES
 from outpost.domain.workspaces import QUOTAS
 from outpost.store.database import from_attributes
-from outpost.store.rows import queue_entry_key, row_from
+from outpost.store.row_details import ROW_BYTES, item_bytes
+from outpost.store.rows import details_key, queue_entry_key, row_from
 from outpost.store.schema import ROW
 from tests.simulation.dynamodb import Change, FakeDynamoDB
 from tests.simulation.ecs import FakeEcs, Task
@@ -110,6 +111,7 @@ class Monitor:
         self.require("rows are never deleted", change.new is not None, change.key[0])
         new = row_from(from_attributes(change.new or {}))
         old = self.rows.get(new.id)
+        self._check_texts(change)
         self.rows[new.id] = new
         self._count_demand()
         what = (
@@ -131,6 +133,14 @@ class Monitor:
         self._check_step(old, new)
         if old.lease is not None and new.lease != old.lease:
             self._check_end_of_lease(old, new)
+
+    def _check_texts(self, change: Change) -> None:
+        """The row is small, and what does not fit into it is there."""
+        small = item_bytes(change.new or {}) < ROW_BYTES
+        self.require("rows stay small", small, change.key[0])
+        beside = details_key(from_attributes(change.new or {}))
+        there = beside is None or beside in self._db.items("dispatches")
+        self.require("a row's longer texts are beside it", there, change.key[0])
 
     def _check_author(self, old: Dispatch, new: Dispatch) -> None:
         """What a worker's request changes, that worker holds."""

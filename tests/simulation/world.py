@@ -258,6 +258,7 @@ class World:
             retryable=order.retryable,
             timeout_seconds=order.timeout,
             queue_timeout_seconds=order.queue_timeout,
+            tags=_TAGS if order.number % 3 == 0 else {},
         )
         return Dispatch(
             id=new_id(),
@@ -341,6 +342,10 @@ def _stateless(operation: Callable[[dict[str, Any]], dict[str, Any]]) -> Operati
 def _plain(handler: Any) -> Callable[[dict[str, Any], Any], object]:  # noqa: ANN401
     """Return a handler without what logs its invocation."""
     return getattr(handler, "__wrapped__", handler)  # type: ignore[no-any-return]
+
+
+_TAGS = {f"{number:02d}": "v" * 256 for number in range(20)}
+"""More than a row has room for."""
 
 
 def _workspace_of(row: Dispatch, kept: Sequence[Workspace]) -> dict[str, str]:

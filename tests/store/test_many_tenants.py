@@ -16,7 +16,7 @@ from outpost.domain.ids import new_id, now
 from outpost.domain.protocol import ClaimAnswer
 from outpost.domain.tenants import Limits, Tenant
 from outpost.store.database import Database, Item, to_attributes
-from outpost.store.rows import item_of, queue_entry
+from outpost.store.rows import items_of, queue_entry
 from tests.launched import claim_request, launch
 
 Store = Any
@@ -28,7 +28,7 @@ def fill(database: Database, tenants: int, each: int = 1, rows: int = 10_000) ->
     names = [f"t{number:05d}" for number in range(tenants)]
     made = [dispatch(name) for name in names for _ in range(each)]
     write(database, database.queues, map(queue_entry, made))
-    write(database, database.dispatches, map(item_of, made[:rows]))
+    write(database, database.dispatches, (items_of(row)[0] for row in made[:rows]))
     text = {"sk": "TASK", "task": "echo", "expires_at": made[0].expires_at}
     write(database, database.dispatches, (to_attributes({"pk": f"DISPATCH#{row.id}"} | text) for row in made[:rows]))
     write(database, database.tenants, map(tenant_item, names[:rows]))

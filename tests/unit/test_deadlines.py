@@ -11,7 +11,7 @@ from outpost.domain.deadlines import CLOSE_AFTER_CANCEL, GRACE, LEAVING, cancel_
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.reasons import ReasonCode
 from outpost.store.database import from_attributes
-from outpost.store.rows import RowState, item_of, state_from
+from outpost.store.rows import RowState, items_of, state_from
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HELD = (Status.PROVISIONING, Status.RUNNING, Status.COMPLETING)
@@ -109,4 +109,4 @@ def test_nothing_is_done_before_it_is_due(
 @given(st.sampled_from(Status))
 def test_the_attributes_of_an_item_have_the_state_of_its_row(status: Status) -> None:
     kept = row(status, ended_at=T0, running_at=T0)
-    assert state_from(from_attributes(item_of(kept))) == RowState.of(kept)
+    assert state_from(from_attributes(items_of(kept)[0])) == RowState.of(kept)

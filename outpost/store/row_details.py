@@ -1,0 +1,89 @@
+"""What of a dispatch does not fit into its row: kept in an item of its own, which is never changed.
+
+The row is written at each change of state and copied into two indexes, and the sweep reads the rows of all live
+dispatches. So it stays below `ROW_BYTES`: one that would not is written without its longer texts, and names the item
+that has them by their digest. Its other attributes say all that the sweep, the planner and the stream's reader need.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from outpost.domain.dispatch import Dispatch
+from outpost.domain.findings import Findings
+
+ROW_BYTES = 4_096
+"""What one strongly consistent read unit reads (DynamoDB Developer Guide, "DynamoDB read and write operations")."""
+_SPEC_TEXTS = frozenset({"additional_secrets", "branch", "collect", "promotes", "tags"})
+_TEXTS = frozenset({"cancel_reason", "collection", "findings", "log_tail", "progress", "reason", "released"})
+_SHORT = 60
+"""Characters of a message that stay in the row, for readers of the release before."""
+_LONG_PROGRESS = 600
+"""Bytes up to which the line of progress stays in the row whole: it changes each few seconds."""
+_MOST_WITHHELD = 10
+
+
+def item_bytes(item: Mapping[str, Any]) -> int:
+    """Return the size of an item of texts, numbers, truth values and sets of texts, at most a few bytes too large.
+
+    Source: DynamoDB Developer Guide, "DynamoDB item sizes and formats".
+    """
+    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: Any) -> int:  # noqa: ANN401 - an attribute's type and value
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(content.encode())
+        case "N":
+            return len(content) // 2 + 2
+        case "BOOL":
+            return 1
+    raise TypeError(f"a row has an attribute of type {kind}: count its size here")
+
+
+def shortened(row: Dispatch) -> Dispatch:
+    """Return the row without its longer texts; what is left of each has a fixed size."""
+    spec = row.spec.model_copy(
+        update={"additional_secrets": (), "branch": None, "collect": (), "promotes": None, "tags": {}}
+    )
+    reason = row.reason and row.reason.model_copy(
+        update={"message": row.reason.message[:_SHORT], "remedy": row.reason.remedy[:_SHORT]}
+    )
+    return row.model_copy(
+        update={
+            "spec": spec,
+            "cancel_reason": None,
+            "collection": None,
+            # What is withheld stays withheld, also for readers of the release before.
+            "findings": row.findings and Findings(withheld=row.findings.withheld[:_MOST_WITHHELD]),
+            "log_tail": None,
+            "progress": row.progress[:_SHORT] if row.progress and _is_long(row.progress) else row.progress,
+            "reason": reason,
+            "released": row.released and row.released.model_copy(update={"reason": row.released.reason[:_SHORT]}),
+        }
+    )
+
+
+def texts_of(row: Dispatch) -> str:
+    """Return the longer texts of a row as JSON."""
+    names = _TEXTS if row.progress and _is_long(row.progress) else _TEXTS - {"progress"}
+    return row.model_dump_json(include={"spec": set(_SPEC_TEXTS)} | dict.fromkeys(names, True), exclude_none=True)
+
+
+def digest_of(texts: str) -> str:
+    """Return what tells the texts from others of the same dispatch."""
+    return hashlib.sha256(texts.encode()).hexdigest()[:16]
+
+
+def completed(document: str, texts: str, *, spec_only: bool) -> Dispatch:
+    """Return the row of a shortened document and its longer texts, or with those of its spec only."""
+    row, longer = json.loads(document), json.loads(texts)
+    row["spec"] |= longer.pop("spec")
+    return Dispatch.model_validate(row if spec_only else row | longer)
+
+
+def _is_long(progress: str) -> bool:
+    return len(json.dumps(progress, ensure_ascii=False).encode()) > _LONG_PROGRESS
