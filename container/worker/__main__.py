@@ -16,7 +16,8 @@ from botocore.exceptions import BotoCoreError, NoCredentialsError
 
 from outpost.domain.protocol import ClaimRequest
 from outpost.store.caller_identity import prove
-from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED, Attempt
+from worker.agent_attempt import AgentAttempt
+from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED
 from worker.broker import Broker, BrokerError
 from worker.claim import POLL_SECONDS, WakeUps, wait_for_work
 from worker.isolation import Isolation, Launcher, NoIsolation, adopt_orphans
@@ -86,7 +87,7 @@ def _serve(settings: Settings, identity: Identity, isolation: Isolation) -> int:
     if stop.cause is not None:
         return EXIT_TERMINATED
     structlog.contextvars.bind_contextvars(dispatch_id=assignment.dispatch_id, attempt=assignment.lease.token)
-    kind = PromotionAttempt if assignment.spec.promotes else Attempt
+    kind = PromotionAttempt if assignment.spec.promotes else AgentAttempt
     return kind(assignment, settings, identity, broker, isolation, stop).run()
 
 

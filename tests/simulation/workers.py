@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import worker.__main__ as program
+import worker.agent_attempt
 import worker.attempt
 import worker.results
 import worker.store
@@ -211,10 +212,11 @@ def scripted(stage: Stage) -> Iterator[None]:
             "AgentSession",
             lambda assignment, *_: _Agent(stage, assignment.dispatch_id, assignment.lease.token),
         )
-        patch.setattr(worker.attempt, "lay_out_context", lambda *_: SimpleNamespace(record=record, text="", file=file))
+        context = SimpleNamespace(record=record, text="", file=file)
+        patch.setattr(worker.agent_attempt, "lay_out_context", lambda *_: context)
         patch.setattr(worker.attempt, "HeldRoom", lambda _: SimpleNamespace(take=_ignore, release=_ignore))
         patch.setattr(worker.attempt, "end_all", lambda *_, **__: None)
-        for module in (worker.attempt, worker.results):
+        for module in (worker.agent_attempt, worker.results):
             patch.setattr(module, "Redactor", lambda *_: redactor)
         patch.setattr(worker.results, "SecretScan", lambda *_: None)
         patch.setattr(worker.results, "Collector", patch_of)
