@@ -7,6 +7,7 @@ from functools import cache
 
 from outpost.redaction.match import Match
 from outpost.redaction.patterns import PatternSet
+from outpost.redaction.products import PRODUCTS
 from outpost.redaction.providers import PROVIDERS, Format
 from outpost.redaction.randomness import changes, entropy, is_random
 from outpost.redaction.services import SERVICES
@@ -56,7 +57,7 @@ STRUCTURES = (
 )
 
 
-PATTERNS = tuple((format_.kind, format_.pattern) for format_ in (*PROVIDERS, *SERVICES, *STRUCTURES))
+PATTERNS = tuple((format_.kind, format_.pattern) for format_ in (*PROVIDERS, *PRODUCTS, *SERVICES, *STRUCTURES))
 """Kinds and patterns of RE2."""
 
 

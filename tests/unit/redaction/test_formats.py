@@ -14,13 +14,14 @@ from urllib.parse import quote
 import pytest
 
 from outpost.redaction.formats import find_formats
+from outpost.redaction.products import PRODUCTS
 from outpost.redaction.providers import PROVIDERS
 from outpost.redaction.redactor import Redactor
 from outpost.redaction.services import SERVICES
 from tests.unit.redaction.synthetic import LINES, SHAPES, Case, cases, values
 
 ROOT = Path(__file__).resolve().parents[3]
-FORMATS = (*PROVIDERS, *SERVICES)
+FORMATS = (*PROVIDERS, *PRODUCTS, *SERVICES)
 TURNS = 4
 HELD_OUT = 3
 """Every third case was never looked at while the patterns were written."""
