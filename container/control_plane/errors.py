@@ -96,15 +96,16 @@ def unavailable(message: str) -> ApiError:
     return ApiError(ErrorCode.SERVICE_UNAVAILABLE, message, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
+def too_many(message: str, seconds: int) -> ApiError:
+    """Return the refusal of what is too much at once; `seconds` is when to come back."""
+    return ApiError(ErrorCode.RATE_LIMIT_EXCEEDED, message, headers={"Retry-After": str(seconds)})
+
+
 def daily_limit(message: str, at: datetime) -> ApiError:
     """Return the refusal of a dispatch over the tenant's day, which ends at midnight UTC."""
     midnight = (at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     wait = max(1, int((midnight - at).total_seconds()))
-    return ApiError(
-        ErrorCode.RATE_LIMIT_EXCEEDED,
-        f"{message}: dispatch again after midnight UTC, or ask the operator for a larger tier",
-        headers={"Retry-After": str(wait)},
-    )
+    return too_many(f"{message}: dispatch again after midnight UTC, or ask the operator for a larger tier", wait)
 
 
 def throttled(error: ClientError) -> bool:

@@ -17,6 +17,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from cachetools import LRUCache
 
+from control_plane.errors import ApiError, too_many
 from control_plane.log_reader import Position
 from outpost.domain.artifacts import LogLine
 from outpost.domain.dispatch import Dispatch, Status
@@ -157,8 +158,8 @@ class Feed:
         return lines
 
 
-class TooManyStreamsError(Exception):
-    """A key, or the replica, has as many watchers as it may; the text says which."""
+def _too_many_streams(message: str) -> ApiError:
+    return too_many(f"{message}: end some, or read GET /dispatch/{{id}} from time to time.", 10)
 
 
 class Hub:
@@ -173,11 +174,11 @@ class Hub:
 
     @contextmanager
     def admit(self, key: str) -> Iterator[None]:
-        """Count a watcher of an API key. Raises `TooManyStreamsError`."""
+        """Count a watcher of an API key. Raises `ApiError`: 429 when the key, or the replica, has too many."""
         if self._streams[key] >= STREAMS_PER_KEY:
-            raise TooManyStreamsError(f"The API key watches {STREAMS_PER_KEY} dispatches on this replica already")
+            raise _too_many_streams(f"The API key watches {STREAMS_PER_KEY} dispatches on this replica already")
         if self._streams.total() >= STREAMS:
-            raise TooManyStreamsError(f"This replica serves {STREAMS} watchers already")
+            raise _too_many_streams(f"This replica serves {STREAMS} watchers already")
         self._streams[key] += 1
         try:
             yield

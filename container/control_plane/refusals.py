@@ -13,9 +13,7 @@ from starlette.responses import Response
 
 from control_plane.envelope import Failure, Meta, Problem, meta
 from control_plane.errors import CODES, ApiError, ErrorCode, daily_limit, invalid, throttled, unavailable
-from control_plane.live import TooManyStreamsError
 from control_plane.methods import allowed
-from control_plane.threads import TooManyWaitingError
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import TransitionError
 from outpost.domain.validation import explain
@@ -51,8 +49,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DailyLimitError, _daily_limit)
     for contended in (ConflictError, ContentionError):
         app.add_exception_handler(contended, _contended)
-    app.add_exception_handler(TooManyWaitingError, _too_many_waiting)
-    app.add_exception_handler(TooManyStreamsError, _too_many_streams)
     app.add_exception_handler(ClientError, _aws)
     for unreachable in (AwsConnectionError, HTTPClientError):
         app.add_exception_handler(unreachable, _aws)
@@ -102,16 +98,6 @@ async def _daily_limit(request: Request, error: Exception) -> Response:
 async def _contended(request: Request, error: Exception) -> Response:
     logger.warning("contended", error=str(error))
     return answer(request, unavailable("Too many writes to the same thing at this moment: try again."))
-
-
-async def _too_many_waiting(request: Request, error: Exception) -> Response:
-    message = "Too many requests of your tenant wait on this replica: send fewer at once, and try again in a second."
-    return answer(request, ApiError(ErrorCode.RATE_LIMIT_EXCEEDED, message, headers={"Retry-After": "1"}))
-
-
-async def _too_many_streams(request: Request, error: Exception) -> Response:
-    message = f"{error}: end some, or read GET /dispatch/{{id}} from time to time."
-    return answer(request, ApiError(ErrorCode.RATE_LIMIT_EXCEEDED, message, headers={"Retry-After": "10"}))
 
 
 async def _aws(request: Request, error: Exception) -> Response:

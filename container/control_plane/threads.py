@@ -11,6 +11,8 @@ from functools import partial
 from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 
+from control_plane.errors import too_many
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -23,10 +25,7 @@ SHARE = THREADS // 4
 """Threads that one tenant's requests may hold on a replica."""
 MOST_WAITING = 512
 """Calls of one tenant that may wait for a thread."""
-
-
-class TooManyWaitingError(Exception):
-    """A tenant has more calls waiting than a replica keeps."""
+_WAITING = "Too many requests of your tenant wait on this replica: send fewer at once, and try again in a second."
 
 
 class TenantThreads(ThreadPoolExecutor):
@@ -44,12 +43,12 @@ class TenantThreads(ThreadPoolExecutor):
     def submit(
         self, fn: Callable[Parameters, Result], /, *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Future[Result]:
-        """Run a call when its tenant's turn comes. Raises `TooManyWaitingError`."""
+        """Run a call when its tenant's turn comes. Raises `ApiError`: 429 when too many wait."""
         future: Future[Result] = Future()
         with self._lock:
             queue = self._waiting.setdefault(calling_tenant.get(), deque())
             if len(queue) >= self._most_waiting:
-                raise TooManyWaitingError
+                raise too_many(_WAITING, 1)
             queue.append((future, partial(fn, *args, **kwargs)))
         self._start()
         return future

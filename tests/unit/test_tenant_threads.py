@@ -8,7 +8,8 @@ from threading import Event, Lock
 
 import pytest
 
-from control_plane.threads import TenantThreads, TooManyWaitingError, calling_tenant
+from control_plane.errors import ApiError, ErrorCode
+from control_plane.threads import TenantThreads, calling_tenant
 
 
 def submit(threads: TenantThreads, tenant: str, call: object, *args: object) -> Future[object]:
@@ -90,8 +91,9 @@ def test_more_waiting_calls_than_a_replica_keeps_are_refused() -> None:
     with TenantThreads(threads=1, share=1, most_waiting=3) as threads:
         for _ in range(4):
             submit(threads, "a", gate, "a")
-        with pytest.raises(TooManyWaitingError):
+        with pytest.raises(ApiError) as refused:
             submit(threads, "a", gate, "a")
+        assert refused.value.code is ErrorCode.RATE_LIMIT_EXCEEDED
         other = submit(threads, "b", gate, "b")
         gate.release.set()
         assert other.result(20) == "b"
