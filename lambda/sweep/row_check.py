@@ -25,23 +25,26 @@ FIRST = " "
 """Sorts before every id."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class RowCheck:
     """Goes through the active rows page by page."""
 
     parts: Parts
     progress: Progress
+    last: tuple[int, str] | None
+    """Shard and id of the last row that was seen: by the pass before, then by this one; None when all were."""
 
-    def run(self, last: tuple[int, str] | None) -> tuple[int, str] | None:
-        """Continue behind the last row that was seen; return the last one now, None when all were."""
-        shard, after = last or (0, FIRST)
+    def run(self) -> None:
+        """Continue behind the last row that was seen. A failure leaves `last` as it was."""
+        shard, after = self.last or (0, FIRST)
         while shard < ACTIVE_SHARDS:
             page = self.parts.dispatches.live.page(shard, after, PAGE)
             self._check(page, self.parts.now())
             shard, after = (shard, page[-1].id) if len(page) == PAGE else (shard + 1, FIRST)
             if self.progress.over and shard < ACTIVE_SHARDS:
-                return shard, after
-        return None
+                self.last = shard, after
+                return
+        self.last = None
 
     def _check(self, page: Sequence[RowState], at: datetime) -> None:
         """Heal what has no counterpart. The page is from an index, which may lag: the row itself decides."""

@@ -43,26 +43,21 @@ class Sweep:
         workers = WorkerCheck(self.parts, progress, Listening(state, observed, began, self.parts.broker_responds))
         heard = progress.attempt(lambda: workers.run(state.worker), "workers")
         progress.until = until
-        row = state.row
-
-        def check_rows() -> None:
-            nonlocal row
-            row = RowCheck(self.parts, progress).run(state.row)
-
-        progress.attempt(check_rows, "rows")
+        rows = RowCheck(self.parts, progress, state.row)
+        progress.attempt(rows.run, "rows")
         progress.attempt(lambda: self._wake(workers.idle, began), "wake-ups")
         if heard:
-            self._save(workers, row)
+            self._save(workers, rows)
         progress.finish()
 
-    def _save(self, workers: WorkerCheck, row: tuple[int, str] | None) -> None:
+    def _save(self, workers: WorkerCheck, rows: RowCheck) -> None:
         """Keep what the next pass needs; a pass that could not read all workers' rows has observed nothing."""
         listening = workers.listening
         emit(Metric.FLEET_SILENCE, int(listening.mute))
         if listening.mute:
             logger.error("nearly no worker is heard", extra={"paused": listening.paused})
         state, observed = listening.result(complete=workers.last is None)
-        done = {"worker": workers.last, "row": row, "ended_at": self.parts.now()}
+        done = {"worker": workers.last, "row": rows.last, "ended_at": self.parts.now()}
         self.parts.snapshot.save(state.model_copy(update=done), observed)
 
     def _wake(self, idle: Counter[Agent], at: datetime) -> None:

@@ -14,6 +14,7 @@ from outpost.store.daily import shares
 from outpost.store.database import key
 from outpost.store.dispatches import DailyLimitError, Idempotency, IdempotencyConflictError
 from outpost.store.row_details import ROW_BYTES
+from outpost.store.rows import RowState, key_of
 from outpost.store.schema import ACTIVE_SHARDS
 
 Store = Any
@@ -207,3 +208,18 @@ def test_tenants_see_only_their_own_dispatches(store: Store) -> None:
     store.dispatch("acme")
     store.await_indexes()
     assert store.dispatches.page("globex", limit=10).rows == []
+
+
+def test_rows_without_the_attributes_of_their_state_are_read_many_at_a_time(store: Store) -> None:
+    """As the release before wrote them."""
+    rows, db = [store.dispatch() for _ in range(3)], store.dispatches._db
+    for row in rows:
+        db.client.update_item(
+            TableName=db.dispatches, Key=key(*key_of(row.id)), UpdateExpression="REMOVE due_at, worker_id"
+        )
+    gone = new_id()
+    with store.reads() as reads:
+        states = store.dispatches.live.states([*(row.id for row in rows), gone])
+    assert states == {row.id: RowState.of(row) for row in rows}
+    assert reads.calls == {"BatchGetItem": 2}
+    assert store.dispatches.live._states([{"id": gone}]) == []  # the index still shows it
