@@ -183,7 +183,9 @@ def test_artifacts_are_downloaded_whole(api: Api, outpost: Outpost, session: Cli
 
 def test_the_operator_admits_a_tenant_and_shuts_it_out_again(api: Api, outpost: Outpost) -> None:
     name = api.tenant().id.replace("t-", "cli-")
-    assert outpost("tenants", "create", name, "--tier", "pro", admin=True).exit_code == 0
+    budget = ("--monthly-budget-usd", "12.50", "--json")
+    created = json.loads(outpost("tenants", "create", name, "--tier", "pro", *budget, admin=True).stdout)
+    assert created["ownLimits"]["monthlyBudgetUsd"] == created["limits"]["monthlyBudgetUsd"] == 12.5
     api.await_indexes()
     assert name in outpost("tenants", "list", admin=True).stdout
     issued = json.loads(outpost("keys", "create", name, "--name", "ci", "--scope", "list", "--json", admin=True).stdout)
