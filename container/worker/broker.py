@@ -1,6 +1,7 @@
 """The broker, as a worker sees it: one Lambda function, invoked synchronously."""
 
 import json
+import secrets
 from typing import TYPE_CHECKING, TypeVar
 
 import boto3
@@ -11,22 +12,18 @@ from pydantic import BaseModel, ValidationError
 from outpost.domain.protocol import (
     ClaimAnswer,
     ClaimRequest,
-    EndedRequest,
     ForgeTokenAnswer,
     ForgeTokenRequest,
     GrantAnswer,
     GrantRequest,
     LeaseAnswer,
-    RenewRequest,
-    ReportRequest,
-    SavedRequest,
-    StartedRequest,
+    LeaseRequest,
+    sha256_of,
 )
 
 if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
 
-LeaseRequest = StartedRequest | RenewRequest | EndedRequest | SavedRequest | ReportRequest
 Response = TypeVar("Response", bound=BaseModel)
 
 _ONE_ATTEMPT = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=2)
@@ -58,13 +55,17 @@ class BrokerError(Exception):
 
 
 class Broker:
-    """Invokes the broker function, once for each call of a method: the caller decides on repetition."""
+    """Invokes the broker function, once for each call of a method: the caller decides on repetition.
+
+    A claim shows the hash of a secret that the requests after it carry: nobody else can make them.
+    """
 
     def __init__(self, client: "LambdaClient", heartbeat_client: "LambdaClient", function: str) -> None:
         """`heartbeat_client` has short timeouts; neither client repeats a request by itself."""
         self._client = client
         self._heartbeat_client = heartbeat_client
         self._function = function
+        self._secret = secrets.token_urlsafe(32)
 
     @classmethod
     def connect(cls, function: str) -> "Broker":
@@ -73,27 +74,31 @@ class Broker:
 
     def claim(self, request: ClaimRequest) -> ClaimAnswer:
         """Ask for work. Raises `BrokerError`."""
-        return self._invoke(self._client, request, ClaimAnswer)
+        bound = request.model_copy(update={"secret_sha256": sha256_of(self._secret)})
+        return self._invoke(self._client, bound, ClaimAnswer)
 
     def show_lease(self, request: LeaseRequest) -> LeaseAnswer:
         """Send what happened under a lease. Raises `BrokerError`."""
-        return self._invoke(self._client, request, LeaseAnswer)
+        return self._prove(self._client, request, LeaseAnswer)
 
     def show_lease_quickly(self, request: LeaseRequest) -> LeaseAnswer:
         """As `show_lease`, within seconds. Raises `BrokerError`."""
-        return self._invoke(self._heartbeat_client, request, LeaseAnswer)
+        return self._prove(self._heartbeat_client, request, LeaseAnswer)
 
     def forge_token(self, request: ForgeTokenRequest) -> ForgeTokenAnswer:
         """Ask for a token of the forge. Raises `BrokerError`."""
-        return self._invoke(self._client, request, ForgeTokenAnswer)
+        return self._prove(self._client, request, ForgeTokenAnswer)
 
     def grant(self, request: GrantRequest) -> GrantAnswer:
         """Request money for model calls. Raises `BrokerError`."""
-        return self._invoke(self._client, request, GrantAnswer)
+        return self._prove(self._client, request, GrantAnswer)
 
     def grant_quickly(self, request: GrantRequest) -> GrantAnswer:
         """As `grant`, within seconds. Raises `BrokerError`."""
-        return self._invoke(self._heartbeat_client, request, GrantAnswer)
+        return self._prove(self._heartbeat_client, request, GrantAnswer)
+
+    def _prove(self, client: "LambdaClient", request: LeaseRequest, kind: type[Response]) -> Response:
+        return self._invoke(client, request.model_copy(update={"secret": self._secret}), kind)
 
     def _invoke(self, client: "LambdaClient", request: BaseModel, kind: type[Response]) -> Response:
         try:

@@ -23,12 +23,13 @@ from outpost.domain.protocol import (
     GrantAnswer,
     GrantRequest,
     LeaseAnswer,
+    LeaseRequest,
     RenewRequest,
     ReportRequest,
     SavedRequest,
     StartedRequest,
 )
-from worker.broker import Broker, BrokerError, LeaseRequest
+from worker.broker import Broker, BrokerError
 from worker.clock import SYSTEM_CLOCK, Clock
 from worker.dollars import GrantError
 from worker.stop import Cause, Stopped, StopSignal

@@ -9,7 +9,7 @@ from broker.candidates import Candidates
 from broker.claim import Claims
 from broker.forge import Forge
 from broker.grants import Grants
-from broker.identity import Identities
+from broker.identity import Identities, sent_by_holder
 from broker.lease import Leases
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.protocol import (
@@ -57,20 +57,22 @@ class Broker:
 
     def answer(self, request: Request) -> ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer:
         """Handle one request. A lease that is no longer live is a response, not an error."""
+        if isinstance(request, ClaimRequest):
+            return self._claims.claim(request)
+        row = self.dispatches.get(request.dispatch_id)
+        if row is not None and not sent_by_holder(request, row):
+            row = None
         match request:
-            case ClaimRequest():
-                return self._claims.claim(request)
             case RenewRequest():
-                return self._leases.renew(request)
+                return self._leases.renew(request, row)
             case SavedRequest():
-                return self._leases.saved(request)
+                return self._leases.saved(request, row)
             case ForgeTokenRequest():
-                return self._leases.forge_token(request)
+                return self._leases.forge_token(request, row)
             case GrantRequest():
-                row = self.dispatches.get(request.dispatch_id)
                 return self.grants.handle(request, row, self.tenants.get(row.tenant_id) if row else None, self.now())
             case StartedRequest() | EndedRequest() | ReportRequest():
-                return self._leases.advance(request)
+                return self._leases.advance(request, row)
 
     @property
     def _claims(self) -> Claims:

@@ -14,7 +14,7 @@ from broker.identity import ForeignWorkerError, Identities, NoProofError
 from broker.retire import retires
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Status
-from outpost.domain.lifecycle import Expire, TransitionError
+from outpost.domain.lifecycle import Expire, Lose, TransitionError
 from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.caller_identity import StsError
@@ -63,9 +63,9 @@ class Claims:
             self.workers.note_request(agent, request.worker_id)
             raise
         except ConflictError:
-            return self._repeat(agent, request.worker_id)
+            return self._repeat(agent, request)
         self.launches.succeeded(agent, worker.launched_at)
-        return self._choose(worker)
+        return self._choose(worker, request.secret_sha256)
 
     def _verified(self, request: ClaimRequest, agent: Agent) -> Worker | None:
         """Return the worker as it is to be written, or None where ECS cannot say yet what its task is.
@@ -98,7 +98,7 @@ class Claims:
             proven=True,
         )
 
-    def _choose(self, worker: Worker) -> ClaimAnswer:
+    def _choose(self, worker: Worker, secret_sha256: str | None) -> ClaimAnswer:
         """Let the worker claim a dispatch of the first tenant that has one; what fails for one holds up no other."""
         until, failure = self.now() + CHOOSING, None
         choice = self.candidates.of(worker.agent, self.now())
@@ -106,7 +106,7 @@ class Claims:
             if failure and self.now() >= until:
                 break
             try:
-                assignment = self._assign(worker, candidate)
+                assignment = self._assign(worker, candidate, secret_sha256)
             except PolicyRefusedError:
                 logger.exception("a dispatch can be given to no worker", extra={"tenant": candidate.tenant_id})
                 continue
@@ -115,14 +115,14 @@ class Claims:
                 failure = error
                 continue
             if assignment:
-                return ClaimAnswer(assignment=assignment)
+                return self._hand_out(assignment)
         if failure:
             raise failure
         warm = self.agents[worker.agent].warm_at(self.now())
         spare = retires(worker, self.workers.alive(worker.agent), warm, self.now())
         return ClaimAnswer(retire=worker.retiring or spare)
 
-    def _assign(self, worker: Worker, candidate: Candidate) -> Assignment | None:
+    def _assign(self, worker: Worker, candidate: Candidate, secret_sha256: str | None) -> Assignment | None:
         """Let the worker claim one of the tenant's dispatches; return what it needs, or None when others were quicker.
 
         All that may fail comes before the claim is written: a failure costs no attempt and leaves nothing claimed.
@@ -134,6 +134,7 @@ class Claims:
             candidate.free,
             self.now(),
             before_commit=lambda row: prepared.append(self._prepare(row)),
+            secret_sha256=secret_sha256,
         )
         return prepared[-1] if row else None
 
@@ -150,14 +151,15 @@ class Claims:
             self.dispatches.postpone(row, self.now())
             raise
 
-    def _repeat(self, agent: Agent, worker_id: str) -> ClaimAnswer:
+    def _repeat(self, agent: Agent, request: ClaimRequest) -> ClaimAnswer:
         """Return a worker's work once more, if the response was lost, and never other work."""
-        worker = self.workers.get(agent, worker_id)
+        worker = self.workers.get(agent, request.worker_id)
         row = self.dispatches.get(worker.dispatch_id) if worker and worker.dispatch_id else None
         if (
             row is None
             or row.lease is None
-            or row.lease.worker_id != worker_id
+            or row.lease.worker_id != request.worker_id
+            or row.secret_sha256 != request.secret_sha256
             or row.status is not Status.PROVISIONING
         ):
             return ClaimAnswer(retire=True)
@@ -165,4 +167,17 @@ class Claims:
             self.workers.beat(agent, row.lease)  # preparing the response may fail again and again
         except ConflictError:
             return ClaimAnswer(retire=True)
-        return ClaimAnswer(assignment=self.assignments.of(row))
+        return self._hand_out(self.assignments.of(row))
+
+    def _hand_out(self, assignment: Assignment) -> ClaimAnswer:
+        """Return what was claimed; give it back where its tenant was suspended between the first read and the claim.
+
+        A suspension that is not seen here comes after the claim: it is one of running work.
+        """
+        tenant = self.assignments.tenants.get(assignment.tenant_id)
+        if tenant is not None and tenant.status == "active":
+            return ClaimAnswer(assignment=assignment)
+        reason = Reason.of(ReasonCode.WORKER_LOST, "The tenant was suspended before the run began.")
+        with suppress(TransitionError):  # the sweep or a cancel was quicker
+            self.dispatches.change(assignment.dispatch_id, Lose(assignment.lease, reason, self.now()))
+        return ClaimAnswer(retire=True)

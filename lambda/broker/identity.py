@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import boto3
+from aws_lambda_powertools import Logger
 
 from broker.clients import OTHERS
 from outpost.domain.agents import AgentSettings
+from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import is_id
-from outpost.domain.protocol import ClaimRequest
+from outpost.domain.protocol import ClaimRequest, LeaseRequest, sha256_of
 from outpost.names import Env
 from outpost.store.caller_identity import CallerIdentity, ProofRefusedError
 
@@ -19,12 +21,27 @@ if TYPE_CHECKING:
     from types_boto3_ecs.type_defs import TaskTypeDef
 
 
+logger = Logger(service="broker")
+
+
 class ForeignWorkerError(Exception):
     """The worker is none of ours, or another than it says."""
 
 
 class NoProofError(ForeignWorkerError):
     """The worker is of a release that proves nothing."""
+
+
+def sent_by_holder(request: LeaseRequest, row: Dispatch) -> bool:
+    """Return whether the request carries the secret that the claim was made with; any where it was made with none.
+
+    A lease and an id stand in logs, and every worker may invoke this function: they prove nothing.
+    """
+    if row.secret_sha256 in (None, request.secret and sha256_of(request.secret)):
+        return True
+    if row.lease == request.lease:
+        logger.error("a request shows another worker's lease", extra={"dispatch": row.id})
+    return False
 
 
 class Task(NamedTuple):

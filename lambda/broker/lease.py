@@ -30,7 +30,10 @@ STALE = LeaseAnswer(live=False)
 
 @dataclass(frozen=True)
 class Leases:
-    """Handles the requests that show a lease. A lease that is no longer live is a response, not an error."""
+    """Handles the requests that show a lease. A lease that is no longer live is a response, not an error.
+
+    `row` is the request's dispatch, None where there is none or somebody else than its holder sends the request.
+    """
 
     dispatches: Dispatches
     workers: Workers
@@ -40,12 +43,11 @@ class Leases:
     now: Callable[[], datetime]
     forge: Forge | None
 
-    def renew(self, request: RenewRequest) -> LeaseAnswer:
+    def renew(self, request: RenewRequest, row: Dispatch | None) -> LeaseAnswer:
         """Count a heartbeat; return whether to go on, and new credentials when they are asked for.
 
         A suspended tenant's attempts get no new ones: they end with those that they have, within the hour.
         """
-        row = self.dispatches.get(request.dispatch_id)
         if row is None or row.lease != request.lease:
             return STALE
         try:
@@ -60,9 +62,8 @@ class Leases:
         credentials, bedrock = self.assignments.renewed(row)
         return LeaseAnswer(live=True, cancel=cancel, credentials=credentials, bedrock_credentials=bedrock)
 
-    def saved(self, request: SavedRequest) -> LeaseAnswer:
+    def saved(self, request: SavedRequest, row: Dispatch | None) -> LeaseAnswer:
         """Account for the size of the workspace that was written back."""
-        row = self.dispatches.get(request.dispatch_id)
         if row is None or row.lease != request.lease:
             return STALE
         try:
@@ -71,9 +72,8 @@ class Leases:
             return STALE
         return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None)
 
-    def forge_token(self, request: ForgeTokenRequest) -> ForgeTokenAnswer:
+    def forge_token(self, request: ForgeTokenRequest, row: Dispatch | None) -> ForgeTokenAnswer:
         """Return a token for one call of git, or why there is none."""
-        row = self.dispatches.get(request.dispatch_id)
         tenant = self.tenants.get(row.tenant_id) if row else None
         if row is None or row.lease != request.lease or tenant is None:
             return ForgeTokenAnswer(live=False)
@@ -86,8 +86,10 @@ class Leases:
             return ForgeTokenAnswer(live=True, refused=str(error))
         return ForgeTokenAnswer(live=True, token=token)
 
-    def advance(self, request: StartedRequest | EndedRequest | ReportRequest) -> LeaseAnswer:
+    def advance(self, request: StartedRequest | EndedRequest | ReportRequest, row: Dispatch | None) -> LeaseAnswer:
         """Apply a step of the run to the row."""
+        if row is None:
+            return STALE
         event, goal = _step(request, self.now())
         try:
             row = self.dispatches.change(request.dispatch_id, event)

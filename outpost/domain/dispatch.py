@@ -121,6 +121,8 @@ class Dispatch(BaseModel):
     attempt: int = 0
     """Claims so far. The number of the current claim is the fencing token: it only grows."""
     worker_id: str | None = None
+    secret_sha256: str | None = None
+    """Of the secret that requests about this claim carry; None where the worker is of a release without one."""
     slot: int | None = None
     """The tenant's concurrency slot that the dispatch holds from claim to end."""
 

@@ -44,6 +44,7 @@ class Claim:
     worker_id: str
     slot: int
     at: datetime
+    secret_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ def _(event: Claim, row: Dispatch) -> Dispatch:
             "status": Status.PROVISIONING,
             "attempt": row.attempt + 1,
             "worker_id": event.worker_id,
+            "secret_sha256": event.secret_sha256,
             "slot": event.slot,
             "provisioning_at": event.at,
             "log_tail": None,
@@ -245,6 +247,7 @@ def _(event: Lose, row: Dispatch) -> Dispatch:
                 "status": Status.PENDING,
                 "queued_at": event.at,
                 "worker_id": None,
+                "secret_sha256": None,
                 "slot": None,
                 "provisioning_at": None,
                 "running_at": None,

@@ -3,6 +3,7 @@
 Workers outlive deployments, so the broker speaks versions N and N-1; a field is added with a default, never renamed.
 """
 
+import hashlib
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -54,71 +55,73 @@ class ClaimRequest(_Request):
     """The task definition's revision, so that workers of an old one can be retired."""
     proof: IdentityProof | None = None
     """None from workers of the release before; they are retired."""
+    secret_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """Of the secret that each `LeaseRequest` of this worker carries. None from a release without one."""
 
 
-class StartedRequest(_Request):
+def sha256_of(secret: str) -> str:
+    """Return what a claim shows of its worker's secret, as hexadecimal digits."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class LeaseRequest(_Request):
+    """A request about a dispatch that its worker has claimed."""
+
+    dispatch_id: str
+    lease: Lease
+    secret: str | None = Field(default=None, max_length=128, repr=False)
+    """Proves that the worker which has claimed sends it. Nothing may log it. None from a release without one."""
+
+
+class StartedRequest(LeaseRequest):
     """The agent's process runs."""
 
     op: Literal["started"] = "started"
-    dispatch_id: str
-    lease: Lease
 
 
-class RenewRequest(_Request):
+class RenewRequest(LeaseRequest):
     """A heartbeat, each 10 s."""
 
     op: Literal["renew"] = "renew"
-    dispatch_id: str
-    lease: Lease
     progress: str | None = Field(default=None, max_length=500)
     """One line for the dispatch's status."""
     want_credentials: bool = False
     """The attempt's credentials end soon: issue new ones."""
 
 
-class EndedRequest(_Request):
+class EndedRequest(LeaseRequest):
     """The agent's process ended; uploads follow."""
 
     op: Literal["ended"] = "ended"
-    dispatch_id: str
-    lease: Lease
     exit_code: int | None
 
 
-class SavedRequest(_Request):
+class SavedRequest(LeaseRequest):
     """The dispatch's persistent workspace was written back."""
 
     op: Literal["saved"] = "saved"
-    dispatch_id: str
-    lease: Lease
     size_bytes: int = Field(ge=0)
 
 
-class ForgeTokenRequest(_Request):
+class ForgeTokenRequest(LeaseRequest):
     """A call of git follows that needs the forge's token. Which repository and which rights, the dispatch says."""
 
     op: Literal["forge_token"] = "forge_token"
-    dispatch_id: str
-    lease: Lease
 
 
-class GrantRequest(_Request):
+class GrantRequest(LeaseRequest):
     """Model calls of this attempt could cost `micros` micro-dollars in total: allow them, before they are made."""
 
     op: Literal["grant"] = "grant"
-    dispatch_id: str
-    lease: Lease
     micros: int = Field(ge=0)
     final: bool = False
     """No call follows: `micros` is all that the attempt has spent, and what it was allowed beyond can be given back."""
 
 
-class ReportRequest(_Request):
+class ReportRequest(LeaseRequest):
     """The attempt's outcome; everything it left is uploaded."""
 
     op: Literal["report"] = "report"
-    dispatch_id: str
-    lease: Lease
     outcome: Status
     reason: Reason
     exit_code: int | None = None

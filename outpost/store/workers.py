@@ -255,11 +255,13 @@ class Workers:
         free: list[int],
         at: datetime,
         before_commit: Callable[[Dispatch], None] = lambda _: None,
+        secret_sha256: str | None = None,
     ) -> Dispatch | None:
         """Give the worker one of a tenant's queued dispatches and free slots, or None when others were quicker.
 
         One transaction: the row changes, the slot is taken, the worker has claimed for the only time in its life.
         `before_commit` gets the row as it will be: when it raises, nothing is written and no attempt is used.
+        `secret_sha256` is of the secret that the worker's later requests carry.
         """
         # The first choice is the oldest dispatch; after a lost race a random one, so that claimants spread.
         for _ in range(CLAIM_TRIES):
@@ -267,7 +269,7 @@ class Workers:
                 break
             row = self._dispatches.get(queued[0])
             try:
-                changed = apply(row, Claim(worker.worker_id, free[0], at)) if row else None
+                changed = apply(row, Claim(worker.worker_id, free[0], at, secret_sha256)) if row else None
             except TransitionError:
                 changed = None
             if row is None or changed is None:

@@ -98,6 +98,24 @@ def test_a_suspended_tenants_work_waits(store: Store, broker: Broker) -> None:
     assert ask(broker).assignment is not None
 
 
+def test_a_tenant_that_is_suspended_while_its_work_is_claimed_gets_no_credentials(
+    store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, read = store.dispatch(), broker.dispatches.task
+
+    def suspended_meanwhile(dispatch_id: str) -> str:
+        store.tenants.change("acme", status="suspended")
+        return read(dispatch_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broker.dispatches, "task", suspended_meanwhile)
+        assert ask(broker) == ClaimAnswer(retire=True)
+    waiting = store.dispatches.get(row.id)
+    assert (waiting.status, waiting.lease, store.workers.slots("acme").taken) == (Status.PENDING, None, {})
+    store.tenants.change("acme", status="active")
+    assert assigned(broker).dispatch_id == row.id
+
+
 def test_a_suspended_tenants_running_work_gets_no_new_credentials_tokens_or_money(
     store: Store, with_forge: Broker
 ) -> None:

@@ -17,8 +17,26 @@ from broker import handler
 from broker.broker import Broker
 from broker.identity import Identities
 from outpost.domain.agents import Agent
+from outpost.domain.dispatch import Dispatch, Lease, Status
 from outpost.domain.ids import new_id, now
-from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest, IdentityProof
+from outpost.domain.lifecycle import Cancel
+from outpost.domain.protocol import (
+    Assignment,
+    ClaimAnswer,
+    ClaimRequest,
+    EndedRequest,
+    ForgeTokenRequest,
+    GrantRequest,
+    IdentityProof,
+    LeaseRequest,
+    RenewRequest,
+    ReportRequest,
+    SavedRequest,
+    StartedRequest,
+    sha256_of,
+)
+from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.workspaces import Workspace, expiry
 from outpost.local.realism import Realism
 from outpost.store.caller_identity import LIFETIME, CallerIdentity, ProofRefusedError, StsError, prove
 from outpost.store.workers import WorkerState
@@ -81,8 +99,12 @@ def create_roles() -> None:
 
 
 @pytest.fixture
-def fleet(store: Store, broker: Broker) -> Fleet:
+def roles(aws: str) -> None:
     create_roles()
+
+
+@pytest.fixture
+def fleet(store: Store, broker: Broker, roles: None) -> Fleet:
     ecs, cluster = boto3.client("ecs"), f"outpost-{new_id()}"
     ecs.create_cluster(clusterName=cluster)
     identities = replace(broker.identities, ecs=ecs, cluster=cluster)
@@ -197,12 +219,82 @@ def test_a_proof_that_is_shown_again_gives_the_same_work_or_none(fleet: Fleet, s
     assert len(store.dispatches.live.queue(Agent.SHELL)) <= 1
 
 
+# What a lease is worth.
+
+SECRET = "s" * 43
+DONE = Reason.of(ReasonCode.COMPLETED, "Done.")
+SENDS: dict[type[LeaseRequest], dict[str, Any]] = {
+    RenewRequest: {"want_credentials": True, "progress": "foreign"},
+    ForgeTokenRequest: {},
+    GrantRequest: {"micros": 1},
+    SavedRequest: {"size_bytes": 1},
+    StartedRequest: {},
+    EndedRequest: {"exit_code": 0},
+    ReportRequest: {"outcome": Status.SUCCESS, "reason": DONE},
+}
+
+
+def with_workspace(store: Store, broker: Broker) -> Dispatch:
+    """Return a pending dispatch that has a persistent workspace, the only one that waits."""
+    other, id_, at = store.dispatch(max_cost_usd=5.0), new_id(), now()
+    store.dispatches.change(other.id, Cancel(None, at))
+    spec = other.spec.model_copy(update={"workspace_mode": "persistent", "workspace_id": id_})
+    row: Dispatch = other.model_copy(update={"spec": spec, "id": new_id()})
+    made = Workspace(id=id_, tenant_id="acme", created_at=at, used_at=at, expires_at=expiry(at), dispatch_id=row.id)
+    store.dispatches.create(row, "echo hello", 10**6, workspace=[broker.workspaces.creating(made)])
+    return row
+
+
+@pytest.mark.usefixtures("roles")
+def test_what_is_sent_under_a_lease_needs_the_secret_of_its_claim(store: Store, broker: Broker) -> None:
+    """Lease and id stand in logs, and all workers may invoke the broker."""
+    assert set(SENDS) == set(LeaseRequest.__subclasses__())
+    row = with_workspace(store, broker)
+    claim = claim_request(launch(store.workers)).model_copy(update={"secret_sha256": sha256_of(SECRET)})
+    assignment = broker.answer(claim).assignment  # type: ignore[union-attr]
+    assert isinstance(assignment, Assignment)
+    held = {"dispatch_id": row.id, "lease": assignment.lease}
+    claimed = store.dispatches.get(row.id)
+    assert SECRET not in claimed.model_dump_json()
+    for kind, fields in SENDS.items():
+        for secret in (None, "", "t" * 43, claimed.secret_sha256):
+            answer = broker.answer(kind(**held, **fields, secret=secret))  # type: ignore[arg-type]
+            assert answer == type(answer)(live=False), (kind, secret)
+    assert store.dispatches.get(row.id) == claimed
+    for kind, fields in SENDS.items():
+        assert broker.answer(kind(**held, **fields, secret=SECRET)).live, kind  # type: ignore[arg-type, union-attr]
+    assert store.dispatches.get(row.id).status is Status.SUCCESS
+
+
+@pytest.mark.usefixtures("roles")
+def test_a_claim_is_repeated_only_to_the_worker_that_made_it(store: Store, broker: Broker) -> None:
+    """Credentials taken out of a task sign as that task."""
+    store.dispatch()
+    claim = claim_request(launch(store.workers))
+    first, repeated, foreign = (
+        broker.answer(claim.model_copy(update={"secret_sha256": sha256_of(secret)}))
+        for secret in (SECRET, SECRET, "t" * 43)
+    )
+    assert first.assignment.dispatch_id == repeated.assignment.dispatch_id  # type: ignore[union-attr]
+    assert (foreign, broker.answer(claim)) == (RETIRE, RETIRE)
+
+
+@pytest.mark.usefixtures("roles")
+def test_a_worker_of_the_release_without_secrets_keeps_its_dispatch(store: Store, broker: Broker) -> None:
+    """And so does one whose claim an older broker has handled, which knows of no secret."""
+    row = store.dispatch()
+    assignment = broker.answer(claim_request(launch(store.workers))).assignment  # type: ignore[union-attr]
+    assert isinstance(assignment, Assignment)
+    for secret in (None, SECRET):
+        request = RenewRequest(dispatch_id=row.id, lease=assignment.lease, secret=secret)
+        assert broker.answer(request).live  # type: ignore[union-attr]
+
+
 # What a proof is worth.
 
 
 @pytest.fixture
-def callers(aws: str) -> CallerIdentity:
-    create_roles()
+def callers(aws: str, roles: None) -> CallerIdentity:
     return CallerIdentity(aws, REGION, "test")
 
 
@@ -279,7 +371,9 @@ def test_a_proof_holds_nothing_that_could_change_the_request(field: str, value: 
         IdentityProof.model_validate(valid | {field: value})
 
 
-def test_a_proof_is_never_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_neither_proofs_nor_secrets_are_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Whoever reads logs could show it again."""
     proof = IdentityProof(
         access_key_id="A" * 20, session_token="B" * 40, signed_at="20261128T000000Z", signature="c" * 64
@@ -288,10 +382,12 @@ def test_a_proof_is_never_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest
     context: Any = SimpleNamespace(
         function_name="f", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="id", function_version="1"
     )
-    handler.handler(request_of("w1", proof).model_dump(mode="json"), context)
-    logged = f"{[vars(record) for record in caplog.records]} {proof!r}"
-    assert "'worker_id': 'w1'" in logged
-    assert not any(secret in logged for secret in ("BBBB", "cccc"))
+    renew = RenewRequest(dispatch_id="d1", lease=Lease(worker_id="w1", token=1), secret="s" * 43)
+    for request in (request_of("w1", proof), renew):
+        handler.handler(request.model_dump(mode="json"), context)
+    logged = f"{[vars(record) for record in caplog.records]} {proof!r} {renew!r}"
+    assert logged.count("'worker_id': 'w1'") == 2
+    assert not any(secret in logged for secret in ("BBBB", "cccc", "ssss"))
 
 
 def test_regional_sts_is_what_boto3_calls_too(monkeypatch: pytest.MonkeyPatch) -> None:
