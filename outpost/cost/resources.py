@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from outpost.cost.prices import PriceTable
+from outpost.domain.audit import CHECKPOINT_PERIOD
 from outpost.templates import Resource, Templates
 
 Parts = Iterator[tuple[str, str, float]]
@@ -26,6 +27,15 @@ class Pricing:
         cpu, memory = int(definition.properties["Cpu"]) / 1024, int(definition.properties["Memory"]) / 1024
         yield f"{count} {what}, {cpu:g} vCPU, {platform}", f"fargate_{platform}_cpu_hour", cpu * count
         yield f"{count} {what}, {memory:g} GB, {platform}", f"fargate_{platform}_gb_hour", memory * count
+
+    def replicas(self, service: Resource) -> int:
+        """Return how many tasks a service runs at least."""
+        minimums = [
+            int(target.properties["MinCapacity"])
+            for target in self.templates.of_type("AWS::ApplicationAutoScaling::ScalableTarget")
+            if service in self.templates.targets(target.properties["ResourceId"], target.stack)
+        ]
+        return minimums[0] if minimums else 1
 
     @property
     def watched(self) -> bool:
@@ -72,13 +82,7 @@ def _endpoint(_pricing: Pricing, endpoint: Resource) -> Parts:
 def _service(pricing: Pricing, service: Resource) -> Parts:
     definition = pricing.templates.target(service.properties["TaskDefinition"], service.stack)
     assert definition is not None  # noqa: S101 - a service names a task definition of its own stack
-    targets = pricing.templates.of_type("AWS::ApplicationAutoScaling::ScalableTarget")
-    minimums = [
-        int(target.properties["MinCapacity"])
-        for target in targets
-        if service in pricing.templates.targets(target.properties["ResourceId"], target.stack)
-    ]
-    yield from pricing.fargate(definition, minimums[0] if minimums else 1, "tasks")
+    yield from pricing.fargate(definition, pricing.replicas(service), "tasks")
 
 
 def _workers(pricing: Pricing, definition: Resource) -> Parts:
@@ -143,7 +147,10 @@ def _metric_filter(_pricing: Pricing, each: Resource) -> Parts:
 def _key(pricing: Pricing, key: Resource) -> Parts:
     yield "customer-managed key", "kms_key", 1
     if key.properties.get("KeyUsage") == "SIGN_VERIFY":
-        return  # an hourly signature of each replica costs less than a cent
+        replicas = sum(map(pricing.replicas, pricing.templates.of_type("AWS::ECS::Service")))
+        signatures = replicas * pricing.table.hours * 3_600_000 / CHECKPOINT_PERIOD
+        yield f"{signatures:,.0f} signatures of the audit log", "kms_10000_signatures", signatures / 10_000
+        return
     requests = pricing.table.assumed.kms_10000_requests
     yield f"{requests * 10_000:,.0f} requests", "kms_10000_requests", requests
 

@@ -49,6 +49,37 @@ def test_dev_stays_under_51_dollars_without_waf(assembly: Assembly) -> None:
     assert {"AWS::EC2::Instance", "AWS::ECS::Service", "AWS::Logs::LogGroup"} <= {line.type for line in found.lines}
 
 
+TABLE = {
+    "load balancer": ("ElasticLoadBalancingV2::LoadBalancer",),
+    "NAT instance": ("EC2::Instance",),
+    "control plane": ("ECS::Service",),
+    "functions on a schedule": ("Lambda::Function",),
+    "dashboard": ("CloudWatch::Dashboard",),
+    "counted log errors and the planner's figures": ("Logs::MetricFilter", "ECS::TaskDefinition"),
+    "alarms": ("CloudWatch::Alarm",),
+    "key of the audit log": ("KMS::Key",),
+    "secrets and logs": ("SecretsManager::Secret", "Logs::LogGroup"),
+}
+"""How a row of the table in docs/infrastructure.md begins -> the types of the resources that it sums up."""
+
+
+def test_the_table_of_costs_says_what_dev_costs(assembly: Assembly) -> None:
+    (templates,) = (each for each in read_assembly(assembly.folder) if each.environment == "dev")
+    found = estimate(templates, warm_workers(load(ROOT / "config" / "dev.toml")))
+    page = (ROOT / "docs" / "infrastructure.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (?:\*\*)?([^|*]+?)(?:\*\*)? \| (?:\*\*)?([\d.]+)(?:\*\*)? \|$", page, re.MULTILINE))
+    expected = {"at list prices": found.total, "after what AWS gives every account for good": found.after_allowances}
+    for row, types in TABLE.items():
+        expected[row] = sum(line.usd for line in found.lines if line.type.removeprefix("AWS::") in types)
+    said = {next((row for row in expected if text.startswith(row)), text): usd for text, usd in rows.items()}
+    assert said == {row: f"{usd:.2f}" for row, usd in expected.items()}
+    assert {line.type.removeprefix("AWS::") for line in found.lines} == {
+        each for types in TABLE.values() for each in types
+    }
+    for row, usd in (("alarms", 0.10), ("counted log errors and the planner's figures", 0.30)):
+        assert [text for text in rows if text.startswith(row) and f" {expected[row] / usd:.0f} metrics" in text], row
+
+
 def test_a_type_without_a_price_is_listed_and_never_0() -> None:
     found = of({"A": typed("Redshift::Cluster"), "B": typed("Redshift::Cluster"), "C": typed("EC2::VPC")})
 
