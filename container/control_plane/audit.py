@@ -1,8 +1,8 @@
 """The audit log of calls: one record for each authenticated request, written by a thread of its own.
 
 Records wait in memory for a second at most and are written in batches (`outpost.store.audit_writer`), as a hash chain
-of this replica's life. Its head is signed when the replica starts, each hour, and when it stops. A crash loses what
-waits; the checkpoints say how many records that is at most.
+of this replica's life. Its head is signed when the replica starts, every five minutes, and when it stops. A crash
+loses what waits; the checkpoints say how many records that is at most.
 """
 
 import threading

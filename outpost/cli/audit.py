@@ -84,7 +84,7 @@ def verify(
 ) -> None:
     """Verify that no record of the audit log was removed, changed or added, by hash chains and signed checkpoints.
 
-    Exit code: 0 all is proved, 1 something is wrong, 3 inconclusive: a writer crashed, or there are no records.
+    Exit code: 0 all is proved, 1 something is wrong, 3 inconclusive: a writer was killed, or there are no records.
     """
     checked = now()
     start = int((checked - _age(since)).timestamp() * 1000)
@@ -103,7 +103,8 @@ def _show(report: AuditReport) -> None:
     ]
     if rows:
         print_table("FINDING", "CHAIN", "RECORDS", "DETAIL", rows=rows)
-    what = f"{report.records} records, {report.checkpoints} checkpoints: "
+    aside = f" ({report.set_aside} set aside in the bucket)" if report.set_aside else ""
+    what = f"{report.records} records{aside}, {report.checkpoints} checkpoints: "
     out.print(Text.assemble(what, (report.status, STYLES[report.status])))
 
 

@@ -28,8 +28,9 @@ BATCH_SPAN = 24 * 3600 * 1000
 (Amazon CloudWatch Logs API Reference: PutLogEvents). An event may have 1 MB; a record of ours has at most 64 KB."""
 GENESIS = "0" * 64
 """`prev` of a chain's first record."""
-CHECKPOINT_PERIOD = 3_600_000
-"""Milliseconds between two checkpoints of a service's chain."""
+CHECKPOINT_PERIOD = 300_000
+"""Milliseconds between two checkpoints of a service's chain. What a killed replica recorded since its last one is
+linked but not signed: nobody can prove later that its end is still there."""
 
 
 @dataclass(frozen=True)

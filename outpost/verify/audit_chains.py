@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import groupby, pairwise
 
@@ -32,7 +33,7 @@ class Kind(StrEnum):
     """A checkpoint without a valid signature, or two that contradict each other."""
     CHECKPOINT_MISSING = "checkpoint-missing"
     UNFINISHED = "unfinished"
-    """The chain has no last checkpoint: its writer crashed."""
+    """The chain has no last checkpoint: its writer was killed, and the end of its records is not proved."""
     LOST = "lost"
     """The writer recorded that it could not keep some records."""
 
@@ -51,6 +52,9 @@ class Finding(BaseModel):
     first: int | None = None
     last: int | None = None
     """The numbers of the records that it is about."""
+    begin: datetime | None = None
+    end: datetime | None = None
+    """Between these times records may be missing without a sign of it."""
     detail: str
 
 
@@ -221,8 +225,15 @@ def _end(chain: str, tail: Sequence[_Record], last: Checkpoint | None, since: in
         detail = f"no checkpoint signs the {len(tail)} records after {last.head.seq if last else 0}"
         yield Finding(kind=Kind.CHECKPOINT_MISSING, chain=chain, detail=detail)
     elif last and _open_at(last, since):
-        detail = (
-            f"the writer did not come to its end: {len(tail)} records after the last checkpoint are linked and not "
-            f"signed, and at most {last.waiting} were lost"
-        )
-        yield Finding(kind=Kind.UNFINISHED, chain=chain, detail=detail)
+        yield _unfinished(chain, sorted({record.seq for record in tail}), last, promised)
+
+
+def _unfinished(chain: str, tail: Sequence[int], last: Checkpoint, promised: int) -> Finding:
+    """Return that a writer ended without a last checkpoint, and between which times it may have recorded more."""
+    begin, end = (datetime.fromtimestamp(at / 1000, UTC) for at in (last.at, promised + GRACE))
+    detail = (
+        f"its writer was killed between {begin:%Y-%m-%d %H:%M:%S} and {end:%H:%M:%S} UTC: {len(tail)} records after "
+        f"{last.head.seq} are linked and not signed, later ones may have been removed, at most {last.waiting} were lost"
+    )
+    first, final = (tail[0], tail[-1]) if tail else (None, None)
+    return Finding(kind=Kind.UNFINISHED, chain=chain, first=first, last=final, begin=begin, end=end, detail=detail)

@@ -25,6 +25,8 @@ class AuditReport(BaseModel):
     checked_at: datetime
     status: Status
     records: int
+    set_aside: int
+    """How many of them are in the audit bucket, because CloudWatch Logs did not take them."""
     checkpoints: int
     findings: list[Finding]
 
@@ -77,6 +79,7 @@ def verify_log(evidence: Evidence, key: RSAPublicKey, *, since: int, now: int) -
         checked_at=datetime.fromtimestamp(now / 1000, UTC),
         status=_status(findings, events=len(events)),
         records=len(events),
+        set_aside=sum(event.at is None for event in events),
         checkpoints=len(checkpoints),
         findings=findings,
     )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -189,7 +190,9 @@ def test_a_crash_leaves_an_unfinished_chain_and_says_how_many_records_it_lost_at
     log.chain().sign().write(7)
     (finding,) = log.found()
     assert finding.kind is Kind.UNFINISHED
-    assert "7 records after the last checkpoint" in finding.detail
+    assert (finding.first, finding.last) == (1, 7)
+    assert finding.begin == datetime.fromtimestamp(BEGIN / 1000, UTC)
+    assert finding.end == datetime.fromtimestamp((BEGIN + HOUR + GRACE) / 1000, UTC)
     assert "at most 100" in finding.detail
     assert log.kinds(now=BEGIN + HOUR + GRACE) == []  # its next checkpoint is not late yet
     assert log.kinds(since=BEGIN + HOUR + GRACE + 1) == []  # an earlier time's finding
