@@ -137,7 +137,7 @@ def events(row: Dispatch, character: str) -> list[Event]:
     )
     release = Release(by="otp_00000000", at=at, reason=character * longest(ReleaseRequest, "reason"))
     return [
-        Claim(worker, 999, at),
+        Claim(worker, 999, at, "f" * 64),
         Start(lease, at),
         Progress(lease, character * longest(RenewRequest, "progress")),
         Grant(lease, 10**12, 10**12, "2026-11"),
