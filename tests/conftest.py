@@ -1,5 +1,6 @@
 """The emulator, shared by every suite that needs a service of AWS but no deployment."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import boto3
+import botocore.loaders
+import botocore.session
 import pytest
 import urllib3
 from hypothesis import HealthCheck, settings
@@ -28,6 +31,9 @@ from tests.second_run import SecondRun
 # Machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# Each session of botocore parses the services' models again (0.1 to 0.4 s a client); the runner's share them.
+botocore.session.create_loader = functools.cache(botocore.loaders.create_loader)
 
 # Which models have retired is no question of the day on which tests run.
 os.environ["OUTPOST_TODAY"] = "2026-11-28"

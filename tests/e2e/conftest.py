@@ -84,6 +84,15 @@ class Outpost:
         for process in self.worker_processes(dispatch_id):
             os.kill(process.pid, number)
 
+    def pause_worker(self, dispatch_id: str) -> list[psutil.Process]:
+        """Stop the processes of the worker that holds the dispatch, also those that start meanwhile."""
+        paused: list[psutil.Process] = []
+        while started := [each for each in self.worker_processes(dispatch_id) if each not in paused]:
+            for process in started:
+                process.suspend()
+            paused += started
+        return paused
+
     def workers(self) -> list[str]:
         """The ids of the worker tasks that run."""
         tasks = self.environment.status().tasks

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -22,6 +24,14 @@ def changing(tmp_path_factory: pytest.TempPathFactory, unused_port: Callable[[],
         yield found
     finally:
         found.environment.stop()
+
+
+@pytest.fixture
+def gate() -> Iterator[Path]:
+    """A file, not there yet, that tasks can look for, whichever user runs them."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder, "gate")
 
 
 def test_a_second_deploy_changes_nothing(changing: Changing) -> None:
@@ -64,23 +74,25 @@ def test_a_stack_that_fails_halfway_is_rolled_back_to_functions_that_work(changi
     changing.works()
 
 
-def test_nothing_is_lost_by_a_deploy_with_warm_running_and_waiting_tasks(changing: Changing) -> None:
+def test_nothing_is_lost_by_a_deploy_with_warm_running_and_waiting_tasks(changing: Changing, gate: Path) -> None:
+    held = f"until test -e {gate}; do sleep 0.2; done; echo ran"
     changing.deploy(("warm = 0", "warm = 3"), ("limit = 100", "limit = 6"))
     (before,) = changing.revisions()
     with changing.client() as client:
-        running = [begun(client, "sleep 30; echo ran") for _ in range(3)]
+        running = [begun(client, held) for _ in range(3)]
         eventually(
             lambda: all(client.status(each).status is Status.RUNNING for each in running), within=90, what="three run"
         )
         eventually(lambda: len(changing.workers()) == 6, within=120, what="three more are warm")
-        waiting = [begun(client, "sleep 5; echo ran") for _ in range(20)]
+        waiting = [begun(client, task) for task in ["sleep 2; echo ran"] * 8 + [held] * 8]
 
         changing.deploy(("warm = 3", "warm = 3\nmemory = 1024"))  # another revision of the task definition
 
         deployed = datetime.now(UTC)
         (latest,) = changing.revisions()
         assert latest != before
-        assert not all(client.status(each).status.terminal for each in waiting)
+        assert not any(client.status(each).status.terminal for each in [*running, *waiting[8:]])
+        gate.touch()
         for each in [*running, *waiting]:
             ended(client, each, within=240)
     eventually(

@@ -159,20 +159,22 @@ def route_to_the_internet(live: Deployed) -> Undo:
     return lambda: ec2.delete_route(**route)
 
 
-def worker_in_a_public_subnet(live: Deployed) -> Undo:
+def task_in_a_public_subnet(live: Deployed) -> Undo:
+    """Break control 6 by a task of the control plane: the broker would refuse a worker that nobody launched."""
     ecs, cluster = live.client("ecs"), only(live, "ECS::Cluster")
+    (service,) = live.services()
     public = [{"Name": "tag:aws-cdk:subnet-type", "Values": ["Public"]}]
     network = {
         "subnets": [live.client("ec2").describe_subnets(Filters=public)["Subnets"][0]["SubnetId"]],
-        "securityGroups": [group(live, "Outpost workers")],
+        "securityGroups": [group(live, "Outpost control plane")],
     }
     (task,) = ecs.run_task(
         cluster=cluster,
-        taskDefinition="outpost-local-shell",
+        taskDefinition=service["taskDefinition"],
         networkConfiguration={"awsvpcConfiguration": {**network, "assignPublicIp": "ENABLED"}},
     )["tasks"]
     eventually(
-        lambda: any(each["taskArn"] == task["taskArn"] for each in live.running_tasks()), what="the worker is listed"
+        lambda: any(each["taskArn"] == task["taskArn"] for each in live.running_tasks()), what="the task is listed"
     )
     return lambda: ecs.stop_task(cluster=cluster, task=task["taskArn"])
 
@@ -223,7 +225,7 @@ BREAKS = [
     (Control.SECURITY_GROUPS, "default group to its members", admits(DEFAULT, group=DEFAULT)),
     (Control.PRIVATE_TASKS, "service with public addresses", public_address_of_the_service),
     (Control.PRIVATE_TASKS, "private subnet with a way in", route_to_the_internet),
-    (Control.PRIVATE_TASKS, "worker in a public subnet", worker_in_a_public_subnet),
+    (Control.PRIVATE_TASKS, "task in a public subnet", task_in_a_public_subnet),
     (Control.TABLES, "no recovery", recovery_off),
     (Control.TABLES, "another key", table_with_the_services_own_key),
 ]

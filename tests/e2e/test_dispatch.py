@@ -14,6 +14,7 @@ from outpost.domain.dispatch import Status
 Outpost = Any
 
 
+@pytest.mark.full
 def test_twenty_at_once_leave_twenty_distinct_patches_summaries_and_logs(outpost: Outpost, repository: str) -> None:
     def one(number: int) -> str:
         task = f"echo 'NUMBER = {number}' > src/number_{number}.py\necho 'this is task {number}'"
@@ -61,6 +62,7 @@ def test_a_failing_task_says_with_which_code(outpost: Outpost) -> None:
     assert (ended.status, ended.exit_code, ended.reason.code) == (Status.FAILED, 3, "AGENT_EXIT_NONZERO")
 
 
+@pytest.mark.full
 def test_the_time_limit_ends_a_task_and_keeps_what_it_did(outpost: Outpost) -> None:
     ended = outpost.ends(outpost.dispatch("echo started; touch made; sleep 600", timeout_seconds=30).id, within=90)
     assert (ended.status, ended.reason.code) == (Status.TIMEOUT, "TIME_LIMIT")

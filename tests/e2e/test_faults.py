@@ -67,18 +67,17 @@ def test_a_retryable_dispatch_survives_its_worker(outpost: Outpost) -> None:
     assert (ended.status, ended.attempt) == (Status.SUCCESS, 2)
 
 
+@pytest.mark.full
 def test_a_worker_that_returns_after_its_lease_changes_nothing(outpost: Outpost) -> None:
-    dispatch = outpost.dispatch("sleep 3; echo late > out")
+    dispatch = outpost.dispatch("sleep 20; echo late > out")
     outpost.reaches(dispatch.id, Status.RUNNING, within=60)
-    paused = outpost.worker_processes(dispatch.id)
-    for process in paused:
-        os.kill(process.pid, signal.SIGSTOP)
+    paused = outpost.pause_worker(dispatch.id)
     # A rule that fires each minute fires for the first time a minute after its deployment.
     ended = outpost.ends(dispatch.id, within=60 + CRASH_BOUND)
     assert (ended.status, ended.reason.code) == (Status.FAILED, "WORKER_LOST")
     before = outpost.row(dispatch.id)
     for process in reversed(paused):
-        os.kill(process.pid, signal.SIGCONT)
+        process.resume()
     psutil.wait_procs(paused, timeout=60)
     assert not [process for process in paused if process.is_running()]
     assert outpost.row(dispatch.id) == before
