@@ -11,7 +11,7 @@ closed meanwhile, finds a later holder in it and writes nothing.
 
 import fcntl
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -75,29 +75,35 @@ class Archive:
             raise ArchiveError(f"the workspace could not be unpacked: {error}") from error
         return True
 
-    def save(self, workspace: Workspace, seconds: float) -> int:
+    def save(self, workspace: Workspace, seconds: float, reserve: Callable[[int], int | None]) -> int:
         """Write the workspace back and return what it takes now, in bytes. Raises `ArchiveError`; nothing is lost then.
 
-        Packing each of its two parts may take `seconds`.
+        Packing each of its two parts may take `seconds`. `reserve` is called with the size before anything is replaced,
+        and returns the room in bytes when that is too little.
         """
-        part = self._sibling(f"{self._holder.replace(' ', '-')}.tmp")
+        base, files = (self._sibling(f"{self._holder.replace(' ', '-')}.{name}.tmp") for name in ("base", "files"))
         try:
-            if not self._base.exists():
-                create = _create(workspace.root, "repository")
-                repository = stream_as_agent(_HERE, create, environment=workspace.environment(), timeout=seconds)
-                self._write(part, repository, self._room)
-                self._commit(part, self._base)
-            kept = self._base.stat().st_size
+            kept = self._base.stat().st_size if self._base.exists() else self._pack_base(base, workspace, seconds)
             # What the agent made unreadable for itself is kept as well.
             workspace.make_readable(seconds)
-            files = workspace.stream_as_agent(_create(workspace.path, "."), timeout=seconds)
-            size = self._write(part, files, self._room - kept)
-            self._commit(part, self._file)
+            data = workspace.stream_as_agent(_create(workspace.path, "."), timeout=seconds)
+            size = kept + self._write(files, data, self._room - kept)
+            if (room := reserve(size)) is not None:
+                raise _full(room)
+            if base.exists():
+                self._commit(base, self._base)
+            self._commit(files, self._file)
         except _FAILURES as error:
             raise ArchiveError(f"the workspace could not be kept: {error}") from error
         finally:
-            part.unlink(missing_ok=True)
-        return kept + size
+            base.unlink(missing_ok=True)
+            files.unlink(missing_ok=True)
+        return size
+
+    def _pack_base(self, target: Path, workspace: Workspace, seconds: float) -> int:
+        create = _create(workspace.root, "repository")
+        repository = stream_as_agent(_HERE, create, environment=workspace.environment(), timeout=seconds)
+        return self._write(target, repository, self._room)
 
     def _write(self, target: Path, data: Iterable[bytes], room: int) -> int:
         size = 0
@@ -105,7 +111,7 @@ class Archive:
             for chunk in _compressed(data):
                 size += len(chunk)
                 if size > room:
-                    raise ArchiveFullError(f"the workspace is larger than the {room >> 20} MiB that are left for it")
+                    raise _full(room)
                 file.write(chunk)
         return size
 
@@ -126,6 +132,10 @@ class Archive:
             if lock.read() > self._holder:
                 raise ArchiveError("a later attempt holds the workspace by now")
             yield lock
+
+
+def _full(room: int) -> ArchiveFullError:
+    return ArchiveFullError(f"the workspace is larger than the {room >> 20} MiB that are left for it")
 
 
 def _holder(dispatch_id: str, lease: Lease) -> str:

@@ -177,7 +177,7 @@ class Attempt(ABC):
     def _keep_workspace(self, archive: Archive, outcome: Outcome, seconds: float) -> Outcome:
         """Write the workspace back, before the patch is collected, which may delete pipes."""
         try:
-            size = archive.save(self._workspace, seconds)
+            size = archive.save(self._workspace, seconds, self._lease.reserve)
         except ArchiveError as error:
             self._tell(f"{error}; it stays as it was before this run", "error")
             full = isinstance(error, ArchiveFullError)

@@ -18,6 +18,8 @@ from outpost.domain.protocol import (
     GrantRequest,
     LeaseAnswer,
     LeaseRequest,
+    ReserveAnswer,
+    ReserveRequest,
     sha256_of,
 )
 
@@ -84,6 +86,10 @@ class Broker:
     def show_lease_quickly(self, request: LeaseRequest) -> LeaseAnswer:
         """As `show_lease`, within seconds. Raises `BrokerError`."""
         return self._prove(self._heartbeat_client, request, LeaseAnswer)
+
+    def reserve(self, request: ReserveRequest) -> ReserveAnswer:
+        """Request room for a workspace. Raises `BrokerError`."""
+        return self._prove(self._client, request, ReserveAnswer)
 
     def forge_token(self, request: ForgeTokenRequest) -> ForgeTokenAnswer:
         """Ask for a token of the forge. Raises `BrokerError`."""

@@ -26,6 +26,7 @@ from outpost.domain.protocol import (
     LeaseRequest,
     RenewRequest,
     ReportRequest,
+    ReserveRequest,
     SavedRequest,
     StartedRequest,
 )
@@ -44,6 +45,8 @@ LONGEST_PAUSE = 10.0
 """Between two tries of a request that needs a response."""
 GRANT_SECONDS = 200.0
 """How long a model call waits for its grant: less than the 300 s after which CLIs give up a call and repeat it."""
+RESERVE_SECONDS = 30.0
+"""How long writing back a workspace waits for the broker: results wait meanwhile."""
 RENEW_CREDENTIALS_BEFORE = timedelta(minutes=15)
 PROGRESS_LENGTH = 500
 TRUSTED_SECONDS = 25.0
@@ -109,6 +112,23 @@ class Lease:
     def ended(self, exit_code: int | None) -> None:
         """Send that the agent ended by itself, now or with a later heartbeat. Raises `Stopped`: the lease is lost."""
         self._announce(EndedRequest(dispatch_id=self._dispatch_id, lease=self._lease, exit_code=exit_code))
+
+    def reserve(self, size_bytes: int) -> int | None:
+        """Account for the workspace's size before it is written back; return its room when that is too little.
+
+        A broker that does not respond for `RESERVE_SECONDS` refuses nothing: the size then counts once it is saved, and
+        nothing of the run waits longer. Raises `Stopped` when the lease is lost.
+        """
+        request = ReserveRequest(dispatch_id=self._dispatch_id, lease=self._lease, size_bytes=size_bytes)
+        try:
+            response = self._repeat(partial(self._broker.reserve, request), RESERVE_SECONDS, (Cause.LOST,))
+        except BrokerError as error:
+            _log.warning("the workspace is written back without the broker's consent", error=str(error))
+            return None
+        if not response.live:
+            self._stop.request(Cause.LOST)
+            raise Stopped(Cause.LOST)
+        return response.room
 
     def saved(self, size_bytes: int) -> None:
         """Send that the workspace was written back, as `ended` does. Raises `Stopped` when the lease is lost."""

@@ -24,6 +24,8 @@ from outpost.domain.protocol import (
     RenewRequest,
     ReportRequest,
     Request,
+    ReserveAnswer,
+    ReserveRequest,
     SavedRequest,
     StartedRequest,
 )
@@ -55,7 +57,7 @@ class Broker:
     now: Callable[[], datetime]
     forge: Forge | None = None
 
-    def answer(self, request: Request) -> ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer:
+    def answer(self, request: Request) -> ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer | ReserveAnswer:
         """Handle one request. A lease that is no longer live is a response, not an error."""
         if isinstance(request, ClaimRequest):
             return self._claims.claim(request)
@@ -65,8 +67,9 @@ class Broker:
         match request:
             case RenewRequest():
                 return self._leases.renew(request, row)
-            case SavedRequest():
-                return self._leases.saved(request, row)
+            case ReserveRequest() | SavedRequest():
+                leases = self._leases
+                return leases.reserve(request, row) if request.op == "reserve" else leases.saved(request, row)
             case ForgeTokenRequest():
                 return self._leases.forge_token(request, row)
             case GrantRequest():

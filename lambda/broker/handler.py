@@ -12,7 +12,7 @@ from broker.forge import Forge
 from broker.grants import Grants
 from broker.identity import Identities
 from outpost.domain.ids import now
-from outpost.domain.protocol import REQUEST, ClaimAnswer, ForgeTokenAnswer, GrantAnswer, LeaseAnswer
+from outpost.domain.protocol import REQUEST, ClaimAnswer, ForgeTokenAnswer, GrantAnswer, LeaseAnswer, ReserveAnswer
 from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
 from outpost.store.budgets import Budgets, MonthlyLimits
@@ -61,7 +61,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return answer.model_dump(mode="json")
 
 
-def _kind(answer: ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer) -> str:
+def _kind(answer: ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer | ReserveAnswer) -> str:
     match answer:
         case ClaimAnswer(assignment=None, retire=retire):
             return "retire" if retire else "wait"
@@ -69,9 +69,17 @@ def _kind(answer: ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer) ->
             return f"assigned {assignment.dispatch_id}" if assignment else "wait"
         case ForgeTokenAnswer(refused=str(reason)) | GrantAnswer(refused=str(reason)):
             return f"refused: {reason}"
-        case ForgeTokenAnswer(live=live, token=token):
-            return ("token" if token else "no token") if live else "stale"
-        case GrantAnswer(live=live, allowed=allowed):
-            return f"allowed {allowed}" if live else "stale"
-        case LeaseAnswer(live=live, cancel=cancel):
-            return ("cancel" if cancel else "live") if live else "stale"
+        case ReserveAnswer(room=int(room)):
+            return f"refused: {room} bytes are left"
+    return _live_kind(answer) if answer.live else "stale"
+
+
+def _live_kind(answer: LeaseAnswer | ForgeTokenAnswer | GrantAnswer | ReserveAnswer) -> str:
+    match answer:
+        case ForgeTokenAnswer(token=token):
+            return "token" if token else "no token"
+        case GrantAnswer(allowed=allowed):
+            return f"allowed {allowed}"
+        case LeaseAnswer(cancel=True):
+            return "cancel"
+    return "live"

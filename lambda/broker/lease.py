@@ -15,9 +15,12 @@ from outpost.domain.protocol import (
     LeaseAnswer,
     RenewRequest,
     ReportRequest,
+    ReserveAnswer,
+    ReserveRequest,
     SavedRequest,
     StartedRequest,
 )
+from outpost.domain.workspaces import QUOTAS
 from outpost.store.database import ConflictError
 from outpost.store.dispatches import Dispatches
 from outpost.store.forge import ForgeError
@@ -61,6 +64,16 @@ class Leases:
             return LeaseAnswer(live=True, cancel=cancel)
         credentials, bedrock = self.assignments.renewed(row)
         return LeaseAnswer(live=True, cancel=cancel, credentials=credentials, bedrock_credentials=bedrock)
+
+    def reserve(self, request: ReserveRequest, row: Dispatch | None) -> ReserveAnswer:
+        """Account for the size of a workspace that is about to be written back, if there is room for it."""
+        tenant = self.tenants.get(row.tenant_id) if row else None
+        if row is None or row.lease != request.lease or tenant is None:
+            return ReserveAnswer(live=False)
+        try:
+            return ReserveAnswer(live=True, room=self.workspaces.reserve(row, request.size_bytes, QUOTAS[tenant.tier]))
+        except ConflictError:
+            return ReserveAnswer(live=False)
 
     def saved(self, request: SavedRequest, row: Dispatch | None) -> LeaseAnswer:
         """Account for the size of the workspace that was written back."""

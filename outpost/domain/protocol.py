@@ -96,6 +96,13 @@ class EndedRequest(LeaseRequest):
     exit_code: int | None
 
 
+class ReserveRequest(LeaseRequest):
+    """The dispatch's persistent workspace is packed: account for its size, before it replaces what was kept."""
+
+    op: Literal["reserve"] = "reserve"
+    size_bytes: int = Field(ge=0)
+
+
 class SavedRequest(LeaseRequest):
     """The dispatch's persistent workspace was written back."""
 
@@ -139,6 +146,7 @@ Request = Annotated[
     | StartedRequest
     | RenewRequest
     | EndedRequest
+    | ReserveRequest
     | SavedRequest
     | ForgeTokenRequest
     | GrantRequest
@@ -225,6 +233,14 @@ class LeaseAnswer(_Message):
     credentials: Credentials | None = None
     bedrock_credentials: Credentials | None = None
     """New ones for `Assignment.bedrock`, together with `credentials`."""
+
+
+class ReserveAnswer(_Message):
+    """Whether the workspace may be written back. Not live: stop, and write nothing more."""
+
+    live: bool
+    room: int | None = None
+    """Bytes that the workspace may take, where that is less than was asked for; None: accounted for."""
 
 
 class ForgeTokenAnswer(_Message):

@@ -18,7 +18,7 @@ Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` 
 | | `LEASE#planner`/`LEASE`, `RATE`, `CURSOR`, `SWEEP`/`STATE`, `OBSERVATIONS#<nnnn>` |
 | queues | `QUEUE#<agent>`/`<tenant>#<id>` for each pending dispatch; entries are deleted, rows of dispatches never; |
 | | `TURN#<agent>`/`TURN` the tenant behind which the next claim begins |
-| workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>`, `PLACES#<tenant>`/`<nnn>` |
+| workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>`, `PLACES#<tenant>`/`<nnn>`, `SAVES#<tenant>`/`SAVES` |
 
 What a decision depends on is a partition of a table, read consistently: the queue of an agent, its living workers, a
 tenant's slots. An index follows its table late, by seconds under load, so indexes only list (docs/adr/0013).

@@ -2,7 +2,8 @@
 
 A dispatch takes one in the write that accepts it and gives it back in the write that ends it. A new workspace takes one
 of its tenant's numbered places in the same transaction, so that creations at the same moment never exceed the quota. A
-place whose workspace is gone, deleted or expired, is free: nothing has to be counted down.
+place whose workspace is gone, deleted or expired, is free: nothing has to be counted down. Before files are written
+back, their size is accounted for in a transaction in which only one of a tenant's saves at the same moment succeeds.
 """
 
 from collections.abc import Iterator
@@ -10,11 +11,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from outpost.domain.dispatch import Dispatch
-from outpost.domain.workspaces import Place, Workspace, expiry
-from outpost.store.database import ConflictError, Database, Item, expression_values, from_attributes, key, to_attributes
+from outpost.domain.workspaces import Place, Quota, Workspace, expiry, room
+from outpost.store.database import (
+    ConflictError,
+    ContentionError,
+    Database,
+    Item,
+    expression_values,
+    from_attributes,
+    key,
+    to_attributes,
+)
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+_RACES = 20
+"""Saves of the tenant's other workspaces at the same moment, before giving up."""
 
 
 class WorkspaceInUseError(Exception):
@@ -95,6 +108,57 @@ class Workspaces:
             },
         }
 
+    def reserve(self, row: Dispatch, size_bytes: int, quota: Quota) -> int | None:
+        """Account for files that the holder is about to write, if the tenant's quota has room for them.
+
+        Returns None, or the bytes that they may take when that is less: then nothing is written. Saves of one tenant
+        follow each other, so that those at the same moment do not exceed the quota together. A smaller size counts
+        once the files are written (`saved`). Raises `ConflictError` when the dispatch does not hold the workspace, and
+        `ContentionError`.
+        """
+        for _ in range(_RACES):
+            saves = self._db.get(self._db.workspaces, *_saves_key(row.tenant_id))
+            kept = {workspace.id: workspace for workspace in self.all(row.tenant_id)}
+            left = room(kept.values(), quota, row.spec.workspace_id or "")
+            if size_bytes > left:
+                return left
+            own = kept.get(row.spec.workspace_id or "")
+            size = max(size_bytes, own.size_bytes) if own else size_bytes
+            try:
+                self._db.transact([self._sizing(row, size), self._counting_saves(row.tenant_id, saves)])
+            except ConflictError as refused:
+                if refused.codes[0] == "ConditionalCheckFailed":
+                    raise
+                continue
+            return None
+        raise ContentionError(f"tenant {row.tenant_id}: too many workspaces are being saved at this moment")
+
+    def _sizing(self, row: Dispatch, size_bytes: int) -> "TransactWriteItemTypeDef":
+        return {
+            "Update": {
+                "TableName": self._db.workspaces,
+                "Key": key(*_keys(row.tenant_id, row.spec.workspace_id or "")),
+                "UpdateExpression": "SET size_bytes = :size",
+                "ConditionExpression": "dispatch_id = :id",
+                "ExpressionAttributeValues": expression_values({"size": size_bytes, "id": row.id}),
+            },
+        }
+
+    def _counting_saves(self, tenant_id: str, saves: Item | None) -> "TransactWriteItemTypeDef":
+        """Return the write that only one of several saves can make that have read the same."""
+        pk, sk = _saves_key(tenant_id)
+        count = int(saves["saves"]) if saves else 0
+        put: TransactWriteItemTypeDef = {
+            "Put": {
+                "TableName": self._db.workspaces,
+                "Item": to_attributes({"pk": pk, "sk": sk, "saves": count + 1}),
+                "ConditionExpression": "saves = :count" if saves else "attribute_not_exists(pk)",
+            },
+        }
+        if saves:
+            put["Put"]["ExpressionAttributeValues"] = expression_values({"count": count})
+        return put
+
     def saved(self, row: Dispatch, size_bytes: int, at: datetime) -> None:
         """Account for the files that the holder wrote back. Raises `ConflictError` when it holds them no more."""
         self._db.update(
@@ -148,6 +212,10 @@ def _keys(tenant_id: str, workspace_id: str) -> tuple[str, str]:
 
 def _place_key(tenant_id: str, number: int) -> tuple[str, str]:
     return f"PLACES#{tenant_id}", f"{number:03d}"
+
+
+def _saves_key(tenant_id: str) -> tuple[str, str]:
+    return f"SAVES#{tenant_id}", "SAVES"
 
 
 def _decode(item: Item) -> Workspace:

@@ -27,6 +27,7 @@ from tests.simulation.ecs import Task
 from tests.simulation.interpreter import Interpreter
 from tests.simulation.scheduler import Host
 from worker.agent_process import AgentEnd
+from worker.archive import ArchiveFullError
 from worker.collect import Patch
 from worker.isolation import NoIsolation
 from worker.outcome import Evidence
@@ -96,8 +97,10 @@ class _Archive:
         self._stage.interpreter.sleep(1)
         return False
 
-    def save(self, *_: object) -> int:
+    def save(self, _: object, __: float, reserve: Callable[[int], int | None]) -> int:
         self._stage.interpreter.sleep(2)
+        if reserve(1_000) is not None:
+            raise ArchiveFullError("the workspace is too large")
         return 1_000
 
 

@@ -15,7 +15,9 @@ from botocore.config import Config
 from outpost.domain.artifacts import Artifact
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import new_id, now
+from outpost.domain.lifecycle import Cancel
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.workspaces import QUOTAS
 from outpost.names import Env
 from outpost.store.database import Database
 from outpost.store.recovery import Recovery
@@ -66,7 +68,14 @@ def broker_behind(platform: Platform, fails: Callable[[Payload], Response | None
 
 def test_a_run_succeeds_although_every_kind_of_request_fails_at_first(platform: Platform) -> None:
     seen: Counter[str] = Counter()
-    failures = {"claim": THROTTLED, "started": FAILED, "ended": HUNG_UP, "saved": THROTTLED, "report": FAILED}
+    failures = {
+        "claim": THROTTLED,
+        "started": FAILED,
+        "ended": HUNG_UP,
+        "reserve": FAILED,
+        "saved": THROTTLED,
+        "report": FAILED,
+    }
 
     def first(request: Payload) -> Response | None:
         seen[request["op"]] += 1
@@ -83,6 +92,33 @@ def test_a_run_succeeds_although_every_kind_of_request_fails_at_first(platform: 
     assert workspace
     assert workspace.size_bytes > 0
     assert failures.keys() <= seen.keys()
+
+
+def test_a_workspace_that_others_have_filled_meanwhile_is_refused_and_the_results_are_kept(platform: Platform) -> None:
+    database = Database.from_environment()
+    workspaces, other, id_ = Workspaces(database), new_id(), new_id()
+
+    def fill(size: int) -> None:
+        database.update(database.workspaces, "TENANT#acme", f"WORKSPACE#{other}", "SET size_bytes = :size", size=size)
+
+    def others_save_first(request: Payload) -> Response | None:
+        if request["op"] == "reserve":
+            fill(QUOTAS["free"].size_bytes)
+        return None
+
+    platform.dispatches.change(accept(platform, workspaces, "echo other", other).id, Cancel(None, now()))
+    row = accept(platform, workspaces, "echo made > file", id_)
+    with broker_behind(platform, others_save_first) as variables:
+        assert platform.finish(platform.start_worker(variables)) == 0
+    fill(0)
+    ended, workspace = platform.row(row), workspaces.get("acme", id_)
+    assert (ended.status, ended.reason and ended.reason.code) == (Status.FAILED, ReasonCode.WORKSPACE_FULL)
+    assert ended.reason
+    assert "0 MiB that are left" in ended.reason.message
+    assert "Delete other workspaces" in ended.reason.remedy
+    assert "made" in platform.read(ended, Artifact.PATCH).decode()
+    assert workspace
+    assert workspace.size_bytes == 0
 
 
 @pytest.mark.parametrize("comes_back", [True, False], ids=["reported once it is back", "recovered from the summary"])

@@ -42,7 +42,7 @@ from worker.claim import FIRST_PAUSE, LONGEST_PAUSE, REFUSED_SECONDS, WakeUps, w
 from worker.clock import Clock
 from worker.dollars import GrantError
 from worker.isolation import Launcher
-from worker.lease import GRANT_SECONDS, HEARTBEAT_SECONDS, RETRY_SECONDS, Lease, send_heartbeats
+from worker.lease import GRANT_SECONDS, HEARTBEAT_SECONDS, RESERVE_SECONDS, RETRY_SECONDS, Lease, send_heartbeats
 from worker.logs import RunLog
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import AttemptStore, UploadError
@@ -145,6 +145,7 @@ SLOW: dict[str, Callable[[Leased], object]] = {
     "forge_token": lambda leased: leased.lease.forge_token(),
     "report": lambda leased: leased.report(None),
     "ended": lambda leased: leased.lease.ended(0),
+    "reserve": lambda leased: leased.lease.reserve(1),
     "saved": lambda leased: leased.lease.saved(1),
 }
 
@@ -301,6 +302,23 @@ def test_the_rest_of_a_grant_is_given_back_in_one_try_of_seconds(monkeypatch: py
 
 
 # The end
+
+
+def test_a_workspace_waits_for_the_brokers_consent_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the run's work: an outage does not throw it away."""
+    with _away(monkeypatch, 10) as (leased, endpoint):
+        assert leased.lease.reserve(17) is None
+        assert set(endpoint.ops) == {"reserve"}
+    with _away(monkeypatch, 300) as (leased, _):
+        assert leased.lease.reserve(17) is None
+        assert RESERVE_SECONDS <= leased.time.seconds < 2 * RESERVE_SECONDS
+
+
+def test_a_workspace_that_is_too_large_gets_its_room_and_a_lost_lease_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with service_at(lambda _: {"live": True, "room": 5}, monkeypatch):
+        assert Leased().lease.reserve(17) == 5
+    with service_at(lambda _: {"live": False}, monkeypatch), pytest.raises(Stopped):
+        Leased().lease.reserve(17)
 
 
 def test_the_end_is_sent_once_broker_or_heartbeat_allow_and_before_the_report(

@@ -181,6 +181,10 @@ def test_a_workspace_over_the_quota_stays_as_it_was_and_the_dispatch_says_why(
 # The archive itself
 
 
+def with_room(_: int) -> None:
+    """There is room for every size."""
+
+
 def archive(platform: Platform, root: Path, dispatch_id: str, token: int = 1, room: int = 10**9) -> Archive:
     credentials = Credentials(access_key_id="a", secret_access_key="b", session_token="c", expires_at=now())
     return Archive(
@@ -212,12 +216,12 @@ def local(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_worker_that_was_overtaken_writes_nothing(platform: Platform, local: RunWorkspace, tmp_path: Path) -> None:
     stale = archive(platform, tmp_path, "01A", token=1)
     stale.restore(local)
-    stale.save(local, 30)
+    stale.save(local, 30, with_room)
     archive(platform, tmp_path, "01A", token=2).restore(local)
     before = (tmp_path / archive_name("acme", "01K9ZJ3J0X4T8WB6Q1V5N7M2CD")).read_bytes()
     (local.path / "file").write_text("stale")
     with pytest.raises(ArchiveError, match="later attempt"):
-        stale.save(local, 30)
+        stale.save(local, 30, with_room)
     with pytest.raises(ArchiveError, match="later attempt"):
         stale.restore(local)
     assert (tmp_path / archive_name("acme", "01K9ZJ3J0X4T8WB6Q1V5N7M2CD")).read_bytes() == before
@@ -230,14 +234,31 @@ def test_an_archive_that_is_too_large_leaves_nothing_behind(
     small = archive(platform, tmp_path, "01A", room=10)
     small.restore(local)
     with pytest.raises(ArchiveFullError):
-        small.save(local, 30)
+        small.save(local, 30, with_room)
     assert {file.name.partition(".")[2] for file in (tmp_path / "acme").iterdir()} == {"lock"}
+
+
+def test_a_size_that_is_refused_leaves_everything_as_it_was(
+    platform: Platform, local: RunWorkspace, tmp_path: Path
+) -> None:
+    asked: list[int] = []
+
+    def refuse(size: int) -> int:
+        asked.append(size)
+        return size - 1
+
+    refused = archive(platform, tmp_path, "01A")
+    refused.restore(local)
+    with pytest.raises(ArchiveFullError, match="larger than the 0 MiB that are left"):
+        refused.save(local, 30, refuse)
+    assert {file.name.partition(".")[2] for file in (tmp_path / "acme").iterdir()} == {"lock"}
+    assert asked == [refused.save(local, 30, with_room)]
 
 
 def test_a_damaged_archive_is_told_and_not_run_with(platform: Platform, local: RunWorkspace, tmp_path: Path) -> None:
     kept = archive(platform, tmp_path, "01A")
     kept.restore(local)
-    kept.save(local, 30)
+    kept.save(local, 30, with_room)
     (tmp_path / archive_name("acme", "01K9ZJ3J0X4T8WB6Q1V5N7M2CD")).write_bytes(b"not an archive")
     with pytest.raises(ArchiveError, match="could not be unpacked"):
         archive(platform, tmp_path, "01B").restore(local)
