@@ -11,12 +11,14 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 
 import structlog
 
 from outpost.domain.artifacts import LogSource, Summary
 from outpost.domain.dispatch import Status, Usage
+from outpost.domain.lifecycle import cancellation
 from outpost.domain.protocol import Assignment, Credentials, ReportRequest
 from outpost.domain.reasons import ReasonCode
 from worker.agent_session import AgentSession
@@ -137,6 +139,8 @@ class Attempt(ABC):
     def _leave_results(self, outcome: Outcome) -> Outcome:
         """Store patch, log and summary, in this order. Raises `Stopped` after the checkpoint of a terminated run."""
         self._lease.check()
+        if outcome.status is Status.CANCELLED:
+            outcome = replace(outcome, reason=cancellation(self._lease.cancel_reason))
         results, end = self._results, self._results.end
         self._held_room.release()
         terminated = end is not None and end.stopped is Cause.TERMINATED

@@ -84,6 +84,8 @@ class Lease:
         self._unsent: deque[LeaseRequest] = deque()
         self.progress: str | None = None
         """What the run is doing, for people; sent with each heartbeat."""
+        self.cancel_reason: str | None = None
+        """Why the client cancelled the run, if it did and said so."""
 
     def beat(self) -> float:
         """Send a heartbeat, and what could not be sent before. Returns the seconds until the next is due."""
@@ -272,6 +274,7 @@ class Lease:
             return response
         self._confirmed = max(self._confirmed, asked)
         if response.cancel:
+            self.cancel_reason = response.cancel_reason
             self._stop.request(Cause.CANCELLED)
         if response.credentials is not None:
             self._on_credentials(response.credentials, response.bedrock_credentials)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from outpost.domain.dispatch import Status
 from outpost.domain.findings import Findings
+from outpost.domain.lifecycle import cancellation
 from outpost.domain.reasons import Reason, ReasonCode
 from worker.adapters.base import Failure
 from worker.adapters.transcript import Verdict
@@ -75,7 +76,7 @@ def _clean(message: str) -> str:
 
 def cancelled() -> Outcome:
     """Return the end that a client asked for."""
-    return Outcome(Status.CANCELLED, Reason.of(ReasonCode.CANCELLED_BY_USER, "Cancelled on request."))
+    return Outcome(Status.CANCELLED, cancellation(None))
 
 
 def decide_outcome(evidence: Evidence) -> Outcome:

@@ -59,11 +59,10 @@ class Leases:
                 row = self.dispatches.change(row.id, Progress(request.lease, request.progress))
         except (ConflictError, TransitionError):
             return STALE
-        cancel = row.cancel_requested_at is not None
         if not request.want_credentials or self._suspended(row):
-            return LeaseAnswer(live=True, cancel=cancel)
+            return _live(row)
         credentials, bedrock = self.assignments.renewed(row)
-        return LeaseAnswer(live=True, cancel=cancel, credentials=credentials, bedrock_credentials=bedrock)
+        return _live(row).model_copy(update={"credentials": credentials, "bedrock_credentials": bedrock})
 
     def reserve(self, request: ReserveRequest, row: Dispatch | None) -> ReserveAnswer:
         """Account for the size of a workspace that is about to be written back, if there is room for it."""
@@ -83,7 +82,7 @@ class Leases:
             self.workspaces.saved(row, request.size_bytes, self.now())
         except ConflictError:
             return STALE
-        return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None)
+        return _live(row)
 
     def forge_token(self, request: ForgeTokenRequest, row: Dispatch | None) -> ForgeTokenAnswer:
         """Return a token for one call of git, or why there is none."""
@@ -112,11 +111,15 @@ class Leases:
             if found is None or not _arrived(found, request.lease, goal):
                 return STALE
             row = found
-        return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None)
+        return _live(row)
 
     def _suspended(self, row: Dispatch) -> bool:
         tenant = self.tenants.get(row.tenant_id)
         return tenant is None or tenant.status != "active"
+
+
+def _live(row: Dispatch) -> LeaseAnswer:
+    return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None, cancel_reason=row.cancel_reason)
 
 
 def _step(request: StartedRequest | EndedRequest | ReportRequest, at: datetime) -> tuple[Event, Status]:

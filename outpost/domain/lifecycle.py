@@ -218,7 +218,7 @@ def _(event: Report, row: Dispatch) -> Dispatch:
     if not event.outcome.terminal:
         raise TransitionError(f"a report names a terminal state, not {event.outcome}")
     # Who asked knows why; the worker only knows that it was asked.
-    reason = _cancelled(row.cancel_reason) if event.outcome is Status.CANCELLED else event.reason
+    reason = cancellation(row.cancel_reason) if event.outcome is Status.CANCELLED else event.reason
     ended = _end(row, event.outcome, reason, event.at)
     exit_code = row.exit_code if event.exit_code is None else event.exit_code
     tail = None if event.outcome is Status.SUCCESS else event.log_tail
@@ -238,7 +238,7 @@ def _(event: Lose, row: Dispatch) -> Dispatch:
     # Its last checkpoint can be read until there is another attempt, whatever becomes of the dispatch.
     left = {"log_tail": event.log_tail, "findings": event.findings, "collection": event.collection}
     if row.status in (Status.PROVISIONING, Status.RUNNING) and row.cancel_requested_at is not None:
-        return _end(row, Status.CANCELLED, _cancelled(row.cancel_reason), event.at).model_copy(update=left)
+        return _end(row, Status.CANCELLED, cancellation(row.cancel_reason), event.at).model_copy(update=left)
     if row.status is Status.RUNNING and event.reason.code is ReasonCode.TIME_LIMIT:
         return _end(row, Status.TIMEOUT, event.reason, event.at).model_copy(update=left)
     if _may_retry(row):
@@ -262,7 +262,7 @@ def _(event: Lose, row: Dispatch) -> Dispatch:
 @_follow.register
 def _(event: Cancel, row: Dispatch) -> Dispatch:
     if row.status is Status.PENDING:
-        return _end(row, Status.CANCELLED, _cancelled(event.reason), event.at)
+        return _end(row, Status.CANCELLED, cancellation(event.reason), event.at)
     if row.status is Status.COMPLETING:
         raise _refusal(row, event)
     return row.model_copy(update={"cancel_requested_at": event.at, "cancel_reason": event.reason})
@@ -286,5 +286,6 @@ def _end(row: Dispatch, outcome: Status, reason: Reason, at: datetime) -> Dispat
     return row.model_copy(update={"status": outcome, "reason": reason, "ended_at": at, "slot": None})
 
 
-def _cancelled(why: str | None) -> Reason:
+def cancellation(why: str | None) -> Reason:
+    """Return the reason of a dispatch that a client has cancelled, who may have said why."""
     return Reason.of(ReasonCode.CANCELLED_BY_USER, f"Cancelled: {why}" if why else "Cancelled on request.")

@@ -230,6 +230,8 @@ class LeaseAnswer(_Message):
 
     live: bool
     cancel: bool = False
+    cancel_reason: str | None = None
+    """What the client gave as the reason, if anything."""
     credentials: Credentials | None = None
     bedrock_credentials: Credentials | None = None
     """New ones for `Assignment.bedrock`, together with `credentials`."""

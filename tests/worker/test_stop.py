@@ -140,6 +140,10 @@ def test_a_cancelled_run_stops_at_the_next_heartbeat_and_keeps_what_there_is(
     assert row.ended_at - row.cancel_requested_at < timedelta(seconds=15)
     assert b"+partial" in platform.read(row, Artifact.PATCH)
     assert platform.summary(row).outcome is Status.CANCELLED
+    assert platform.summary(row).reason == row.reason
+    assert row.reason is not None
+    assert row.reason.message == "Cancelled: changed my mind"
+    assert "Cancelled: changed my mind" in platform.messages(row)
 
 
 def test_a_clone_is_cancelled_and_its_agent_never_starts(platform: Platform, slow: SlowRuns) -> None:
