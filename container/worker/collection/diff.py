@@ -18,7 +18,6 @@ _DIFF = (
     "--cached",
     "--binary",
     "--full-index",
-    "--find-renames",
     "--no-color",
     "--no-ext-diff",
     "--no-textconv",
@@ -36,7 +35,8 @@ def write_diff(calls: Calls, tree: Tree, scan: SecretScan, artifact: str, file: 
     variables = calls.variables(tree.files, tree.index, *tree.stores)
     base = tree.base or calls.run(git("hash-object", "-t", "tree", "/dev/null"), **variables).decode().strip()
     prefix = os.fsdecode(tree.prefix)
-    command = git(*_DIFF, f"--src-prefix=a/{prefix}", f"--dst-prefix=b/{prefix}", base)
+    renames = "--no-renames" if _removes_links(calls, base, variables) else "--find-renames"
+    command = git(*_DIFF, renames, f"--src-prefix=a/{prefix}", f"--dst-prefix=b/{prefix}", base)
     patch = PatchReader(scan, artifact)
     file.writelines(patch.passed(calls.stream(command, **variables)))
     for change in patch.binaries:
@@ -48,6 +48,16 @@ def write_diff(calls: Calls, tree: Tree, scan: SecretScan, artifact: str, file: 
                 # Such as too large for the time left: the patch is whole all the same.
                 scan.unsearched(artifact, change.path)
     return patch.files
+
+
+def _removes_links(calls: Calls, base: str, variables: Mapping[str, str | Path]) -> bool:
+    """Return whether symbolic links are removed.
+
+    A patch that renames one has no mode of it, and then `git apply` refuses what is below a folder in its place
+    ("beyond a symbolic link", git 2.39).
+    """
+    removed = git("diff-index", "--cached", "--no-renames", "--diff-filter=D", "-z", base)
+    return any(record.startswith(b":120000 ") for record in calls.records(removed, **variables))
 
 
 def _blob(calls: Calls, name: str, variables: Mapping[str, str | Path]) -> Iterator[bytes]:

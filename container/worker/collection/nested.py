@@ -99,11 +99,12 @@ def plan_links(
     populated = {path: commit if commit and len(commit) == width else None for path, commit in populated.items()}
     entries: dict[bytes, bytes | None] = {}
     inside: list[bytes] = []
+    taken_out = record.taken_out(base)
     for path in sorted({path for path, entry in base.items() if entry.mode == LINK} - not_checked_out):
         before = base[path].object
         recorded = record.link(path, width)
-        removed = record.continues and path not in record.index
-        if path in missing or removed or (record.continues and record.index[path].mode != LINK):
+        replaced = record.continues and path in record.index and record.index[path].mode != LINK
+        if path in missing or path in taken_out or replaced:
             entries[path] = None
             continue
         inside.append(path)

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -106,6 +107,7 @@ class NestedTrees:
         record = read_record(self._calls, git_dir, files, None)
         began_sparse = workspace.began_sparse
         if record.readable:
+            record = replace(record, continues=record.head is not None and bool(record.index))
             stores = (record.objects,)
             return Tree(path, files, record, record.head, index, git_dir, began_sparse, stores)
         base = workspace.commit_before if git_dir.parent.parent == self._root / ".git" else None

@@ -58,6 +58,16 @@ class Record:
         """The files that the agent has in its index or committed."""
         return {path for each in (self.index, self.committed) for path in each if each[path].mode != LINK}
 
+    def taken_out(self, base: Entries) -> set[bytes]:
+        """Return the files and submodules of `base` that the index does not have any more.
+
+        An index without any of them was made anew: then only what `head` does not have either counts.
+        """
+        if not self.continues:
+            return set()
+        gone = base.keys() - self.index.keys()
+        return gone - self.committed.keys() if base.keys().isdisjoint(self.index) else gone
+
     def staged_only(self, base: Entries, result: Entries) -> set[bytes]:
         """Return the files of which the agent's index holds contents that are neither in a commit nor in `result`."""
         return {

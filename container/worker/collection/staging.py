@@ -5,17 +5,18 @@ What the agent committed or put into its index although the repository ignores i
 """
 
 import os
-import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.collection.calls import Calls, reading
+from worker.collection.calls import Calls
 from worker.collection.choice import HISTORY, REFUSED, Chooser, unfit
 from worker.collection.commits import copy_objects
-from worker.collection.inventory import Inventory, sizes_of, tolerant
+from worker.collection.git_errors import unread_path
+from worker.collection.index_changes import AS_BEGAN, MODE, TAKEN_OUT, as_began, ignored, index_modes
+from worker.collection.inventory import Inventory, sizes_of
 from worker.collection.nested import Links, plan_links
 from worker.collection.omissions import Omissions
 from worker.collection.paths import folders_of, is_below
@@ -80,10 +81,14 @@ class Staging:
         """
         tree, prefix = self._tree, self._tree.prefix
         base = self._begin()
-        links = self._set_links(base, self._keep_what_was_not_checked_out(base))
+        not_checked_out = self._keep_what_was_not_checked_out(base)
+        links = self._set_links(base, not_checked_out)
         chooser = Chooser(base, prefix, self._inventory, self._omissions)
         reasons = self._block(base)
         changed = self._changed()
+        untracked = self._untrack(base, not_checked_out)
+        changed = [path for path in changed if path not in untracked]
+        reasons = {path: reason for path, reason in reasons.items() if path not in untracked}
         visible = [*self._new(tree.files)]
         forced = {path for path in tree.record.added - base.keys() - set(visible) if not is_below(path, links.inside)}
         sizes = self._sizes(chooser.without_leftovers([*visible, *forced], forced))
@@ -91,12 +96,14 @@ class Staging:
             self._omissions.note(prefix + path, "in the index only: removed from the working tree")
         kept = chooser.choose(sizes, self._calls.room() // _COPIES)
         reasons |= self._add([*changed, *kept])
-        result = self._entries()
+        result = self._set_modes(base, self._entries())
         reasons |= dict.fromkeys(set(kept) - reasons.keys() - result.keys(), REFUSED)
         for path in sorted(tree.record.staged_only(base, result) - reasons.keys() - self._unread):
             self._omissions.note(prefix + path, "staged in another state than it has in the working tree, which counts")
         for path in self._unfit(base.keys() | sizes.keys()):
             reasons[path] = self._inventory.unfit[prefix + path]
+        others = dict.fromkeys(as_began(tree.record, base, result), AS_BEGAN)
+        reasons = others | dict.fromkeys(tree.record.taken_out(base) & result.keys(), TAKEN_OUT) | reasons
         for path in sorted(reasons):
             self._omissions.note(prefix + path, reasons[path])
         chooser.note_ignored(self._ignored())
@@ -202,6 +209,23 @@ class Staging:
         self._feed(["update-index", "-z", "--force-remove", "--stdin"], (path + b"\0" for path in sorted(removed)))
         return [path for path in changes if path not in removed]
 
+    def _untrack(self, base: Entries, not_checked_out: AbstractSet[bytes]) -> AbstractSet[bytes]:
+        """Take the files out of the index that the agent took out of its own and that the repository ignores now."""
+        gone = self._tree.record.taken_out(base) - not_checked_out
+        present = sorted(gone & self._entries().keys()) if gone else []
+        untracked = ignored(self._calls, self._tree.files, present, self._variables)
+        self._feed(["update-index", "-z", "--force-remove", "--stdin"], (path + b"\0" for path in sorted(untracked)))
+        return untracked
+
+    def _set_modes(self, base: Entries, result: Entries) -> Entries:
+        """Give files the modes that they have in the agent's index alone; returns the index."""
+        modes = dict(index_modes(self._tree.record, base, result))
+        lines = (b"%s %s\t%s\0" % (entry.mode, entry.object, path) for path, entry in modes.items())
+        self._feed(["update-index", "-z", "--index-info"], lines)
+        for path in sorted(modes):
+            self._omissions.note(self._tree.prefix + path, MODE)
+        return result | modes
+
     def _new(self, files: Path, below: bytes = b"", depth: int = 0) -> Iterator[bytes]:
         """Yield the new files that no rule ignores, those of repositories that are only files as well."""
         variables = self._variables | {"GIT_WORK_TREE": files}
@@ -241,12 +265,8 @@ class Staging:
         prefix, others = self._tree.prefix, self._inventory.repositories.keys() - {self._tree.path}
         below = (path.removeprefix(prefix) for path in self._inventory.unfit if path.startswith(prefix))
         found = [path for path in below if path not in seen and not is_below(prefix + path, others)]
-        if not found:
-            return []
-        check = self._command("check-ignore", "--no-index", "-z", "--stdin")
-        command = reading(self._calls.list_file(found), check)
-        ignored = set(tolerant(self._calls.records(command, **self._variables)))
-        return [path for path in found if path not in ignored]
+        left = ignored(self._calls, self._tree.files, found, self._variables)
+        return [path for path in found if path not in left]
 
     def _sizes(self, paths: list[bytes]) -> dict[bytes, int]:
         return sizes_of(self._calls, self._tree.files, paths)
@@ -259,7 +279,7 @@ class Staging:
             try:
                 self._feed(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"], wanted)
             except subprocess.CalledProcessError as error:
-                path = _unread_path(error.stderr or b"", paths)
+                path = unread_path(error.stderr or b"", paths)
                 if path is None or path in failed or len(failed) == _MOST_FAILURES:
                     raise
                 failed[path] = "unreadable"
@@ -278,20 +298,3 @@ class Staging:
 
 def _path(name: bytes) -> Path:
     return Path(os.fsdecode(name))
-
-
-def _unread_path(errors: bytes, paths: list[bytes]) -> bytes | None:
-    """Return the path that git could not read; None when it failed at something else.
-
-    git prints `open("<path>")`, `readlink("<path>")`, `read error while indexing` or `short read while indexing`, and
-    then `fatal: Unable to process path <path>`, with control characters as question marks.
-    """
-    before, found, text = errors.rpartition(b"fatal: Unable to process path ")
-    if not found or not _READING.search(before):
-        return None
-    shown = text.removesuffix(b"\n")
-    return next((path for path in paths if _CONTROL.sub(b"?", path) == shown), None)
-
-
-_READING = re.compile(rb'(?m)^error: (?:open\("|readlink\("|read error while indexing|short read while indexing)')
-_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
