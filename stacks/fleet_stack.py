@@ -105,6 +105,7 @@ class FleetStack(OutpostStack):
         data.pending.grant_read(planner)
         data.workers.grant_read_write(planner)
         data.workers.grant_delete(planner)  # launch intents that came to something
+        data.workers.grant_delete(broker)  # a failure to launch, once a worker asks for work
         for registering in (broker, planner):
             data.workers.grant_check(registering)  # that the new worker has not ended
         for ending in (self.task_events.function, self.sweep.function):

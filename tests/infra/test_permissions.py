@@ -183,7 +183,7 @@ CHECK, MANY = {"ConditionCheckItem"}, {"BatchGetItem"}
     ("role", "table", "allowed"),
     [
         ("BrokerFunctionRole", "Dispatches", READ | WRITE),
-        ("BrokerFunctionRole", "Workers", READ | WRITE | CHECK),
+        ("BrokerFunctionRole", "Workers", READ | WRITE | DELETE | CHECK),
         ("BrokerFunctionRole", "Tenants", READ),
         ("PlannerFunctionRole", "Dispatches", READ),
         ("PlannerFunctionRole", "Workers", READ | WRITE | DELETE | CHECK),
