@@ -1,7 +1,7 @@
 """What a load balancer of the embedded AWS forwards to its targets, and its headers about the client."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from outpost.local.environment import LocalEnvironment
+from outpost.local.extensions.target_health import Health
+from tests.eventually import eventually
 from tests.local.stacks import Stack, resource
 
 VISIBILITY = {"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "m"}
@@ -53,6 +55,12 @@ class Balancer:
     stack: Stack
     arn: str
     host: str
+    group_arn: str
+
+    def states(self) -> dict[int, str]:
+        """Return the states of the targets, by their ports."""
+        found = self.aws.client("elbv2").describe_target_health(TargetGroupArn=self.group_arn)
+        return {each["Target"]["Port"]: each["TargetHealth"]["State"] for each in found["TargetHealthDescriptions"]}
 
     def protect(self, *rules: dict[str, Any]) -> None:
         """Associate a web ACL with these rules."""
@@ -102,7 +110,7 @@ def balancer(aws: LocalEnvironment, stack: Stack, target: int) -> Iterator[Balan
     elb.register_targets(TargetGroupArn=group_arn, Targets=[{"Id": "127.0.0.1", "Port": target}])
     action = {"Type": "forward", "TargetGroupArn": group_arn}
     elb.create_listener(LoadBalancerArn=made["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=[action])
-    yield Balancer(aws, stack, made["LoadBalancerArn"], made["DNSName"])
+    yield Balancer(aws, stack, made["LoadBalancerArn"], made["DNSName"], group_arn)
     elb.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
     elb.delete_target_group(TargetGroupArn=group_arn)
 
@@ -145,3 +153,39 @@ def test_the_address_of_the_client_is_appended_to_what_it_sent(balancer: Balance
     headers = {name.lower(): value for name, value in answer.json()}
     assert headers["x-forwarded-for"] == "203.0.113.7, 127.0.0.1"
     assert headers["x-forwarded-proto"] == "http"
+
+
+def test_a_target_gets_requests_once_it_has_passed_a_health_check(
+    balancer: Balancer, target: int, unused_port: Callable[[], int]
+) -> None:
+    silent = unused_port()
+    balancer.aws.client("elbv2").register_targets(
+        TargetGroupArn=balancer.group_arn, Targets=[{"Id": "localhost", "Port": silent}]
+    )
+    eventually(lambda: balancer.states() == {target: "healthy", silent: "initial"})
+    assert {balancer.ask("/").status_code for _ in range(20)} == {200}
+
+
+GROUP = {"HealthyThresholdCount": 2, "UnhealthyThresholdCount": 3, "HealthCheckIntervalSeconds": 10}
+
+
+@pytest.mark.parametrize(
+    ("checks", "state"),
+    [
+        ("p", "healthy"),
+        ("f", "initial"),
+        ("fp", "healthy"),
+        ("pff", "healthy"),
+        ("pffpff", "healthy"),
+        ("pfff", "unhealthy"),
+        ("pfffp", "unhealthy"),
+        ("pfffpfp", "unhealthy"),
+        ("pfffpp", "healthy"),
+        ("f" * 150, "unhealthy"),
+    ],
+)
+def test_checks_in_a_row_change_the_health_of_a_target(checks: str, state: str) -> None:
+    health = Health()
+    for check in checks:
+        health = health.after(GROUP, passed=check == "p")
+    assert health.state == state

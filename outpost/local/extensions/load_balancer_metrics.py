@@ -1,20 +1,18 @@
 """The metrics of a load balancer (AWS/ApplicationELB): MiniStack records none.
 
-Requests, answers and their times are recorded as they happen; how many targets are healthy, each 10 s, by connecting
-to them. MiniStack calls every registered target healthy.
+Requests, answers and their times are recorded as they happen; how many targets are healthy, each 10 s.
 """
 
-import socket
 import threading
 import time
 from typing import Any
 
 from ministack.services import alb, cloudwatch
 
+from outpost.local.extensions.target_health import TARGETS
+
 NAMESPACE = "AWS/ApplicationELB"
 _PERIOD_SECONDS = 10.0
-_met: set[tuple[str, int]] = set()
-"""Targets that answered once: one that starts is not unhealthy."""
 
 
 def install() -> None:
@@ -50,24 +48,11 @@ def _look_at_targets() -> None:
 def _record_health() -> None:
     """Record the health of each target group of each load balancer once."""
     for arn, group in list(alb._tgs.items()):
-        port = group.get("Port", 80)
-        targets = [(target["Id"], int(target.get("Port", port))) for target in alb._targets.get(arn, [])]
-        answering = {target for target in targets if _answers(*target)}
-        _met.update(answering)
+        states = TARGETS.states(arn)
         for balancer in group.get("LoadBalancerArns") or []:
             dimensions = {
                 "LoadBalancer": balancer.partition("loadbalancer/")[2],
                 "TargetGroup": arn.rpartition(":")[2],
             }
-            cloudwatch.record_metric(NAMESPACE, "HealthyHostCount", len(answering), "Count", dimensions)
-            cloudwatch.record_metric(
-                NAMESPACE, "UnHealthyHostCount", len((_met & {*targets}) - answering), "Count", dimensions
-            )
-
-
-def _answers(address: str, port: int) -> bool:
-    try:
-        with socket.create_connection((address, port), timeout=1):
-            return True
-    except OSError:
-        return False
+            for name, state in (("HealthyHostCount", "healthy"), ("UnHealthyHostCount", "unhealthy")):
+                cloudwatch.record_metric(NAMESPACE, name, states.count(state), "Count", dimensions)

@@ -1,10 +1,9 @@
 """CloudFormation waits for a service's deployment, and one that fails rolls its stack back.
 
 MiniStack calls the service created or updated as soon as its deployment has begun, and a task healthy when it has run
-for a second, whether or not its load balancer could reach it by then.
+for a second, whether or not it was healthy for its load balancer by then.
 """
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +12,7 @@ from ministack.services import ecs
 from ministack.services.cloudformation import provisioners, stacks
 
 from outpost.local.extensions.cloudformation import Created
+from outpost.local.extensions.target_health import TARGETS
 
 KIND = "AWS::ECS::Service"
 PATIENCE_SECONDS = 180.0
@@ -30,7 +30,7 @@ def install() -> None:
         handlers[verb] = _until_steady(handlers[verb])
     for decision in ("_runs_on_worker_thread", "_sends_back_failed_update"):
         setattr(stacks, decision, _also_for_services(getattr(stacks, decision)))
-    ecs._record_service_task_healthy = _when_it_answers(ecs._record_service_task_healthy)
+    ecs._record_service_task_healthy = _when_its_targets_are_healthy(ecs._record_service_task_healthy)
 
 
 def _also_for_services(decide: Callable[[str], bool]) -> Callable[[str], bool]:
@@ -47,24 +47,21 @@ def _until_steady(handle: Handler) -> Handler:
     return wait
 
 
-def _when_it_answers(record: Callable[[str, Task], None]) -> Callable[[str, Task], None]:
-    """Take a task for healthy only when it accepts connections of its load balancers; called on a thread of its own."""
+def _when_its_targets_are_healthy(record: Callable[[str, Task], None]) -> Callable[[str, Task], None]:
+    """Take a task for healthy only when its load balancers do; called on a thread of its own."""
 
     def wait(service_key: str, task: Task) -> None:
-        ports = [balancer["containerPort"] for balancer in ecs._services[service_key].get("loadBalancers") or []]
-        while task["lastStatus"] == "RUNNING" and not all(_accepts(ecs._task_ip(task), port) for port in ports):
+        balancers = ecs._services[service_key].get("loadBalancers") or []
+        while task["lastStatus"] == "RUNNING" and not all(_healthy(each, task) for each in balancers):
             time.sleep(_POLL_SECONDS)
         record(service_key, task)
 
     return wait
 
 
-def _accepts(address: str, port: int) -> bool:
-    try:
-        with socket.create_connection((address, port), timeout=1):
-            return True
-    except OSError:
-        return False
+def _healthy(balancer: dict[str, Any], task: Task) -> bool:
+    state = TARGETS.state(balancer["targetGroupArn"], ecs._task_ip(task), balancer["containerPort"])
+    return state == "healthy"
 
 
 def _wait(service: Service, deployment_id: str) -> None:
