@@ -82,6 +82,11 @@ bench: $(READY) ## Measure the API's speed, the log redactor's, the model proxy'
 	PYTHONPATH=.:container python -m benchmarks.model_proxy
 	PYTHONPATH=.:container python -m benchmarks.warm_start build/bench-warm-start.json
 
+.PHONY: faults
+faults: $(READY) ## Break deployments in real ways; how soon each fault is noticed goes to docs/performance.md
+	@$(OWNED) $(PYTEST) -m full --numprocesses 2 tests/e2e/test_real_faults*.py
+	@PYTHONPATH=.:lambda python -m benchmarks.faults
+
 .PHONY: lint
 lint: $(READY) ## Check format, style, types and the direction of imports
 	ruff format --check .

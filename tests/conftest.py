@@ -59,6 +59,8 @@ TOGETHER = ("migrate", "e2e", "local", "infra", "doctor")
 APART = {
     "tests/e2e/test_changes.py": "changes",
     "tests/e2e/test_first_run.py": "first run",
+    "tests/e2e/test_real_faults_service.py": "faults of the service",
+    "tests/e2e/test_real_faults_workers.py": "faults of workers",
     "tests/local/test_killed_runs.py": "killed runs",
     "tests/migrate/test_acceptance.py": "migrate again",
     "tests/migrate/test_faults.py": "migrate again",
@@ -71,7 +73,9 @@ FIRST = (
     "changes",
     "tests/environments/test_prod.py",
     "tests/environments/test_update.py",
+    "faults of workers",
     "migrate again",
+    "faults of the service",
     "tests/environments/test_staging_and_regions.py",
     "first run",
     "local",

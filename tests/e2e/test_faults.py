@@ -1,4 +1,4 @@
-"""Workers die, hang and return, the control plane dies: nothing is lost, nothing runs twice, nothing stays behind."""
+"""Workers die, the control plane dies: nothing is lost, nothing runs twice, nothing stays behind."""
 
 import os
 import signal
@@ -9,9 +9,6 @@ import pytest
 
 from outpost.client import ApiError
 from outpost.domain.dispatch import Status
-from outpost.names import Metric
-from tests.e2e.emitted import emitted
-from tests.eventually import eventually
 
 Outpost = Any
 CRASH_BOUND = 60
@@ -65,28 +62,6 @@ def test_a_retryable_dispatch_survives_its_worker(outpost: Outpost) -> None:
     outpost.signal_worker(dispatch.id, signal.SIGKILL)
     ended = outpost.ends(dispatch.id, within=CRASH_BOUND + 30)
     assert (ended.status, ended.attempt) == (Status.SUCCESS, 2)
-
-
-@pytest.mark.full
-def test_a_worker_that_returns_after_its_lease_changes_nothing(outpost: Outpost) -> None:
-    dispatch = outpost.dispatch("sleep 20; echo late > out")
-    outpost.reaches(dispatch.id, Status.RUNNING, within=60)
-    paused = outpost.pause_worker(dispatch.id)
-    # A rule that fires each minute fires for the first time a minute after its deployment.
-    ended = outpost.ends(dispatch.id, within=60 + CRASH_BOUND)
-    assert (ended.status, ended.reason.code) == (Status.FAILED, "WORKER_LOST")
-    before = outpost.row(dispatch.id)
-    for process in reversed(paused):
-        process.resume()
-    psutil.wait_procs(paused, timeout=60)
-    assert not [process for process in paused if process.is_running()]
-    assert outpost.row(dispatch.id) == before
-    # The sweep's function writes its figures when it ends, after its four passes.
-    eventually(
-        lambda: Metric.LEASE_EXPIRIES in {name for name, _ in emitted(outpost)},
-        within=75,
-        what="the sweep tells of the expired lease",
-    )
 
 
 def test_a_control_plane_killed_under_load_loses_nothing_that_it_accepted(outpost: Outpost) -> None:
