@@ -23,7 +23,7 @@ from outpost.domain.findings import Findings
 from worker.collection.calls import Calls
 from worker.collection.commits import CommitCollector
 from worker.collection.diff import write_diff
-from worker.collection.inventory import take_inventory
+from worker.collection.inventory import Inventory, take_inventory
 from worker.collection.nested import find_outside_worktrees, find_worktrees
 from worker.collection.nested_trees import NestedTrees
 from worker.collection.omissions import Omissions, shown, without_requested
@@ -114,7 +114,7 @@ class Collector:
         nested = NestedTrees(calls, files, inventory, worktrees, self._omissions)
         changes = self._further("submodules", list[NestedChange](), partial(self._write_nested, nested, submodules))
         if self._requested:
-            self._further("requested files", None, partial(self._pack_requested, files, tree.index))
+            self._further("requested files", None, partial(self._pack_requested, tree, inventory))
         return Patch(
             file=target,
             files_changed=changed,
@@ -149,8 +149,9 @@ class Collector:
             self._more[Artifact.COMMITS] = target
         return refs
 
-    def _pack_requested(self, files: Path, index: str) -> None:
-        requested, target = RequestedFiles(self._calls, files, index, self._omissions), self._place(Artifact.COLLECTED)
+    def _pack_requested(self, tree: Tree, inventory: Inventory) -> None:
+        requested = RequestedFiles(self._calls, tree.files, tree.index, inventory.unfit, self._omissions)
+        target = self._place(Artifact.COLLECTED)
         found = requested.find(self._requested)
         if found:
             requested.pack(found, target, self._scan)

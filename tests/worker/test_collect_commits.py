@@ -350,3 +350,32 @@ def test_a_git_directory_of_pipes_costs_the_commits_and_not_the_patch(
     """)
     patch = run.collect()
     assert b"+++ b/new.txt" in patch.file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ("remote set-url origin", "$PWD/../copy.git"),
+        ("remote set-url --push origin", "../copy.git"),
+        ("config remote.origin.pushurl", "file://$PWD/../copy.git"),
+    ],
+)
+def test_commits_that_were_pushed_to_a_folder_here_are_kept(
+    run: Run, git_server: GitServer, tmp_path: Path, change: str, place: str
+) -> None:
+    run.agent(f"""
+        git init -q --bare ../copy.git; git {change} {place}
+        git checkout -qb fix; echo 1 > one; git add one; git commit -qm fix; git push -q origin fix
+        git checkout -q main; git branch -qD fix
+    """)
+    patch = run.collect()
+    assert subjects(patch) == {"refs/outpost/reflog-1": "fix"}
+    fetched(patch, git_server, tmp_path / "fetched")
+
+
+def test_commits_that_were_fetched_from_the_remote_are_not_kept(run: Run, git_server: GitServer) -> None:
+    git_server.git("kinds", "checkout", "--quiet", "-b", "later")
+    git_server.git("kinds", "commit", "--quiet", "--allow-empty", "--message", "later")
+    git_server.git("kinds", "checkout", "--quiet", "main")
+    run.agent("git fetch -q")
+    assert run.collect().collection.refs == ()

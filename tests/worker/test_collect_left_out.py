@@ -134,6 +134,19 @@ def test_byte_code_and_caches_stay_out_also_when_the_agent_committed_them(run: R
     assert len(found) == 10
 
 
+def test_byte_code_and_caches_of_other_languages_stay_out_as_well(run: Run) -> None:
+    run.agent("""
+        mkdir -p app .dart_tool/x .parcel-cache .turbo .zig-cache/o; touch .dart_tool/x/y .parcel-cache/data .turbo/log
+        touch 'app/Main$1.class' Main.class app/lists.beam app/init.elc .zig-cache/o/x .eslintcache app/a.tsbuildinfo
+        touch app/Main.java app/classes .aider.conf.yml .aider.model.settings.yml .aiderignore .aider.input.history
+    """)
+    patch = run.collect()
+    settings = {".aider.conf.yml", ".aider.model.settings.yml", ".aiderignore"}
+    assert names(patch) == {"app/Main.java", "app/classes", *settings}
+    assert left_out(patch)["app/Main$1.class"] == "Java byte code"
+    assert len(left_out(patch)) == 11
+
+
 def test_in_a_folder_that_the_repository_tracks_nothing_is_left_over(git_server: GitServer, prepare: Prepare) -> None:
     repo = git_server.create("vendored", {"node_modules/a/index.js": b"1\n", "lib/kept.pyc": b"2\n"})
     run = prepare("full", repo)

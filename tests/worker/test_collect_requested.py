@@ -88,3 +88,12 @@ def test_a_secret_in_the_target_of_a_requested_link_withholds_the_archive(run: R
 def test_a_pattern_of_anything_but_the_workspaces_files_is_refused(glob: str) -> None:
     with pytest.raises(ValueError, match=r"pattern of paths|names no files"):
         check_glob(glob)
+
+
+def test_what_no_archive_can_hold_is_named(run: Run) -> None:
+    run.agent("mkdir -p ignored/empty; mkfifo ignored/pipe ignored/empty/pipe; echo 1 > ignored/file")
+    patch = run.collect(requested=["ignored/*", "ignored/empty/**"])
+    assert archive(patch) == {"ignored/file": b"1\n"}
+    reasons = {item.path: item.reason for item in patch.collection.left_out}
+    assert reasons["ignored/pipe"] == reasons["ignored/empty/pipe"] == "a named pipe"
+    assert "ignored/empty/**" not in reasons

@@ -292,3 +292,10 @@ def test_a_submodule_linked_to_a_folder_outside_is_not_followed(app: Run, tmp_pa
     patch = app.collect()
     assert "not yours" not in patch.file.read_text()
     assert patch.more == {}
+
+
+def test_files_that_became_a_submodule_are_not_said_to_be_collected_like_others(run: Run, urls: dict[str, str]) -> None:
+    run.agent(f"git rm -rq old; git submodule --quiet add {urls['lib']} old; git commit -qm 'old is a submodule'")
+    patch = run.collect()
+    assert b"Subproject commit" in patch.file.read_bytes()
+    assert patch.collection.left_out == ()

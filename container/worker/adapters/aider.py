@@ -42,7 +42,7 @@ class Aider(Adapter):
     models the last one read wins, which is the one that an option names (aider.chat, "Configuration").
     """
 
-    litter = ("/.aider*",)
+    litter = ("/.aider*", "!/.aiderignore", "!/.aider.conf.yml", "!/.aider.model.*")
     settings_files = (".aider.conf.yml", ".aider.model.settings.yml", ".aider.model.metadata.json", ".env")
 
     def invocation(self, run: Run) -> Invocation:

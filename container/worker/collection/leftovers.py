@@ -7,8 +7,9 @@ from typing import NamedTuple
 CACHE = "a cache, by its CACHEDIR.TAG"
 ENVIRONMENT = "a Python environment, by its pyvenv.cfg"
 
-# Folder -> what is in it. Names with another meaning anywhere (`target`, `build`, `dist`, `out`, `vendor`) are not
-# here: such a folder is left out when a CACHEDIR.TAG (bford.info/cachedir) is in it, or the repository ignores it.
+# Folder -> what is in it, as the templates of github.com/github/gitignore have them. Names with another meaning
+# anywhere (`target`, `build`, `dist`, `out`, `vendor`) are not here: such a folder is left out when a CACHEDIR.TAG
+# (bford.info/cachedir) is in it, or the repository ignores it.
 _FOLDERS = {
     b"__pycache__": "Python byte code",
     b".pytest_cache": "cache of pytest",
@@ -22,16 +23,30 @@ _FOLDERS = {
     b".nyc_output": "data of a coverage run",
     b".gradle": "cache of Gradle",
     b".terraform": "providers of Terraform",
+    b".dart_tool": "files of Dart's tools",
+    b".eggs": "packages of setuptools",
+    b".kotlin": "files of Kotlin's compiler",
+    b".parcel-cache": "cache of Parcel",
+    b".pytype": "cache of pytype",
+    b".sass-cache": "cache of Sass",
+    b".stack-work": "files of Haskell's Stack",
+    b".turbo": "cache of Turborepo",
+    b".zig-cache": "cache of Zig",
 }
 _FILES = (
     (re.compile(rb".+\.py[co]"), "Python byte code"),
+    (re.compile(rb".+\.class"), "Java byte code"),
+    (re.compile(rb".+\.beam"), "Erlang byte code"),
+    (re.compile(rb".+\.elc"), "Emacs byte code"),
+    (re.compile(rb"\.(eslint|stylelint|phpunit\.result\.|php-cs-fixer\.)cache"), "cache of a linter or of tests"),
+    (re.compile(rb".+\.tsbuildinfo"), "cache of TypeScript"),
     (re.compile(rb"\.coverage(\..+)?"), "data of a coverage run"),
     (re.compile(rb"\.DS_Store"), "settings of the macOS Finder"),
     (re.compile(rb".+\.sw[op]"), "swap file of an editor"),
 )
 _EGG_INFO = re.compile(rb".+\.egg-info")
-# What the agents' own CLIs keep in the folder that they work in; only there.
-_AGENTS = ((re.compile(rb"\.aider(\.[^/]*)?"), "kept by aider for itself"),)
+# What the agents' own CLIs keep in the folder that they work in; only there. People write aider's settings.
+_AGENTS = ((re.compile(rb"\.aider(?!\.conf\.yml|\.model\.)(\.[^/]*)?"), "kept by aider for itself"),)
 
 
 class Leftover(NamedTuple):

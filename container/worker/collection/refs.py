@@ -1,6 +1,7 @@
 """The agent's branches, tags, stashes, and the commits that no ref names any more."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -20,6 +21,9 @@ _NOT_THE_AGENTS = tuple(
 )
 _OURS = b"refs/outpost/"
 """Names that this collection gives."""
+
+_FOLDER = re.compile(rb"file:|(?![^/]*:).")
+"""What the URL of a folder begins with (git-clone: "GIT URLS"): others have a colon before their first slash."""
 
 Graph = Mapping[bytes, tuple[bytes, ...]]
 """Commits that only the agent has -> their parents."""
@@ -59,9 +63,17 @@ def read_refs(calls: Calls, git_dir: Path, files: Path, omissions: Omissions) ->
     for ref, commit in _unnamed(calls, git_dir, files, set(named.values())):
         named[ref] = commits[ref] = commit
     reflog = calls.ask(git_dir, files, "rev-list", "--no-walk=unsorted", "--max-count=1000", "--reflog") or b""
-    upstream = (commit for ref, (_, commit, _) in found.items() if ref.startswith(b"refs/remotes/origin/"))
+    remote = {} if _has_folder_as_remote(calls, git_dir, files) else found
+    upstream = (commit for ref, (_, commit, _) in remote.items() if ref.startswith(b"refs/remotes/origin/"))
     others = (ref for ref, (_, _, kind) in found.items() if kind in (b"blob", b"tree"))
     return Refs(named, commits, frozenset(others), tuple(reflog.split()), frozenset(upstream))
+
+
+def _has_folder_as_remote(calls: Calls, git_dir: Path, files: Path) -> bool:
+    """Return whether `origin` leads to a folder on this machine: what was pushed there ends with it."""
+    get_url = ("remote", "get-url", "--all")
+    listed = (calls.ask(git_dir, files, *get_url, *options, "origin") or b"" for options in ((), ("--push",)))
+    return any(_FOLDER.match(url) for url in b"\n".join(listed).splitlines())
 
 
 def _parsed(listed: bytes) -> dict[bytes, tuple[bytes, bytes, bytes]]:

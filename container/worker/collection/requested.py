@@ -3,7 +3,7 @@
 import os
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, cast
@@ -26,12 +26,13 @@ _GZIP = 31
 class RequestedFiles:
     """Finds the files and packs them into an archive."""
 
-    def __init__(self, calls: Calls, files: Path, index: str, omissions: Omissions) -> None:
-        """`index`: the staged index of the workspace."""
+    def __init__(self, calls: Calls, files: Path, index: str, unfit: Mapping[bytes, str], omissions: Omissions) -> None:
+        """`index`: the staged index of the workspace; `unfit`: what no archive can hold -> why."""
         self._calls = calls
         self._files = files
         self._variables = calls.variables(files, index)
         self._inner = calls.variables(files, "index-inner")
+        self._unfit = {path.rstrip(b"/"): reason for path, reason in unfit.items()}
         self._omissions = omissions
 
     def find(self, patterns: Sequence[str]) -> list[bytes]:
@@ -41,9 +42,11 @@ class RequestedFiles:
         for pattern in patterns:
             matches = self._matches(pattern)
             found |= matches
+            for path in sorted(matches & self._unfit.keys()):
+                self._omissions.note(path, self._unfit[path])
             if not matches:
                 self._omissions.note(os.fsencode(pattern), "no file matches this pattern of `collect`", 0)
-        sizes, kept, room = self._sizes(sorted(found)), list[bytes](), MAX_BYTES
+        sizes, kept, room = self._sizes(sorted(found - self._unfit.keys())), list[bytes](), MAX_BYTES
         for path, size in sorted(sizes.items(), key=lambda item: (item[1], item[0])):
             room -= size
             if room < 0 or len(kept) == MOST_FILES:
@@ -58,12 +61,12 @@ class RequestedFiles:
         for variables, what in ((self._variables, ("--cached", "--others")), (self._inner, ("--cached",))):
             listing = git("-C", str(self._files), "ls-files", *what, "-z", "--", f":(glob){pattern}")
             listed |= {path for path in self._calls.records(listing, **variables) if not path.endswith(b"/")}
-        return {*self._sizes(sorted(listed))}
+        return {*self._sizes(sorted(listed)), *(listed & self._unfit.keys())}
 
     def _list_inside(self) -> None:
-        """Fill an index with the names of all files of submodules and of other repositories inside the workspace.
+        """Fill an index with the names that git does not list, so that patterns match them.
 
-        git takes each of those for one entry, so that no pattern would reach into it.
+        It takes a submodule, and another repository inside the workspace, for one entry, and passes over pipes.
         """
         folders = set[bytes]()
         for line in self._calls.records(self._listing("--stage", "--cached"), **self._variables):
@@ -72,7 +75,7 @@ class RequestedFiles:
         for path in self._calls.records(self._listing("--others"), **self._variables):
             if path.endswith(b"/"):
                 folders.add(path.rstrip(b"/"))
-        names = self._inside(sorted(folders))
+        names = self._inside(sorted(folders)) | self._unfit.keys()
         any_object = b"1" * len(self._calls.workspace.commit_before or "1" * 40)
         entries = (b"100644 %s\t%s\0" % (any_object, name) for name in names)
         self._calls.feed(git("update-index", "-z", "--index-info"), entries, **self._inner)

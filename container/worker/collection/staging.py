@@ -107,7 +107,7 @@ class Staging:
         for path in sorted(reasons):
             self._omissions.note(prefix + path, reasons[path])
         chooser.note_ignored(self._ignored())
-        self._note_histories(base)
+        self._note_histories(base, links.inside)
         return {prefix + path: base[path].object if path in base else None for path in links.inside}
 
     def _keep_what_was_not_checked_out(self, base: Entries) -> AbstractSet[bytes]:
@@ -245,11 +245,11 @@ class Staging:
                 self._omissions.note(whole + b".git", HISTORY, None)
                 yield from self._new(files / _path(path), below + path, depth + 1)
 
-    def _note_histories(self, base: Entries) -> None:
+    def _note_histories(self, base: Entries, submodules: Iterable[bytes]) -> None:
         """Note repositories that the agent made in folders with tracked files, which git lists as this one's."""
         tracked, prefix = folders_of(base), self._tree.prefix
-        below = (path for path in self._inventory.repositories.keys() - self._worktrees if path.startswith(prefix))
-        found = [path for path in below if path.removeprefix(prefix) + b"/" in tracked]
+        others = self._inventory.repositories.keys() - self._worktrees - {prefix + path for path in submodules}
+        found = [path for path in others if path.startswith(prefix) and path.removeprefix(prefix) + b"/" in tracked]
         for path in sorted(found)[:_MOST_EMBEDDED]:
             folder = self._calls.workspace.path / _path(path)
             if self._calls.ask(folder / ".git", folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
