@@ -33,7 +33,7 @@ from worker.outcome import Outcome, failed, without_results
 from worker.results import Results
 from worker.settings import Identity, Settings
 from worker.stop import Cause, Stopped, StopSignal
-from worker.store import AttemptStore
+from worker.store import AttemptStore, UnconfirmedError
 from worker.usage import usage_of
 from worker.workspace import Workspace
 
@@ -113,6 +113,9 @@ class Attempt(ABC):
             return EXIT_LOST if stopped.cause is Cause.LOST else EXIT_TERMINATED
         except BrokerError as error:
             _log.error("the broker does not respond", summary_stored=self._results.stored, error=str(error))
+            return EXIT_BROKEN
+        except UnconfirmedError as error:
+            _log.error("whether the summary is stored is not known; it is read after this task", error=str(error))
             return EXIT_BROKEN
         except Exception as error:  # noqa: BLE001 - whatever broke, the client is told, and told now
             _log.exception("the harness failed")
@@ -221,7 +224,7 @@ class Attempt(ABC):
 
         What a stored summary says stays so: after the end of this task it closes the dispatch.
         """
-        if self._results.stored:
+        if self._results.sent:
             return EXIT_BROKEN
         try:
             self._report(failed(ReasonCode.INTERNAL_ERROR, f"The harness failed: {type(error).__name__}."))

@@ -52,6 +52,8 @@ class Results:
         """How the agent ended; None when it was never started."""
         self.context: Context | None = None
         self.patch: Patch | None = None
+        self.sent = False
+        """Whether the summary was sent: from then on the one that is stored is the outcome, whoever reads it."""
         self.stored = False
         """Whether all of it is stored, and the summary that says so."""
 
@@ -84,19 +86,20 @@ class Results:
         """Store patch, log and last the summary, which says that all else is there (None: leave it out).
 
         What fails and may pass is repeated for `seconds`; so long may the rest of the log take as well. Returns the
-        outcome; a run whose results could not be stored is no success.
+        outcome; a run whose results could not be stored is no success. Raises `UnconfirmedError`.
         """
         try:
             self._store.persist(seconds)
             self._upload(seconds)
-            if summary is not None:
-                self._store.put_summary(summary())
-                self.stored = True
         except UploadError as error:
             self._log.abandon()
             too_large = isinstance(error, TooLargeError)
             code = ReasonCode.ARTIFACT_TOO_LARGE if too_large else ReasonCode.UPLOAD_FAILED
             return without_results(outcome, code, f"{error}.")
+        if summary is not None:
+            content, self.sent = summary(), True
+            self._store.put_summary(content)
+            self.stored = True
         return outcome
 
     def _upload(self, log_seconds: float) -> None:

@@ -11,6 +11,7 @@ import botocore.session
 import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as AwsConnectionError
 from botocore.loaders import Loader, create_loader
 
 from outpost.domain.artifacts import Artifact, Summary, chunk_key, stored_name
@@ -55,6 +56,10 @@ class TooLargeError(UploadError):
 
 class DifferentError(UploadError):
     """Something else is stored under the name already."""
+
+
+class UnconfirmedError(Exception):
+    """Whether the summary is stored is not known: a request for it may have been carried out."""
 
 
 class SecretError(Exception):
@@ -169,7 +174,7 @@ class AttemptStore:
         self._put(self._prefix + Artifact.COLLECTION, collection.model_dump_json(indent=2).encode(), "application/json")
 
     def put_summary(self, summary: Summary) -> None:
-        """Store the summary, which says that all else is stored. Raises `UploadError`, and what `check` raises.
+        """Store the summary, which says that all else is stored. Raises `UnconfirmedError`, and what `check` raises.
 
         Whoever closes a dispatch without its worker stores a summary first: where there is another one already, the
         lease is lost, and this raises `Stopped`.
@@ -179,6 +184,8 @@ class AttemptStore:
             self._put(self._prefix + Artifact.SUMMARY, content, "application/json")
         except DifferentError as error:
             raise Stopped(Cause.LOST) from error
+        except UploadError as error:
+            raise UnconfirmedError(str(error)) from error
 
     def _put(self, key: str, body: bytes | IO[bytes], content_type: str, *, give_up_at: float | None = None) -> None:
         def put() -> None:
@@ -209,4 +216,4 @@ def _passes(error: BotoCoreError | ClientError) -> bool:
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.response["Error"]["Code"] in _PASSING
-    return isinstance(error, HTTPClientError)
+    return isinstance(error, HTTPClientError | AwsConnectionError)

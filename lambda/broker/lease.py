@@ -99,19 +99,32 @@ class Leases:
         return ForgeTokenAnswer(live=True, token=token)
 
     def advance(self, request: StartedRequest | EndedRequest | ReportRequest, row: Dispatch | None) -> LeaseAnswer:
-        """Apply a step of the run to the row."""
+        """Apply a step of the run to the row. A start is a heartbeat too, which a worker declared lost cannot send."""
         if row is None:
             return STALE
-        event, goal = _step(request, self.now())
+        agent, (event, goal) = row.spec.agent, _step(request, self.now())
+        starts = goal is Status.RUNNING
         try:
-            row = self.dispatches.change(request.dispatch_id, event)
+            also = [self.workers.beating(agent, request.lease)] if starts else []
+            row = self.dispatches.change(request.dispatch_id, event, also)
+        except ConflictError:
+            return STALE
         except TransitionError:
             # Either the lease is stale, or this is the repetition of a request whose response was lost.
             found = self.dispatches.get(request.dispatch_id)
-            if found is None or not _arrived(found, request.lease, goal):
+            if found is None or not _arrived(found, request.lease, goal) or (starts and not self._beats(found)):
                 return STALE
             row = found
         return _live(row)
+
+    def _beats(self, row: Dispatch) -> bool:
+        """Count a heartbeat of the row's holder; return whether it is not declared lost."""
+        try:
+            if row.lease:
+                self.workers.beat(row.spec.agent, row.lease)
+        except ConflictError:
+            return False
+        return True
 
     def _suspended(self, row: Dispatch) -> bool:
         tenant = self.tenants.get(row.tenant_id)

@@ -18,6 +18,7 @@ from aws_lambda_powertools import Logger
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from capacity.plan import UNKNOWN_REVISION
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.diagnosis import launch_refused
 from outpost.domain.ids import new_id, now
@@ -152,15 +153,16 @@ class Launcher:
     def repeat(self, intent: Intent) -> bool:
         """Repeat a call whose response was not seen; return whether its outcome is known now, and settled.
 
-        A refusal of the repetition says nothing of the first call.
+        A refusal of the repetition says nothing of the first call, unless it names the tasks of that call.
         """
         try:
             started, refusal = self._request(intent)
         except (BotoCoreError, ClientError) as error:
-            started, refusal = _conflicting(error), None
-            if not started:
+            named = _conflicting(error)
+            if named is None:
                 logger.warning("no response to a launch", extra={"batch": intent.batch_id, "why": str(error)})
                 return False
+            started, refusal = Started(named, None)
         self._settle(intent, started)
         self._note(intent.agent, refusal)
         return True
@@ -209,7 +211,7 @@ class Launcher:
                 worker_id=task["taskArn"].rpartition("/")[2],
                 task_arn=task["taskArn"],
                 agent=intent.agent,
-                revision=int(task.get("taskDefinitionArn", ":0").rpartition(":")[2]),
+                revision=int(task.get("taskDefinitionArn", f":{UNKNOWN_REVISION}").rpartition(":")[2]),
                 worker_state=WorkerState.STARTING,
                 launched_at=self._now(),
             )
@@ -229,10 +231,12 @@ class Launcher:
             self._launches.failed(agent, failure, at)
 
 
-def _conflicting(error: BotoCoreError | ClientError) -> list["TaskTypeDef"]:
-    """Return the tasks that a client token stands for, if that is what the error is about.
+def _conflicting(error: BotoCoreError | ClientError) -> list["TaskTypeDef"] | None:
+    """Return the tasks that a client token stands for, None where the error is not about that.
 
-    A new revision of the family may make the same request another one (RunTask: ConflictException, `resourceIds`).
+    A new revision of the family may make the same request another one, and so does a smaller count (RunTask:
+    ConflictException, `resourceIds`: the existing tasks of the client token).
     """
     response: Any = error.response if isinstance(error, ClientError) else {}
-    return [{"taskArn": arn} for arn in response.get("resourceIds", ())]
+    arns = response.get("resourceIds")
+    return None if arns is None else [{"taskArn": arn} for arn in arns]

@@ -19,6 +19,8 @@ BATCH = 10
 """Tasks that one RunTask call can start."""
 STARTING_LIMIT = timedelta(seconds=180)
 """A task that has not asked for work by then counts as supply no more: about 1 % of Fargate's tasks never start."""
+UNKNOWN_REVISION = 0
+"""Of a worker whose task ECS only named: it counts as the latest one until the worker has asked for work."""
 DRAIN_STEPS = 4
 """Where the limit leaves no room to refill first, a warm pool of an old revision is replaced in so many steps."""
 
@@ -40,6 +42,22 @@ class Fleet:
         current = self.intended + sum(self._is_current(worker) for worker in self._free(at))
         old = sum(not self._is_current(worker) and not worker.retiring for worker in self._free(at))
         return max(self.warm - current, demand + self.warm - current - old)
+
+    def repeatable(self, demand: int, at: datetime) -> list[Intent]:
+        """Return the intents to repeat now, the oldest first, together for no more tasks than are wanted of them.
+
+        Others have fewer tasks than they had. Was the first call carried out, ECS refuses such a repetition
+        and names the tasks of the first (`ConflictException.resourceIds`).
+        """
+        open_, found = [intent for intent in self.intents if intent.repeatable(at)], []
+        wanted = self.missing(demand, at) + sum(intent.count for intent in open_)
+        for intent in open_:
+            count = min(intent.count, wanted)
+            if count <= 0:
+                break
+            found.append(intent.model_copy(update={"count": count}))
+            wanted -= count
+        return found
 
     @property
     def intended(self) -> int:
@@ -101,7 +119,7 @@ class Fleet:
                 yield worker
 
     def _is_current(self, worker: Worker) -> bool:
-        return worker.revision >= self.revision
+        return worker.revision >= self.revision or worker.revision == UNKNOWN_REVISION
 
 
 def runnable(queued: Mapping[Agent, Mapping[str, Sequence[str]]], free: Mapping[str, int]) -> dict[Agent, list[str]]:

@@ -85,8 +85,9 @@ class Planner:
         """
         fleets, demand = self._read(term)
         settled, unanswered = self._repeat(fleets, demand, term, until)
-        if settled:
+        while settled:
             fleets, demand = self._read(term)
+            settled, unanswered = self._repeat(fleets, demand, term, until)
         at = self.now()
         wanted = plan(demand, fleets, at)
         for agent, fleet in fleets.items():
@@ -106,15 +107,9 @@ class Planner:
     def _repeat(
         self, fleets: Mapping[Agent, Fleet], demand: Mapping[Agent, int], term: Term, until: datetime
     ) -> tuple[int, int]:
-        """Repeat the launches without a response, while they are wanted; return how many are settled and are not."""
+        """Repeat launches without a response, as far as they are wanted; return how many are settled and are not."""
         at, settled = self.now(), 0
-        intents = [
-            intent
-            for agent, fleet in fleets.items()
-            if fleet.missing(demand[agent], at) + fleet.intended > 0
-            for intent in fleet.intents
-            if intent.repeatable(at)
-        ]
+        intents = [intent for agent, fleet in fleets.items() for intent in fleet.repeatable(demand[agent], at)]
         for intent in intents:
             term.keep()
             if self.now() < until and self.launcher.repeat(intent):

@@ -163,19 +163,23 @@ class Dispatches:
             raise UnknownDispatchError(dispatch_id)
         return str(item["task"])
 
-    def change(self, dispatch_id: str, event: Event) -> Dispatch:
+    def change(self, dispatch_id: str, event: Event, also: Sequence["TransactWriteItemTypeDef"] = ()) -> Dispatch:
         """Apply an event to the row, whatever races with it, and free the slot in the same transaction.
 
-        Raises `UnknownDispatchError`, `ContentionError` and what `lifecycle.apply` raises.
+        `also` are further writes of the transaction. Raises `ConflictError` when a condition of theirs does not hold,
+        `UnknownDispatchError`, `ContentionError` and what `lifecycle.apply` raises.
         """
         for _ in range(MAX_RACES):
             row = self.get(dispatch_id)
             if row is None:
                 raise UnknownDispatchError(dispatch_id)
             changed = apply(row, event)
+            own = self.replacement(row, changed)
             try:
-                self._db.transact(self.replacement(row, changed))
-            except ConflictError:
+                self._db.transact([*own, *also])
+            except ConflictError as refused:
+                if "ConditionalCheckFailed" in refused.codes[len(own) :]:
+                    raise
                 continue
             if row.slot is not None and changed.slot is None:
                 self._wake_after(changed)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 KEPT_AFTER_END = timedelta(days=1)
+_BEAT = "SET beat = beat + :one"
+_HOLDS = "fencing_token = :held AND worker_state = :busy"
+"""It has claimed with this token, and is not declared lost."""
 SOON = timedelta(seconds=20)
 """A moment: as long as a worker that was started for the next dispatch would wait for it."""
 
@@ -189,7 +192,7 @@ class Workers:
             self._db.update(
                 self._db.workers,
                 *_key(agent, worker_id),
-                "SET beat = beat + :one",
+                _BEAT,
                 "attribute_exists(pk) AND attribute_not_exists(dispatch_id)",
                 one=1,
             )
@@ -199,12 +202,26 @@ class Workers:
         self._db.update(
             self._db.workers,
             *_key(agent, lease.worker_id),
-            "SET beat = beat + :one",
-            "fencing_token = :held AND worker_state = :busy",
+            _BEAT,
+            _HOLDS,
             one=1,
             held=lease.token,
             busy=WorkerState.BUSY,
         )
+
+    def beating(self, agent: Agent, lease: Lease) -> "TransactWriteItemTypeDef":
+        """Return the write that counts a heartbeat, for a transaction that only a worker that is not lost may make."""
+        return {
+            "Update": {
+                "TableName": self._db.workers,
+                "Key": key(*_key(agent, lease.worker_id)),
+                "UpdateExpression": _BEAT,
+                "ConditionExpression": _HOLDS,
+                "ExpressionAttributeValues": expression_values(
+                    {"one": 1, "held": lease.token, "busy": WorkerState.BUSY},
+                ),
+            },
+        }
 
     def retire(self, worker: Worker) -> None:
         """Mark an idle worker to leave when it finds no work; one that has claimed meanwhile leaves anyway."""

@@ -100,8 +100,9 @@ def test_a_repeated_client_token_starts_nothing_new(aws: LocalEnvironment) -> No
     family = register_job(aws, DEMO_IMAGE)
     first = run_job(aws, family, "exit", "0", clientToken="launch-1")
     assert run_job(aws, family, "exit", "0", clientToken="launch-1") == first
-    with pytest.raises(ClientError, match="already in use"):
+    with pytest.raises(ClientError, match="already in use") as refused:
         run_job(aws, family, "exit", "1", clientToken="launch-1")
+    assert refused.value.response["resourceIds"] == [first]  # type: ignore[typeddict-item]
     assert run_job(aws, family, "exit", "0", clientToken="launch-2") != first
 
 

@@ -4,10 +4,9 @@ import argparse
 import multiprocessing
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 
-from tests.simulation.coverage import describe
+from tests.simulation.coverage import Coverage
 from tests.simulation.shrink import shrink, tell
 from tests.simulation.simulate import simulator
 from tests.simulation.soak import CHUNK, run_seeds
@@ -29,15 +28,15 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.story:
         return _story(arguments.first, long_outages=arguments.long_outages)
-    began, failed, met = time.monotonic(), [], Counter[tuple[str, str, str]]()
+    began, failed, met = time.monotonic(), [], Coverage()
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
         chunks = _chunks(arguments.first, arguments.seeds, arguments.long_outages)
         for failures, counted in pool.imap_unordered(run_seeds, chunks):
             failed += failures
-            met.update(counted)
+            met.add(counted)
             for seed, text in failures:
                 print(f"seed {seed}: {text}", flush=True)
-    print(describe(met))
+    print(met.describe())
     print(f"{arguments.seeds} schedules in {time.monotonic() - began:.0f} s, {len(failed)} violated an invariant")
     return 1 if failed else 0
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.simulation.coverage import AWAY, WHOLE
 from tests.simulation.errors import client_error, is_retried, no_response, unreachable
 from tests.simulation.faults import WRITES, Cut, Faults
 from tests.simulation.scheduler import Host, Scheduler
@@ -89,12 +90,13 @@ class Boundary:
 
     def _try(self, call: Call, request: dict[str, Any], cut: Cut | None) -> dict[str, Any]:
         operation = f"{call.service}.{call.operation}"
-        self.met[operation, cut or "whole", self._state_of(call.host.about)] += 1
+        self.met[operation, cut or WHOLE, self._state_of(call.host.about)] += 1
         if cut and self.log:
             self.log(f"{operation} is cut: {cut}")
         self._delay(call, cut)
-        begun, end = call.host.cut_off
-        if self._faults.is_down(call.service, self._scheduler.now) or begun <= self._scheduler.now < end:
+        if why := self._unreachable(call):
+            self.met[operation, AWAY, self._state_of(call.host.about)] += 1
+            self._faults.meet(why, call.host)
             self._scheduler.wait(call.host.random.uniform(0.1, 2.0))
             raise unreachable(call.service)
         self._refuse(call, cut)
@@ -106,6 +108,14 @@ class Boundary:
             self._scheduler.wait(call.read_timeout)
             raise no_response(call.service)
         return response
+
+    def _unreachable(self, call: Call) -> str | None:
+        """Return the fault by which the service cannot be reached now, None: it can."""
+        begun, end = call.host.cut_off
+        if begun <= self._scheduler.now < end:
+            return "task is cut off"
+        down = self._faults.is_down(call.service, self._scheduler.now)
+        return f"outage of {call.service}" if down else None
 
     def _delay(self, call: Call, cut: Cut | None) -> None:
         draw = call.host.random

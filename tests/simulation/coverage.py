@@ -1,56 +1,81 @@
-"""Which calls were cut by which fault, while the dispatch that they are about was in which state."""
+"""What schedules have met: calls by how they were cut, and faults by the state of the dispatch that they were about."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
-from tests.simulation.faults import WRITES, Cut
+from outpost.domain.dispatch import Status
+from tests.simulation.faults import SERVICES, WRITES, Cut
 
-Met = Counter[tuple[str, str, str]]
-"""Operation, cut ("whole": not cut), state of the dispatch ("none": about none, or not known yet)."""
+AWAY, WHOLE = "away", "whole"
+"""How a call ended beside the cuts: its service could not be reached, or nothing was wrong."""
+NO_DISPATCH, ENDED = "none", "ended"
+"""States beside those of the contract: no dispatch is known yet; one state for all terminal ones."""
+STATES = (*(str(status) for status in Status if not status.terminal), ENDED)
+FAULTS = (
+    *map(str, Cut),
+    *(f"outage of {service}" for service in SERVICES),
+    *(f"task {fate}" for fate in ("never starts", "starts late", "fails to start", "crashes", "hangs", "stands still")),
+    *("task is interrupted", "task is cut off", "no capacity", "deploy"),
+    *(f"message {kind}" for kind in ("lost", "doubled", "late")),
+    *(f"event {kind}" for kind in ("lost", "doubled", "late", "very late")),
+    *("doubled invocation", "clocks apart", "indexes lag", "lists lag", "the stream lags"),
+)
+"""Kinds of faults."""
+CUTS = (*Cut, AWAY)
 
 
-def operations(met: Met) -> list[str]:
-    """Return the operations that were called."""
-    return sorted({operation for operation, _, _ in met})
+@dataclass
+class Coverage:
+    """Counts, of one schedule or of many."""
+
+    calls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """By operation, how it was cut, and the state of the dispatch."""
+    faults: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By kind and the state of the dispatch."""
+
+    def add(self, other: "Coverage") -> None:
+        """Add the counts of another."""
+        self.calls.update(other.calls)
+        self.faults.update(other.faults)
+
+    @property
+    def by_operation(self) -> dict[str, Counter[str]]:
+        """Return how often each operation was cut in each way."""
+        table: dict[str, Counter[str]] = defaultdict(Counter)
+        for (operation, cut, _), count in self.calls.items():
+            table[operation][cut] += count
+        return table
+
+    @property
+    def by_fault(self) -> dict[str, Counter[str]]:
+        """Return how often each kind of fault struck in each state."""
+        table: dict[str, Counter[str]] = {kind: Counter() for kind in FAULTS}
+        for (kind, state), count in self.faults.items():
+            table[kind][state] += count
+        return table
+
+    def holes(self) -> Iterator[tuple[str, str]]:
+        """Yield the operations and cuts, and the faults and states, that never met."""
+        for operation, cuts in sorted(self.by_operation.items()):
+            yield from ((operation, cut) for cut in applicable(operation) if not cuts[cut])
+        for kind, states in self.by_fault.items():
+            yield from ((kind, state) for state in STATES if not states[state])
+
+    def describe(self) -> str:
+        """Return both tables, and the holes by name."""
+        lines = [*_table("operation", (WHOLE, *CUTS), self.by_operation), ""]
+        lines += _table("fault", (*STATES, NO_DISPATCH), self.by_fault)
+        missing = [f"  {what}: never {how}" for what, how in self.holes()]
+        return "\n".join([*lines, "", f"holes: {len(missing)}", *missing])
 
 
-def applicable(operation: str) -> Iterable[Cut]:
+def applicable(operation: str) -> Iterable[str]:
     """Return the cuts that a call of an operation can meet."""
-    return [cut for cut in Cut if cut is not Cut.CONFLICT or operation.partition(".")[2] in WRITES]
+    return [cut for cut in CUTS if cut is not Cut.CONFLICT or operation.partition(".")[2] in WRITES]
 
 
-def holes(met: Met, at_least: int = 1) -> list[str]:
-    """Return the combinations of operation and cut that were met less often, by name.
-
-    States: of an operation that was called in a state often enough (a thousand times), each cut is wanted there.
-    """
-    found = []
-    for operation in operations(met):
-        states = {state for name, cut, state in met if name == operation and met[name, "whole", state] >= 1_000}
-        for cut in applicable(operation):
-            if sum(met[operation, cut, state] for name, _, state in met if name == operation) < at_least:
-                found.append(f"{operation} was never {cut}")
-                continue
-            found += [
-                f"{operation} was never {cut} while {state}"
-                for state in sorted(states)
-                if met[operation, cut, state] < at_least
-            ]
-    return found
-
-
-def describe(met: Met) -> str:
-    """Return a table of calls and cuts, the states met, and the holes by name."""
-    cuts = ["whole", *map(str, Cut)]
-    table: dict[str, Counter[str]] = defaultdict(Counter)
-    states: dict[str, Counter[str]] = defaultdict(Counter)
-    for (operation, cut, state), count in met.items():
-        table[operation][cut] += count
-        states[state][cut] += count
-    lines = ["  ".join([f"{'operation':34}", *(f"{cut:>11}" for cut in cuts)])]
-    for title, rows in (("", table), ("dispatch is", states)):
-        lines += [title] if title else []
-        lines += ["  ".join([f"{name:34}", *(f"{rows[name][cut]:11}" for cut in cuts)]) for name in sorted(rows)]
-    missing = holes(met)
-    lines += [f"holes: {len(missing)}", *(f"  {hole}" for hole in missing)]
-    return "\n".join(lines)
+def _table(title: str, columns: Iterable[str], rows: dict[str, Counter[str]]) -> Iterator[str]:
+    yield "  ".join([f"{title:34}", *(f"{column:>12}" for column in columns)])
+    for name in sorted(rows):
+        yield "  ".join([f"{name:34}", *(f"{rows[name][column]:12}" for column in columns)])

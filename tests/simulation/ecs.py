@@ -68,7 +68,7 @@ class FakeEcs:
     launched: Callable[[list[Task]], None] = lambda tasks: None
     revision: int = 1
     tasks: dict[str, Task] = field(default_factory=dict)
-    _answers: dict[str, Response] = field(default_factory=dict)
+    _answers: dict[str, tuple[int, Response]] = field(default_factory=dict)
 
     def operations(self) -> dict[str, Operation]:
         return {
@@ -81,7 +81,7 @@ class FakeEcs:
     def run_task(self, request: Request, call: Call) -> Response:
         token = request["clientToken"]
         if token in self._answers:
-            return self._answers[token]
+            return self._repeated(request)
         size: int = request["count"]
         refused = self.faults.strikes(
             "no capacity", self.faults.no_capacity, call.host, self.scheduler.now, f" call {call.host.calls}"
@@ -89,9 +89,17 @@ class FakeEcs:
         granted = call.host.random.randrange(size) if refused else size
         made = [self._launch(request) for _ in range(granted)]
         failures = [{"reason": "Capacity is unavailable at this time"}] if refused else []
-        self._answers[token] = {"tasks": [task.described() for task in made], "failures": failures}
+        self._answers[token] = size, {"tasks": [task.described() for task in made], "failures": failures}
         self.launched(made)
-        return self._answers[token]
+        return self._answers[token][1]
+
+    def _repeated(self, request: Request) -> Response:
+        """Return the first response; another request with the same token is refused (RunTask: ConflictException)."""
+        size, response = self._answers[request["clientToken"]]
+        if size != request["count"]:
+            arns = [task["taskArn"] for task in response["tasks"]]
+            raise client_error("RunTask", "ConflictException", "The clientToken is in use.", resourceIds=arns)
+        return response
 
     def _launch(self, request: Request) -> Task:
         number, now = len(self.tasks) + 1, self.scheduler.now
@@ -101,6 +109,8 @@ class FakeEcs:
         self.tasks[task.arn] = task
         fate = task_fate(self.faults, host, now)
         delay = host.random.uniform(8, 40)
+        if fate in ("never starts", "starts late", "fails to start"):
+            self.faults.meet(f"task {fate}")
         if fate == "never starts":
             return task
         if fate == "starts late":
@@ -121,20 +131,32 @@ class FakeEcs:
         self.log(task.host.name, "starts")
         self.scheduler.start(task.host, lambda: self.run(task))
         soon = task.host.random.expovariate(1 / 40)
+        effect = self._effect(task, fate, soon)
+        if effect is not None:
+            self.after(soon, lambda: self._strike(task, fate, effect))
+
+    def _strike(self, task: Task, fate: str | None, effect: Callable[[], None]) -> None:
+        if task.stopped is None:
+            self.faults.meet(f"task {fate}", task.host)
+            effect()
+
+    def _effect(self, task: Task, fate: str | None, soon: float) -> Callable[[], None] | None:
+        """Return what becomes of a task soon after its start, None: nothing bad."""
         if fate == "crashes":
-            self.after(soon, lambda: self.end(task, "EssentialContainerExited", "", 137))
+            return lambda: self.end(task, "EssentialContainerExited", "", 137)
         if fate == "is interrupted":
-            self.after(soon, lambda: self._stop(task, "SpotInterruption", "Your Spot Task was interrupted."))
+            return lambda: self._stop(task, "SpotInterruption", "Your Spot Task was interrupted.")
         if fate == "hangs":
-            self.after(soon, lambda: self.scheduler.freeze(task.host, 1e9))
+            return lambda: self.scheduler.freeze(task.host, 1e9)
         if fate == "stands still":
             seconds = task.host.random.uniform(20, 100)
-            self.after(soon, lambda: self.scheduler.freeze(task.host, seconds))
             self.faults.latest = max(self.faults.latest, self.scheduler.now + soon + seconds)
+            return lambda: self.scheduler.freeze(task.host, seconds)
         if fate == "is cut off":
             seconds = task.host.random.uniform(20, 400)
             task.host.cut_off = self.scheduler.now + soon, self.scheduler.now + soon + seconds
             self.faults.latest = max(self.faults.latest, task.host.cut_off[1])
+        return None
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Do something later."""

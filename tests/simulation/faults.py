@@ -6,7 +6,7 @@ each host draws from randomness of its own: so a failing schedule is made smalle
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -45,6 +45,8 @@ OFTEN = {"run_task": 6.0, "invoke": 2.0, "put_object": 4.0, "transact_write_item
 """Rare calls with lasting effects are cut more often, by such a factor."""
 SERVICES = ("dynamodb", "ecs", "lambda", "s3", "sqs", "sts")
 WRITES = frozenset({"put_item", "update_item", "delete_item", "transact_write_items", "put_object"})
+CALM_LAG, CALM_STREAM_LAG = 0.02, 0.2
+"""Seconds by which indexes and the stream are late where nothing is wrong."""
 LONG_OUTAGES = (7_200.0, 21_600.0)
 
 
@@ -74,7 +76,10 @@ class Faults:
     """No faults at all: what then goes wrong is wrong by itself."""
     long_outages: bool = False
     struck: list[str] = field(default_factory=list)
-    by_kind: Counter[str] = field(default_factory=Counter)
+    met: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often a kind of fault struck while a dispatch that it is about was in a state."""
+    states: Callable[[Host | None], Iterable[str]] = lambda _: ()
+    """Returns the states of the dispatches that a fault of a host is about: of all, where that is not known."""
     latest: float = 0.0
     """When the latest fault struck, or will have ended."""
 
@@ -90,7 +95,7 @@ class Faults:
         self.sticky = draw.uniform(0, 0.5)
         """Share of cuts that all tries of the client meet."""
         self.skew = 30.0 if enabled(0.4) else 0.0
-        self.index_lag = draw.uniform(0.5, 60) if enabled(0.3) else 0.02
+        self.index_lag = draw.uniform(0.5, 60) if enabled(0.3) else CALM_LAG
         self.list_lag = draw.uniform(1, 60) if enabled(0.3) else 0.0
         self.tasks = {
             "never starts": 0.1 if enabled(0.3) else 0.0,
@@ -106,12 +111,12 @@ class Faults:
         self.messages = {kind: 0.2 for kind in ("lost", "doubled", "late") if enabled(0.3)}
         self.events = {kind: 0.3 for kind in ("lost", "doubled", "late", "very late") if enabled(0.3)}
         self.doubled_invocations = 0.2 if enabled(0.3) else 0.0
-        self.stream_lag = draw.uniform(1, 40) if enabled(0.2) else 0.2
+        self.stream_lag = draw.uniform(1, 40) if enabled(0.2) else CALM_STREAM_LAG
         self.deploy_at = draw.uniform(5, 150) if enabled(0.25) else None
         self.outages = self._outages(draw, enabled(0.5))
         if self.long_outages:
             self.outages = [Outage(draw.choice(SERVICES), draw.uniform(5, 90), draw.choice(LONG_OUTAGES))]
-        noted = [each for each in self.outages if self.note(str(each), "outage", each.start, each.seconds)]
+        noted = [each for each in self.outages if self.note(str(each), each.start, each.seconds)]
         self.outages = noted
         self.until = max([self.until, *(each.end for each in self.outages)])
 
@@ -128,16 +133,34 @@ class Faults:
         drawn = host.random.random()
         if drawn >= share or moment > self.until:
             return False
-        return self.note(f"{kind}: {host.name}{what}", kind, moment)
+        if not self.note(f"{kind}: {host.name}{what}", moment):
+            return False
+        self.meet(kind, host)
+        return True
 
-    def note(self, name: str, kind: str, moment: float, seconds: float = 0.0) -> bool:
+    def note(self, name: str, moment: float, seconds: float = 0.0) -> bool:
         """Write a strike down; return False for one that is left out."""
         if name in self.without:
             return False
         self.struck.append(name)
-        self.by_kind[kind] += 1
         self.latest = max(self.latest, moment + seconds)
         return True
+
+    def meet(self, kind: str, host: Host | None = None) -> None:
+        """Count that a kind of fault takes effect now."""
+        for state in self.states(host):
+            self.met[kind, state] += 1
+
+    @property
+    def lasting(self) -> list[str]:
+        """The kinds that last for the whole schedule."""
+        kinds = {
+            "clocks apart": self.skew > 0,
+            "indexes lag": self.index_lag > CALM_LAG,
+            "lists lag": self.list_lag > 0,
+            "the stream lags": self.stream_lag > CALM_STREAM_LAG,
+        }
+        return [kind for kind, enabled in kinds.items() if enabled]
 
     def cut(self, host: Host, service: str, operation: str, moment: float) -> Cut | None:
         """Draw how a call is cut, None: not at all."""
@@ -148,7 +171,10 @@ class Faults:
             if drawn < share:
                 fits = cut is not Cut.CONFLICT or operation in WRITES
                 name = f"{cut}: {host.name} call {host.calls} {service}.{operation}"
-                return cut if fits and self.note(name, cut, moment) else None
+                if not fits or not self.note(name, moment):
+                    return None
+                self.meet(cut, host)
+                return cut
             drawn -= share
         return None
 
@@ -170,6 +196,6 @@ def task_fate(faults: Faults, host: Host, moment: float) -> str | None:
         if drawn < share:
             if moment > faults.until:
                 return None
-            return fate if faults.note(f"task {fate}: {host.name}", f"task {fate}", moment) else None
+            return fate if faults.note(f"task {fate}: {host.name}", moment) else None
         drawn -= share
     return None

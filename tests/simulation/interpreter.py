@@ -27,6 +27,7 @@ from ulid import PureRandomPolicy, ULIDGenerator
 import broker.handler
 import broker.identity
 import capacity.handler
+import capacity.launcher
 import dispatch_changes.handler
 import sweep.handler
 import task_events.handler
@@ -234,6 +235,7 @@ def interpreting() -> Iterator[Interpreter]:
         patch.setattr(metrics, "single_metric", _no_metric)
         patch.setattr(boto3, "client", interpreter.client)
         patch.setattr(broker.identity, "CallerIdentity", _Callers)
+        patch.setattr(capacity.launcher, "Random", lambda: _Random(interpreter))
         for module in (database, wakeups):
             patch.setattr(module, "quick_session", interpreter.session)
         for name, value in {"monotonic": interpreter.monotonic, "sleep": interpreter.sleep}.items():

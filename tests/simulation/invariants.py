@@ -14,6 +14,7 @@ from outpost.store.database import from_attributes
 from outpost.store.row_details import ROW_BYTES, item_bytes
 from outpost.store.rows import details_key, queue_entry_key, row_from
 from outpost.store.schema import ROW
+from tests.simulation.coverage import ENDED, NO_DISPATCH
 from tests.simulation.dynamodb import Change, FakeDynamoDB
 from tests.simulation.ecs import FakeEcs, Task
 from tests.simulation.faults import Faults
@@ -75,9 +76,14 @@ class Monitor:
         return int(self.rows[dispatch_id].created_by.removeprefix("otp_"))
 
     def state_of(self, dispatch_id: str | None) -> str:
-        """Return the state of a dispatch, "none" for no dispatch."""
+        """Return the state of a dispatch, `NO_DISPATCH` for none."""
         row = self.rows.get(dispatch_id or "")
-        return str(row.status) if row else "none"
+        return _state(row) if row else NO_DISPATCH
+
+    def states(self, host: Host | None) -> set[str]:
+        """Return the states of the dispatch that a host works on, where it is known, else those of all dispatches."""
+        row = self.rows.get(host.about or "") if host else None
+        return {_state(each) for each in ([row] if row else self.rows.values())}
 
     def require(self, invariant: str, holds: bool, text: str) -> None:
         """Raise `Violated` unless it holds."""
@@ -113,6 +119,8 @@ class Monitor:
         old = self.rows.get(new.id)
         self._check_texts(change)
         self.rows[new.id] = new
+        for kind in self.faults.lasting:
+            self.faults.met[kind, _state(new)] += 1
         self._count_demand()
         what = (
             f"{old.status if old else 'nothing'} -> {new.status}, attempt {new.attempt}, worker {_short(new.worker_id)}"
@@ -151,6 +159,9 @@ class Monitor:
         holder = self._task(old.worker_id)
         mine = holder is not None and holder.host.name == name
         self.require("only its holder changes a dispatch", mine, f"{name} changes {old.id}, held by {old.worker_id}")
+        starts = new.status is Status.RUNNING
+        lost = starts and self._is_lost(old.worker_id)
+        self.require("a worker declared lost starts no agent", not lost, f"{name} with {old.id}")
 
     def _check_fairness(self, old: Dispatch, new: Dispatch) -> None:
         """Where nothing fails, a tenant that could be served is passed over at most for who was served less lately."""
@@ -273,10 +284,13 @@ class Monitor:
 
     def exited(self, task: Task, code: int) -> None:
         """A worker's program ended: not because a response wrongly said that it holds nothing."""
-        items = self._db.items("workers").items()
-        lost = any(key[1] == task.id and item.get("worker_state") == {"S": "lost"} for key, item in items)
-        holds = not lost and any(row.lease is not None and row.worker_id == task.id for row in self.rows.values())
+        row = next((row for row in self.rows.values() if row.lease is not None and row.worker_id == task.id), None)
+        holds = row is not None and not self._is_lost(task.id)  # one that is declared lost is refused from then on
         self.require("no holder is told that its lease is lost", not (holds and code == EXIT_LOST), task.host.name)
+
+    def _is_lost(self, worker_id: str | None) -> bool:
+        items = self._db.items("workers").items()
+        return any(key[1] == worker_id and item.get("worker_state") == {"S": "lost"} for key, item in items)
 
     def _count_demand(self) -> None:
         wanted: dict[Agent, int] = defaultdict(int)
@@ -368,6 +382,10 @@ class Monitor:
             return False
         known = any(key[1] == task.id for key in self._db.items("workers") if key[0].startswith("WORKERS#"))
         return not known
+
+
+def _state(row: Dispatch) -> str:
+    return ENDED if row.status.terminal else str(row.status)
 
 
 def _short(worker_id: str | None) -> str:

@@ -33,7 +33,8 @@ HARMLESS = {
     ("dispatches", "attribute_not_exists(pk)"): "ids of dispatches are random and never meet",
     ("workers", "attribute_exists(held_by)"): "a note to a planner that has just left is read by the next",
     ("workers", "fencing_token = :held AND worker_state = :busy"): (
-        "counts a heartbeat; whether the lease is live, the dispatch's row says as well"
+        "a heartbeat, or the start of an agent, of a worker that the sweep has declared lost and whose dispatch is not "
+        "closed yet; tests/store/test_broker.py brings that about"
     ),
     ("workers", "beat = :beat AND worker_state = :state"): (
         "a heartbeat between the sweep's read and its write; tests/store/test_sweep.py brings that about"

@@ -1,7 +1,6 @@
 """Running schedules: one seed, one story."""
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulation.aws import Recorded
+from tests.simulation.coverage import Coverage
 from tests.simulation.faults import Faults
 from tests.simulation.interpreter import Interpreter, interpreting
 from tests.simulation.invariants import Violated
@@ -24,7 +24,7 @@ class Run:
     seed: int
     violated: Violated | None
     struck: list[str]
-    met: Counter[tuple[str, str, str]]
+    coverage: Coverage
     steps: int
     seconds: float
     """Of virtual time."""
@@ -58,7 +58,7 @@ class Simulator:
             seed,
             violated,
             faults.struck,
-            world.boundary.met,
+            Coverage(world.boundary.met, faults.met),
             world.scheduler.steps,
             world.scheduler.now,
             world.story or [],

@@ -1,12 +1,9 @@
 """One schedule: the environment, its functions and clients, wired as they are deployed."""
 
 import json
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable
 from functools import partial
 from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 import broker.handler
 import capacity.handler
@@ -14,26 +11,21 @@ import dispatch_changes.handler
 import sweep.handler
 import task_events.handler
 from outpost.domain.agents import Agent, AgentSettings
-from outpost.domain.dispatch import Dispatch, Spec
-from outpost.domain.ids import new_id, now
-from outpost.domain.lifecycle import Cancel, TransitionError
+from outpost.domain.ids import now
 from outpost.domain.tenants import Limits, Tenant
-from outpost.domain.workspaces import QUOTAS, Workspace, expiry, open_places
 from outpost.names import Env
 from outpost.store import schema
-from outpost.store.database import ContentionError, Database
-from outpost.store.dispatches import DailyLimitError, Dispatches, Idempotency, WorkspaceTakenError
+from outpost.store.database import Database
 from outpost.store.tenants import Tenants
-from outpost.store.wakeups import Wakeups
-from outpost.store.workspaces import Workspaces
 from tests.simulation.aws import Boundary, Call, Operation, Recorded
+from tests.simulation.clients import Clients
 from tests.simulation.dynamodb import Change, FakeDynamoDB
 from tests.simulation.ecs import FakeEcs, Task
-from tests.simulation.faults import Faults
+from tests.simulation.faults import CALM_LAG, Faults
 from tests.simulation.functions import FakeLambda, Function
 from tests.simulation.interpreter import Interpreter
 from tests.simulation.invariants import Monitor, Violated
-from tests.simulation.scenario import Order, Scenario
+from tests.simulation.scenario import Scenario
 from tests.simulation.scheduler import Event, Host, Scheduler
 from tests.simulation.storage import FakeS3, FakeSqs, sts_operations
 from tests.simulation.workers import BROKER, Script, Stage, run_worker
@@ -52,8 +44,6 @@ TAIL = 600.0
 """Seconds after which everything is cleared away, once all dispatches have ended and no fault strikes."""
 TAILS = 10
 """One of so many schedules runs on for that long."""
-ANSWER_SECONDS = 2_000.0
-"""Seconds after the last fault within which a client that repeats its request is accepted; it may want a workspace."""
 LONGEST = 3_000.0
 """Seconds within which all dispatches have ended after the last fault."""
 
@@ -81,10 +71,10 @@ class World:
         self.s3 = FakeS3(stored=self.monitor.stored)
         self._records: list[dict[str, Any]] = []
         self._arrived = Event(self.scheduler)
-        self._unanswered = sum(order.repeats for order in scenario.orders)
-        """Clients that repeat their request."""
+        self.clients = Clients(scenario, faults, self.scheduler, self.monitor)
         self._interpreter, self._stage = interpreter, stage
         self.monitor.watch(self.dynamodb, self.ecs)
+        faults.states = self.monitor.states
         self._connect()
         self._set_stage()
 
@@ -154,7 +144,7 @@ class World:
         scheduler, monitor = self.scheduler, self.monitor
         last = max([order.at for order in self.scenario.orders], default=0.0)
         end = max(self.faults.until, last) + LONGEST
-        scheduler.run(end, lambda: not self._unanswered and monitor.all_ended())
+        scheduler.run(end, lambda: not self.clients.unanswered and monitor.all_ended())
         monitor.check_ended()
         if self.faults.seed % TAILS == 0:
             scheduler.run(max(scheduler.now, self.faults.until, self.faults.latest) + TAIL)
@@ -169,8 +159,8 @@ class World:
         for order in self.scenario.orders:
             for copy in range(order.repeats):
                 client = Host(f"client-{order.number}.{copy}", self.faults.seed)
-                self.scheduler.start(client, partial(self._dispatch, order), order.at + 0.5)
-        if self.faults.deploy_at is not None and self.faults.note("deploy", "deploy", 0):
+                self.scheduler.start(client, partial(self.clients.dispatch, order), order.at + 0.5)
+        if self.faults.deploy_at is not None and self.faults.note("deploy", 0):
             self.scheduler.start(Host("deploy", 0), self._deploy, self.faults.deploy_at)
 
     def _populate(self) -> None:
@@ -189,6 +179,7 @@ class World:
 
     def _deploy(self) -> None:
         self.ecs.revision += 1
+        self.faults.meet("deploy")
         self._tell("deploy", f"revision {self.ecs.revision} of everything")
         self._interpreter.enter(self.scheduler, self.boundary, self._variables(self.ecs.revision))
 
@@ -199,82 +190,11 @@ class World:
             self.functions.send(function, {}, f"{function}-{count}", retries=())
             self.scheduler.wait(PERIOD)
 
-    def _dispatch(self, order: Order) -> None:
-        """A client: repeats its request until it is accepted, and cancels where it wants to."""
-        row, store = self._accepted(order)
-        self._unanswered -= 1
-        if row is None:
-            return
-        self.monitor.accepted(order, row.id)
-        if order.cancel_after is not None:
-            self.scheduler.wait(order.cancel_after)
-            self._cancel(store, row.id)
-
-    def _accepted(self, order: Order) -> tuple[Dispatch | None, Dispatches]:
-        """Repeat a request until it is accepted; the row is None when the tenant has used up its day."""
-        database = Database.from_environment()
-        store = Dispatches(database, Wakeups.from_environment(self.scenario.agents))
-        row = None
-        while row is None:
-            waits = self.scheduler.now < max(self.faults.until, order.at) + ANSWER_SECONDS
-            self.monitor.require("clients get responses", waits, order.label)
-            try:
-                row = self._request(order, store, Workspaces(database))
-            except DailyLimitError:
-                break
-            except WorkspaceTakenError:
-                self.scheduler.wait(20)
-            except (BotoCoreError, ClientError, ContentionError):
-                self.scheduler.wait(self.scheduler.process().host.random.uniform(1, 20))
-        return row, store
-
-    def _request(self, order: Order, store: Dispatches, workspaces: Workspaces) -> Dispatch:
-        """Make one request, as the control plane handles it (control_plane/persistent.py for workspaces)."""
-        key, row = Idempotency(key=f"key-{order.number}", body_sha256="same"), self._row(order)
-        daily, writes = self.scenario.daily[order.tenant], []
-        if order.in_workspace:
-            if earlier := store.replay(order.tenant, key, now()):
-                return earlier
-            kept = list(workspaces.all(order.tenant))
-            row = row.model_copy(update={"spec": row.spec.model_copy(update=_workspace_of(row, kept))})
-            places = open_places(kept, workspaces.places(order.tenant), QUOTAS["free"])
-            writes = workspaces.placing(_new_workspace(row), places[0]) if not kept else [workspaces.taking(row)]
-        return store.create(row, "echo hello", daily, key, writes)
-
-    def _cancel(self, store: Dispatches, dispatch_id: str) -> None:
-        for _ in range(20):
-            try:
-                store.change(dispatch_id, Cancel("not needed", now()))
-            except TransitionError:
-                return
-            except (BotoCoreError, ClientError, ContentionError):
-                self.scheduler.wait(3)
-            else:
-                return
-
-    def _row(self, order: Order) -> Dispatch:
-        spec = Spec(
-            agent=order.agent,
-            retryable=order.retryable,
-            timeout_seconds=order.timeout,
-            queue_timeout_seconds=order.queue_timeout,
-            tags=_TAGS if order.number % 3 == 0 else {},
-        )
-        return Dispatch(
-            id=new_id(),
-            tenant_id=order.tenant,
-            created_by=f"otp_{order.number:08d}",
-            spec=spec,
-            created_at=now(),
-            queued_at=now(),
-            expires_at=int((now() + timedelta(days=180)).timestamp()),
-        )
-
     def _script(self, dispatch_id: str) -> Script:
         return self.scenario.order(self.monitor.number_of(dispatch_id)).script
 
     def _lag(self, _: str) -> float:
-        return self.faults.index_lag if self.scheduler.now < self.faults.until else 0.02
+        return self.faults.index_lag if self.scheduler.now < self.faults.until else CALM_LAG
 
     def _committed(self, changes: Any) -> None:  # noqa: ANN401
         for change in changes:
@@ -342,25 +262,6 @@ def _stateless(operation: Callable[[dict[str, Any]], dict[str, Any]]) -> Operati
 def _plain(handler: Any) -> Callable[[dict[str, Any], Any], object]:  # noqa: ANN401
     """Return a handler without what logs its invocation."""
     return getattr(handler, "__wrapped__", handler)  # type: ignore[no-any-return]
-
-
-_TAGS = {f"{number:02d}": "v" * 256 for number in range(20)}
-"""More than a row has room for."""
-
-
-def _workspace_of(row: Dispatch, kept: Sequence[Workspace]) -> dict[str, str]:
-    return {"workspace_mode": "persistent", "workspace_id": kept[0].id if kept else row.id}
-
-
-def _new_workspace(row: Dispatch) -> Workspace:
-    return Workspace(
-        id=row.spec.workspace_id or "",
-        tenant_id=row.tenant_id,
-        created_at=row.created_at,
-        used_at=row.created_at,
-        expires_at=expiry(row.created_at),
-        dispatch_id=row.id,
-    )
 
 
 class _Direct:

@@ -166,6 +166,28 @@ def test_a_request_whose_answer_was_lost_may_be_repeated(store: Store, broker: B
     assert lease_answer(broker, started).live
 
 
+@pytest.mark.parametrize("repeated", [False, True], ids=["first", "repeated"])
+def test_a_worker_that_is_declared_lost_starts_no_agent(store: Store, broker: Broker, repeated: bool) -> None:
+    """Its dispatch is about to be closed, and goes to another worker where nothing was started."""
+    store.dispatch()
+    got = assigned(broker)
+    started = StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease)
+    if repeated:
+        assert lease_answer(broker, started).live
+    before = store.dispatches.get(got.dispatch_id)
+    assert store.workers.mark_lost(store.workers.get(Agent.SHELL, got.lease.worker_id))
+    assert lease_answer(broker, started) == LeaseAnswer(live=False)
+    assert store.dispatches.get(got.dispatch_id) == before
+
+
+def test_the_start_of_an_agent_counts_as_a_heartbeat(store: Store, broker: Broker) -> None:
+    store.dispatch()
+    got = assigned(broker)
+    read = store.workers.get(Agent.SHELL, got.lease.worker_id)
+    lease_answer(broker, StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease))
+    assert not store.workers.mark_lost(read)
+
+
 def test_a_worker_that_lost_its_lease_is_told_so_and_changes_nothing(store: Store, broker: Broker) -> None:
     store.dispatch()
     got = assigned(broker)

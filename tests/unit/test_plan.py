@@ -6,9 +6,17 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity.plan import BATCH, DRAIN_STEPS, STARTING_LIMIT, Fleet, batches, plan, ration, runnable
+from capacity.plan import BATCH, DRAIN_STEPS, STARTING_LIMIT, UNKNOWN_REVISION, Fleet, batches, plan, ration, runnable
 from outpost.domain.agents import Agent
-from outpost.domain.launches import FORGOTTEN_AFTER, LAUNCH_BURST, Intent, LaunchFailure, LaunchRate, count_failure
+from outpost.domain.launches import (
+    FORGOTTEN_AFTER,
+    LAUNCH_BURST,
+    REPEATED_FOR,
+    Intent,
+    LaunchFailure,
+    LaunchRate,
+    count_failure,
+)
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.workers import Worker, WorkerState
 
@@ -96,6 +104,20 @@ def test_idle_workers_of_an_old_revision_are_refilled_before_they_leave() -> Non
     old, new = worker(WorkerState.IDLE, 1, revision=1), worker(WorkerState.IDLE, 2, revision=2)
     assert launches(0, Fleet([old], [], None, warm=1, limit=10, revision=2)) == 1
     assert launches(0, Fleet([old, new], [], None, warm=1, limit=10, revision=2)) == 0
+
+
+def test_a_worker_whose_revision_is_not_known_yet_counts_for_the_warm_target() -> None:
+    named = worker(WorkerState.STARTING, revision=UNKNOWN_REVISION)
+    assert launches(0, Fleet([named], [], None, warm=1, limit=10, revision=2)) == 0
+
+
+def test_of_launches_without_a_response_no_more_is_repeated_than_is_wanted() -> None:
+    open_ = [intent(2), intent(3), intent(1)]
+    for demand, counts_ in ((6, [2, 3, 1]), (4, [2, 2]), (2, [2]), (0, [])):
+        found = fleet(intents=tuple(open_)).repeatable(demand, NOW)
+        assert [each.count for each in found] == counts_
+    given_up = intent(1, NOW - REPEATED_FOR)
+    assert [each.count for each in fleet(intents=(given_up, *open_)).repeatable(2, NOW)] == [1]
 
 
 def test_idle_workers_of_an_old_revision_serve_the_demand_until_they_leave() -> None:

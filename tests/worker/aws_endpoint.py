@@ -80,6 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._respond({"op": "get", "path": self.path})
 
+    def do_HEAD(self) -> None:
+        self._respond({"op": "head", "path": self.path})
+
     def _respond(self, request: Payload) -> None:
         self.server.requests.append(request)
         response = self.server.respond(request)

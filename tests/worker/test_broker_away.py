@@ -48,6 +48,22 @@ Lease.report = broken
 )
 """A worker whose first report fails by an error of its own."""
 
+UNCONFIRMED = (
+    "-c",
+    f"""
+from worker.store import AttemptStore, UnconfirmedError
+
+put_summary = AttemptStore.put_summary
+
+def unconfirmed(*arguments):
+    put_summary(*arguments)
+    raise UnconfirmedError("no response")
+
+AttemptStore.put_summary = unconfirmed
+{_MAIN}""",
+)
+"""A worker whose summary is stored, and that gets no response to it."""
+
 
 @contextmanager
 def broker_behind(platform: Platform, fails: Callable[[Payload], Response | None]) -> Iterator[dict[str, str]]:
@@ -147,9 +163,12 @@ def test_a_success_survives_a_broker_that_is_away_at_its_end(platform: Platform,
     assert b"+made" in platform.read(ended, Artifact.PATCH)
 
 
-def test_a_failure_of_the_harness_changes_no_outcome_that_is_stored(platform: Platform) -> None:
+@pytest.mark.parametrize("program", [BROKEN_REPORT, UNCONFIRMED], ids=["broken report", "unconfirmed summary"])
+def test_a_failure_of_the_harness_changes_no_outcome_that_is_stored(
+    platform: Platform, program: tuple[str, str]
+) -> None:
     row = platform.dispatch("echo made > file")
-    assert platform.finish(platform.start_worker(program=BROKEN_REPORT)) == 1
+    assert platform.finish(platform.start_worker(program=program)) == 1
     assert platform.row(row).status is Status.COMPLETING
     Recovery(platform.dispatches, platform.artifacts).close(platform.row(row), LOST)
     assert platform.row(row).status is Status.SUCCESS

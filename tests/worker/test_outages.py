@@ -14,8 +14,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from outpost.domain.artifacts import Artifact, LogSource
-from outpost.domain.dispatch import Status
+from outpost.domain.artifacts import Artifact, LogSource, Summary
+from outpost.domain.dispatch import Status, Usage
 from outpost.domain.protocol import Assignment, ClaimRequest, ReportRequest
 from outpost.domain.reasons import Reason, ReasonCode
 from tests.eventually import eventually
@@ -24,6 +24,7 @@ from tests.worker.aws_endpoint import (
     FAILED,
     HUNG_UP,
     LIVE,
+    T0,
     THROTTLED,
     UNAVAILABLE,
     UNREADABLE,
@@ -45,7 +46,7 @@ from worker.isolation import Launcher
 from worker.lease import GRANT_SECONDS, HEARTBEAT_SECONDS, RESERVE_SECONDS, RETRY_SECONDS, Lease, send_heartbeats
 from worker.logs import RunLog
 from worker.stop import Cause, Stopped, StopSignal
-from worker.store import AttemptStore, UploadError
+from worker.store import AttemptStore, UnconfirmedError, UploadError
 
 FAILURES = {
     "throttled": THROTTLED,
@@ -407,6 +408,21 @@ def test_what_nothing_else_fences_waits_for_a_confirmation(monkeypatch: pytest.M
 
 EXPIRED = Response(400, body=b"<Error><Code>ExpiredToken</Code></Error>")
 STORED = Response(200, body=b"")
+SUMMARY = Summary(
+    dispatch_id=assignment().dispatch_id,
+    tenant_id="acme",
+    attempt=1,
+    worker_id="w1",
+    agent="shell",
+    model_id=None,
+    repo=None,
+    outcome=Status.SUCCESS,
+    reason=Reason.of(ReasonCode.COMPLETED, "done"),
+    exit_code=0,
+    started_at=None,
+    ended_at=T0,
+    usage=Usage(),
+)
 FORBIDDEN = Response(403, body=b"<Error><Code>AccessDenied</Code></Error>")
 
 
@@ -461,6 +477,34 @@ def test_results_wait_neither_for_what_is_refused_nor_longer_than_they_may(
         with pytest.raises(UploadError):
             store.put_file(Artifact.PATCH, tmp_path / "patch")
         assert 120 <= time_.seconds <= 130
+
+
+def test_results_wait_for_s3_while_it_accepts_no_connection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "patch").write_text("patch!")
+    with _store(lambda *_: STORED, monkeypatch) as (store, time_, endpoint):
+        pass  # from here on nobody listens
+    store.persist(120)
+    with pytest.raises(UploadError):
+        store.put_file(Artifact.PATCH, tmp_path / "patch")
+    assert 120 <= time_.seconds <= 130
+    assert endpoint.requests == []
+
+
+def test_a_summary_that_is_perhaps_stored_is_neither_a_success_nor_a_failed_upload(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S3 says that there is one, and what it holds cannot be read."""
+    refusal = Response(412, body=b"<Error><Code>PreconditionFailed</Code></Error>")
+
+    def respond(request: Payload, _: VirtualTime) -> Response:
+        return refusal if request["op"] == "put" else UNAVAILABLE
+
+    with _store(respond, monkeypatch) as (store, time_, endpoint):
+        store.persist(120)
+        with pytest.raises(UnconfirmedError):
+            store.put_summary(SUMMARY)
+        assert 120 <= time_.seconds <= 130
+        assert endpoint.ops[:2] == ["put", "head"]
 
 
 def test_results_wait_no_longer_than_the_lease_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -63,12 +63,14 @@ class _IdempotentRunTask:
                 self._answers[key] = (request, answer)
             first_request, answer = self._answers[key]
         if first_request != request:
-            return _error("ConflictException", "The clientToken is already in use with a different request.")
+            message = "The clientToken is already in use with a different request."
+            arns = [task["taskArn"] for task in json.loads(answer[2])["tasks"]]
+            return _error("ConflictException", message, {"resourceIds": arns})
         return answer
 
 
-def _error(code: str, message: str) -> Response:
-    response: Response = error_response_json(code, message, 400)
+def _error(code: str, message: str, members: dict[str, Any] | None = None) -> Response:
+    response: Response = error_response_json(code, message, 400, members)
     return response
 
 

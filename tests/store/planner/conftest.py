@@ -104,6 +104,7 @@ class SimulatedEcs:
         self._calls = Quota(self.clock, 20, 20)
         self._random = random.Random(7)
         self._responses: dict[str, dict[str, Any]] = {}
+        self._counts: dict[str, int] = {}
 
     def run_task(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's request
         self.calls["run_task"] += 1
@@ -113,6 +114,10 @@ class SimulatedEcs:
         response = self._responses.get(request["clientToken"])
         if response is None:
             response = self._responses[request["clientToken"]] = self._run_task(request)
+            self._counts[request["clientToken"]] = request["count"]
+        elif request["count"] != self._counts[request["clientToken"]]:
+            error: Any = {"Error": {"Code": "ConflictException"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            raise ClientError(error | {"resourceIds": [task["taskArn"] for task in response["tasks"]]}, "RunTask")
         if self.loses_responses:
             self.loses_responses -= 1
             raise ReadTimeoutError(endpoint_url="https://ecs")

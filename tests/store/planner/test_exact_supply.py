@@ -74,6 +74,23 @@ def test_a_launch_without_a_response_that_nobody_wants_any_more_is_not_repeated(
     assert open_intents(world) == 0
 
 
+@pytest.mark.parametrize("launched", [False, True], ids=["nothing was launched", "the response was lost"])
+def test_a_launch_of_which_less_is_wanted_by_now_is_repeated_for_as_much(world: World, launched: bool) -> None:
+    """Where the first call was carried out, ECS names its tasks (RunTask: ConflictException, `resourceIds`)."""
+    ids = world.queue(3)
+    if launched:
+        world.ecs.loses_responses = 100
+    else:
+        world.ecs.unreachable = True
+    world.wake_planner()
+    world.ecs.unreachable, world.ecs.loses_responses = False, 0
+    for id_ in ids[:2]:
+        world.store.dispatches.change(id_, Cancel(None, world.clock.now()))
+    world.wake_planner()
+    assert len(world.ecs.launched) == rows(world) == (3 if launched else 1)
+    assert open_intents(world) == 0
+
+
 @pytest.mark.parametrize("dies", ["before the call", "after the call", "while it writes workers"])
 def test_a_planner_that_dies_anywhere_leaves_a_launch_that_the_next_one_finishes(
     world: World, monkeypatch: pytest.MonkeyPatch, dies: str
