@@ -1,4 +1,7 @@
-"""Finds known values in base64: at each of its three alignments, and in the fragments that wrapping leaves of it."""
+"""Finds known values in base64: at each of its three alignments, and in the fragments that wrapping leaves of it.
+
+Also in base64 of base64, as Kubernetes shows secrets that hold some, and of UTF-16, as PowerShell takes commands.
+"""
 
 import base64
 import json
@@ -8,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from outpost.redaction.match import Match
 
 _GRAM = 8
+_ENDS = 10_000
+"""A step with which only the ends of longer forms are searched for: they are hardly ever wrapped, and many."""
 _AT_ONCE = 10_000
 _FRAGMENT = 12
 """Characters of base64 that count as a fragment; of a short value, the half of it."""
@@ -20,12 +25,20 @@ class EncodedSecrets:
         """`values`: the names and values of secrets; fragments of less than `step` + 7 characters may be missed."""
         self._grams: dict[str, set[tuple[str, str, int]]] = defaultdict(set)
         for name, value in values:
-            for form in {form for text in _in_json(value) for form in _forms(text.encode("utf-8", "surrogatepass"))}:
-                for start in {*range(0, len(form) - _GRAM, step), len(form) - _GRAM} if len(form) >= _GRAM else ():
-                    self._grams[form[start : start + _GRAM]].add((name, form, start))
+            data = value.encode("utf-8", "surrogatepass")
+            plain = {form for text in _in_json(value) for form in _forms(text.encode("utf-8", "surrogatepass"))}
+            twice = {form for inner in _forms(data) for form in _forms(inner.encode())}
+            wide = _forms(value.encode("utf-16-le", "surrogatepass"))
+            self._add(name, plain, step)
+            self._add(name, (twice | wide) - plain, _ENDS)
         grams = sorted(gram.replace("+", "\\+") for gram in self._grams)
         self.patterns = ["|".join(grams[i : i + _AT_ONCE]) for i in range(0, len(grams), _AT_ONCE)]
         """Of RE2: a text without a match of these has no fragment."""
+
+    def _add(self, name: str, forms: Iterable[str], step: int) -> None:
+        for form in forms:
+            for start in {*range(0, len(form) - _GRAM, step), len(form) - _GRAM} if len(form) >= _GRAM else ():
+                self._grams[form[start : start + _GRAM]].add((name, form, start))
 
     def find(self, text: str) -> Iterator[Match]:
         """Yield the fragments of base64 that hold a part of a value."""

@@ -1,9 +1,11 @@
 """Finds known values in text, however they are escaped or encoded."""
 
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from outpost.redaction.encodings import EncodedSecrets
+from outpost.redaction.hex_dumps import ROW_START, DumpedSecrets
 from outpost.redaction.match import Match
 from outpost.redaction.patterns import Gate, Pattern, compiled
 from outpost.redaction.pieces import pieces_of
@@ -22,7 +24,7 @@ class KnownSecrets:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         """`values`: name of a secret -> its value. What is not `searchable` is not searched for."""
-        pieces = [(name, piece) for name, value in values.items() for piece in pieces_of(value)]
+        pieces = [(name, form) for name, value in values.items() for form in _forms(pieces_of(value))]
         self._parts = [(name, part) for name, piece in pieces for part in _parts(piece)]
         few = sum(len(part) for _, part in self._parts) <= _MOST_SPELLED
         patterns = [(name, spelled(part, letters=few and len(part) <= _MOST)) for name, part in self._parts]
@@ -30,7 +32,8 @@ class KnownSecrets:
         named = {name for name, part in self._parts if "\n" not in part}
         encoded = [(name, part) for name, part in self._parts if "\n" not in part or name not in named]
         self._encoded = EncodedSecrets(encoded, step=4 if few else 16)
-        self._gate = Gate([*(pattern for _, pattern in patterns), *self._encoded.patterns])
+        self._dumped = DumpedSecrets(self._parts)
+        self._gate = Gate([*(pattern for _, pattern in patterns), *self._encoded.patterns, ROW_START])
         self._spelled = [(name, compiled(pattern, longest=True)) for name, pattern in patterns]
 
     def find(self, text: str) -> Iterator[Match]:
@@ -47,6 +50,9 @@ class KnownSecrets:
             place = _Place(text, data)
             for match in pattern.finditer(data):
                 yield Match(name, place.of(match.start()), place.of(match.end()))
+        place = _Place(text, data)
+        for name, start, end in self._dumped.find(data):
+            yield Match(name, place.of(start), place.of(end))
         yield from self._encoded.find(text)
 
     def find_beginning(self, text: str) -> Iterator[Match]:
@@ -78,6 +84,12 @@ class _Place:
         self._character += between if byte > self._byte else -between
         self._byte = byte
         return self._character
+
+
+def _forms(pieces: Sequence[str]) -> list[str]:
+    """Return the texts, and those that have accents also with composed characters and with accents alone (UAX #15)."""
+    others = {unicodedata.normalize(form, piece) for piece in pieces for form in ("NFC", "NFD")}
+    return [*pieces, *sorted(others.difference(pieces))]
 
 
 def _parts(piece: str) -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""All the ways in which programs spell a value: escaped for JSON, shells, HTML, URLs, Python, SQL, INI; and as UTF-16.
+"""All the ways in which programs spell a value: escaped for JSON, shells, HTML, URLs, Python, SQL, INI, CSS, mail.
 
-The escapes may be mixed and nested (JSON inside JSON inside a shell's quotes): each character is looked for in every
-spelling. Sources: RFC 8259 (JSON), RFC 3986 and the URL Standard (percent-encoding, + for a space), the HTML Standard
-(character references), the Bash manual (quoting, ANSI-C quoting), the Python reference (string literals).
+Also as UTF-16 and UTF-32. The escapes may be mixed and nested (JSON inside JSON inside a shell's quotes): each
+character is looked for in every spelling. Sources: RFC 8259 (JSON), RFC 3986 and the URL Standard (percent-encoding, +
+for a space), the HTML Standard (character references), the Bash manual (quoting, ANSI-C quoting), the Python reference
+(string literals), CSS Syntax Module Level 3, 4.3.7 (escapes), RFC 2045, 6.7 (quoted-printable).
 """
 
 from contextlib import suppress
@@ -39,8 +40,9 @@ def _characters(value: str, *, letters: bool) -> list[str]:
 def _character(c: str) -> str:
     encoded = c.encode("utf-8", "surrogatepass")
     ways = [_plain(c, encoded)]
-    ways += ["".join(f"%(?:25)*{_digits(byte, 2)}" for byte in encoded)]
+    ways += ["".join(f"(?:%(?:25)*|=(?:3D)*){_digits(byte, 2)}" for byte in encoded)]
     ways += ["".join(f"\\\\+(?:x{_digits(byte, 2)}|0?{byte:03o})" for byte in encoded)]
+    ways += [f"\\\\+0*{_digits(ord(c), 1)} ?"]
     ways += [_unicode_escape(c), *_references(c)]
     if c in _DOUBLED:
         ways.append(_DOUBLED[c])
@@ -88,8 +90,8 @@ def _references(c: str) -> list[str]:
 
 
 def _utf16(value: str) -> str:
-    """Return ASCII text as UTF-16 of either byte order."""
-    return "\\x00".join(_literal(c.encode()) for c in value)
+    """Return ASCII text as UTF-16 or UTF-32 of either byte order."""
+    return "\\x00(?:\\x00\\x00)?".join(_literal(c.encode()) for c in value)
 
 
 def _encoded(value: str) -> list[str]:

@@ -2,9 +2,11 @@
 
 import base64
 import json
+import quopri
 import re
 import shlex
 import subprocess
+import unicodedata
 from collections.abc import Callable
 from html import escape
 from urllib.parse import quote, quote_plus
@@ -52,6 +54,12 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "SQL": lambda value: value.replace("'", "''"),
     "CSV": lambda value: value.replace('"', '""'),
     "hexadecimal digits": lambda value: value.encode().hex(),
+    "CSS": _entities(lambda c: c if c.isalnum() else f"\\{ord(c):x} "),
+    "CSS with six digits": _entities(lambda c: f"\\{ord(c):06X}"),
+    "quoted-printable": lambda value: quopri.encodestring(value.encode()).decode().replace("=\n", ""),
+    "quoted-printable in full": lambda value: "".join(f"={byte:02X}" for byte in value.encode()),
+    "composed characters": lambda value: unicodedata.normalize("NFC", value),
+    "accents alone": lambda value: unicodedata.normalize("NFD", value),
     "UTF-8 read as Latin-1": lambda value: value.encode().decode("latin-1"),
 }
 
@@ -122,6 +130,68 @@ def test_no_known_value_survives_in_base64_that_is_wrapped(
     inside = encode(before + value.strip().encode()).decode()[len(encode(before)) : -4]
     rest = "".join(line.removeprefix(prefix) for line in cleaned)
     assert not [start for start in range(len(inside) - 12) if inside[start : start + 13] in rest]
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda data: base64.b64encode(base64.b64encode(data)),
+        lambda data: base64.urlsafe_b64encode(base64.b64encode(data)),
+        lambda data: base64.b64encode(data.decode().encode("utf-16-le")),
+    ],
+    ids=["base64 of base64", "URL-safe base64 of base64", "base64 of UTF-16"],
+)
+@given(
+    before=st.text("ab =:", max_size=9),
+    value=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=16, max_size=80),
+    after=st.text("yz ", max_size=9),
+)
+def test_no_known_value_survives_in_base64_of_another_encoding(
+    encode: Callable[[bytes], bytes], before: str, value: str, after: str
+) -> None:
+    assume(searchable(value) is None)
+    encoded = encode(f"{before}{value}{after}".encode()).decode()
+    found = list(KnownSecrets({"TOKEN": value}).find(encoded))
+    assert max((match.end - match.start for match in found), default=0) >= len(encode(value.encode())) - 16
+
+
+@pytest.mark.parametrize("encoding", ["utf-32-le", "utf-32-be"])
+def test_a_known_value_in_utf_32_is_found(encoding: str) -> None:
+    value = "q8Zr2LkT0vXw-5MnB"
+    text = f"key = {value}!".encode(encoding).decode()
+    (match,) = KnownSecrets({"TOKEN": value}).find(text)
+    assert text[match.start : match.end].replace("\0", "") == value
+
+
+DUMPS = {
+    "hexdump -C": lambda data: "".join(
+        f"{at:08x}  {data[at : at + 8].hex(' ')}  {data[at + 8 : at + 16].hex(' ')}  |{_shown(data[at : at + 16])}|\n"
+        for at in range(0, len(data), 16)
+    ),
+    "xxd": lambda data: "".join(
+        f"{at:08x}: {data[at : at + 16].hex(' ', 2)}  {_shown(data[at : at + 16])}\n" for at in range(0, len(data), 16)
+    ),
+}
+
+
+def _shown(data: bytes) -> str:
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data)
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+@pytest.mark.parametrize("in_json", [False, True])
+def test_rows_of_a_hex_dump_that_hold_a_known_value_lose_their_bytes(dump: str, in_json: bool) -> None:
+    value = "q8Zr2LkT0vXw5MnB-uor5ClFKHu6MUbgXOsHzo"
+    known = KnownSecrets({"TOKEN": value})
+    for before in range(16):
+        rows = DUMPS[dump](b"." * before + value.encode() + b"." * 20)
+        text = json.dumps(rows) if in_json else rows
+        cleaned = redact(text, list(known.find(text)))
+        left = re.findall(r"[0-9a-f]{8}:? +((?:[0-9a-f]{2,4} {1,2})+)", cleaned)
+        shown = bytes.fromhex("".join(left).replace(" ", ""))
+        assert not [start for start in range(len(value) - 5) if value[start : start + 6].encode() in shown]
+        assert not [start for start in range(len(value) - 5) if value[start : start + 6] in cleaned]
+    assert list(known.find(DUMPS[dump](b"nothing to see here, all of it is public"))) == []
 
 
 @pytest.mark.parametrize("before", ["", "a", "ab"])
