@@ -4,7 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any
 
@@ -13,12 +13,14 @@ import pytest
 import structlog
 from botocore.config import Config
 from structlog.testing import CapturingLogger
+from typer.testing import CliRunner
 
 from control_plane import audit as module
 from control_plane.audit import BATCH, STOP_SECONDS, WAITING, AuditLog, milliseconds
+from outpost.cli.main import app
 from outpost.domain.audit import CHECKPOINT_PERIOD
 from outpost.domain.audit_checkpoint import CHECKPOINTS, Checkpoint, signing_input
-from outpost.names import Env, Metric
+from outpost.names import Env, Metric, Output, audit_log_group
 from outpost.store.audit_writer import AuditClients, AuditPlace
 from outpost.verify.audit_chains import GRACE, Kind
 from outpost.verify.audit_evidence import Evidence
@@ -256,6 +258,29 @@ def test_a_checkpoint_that_could_not_be_signed_or_stored_is_signed_later(
     stopped(log)
     assert metrics(Metric.AUDIT_UNSIGNED) == [1, 1]
     assert trail.verify().findings == []
+
+
+def test_the_commands_list_and_prove_records_that_were_set_aside(trail: Trail) -> None:
+    trail.place = replace(trail.place, environment="dev", group=audit_log_group("dev"))
+    boto3.client("logs").create_log_group(logGroupName=trail.place.group)
+    outputs = {Output.AUDIT_BUCKET: trail.place.bucket, Output.AUDIT_KEY: trail.place.key}
+    template = {
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+        "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+    }
+    boto3.client("cloudformation").create_stack(StackName="Outpost-dev-ControlPlane", TemplateBody=json.dumps(template))
+    log = trail.log()
+    record(log, range(2))
+    log.write()
+    trail.way.faults = {"PutLogEvents": REFUSED}
+    record(log, range(2, 5))
+    stopped(log)
+    listed, verified = (
+        CliRunner().invoke(app, ["audit", *words, "--env", "dev", "--json"]) for words in ([], ["verify"])
+    )
+    assert [json.loads(line)["n"] for line in listed.stdout.splitlines()] == list(range(5)), listed.output
+    report = json.loads(verified.stdout)
+    assert (verified.exit_code, report["records"], report["set_aside"], report["findings"]) == (0, 5, 3, [])
 
 
 @dataclass
