@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from outpost.domain.agents import Agent
 from outpost.domain.artifacts import Artifact
 from tests.worker.collecting import Prepare, Run, applied, git
 from tests.worker.git_server import GitServer
+from worker.adapters import ADAPTERS
 from worker.collect import NoRoomError, Patch
 from worker.collection import choice, inventory
 from worker.collection.calls import Calls
@@ -145,6 +147,13 @@ def test_byte_code_and_caches_of_other_languages_stay_out_as_well(run: Run) -> N
     assert names(patch) == {"app/Main.java", "app/classes", *settings}
     assert left_out(patch)["app/Main$1.class"] == "Java byte code"
     assert len(left_out(patch)) == 11
+
+
+def test_aiders_settings_are_no_litter_of_its_own_runs(run: Run) -> None:
+    exclude = run.workspace.git_dir / "info" / "exclude"  # as an attempt writes it
+    exclude.write_text("".join(f"{pattern}\n" for pattern in ADAPTERS[Agent.AIDER].litter))
+    run.agent("touch .aider.conf.yml .aider.model.metadata.json .aiderignore .aider.input.history .aider.tags.cache")
+    assert names(run.collect()) == {".aider.conf.yml", ".aider.model.metadata.json", ".aiderignore"}
 
 
 def test_in_a_folder_that_the_repository_tracks_nothing_is_left_over(git_server: GitServer, prepare: Prepare) -> None:
