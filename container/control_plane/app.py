@@ -25,6 +25,7 @@ from control_plane.routes import (
 )
 from control_plane.services import Services
 from control_plane.threads import TenantThreads
+from control_plane.turns import Turns
 
 DESCRIPTION = """Dispatches coding tasks to AI agents, each in a container of its own, and keeps what they produce.
 
@@ -44,7 +45,7 @@ def create_app(services: Services) -> FastAPI:
         redirect_slashes=False,  # the boundary leaves a final slash out
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.services = services
+    app.state.services, app.state.turns = services, Turns()
     app.add_middleware(Boundary)
     refusals.install(app)
     # Matched in this order: what is asked most comes first.

@@ -148,7 +148,12 @@ class AuthenticatedRoute(APIRoute):
 
         async def authenticated(request: Request) -> Response:
             await identify(request)
-            return await (while_connected(request, handle(request)) if request.method == "GET" else handle(request))
+            handling = in_turn(request)
+            return await (while_connected(request, handling) if request.method == "GET" else handling)
+
+        async def in_turn(request: Request) -> Response:
+            async with request.app.state.turns.take(request.state.principal.tenant.id):
+                return await handle(request)
 
         return authenticated
 

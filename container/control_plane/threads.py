@@ -25,7 +25,7 @@ SHARE = THREADS // 4
 """Threads that one tenant's requests may hold on a replica."""
 MOST_WAITING = 512
 """Calls of one tenant that may wait for a thread."""
-_WAITING = "Too many requests of your tenant wait on this replica: send fewer at once, and try again in a second."
+WAITING = "Too many requests of your tenant wait on this replica: send fewer at once, and try again in a second."
 
 
 class TenantThreads(ThreadPoolExecutor):
@@ -48,7 +48,7 @@ class TenantThreads(ThreadPoolExecutor):
         with self._lock:
             queue = self._waiting.setdefault(calling_tenant.get(), deque())
             if len(queue) >= self._most_waiting:
-                raise too_many(_WAITING, 1)
+                raise too_many(WAITING, 1)
             queue.append((future, partial(fn, *args, **kwargs)))
         self._start()
         return future

@@ -1,5 +1,6 @@
 """What one tenant does costs the others nothing: threads, log reads, streams, connections."""
 
+import asyncio
 import logging
 import socket
 import time
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from control_plane import live, server
+from control_plane.app import create_app
 from control_plane.threads import SHARE
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.tenants import Tenant
@@ -47,6 +49,34 @@ def test_a_flood_of_far_log_offsets_leaves_threads_for_another_tenant(
         assert len(begun) == SHARE
         release.set()
         assert {each.result().status_code for each in flood} == {200}
+
+
+FLOOD = 200
+SOON = 40
+"""Requests of another tenant that may be handled during one: its turns at each step, not its flood."""
+
+
+def test_a_flood_of_the_event_loop_is_passed_by_another_tenants_request(api: Api, tenant: Tenant) -> None:
+    """Counted in requests: the machine's speed does not matter. The flood is refused without any call of AWS."""
+    app = create_app(api.replica())
+    cheap, answered = "/dispatch?limit=0", []
+
+    async def ask(http: httpx.AsyncClient, key: str) -> None:
+        refused(await http.get(cheap, headers={"X-API-Key": key}), 400, "VALIDATION_ERROR")
+        answered.append(key)
+
+    async def run() -> int:
+        flooding, small = api.key(tenant), api.key(api.tenant())
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+        async with app.router.lifespan_context(app), http:
+            for key in (flooding, small):
+                await ask(http, key)  # its look-up is cached
+            flood = [asyncio.create_task(ask(http, flooding)) for _ in range(FLOOD)]
+            await asyncio.create_task(ask(http, small))
+            await asyncio.gather(*flood)
+        return answered[2:].index(small)
+
+    assert asyncio.run(run()) < SOON
 
 
 def test_a_client_that_hangs_up_frees_its_place(

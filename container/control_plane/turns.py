@@ -1,0 +1,45 @@
+"""Turns on the event loop: of each tenant a few requests are handled at once, further ones wait for their turn.
+
+The loop runs what is ready in the order in which it became ready. Without turns, a request waits at each step behind
+all of those that another tenant has sent at the same time; with them, behind as many as one tenant may have at once.
+Calls that block have a share of their own (`control_plane.threads`), which is as large.
+"""
+
+from asyncio import Semaphore, get_running_loop
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+from control_plane.errors import too_many
+from control_plane.threads import MOST_WAITING, SHARE, WAITING
+
+
+class Turns:
+    """The turns of one application. Used on its event loop only."""
+
+    def __init__(self, at_once: int = SHARE, most_waiting: int = MOST_WAITING) -> None:
+        self._at_once = at_once
+        self._most = at_once + most_waiting
+        self._turns: WeakValueDictionary[str, Semaphore] = WeakValueDictionary()
+        self._held: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def take(self, tenant_id: str) -> AsyncIterator[None]:
+        """Wait for a turn of the tenant's, and hold it meanwhile. Raises `ApiError`: 429 when too many wait."""
+        if self._held[tenant_id] >= self._most:
+            raise too_many(WAITING, 1)
+        turn = self._turns.get(tenant_id) or Semaphore(self._at_once)
+        self._turns[tenant_id] = turn
+        self._held[tenant_id] += 1
+        try:
+            await turn.acquire()
+            try:
+                yield
+            finally:
+                # Not at once: requests that wait for nothing would follow each other without giving way.
+                get_running_loop().call_soon(turn.release)
+        finally:
+            self._held[tenant_id] -= 1
+            if not self._held[tenant_id]:
+                del self._held[tenant_id]
