@@ -1,6 +1,6 @@
 """A worker runs a dispatch: what comes back is what the agent did, and why it ended."""
 
-import subprocess
+import os
 from pathlib import Path
 
 import boto3
@@ -14,6 +14,8 @@ from outpost.domain.secrets import TenantSecret
 from outpost.store.artifacts import prefix_of
 from outpost.store.database import Database
 from outpost.store.tenants import Tenants
+from tests.contract.relay import relay
+from tests.eventually import eventually
 from tests.worker.conftest import GitServer, Platform
 
 ENVIRONMENT_OF_AN_AGENT = {
@@ -203,14 +205,14 @@ def test_nothing_stays_on_disk_after_a_run(platform: Platform) -> None:
 
 
 def test_a_woken_worker_takes_the_work_and_the_wake_up(platform: Platform) -> None:
-    worker = platform.start_worker()
-    with pytest.raises(subprocess.TimeoutExpired):
-        worker.wait(timeout=3)  # it found nothing, and waits
-    before = wake_ups(platform)  # those of tests whose workers needed none
-    row = platform.dispatch("echo woken")
-    assert platform.finish(worker) == 0
+    boto3.client("sqs").purge_queue(QueueUrl=platform.queue_url)  # of tests whose workers needed no wake-up
+    with relay(os.environ["AWS_ENDPOINT_URL"]) as way:
+        worker = platform.start_worker({"AWS_ENDPOINT_URL_SQS": way.url})
+        eventually(lambda: way.made["ReceiveMessage"], what="the worker found nothing, and waits")
+        row = platform.dispatch("echo woken")
+        assert platform.finish(worker) == 0
     assert platform.row(row).status is Status.SUCCESS
-    assert wake_ups(platform) <= before
+    assert wake_ups(platform) == 0
 
 
 def wake_ups(platform: Platform) -> int:
