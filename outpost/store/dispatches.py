@@ -94,9 +94,11 @@ class Dispatches:
         for _ in range(MAX_RACES):
             try:
                 self._db.transact([*self._creation(row, task, day.write(), idempotency), *workspace])
-            except ConflictError as refused:
+            except (ConflictError, ContentionError) as refused:
                 if idempotency and (earlier := self.replay(row.tenant_id, idempotency, row.created_at)):
                     return earlier
+                if isinstance(refused, ContentionError):
+                    raise
                 if refused.codes[2] == "ConditionalCheckFailed" and not day.next_shard():
                     msg = f"tenant {row.tenant_id} has used its {daily_limit} dispatches of today"
                     raise DailyLimitError(msg) from refused

@@ -12,18 +12,21 @@ from botocore.exceptions import ClientError
 
 from control_plane.dispatch_reader import DispatchReader
 from outpost.domain.agents import Agent
-from outpost.domain.ids import now
+from outpost.domain.ids import new_id, now
 from outpost.domain.launches import Intent, LaunchFailure, LaunchRate
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store import database as module
 from outpost.store.database import CLIENT_CONFIG, TRIES, ConflictError, ContentionError, Database
+from outpost.store.dispatches import Dispatches, Idempotency
 from outpost.store.json_protocol import PASSING
 from outpost.store.launches import Launches
 from outpost.store.planner_lock import PlannerLock, Term
 from outpost.store.quick_calls import quick_session
+from outpost.store.wakeups import Wakeups
 from tests.contract.relay import Fault, Relay, fails, loses_the_answer, once, relay
 from tests.loopback import Service, serving
 
+Store = Any
 KEY = {"pk": "a", "sk": "b"}
 WRITES: dict[str, tuple[str, Callable[[Database], object]]] = {
     "put": ("PutItem", lambda db: db.put(db.tenants, KEY)),
@@ -101,6 +104,18 @@ def test_a_transaction_that_is_cancelled_for_long_is_contention(spoilt: Database
     with pytest.raises(ContentionError):
         WRITES["transact"][1](spoilt)
     assert way.made["TransactWriteItems"] == TRIES
+
+
+def test_a_repeated_dispatch_is_found_whatever_others_write(store: Store, spoilt: Database, way: Relay) -> None:
+    first = store.dispatch()
+    row, once_only = first.model_copy(update={"id": new_id()}), Idempotency("key", "body")
+    store.dispatches.create(row, "echo hello", daily_limit=10, idempotency=once_only)
+
+    way.faults["TransactWriteItems"] = cancelled("TransactionConflict", "None")
+    dispatches, again = Dispatches(spoilt, Wakeups.from_environment({})), row.model_copy(update={"id": new_id()})
+    assert dispatches.create(again, "echo hello", daily_limit=10, idempotency=once_only).id == row.id
+    with pytest.raises(ContentionError):
+        dispatches.create(again, "echo hello", daily_limit=10, idempotency=Idempotency("another", "body"))
 
 
 def test_a_refused_condition_is_raised_at_once(spoilt: Database, way: Relay) -> None:
