@@ -9,6 +9,7 @@ import pytest
 from outpost.config import load
 from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT
+from tests.infra.table_permissions import TABLE_PERMISSIONS
 
 WITHOUT_RESOURCES = {
     "ecr:GetAuthorizationToken",
@@ -175,37 +176,7 @@ def test_the_reader_of_the_stream_may_invoke_what_follows_it_and_nothing_else(
     assert "*" not in json.dumps(resources)
 
 
-READ, WRITE, DELETE = {"GetItem", "Query"}, {"PutItem", "UpdateItem"}, {"DeleteItem"}
-CHECK, MANY = {"ConditionCheckItem"}, {"BatchGetItem"}
-
-
-@pytest.mark.parametrize(
-    ("role", "table", "allowed"),
-    [
-        ("BrokerFunctionRole", "Dispatches", READ | WRITE),
-        ("BrokerFunctionRole", "Workers", READ | WRITE | DELETE | CHECK),
-        ("BrokerFunctionRole", "Tenants", READ),
-        ("PlannerFunctionRole", "Dispatches", READ),
-        ("PlannerFunctionRole", "Workers", READ | WRITE | DELETE | CHECK),
-        ("PlannerFunctionRole", "Tenants", READ),
-        ("TaskEventsFunctionRole", "Dispatches", READ | WRITE),
-        ("TaskEventsFunctionRole", "Workers", READ | WRITE | DELETE),
-        ("TaskEventsFunctionRole", "Tenants", set()),
-        ("SweepFunctionRole", "Dispatches", READ | MANY | WRITE | CHECK),
-        ("SweepFunctionRole", "Workers", READ | MANY | WRITE | DELETE),
-        ("SweepFunctionRole", "Tenants", set()),
-        ("ApiDefinitionTaskRole", "Dispatches", READ | MANY | WRITE),
-        ("ApiDefinitionTaskRole", "Tenants", READ | WRITE | {"DeleteItem"}),  # names of secrets
-        ("ApiDefinitionTaskRole", "Workers", READ),
-        ("ApiDefinitionTaskRole", "WorkspaceRows", READ | WRITE | DELETE | CHECK),
-        ("BrokerAttemptRole", "Dispatches", set()),
-        ("BrokerFunctionRole", "Pending", READ | WRITE | DELETE),
-        ("PlannerFunctionRole", "Pending", READ),
-        ("TaskEventsFunctionRole", "Pending", READ | WRITE | DELETE),
-        ("SweepFunctionRole", "Pending", READ | MANY | WRITE | DELETE),
-        ("ApiDefinitionTaskRole", "Pending", READ | WRITE | DELETE),
-    ],
-)
+@pytest.mark.parametrize(("role", "table", "allowed"), TABLE_PERMISSIONS)
 def test_each_role_touches_the_tables_of_its_business_only(
     assembly: Assembly, environment: str, role: str, table: str, allowed: set[str]
 ) -> None:

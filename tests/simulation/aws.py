@@ -45,6 +45,8 @@ class Recorded(NamedTuple):
     operation: str
     request: dict[str, Any]
     response: dict[str, Any] | ClientError
+    function: str
+    """Which function sent it, if one did."""
 
 
 Operation = Callable[[dict[str, Any], Call], dict[str, Any]]
@@ -142,9 +144,9 @@ class Boundary:
         try:
             response = operation(request, call)
         except ClientError as error:
-            self.recorded.append(Recorded(call.service, call.operation, request, error))
+            self.recorded.append(Recorded(call.service, call.operation, request, error, call.host.function))
             raise
-        self.recorded.append(Recorded(call.service, call.operation, request, response))
+        self.recorded.append(Recorded(call.service, call.operation, request, response, call.host.function))
         return response
 
 

@@ -95,7 +95,8 @@ class FakeLambda:
 
     def start(self, name: str, payload: dict[str, Any], label: str, caller: Host | None) -> Invocation:
         """Start one run; it ends by itself, by its death or by its time limit."""
-        host = Host(label, self.faults.seed, about=payload.get("dispatch_id") or (caller.about if caller else None))
+        about = payload.get("dispatch_id") or (caller.about if caller else None)
+        host = Host(label, self.faults.seed, about=about, function=name)
         host.skew = host.random.uniform(-self.faults.skew, self.faults.skew) if self.faults.skew else 0.0
         invocation = Invocation(host, Event(self.scheduler))
         host.on_death.append(invocation.done.set)

@@ -48,6 +48,8 @@ class Host:
     calls: int = 0
     about: str | None = None
     """The dispatch that it works on, where it is known."""
+    function: str = ""
+    """Which function runs here, if one does."""
     on_death: list[Callable[[], None]] = field(default_factory=list)
     signals: list[Callable[[], None]] = field(default_factory=list)
     """What the main process of the host handles as soon as it can."""
