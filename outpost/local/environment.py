@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -213,9 +213,12 @@ class LocalEnvironment:
     def task_processes(self, task_id: str) -> list[psutil.Process]:
         """The processes of a running task, its init process first; empty with a container engine or after its end."""
         found = {process.pid: process for process in processes.marked(self.settings.data_dir, TASK_MARKER, task_id)}
-        # Its children inherit the marker: the init process is the one whose parent has none.
-        init = next((process for process in found.values() if process.ppid() not in found), None)
-        return [init, *init.children(recursive=True)] if init else []
+        for process in found.values():
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                # Its children inherit the marker: the init process is the one whose parent has none.
+                if process.ppid() not in found:
+                    return [process, *process.children(recursive=True)]
+        return []
 
     def _start_server(self) -> None:
         self.stop()

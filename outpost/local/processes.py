@@ -94,7 +94,8 @@ def end_leftovers(data_dir: Path) -> int:
 def marked(data_dir: Path, variable: str, value: str) -> Iterable[psutil.Process]:
     """The instance's processes whose environment has `variable` set to `value`."""
     for process in psutil.process_iter():
-        if _is_marked(process, data_dir) and process.environ().get(variable) == value:
+        environ = _environ(process)
+        if environ.get(INSTANCE_MARKER) == str(data_dir) and environ.get(variable) == value:
             yield process
 
 
@@ -131,10 +132,16 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def _is_marked(process: psutil.Process, data_dir: Path) -> bool:
+    return _environ(process).get(INSTANCE_MARKER) == str(data_dir)
+
+
+def _environ(process: psutil.Process) -> Mapping[str, str]:
+    """Return a process's variables; none of one that has ended or is somebody else's."""
     try:
-        return process.environ().get(INSTANCE_MARKER) == str(data_dir)
+        environ: dict[str, str] = process.environ()
     except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-        return False
+        return {}
+    return environ
 
 
 def _end(processes: Sequence[psutil.Process]) -> None:
