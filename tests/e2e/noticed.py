@@ -58,7 +58,7 @@ NOTICES = (
     ),
     Notice(
         "test_a_short_cut_of_the_network_loses_nothing",
-        "the network between a worker and AWS is back after 12 s",
+        "the network between a worker and AWS is back after 8 s",
         "the dispatch that ended meanwhile has succeeded",
         10.0,
         _WORKER,

@@ -1,9 +1,8 @@
 """Real faults of the service's replicas, and its rolling restart, under load; each is measured."""
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from outpost.client.models import DispatchRequest, Limits
 from outpost.local.environment import LocalEnvironment
 from tests.e2e.changing import Changing
 from tests.e2e.conftest import SCOPES
+from tests.e2e.kept_connections import CLOSED, kept_connections
 from tests.e2e.noticed import SLACK, noticing
 from tests.e2e.steady_load import Request, steady_load
 from tests.e2e.test_audit import verified
@@ -103,13 +103,13 @@ def service(tmp_path_factory: pytest.TempPathFactory, unused_port: Callable[[], 
             dispatch = client.dispatch(body, "load-1")
             eventually(lambda: client.status(dispatch.id).status.terminal, within=120, what="the dispatch ends")
         repeated = body.model_dump(by_alias=True, exclude_none=True)
-        requests = [
+        reads = [
             Request("GET", f"/dispatch/{dispatch.id}"),
             Request("GET", "/dispatch?limit=5"),
-            Request("POST", "/dispatch", repeated, {"Idempotency-Key": "load-1"}),
             Request("GET", f"/dispatch/{dispatch.id}/logs"),
             Request("GET", "/health/live"),
         ]
+        requests = [*reads, *reads, Request("POST", "/dispatch", repeated, {"Idempotency-Key": "load-1"})]
         found = Service(changing.environment, url, key, requests)
         eventually(lambda: found.is_steady(set()), within=60 + SLACK, what="both replicas are healthy")
         yield found
@@ -118,18 +118,21 @@ def service(tmp_path_factory: pytest.TempPathFactory, unused_port: Callable[[], 
 
 
 def test_a_rolling_restart_under_load_fails_no_request(service: Service) -> None:
-    before = set(service.replicas())
-    with steady_load(service.url, service.key, service.requests, per_second=50) as load:
+    before, path = service.replicas(), service.requests[0].path
+    with ExitStack() as stack:
+        load = stack.enter_context(steady_load(service.url, service.key, service.requests, per_second=50))
+        kept = [stack.enter_context(kept_connections(each, path, service.key)) for each in before.values()]
         eventually(lambda: load.served > 100, what="the load is served")
         with noticing("test_a_rolling_restart_under_load_fails_no_request") as bound:
             service.restart()
-            eventually(lambda: service.is_steady(before), within=bound, what="both replicas are new")
-        processes = [process for task_id in before for process in service.processes(task_id)]
-        psutil.wait_procs(processes, timeout=60 + SLACK)
+            eventually(lambda: service.is_steady(set(before)), within=bound, what="both replicas are new")
+        ends = {use.result(60 + SLACK) for uses in kept for use in uses}
+        eventually(lambda: not any(map(service.processes, before)), within=60 + SLACK, what="the old replicas end")
         served = load.served
         eventually(lambda: load.served > served + 100, what="the load is served by the new replicas")
     assert load.wrong == []
     assert load.failures == []
+    assert ends == {CLOSED}
 
 
 def test_a_killed_replica_is_replaced_and_the_other_one_serves(
@@ -141,7 +144,8 @@ def test_a_killed_replica_is_replaced_and_the_other_one_serves(
         with noticing("test_a_killed_replica_is_replaced_and_the_other_one_serves") as bound:
             killed = time.monotonic()
             for process in service.processes(victim):
-                os.kill(process.pid, signal.SIGKILL)
+                with suppress(psutil.NoSuchProcess):  # it ended with the one before
+                    process.kill()
             eventually(lambda: service.is_steady({victim}), within=bound, what="another replica is healthy")
         steady, served = time.monotonic(), load.served
         eventually(lambda: load.served > served + 40, what="the load is served by both")
@@ -158,14 +162,15 @@ def test_a_stopped_replica_gets_no_requests_and_is_replaced(service: Service, mo
         eventually(lambda: load.served > 20, what="the load is served")
         with noticing("test_a_stopped_replica_gets_no_requests_and_is_replaced") as bound:
             for process in processes:
-                os.kill(process.pid, signal.SIGSTOP)
+                process.suspend()
             eventually(lambda: address not in service.healthy(), within=bound, what="the replica is unhealthy")
         eventually(lambda: service.is_steady({victim}), within=120 + SLACK, what="another replica is healthy")
         served = load.served
         eventually(lambda: load.served > served + 40, what="the load is served by both")
     assert load.wrong == []
-    for process in processes[::-1]:
-        os.kill(process.pid, signal.SIGCONT)
+    for process in reversed(processes):
+        with suppress(psutil.NoSuchProcess):  # a task that does not stop in its time is killed
+            process.resume()
     eventually(lambda: not service.processes(victim), within=60 + SLACK, what="the replica that was replaced ends")
     assert_proved(service, monkeypatch)
 

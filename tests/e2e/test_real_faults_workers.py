@@ -28,8 +28,8 @@ from tests.eventually import eventually
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 LOST = (Status.FAILED, "WORKER_LOST")
-SHORT_CUT = 12.0
-"""Seconds without network: longer than between two heartbeats, and with the time since the last one below the lease."""
+SHORT_CUT = 8.0
+"""Seconds without network: with those since the last heartbeat far below the lease, however slow the machine is."""
 OUTAGE = 40.0
 """Seconds without AWS: longer than the lease."""
 DISK = "size=1g,nr_inodes=300k"
@@ -137,8 +137,21 @@ def kill(environment: LocalEnvironment, worker_id: str) -> None:
 
 def end(processes: list[psutil.Process], within: float = 60 + SLACK) -> None:
     """Wait until none of them runs any more."""
-    _, left = psutil.wait_procs(processes, timeout=within)
-    assert not [each for each in left if each.status() != psutil.STATUS_ZOMBIE]
+    eventually(lambda: not any(map(runs, processes)), within=within, what="the processes end")
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def resume(processes: list[psutil.Process]) -> None:
+    """Let stopped processes continue, the last one first; a task that does not stop in its time has been killed."""
+    for process in reversed(processes):
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 def outcome(dispatch: Dispatch) -> tuple[Status, str]:
@@ -168,7 +181,7 @@ def test_a_killed_worker_is_noticed_by_the_end_of_its_task(
             kill(environment, worker)
         ended = outpost.ends(dispatch.id, within=bound)
     assert (*outcome(ended), ended.attempt) == (*LOST, 1)
-    assert not [process for process in processes if process.is_running()]
+    end(processes)
     gate.touch()
     again = outpost.ends(retried.id, within=60 + SLACK)
     assert (again.status, again.attempt) == (Status.SUCCESS, 2)
@@ -184,8 +197,7 @@ def test_a_stopped_worker_is_lost_and_changes_nothing_when_it_continues(outpost:
     assert outpost.taken_slots() == 0
     before = outpost.row(dispatch.id), stored(outpost, dispatch.id, 1)["summary.json"]
     gate.touch()
-    for process in reversed(paused):
-        process.resume()
+    resume(paused)
     end(paused)
     assert (outpost.row(dispatch.id), stored(outpost, dispatch.id, 1)["summary.json"]) == before
     eventually(
@@ -241,13 +253,15 @@ def test_an_outage_of_all_of_aws_loses_nothing(outpost: Outpost, gate: Path) -> 
         ended = outpost.ends(dispatch.id, within=bound)
     assert (ended.status, ended.attempt) == (Status.SUCCESS, 1)
     assert [line for line in outpost.log(dispatch.id) if line in ("before", "after")] == ["before", "after"]
-    assert outpost.ends(waiting.id, within=60 + SLACK).status is Status.SUCCESS
+    assert outpost.ends(waiting.id, within=180 + SLACK).status is Status.SUCCESS  # planned anew each minute
 
 
 @pytest.mark.usefixtures("small_disk")
-def test_a_full_disk_is_reported_and_the_next_dispatch_works(outpost: Outpost) -> None:
-    dispatch, _ = running(outpost, "echo before > first; echo started; cat /dev/zero > big; sleep 600")
+def test_a_full_disk_is_reported_and_the_next_dispatch_works(outpost: Outpost, gate: Path) -> None:
+    task = f"echo before > first; echo started; {behind(gate)}; cat /dev/zero > big; sleep 600"
+    dispatch, _ = running(outpost, task)
     with noticing("test_a_full_disk_is_reported_and_the_next_dispatch_works") as bound:
+        gate.touch()
         ended = outpost.ends(dispatch.id, within=bound)
     assert outcome(ended) == (Status.FAILED, "DISK_FULL")
     assert "started" in outpost.log(dispatch.id)
