@@ -78,7 +78,7 @@ class SlowRuns:
 @pytest.fixture(scope="module")
 def slow(platform: Platform, silent_git_server: str, tmp_path_factory: pytest.TempPathFactory) -> SlowRuns:
     marker = tmp_path_factory.mktemp("marker")
-    lasting = f"echo partial > result; echo ready; exec bash -c 'sleep 12; echo late; sleep 1000' {marker}/daemon"
+    lasting = f"echo partial > result; echo ready; exec bash -c 'sleep 60; echo late; sleep 1000' {marker}/daemon"
     elsewhere: dict[str, str] = {Env.GIT_BASE_URL: silent_git_server}
     runs = SlowRuns(
         marker=marker,
@@ -156,13 +156,13 @@ def test_a_clone_is_cancelled_and_its_agent_never_starts(platform: Platform, slo
 @pytest.mark.parametrize("paused", [False, True], ids=["silently", "while the worker was paused"])
 def test_a_worker_that_lost_its_lease_changes_nothing(platform: Platform, slow: SlowRuns, paused: bool) -> None:
     run = slow.lost_while_paused if paused else slow.lost
-    ended, stored = platform.row(run.row), platform.keys(run.row)
+    ended = platform.row(run.row)
     assert ended.status is Status.FAILED
     run.worker.send_signal(signal.SIGCONT)
     assert platform.finish(run.worker) == 75
     assert platform.row(run.row) == ended
-    assert platform.keys(run.row) == stored
-    assert not {"changes.patch", "output.log", "summary.json"} & stored
+    # Lines of the log may follow until the worker hears of it.
+    assert not {"changes.patch", "output.log", "summary.json"} & platform.keys(run.row)
     assert "late" not in platform.messages(run.row)
 
 
