@@ -8,7 +8,9 @@ from tests.simulation.simulate import simulator
 from tests.simulation.workers import BROKER
 from tests.simulation.world import PLANNER, SWEEP, TASK_EVENTS
 
-SEEDS = 15
+SEEDS, MOST_SEEDS = 15, 300
+RARE = ("BrokerFunctionRole", "Workers", "DeleteItem")
+"""A failure to launch is forgotten: schedules are run until one does it."""
 ROLES = {
     BROKER: "BrokerFunctionRole",
     PLANNER: "PlannerFunctionRole",
@@ -55,10 +57,12 @@ def accesses(each: Recorded) -> Iterator[Access]:
 def test_every_role_allows_what_its_function_does_to_tables() -> None:
     found: set[Access] = set()
     with simulator() as simulated:
-        for seed in range(SEEDS):
+        for seed in range(MOST_SEEDS):
+            if seed >= SEEDS and RARE in found:
+                break
             recorded: list[Recorded] = []
             simulated.run(seed, recorded=recorded)
             found.update(access for each in recorded for access in accesses(each))
     allowed = {(role, table, action) for role, table, actions in TABLE_PERMISSIONS for action in actions}
     assert found <= allowed, sorted(found - allowed)
-    assert ("BrokerFunctionRole", "Workers", "DeleteItem") in found  # a failure to launch is forgotten
+    assert RARE in found
