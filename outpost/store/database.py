@@ -61,7 +61,11 @@ class ConflictError(Exception):
 
 def to_attributes(item: Item) -> dict[str, "AttributeValueTypeDef"]:
     """Encode an item for the low-level client; None values are left out."""
-    return {name: type_serializer.serialize(value) for name, value in item.items() if value is not None}
+    return {name: _encode(value) for name, value in item.items() if value is not None}
+
+
+def _encode(value: object) -> "AttributeValueTypeDef":
+    return {"S": value} if isinstance(value, str) else type_serializer.serialize(value)  # nearly all are strings
 
 
 def from_attributes(attributes: dict[str, Any]) -> Item:
@@ -227,7 +231,7 @@ def _projection(attributes: Sequence[str]) -> dict[str, Any]:
 
 def expression_values(values: dict[str, Any]) -> dict[str, "AttributeValueTypeDef"]:
     """Encode expression values: `{"now": 5}` -> `{":now": {"N": "5"}}`."""
-    return {f":{name}": type_serializer.serialize(value) for name, value in values.items()}
+    return {f":{name}": _encode(value) for name, value in values.items()}
 
 
 def raise_conflict(error: ClientError) -> NoReturn:

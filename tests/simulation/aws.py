@@ -20,6 +20,7 @@ from tests.simulation.scheduler import Host, Scheduler
 THROTTLES = {
     "dynamodb": "ThrottlingException",
     "ecs": "ThrottlingException",
+    "events": "ThrottlingException",
     "lambda": "TooManyRequestsException",
     "s3": "SlowDown",
     "sqs": "RequestThrottled",

@@ -23,6 +23,21 @@ FAULTS = (
 )
 """Kinds of faults."""
 CUTS = (*Cut, AWAY)
+FOLLOWS = "it directly follows a call that meets the outage first"
+SELDOM = "the call is made a few times in a hundred schedules, and is seldom cut in this rare way"
+NAMED: dict[tuple[str, str], str] = {
+    ("dynamodb.batch_get_item", AWAY): FOLLOWS,
+    ("dynamodb.delete_item", AWAY): FOLLOWS,
+    ("s3.get_object", AWAY): FOLLOWS,
+    ("s3.head_object", AWAY): FOLLOWS,
+    ("sqs.delete_message", AWAY): FOLLOWS,
+    ("sts.assume_role", AWAY): FOLLOWS,
+    ("ecs.stop_task", Cut.FROZEN): SELDOM,
+    ("s3.head_object", Cut.DIED_BEFORE): SELDOM,
+    ("s3.head_object", Cut.FROZEN): SELDOM,
+    ("outage of dynamodb", str(Status.COMPLETING)): "the state lasts for seconds, and nothing is written meanwhile",
+}
+"""Pairs that thousands of schedules may miss, and why."""
 
 
 @dataclass

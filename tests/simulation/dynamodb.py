@@ -103,6 +103,11 @@ class FakeDynamoDB:
         """Return all items of a table as they are."""
         return self._tables[table].items
 
+    def partition(self, table: str, name: str) -> list[tuple[Key, Item]]:
+        """Return the items of a partition as they are."""
+        partitions = self._tables[table]
+        return [(key, partitions.items[key]) for _, key in partitions.partition(name)]
+
     def get_item(self, request: Request) -> Response:
         item = self._find(request)
         return {} if item is None else {"Item": dict(item)}

@@ -41,9 +41,27 @@ SHARES = {
     Cut.CONFLICT: 0.02,
 }
 """Of the calls of a schedule in which the kind is enabled."""
-OFTEN = {"run_task": 6.0, "invoke": 2.0, "put_object": 4.0, "transact_write_items": 2.0, "assume_role": 4.0}
-"""Rare calls with lasting effects are cut more often, by such a factor."""
-SERVICES = ("dynamodb", "ecs", "lambda", "s3", "sqs", "sts")
+OFTEN = {
+    "run_task": 6.0,
+    "invoke": 2.0,
+    "put_object": 4.0,
+    "transact_write_items": 2.0,
+    "assume_role": 4.0,
+    "stop_task": 7.0,
+    "head_object": 7.0,
+    "get_object": 6.0,
+    "list_objects_v2": 4.0,
+    "delete_item": 4.0,
+    "delete_message": 4.0,
+    "receive_message": 4.0,
+    "batch_get_item": 2.0,
+    "put_events": 4.0,
+}
+"""Rare calls, and those with lasting effects, are cut more often, by such a factor."""
+LATER = frozenset({"stop_task", "get_object", "head_object"})
+LATER_SECONDS = 180.0
+"""Calls that follow other faults are cut so much longer."""
+SERVICES = ("dynamodb", "ecs", "events", "lambda", "s3", "sqs", "sts")
 WRITES = frozenset({"put_item", "update_item", "delete_item", "transact_write_items", "put_object"})
 CALM_LAG, CALM_STREAM_LAG = 0.02, 0.2
 """Seconds by which indexes and the stream are late where nothing is wrong."""
@@ -165,7 +183,7 @@ class Faults:
     def cut(self, host: Host, service: str, operation: str, moment: float) -> Cut | None:
         """Draw how a call is cut, None: not at all."""
         drawn = host.random.random() / OFTEN.get(operation, 1.0)
-        if moment > self.until:
+        if moment > self.until + LATER_SECONDS * (operation in LATER):
             return None
         for cut, share in self.shares.items():
             if drawn < share:

@@ -53,6 +53,8 @@ class FakeLambda:
     faults: Faults
     log: Callable[[str, str], None]
     functions: dict[str, Function] = field(default_factory=dict)
+    dead_letters: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Asynchronous invocations that failed at every try."""
     _count: int = 0
 
     def operations(self) -> dict[str, Operation]:
@@ -92,6 +94,7 @@ class FakeLambda:
             invocation.done.wait()
             if invocation.error is None and not invocation.host.dead:
                 return
+        self.dead_letters.append((name, payload))
 
     def start(self, name: str, payload: dict[str, Any], label: str, caller: Host | None) -> Invocation:
         """Start one run; it ends by itself, by its death or by its time limit."""

@@ -30,17 +30,41 @@ import capacity.handler
 import capacity.launcher
 import dispatch_changes.handler
 import sweep.handler
+import sweep.row_check
+import sweep.worker_check
 import task_events.handler
+import usage_events.handler
 from outpost.domain import ids
+from outpost.domain.agents import Agent
 from outpost.domain.protocol import IdentityProof
 from outpost.names import Env
-from outpost.store import database, metrics, wakeups
+from outpost.store import database, live_dispatches, metrics, rows, wakeups
 from outpost.store.caller_identity import TIMEOUTS, TRIES, Caller, StsError
 from tests.simulation.aws import Boundary
 from tests.simulation.scheduler import Event, Host, Lock, Scheduler
 from worker.clock import SYSTEM_CLOCK
 
-DRIVEN = ("outpost.domain", "outpost.store", "broker", "capacity", "dispatch_changes", "sweep", "task_events", "worker")
+DRIVEN = (
+    "outpost.domain",
+    "outpost.store",
+    "broker",
+    "capacity",
+    "dispatch_changes",
+    "sweep",
+    "task_events",
+    "usage_events",
+    "worker",
+)
+AGENTS = (Agent.SHELL, Agent.CLAUDE)
+"""All agents that there are."""
+FUNCTIONS = (
+    broker.handler,
+    capacity.handler,
+    dispatch_changes.handler,
+    sweep.handler,
+    task_events.handler,
+    usage_events.handler,
+)
 _STS = Config(read_timeout=TIMEOUTS[1], retries={"total_max_attempts": TRIES})
 ENVIRONMENT = {
     Env.ENVIRONMENT: "simulation",
@@ -76,7 +100,7 @@ class Interpreter:
 
     def start_cold(self) -> None:
         """Let functions read their configuration anew, as after a deploy."""
-        for module in (broker.handler, capacity.handler, dispatch_changes.handler, sweep.handler, task_events.handler):
+        for module in FUNCTIONS:
             for value in list(vars(module).values()):
                 if hasattr(value, "cache_clear"):
                     value.cache_clear()
@@ -235,6 +259,10 @@ def interpreting() -> Iterator[Interpreter]:
         patch.setattr(metrics, "single_metric", _no_metric)
         patch.setattr(boto3, "client", interpreter.client)
         patch.setattr(broker.identity, "CallerIdentity", _Callers)
+        for module in (sweep.handler, sweep.worker_check):  # those of other agents have neither workers nor tasks
+            patch.setattr(module, "Agent", AGENTS)
+        for module in (sweep.row_check, live_dispatches, rows):  # a few dispatches have no use for more
+            patch.setattr(module, "ACTIVE_SHARDS", 2)
         patch.setattr(capacity.launcher, "Random", lambda: _Random(interpreter))
         for module in (database, wakeups):
             patch.setattr(module, "quick_session", interpreter.session)

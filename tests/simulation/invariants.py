@@ -10,6 +10,7 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import EDGES
 from outpost.domain.workspaces import QUOTAS
+from outpost.store.budgets import ENVIRONMENT as ENVIRONMENT_TOTALS
 from outpost.store.database import from_attributes
 from outpost.store.row_details import ROW_BYTES, item_bytes
 from outpost.store.rows import details_key, queue_entry_key, row_from
@@ -17,6 +18,7 @@ from outpost.store.schema import ROW
 from tests.simulation.coverage import ENDED, NO_DISPATCH
 from tests.simulation.dynamodb import Change, FakeDynamoDB
 from tests.simulation.ecs import FakeEcs, Task
+from tests.simulation.expressions import Item
 from tests.simulation.faults import Faults
 from tests.simulation.scenario import Order, Scenario
 from tests.simulation.scheduler import Host, Scheduler
@@ -224,9 +226,7 @@ class Monitor:
 
     def _slot_changed(self, change: Change) -> None:
         tenant = change.key[0].removeprefix("TENANT#")
-        taken = [
-            item for (pk, _), item in self._db.items("workers").items() if pk == change.key[0] and "dispatch_id" in item
-        ]
+        taken = [key for key, item in self._db.partition("workers", change.key[0]) if "dispatch_id" in item]
         limit = self.scenario.tenants[tenant]
         self.require("no tenant is over its concurrency", len(taken) <= limit, f"{tenant}: {len(taken)} of {limit}")
 
@@ -242,8 +242,9 @@ class Monitor:
         self.require("pending rows, and no others, are queued", queued == pending, f"{row.id} is {row.status}")
         held = [
             key
-            for key, item in self._db.items("workers").items()
-            if key[0].startswith("TENANT#") and item.get("dispatch_id") == {"S": row.id}
+            for tenant in self.scenario.tenants
+            for key, item in self._db.partition("workers", f"TENANT#{tenant}")
+            if item.get("dispatch_id") == {"S": row.id}
         ]
         expected = [] if row.slot is None else [(f"TENANT#{row.tenant_id}", f"SLOT#{row.slot:03d}")]
         self.require("a dispatch holds its slot and no other", held == expected, f"{row.id}: {held}, not {expected}")
@@ -289,8 +290,12 @@ class Monitor:
         self.require("no holder is told that its lease is lost", not (holds and code == EXIT_LOST), task.host.name)
 
     def _is_lost(self, worker_id: str | None) -> bool:
-        items = self._db.items("workers").items()
-        return any(key[1] == worker_id and item.get("worker_state") == {"S": "lost"} for key, item in items)
+        return any(row.get("worker_state") == {"S": "lost"} for row in self._worker_rows(worker_id))
+
+    def _worker_rows(self, worker_id: str | None) -> list[Item]:
+        items = self._db.items("workers")
+        rows = (items.get((f"WORKERS#{agent}", worker_id or "")) for agent in self.scenario.agents)
+        return [row for row in rows if row is not None]
 
     def _count_demand(self) -> None:
         wanted: dict[Agent, int] = defaultdict(int)
@@ -332,8 +337,7 @@ class Monitor:
         return not task.host.cut_off[0] <= now <= task.host.cut_off[1] + 100
 
     def _has_claimed(self, task: Task) -> bool:
-        items = self._db.items("workers").items()
-        return any(key[1] == task.id and "dispatch_id" in item for key, item in items if key[0].startswith("WORKERS#"))
+        return any("dispatch_id" in row for row in self._worker_rows(task.id))
 
     def _task(self, worker_id: str | None) -> Task | None:
         return next((task for task in self._ecs.tasks.values() if task.id == worker_id), None)
@@ -355,6 +359,16 @@ class Monitor:
             idle = [t for t in self._ecs.tasks.values() if t.family == settings.family and self._is_idle(t)]
             text = f"{agent}: {len(idle)} idle workers of {settings.warm}"
             self.require("the warm pool recovers", len(idle) == min(settings.warm, settings.limit), text)
+
+    def check_counted(self, sent: set[str], dead_letters: set[str]) -> None:
+        """Long after the last fault: each ended dispatch is counted once and sent, or kept as a dead letter."""
+        items = self._db.items("dispatches")
+        counted = {pk.removeprefix("DISPATCH#") for pk, sk in items if sk == "COUNTED"}
+        missing = {row.id for row in self.rows.values()} - (counted & sent) - dead_letters
+        self.require("each ended dispatch is counted and sent", not missing, ", ".join(sorted(missing)))
+        totals = [item for (pk, _), item in items.items() if pk.startswith(f"USAGE#{ENVIRONMENT_TOTALS}#")]
+        total = sum(int(item["dispatches"]["N"]) for item in totals)
+        self.require("each ended dispatch is counted once", total == len(counted), f"{total}, not {len(counted)}")
 
     def _is_idle(self, task: Task) -> bool:
         return (
@@ -380,8 +394,7 @@ class Monitor:
             return False
         if self.scheduler.now - task.created < 600 + ORPHAN_SECONDS:
             return False
-        known = any(key[1] == task.id for key in self._db.items("workers") if key[0].startswith("WORKERS#"))
-        return not known
+        return not self._worker_rows(task.id)
 
 
 def _state(row: Dispatch) -> str:

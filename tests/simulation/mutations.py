@@ -16,6 +16,7 @@ from tests.simulation.dynamodb import FakeDynamoDB
 from tests.simulation.simulate import Run, Simulator
 
 CONDITIONS = (
+    ("dispatches", "attribute_not_exists(pk)"),
     ("dispatches", "attribute_not_exists(dispatched) OR dispatched < :share"),
     ("dispatches", "attribute_not_exists(pk) OR expires_at < :now"),
     ("dispatches", "version = :version"),
@@ -30,7 +31,6 @@ CONDITIONS = (
 )
 """Conditions of writes that schedules must notice when they are not checked, by table."""
 HARMLESS = {
-    ("dispatches", "attribute_not_exists(pk)"): "ids of dispatches are random and never meet",
     ("workers", "attribute_exists(held_by)"): "a note to a planner that has just left is read by the next",
     ("workers", "fencing_token = :held AND worker_state = :busy"): (
         "a heartbeat, or the start of an agent, of a worker that the sweep has declared lost and whose dispatch is not "

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from outpost.domain.agents import Agent, AgentSettings
 from tests.launched import TASK_ROLE
+from tests.simulation.interpreter import AGENTS
 from tests.simulation.workers import Script
-
-AGENTS = (Agent.SHELL, Agent.CLAUDE)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from hashlib import blake2b
 from random import Random
 
@@ -54,11 +55,12 @@ class Host:
     signals: list[Callable[[], None]] = field(default_factory=list)
     """What the main process of the host handles as soon as it can."""
     main: "Process | None" = None
-    random: Random = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def random(self) -> Random:
+        """What the host draws, and no other."""
         digest = blake2b(f"{self.seed}/{self.name}".encode(), digest_size=8).digest()
-        self.random = Random(int.from_bytes(digest, "big"))
+        return Random(int.from_bytes(digest, "big"))
 
 
 class Process(greenlet):

@@ -1,5 +1,6 @@
 """Running schedules: one seed, one story."""
 
+import gc
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,10 +67,24 @@ class Simulator:
 
 
 @contextmanager
+def rare_collections() -> Iterator[None]:
+    """Collect garbage seldom: schedules make much that is freed at once, beside libraries that stay."""
+    usual = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
+
+
+@contextmanager
 def simulator() -> Iterator[Simulator]:
     """Drive our code while the block lasts."""
     nothing: Any = None
-    with tempfile.TemporaryDirectory() as folder, interpreting() as interpreter:
+    with rare_collections(), tempfile.TemporaryDirectory() as folder, interpreting() as interpreter:
         stage = Stage(interpreter, Path(folder), nothing, nothing, nothing, nothing, {}, nothing)
         with scripted(stage):
             yield Simulator(interpreter, stage)

@@ -1,7 +1,8 @@
-"""S3, SQS, STS and Secrets Manager, as far as our code uses them."""
+"""S3, SQS, EventBridge, STS and Secrets Manager, as far as our code uses them."""
 
 import base64
 import io
+import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -86,6 +87,9 @@ class FakeSqs:
         self._faults = faults
         self._host = Host("sqs", seed)
         self._queues: dict[str, _Queue] = {}
+        self.sent: dict[str, list[str]] = {}
+        """The bodies of all messages, by queue."""
+        self._bodies: dict[int, str] = {}
         self._count = 0
 
     def operations(self) -> dict[str, Operation]:
@@ -102,6 +106,8 @@ class FakeSqs:
 
     def send_message(self, request: Request, call: Call) -> Response:
         now, shares = self._scheduler.now, self._faults.messages
+        self.sent.setdefault(request["QueueUrl"], []).append(request["MessageBody"])
+        self._bodies[self._count + 1] = request["MessageBody"]
         self._count += 1
         what = f" message {self._count}"
         if self._faults.strikes("message lost", shares.get("lost", 0.0), call.host, now, what):
@@ -126,7 +132,7 @@ class FakeSqs:
             due = [visible_at - self._scheduler.now for visible_at, _ in queue.messages]
             queue.arrived.clear()
             queue.arrived.wait(min([left, *(wait for wait in due if wait > 0)]))
-        return {"Messages": [{"Body": "{}", "MessageId": str(number), "ReceiptHandle": str(number)}]}
+        return {"Messages": [{"Body": self._bodies[number], "MessageId": str(number), "ReceiptHandle": str(number)}]}
 
     def _take(self, queue: _Queue) -> int | None:
         now = self._scheduler.now
@@ -143,6 +149,21 @@ class FakeSqs:
                 del queue.messages[place]
                 break
         return {}
+
+
+@dataclass
+class FakeEvents:
+    """A bus of EventBridge that takes every entry."""
+
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    """The details of the events."""
+
+    def operations(self) -> dict[str, Operation]:
+        return {"put_events": self.put_events}
+
+    def put_events(self, request: Request, _: Call) -> Response:
+        self.taken += [json.loads(entry["Detail"]) for entry in request["Entries"]]
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in request["Entries"]]}
 
 
 def sts_operations(scheduler: Scheduler) -> dict[str, Operation]:

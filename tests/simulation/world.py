@@ -10,6 +10,7 @@ import capacity.handler
 import dispatch_changes.handler
 import sweep.handler
 import task_events.handler
+import usage_events.handler
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.ids import now
 from outpost.domain.tenants import Limits, Tenant
@@ -23,14 +24,15 @@ from tests.simulation.dynamodb import Change, FakeDynamoDB
 from tests.simulation.ecs import FakeEcs, Task
 from tests.simulation.faults import CALM_LAG, Faults
 from tests.simulation.functions import FakeLambda, Function
-from tests.simulation.interpreter import Interpreter
+from tests.simulation.interpreter import ENVIRONMENT, Interpreter
 from tests.simulation.invariants import Monitor, Violated
 from tests.simulation.scenario import Scenario
 from tests.simulation.scheduler import Event, Host, Scheduler
-from tests.simulation.storage import FakeS3, FakeSqs, sts_operations
+from tests.simulation.storage import FakeEvents, FakeS3, FakeSqs, sts_operations
 from tests.simulation.workers import BROKER, Script, Stage, run_worker
 
 PLANNER, SWEEP, TASK_EVENTS, CHANGES = "planner", "sweep", "task_events", "dispatch_changes"
+USAGE_EVENTS = ENVIRONMENT[Env.USAGE_EVENTS_FUNCTION]
 TABLES = {
     "dispatches": schema.DISPATCHES,
     "tenants": schema.TENANTS,
@@ -69,6 +71,7 @@ class World:
         self.ecs = FakeEcs(self.scheduler, faults, self._run_task, self._stopped, self._tell, self.monitor.launched)
         self.functions = FakeLambda(self.scheduler, faults, self._tell, self._functions())
         self.s3 = FakeS3(stored=self.monitor.stored)
+        self.sqs, self.events = FakeSqs(self.scheduler, faults, faults.seed), FakeEvents()
         self._records: list[dict[str, Any]] = []
         self._arrived = Event(self.scheduler)
         self.clients = Clients(scenario, faults, self.scheduler, self.monitor)
@@ -97,7 +100,8 @@ class World:
         services["ecs"] = self.ecs.operations()
         services["lambda"] = self.functions.operations()
         services["s3"] = self.s3.operations()
-        services["sqs"] = FakeSqs(self.scheduler, self.faults, self.faults.seed).operations()
+        services["sqs"] = self.sqs.operations()
+        services["events"] = self.events.operations()
         services["sts"] = sts_operations(self.scheduler)
 
     def _set_stage(self) -> None:
@@ -116,7 +120,7 @@ class World:
             SWEEP: Function(_plain(sweep.handler.handler), 75),
             TASK_EVENTS: Function(_plain(task_events.handler.handler), 30),
             CHANGES: Function(_plain(dispatch_changes.handler.handler), 60),
-            "usage_events": Function(lambda event, context: None, 30),
+            USAGE_EVENTS: Function(_plain(usage_events.handler.handler), 30),
         }
 
     def _tell(self, who: str, what: str) -> None:
@@ -149,6 +153,14 @@ class World:
         if self.faults.seed % TAILS == 0:
             scheduler.run(max(scheduler.now, self.faults.until, self.faults.latest) + TAIL)
             monitor.check_cleared()
+            monitor.check_counted({event["id"] for event in self.events.taken}, self._dead_letters())
+
+    def _dead_letters(self) -> set[str]:
+        """Return the ids of the ended dispatches in the dead letters of usage_events."""
+        bodies = [json.loads(body) for body in self.sqs.sent.get(ENVIRONMENT[Env.DEAD_LETTERS], ())]
+        payloads = [payload for name, payload in self.functions.dead_letters if name == USAGE_EVENTS]
+        payloads += [json.loads(body["payload"]) for body in bodies if body["function"] == USAGE_EVENTS]
+        return {ended["id"] for payload in payloads for ended in payload["ended"]}
 
     def _start(self) -> None:
         host = Host("operator", self.faults.seed)
