@@ -64,6 +64,7 @@ FILES = st.one_of(
             "rm -rf {0}; mkfifo {0}",
             "git add -f -- {0}",
             "git rm -rq --cached -- {0}",
+            "git update-index --chmod=+x -- {0}",
             "git mv -- {1} {0}",
             "git update-index --assume-unchanged -- {0}",
             "git update-index --skip-worktree -- {0}",
