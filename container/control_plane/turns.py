@@ -1,8 +1,8 @@
-"""Turns on the event loop: of each tenant a few requests are handled at once, further ones wait for their turn.
+"""Turns on the event loop: a tenant has a few requests handled at once, and one begins in each of the loop's rounds.
 
 The loop runs what is ready in the order in which it became ready. Without turns, a request waits at each step behind
-all of those that another tenant has sent at the same time; with them, behind as many as one tenant may have at once.
-Calls that block have a share of their own (`control_plane.threads`), which is as large.
+all of those that another tenant has sent at the same time; with them, behind one that begins, and those that one tenant
+may have at once. Calls that block have a share of their own (`control_plane.threads`), which is as large.
 """
 
 from asyncio import Semaphore, get_running_loop
@@ -15,13 +15,29 @@ from control_plane.errors import too_many
 from control_plane.threads import MOST_WAITING, SHARE, WAITING
 
 
+class _Turn:
+    """The turns of one tenant, as long as it has requests."""
+
+    def __init__(self, at_once: int) -> None:
+        self.places = Semaphore(at_once)
+        self._begins = Semaphore(1)
+
+    async def begin(self) -> None:
+        """Wait for a round of the loop in which no other request of the tenant has begun."""
+        await self._begins.acquire()
+        get_running_loop().call_soon(self._end_round)
+
+    def _end_round(self) -> None:
+        self._begins.release()
+
+
 class Turns:
     """The turns of one application. Used on its event loop only."""
 
     def __init__(self, at_once: int = SHARE, most_waiting: int = MOST_WAITING) -> None:
         self._at_once = at_once
         self._most = at_once + most_waiting
-        self._turns: WeakValueDictionary[str, Semaphore] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
         self._held: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -29,16 +45,13 @@ class Turns:
         """Wait for a turn of the tenant's, and hold it meanwhile. Raises `ApiError`: 429 when too many wait."""
         if self._held[tenant_id] >= self._most:
             raise too_many(WAITING, 1)
-        turn = self._turns.get(tenant_id) or Semaphore(self._at_once)
+        turn = self._turns.get(tenant_id) or _Turn(self._at_once)
         self._turns[tenant_id] = turn
         self._held[tenant_id] += 1
         try:
-            await turn.acquire()
-            try:
+            async with turn.places:
+                await turn.begin()
                 yield
-            finally:
-                # Not at once: requests that wait for nothing would follow each other without giving way.
-                get_running_loop().call_soon(turn.release)
         finally:
             self._held[tenant_id] -= 1
             if not self._held[tenant_id]:

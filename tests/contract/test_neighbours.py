@@ -52,7 +52,7 @@ def test_a_flood_of_far_log_offsets_leaves_threads_for_another_tenant(
 
 
 FLOOD = 200
-SOON = 40
+SOON = 10
 """Requests of another tenant that may be handled during one: its turns at each step, not its flood."""
 
 
