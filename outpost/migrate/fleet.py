@@ -1,5 +1,7 @@
 """Pausing v2: nothing is launched, the service has no tasks and is not scaled up again."""
 
+from collections.abc import Callable
+
 from pydantic import BaseModel, ConfigDict
 
 from outpost.migrate.context import Context
@@ -41,6 +43,15 @@ def counts(context: Context) -> tuple[int, int]:
     return service["desiredCount"], service["runningCount"]
 
 
+def target_states(context: Context) -> list[str]:
+    """Return the states of the load balancer's targets, without those that drain: their tasks are on their way out."""
+    targets = context.deployment.client("elbv2").describe_target_health(
+        TargetGroupArn=context.deployment[MigrationOutput.TARGET_GROUP]
+    )["TargetHealthDescriptions"]
+    states = [str(target["TargetHealth"]["State"]) for target in targets]
+    return [state for state in states if state != "draining"]
+
+
 def minimum(context: Context) -> int | None:
     """Return the scaling minimum, None when the service is not scaled."""
     targets = context.deployment.client("application-autoscaling").describe_scalable_targets(
@@ -68,19 +79,25 @@ def pause(context: Context) -> None:
 
 
 def resume(context: Context, *, desired: int, minimum: int) -> None:
-    """Undo `pause`, and wait until the service's tasks run."""
+    """Undo `pause`, and wait until the service's tasks run and get requests."""
     _set_minimum(context, minimum)
     _set_desired(context, desired)
     context.deployment.client("lambda").delete_function_concurrency(
         FunctionName=context.deployment[MigrationOutput.CAPACITY_FUNCTION]
     )
-    wait_for(context, desired)
+    if wait_for(context, desired):
+        _wait(context, lambda: target_states(context) == ["healthy"] * desired)
 
 
 def wait_for(context: Context, running: int, attempts: int = 300) -> bool:
     """Wait until that many tasks run; say whether they do."""
+    return _wait(context, lambda: counts(context)[1] == running, attempts)
+
+
+def _wait(context: Context, holds: Callable[[], bool], attempts: int = 300) -> bool:
+    """Look once a second until it holds; return whether it does."""
     for _ in range(attempts):
-        if counts(context)[1] == running:
+        if holds():
             return True
         context.sleep(1)
     return False

@@ -5,6 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from outpost.migrate import fleet
 from outpost.migrate.context import Context
 from outpost.migrate.errors import MigrationError
 from outpost.migrate.reports import ValidationReport
@@ -64,10 +65,7 @@ def load_balancer_healthy(context: Context) -> Check:
     balancer = client.describe_load_balancers(LoadBalancerArns=[context.deployment[MigrationOutput.LOAD_BALANCER]])[
         "LoadBalancers"
     ][0]
-    targets = client.describe_target_health(TargetGroupArn=context.deployment[MigrationOutput.TARGET_GROUP])[
-        "TargetHealthDescriptions"
-    ]
-    states = [target["TargetHealth"]["State"] for target in targets]
+    states = fleet.target_states(context)
     state = balancer["State"]["Code"]
     return Check.of(
         "load-balancer",
