@@ -150,6 +150,8 @@ class ProcessContainer:
 
     def kill(self) -> None:
         """End every process of the task at once; the exit code is 137."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)  # one that is stopped would never see that they ended
         while self._process.poll() is None:
             # The init process outlives them, so that none of its descendants can escape it.
             for pid in task_init.descendants(self._process.pid):

@@ -87,6 +87,17 @@ def test_a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout_with_every
     eventually(lambda: not homes[0].exists())
 
 
+def test_a_task_whose_processes_are_paused_is_killed_after_its_stop_timeout(aws: LocalEnvironment) -> None:
+    family = register_job(aws, DEMO_IMAGE, logConfiguration=logged("/test/paused"), stopTimeout=2)
+    arn = run_job(aws, family, "linger", "0")
+    eventually(lambda: "demo linger started" in log_lines(aws, "/test/paused"))
+    for process in aws.task_processes(arn.rpartition("/")[2]):
+        process.suspend()
+    aws.client("ecs").stop_task(task=arn)
+    task = eventually(status_is(aws, arn, "STOPPED"))
+    assert task["containers"][0]["exitCode"] == 137
+
+
 def test_a_task_whose_main_process_is_killed_reports_137(aws: LocalEnvironment) -> None:
     arn = run_job(aws, register_job(aws, DEMO_IMAGE), "linger", "0")
     task_id = arn.rpartition("/")[2]
