@@ -148,8 +148,10 @@ class AuthenticatedRoute(APIRoute):
 
         async def authenticated(request: Request) -> Response:
             await identify(request)
-            handling = in_turn(request)
-            return await (while_connected(request, handling) if request.method == "GET" else handling)
+            if request.method == "GET":
+                return await while_connected(request, in_turn(request))
+            await request.body()  # kept for the handler: a body that comes slowly holds no turn
+            return await in_turn(request)
 
         async def in_turn(request: Request) -> Response:
             async with request.app.state.turns.take(request.state.principal.tenant.id):

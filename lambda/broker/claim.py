@@ -159,7 +159,7 @@ class Claims:
             row is None
             or row.lease is None
             or row.lease.worker_id != request.worker_id
-            or row.secret_sha256 != request.secret_sha256
+            or row.secret_sha256 not in (None, request.secret_sha256)
             or row.status is not Status.PROVISIONING
         ):
             return ClaimAnswer(retire=True)

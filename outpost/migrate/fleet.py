@@ -86,7 +86,7 @@ def resume(context: Context, *, desired: int, minimum: int) -> None:
         FunctionName=context.deployment[MigrationOutput.CAPACITY_FUNCTION]
     )
     if wait_for(context, desired):
-        _wait(context, lambda: target_states(context) == ["healthy"] * desired)
+        _wait(context, lambda: (found := target_states(context)).count("healthy") == len(found) >= desired)
 
 
 def wait_for(context: Context, running: int, attempts: int = 300) -> bool:

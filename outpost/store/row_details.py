@@ -45,16 +45,13 @@ def _value_bytes(value: Any) -> int:  # noqa: ANN401 - an attribute's type and v
 
 
 def shortened(row: Dispatch) -> Dispatch:
-    """Return the row without its longer texts; what is left of each has a fixed size."""
-    spec = row.spec.model_copy(
-        update={"additional_secrets": (), "branch": None, "collect": (), "promotes": None, "tags": {}}
-    )
+    """Return the row without its tags and longer texts; what is left of each has a fixed size."""
     reason = row.reason and row.reason.model_copy(
         update={"message": row.reason.message[:_SHORT], "remedy": row.reason.remedy[:_SHORT]}
     )
     return row.model_copy(
         update={
-            "spec": spec,
+            "spec": row.spec.model_copy(update={"tags": {}}),
             "cancel_reason": None,
             "collection": None,
             # What is withheld stays withheld, also for readers of the release before.
@@ -65,6 +62,12 @@ def shortened(row: Dispatch) -> Dispatch:
             "released": row.released and row.released.model_copy(update={"reason": row.released.reason[:_SHORT]}),
         }
     )
+
+
+def without_options(row: Dispatch) -> Dispatch:
+    """Return the row without the options of its run that have no fixed size; the release before would miss them."""
+    options = {"additional_secrets": (), "branch": None, "collect": (), "promotes": None}
+    return row.model_copy(update={"spec": row.spec.model_copy(update=options)})
 
 
 def texts_of(row: Dispatch) -> str:

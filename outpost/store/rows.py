@@ -8,7 +8,7 @@ from outpost.domain.agents import Agent
 from outpost.domain.deadlines import due_at
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.store.database import Item, to_attributes
-from outpost.store.row_details import ROW_BYTES, completed, digest_of, item_bytes, shortened, texts_of
+from outpost.store.row_details import ROW_BYTES, completed, digest_of, item_bytes, shortened, texts_of, without_options
 from outpost.store.schema import ACTIVE_SHARDS, DETAILS, ROW
 
 AFTER_IDS = "~"
@@ -48,7 +48,10 @@ def items_of(row: Dispatch) -> list[Item]:
     texts = texts_of(row)
     name = digest_of(texts)
     details = {"pk": key_of(row.id)[0], "sk": DETAILS + name, "texts": texts, "expires_at": row.expires_at}
-    return [_item(row, shortened(row), name), to_attributes(details)]
+    item = _item(row, shortened(row), name)
+    if item_bytes(item) >= ROW_BYTES:
+        item = _item(row, without_options(shortened(row)), name)
+    return [item, to_attributes(details)]
 
 
 def _item(row: Dispatch, shown: Dispatch, details: str) -> Item:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from urllib.parse import urlsplit
@@ -14,8 +14,10 @@ import pytest
 
 from control_plane import live, server
 from control_plane.app import create_app
+from control_plane.signing import Json
 from control_plane.threads import SHARE
 from outpost.domain.dispatch import Dispatch
+from outpost.domain.ids import new_id
 from outpost.domain.tenants import Tenant
 from tests.contract.running import Api, refused
 from tests.eventually import eventually
@@ -77,6 +79,64 @@ def test_a_flood_of_the_event_loop_is_passed_by_another_tenants_request(api: Api
         return answered[2:].index(small)
 
     assert asyncio.run(run()) < SOON
+
+
+def test_bodies_that_come_slowly_hold_no_turn(api: Api, tenant: Tenant) -> None:
+    app = create_app(api.replica())
+
+    async def run() -> list[int]:
+        begun, release = asyncio.Semaphore(0), asyncio.Event()
+        headers = {"X-API-Key": api.key(tenant), "Content-Type": "application/json"}
+
+        async def half_of_a_body() -> AsyncIterator[bytes]:
+            yield b'{"agent": '
+            begun.release()
+            await release.wait()
+            yield b"0}"
+
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost", headers=headers)
+        async with app.router.lifespan_context(app), http:
+            posts = [asyncio.create_task(http.post("/dispatch", content=half_of_a_body())) for _ in range(SHARE)]
+            try:
+                async with asyncio.timeout(60):
+                    for _ in posts:
+                        await begun.acquire()
+                    assert (await http.get("/dispatch")).status_code == 200
+            finally:
+                release.set()
+            return [each.status_code for each in await asyncio.gather(*posts)]
+
+    assert asyncio.run(run()) == [400] * SHARE
+
+
+def test_a_flood_of_artifact_links_leaves_threads_for_another_tenant(
+    api: Api, tenant: Tenant, stranger: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, begun, dispatch_id = Event(), [], new_id()
+
+    def slow(key: str, _: int) -> str:
+        begun.append(key)
+        assert release.wait(60)
+        return "https://localhost/file"
+
+    monkeypatch.setattr(api.services.artifacts, "presign", slow)
+    grant: Json = {
+        "id": new_id(),
+        "tenant": tenant.id,
+        "attempt": 1,
+        "name": "output.log",
+        "until": int(time.time()) + 600,
+    }
+    link = f"/artifacts/{dispatch_id}/download?token={api.services.signer.seal('artifact', (dispatch_id,), grant)}"
+    with ThreadPoolExecutor(34) as pool, httpx.Client(base_url=api.url) as flooding:
+        flood = [pool.submit(flooding.get, link, timeout=60) for _ in range(34)]
+        eventually(lambda: len(begun) == SHARE)
+        try:
+            assert stranger.get("/dispatch", timeout=5).status_code == 200
+            assert len(begun) == SHARE
+        finally:
+            release.set()
+        assert sorted({each.result().status_code for each in flood}) == [307, 401]
 
 
 def test_a_client_that_hangs_up_frees_its_place(

@@ -208,3 +208,20 @@ def test_a_small_dispatch_has_one_item() -> None:
     row = Dispatch(id=new_id(), tenant_id="acme", created_by="k", spec=spec, expires_at=1, created_at=at, queued_at=at)
     (item,) = items_of(row)
     assert item_bytes(item) < 1_000
+
+
+def test_what_a_run_needs_leaves_the_row_last() -> None:
+    """The release before, which knows of nothing beside rows, may claim a row again that lost its worker."""
+    at = now()
+    options = {"branch": "topic", "additional_secrets": ("NPM_TOKEN",), "collect": ("dist/*",), "retryable": True}
+    spec = Spec(agent=Agent.CLAUDE, repo="acme/web", tags={"team": "blue"}, **options)
+    row = Dispatch(id=new_id(), tenant_id="acme", created_by="k", spec=spec, expires_at=1, created_at=at, queued_at=at)
+    row = apply(row, Claim("w", 0, at))
+    assert row.lease is not None
+    lost = Reason.of(ReasonCode.WORKER_LOST, "no heartbeat")
+    row = apply(row, Lose(row.lease, lost, at, log_tail="t" * LOG_TAIL_BYTES))
+
+    item, _ = items_of(row)
+
+    assert row.status is Status.PENDING
+    assert row_from(from_attributes(item)).spec == spec.model_copy(update={"tags": {}})

@@ -20,6 +20,7 @@ from control_plane.routes.access import Injected, owned
 from control_plane.schemas.artifacts import ArtifactList, ArtifactQuery, ArtifactView, LinkQuery, WithheldView
 from control_plane.services import Services
 from control_plane.signing import BadTokenError, Json
+from control_plane.threads import calling_tenant
 from outpost.domain.artifacts import attempt_prefix
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id, now
@@ -84,10 +85,12 @@ async def download(
         raise _dead("The link has ended")
     if not await services.authenticator.is_active(tenant_id):
         raise suspended(tenant_id)
+    calling_tenant.set(tenant_id)
     key = attempt_prefix(tenant_id, dispatch_id, int(grant["attempt"])) + str(grant["name"])
-    url = await asyncio.to_thread(services.artifacts.presign, key, PRESIGNED_SECONDS)
-    if not await asyncio.to_thread(services.links.open, str(grant["id"]), until):
-        raise _dead("The link was opened before")
+    async with request.app.state.turns.take(tenant_id):
+        url = await asyncio.to_thread(services.artifacts.presign, key, PRESIGNED_SECONDS)
+        if not await asyncio.to_thread(services.links.open, str(grant["id"]), until):
+            raise _dead("The link was opened before")
     return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
 
 
