@@ -11,7 +11,7 @@ from functools import partial
 from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 
-from control_plane.errors import too_many
+from control_plane.errors import ApiError, too_many
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -25,7 +25,13 @@ SHARE = THREADS // 4
 """Threads that one tenant's requests may hold on a replica."""
 MOST_WAITING = 512
 """Calls of one tenant that may wait for a thread."""
-WAITING = "Too many requests of your tenant wait on this replica: send fewer at once, and try again in a second."
+
+
+def too_many_waiting() -> ApiError:
+    """Return the refusal of a request whose tenant has too many waiting."""
+    return too_many(
+        "Too many requests of your tenant wait on this replica: send fewer at once, and try again in a second.", 1
+    )
 
 
 class TenantThreads(ThreadPoolExecutor):
@@ -48,7 +54,7 @@ class TenantThreads(ThreadPoolExecutor):
         with self._lock:
             queue = self._waiting.setdefault(calling_tenant.get(), deque())
             if len(queue) >= self._most_waiting:
-                raise too_many(WAITING, 1)
+                raise too_many_waiting()
             queue.append((future, partial(fn, *args, **kwargs)))
         self._start()
         return future

@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
-from control_plane.errors import too_many
-from control_plane.threads import MOST_WAITING, SHARE, WAITING
+from control_plane.threads import MOST_WAITING, SHARE, too_many_waiting
 
 
 class _Turn:
@@ -44,7 +43,7 @@ class Turns:
     async def take(self, tenant_id: str) -> AsyncIterator[None]:
         """Wait for a turn of the tenant's, and hold it meanwhile. Raises `ApiError`: 429 when too many wait."""
         if self._held[tenant_id] >= self._most:
-            raise too_many(WAITING, 1)
+            raise too_many_waiting()
         turn = self._turns.get(tenant_id) or _Turn(self._at_once)
         self._turns[tenant_id] = turn
         self._held[tenant_id] += 1

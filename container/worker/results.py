@@ -53,7 +53,7 @@ class Results:
         self.context: Context | None = None
         self.patch: Patch | None = None
         self.sent = False
-        """Whether the summary was sent: from then on the one that is stored is the outcome, whoever reads it."""
+        """Whether the summary was sent: from then on the one that is stored is the outcome, for each of its readers."""
         self.stored = False
         """Whether all of it is stored, and the summary that says so."""
 

@@ -312,7 +312,7 @@ class Dispatches:
         newest = min(before or AFTER_IDS, lowest_id(until) if until else AFTER_IDS)
         if oldest > newest:
             return Page([], None)
-        # BETWEEN includes `newest` itself, and one row more tells whether a page follows.
+        # BETWEEN includes `newest` itself, and one row more shows whether a page follows.
         size = FILTERED_PAGE if matches else limit + 2
         items = self._db.query(
             self._db.dispatches,

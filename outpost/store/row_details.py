@@ -77,7 +77,7 @@ def texts_of(row: Dispatch) -> str:
 
 
 def digest_of(texts: str) -> str:
-    """Return what tells the texts from others of the same dispatch."""
+    """Return what identifies the texts among those of the same dispatch."""
     return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
 

@@ -92,17 +92,3 @@ def _ports(processes: Sequence[psutil.Process]) -> set[int]:
         with suppress(psutil.Error):
             found |= {each.laddr.port for each in process.net_connections("tcp4") if each.laddr}
     return found
-
-
-@contextmanager
-def network(port: int, aws_port: int) -> Iterator[Network]:
-    """Run a way to AWS."""
-    server = Network(port, aws_port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="network")
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

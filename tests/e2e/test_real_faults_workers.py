@@ -21,9 +21,10 @@ from outpost.local.environment import LocalEnvironment
 from outpost.names import Metric, Output
 from tests.e2e.conftest import SCOPES, Outpost
 from tests.e2e.emitted import emitted
-from tests.e2e.network import Network, network
+from tests.e2e.network import Network
 from tests.e2e.noticed import SLACK, noticing
 from tests.eventually import eventually
+from tests.loopback import serving
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
@@ -44,7 +45,7 @@ def ports(unused_port: Callable[[], int]) -> tuple[int, int, int]:
 
 @pytest.fixture(scope="module")
 def way(ports: tuple[int, int, int]) -> Iterator[Network]:
-    with network(ports[2], ports[0]) as found:
+    with serving(Network(ports[2], ports[0])) as found:
         yield found
 
 

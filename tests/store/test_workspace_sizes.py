@@ -1,4 +1,4 @@
-"""The size of a tenant's workspaces: accounted for before files are written, within the quota whoever saves when."""
+"""The size of a tenant's workspaces: accounted for before files are written, within the quota in any order of saves."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
