@@ -164,7 +164,7 @@ base-image: ## Pin the images' base to what its tag names today (needs Docker an
 		&& rm container/*/Dockerfile.old && grep -H '^ARG BASE_IMAGE=' container/*/Dockerfile
 
 .PHONY: release
-release: $(READY) ## Set the version, date the CHANGELOG section, commit and tag (VERSION=x.y.z)
+release: $(READY) ## Set the version, move changes/ to CHANGELOG.md, commit and tag (VERSION=x.y.z)
 	python tools/release.py $(VERSION)
 
 .PHONY: previous

@@ -1,4 +1,4 @@
-"""Make a release: `python tools/release.py 1.2.3` sets the version, dates the CHANGELOG section, commits and tags.
+"""Make a release: `python tools/release.py 1.2.3` sets the version, moves `changes/` to CHANGELOG.md, commits and tags.
 
 The version in pyproject.toml is the only one: `/health`, `outpost version` and the image labels read it from there.
 """
@@ -12,21 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = ("pyproject.toml", "uv.lock", "CHANGELOG.md")
-UNRELEASED = "## Unreleased\n"
+NOTES = "changes"
+"""Folder of the entries that are not released, a file each (towncrier's news fragments)."""
+NEXT = "## To the next release\n"
+"""Heading of docs/upgrading.md for what is not released."""
 
 
 class ReleaseError(Exception):
     """The release cannot be made; nothing was changed. The text says what to do."""
-
-
-def dated(changelog: str, version: str, day: str) -> str:
-    """Return the changelog with what is unreleased under the version's heading. Raises `ReleaseError`."""
-    before, heading, after = changelog.partition(UNRELEASED)
-    notes = re.split(r"^## ", after, maxsplit=1, flags=re.MULTILINE)[0]
-    if not heading or not notes.strip():
-        raise ReleaseError("CHANGELOG.md says nothing under `## Unreleased`: write what this release brings")
-    return f"{before}{heading}\n## {version} - {day}\n{after}"
 
 
 def relocked(lock: str, version: str) -> str:
@@ -34,27 +27,31 @@ def relocked(lock: str, version: str) -> str:
     return re.sub(r'^(name = "outpost"\nversion = )".*"$', rf'\g<1>"{version}"', lock, flags=re.MULTILINE)
 
 
-def check(version: str, current: str, status: str) -> None:
-    """Raise `ReleaseError` unless the version is a later one and the checkout is clean."""
+def check(version: str, current: str, status: str, notes: list[Path]) -> None:
+    """Raise `ReleaseError` unless the version is a later one, the checkout is clean and `notes` has entries."""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         raise ReleaseError(f"VERSION={version!r} is not of the form x.y.z: make release VERSION={current}")
     if _parts(version) <= _parts(current):
         raise ReleaseError(f"VERSION={version} is not later than {current}")
     if status:
         raise ReleaseError(f"the checkout has changes; commit them first:\n{status}")
+    if not notes:
+        raise ReleaseError(f"{NOTES}/ has no entries: write what this release brings (CONTRIBUTING.md)")
 
 
 def release(version: str, root: Path) -> None:
     """Make the release in a checkout. Raises `ReleaseError`, and `CalledProcessError` when git or uv fails."""
     current = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    check(version, current, _run("git", "status", "--porcelain", root=root))
-    changelog, lock = root / "CHANGELOG.md", root / "uv.lock"
-    text = dated(changelog.read_text(encoding="utf-8"), version, f"{datetime.now(UTC):%Y-%m-%d}")
-    changelog.write_text(text, encoding="utf-8")
+    check(version, current, _run("git", "status", "--porcelain", root=root), list((root / NOTES).glob("*.*.md")))
+    lock, guide = root / "uv.lock", root / "docs" / "upgrading.md"
+    guide.write_text(
+        guide.read_text(encoding="utf-8").replace(NEXT, f"{NEXT}\nNothing.\n\n## To {version}\n"), encoding="utf-8"
+    )
+    _run("towncrier", "build", "--yes", "--version", version, "--date", f"{datetime.now(UTC):%Y-%m-%d}", root=root)
     _run("uv", "version", version, "--frozen", root=root)
     lock.write_text(relocked(lock.read_text(encoding="utf-8"), version), encoding="utf-8")
     _run("uv", "lock", "--check", "--quiet", root=root)
-    _run("git", "commit", "--quiet", "--message", f"Release {version}", "--", *FILES, root=root)
+    _run("git", "commit", "--quiet", "--message", f"Release {version}", "--all", root=root)
     _run("git", "tag", "--annotate", f"v{version}", "--message", f"Outpost {version}", root=root)
 
 
@@ -78,9 +75,7 @@ def main() -> None:
     except ReleaseError as error:
         sys.exit(str(error))
     except subprocess.CalledProcessError as error:
-        sys.exit(
-            f"{error.cmd[0]} failed with exit code {error.returncode}; undo with: git checkout -- {' '.join(FILES)}"
-        )
+        sys.exit(f"{error.cmd[0]} failed with exit code {error.returncode}; undo with: git reset --hard")
     print(f"Released {version}. Publish it: git push --follow-tags")
 
 

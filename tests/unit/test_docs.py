@@ -15,7 +15,15 @@ from outpost.cli.main import app
 from tests.aws_command import AwsCommand
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/migration-runbook.md", "docs/operations.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/architecture.md",
+    "docs/migration-runbook.md",
+    "docs/operations.md",
+    "docs/upgrading.md",
+)
 TARGETS = set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 

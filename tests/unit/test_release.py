@@ -28,8 +28,11 @@ def git(root: Path, *arguments: str) -> str:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A repository with what a release touches."""
-    for name in ("pyproject.toml", "uv.lock", "CHANGELOG.md"):
+    (tmp_path / "docs").mkdir()
+    for name in ("pyproject.toml", "uv.lock", "CHANGELOG.md", "docs/upgrading.md"):
         shutil.copyfile(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "changes", tmp_path / "changes")
+    (tmp_path / "changes" / "+new.added.md").write_text("Something new.\n")
     (tmp_path / "tools").mkdir()
     shutil.copyfile(ROOT / "tools" / "release.py", tmp_path / "tools" / "release.py")
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
@@ -39,7 +42,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def release(checkout: Path, version: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join((str(ROOT / ".tools"), os.environ["PATH"]))
+    path = os.pathsep.join((str(ROOT / ".tools"), str(Path(sys.executable).parent), os.environ["PATH"]))
     return subprocess.run(
         [sys.executable, "tools/release.py", version],
         cwd=checkout,
@@ -58,9 +61,14 @@ def test_a_release_sets_version_changelog_commit_and_tag(checkout: Path) -> None
     done = release(checkout, "99.0.0")
     assert done.returncode == 0, done.stderr
     assert current_version(checkout) == "99.0.0"
-    assert re.search(
-        r"^## Unreleased\n\n## 99\.0\.0 - \d{4}-\d\d-\d\d\n\n- ", (checkout / "CHANGELOG.md").read_text(), re.M
-    )
+    changelog = (checkout / "CHANGELOG.md").read_text()
+    newest = re.search(r"^## 99\.0\.0 - \d{4}-\d\d-\d\d\n\n### Added\n\n(.*?)^##", changelog, re.M | re.S)
+    assert newest
+    assert "- Something new.\n" in newest[1]
+    assert changelog.index("## 99.0.0") < changelog.index("## 0.3.0")
+    assert list((checkout / "changes").glob("*.md")) == [checkout / "changes" / "README.md"]
+    guide = (checkout / "docs" / "upgrading.md").read_text()
+    assert re.search(r"^## To the next release\n\nNothing\.\n\n## To 99\.0\.0\n- ", guide, re.M)
     assert git(checkout, "describe").strip() == "v99.0.0"
     assert git(checkout, "status", "--porcelain") == ""
     locked = tomllib.loads((checkout / "uv.lock").read_text())["package"]
@@ -71,7 +79,7 @@ def test_a_second_release_needs_something_to_tell(checkout: Path) -> None:
     assert release(checkout, "99.0.0").returncode == 0
     refused = release(checkout, "99.0.1")
     assert refused.returncode == 1
-    assert "says nothing under `## Unreleased`" in refused.stderr
+    assert "changes/ has no entries" in refused.stderr
     assert current_version(checkout) == "99.0.0"
 
 
@@ -90,3 +98,25 @@ def test_a_checkout_with_changes_is_not_released(checkout: Path) -> None:
     refused = release(checkout, "99.0.0")
     assert refused.returncode == 1
     assert "commit them first:\n?? README.md" in refused.stderr
+
+
+def test_every_entry_has_a_kind_and_becomes_one_item() -> None:
+    """An entry that does not begin with a letter, code or bold text is a list or a heading inside the list."""
+    entries = sorted(path for path in (ROOT / "changes").iterdir() if path.name != "README.md")
+    assert [
+        path.name
+        for path in entries
+        if not re.fullmatch(r"\+[a-z0-9-]+\.(added|changed|fixed|security)\.md", path.name)
+    ] == []
+    assert [path.name for path in entries if not re.match(r"[\w`*(\[]", path.read_text(encoding="utf-8"))] == []
+
+
+def test_every_release_is_dated_and_older_than_the_one_above() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    dated = [re.fullmatch(r"(\d+)\.(\d+)\.(\d+) - \d{4}-\d\d-\d\d", heading) for heading in headings]
+    versions = [tuple(map(int, found.groups())) for found in dated if found]
+    assert len(versions) == len(headings)
+    assert versions == sorted(versions, reverse=True)
+    assert ".".join(map(str, versions[0])) == current_version(ROOT)
+    guide = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## To (.*)$", guide, re.M) == ["the next release", *(v.split(" ")[0] for v in headings[:-1])]
