@@ -1,10 +1,12 @@
 """What a load balancer of the embedded AWS forwards to its targets, and its headers about the client."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
@@ -31,17 +33,34 @@ def rule(priority: int, statement: dict[str, Any], **action: Any) -> dict[str, A
     return named | {"Statement": statement} | action
 
 
-class _Echo(BaseHTTPRequestHandler):
-    """Returns the headers that it got."""
+MANY = 100
+"""More than MiniStack has threads (64)."""
+RELEASED = Event()
+"""Set when requests that hang may end."""
+
+
+class _Target(BaseHTTPRequestHandler):
+    """Returns the headers that it got; hangs before or in its response where the path says so."""
 
     def do_GET(self) -> None:
+        if self.path == "/hangs":
+            RELEASED.wait()
+        elif self.path == "/streams":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"first")
+            RELEASED.wait()
+        else:
+            self._echo()
+
+    def _echo(self) -> None:
         body = json.dumps(self.headers.items()).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET  # noqa: N815 - the base class calls it so
+    do_POST = _echo  # noqa: N815 - the base class calls it so
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         """Keep standard error for failures."""
@@ -78,22 +97,33 @@ class Balancer:
     def ask(
         self, path: str, method: str = "GET", content: bytes = b"", headers: dict[str, str] | None = None
     ) -> httpx.Response:
-        port = self.aws.settings.port
         return httpx.request(
-            method,
-            f"http://127.0.0.1:{port}{path}",
-            headers={**USER_AGENT, "Host": f"{self.host}:{port}", **(headers or {})},
-            content=content,
-            trust_env=False,
+            method, self.url(path), headers=self.headers() | (headers or {}), content=content, trust_env=False
         )
+
+    def stream(self, path: str) -> AbstractContextManager[httpx.Response]:
+        """Return a response whose body is read in the block."""
+        return httpx.stream("GET", self.url(path), headers=self.headers(), trust_env=False)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.aws.settings.port}{path}"
+
+    def headers(self) -> dict[str, str]:
+        return USER_AGENT | {"Host": f"{self.host}:{self.aws.settings.port}"}
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 2 * MANY
+    daemon_threads = True
 
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+    server = _Server(("127.0.0.1", 0), _Target)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield server.server_port
+    RELEASED.set()
     server.shutdown()
     server.server_close()
     thread.join()
@@ -164,6 +194,35 @@ def test_a_target_gets_requests_once_it_has_passed_a_health_check(
     )
     eventually(lambda: balancer.states() == {target: "healthy", silent: "initial"})
     assert {balancer.ask("/").status_code for _ in range(20)} == {200}
+
+
+def test_streams_keep_nobody_else_from_the_load_balancer_and_from_aws(balancer: Balancer) -> None:
+    with ExitStack() as stack:
+        for _ in range(MANY):
+            stream = stack.enter_context(balancer.stream("/streams"))
+            assert next(stream.iter_raw()) == b"first"
+        assert balancer.ask("/").status_code == 200
+        assert balancer.aws.client("sts").get_caller_identity()["Account"]
+
+
+def test_requests_that_were_given_up_keep_nobody_else_from_the_load_balancer(balancer: Balancer) -> None:
+    async def give_up() -> None:
+        async with httpx.AsyncClient(trust_env=False, timeout=1) as client:
+            hanging = (client.get(balancer.url("/hangs"), headers=balancer.headers()) for _ in range(MANY))
+            ends = await asyncio.gather(*hanging, return_exceptions=True)
+        assert {type(end) for end in ends} == {httpx.ReadTimeout}
+
+    asyncio.run(give_up())
+    assert balancer.ask("/").status_code == 200
+
+
+def test_a_target_that_is_silent_longer_than_the_idle_timeout_gets_504(balancer: Balancer) -> None:
+    balancer.aws.client("elbv2").modify_load_balancer_attributes(
+        LoadBalancerArn=balancer.arn, Attributes=[{"Key": "idle_timeout.timeout_seconds", "Value": "1"}]
+    )
+    assert balancer.ask("/hangs").status_code == 504
+    with balancer.stream("/streams") as stream, pytest.raises(httpx.RemoteProtocolError):
+        stream.read()
 
 
 GROUP = {"HealthyThresholdCount": 2, "UnhealthyThresholdCount": 3, "HealthCheckIntervalSeconds": 10}

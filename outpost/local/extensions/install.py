@@ -32,6 +32,7 @@ from outpost.local.extensions import (
     load_balancer_listeners,
     load_balancer_metrics,
     load_balancer_paths,
+    load_balancer_targets,
     log_groups,
     managed_instances,
     metric_math_alarms,
@@ -89,7 +90,8 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         lambda_workers,
         load_balancer_paths,
         load_balancer_listeners,
-        target_health,
+        load_balancer_targets,
+        target_health,  # chooses a target for what is installed above
         load_balancer_metrics,
         web_acl,
         missing_data,
