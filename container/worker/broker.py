@@ -88,8 +88,8 @@ class Broker:
         return self._prove(self._heartbeat_client, request, LeaseAnswer)
 
     def reserve(self, request: ReserveRequest) -> ReserveAnswer:
-        """Request room for a workspace. Raises `BrokerError`."""
-        return self._prove(self._client, request, ReserveAnswer)
+        """Request room for a workspace, within seconds. Raises `BrokerError`."""
+        return self._prove(self._heartbeat_client, request, ReserveAnswer)
 
     def forge_token(self, request: ForgeTokenRequest) -> ForgeTokenAnswer:
         """Ask for a token of the forge. Raises `BrokerError`."""

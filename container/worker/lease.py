@@ -45,8 +45,8 @@ LONGEST_PAUSE = 10.0
 """Between two tries of a request that needs a response."""
 GRANT_SECONDS = 200.0
 """How long a model call waits for its grant: less than the 300 s after which CLIs give up a call and repeat it."""
-RESERVE_SECONDS = 30.0
-"""How long writing back a workspace waits for the broker: results wait meanwhile."""
+RESERVE_SECONDS = 10.0
+"""How long reserving room for a workspace is repeated: all that follows a time limit has 120 s."""
 RENEW_CREDENTIALS_BEFORE = timedelta(minutes=15)
 PROGRESS_LENGTH = 500
 TRUSTED_SECONDS = 25.0
@@ -289,7 +289,7 @@ class Lease:
     ) -> Response:
         """Make a request until it has a response, for `seconds`, or as long as the attempt's credentials live (None).
 
-        Raises the last `BrokerError` after that, and `Stopped` for these causes.
+        The last request begins no later than after `seconds`. Raises its `BrokerError`, and `Stopped` for these causes.
         """
         began, pauses = self._clock.monotonic(), self._clock.backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
@@ -300,7 +300,8 @@ class Lease:
                 if (self._clock.now() >= self._credentials_end) if seconds is None else (lasted >= seconds):
                     raise
                 _log.warning("the broker does not respond; trying again", error=str(error))
-            self._clock.sleep(next(pauses))
+            pause = next(pauses)
+            self._clock.sleep(pause if seconds is None else min(pause, seconds - lasted))
             if self._stop.cause in stopped_by:
                 raise Stopped(self._stop.cause)
 

@@ -53,7 +53,7 @@ class Results:
         self.context: Context | None = None
         self.patch: Patch | None = None
         self.sent = False
-        """Whether the summary was sent: from then on the one that is stored is the outcome, for each of its readers."""
+        """Whether the summary may be stored: from then on the stored one is the outcome, for each of its readers."""
         self.stored = False
         """Whether all of it is stored, and the summary that says so."""
 
@@ -91,16 +91,23 @@ class Results:
         try:
             self._store.persist(seconds)
             self._upload(seconds)
+            if summary is not None:
+                self._send(summary())
         except UploadError as error:
             self._log.abandon()
             too_large = isinstance(error, TooLargeError)
             code = ReasonCode.ARTIFACT_TOO_LARGE if too_large else ReasonCode.UPLOAD_FAILED
             return without_results(outcome, code, f"{error}.")
-        if summary is not None:
-            content, self.sent = summary(), True
-            self._store.put_summary(content)
-            self.stored = True
         return outcome
+
+    def _send(self, summary: Summary) -> None:
+        self.sent = True
+        try:
+            self._store.put_summary(summary)
+        except UploadError:  # S3 refused it
+            self.sent = False
+            raise
+        self.stored = True
 
     def _upload(self, log_seconds: float) -> None:
         if self.patch is not None:  # before the log, which may be too slow or too large to be stored

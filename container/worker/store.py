@@ -45,6 +45,9 @@ MAX_ARTIFACT_BYTES = 5 * 2**30
 class UploadError(Exception):
     """A result could not be stored."""
 
+    refused = False
+    """Whether S3 refused each request for it: it is not stored."""
+
 
 class DownloadError(Exception):
     """An earlier result could not be read."""
@@ -174,8 +177,9 @@ class AttemptStore:
         self._put(self._prefix + Artifact.COLLECTION, collection.model_dump_json(indent=2).encode(), "application/json")
 
     def put_summary(self, summary: Summary) -> None:
-        """Store the summary, which says that all else is stored. Raises `UnconfirmedError`, and what `check` raises.
+        """Store the summary, which says that all else is stored.
 
+        Raises `UploadError` when S3 refused it, `UnconfirmedError` when it may be stored, and what `check` raises.
         Whoever closes a dispatch without its worker stores a summary first: where there is another one already, the
         lease is lost, and this raises `Stopped`.
         """
@@ -185,18 +189,29 @@ class AttemptStore:
         except DifferentError as error:
             raise Stopped(Cause.LOST) from error
         except UploadError as error:
+            if error.refused:
+                raise
             raise UnconfirmedError(str(error)) from error
 
     def _put(self, key: str, body: bytes | IO[bytes], content_type: str, *, give_up_at: float | None = None) -> None:
+        refused = True
+
         def put() -> None:
+            nonlocal refused
             self.check()
-            put_conditionally(self._s3, self._bucket, key, body, content_type)
+            try:
+                put_conditionally(self._s3, self._bucket, key, body, content_type)
+            except (ClientError, BotoCoreError) as error:
+                refused = refused and _is_refusal(error)
+                raise
 
         try:
             self._repeat(put, self._give_up_at if give_up_at is None else give_up_at)
         except (PreconditionFailedError, ClientError, BotoCoreError) as error:
             kind = DifferentError if isinstance(error, PreconditionFailedError) else UploadError
-            raise kind(f"{key.removeprefix(self._prefix)} was not stored: {error}") from error
+            failure = kind(f"{key.removeprefix(self._prefix)} was not stored: {error}")
+            failure.refused = refused
+            raise failure from error
 
     def _repeat(self, request: Callable[[], Result], give_up_at: float) -> Result:
         """Make a request until it succeeds; raises its error when it does not pass, or has not by `give_up_at`."""
@@ -214,6 +229,17 @@ class AttemptStore:
 def _passes(error: BotoCoreError | ClientError) -> bool:
     """Say whether another try may succeed."""
     if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.response["Error"]["Code"] in _PASSING
+        return _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR or error.response["Error"]["Code"] in _PASSING
     return isinstance(error, HTTPClientError | AwsConnectionError)
+
+
+def _is_refusal(error: BotoCoreError | ClientError) -> bool:
+    """Return whether S3 refused the one request that was made, so that it stored nothing."""
+    if not isinstance(error, ClientError) or error.operation_name != "PutObject":
+        return False
+    repeated = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
+    return not repeated and HTTPStatus.BAD_REQUEST <= _status(error) < HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _status(error: ClientError) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -55,8 +55,9 @@ class Leases:
             return STALE
         try:
             self.workers.beat(row.spec.agent, request.lease)
-            if request.progress and request.progress != row.progress:
-                row = self.dispatches.change(row.id, Progress(request.lease, request.progress))
+            progress = Progress(request.lease, request.progress) if request.progress else None
+            if progress and progress.text != row.progress:
+                row = self.dispatches.change(row.id, progress)
         except (ConflictError, TransitionError):
             return STALE
         if not request.want_credentials or self._suspended(row):

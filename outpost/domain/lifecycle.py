@@ -6,9 +6,11 @@ Worker, sweep and task events race; each applies an event to the row it read and
 Who loses the race reads again, and the machine refuses what is no longer possible.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from functools import singledispatch
+from itertools import accumulate
 
 from outpost.domain.collection import Collection
 from outpost.domain.dispatch import MAX_ATTEMPTS, Dispatch, Lease, Status, Usage
@@ -27,6 +29,9 @@ EDGES: dict[Status, frozenset[Status]] = {
     Status.TIMEOUT: frozenset(),
     Status.CANCELLED: frozenset(),
 }
+
+PROGRESS_BYTES = 600
+"""What a line of progress takes of a row, which it changes each few seconds: the rest of the line is not kept."""
 
 
 class TransitionError(Exception):
@@ -57,10 +62,14 @@ class Start:
 
 @dataclass(frozen=True)
 class Progress:
-    """The agent says how far it is."""
+    """The agent says how far it is; what is over `PROGRESS_BYTES` is left out."""
 
     lease: Lease
     text: str
+
+    def __post_init__(self) -> None:
+        """Shorten the text."""
+        object.__setattr__(self, "text", _shortened(self.text))
 
 
 @dataclass(frozen=True)
@@ -273,6 +282,12 @@ def _(event: Expire, row: Dispatch) -> Dispatch:
     if row.status is not Status.PENDING or event.queued_at not in (None, row.queued_at):
         raise _refusal(row, event)
     return _end(row, Status.FAILED, event.reason, event.at)
+
+
+def _shortened(line: str) -> str:
+    """Return the beginning of a line that takes at most `PROGRESS_BYTES` in the row's JSON."""
+    sizes = accumulate(len(json.dumps(character, ensure_ascii=False).encode()) - 2 for character in line)
+    return "".join(character for character, size in zip(line, sizes, strict=True) if size <= PROGRESS_BYTES)
 
 
 def _may_retry(row: Dispatch) -> bool:

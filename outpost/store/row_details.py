@@ -16,11 +16,9 @@ from outpost.domain.findings import Findings
 ROW_BYTES = 4_096
 """What one strongly consistent read unit reads (DynamoDB Developer Guide, "DynamoDB read and write operations")."""
 _SPEC_TEXTS = frozenset({"additional_secrets", "branch", "collect", "promotes", "tags"})
-_TEXTS = frozenset({"cancel_reason", "collection", "findings", "log_tail", "progress", "reason", "released"})
+_TEXTS = frozenset({"cancel_reason", "collection", "findings", "log_tail", "reason", "released"})
 _SHORT = 60
 """Characters of a message that stay in the row, for readers of the release before."""
-_LONG_PROGRESS = 600
-"""Bytes up to which the line of progress stays in the row whole: it changes each few seconds."""
 _MOST_WITHHELD = 10
 
 
@@ -57,7 +55,6 @@ def shortened(row: Dispatch) -> Dispatch:
             # What is withheld stays withheld, also for readers of the release before.
             "findings": row.findings and Findings(withheld=row.findings.withheld[:_MOST_WITHHELD]),
             "log_tail": None,
-            "progress": row.progress[:_SHORT] if row.progress and _is_long(row.progress) else row.progress,
             "reason": reason,
             "released": row.released and row.released.model_copy(update={"reason": row.released.reason[:_SHORT]}),
         }
@@ -72,8 +69,7 @@ def without_options(row: Dispatch) -> Dispatch:
 
 def texts_of(row: Dispatch) -> str:
     """Return the longer texts of a row as JSON."""
-    names = _TEXTS if row.progress and _is_long(row.progress) else _TEXTS - {"progress"}
-    return row.model_dump_json(include={"spec": set(_SPEC_TEXTS)} | dict.fromkeys(names, True), exclude_none=True)
+    return row.model_dump_json(include={"spec": set(_SPEC_TEXTS)} | dict.fromkeys(_TEXTS, True), exclude_none=True)
 
 
 def digest_of(texts: str) -> str:
@@ -86,7 +82,3 @@ def completed(document: str, texts: str, *, spec_only: bool) -> Dispatch:
     row, longer = json.loads(document), json.loads(texts)
     row["spec"] |= longer.pop("spec")
     return Dispatch.model_validate(row if spec_only else row | longer)
-
-
-def _is_long(progress: str) -> bool:
-    return len(json.dumps(progress, ensure_ascii=False).encode()) > _LONG_PROGRESS

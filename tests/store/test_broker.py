@@ -223,6 +223,19 @@ def test_credentials_are_renewed_on_request_only(store: Store, broker: Broker) -
     assert wanted.access_key_id != got.credentials.access_key_id
 
 
+def test_a_long_line_of_progress_is_written_once_shortened(store: Store, broker: Broker) -> None:
+    store.dispatch()
+    got = assigned(broker)
+    renew = RenewRequest(dispatch_id=got.dispatch_id, lease=got.lease, progress="\N{GRINNING FACE}" * 500)
+    lease_answer(broker, renew)
+    first = store.dispatches.get(got.dispatch_id)
+    assert renew.progress
+    assert first.progress
+    assert renew.progress.startswith(first.progress)
+    lease_answer(broker, renew)
+    assert store.dispatches.get(got.dispatch_id).version == first.version
+
+
 def test_a_session_policy_names_the_attempts_prefix_and_secrets_and_nothing_else(store: Store) -> None:
     row = store.dispatch().model_copy(update={"attempt": 2})
     (policy,) = session_policies("bucket", row, ["arn:secret"])

@@ -76,6 +76,17 @@ def test_what_is_beside_a_row_is_written_once(store: Store, database: Database) 
     assert len(store.dispatches.replacement(row, changed.model_copy(update={"details": None}))) == 3
 
 
+@pytest.mark.parametrize("character", ["a", "\x01", "\N{GRINNING FACE}"])
+def test_a_line_of_progress_is_written_into_the_row_alone(store: Store, database: Database, character: str) -> None:
+    """It changes each few seconds: each item beside the row would stay until the row expires."""
+    row = store.dispatch(**LARGE)
+    claimed = store.dispatches.change(row.id, Claim("w", 0, now()))
+    for number in range(3):
+        store.dispatches.change(row.id, Progress(claimed.lease, f"{number}".ljust(500, character)))
+    assert store.dispatches.get(row.id).progress.startswith("2" + character * 98)
+    assert len(details(database, row)) == 1
+
+
 def test_rows_of_the_release_before_are_read_listed_and_changed(store: Store, database: Database) -> None:
     row = store.dispatch(**LARGE)
     for each in details(database, row):

@@ -64,6 +64,25 @@ AttemptStore.put_summary = unconfirmed
 )
 """A worker whose summary is stored, and that gets no response to it."""
 
+REFUSED = (
+    "-c",
+    f"""
+from botocore.exceptions import ClientError
+from worker import store
+
+put = store.put_conditionally
+
+def refuse(client, bucket, key, *arguments):
+    if key.endswith("summary.json"):
+        response = {{"Error": {{"Code": "AccessDenied"}}, "ResponseMetadata": {{"HTTPStatusCode": 403}}}}
+        raise ClientError(response, "PutObject")
+    return put(client, bucket, key, *arguments)
+
+store.put_conditionally = refuse
+{_MAIN}""",
+)
+"""A worker whose summary S3 refuses."""
+
 
 @contextmanager
 def broker_behind(platform: Platform, fails: Callable[[Payload], Response | None]) -> Iterator[dict[str, str]]:
@@ -172,6 +191,14 @@ def test_a_failure_of_the_harness_changes_no_outcome_that_is_stored(
     assert platform.row(row).status is Status.COMPLETING
     Recovery(platform.dispatches, platform.artifacts).close(platform.row(row), LOST)
     assert platform.row(row).status is Status.SUCCESS
+
+
+def test_a_summary_that_s3_refuses_is_reported_as_a_failed_upload(platform: Platform) -> None:
+    row = platform.dispatch("echo made > file")
+    assert platform.finish(platform.start_worker(program=REFUSED)) == 0
+    ended = platform.row(row)
+    assert (ended.status, ended.reason and ended.reason.code) == (Status.FAILED, ReasonCode.UPLOAD_FAILED)
+    assert b"+made" in platform.read(ended, Artifact.PATCH)
 
 
 def test_a_worker_that_is_stopped_leaves_its_checkpoint_while_the_broker_hangs(platform: Platform) -> None:

@@ -70,8 +70,9 @@ class Leased:
         self.stop = StopSignal()
         self.assignment = assignment(lifetime)
         self.renewed: list[object] = []
+        self.broker = Broker.connect("broker")
         self.lease = Lease(
-            Broker.connect("broker"),
+            self.broker,
             self.assignment,
             self.stop,
             lambda credentials, _: self.renewed.append(credentials),
@@ -312,7 +313,25 @@ def test_a_workspace_waits_for_the_brokers_consent_and_not_for_long(monkeypatch:
         assert set(endpoint.ops) == {"reserve"}
     with _away(monkeypatch, 300) as (leased, _):
         assert leased.lease.reserve(17) is None
-        assert RESERVE_SECONDS <= leased.time.seconds < 2 * RESERVE_SECONDS
+        assert leased.time.seconds == RESERVE_SECONDS
+
+
+def test_a_broker_that_hangs_delays_a_workspace_by_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a time limit the harness has 120 s for all that follows."""
+    with service_at(lambda _: HUNG_UP, monkeypatch) as endpoint:
+        leased = Leased()
+        config = leased.broker._heartbeat_client.meta.config
+        longest = config.connect_timeout + config.read_timeout  # type: ignore[attr-defined]
+
+        def hang(_: Payload) -> Response:
+            leased.time.seconds += longest
+            return HUNG_UP
+
+        endpoint.respond = hang
+        monkeypatch.setattr(leased.broker, "_client", None)  # it would wait longer for a response
+        assert leased.lease.reserve(17) is None
+        assert len(endpoint.ops) > 1
+        assert leased.time.seconds <= RESERVE_SECONDS + longest <= 20
 
 
 def test_a_workspace_that_is_too_large_gets_its_room_and_a_lost_lease_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,6 +524,51 @@ def test_a_summary_that_is_perhaps_stored_is_neither_a_success_nor_a_failed_uplo
             store.put_summary(SUMMARY)
         assert 120 <= time_.seconds <= 130
         assert endpoint.ops[:2] == ["put", "head"]
+
+
+def test_a_summary_that_s3_refuses_is_a_failed_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _store(lambda *_: FORBIDDEN, monkeypatch) as (store, time_, endpoint):
+        store.persist(120)
+        with pytest.raises(UploadError):
+            store.put_summary(SUMMARY)
+        assert (time_.seconds, endpoint.ops) == (0, ["put"])
+
+
+def test_a_summary_that_expired_credentials_never_stored_is_a_failed_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _store(lambda *_: EXPIRED, monkeypatch) as (store, _, endpoint):
+        store.persist(120)
+        with pytest.raises(UploadError):
+            store.put_summary(SUMMARY)
+        assert len(endpoint.ops) > 1
+
+
+@pytest.mark.parametrize("first", [UNAVAILABLE, HUNG_UP], ids=["failed", "hung up"])
+@pytest.mark.parametrize("repeats", ["the worker", "botocore"])
+def test_a_summary_that_an_earlier_try_may_have_stored_is_no_failed_upload(
+    first: Response, repeats: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    responses = iter([first])
+    with _store(lambda *_: next(responses, FORBIDDEN), monkeypatch) as (store, _, endpoint):
+        if repeats == "botocore":
+            two = Config(retries={"mode": "standard", "total_max_attempts": 2}, s3={"addressing_style": "path"})
+            monkeypatch.setattr(store_module, "_RETRIES", two)
+            store.use(assignment().credentials)
+        store.persist(120)
+        with pytest.raises(UnconfirmedError):
+            store.put_summary(SUMMARY)
+        assert endpoint.ops == ["put", "put"]
+
+
+def test_a_summary_that_exists_and_may_not_be_read_is_no_failed_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    exists = Response(412, body=b"<Error><Code>PreconditionFailed</Code></Error>")
+    with _store(lambda request, _: exists if request["op"] == "put" else FORBIDDEN, monkeypatch) as (
+        store,
+        _,
+        endpoint,
+    ):
+        with pytest.raises(UnconfirmedError):
+            store.put_summary(SUMMARY)
+        assert endpoint.ops == ["put", "head"]
 
 
 def test_results_wait_no_longer_than_the_lease_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
