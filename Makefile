@@ -182,7 +182,7 @@ clean: ## Remove what builds and tests leave; the installed tools and .outpost s
 	@python3 tools/get_uv.py $@
 	@touch $@
 
-.venv/.ready: pyproject.toml uv.lock $(UV)
+.venv/.ready: pyproject.toml clients/pyproject.toml uv.lock $(UV)
 	@echo "Set up: the locked Python packages into .venv"
 	@$(UV) sync --frozen --quiet
 	@touch $@

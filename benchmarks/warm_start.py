@@ -21,8 +21,6 @@ from rich.console import Console
 from rich.table import Table
 
 from outpost.cli.first_run import api_url, operator_key, output
-from outpost.client import Client
-from outpost.client.models import Limits
 from outpost.config import load
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.local.cdk import CdkApp
@@ -30,6 +28,8 @@ from outpost.local.environment import LocalEnvironment
 from outpost.local.realism import Realism
 from outpost.local.settings import REPOSITORY_ROOT, Engine
 from outpost.names import Output
+from outpost_client import Client
+from outpost_client.models import Limits
 from tests import guard
 from tests.e2e.conftest import Outpost
 from tests.engines import build_options, container_engine

@@ -15,8 +15,8 @@ sys.path += [str(ROOT), str(ROOT / "container")]
 
 from control_plane.app import create_app  # noqa: E402 - found on the path set above
 from control_plane.services import Services  # noqa: E402
-from outpost.mcp.schemas import Schema  # noqa: E402
-from outpost.mcp.tools import BoundTool, bind  # noqa: E402
+from outpost_client.mcp.schemas import Schema  # noqa: E402
+from outpost_client.mcp.tools import BoundTool, bind  # noqa: E402
 
 PAGES = (ROOT / "docs" / "api.md", ROOT / "docs" / "mcp.md")
 OPERATION = tuple[str, str, dict[str, Any]]

@@ -1,6 +1,6 @@
 """Make a release: `python tools/release.py 1.2.3` sets the version, moves `changes/` to CHANGELOG.md, commits and tags.
 
-The version in pyproject.toml is the only one: `/health`, `outpost version` and the image labels read it from there.
+The project and its client (clients/) have one version: `/health`, `outpost version` and the image labels show it.
 """
 
 import re
@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("outpost", "outpost-client")
+"""Members of the uv workspace, which have one version."""
 NOTES = "changes"
 """Folder of the entries that are not released, a file each (towncrier's news fragments)."""
 NEXT = "## To the next release\n"
@@ -23,8 +25,9 @@ class ReleaseError(Exception):
 
 
 def relocked(lock: str, version: str) -> str:
-    """Return the lock file with our own new version and nothing else changed: locking anew would ask the network."""
-    return re.sub(r'^(name = "outpost"\nversion = )".*"$', rf'\g<1>"{version}"', lock, flags=re.MULTILINE)
+    """Return the lock file with our packages' new version, the rest unchanged: locking anew would ask the network."""
+    own = rf'^(name = "(?:{"|".join(PACKAGES)})"\nversion = )".*"$'
+    return re.sub(own, rf'\g<1>"{version}"', lock, flags=re.MULTILINE)
 
 
 def check(version: str, current: str, status: str, notes: list[Path]) -> None:
@@ -48,7 +51,8 @@ def release(version: str, root: Path) -> None:
         guide.read_text(encoding="utf-8").replace(NEXT, f"{NEXT}\nNothing.\n\n## To {version}\n"), encoding="utf-8"
     )
     _run("towncrier", "build", "--yes", "--version", version, "--date", f"{datetime.now(UTC):%Y-%m-%d}", root=root)
-    _run("uv", "version", version, "--frozen", root=root)
+    for package in PACKAGES:
+        _run("uv", "version", version, "--package", package, "--frozen", root=root)
     lock.write_text(relocked(lock.read_text(encoding="utf-8"), version), encoding="utf-8")
     _run("uv", "lock", "--check", "--quiet", root=root)
     _run("git", "commit", "--quiet", "--message", f"Release {version}", "--all", root=root)

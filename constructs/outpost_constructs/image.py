@@ -12,7 +12,7 @@ from outpost_constructs.translation import image_platform
 
 _CONTEXT = ("pyproject.toml", "uv.lock", "outpost/__init__.py", "outpost/names.py")
 _SHARED = ("outpost/domain", "outpost/redaction", "outpost/store")
-_OWN = {"control_plane": ("outpost/client", "outpost/mcp"), "worker": ()}
+_OWN = {"control_plane": ("clients/outpost_client",), "worker": ()}
 """What only one image needs: the control plane serves the MCP tools, which are made of the client's calls."""
 
 

@@ -1,4 +1,4 @@
-"""POST /mcp: the API's operations as MCP tools (`outpost.mcp`), for any replica to answer.
+"""POST /mcp: the API's operations as MCP tools (`outpost_client.mcp`), for any replica to answer.
 
 A tool calls the API's own routes inside this process, with the caller's headers: what REST checks, limits and records,
 it does for tools as well. There are no sessions, so there is nothing to GET or DELETE here.
@@ -23,8 +23,8 @@ from control_plane.auth import identify
 from control_plane.boundary import MAX_BODY_BYTES
 from control_plane.errors import ApiError, ErrorCode
 from control_plane.services import Services
-from outpost.mcp.server import Context, build
-from outpost.mcp.tools import BoundTool, bind
+from outpost_client.mcp.server import Context, build
+from outpost_client.mcp.tools import BoundTool, bind
 
 PATH = "/mcp"
 _FORWARDED = ("authorization", "x-api-key", "x-request-id")

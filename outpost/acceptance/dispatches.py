@@ -6,12 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from outpost.acceptance.report import DispatchTimes
-from outpost.client import Client
-from outpost.client.live import NoStreamError
-from outpost.client.models import Dispatch, DispatchRequest, LogLine, PromotionRequest
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.dispatch import Status
 from outpost.verify.report import Check
+from outpost_client import Client
+from outpost_client.live import NoStreamError
+from outpost_client.models import Dispatch, DispatchRequest, LogLine, PromotionRequest
 
 MARK = "outpost-acceptance"
 _SCRIPT = f"echo {MARK} | tee {MARK}.txt"

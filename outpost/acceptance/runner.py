@@ -11,12 +11,12 @@ from outpost.acceptance.platform import check_alarms, check_controls, deploy_sec
 from outpost.acceptance.report import AcceptanceReport, DispatchTimes, Timings
 from outpost.acceptance.target import Target
 from outpost.acceptance.tools import check_tools
-from outpost.client import ApiError, Client
-from outpost.client.models import IssuedKey
 from outpost.domain.agents import Agent
 from outpost.domain.ids import now
 from outpost.domain.tenants import Scope
 from outpost.verify.report import Check, overall
+from outpost_client import ApiError, Client
+from outpost_client.models import IssuedKey
 
 _KEY_LIFETIME = timedelta(hours=2)
 _SCOPES = [scope for scope in Scope if scope is not Scope.ADMIN]

@@ -11,8 +11,8 @@ from mcp.client.streamable_http import streamable_http_client
 from outpost.acceptance.dispatches import MARK, task_of
 from outpost.domain.agents import Agent
 from outpost.domain.ids import new_id
-from outpost.mcp.catalogue import CATALOGUE
 from outpost.verify.report import Check
+from outpost_client.mcp.catalogue import CATALOGUE
 
 _TITLE = "Each of the ten MCP tools works"
 _POLL_SECONDS = 1.0

@@ -10,12 +10,12 @@ from outpost.acceptance.report import write
 from outpost.acceptance.runner import accept
 from outpost.acceptance.target import Target
 from outpost.cli.aws import aws_session
-from outpost.cli.connection import ERROR
 from outpost.cli.controls import CONFIG, Environment
 from outpost.cli.migration import EXIT_CODES, explained, show_checks, use_local
-from outpost.cli.output import err, print_json, show_error
 from outpost.config import ConfigError, load
 from outpost.verify.deployed import Deployed, NotDeployedError, WrongAccountError
+from outpost_client.cli.connection import ERROR
+from outpost_client.cli.output import err, print_json, show_error
 
 
 def acceptance(

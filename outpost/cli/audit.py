@@ -14,16 +14,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.text import Text
 
 from outpost.cli.aws import aws_session
-from outpost.cli.connection import ERROR
 from outpost.cli.controls import CONFIG, Environment
-from outpost.cli.dispatches import Json
 from outpost.cli.migration import EXIT_CODES, STYLES, use_local
-from outpost.cli.output import err, out, print_json, print_table, show_error
 from outpost.config import ConfigError, load
 from outpost.domain.ids import now
 from outpost.migrate.errors import MigrationError
 from outpost.verify.audit_log import AuditReport, fetch_key, load_key, open_evidence, verify_log
 from outpost.verify.deployed import NotDeployedError
+from outpost_client.cli.connection import ERROR
+from outpost_client.cli.dispatches import Json
+from outpost_client.cli.output import err, out, print_json, print_table, show_error
 
 if TYPE_CHECKING:
     from types_boto3_logs.client import CloudWatchLogsClient

@@ -4,8 +4,8 @@ import boto3
 import typer
 from botocore.exceptions import ProfileNotFound
 
-from outpost.cli.connection import ERROR
-from outpost.cli.output import show_error
+from outpost_client.cli.connection import ERROR
+from outpost_client.cli.output import show_error
 
 
 def aws_session(region: str | None = None) -> boto3.Session:

@@ -7,13 +7,13 @@ import typer
 from rich.text import Text
 
 from outpost.cli.aws import aws_session
-from outpost.cli.connection import ERROR
 from outpost.cli.migration import EXIT_CODES, explained, show_checks, use_local
-from outpost.cli.output import err, print_json, show_error
 from outpost.config import ConfigError, load
 from outpost.verify.controls import verify_controls
 from outpost.verify.deployed import Deployed, NotDeployedError
 from outpost.verify.report import Check, ControlsReport, overall
+from outpost_client.cli.connection import ERROR
+from outpost_client.cli.output import err, print_json, show_error
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from outpost.cli.connection import ERROR
-from outpost.cli.output import out, print_json, print_table, show_error
 from outpost.cli.synthesis import synthesized
 from outpost.config import ConfigError, load
 from outpost.cost.choices import choices, warm_workers
 from outpost.cost.estimate import Estimate, estimate
+from outpost_client.cli.connection import ERROR
+from outpost_client.cli.output import out, print_json, print_table, show_error
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,10 +6,8 @@ import typer
 from rich.text import Text
 
 from outpost.cli.aws import aws_session
-from outpost.cli.connection import ERROR
 from outpost.cli.controls import CONFIG, Environment
 from outpost.cli.migration import explained, use_local
-from outpost.cli.output import err, out, print_json, printable, show_error
 from outpost.cli.synthesis import synthesized
 from outpost.config import ConfigError, load
 from outpost.doctor.account import Account
@@ -18,6 +16,8 @@ from outpost.doctor.docker import check_docker
 from outpost.doctor.examine import examine
 from outpost.doctor.finding import Finding, Level, exit_code
 from outpost.domain.ids import now
+from outpost_client.cli.connection import ERROR
+from outpost_client.cli.output import err, out, print_json, printable, show_error
 
 _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "red", Level.UNCHECKED: "yellow"}
 

@@ -12,16 +12,16 @@ from urllib.parse import urlsplit
 
 from rich.text import Text
 
-from outpost.cli.admin import WORKING_SCOPES
-from outpost.cli.connection import Profile, ProfileError, load_profile, save_profile
-from outpost.cli.output import err, out, patch_text, printable
-from outpost.cli.watch import EXIT_CODES, watch
-from outpost.client import ApiError, Client
-from outpost.client.models import Dispatch, DispatchRequest
 from outpost.domain.agents import CATALOGUE
 from outpost.local.environment import LocalEnvironment
 from outpost.local.errors import DeployError
 from outpost.names import PROVIDER_PLACEHOLDER, Output, provider_of
+from outpost_client import ApiError, Client
+from outpost_client.cli.admin import WORKING_SCOPES
+from outpost_client.cli.connection import Profile, ProfileError, load_profile, save_profile
+from outpost_client.cli.output import err, out, patch_text, printable
+from outpost_client.cli.watch import EXIT_CODES, watch
+from outpost_client.models import Dispatch, DispatchRequest
 
 TENANT = "demo"
 READY_SECONDS = 60.0

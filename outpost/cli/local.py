@@ -11,17 +11,17 @@ from typing import Annotated, cast
 import typer
 from rich.text import Text
 
-from outpost.cli.connection import ERROR, LOCAL_PROFILE
-from outpost.cli.dispatches import Json
 from outpost.cli.first_run import api_url, bring_up, command, operator_key, short, step, try_it
-from outpost.cli.output import err, out, print_json, print_table, print_text, show_error
-from outpost.client import ApiError
 from outpost.local import processes
 from outpost.local.cdk import CdkApp
 from outpost.local.environment import DEFAULT_GIT_PORT, DEFAULT_PORT, LocalEnvironment
 from outpost.local.errors import LocalError
 from outpost.local.settings import Engine
 from outpost.local.v1 import ensure_host
+from outpost_client import ApiError
+from outpost_client.cli.connection import ERROR, LOCAL_PROFILE
+from outpost_client.cli.dispatches import Json
+from outpost_client.cli.output import err, out, print_json, print_table, print_text, show_error
 
 app = typer.Typer(help="Run a whole Outpost on this machine, on an embedded AWS.", no_args_is_help=True)
 

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 import typer
 
 from outpost.cli.migration import Options, explained, open_context, run_step, show_report
-from outpost.cli.output import out, print_json, print_table, since
 from outpost.cli.verify import DOCS, controls_of
 from outpost.domain.ids import now
 from outpost.migrate.errors import MigrationError
@@ -27,6 +26,7 @@ from outpost.migrate.steps import (
     verify,
 )
 from outpost.monitor.model import Plan
+from outpost_client.cli.output import out, print_json, print_table, since
 
 app = typer.Typer(help="Migrate from v1 (scripts over SSM), step by step.", no_args_is_help=True)
 

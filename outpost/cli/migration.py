@@ -13,9 +13,6 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from outpost.cli.aws import aws_session
-from outpost.cli.connection import ERROR, ProfileError, load_profile
-from outpost.cli.output import err, out, print_json, printable, show_error
-from outpost.client import ApiError
 from outpost.migrate.context import Context
 from outpost.migrate.deployment import Deployment
 from outpost.migrate.errors import MigrationError
@@ -23,6 +20,9 @@ from outpost.migrate.reports import Report
 from outpost.migrate.runner import Action, Runner
 from outpost.names import MigrationOutput
 from outpost.verify.report import Check
+from outpost_client import ApiError
+from outpost_client.cli.connection import ERROR, ProfileError, load_profile
+from outpost_client.cli.output import err, out, print_json, printable, show_error
 
 STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "error": "red", "running": "blue"}
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}

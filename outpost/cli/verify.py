@@ -8,10 +8,10 @@ import typer
 
 from outpost.cli.controls import controls, live_controls
 from outpost.cli.migration import EXIT_CODES, Options, explained, open_context, show_checks, under_way
-from outpost.cli.output import print_json
 from outpost.migrate.context import Context
 from outpost.verify.acceptance import Acceptance
 from outpost.verify.report import Check, overall
+from outpost_client.cli.output import print_json
 
 app = typer.Typer(help="Check a deployed environment, live.", no_args_is_help=True)
 

@@ -22,6 +22,7 @@ NETWORK = "loopback"
 
 _SOURCE_ROOTS = (
     REPOSITORY_ROOT,
+    REPOSITORY_ROOT / "clients",
     REPOSITORY_ROOT / "constructs",
     REPOSITORY_ROOT / "lambda",
     REPOSITORY_ROOT / "container",

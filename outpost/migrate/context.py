@@ -7,8 +7,6 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
-from outpost.client import ApiError, Client
-from outpost.client.errors import TRANSIENT
 from outpost.domain.ids import now as real_now
 from outpost.migrate.deployment import Deployment
 from outpost.migrate.endpoint import EndpointSecret
@@ -19,6 +17,8 @@ from outpost.monitor.model import HOST, V1Host
 from outpost.names import MigrationOutput
 from outpost.store.documents import Documents
 from outpost.verify.report import Check, overall
+from outpost_client import ApiError, Client
+from outpost_client.errors import TRANSIENT
 
 Model = TypeVar("Model", bound=Report)
 Answer = TypeVar("Answer")

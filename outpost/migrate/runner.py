@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from outpost.client import ApiError
 from outpost.migrate.context import Context
 from outpost.migrate.errors import MigrationError
 from outpost.migrate.journal import Content, Entry, Journal
 from outpost.migrate.reports import REPORTS, Report
+from outpost_client import ApiError
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "preflight": (),

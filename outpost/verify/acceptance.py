@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from outpost.client import ApiError
 from outpost.migrate.context import Context
 from outpost.migrate.endpoint import V2Endpoint
 from outpost.migrate.errors import MigrationError
@@ -22,6 +21,7 @@ from outpost.migrate.steps.monitor import watch_of
 from outpost.migrate.steps.preflight import load_balancer_healthy, service_running
 from outpost.monitor.model import CURRENT_PLAN, Plan
 from outpost.verify.report import Check, Status, overall
+from outpost_client import ApiError
 
 LOGS_WINDOW = timedelta(hours=6)
 QUIET_WINDOW = timedelta(hours=24)

@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 
 from control_plane import audit as module
 from control_plane.audit import BATCH, STOP_SECONDS, WAITING, AuditLog, milliseconds
-from outpost.cli.main import app
 from outpost.domain.audit import CHECKPOINT_PERIOD
 from outpost.domain.audit_checkpoint import CHECKPOINTS, Checkpoint, signing_input
 from outpost.names import Env, Metric, Output, audit_log_group
@@ -25,6 +24,7 @@ from outpost.store.audit_writer import AuditClients, AuditPlace
 from outpost.verify.audit_chains import GRACE, Kind
 from outpost.verify.audit_evidence import Evidence
 from outpost.verify.audit_log import AuditReport, fetch_key, verify_log
+from outpost_client.cli.main import app
 from tests.contract.relay import Relay, fails, relay, waits
 
 pytestmark = pytest.mark.usefixtures("environment")

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from outpost.cli import connection
-from outpost.cli.main import app
-from outpost.client import Client
-from outpost.client.models import Dispatch, DispatchRequest, LogLine
 from outpost.domain.artifacts import attempt_prefix
 from outpost.domain.dispatch import Lease, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Finish, Lose, Report, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import OPERATOR, Scope, Tenant
+from outpost_client import Client
+from outpost_client.cli import connection
+from outpost_client.cli.main import app
+from outpost_client.models import Dispatch, DispatchRequest, LogLine
 from tests.contract.running import Api
 
 TASK = DispatchRequest(agent="shell", task="echo hello, world", retryable=True)

@@ -11,13 +11,13 @@ import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse, connect_sse
 
 from control_plane.routes import events
-from outpost.client import Client
-from outpost.client.models import LogLine
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Cancel, Lose, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import Tenant, hash_key
+from outpost_client import Client
+from outpost_client.models import LogLine
 from tests.contract.running import TASK, Api, fields, refused
 
 Seen = tuple[str, str]

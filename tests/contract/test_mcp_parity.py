@@ -5,9 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
-from outpost.mcp.catalogue import CATALOGUE, Entry
-from outpost.mcp.schemas import snake
-from outpost.mcp.tools import bind
+from outpost_client.mcp.catalogue import CATALOGUE, Entry
+from outpost_client.mcp.schemas import snake
+from outpost_client.mcp.tools import bind
 from tests.contract.running import Api
 
 LIMITS = (

@@ -21,7 +21,7 @@ from outpost.domain.tenants import OPERATOR, Scope, hash_key, new_key
 from outpost.names import Env
 from tests.contract.running import TASK, Api
 
-ROOTS = os.pathsep.join((".", "container"))
+ROOTS = os.pathsep.join((".", "clients", "container"))
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from typer.testing import CliRunner
 
-from outpost.cli.main import app
 from outpost.domain.artifacts import Artifact, attempt_prefix
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import new_id, now
@@ -20,6 +19,7 @@ from outpost.domain.lifecycle import Report, Start
 from outpost.domain.promotion import Publication
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import Scope, Tenant
+from outpost_client.cli.main import app
 from tests.contract.running import TASK, Api, fields, refused, summary_of
 
 BASE = "4" * 40

@@ -14,7 +14,6 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from typer.testing import CliRunner, Result
 
-from outpost.cli.main import app
 from outpost.domain.artifacts import Artifact, attempt_prefix, stored_name
 from outpost.domain.dispatch import Dispatch, Status, Usage
 from outpost.domain.findings import Finding, Findings
@@ -23,6 +22,7 @@ from outpost.domain.lifecycle import Finish, Report, Start
 from outpost.domain.promotion import Publication
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import Scope, Tenant
+from outpost_client.cli.main import app
 from tests.contract.running import TASK, Api, fields, refused, summary_of
 
 BASE = "4" * 40

@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 import outpost.store.usage
-from outpost.cli import connection
-from outpost.cli.main import app
 from outpost.domain.dispatch import Status, Usage
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Finish, Report, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import OPERATOR, Overrides, Scope, Tenant
+from outpost_client.cli import connection
+from outpost_client.cli.main import app
 from tests.contract.running import TASK, Api, fields, refused
 
 USED = Usage(

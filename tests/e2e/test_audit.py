@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from outpost.cli.audit import records
-from outpost.cli.main import app
 from outpost.domain.ids import new_id
 from outpost.local.environment import LocalEnvironment
 from outpost.names import audit_log_group
+from outpost_client.cli.main import app
 from tests.e2e.conftest import Outpost
 from tests.eventually import eventually
 

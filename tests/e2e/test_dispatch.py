@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from outpost.client import ApiError
 from outpost.domain.dispatch import Status
+from outpost_client import ApiError
 
 Outpost = Any
 

@@ -10,21 +10,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from outpost.cli import connection
-from outpost.cli.connection import Profile
-from outpost.cli.watch import watch
-from outpost.client import Client
-from outpost.client.models import DispatchRequest
 from outpost.local.environment import LocalEnvironment
 from outpost.local.settings import INSTANCE_MARKER, OWNER_MARKER, REPOSITORY_ROOT
+from outpost_client import Client
+from outpost_client.cli import connection
+from outpost_client.cli.connection import Profile
+from outpost_client.cli.watch import watch
+from outpost_client.models import DispatchRequest
 
 # The command line as installed, but with a data folder of its own instead of the checkout's.
 _OUTPOST = """\
 import sys
 from pathlib import Path
-from outpost.cli import connection
+from outpost_client.cli import connection
 connection.LOCAL_PROFILE = Path(sys.argv.pop(1), "profile.json")
-from outpost.cli.main import main
+from outpost_client.cli.main import main
 main()
 """
 

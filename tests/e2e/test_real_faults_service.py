@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from outpost.cli.first_run import api_url, operator_key
-from outpost.client import Client
-from outpost.client.models import DispatchRequest, Limits
 from outpost.local.environment import LocalEnvironment
+from outpost_client import Client
+from outpost_client.models import DispatchRequest, Limits
 from tests.e2e.changing import Changing
 from tests.e2e.conftest import SCOPES
 from tests.e2e.kept_connections import CLOSED, kept_connections

@@ -55,14 +55,14 @@ def test_the_base_is_renewed_in_every_dockerfile(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dockerfile", "shared"),
+    ("dockerfile", "others"),
     [
-        ("container/worker/Dockerfile", {"domain", "redaction", "store"}),
-        ("container/control_plane/Dockerfile", {"domain", "redaction", "store", "client", "mcp"}),
+        ("container/worker/Dockerfile", set()),
+        ("container/control_plane/Dockerfile", {"clients"}),
     ],
 )
 def test_an_image_gets_its_own_code_and_the_shared_code_only(
-    assembly: Assembly, environment: str, dockerfile: str, shared: set[str]
+    assembly: Assembly, environment: str, dockerfile: str, others: set[str]
 ) -> None:
     images = _images(assembly, environment, dockerfile)
     contexts = [_context(assembly, environment, image) for image in images]
@@ -82,8 +82,10 @@ def test_an_image_gets_its_own_code_and_the_shared_code_only(
     assert all(target == ("shell" if agent == "shell" else "agent") for agent, target in built.items())
     assert {dockerfile, "pyproject.toml", "uv.lock", "outpost/names.py", "outpost/domain/models.toml"} <= files
     assert {path.split("/")[1] for path in files if path.startswith("container/")} == {own.split("/")[1]}
-    assert {path.split("/")[0] for path in files} == {"pyproject.toml", "uv.lock", "outpost", "container"}
-    assert {path.split("/")[1] for path in files if path.startswith("outpost/")} == {"__init__.py", "names.py"} | shared
+    assert {path.split("/")[0] for path in files} == {"pyproject.toml", "uv.lock", "outpost", "container"} | others
+    assert {Path(path).parts[1] for path in files if path.startswith("clients/")} <= {"outpost_client"}
+    shared = {"__init__.py", "names.py", "domain", "redaction", "store"}
+    assert {path.split("/")[1] for path in files if path.startswith("outpost/")} == shared
     assert not [path for path in files if "__pycache__" in path or path.endswith(".pyc")]
 
 
@@ -107,13 +109,14 @@ def test_an_image_has_every_module_that_its_program_imports(
     image = _images(assembly, environment, f"container/{package}/Dockerfile")[0]
     context = _context(assembly, environment, image)
     root = context / "container"
+    roots = [str(context), str(context / "clients"), str(root)]
     modules = [".".join(file.relative_to(root).with_suffix("").parts) for file in (root / package).rglob("*.py")]
 
     # Elsewhere, so that the checkout itself is not on the path.
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL, " ".join(_modules_outside(group)), *modules],
         cwd=tmp_path,
-        env={"PYTHONPATH": f"{context}{os.pathsep}{root}", "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PYTHONPATH": os.pathsep.join(roots), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,

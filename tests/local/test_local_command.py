@@ -4,8 +4,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from outpost.cli import local
-from outpost.cli.connection import ERROR
 from outpost.local.environment import LocalEnvironment
+from outpost_client.cli.connection import ERROR
 from tests.ports import free_port
 
 

@@ -15,8 +15,6 @@ import boto3
 import pytest
 
 from outpost.cli.first_run import api_url, operator_key
-from outpost.client import Client
-from outpost.client.models import Limits
 from outpost.domain.ids import now
 from outpost.local.environment import LocalEnvironment
 from outpost.local.extensions.virtual_clock import clock_file
@@ -32,6 +30,8 @@ from outpost.monitor.model import CURRENT_PLAN, HOST, Plan, V1Host
 from outpost.names import MigrationOutput
 from outpost.v1 import trail
 from outpost.v1.layout import DISABLED
+from outpost_client import Client
+from outpost_client.models import Limits
 from tests.eventually import eventually
 
 SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import pytest
 
 from outpost.cli.verify import controls_of
-from outpost.client import Client
 from outpost.domain.ids import now
 from outpost.migrate.endpoint import V1Endpoint, V2Endpoint
 from outpost.migrate.errors import MigrationError
@@ -22,6 +21,7 @@ from outpost.migrate.steps.monitor import watch_of
 from outpost.monitor.model import Plan
 from outpost.names import MigrationOutput
 from outpost.v1.layout import DISABLED, SCRIPTS
+from outpost_client import Client
 from tests.migrate.passing import live_through, quiet_month
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]

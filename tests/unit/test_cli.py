@@ -10,13 +10,14 @@ from typer import Context
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from outpost.cli import dispatches, output
-from outpost.cli.api_names import in_cli_words
-from outpost.cli.main import app
-from outpost.cli.usage import _figures
-from outpost.cli.watch import EXIT_CODES
-from outpost.client.errors import ApiError, Detail
-from outpost.client.models import (
+from outpost.domain.dispatch import Status
+from outpost_client.cli import dispatches, output
+from outpost_client.cli.api_names import in_cli_words
+from outpost_client.cli.main import app
+from outpost_client.cli.usage import _figures
+from outpost_client.cli.watch import EXIT_CODES
+from outpost_client.errors import ApiError, Detail
+from outpost_client.models import (
     Dispatch,
     DispatchRequest,
     Limits,
@@ -27,7 +28,6 @@ from outpost.client.models import (
     Tenant,
     UsageFigures,
 )
-from outpost.domain.dispatch import Status
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

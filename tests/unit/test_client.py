@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from outpost.client import ApiError, Client
-from outpost.client.errors import NOT_OUTPOST, UNREACHABLE, Detail
-from outpost.client.models import Artifact
+from outpost_client import ApiError, Client
+from outpost_client.errors import NOT_OUTPOST, UNREACHABLE, Detail
+from outpost_client.models import Artifact
 
 PATCH = Artifact(
     name="changes.patch", type="patch", size=5, url="https://api.example.com/artifacts/1/changes.patch?token=t"

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from outpost.cli.main import app
+from outpost_client.cli.main import app
 from tests.aws_command import AwsCommand
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic_core import from_json
 
-from outpost.mcp.catalogue import CATALOGUE
+from outpost_client.mcp.catalogue import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("api.md", "mcp.md")

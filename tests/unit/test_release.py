@@ -28,12 +28,12 @@ def git(root: Path, *arguments: str) -> str:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A repository with what a release touches."""
-    (tmp_path / "docs").mkdir()
-    for name in ("pyproject.toml", "uv.lock", "CHANGELOG.md", "docs/upgrading.md"):
+    for folder in ("clients", "docs", "tools"):
+        (tmp_path / folder).mkdir()
+    for name in ("pyproject.toml", "clients/pyproject.toml", "uv.lock", "CHANGELOG.md", "docs/upgrading.md"):
         shutil.copyfile(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "changes", tmp_path / "changes")
     (tmp_path / "changes" / "+new.added.md").write_text("Something new.\n")
-    (tmp_path / "tools").mkdir()
     shutil.copyfile(ROOT / "tools" / "release.py", tmp_path / "tools" / "release.py")
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     git(tmp_path, "add", "--all")
@@ -54,7 +54,10 @@ def release(checkout: Path, version: str) -> subprocess.CompletedProcess[str]:
 
 
 def current_version(checkout: Path) -> str:
-    return str(tomllib.loads((checkout / "pyproject.toml").read_text())["project"]["version"])
+    files = ("pyproject.toml", "clients/pyproject.toml")
+    versions = {tomllib.loads((checkout / name).read_text())["project"]["version"] for name in files}
+    assert len(versions) == 1, versions
+    return str(versions.pop())
 
 
 def test_a_release_sets_version_changelog_commit_and_tag(checkout: Path) -> None:
@@ -72,7 +75,8 @@ def test_a_release_sets_version_changelog_commit_and_tag(checkout: Path) -> None
     assert git(checkout, "describe").strip() == "v99.0.0"
     assert git(checkout, "status", "--porcelain") == ""
     locked = tomllib.loads((checkout / "uv.lock").read_text())["package"]
-    assert {package["version"] for package in locked if package["name"] == "outpost"} == {"99.0.0"}
+    versions = [package["version"] for package in locked if package["name"] in ("outpost", "outpost-client")]
+    assert versions == ["99.0.0", "99.0.0"]
 
 
 def test_a_second_release_needs_something_to_tell(checkout: Path) -> None:

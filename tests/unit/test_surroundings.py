@@ -12,13 +12,13 @@ import pytest
 from botocore.config import Config
 from typer.testing import CliRunner
 
-from outpost.cli import output
-from outpost.cli.main import _reach_loopback_directly, app
-from outpost.client.models import Dispatch
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import now
 from outpost.local.environment import LocalEnvironment
 from outpost.local.settings import REPOSITORY_ROOT
+from outpost_client.cli import output
+from outpost_client.cli.main import _reach_loopback_directly, app
+from outpost_client.models import Dispatch
 
 HOSTILE = (
     "a\x1b]52;c;ZXZpbA==\x07b\x1b]8;;https://evil.example\x1b\\c\x1b[2Jd\x9b31me\u202efg\u2066h\r\u061ci\u2028j\x00k"
@@ -88,7 +88,7 @@ def test_data_on_a_terminal_is_printable(capsys: pytest.CaptureFixture[str], mon
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
 def test_a_console_of_any_encoding_shows_any_text(encoding: str) -> None:
-    script = "from outpost.cli import main, output; main.app = lambda: output.out.print('日本語 ✓'); main.main()"
+    script = "from outpost_client.cli import main, output; main.app = lambda: output.out.print('日本語 ✓'); main.main()"
     ended = subprocess.run(
         [sys.executable, "-c", script], env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True, check=True
     )

@@ -4,12 +4,12 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from outpost.client import Client
 from outpost.migrate.client_files import Kind, kind_of
 from outpost.migrate.context import Context
 from outpost.migrate.errors import MigrationError
 from outpost.migrate.reports import ClientFile, ClientUpdateReport
 from outpost.verify.report import Check
+from outpost_client import Client
 
 BACKUP = ".outpost-v1"
 """Suffix of a backup; the first one is kept for ever."""

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from outpost.client import ApiError, Client
-from outpost.client.models import Dispatch, DispatchRequest
 from outpost.domain.dispatch import Status
 from outpost.migrate.context import Context
 from outpost.migrate.errors import MigrationError
 from outpost.migrate.mcp import TOOLS, McpClient
 from outpost.migrate.reports import ApiVerification
 from outpost.verify.report import Check
+from outpost_client import ApiError, Client
+from outpost_client.models import Dispatch, DispatchRequest
 
 _MARK = "outpost migrate validate"
 _ABSENT = "01ARZ3NDEKTSV4RRFFQ69G5FAV"

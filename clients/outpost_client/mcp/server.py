@@ -18,8 +18,8 @@ from mcp_types import (
     TextContent,
 )
 
-from outpost.client.errors import NOT_OUTPOST, ApiError
-from outpost.mcp.tools import BoundTool, error_text
+from outpost_client.errors import NOT_OUTPOST, ApiError
+from outpost_client.mcp.tools import BoundTool, error_text
 
 Context = ServerRequestContext[Any, Any]
 Tools = Callable[[], Awaitable[Mapping[str, BoundTool]]]

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from outpost.mcp.schemas import Schema
+from outpost_client.mcp.schemas import Schema
 
 
 def read_arguments(arguments: Mapping[str, Any], schema: Schema) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
-from outpost.client.errors import TRANSIENT, ApiError, not_understood, refused, unreachable
-from outpost.client.live import NoStreamError, live
-from outpost.client.models import (
+from outpost_client.errors import TRANSIENT, ApiError, not_understood, refused, unreachable
+from outpost_client.live import NoStreamError, live
+from outpost_client.models import (
     Artifact,
     ArtifactList,
     Dispatch,

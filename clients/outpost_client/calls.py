@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import httpx
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from outpost.client.errors import not_understood, refused, unreachable
+from outpost_client.errors import not_understood, refused, unreachable
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,19 @@ from contextlib import contextmanager
 
 from rich.text import Text
 
-from outpost.cli.output import err, log_text, out, print_json, printable, release_command, status_text, withheld_text
-from outpost.client import Client
-from outpost.client.models import Dispatch, LogLine
 from outpost.domain.dispatch import Status
+from outpost_client import Client
+from outpost_client.cli.output import (
+    err,
+    log_text,
+    out,
+    print_json,
+    printable,
+    release_command,
+    status_text,
+    withheld_text,
+)
+from outpost_client.models import Dispatch, LogLine
 
 EXIT_CODES = {Status.SUCCESS: 0, Status.FAILED: 1, Status.TIMEOUT: 124, Status.CANCELLED: 130}
 """Exit code of a command that followed a dispatch to its end."""

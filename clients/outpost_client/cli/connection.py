@@ -13,14 +13,14 @@ from pathlib import Path
 import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from outpost.cli.api_names import in_cli_words
-from outpost.cli.output import show_error
-from outpost.client import ApiError, Client
-from outpost.client.errors import UNREACHABLE
+from outpost_client import ApiError, Client
+from outpost_client.cli.api_names import in_cli_words
+from outpost_client.cli.output import show_error
+from outpost_client.errors import UNREACHABLE
 
 URL_VARIABLE = "OUTPOST_URL"
 KEY_VARIABLE = "OUTPOST_API_KEY"
-LOCAL_PROFILE = Path(__file__).resolve().parents[2] / ".outpost" / "profile.json"
+LOCAL_PROFILE = Path(__file__).resolve().parents[3] / ".outpost" / "profile.json"
 USER_PROFILE = Path("~/.config/outpost/profile.json")
 
 ERROR = 2

@@ -11,11 +11,11 @@ from urllib.parse import quote
 import httpx
 from mcp_types import Tool
 
-from outpost.client.calls import Call, Data, send
-from outpost.client.errors import ApiError, Detail
-from outpost.mcp.arguments import read_arguments
-from outpost.mcp.catalogue import CATALOGUE, LABEL, LABEL_SCHEMA, Arguments, Entry
-from outpost.mcp.schemas import Document, Operation, Schema, operation, portable, snake, to_snake, value_to_snake
+from outpost_client.calls import Call, Data, send
+from outpost_client.errors import ApiError, Detail
+from outpost_client.mcp.arguments import read_arguments
+from outpost_client.mcp.catalogue import CATALOGUE, LABEL, LABEL_SCHEMA, Arguments, Entry
+from outpost_client.mcp.schemas import Document, Operation, Schema, operation, portable, snake, to_snake, value_to_snake
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from outpost.cli.connection import connect
-from outpost.cli.dispatches import Json, parse_dollars
-from outpost.cli.output import err, out, print_json, print_table, since
-from outpost.client.models import IssuedKey, Limits, Tenant
 from outpost.domain.ids import now
 from outpost.domain.providers import NAMES
 from outpost.domain.tenants import TIERS, Scope
+from outpost_client.cli.connection import connect
+from outpost_client.cli.dispatches import Json, parse_dollars
+from outpost_client.cli.output import err, out, print_json, print_table, since
+from outpost_client.models import IssuedKey, Limits, Tenant
 
 tenants = typer.Typer(help="Create and look after tenants (operator).", no_args_is_help=True)
 keys = typer.Typer(help="Issue and revoke API keys (operator).", no_args_is_help=True)

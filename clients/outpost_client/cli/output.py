@@ -12,10 +12,10 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from outpost.client.errors import Detail
-from outpost.client.models import Dispatch, LogLine
 from outpost.domain.dispatch import Status
 from outpost.domain.findings import Findings
+from outpost_client.errors import Detail
+from outpost_client.models import Dispatch, LogLine
 
 STYLES = {
     Status.PENDING: "yellow",

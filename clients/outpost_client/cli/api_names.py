@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import typer
 
-from outpost.client.errors import ApiError, Detail
+from outpost_client.errors import ApiError, Detail
 
 OPTIONS = {
     "additionalSecrets": "--secret",

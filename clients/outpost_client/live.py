@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import httpx
 from httpx_sse import ServerSentEvent, connect_sse
 
-from outpost.client.errors import TRANSIENT, ApiError, refused, unreachable
-from outpost.client.models import Dispatch, LogLine
+from outpost_client.errors import TRANSIENT, ApiError, refused, unreachable
+from outpost_client.models import Dispatch, LogLine
 
 SILENCE = httpx.Timeout(30, read=45)
 """The service breaks a silence after 15 s: one of three times that is a dead connection."""

@@ -9,12 +9,12 @@ import httpx
 import typer
 from mcp.server.stdio import stdio_server
 
-from outpost.cli.connection import ERROR, Profile, ProfileError, load_profile
-from outpost.cli.output import show_error
-from outpost.client.calls import openapi
-from outpost.client.session import TIMEOUT
-from outpost.mcp.server import Context, build
-from outpost.mcp.tools import BoundTool, bind
+from outpost_client.calls import openapi
+from outpost_client.cli.connection import ERROR, Profile, ProfileError, load_profile
+from outpost_client.cli.output import show_error
+from outpost_client.mcp.server import Context, build
+from outpost_client.mcp.tools import BoundTool, bind
+from outpost_client.session import TIMEOUT
 
 
 def mcp(context: typer.Context) -> None:
@@ -44,6 +44,6 @@ async def _serve(profile: Profile) -> None:
         async def connect(_: Context) -> AsyncIterator[httpx.AsyncClient]:
             yield http
 
-        server = build(version("outpost"), tools, connect)
+        server = build(version("outpost-client"), tools, connect)
         async with stdio_server() as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())

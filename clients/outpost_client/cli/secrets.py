@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from outpost.cli.connection import connect
-from outpost.cli.dispatches import Json
-from outpost.cli.output import err, out, print_json, print_table, since
+from outpost_client.cli.connection import connect
+from outpost_client.cli.dispatches import Json
+from outpost_client.cli.output import err, out, print_json, print_table, since
 
 app = typer.Typer(help="Set what a tenant's agents may be given (admin).", no_args_is_help=True)
 

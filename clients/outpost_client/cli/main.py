@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, MutableMapping
-from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from importlib.metadata import version as package_version
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
-from outpost.cli.connection import URL_VARIABLE
-from outpost.cli.output import out
+from outpost_client.cli.connection import URL_VARIABLE
+from outpost_client.cli.output import out
 
 COMMANDS = {
     "dispatch": "dispatches:dispatch",
@@ -28,16 +28,17 @@ COMMANDS = {
     "keys": "admin:keys",
     "tenants": "admin:tenants",
     "secrets": "secrets:app",
-    "audit": "audit:app",
-    "acceptance": "acceptance:acceptance",
-    "cost": "cost:cost",
-    "doctor": "doctor:doctor",
     "mcp": "mcp:mcp",
-    "local": "local:app",
-    "migrate": "migrate:app",
-    "verify": "verify:app",
 }
-"""Command -> the module of `outpost.cli` and what in it: a function, or a Typer of more commands."""
+"""Command -> the module of `outpost_client.cli` and what in it: a function, or a Typer of more commands."""
+GROUP = "outpost.commands"
+"""Entry points of other installed packages, each a command: those of operators join where their package is."""
+
+
+def _commands() -> dict[str, EntryPoint]:
+    """Return the command line's own commands, then those of other packages, by name."""
+    own = {name: EntryPoint(name, f"outpost_client.cli.{target}", GROUP) for name, target in COMMANDS.items()}
+    return own | {each.name: each for each in sorted(entry_points(group=GROUP)) if each.name not in own}
 
 
 class Commands(TyperGroup):
@@ -45,24 +46,24 @@ class Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - what Typer makes of the options below
         super().__init__(**attributes)
-        self.commands: dict[str, Any] = dict.fromkeys(COMMANDS) | self.commands
+        self._available = _commands()
+        self.commands: dict[str, Any] = dict.fromkeys(self._available) | self.commands
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - types of Typer's own copy of click
         """Return a command, or None when there is none of that name."""
-        if cmd_name in COMMANDS and self.commands[cmd_name] is None:
-            self.commands[cmd_name] = _load(cmd_name)
+        if cmd_name in self._available and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = _load(self._available[cmd_name])
         return super().get_command(ctx, cmd_name)
 
 
-def _load(name: str) -> Any:  # noqa: ANN401 - as above
-    module, _, attribute = COMMANDS[name].partition(":")
-    found: typer.Typer | Callable[..., None] = getattr(import_module(f"outpost.cli.{module}"), attribute)
+def _load(entry: EntryPoint) -> Any:  # noqa: ANN401 - as above
+    found: typer.Typer | Callable[..., None] = entry.load()
     if isinstance(found, typer.Typer):
         group = get_group(found)
-        group.name = name
+        group.name = entry.name
         return group
     alone = typer.Typer(add_completion=False)
-    alone.command(name)(found)
+    alone.command(entry.name)(found)
     return get_command(alone)
 
 
@@ -88,7 +89,7 @@ def configure(
 @app.command()
 def version() -> None:
     """Print the version."""
-    out.print(package_version("outpost"))
+    out.print(package_version("outpost-client"))
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mcp_types import ToolAnnotations
 
-from outpost.mcp.schemas import Schema
+from outpost_client.mcp.schemas import Schema
 
 Arguments = dict[str, Any]
 

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from outpost.cli.connection import ERROR, connect
-from outpost.cli.output import (
+from outpost.domain.agents import Agent
+from outpost_client import Client
+from outpost_client.cli.connection import ERROR, connect
+from outpost_client.cli.output import (
     err,
     findings_text,
     log_text,
@@ -22,10 +24,8 @@ from outpost.cli.output import (
     since,
     status_text,
 )
-from outpost.cli.watch import EXIT_CODES, watch
-from outpost.client import Client
-from outpost.client.models import Artifact, Dispatch, DispatchRequest, LogLine, PromotionRequest, ReleaseRequest
-from outpost.domain.agents import Agent
+from outpost_client.cli.watch import EXIT_CODES, watch
+from outpost_client.models import Artifact, Dispatch, DispatchRequest, LogLine, PromotionRequest, ReleaseRequest
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a dispatch")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line")]

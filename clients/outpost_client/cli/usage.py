@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from outpost.cli.connection import connect
-from outpost.cli.dispatches import Json
-from outpost.cli.output import err, out, print_json, print_table, print_text, printable
-from outpost.client.models import MonthlyBudget, Usage, UsageFigures, UsageRow
+from outpost_client.cli.connection import connect
+from outpost_client.cli.dispatches import Json
+from outpost_client.cli.output import err, out, print_json, print_table, print_text, printable
+from outpost_client.models import MonthlyBudget, Usage, UsageFigures, UsageRow
 
 _GROUPS = ("day", "tenant", "agent", "model", "tag")
 _FIGURES = ("DISPATCHES", "INPUT", "CACHED", "OUTPUT", "CALLS", "USD", "AGENT h", "vCPU h", "GB h")
