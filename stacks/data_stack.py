@@ -5,11 +5,11 @@ from constructs import Construct
 from outpost.config import EnvironmentConfig
 from outpost.store import schema
 from outpost_constructs.access_logs import AccessLogsBucket
+from outpost_constructs.alarm_topic import Notices
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
 from outpost_constructs.backups import Backups
 from outpost_constructs.cluster import Cluster
 from outpost_constructs.deletion_protection import DeletionProtection
-from outpost_constructs.notices import Notices
 from outpost_constructs.queues import WakeUpQueue
 from outpost_constructs.secrets import Secrets
 from outpost_constructs.stack import OutpostStack

@@ -6,8 +6,8 @@ from outpost.config import EnvironmentConfig
 from outpost.names import Env
 from outpost_constructs.agent_parameters import AgentParameters
 from outpost_constructs.broker import Broker
-from outpost_constructs.healing import Sweep, TaskEvents
 from outpost_constructs.planner import Planner
+from outpost_constructs.reconciliation import Sweep, TaskEvents
 from outpost_constructs.release import release
 from outpost_constructs.stack import OutpostStack
 from outpost_constructs.usage_events import UsageEvents

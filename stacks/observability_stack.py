@@ -9,8 +9,8 @@ from outpost_constructs.alarms import Alarms
 from outpost_constructs.audit_alarms import alarm_on_audit
 from outpost_constructs.budget import Budget
 from outpost_constructs.dashboard import Dashboard
-from outpost_constructs.figures import MINUTE, combined
 from outpost_constructs.function import OutpostFunction
+from outpost_constructs.metrics import MINUTE, combined
 from outpost_constructs.stack import OutpostStack
 from outpost_constructs.work_alarms import alarm_on_work
 from stacks.control_plane_stack import ControlPlaneStack

@@ -5,7 +5,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.translation import removal_policy
+from outpost_constructs.cdk_enums import removal_policy
 
 
 class AccessLogsBucket(s3.Bucket):

@@ -7,7 +7,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from outpost_constructs.figures import MINUTE
+from outpost_constructs.metrics import MINUTE
 
 
 class Alarms(Construct):

@@ -6,9 +6,9 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
+from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import READ, WRITE, grant_key, key_of
-from outpost_constructs.translation import removal_policy
+from outpost_constructs.nag_suppressions import NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
 
 CONTEXT = "context/*"
 """Tenants' notes for agents: `context/<tenant>/<name>.md`. They never expire."""

@@ -3,7 +3,7 @@
 from outpost.config import EnvironmentConfig
 from outpost.names import Metric
 from outpost_constructs.alarms import Alarms
-from outpost_constructs.figures import figure
+from outpost_constructs.metrics import figure
 
 
 def alarm_on_audit(alarms: Alarms, config: EnvironmentConfig) -> None:

@@ -11,9 +11,9 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.acknowledge import acknowledge
+from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import key_of
-from outpost_constructs.translation import removal_policy
+from outpost_constructs.nag_suppressions import acknowledge
 
 _MANAGED = "service-role/AWSBackupServiceRolePolicyForBackup"
 

@@ -12,11 +12,11 @@ from outpost.config import EnvironmentConfig
 from outpost.domain.bedrock import statements
 from outpost.domain.protocol import BROKER_SECONDS
 from outpost.names import Env, tenant_secrets_prefix
-from outpost_constructs.acknowledge import NAMED_AT_RUN_TIME, acknowledge_wildcard
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
 from outpost_constructs.cluster_access import ClusterAccess
 from outpost_constructs.environment_key import READ, grant_key, key_of
 from outpost_constructs.function import OutpostFunction
+from outpost_constructs.nag_suppressions import NAMED_AT_RUN_TIME, acknowledge_wildcard
 from outpost_constructs.secrets import grant_secret
 from outpost_constructs.usage_events import default_bus
 

@@ -5,8 +5,8 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.acknowledge import acknowledge
 from outpost_constructs.environment_key import key_of
+from outpost_constructs.nag_suppressions import acknowledge
 
 
 class Cluster(ecs.Cluster):

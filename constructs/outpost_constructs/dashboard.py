@@ -12,7 +12,7 @@ from constructs import Construct
 from outpost.config import EnvironmentConfig
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Metric
-from outpost_constructs.figures import MINUTE, by_agent, figure
+from outpost_constructs.metrics import MINUTE, by_agent, figure
 
 
 class Dashboard(Construct):

@@ -8,7 +8,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct, IConstruct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.translation import removal_policy
+from outpost_constructs.cdk_enums import removal_policy
 
 Conditions = Mapping[str, Mapping[str, str | list[str]]]
 READ = ("kms:Decrypt", "kms:DescribeKey")

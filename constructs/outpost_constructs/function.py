@@ -14,10 +14,10 @@ from constructs import Construct
 
 from outpost.bundle import build_functions
 from outpost.config import EnvironmentConfig
-from outpost_constructs.acknowledge import acknowledge
+from outpost_constructs.cdk_enums import lambda_architecture, lambda_runtime
 from outpost_constructs.environment_key import grant_key, key_of
 from outpost_constructs.log_group import ExpiringLogGroup
-from outpost_constructs.translation import lambda_architecture, lambda_runtime
+from outpost_constructs.nag_suppressions import acknowledge
 
 _LATEST_PYTHON = "3.14"
 _MEMORY = {"sweep": 256}

@@ -7,8 +7,8 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
+from outpost_constructs.cdk_enums import image_platform
 from outpost_constructs.release import ROOT, release
-from outpost_constructs.translation import image_platform
 
 _CONTEXT = ("pyproject.toml", "uv.lock", "outpost/__init__.py", "outpost/names.py")
 _SHARED = ("outpost/domain", "outpost/redaction", "outpost/store")

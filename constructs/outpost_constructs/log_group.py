@@ -7,9 +7,9 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import LOG_METRIC_NAMESPACE
+from outpost_constructs.cdk_enums import log_retention
 from outpost_constructs.environment_key import key_of
-from outpost_constructs.figures import MINUTE
-from outpost_constructs.translation import log_retention
+from outpost_constructs.metrics import MINUTE
 
 
 class ExpiringLogGroup(logs.LogGroup):

@@ -11,14 +11,14 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE
-from outpost_constructs.acknowledge import (
+from outpost_constructs.environment_key import WRITE, grant_key
+from outpost_constructs.function import OutpostFunction
+from outpost_constructs.nag_suppressions import (
     KNOWS_NO_RESOURCE,
     NAMED_AT_RUN_TIME,
     acknowledge_wildcard,
     printed,
 )
-from outpost_constructs.environment_key import WRITE, grant_key
-from outpost_constructs.function import OutpostFunction
 from outpost_constructs.queues import FailedDeliveries
 
 _MIGRATION = "migration/*"

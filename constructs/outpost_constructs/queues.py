@@ -5,8 +5,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from outpost_constructs.acknowledge import acknowledge
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
+from outpost_constructs.nag_suppressions import acknowledge
 
 _DATA_KEY_REUSE = 3_600
 """Seconds for which SQS uses a data key again. Each new one is paid for; a revoked grant works for so long."""

@@ -10,9 +10,9 @@ from constructs import Construct
 from outpost.config import EnvironmentConfig
 from outpost.domain.providers import PROVIDERS
 from outpost.names import PROVIDER_PLACEHOLDER
-from outpost_constructs.acknowledge import acknowledge
+from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import READ, grant_key, key_of
-from outpost_constructs.translation import removal_policy
+from outpost_constructs.nag_suppressions import acknowledge
 
 _NOT_HEXADECIMAL = sorted({*string.ascii_letters, *string.punctuation} - {*string.hexdigits.lower()})
 

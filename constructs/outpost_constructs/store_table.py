@@ -14,8 +14,8 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.store import schema
+from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import READ, USE_DATA_KEYS, WRITE, grant_key, key_of
-from outpost_constructs.translation import removal_policy
 
 ROW = {"Keys": {schema.SORT_KEY: {"S": [schema.ROW]}}}
 """Changes of a dispatch's row, not of the other items beside it."""

@@ -4,8 +4,8 @@ from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
 from outpost.config import EnvironmentConfig
-from outpost_constructs.acknowledge import KNOWS_NO_RESOURCE, acknowledge, acknowledge_wildcard
-from outpost_constructs.translation import runtime_platform
+from outpost_constructs.cdk_enums import runtime_platform
+from outpost_constructs.nag_suppressions import KNOWS_NO_RESOURCE, acknowledge, acknowledge_wildcard
 
 
 class OutpostTaskDefinition(ecs.FargateTaskDefinition):

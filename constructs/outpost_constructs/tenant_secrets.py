@@ -6,8 +6,8 @@ from constructs import IConstruct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import Env, tenant_secrets_prefix
-from outpost_constructs.acknowledge import acknowledge_wildcard
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
+from outpost_constructs.nag_suppressions import acknowledge_wildcard
 
 
 def tenant_secrets_environment(scope: IConstruct) -> dict[str, str]:

@@ -8,7 +8,7 @@ from outpost.config import EnvironmentConfig
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Metric
 from outpost_constructs.alarms import Alarms
-from outpost_constructs.figures import MINUTE, by_agent, combined, figure
+from outpost_constructs.metrics import MINUTE, by_agent, combined, figure
 
 _LONG_PAUSES = 20
 """Minutes that hold three attempts of a planner that pauses for five between them."""

@@ -10,8 +10,8 @@ from constructs import Construct
 
 from outpost.config import EnvironmentConfig
 from outpost.names import Env
-from outpost_constructs.acknowledge import KNOWS_NO_RESOURCE, acknowledge_wildcard
 from outpost_constructs.function import OutpostFunction
+from outpost_constructs.nag_suppressions import KNOWS_NO_RESOURCE, acknowledge_wildcard
 from outpost_constructs.network import Network
 from outpost_constructs.queues import FailedDeliveries
 from outpost_constructs.store_table import Delivery, StoreTable

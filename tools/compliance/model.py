@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from outpost.config import EnvironmentConfig
 from outpost.templates import Templates
-from outpost_constructs.acknowledge import end_of, reason_of
+from outpost_constructs.nag_suppressions import end_of, reason_of
 from tools.compliance.at_rest import EXPLANATIONS as AT_REST
 from tools.compliance.at_rest import explanations, place_of, under_another_key
 
