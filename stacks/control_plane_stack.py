@@ -80,7 +80,7 @@ class ControlPlaneStack(OutpostStack):
             },
             config=config,
         )
-        self.api.roll_back_on_alarms(self.load_balancer, data.notices)
+        self.api.roll_back_on_alarms(self.load_balancer, data.alarm_topic)
         self._grant_data(self.api.definition.task_role, data)
         self.changes.grant_write(self.api.definition.task_role, audit.trail)
         grant_manage_tenant_secrets(self, self.api.definition.task_role, config)

@@ -5,7 +5,7 @@ from constructs import Construct
 from outpost.config import EnvironmentConfig
 from outpost.store import schema
 from outpost_constructs.access_logs import AccessLogsBucket
-from outpost_constructs.alarm_topic import Notices
+from outpost_constructs.alarm_topic import AlarmTopic
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
 from outpost_constructs.backups import Backups
 from outpost_constructs.cluster import Cluster
@@ -21,14 +21,14 @@ from stacks.network_stack import NetworkStack
 class DataStack(OutpostStack):
     """Tables, artifacts, workspaces, secrets and backups; the cluster, and a queue for each agent.
 
-    The topic of notices and the bucket of access logs are here because every later stack sends to them.
+    The topic of alarms and the bucket of access logs are here because every later stack sends to them.
     """
 
     def __init__(
         self, scope: Construct, construct_id: str, *, network: NetworkStack, config: EnvironmentConfig
     ) -> None:
         super().__init__(scope, construct_id, purpose="data", config=config)
-        self.notices = Notices(self, "Notices", config=config)
+        self.alarm_topic = AlarmTopic(self, "Notices", config=config)
         self.access_logs = AccessLogsBucket(self, "AccessLogs", config=config)
         self.dispatches = StoreTable(self, "Dispatches", table=schema.DISPATCHES, config=config)
         self.tenants = StoreTable(self, "Tenants", table=schema.TENANTS, config=config)

@@ -46,7 +46,7 @@ class MigrationStack(OutpostStack):
             },
             config=config,
         )
-        self.alarms = Alarms(self, "Alarms", topic=data.notices)
+        self.alarms = Alarms(self, "Alarms", topic=data.alarm_topic)
         self.alarms.add_at_once(
             "LegacyDispatch",
             self.watch.metric,

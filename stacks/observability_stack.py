@@ -10,7 +10,7 @@ from outpost_constructs.audit_alarms import alarm_on_audit
 from outpost_constructs.budget import Budget
 from outpost_constructs.dashboard import Dashboard
 from outpost_constructs.function import OutpostFunction
-from outpost_constructs.metrics import MINUTE, combined
+from outpost_constructs.metrics import MINUTE, combine
 from outpost_constructs.stack import OutpostStack
 from outpost_constructs.work_alarms import alarm_on_work
 from stacks.control_plane_stack import ControlPlaneStack
@@ -51,8 +51,8 @@ class ObservabilityStack(OutpostStack):
             functions=functions,
             config=config,
         )
-        Budget(self, "Budget", notices=data.notices, config=config)
-        self.alarms = Alarms(self, "Alarms", topic=data.notices)
+        Budget(self, "Budget", alarm_topic=data.alarm_topic, config=config)
+        self.alarms = Alarms(self, "Alarms", topic=data.alarm_topic)
         self._alarm_on_failures(fleet, control_plane, functions)
         alarm_on_audit(self.alarms, config)
         alarm_on_work(self.alarms, [queue.dead_letters for queue in data.queues.values()], config)
@@ -72,7 +72,7 @@ class ObservabilityStack(OutpostStack):
         logs = [control_plane.api.log_errors, *(function.log_errors for function in functions.values())]
         self.alarms.add(
             "LogErrors",
-            combined("SUM", logs, "errors"),
+            combine("SUM", logs, "errors"),
             above=5,
             description="Service and functions write errors into their logs",
             runbook="log-errors",

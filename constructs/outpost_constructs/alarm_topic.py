@@ -10,7 +10,7 @@ from outpost.config import EnvironmentConfig
 from outpost_constructs.environment_key import key_of
 
 
-class Notices(sns.Topic):
+class AlarmTopic(sns.Topic):
     """One topic for an environment, below every stack that has alarms."""
 
     def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:

@@ -16,9 +16,11 @@ class Budget(Construct):
     Costs are told apart by the tag `outpost:environment`, which has to be activated once as a cost allocation tag.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, notices: sns.ITopic, config: EnvironmentConfig) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, alarm_topic: sns.ITopic, config: EnvironmentConfig
+    ) -> None:
         super().__init__(scope, construct_id)
-        subscriber = budgets.CfnBudget.SubscriberProperty(subscription_type="SNS", address=notices.topic_arn)
+        subscriber = budgets.CfnBudget.SubscriberProperty(subscription_type="SNS", address=alarm_topic.topic_arn)
         budgets.CfnBudget(
             self,
             "Month",

@@ -113,9 +113,9 @@ class ControlPlaneService(Construct):
             "Requests", requests_per_target=size.requests_target, target_group=self.target_group
         )
 
-    def roll_back_on_alarms(self, load_balancer: LoadBalancer, notices: sns.ITopic) -> None:
+    def roll_back_on_alarms(self, load_balancer: LoadBalancer, alarm_topic: sns.ITopic) -> None:
         """Raise alarms for wrong answers and unhealthy tasks; a deploy during which one is raised is rolled back."""
-        alarms = Alarms(self, "Alarms", topic=notices)
+        alarms = Alarms(self, "Alarms", topic=alarm_topic)
         failing = (
             alarms.add(
                 "ServerErrors",

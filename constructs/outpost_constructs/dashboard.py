@@ -12,7 +12,7 @@ from constructs import Construct
 from outpost.config import EnvironmentConfig
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Metric
-from outpost_constructs.metrics import MINUTE, by_agent, figure
+from outpost_constructs.metrics import MINUTE, by_agent, outpost_metric
 
 
 class Dashboard(Construct):
@@ -69,11 +69,13 @@ class Dashboard(Construct):
             _graph("Run time, seconds", *by_agent(Metric.RUN_TIME, "Average", config)),
         )
         self.dashboard.add_widgets(
-            _graph("Outcomes", *(figure(Metric.OUTCOMES, "Sum", config, Reason=str(code)) for code in ReasonCode)),
+            _graph(
+                "Outcomes", *(outpost_metric(Metric.OUTCOMES, "Sum", config, Reason=str(code)) for code in ReasonCode)
+            ),
             _graph(
                 "Workers that fell silent",
-                figure(Metric.LEASE_EXPIRIES, "Sum", config),
-                figure(Metric.FLEET_SILENCE, "Maximum", config),
+                outpost_metric(Metric.LEASE_EXPIRIES, "Sum", config),
+                outpost_metric(Metric.FLEET_SILENCE, "Maximum", config),
             ),
             _graph(
                 "Function duration", *(f.metric_duration(period=MINUTE, label=name) for name, f in functions.items())

@@ -70,7 +70,7 @@ class EnvironmentKey(kms.Key):
         )
 
     def _admit_senders(self) -> None:
-        """Let services send to encrypted topics and queues: alarms and budgets to notices, EventBridge to dead letters.
+        """Let services send to encrypted topics and queues: alarms and budgets to one, EventBridge to dead letters.
 
         Sources: SNS developer guide, "Managing Amazon SNS encryption keys and costs" (compatibility with event
         sources); Cost Management user guide, "Creating an Amazon SNS topic for budget notifications". EventBridge's

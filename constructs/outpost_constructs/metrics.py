@@ -14,7 +14,9 @@ MINUTE = Duration.minutes(1)
 Statistic = Literal["Sum", "Maximum", "Average", "p95"]
 
 
-def figure(metric: Metric, statistic: Statistic, config: EnvironmentConfig, **dimensions: str) -> cloudwatch.Metric:
+def outpost_metric(
+    metric: Metric, statistic: Statistic, config: EnvironmentConfig, **dimensions: str
+) -> cloudwatch.Metric:
     """Return a metric that the functions emit. Raises `ValueError` for dimensions that they do not give it."""
     given = ("Environment", *dimensions)
     if given != METRIC_DIMENSIONS[metric]:
@@ -31,10 +33,10 @@ def figure(metric: Metric, statistic: Statistic, config: EnvironmentConfig, **di
 
 def by_agent(metric: Metric, statistic: Statistic, config: EnvironmentConfig) -> list[cloudwatch.Metric]:
     """Return the metric of each enabled agent."""
-    return [figure(metric, statistic, config, Agent=str(agent)) for agent in config.enabled_agents]
+    return [outpost_metric(metric, statistic, config, Agent=str(agent)) for agent in config.enabled_agents]
 
 
-def combined(
+def combine(
     operation: Literal["MAX", "SUM"], metrics: Iterable[cloudwatch.Metric], label: str
 ) -> cloudwatch.MathExpression:
     """Return the greatest of some metrics, or all of them together: for one alarm on what each agent has."""

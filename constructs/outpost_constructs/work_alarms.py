@@ -8,7 +8,7 @@ from outpost.config import EnvironmentConfig
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Metric
 from outpost_constructs.alarms import Alarms
-from outpost_constructs.metrics import MINUTE, by_agent, combined, figure
+from outpost_constructs.metrics import MINUTE, by_agent, combine, outpost_metric
 
 _LONG_PAUSES = 20
 """Minutes that hold three attempts of a planner that pauses for five between them."""
@@ -19,14 +19,14 @@ def alarm_on_work(alarms: Alarms, dead_letters: Sequence[sqs.IQueue], config: En
     dead = [queue.metric_approximate_number_of_messages_visible(period=MINUTE) for queue in dead_letters]
     alarms.add(
         "OldestRunnable",
-        combined("MAX", by_agent(Metric.OLDEST_RUNNABLE, "Maximum", config), "seconds"),
+        combine("MAX", by_agent(Metric.OLDEST_RUNNABLE, "Maximum", config), "seconds"),
         above=300,
         description="A dispatch that could run waits for five minutes",
         runbook="work-waits",
     )
     alarms.add(
         "LaunchFailures",
-        combined("SUM", by_agent(Metric.LAUNCH_FAILURES, "Sum", config), "refused"),
+        combine("SUM", by_agent(Metric.LAUNCH_FAILURES, "Sum", config), "refused"),
         above=0,
         description="ECS refuses to launch workers",
         runbook="launches-refused",
@@ -34,7 +34,7 @@ def alarm_on_work(alarms: Alarms, dead_letters: Sequence[sqs.IQueue], config: En
     )
     alarms.add(
         "StartFailures",
-        combined("SUM", by_agent(Metric.START_FAILURES, "Sum", config), "died"),
+        combine("SUM", by_agent(Metric.START_FAILURES, "Sum", config), "died"),
         above=0,
         description="Workers die before they ask for work: a bad image, or a crash loop",
         runbook="workers-do-not-start",
@@ -42,28 +42,28 @@ def alarm_on_work(alarms: Alarms, dead_letters: Sequence[sqs.IQueue], config: En
     )
     alarms.add(
         "LeaseExpiries",
-        figure(Metric.LEASE_EXPIRIES, "Sum", config),
+        outpost_metric(Metric.LEASE_EXPIRIES, "Sum", config),
         above=0,
         description="Workers fall silent",
         runbook="silent-workers",
     )
     alarms.add(
         "FleetSilence",
-        figure(Metric.FLEET_SILENCE, "Maximum", config),
+        outpost_metric(Metric.FLEET_SILENCE, "Maximum", config),
         above=0,
         description="Nearly no worker is heard, so that none is declared lost",
         runbook="silent-fleet",
     )
     alarms.add(
         "InternalErrors",
-        figure(Metric.OUTCOMES, "Sum", config, Reason=ReasonCode.INTERNAL_ERROR),
+        outpost_metric(Metric.OUTCOMES, "Sum", config, Reason=ReasonCode.INTERNAL_ERROR),
         above=0,
         description="Dispatches end with INTERNAL_ERROR",
         runbook="internal-errors",
     )
     alarms.add(
         "WakeUpsGivenUp",
-        combined("MAX", dead, "messages"),
+        combine("MAX", dead, "messages"),
         above=0,
         description="Wake-ups were received five times and never deleted",
         runbook="wake-ups-given-up",

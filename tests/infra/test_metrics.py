@@ -4,7 +4,7 @@ import pytest
 
 from outpost.config import load
 from outpost.names import LOG_METRIC_NAMESPACE, METRIC_DIMENSIONS, METRIC_NAMESPACE, Metric
-from outpost_constructs.metrics import figure
+from outpost_constructs.metrics import outpost_metric
 from tests.infra.assembly import Assembly
 from tests.infra.conftest import ROOT
 from tests.infra.metrics import Named, named
@@ -60,7 +60,7 @@ def test_nothing_else_is_named(assembly: Assembly, environment: str) -> None:
 
 def test_dimensions_that_nobody_emits_are_refused() -> None:
     with pytest.raises(ValueError, match="has the dimensions"):
-        figure(Metric.OUTCOMES, "Sum", load(ROOT / "config" / "dev.toml"), Agent="shell")
+        outpost_metric(Metric.OUTCOMES, "Sum", load(ROOT / "config" / "dev.toml"), Agent="shell")
 
 
 def test_the_budget_tells_the_topic_before_it_is_spent(assembly: Assembly, environment: str) -> None:
