@@ -1,7 +1,7 @@
-"""Reading a dispatch without a thread: most requests begin with it, and a hop to a thread and back costs as much again.
+"""Reads a dispatch without a thread: most requests begin with it, and a hop to a thread and back costs as much again.
 
-The call is the quick one of outpost/store/quick_calls.py, awaited: aiohttp carries it, with the client's time limits,
-number of tries and exceptions. Of the client's hooks it calls none.
+The call is that of outpost/store/fast_client.py, awaited: aiohttp transports it, with the client's timeouts, number of
+attempts and exceptions. It calls none of the client's hooks.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ from botocore.exceptions import (
 from botocore.httpsession import get_cert_path
 
 from outpost.domain.dispatch import Dispatch
-from outpost.store.connections import Answer, Kinds, told_by
+from outpost.store.connections import ExceptionMap, HttpResponse, map_exception
 from outpost.store.database import Database, from_attributes, key
-from outpost.store.json_protocol import passing
-from outpost.store.quick_calls import QuickCalls
+from outpost.store.fast_client import FastClient
+from outpost.store.json_protocol import is_retryable
 from outpost.store.row_reader import complete_row
 from outpost.store.rows import is_whole, key_of, row_from
 
-_TROUBLE: Kinds = {
+_EXCEPTIONS: ExceptionMap = {
     aiohttp.ConnectionTimeoutError: ConnectTimeoutError,
     aiohttp.ServerTimeoutError: ReadTimeoutError,
     aiohttp.ClientSSLError: SSLError,
@@ -48,7 +48,7 @@ class DispatchReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._client = cast("QuickCalls", database.client)
+        self._client = cast("FastClient", database.client)
         self._session: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
@@ -70,7 +70,7 @@ class DispatchReader:
             connector=connector,
             timeout=times,
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("accept", "accept-encoding"),  # an answer is too short to be packed
+            skip_auto_headers=("accept", "accept-encoding"),  # a response is too short to be compressed
         ) as self._session:
             yield
 
@@ -78,10 +78,10 @@ class DispatchReader:
         """Read a row as it is now, or None. Raises botocore's exceptions."""
         table = self._database.dispatches
         request = {"TableName": table, "Key": key(*key_of(dispatch_id)), "ConsistentRead": True}
-        answer = await self._call("GetItem", request)
-        if "Item" not in answer:
+        found = await self._call("GetItem", request)
+        if "Item" not in found:
             return None
-        item = from_attributes(answer["Item"])
+        item = from_attributes(found["Item"])
         return row_from(item) if is_whole(item) else await asyncio.to_thread(complete_row, self._database, item)
 
     async def _call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class DispatchReader:
             try:
                 return await self._try(operation, body)
             except (BotoCoreError, ClientError) as error:
-                if not passing(error):
+                if not is_retryable(error):
                     raise
             await asyncio.sleep(pause)
         return await self._try(operation, body)
@@ -101,12 +101,12 @@ class DispatchReader:
         assert session is not None  # noqa: S101 - the service opens it before its first request
         headers = protocol.headers(operation, body, await self._credentials())
         try:
-            async with session.post(protocol.url, data=body, headers=headers, allow_redirects=False) as answer:
-                content = await answer.read()
+            async with session.post(protocol.url, data=body, headers=headers, allow_redirects=False) as response:
+                content = await response.read()
         except aiohttp.ClientError as error:
-            raise told_by(_TROUBLE, error, protocol.url) from error
-        told = {name.lower(): value for name, value in answer.headers.items()}
-        return protocol.result(operation, Answer(answer.status, told, content))
+            raise map_exception(_EXCEPTIONS, error, protocol.url) from error
+        received = {name.lower(): value for name, value in response.headers.items()}
+        return protocol.result(operation, HttpResponse(response.status, received, content))
 
     async def _credentials(self) -> ReadOnlyCredentials:
         credentials = self._client.credentials

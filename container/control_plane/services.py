@@ -16,10 +16,10 @@ from control_plane.dispatch_reader import DispatchReader
 from control_plane.fleet import Fleet
 from control_plane.live import Hub
 from control_plane.log_reader import LogReader
-from control_plane.outlook import Outlook
 from control_plane.probes import Probe, Probes
 from control_plane.rate_limit import RateLimiter
 from control_plane.signing import Signer
+from control_plane.start_estimate import StartEstimator
 from outpost.names import Env
 from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
@@ -61,7 +61,7 @@ class Services:
     logs: LogReader
     live: Hub
     audit: AuditLog
-    outlook: Outlook
+    start_estimator: StartEstimator
     fleet: Fleet
     probes: Probes
     usage: UsageCounters
@@ -98,7 +98,7 @@ class Services:
             logs=LogReader(artifacts),
             audit=AuditLog.from_environment(),
             live=Hub(reader.get, artifacts.chunk),
-            outlook=Outlook(dispatches, workers),
+            start_estimator=StartEstimator(dispatches, workers),
             fleet=Fleet(policy, dispatches, workers),
             probes=Probes(_probes(database, artifacts)),
             usage=UsageCounters(database),

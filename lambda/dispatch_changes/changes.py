@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispatch_changes.audit import audit_record
-from dispatch_changes.figures import Figure, figures
+from dispatch_changes.metrics import Measurement, measurements
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.usage_event import dispatch_ended
 from outpost.names import Env
@@ -20,7 +20,7 @@ class Change:
 
     audit: dict[str, Any]
     """Who, what and when."""
-    figures: list[Figure]
+    measurements: list[Measurement]
     """What it adds to metrics."""
     ended: dict[str, Any] | None
     """The event for the bus, when the dispatch has ended; its tags are None where the row does not have them."""
@@ -36,7 +36,7 @@ class Change:
             return
         item = from_attributes(record["dynamodb"]["NewImage"])
         row = row_from(item)
-        yield cls(audit, list(figures(row)), _event(row, whole=details_key(item) is None))
+        yield cls(audit, list(measurements(row)), _event(row, whole=details_key(item) is None))
 
 
 def _event(row: Dispatch, *, whole: bool) -> dict[str, Any] | None:

@@ -100,7 +100,7 @@ def _record(records: Iterable[dict[str, Any]]) -> None:
 def _payloads(changes: Sequence[Change]) -> Iterator[tuple[Env, dict[str, Any]]]:
     """Yield which function is invoked with what: the planner at any change, usage_events with those that ended."""
     if changes:
-        yield Env.PLANNER_FUNCTION, {"figures": [figure for change in changes for figure in change.figures]}
+        yield Env.PLANNER_FUNCTION, {"figures": [each for change in changes for each in change.measurements]}
     ended = [change.ended for change in changes if change.ended]
     for start in range(0, len(ended), EVENTS_A_CALL):
         yield Env.USAGE_EVENTS_FUNCTION, {"ended": ended[start : start + EVENTS_A_CALL]}

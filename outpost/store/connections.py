@@ -1,7 +1,7 @@
 """Connections to a service that speaks JSON over HTTP/1.1, kept alive: no more than DynamoDB and SQS need.
 
-A call is one write to a socket and one answer read from it, at a third of the CPU time that urllib3 and http.client
-take for the same. Trouble is told by botocore's exceptions.
+A call is one write to a socket and one response read from it, at a third of the CPU time that urllib3 and http.client
+take for the same. Failures raise botocore's exceptions.
 """
 
 import select
@@ -25,15 +25,19 @@ from botocore.exceptions import (
     SSLError,
 )
 
-Kinds = Mapping[type[Exception], type[BotoCoreError]]
-"""What went wrong, and by which of botocore's exceptions it is told."""
-_CONNECTING: Kinds = {TimeoutError: ConnectTimeoutError, ssl.SSLError: SSLError, OSError: EndpointConnectionError}
-_ASKING: Kinds = {TimeoutError: ReadTimeoutError, Exception: ConnectionClosedError}
+ExceptionMap = Mapping[type[Exception], type[BotoCoreError]]
+"""Caught exception -> botocore's exception that is raised for it; the first match counts."""
+_CONNECT_ERRORS: ExceptionMap = {
+    TimeoutError: ConnectTimeoutError,
+    ssl.SSLError: SSLError,
+    OSError: EndpointConnectionError,
+}
+_REQUEST_ERRORS: ExceptionMap = {TimeoutError: ReadTimeoutError, Exception: ConnectionClosedError}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the service said; headers by name in lower case."""
+class HttpResponse:
+    """A response of the service; headers by name in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -51,8 +55,8 @@ class Connections:
         self._idle: deque[_Connection] = deque()
         weakref.finalize(self, _close_all, self._idle)
 
-    def post(self, headers: dict[str, str], body: bytes) -> Answer:
-        """Send a body to the endpoint and return the answer.
+    def post(self, headers: dict[str, str], body: bytes) -> HttpResponse:
+        """Send a body to the endpoint and return the response.
 
         Raises `EndpointConnectionError`, `SSLError`, `ConnectTimeoutError`, `ReadTimeoutError` and
         `ConnectionClosedError`.
@@ -61,12 +65,12 @@ class Connections:
         request = f"POST / HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode() + body
         connection = self._kept() or self._connect()
         try:
-            answer = connection.ask(request)
+            response = connection.request(request)
         except (OSError, ValueError, LookupError) as error:
             connection.close()
-            raise told_by(_ASKING, error, self._url) from error
+            raise map_exception(_REQUEST_ERRORS, error, self._url) from error
         self._idle.append(connection)
-        return answer
+        return response
 
     def _kept(self) -> "_Connection | None":
         while True:
@@ -74,7 +78,7 @@ class Connections:
                 connection = self._idle.pop()
             except IndexError:
                 return None
-            if connection.quiet():
+            if connection.is_idle():
                 return connection
             connection.close()
 
@@ -84,7 +88,7 @@ class Connections:
         try:
             http.connect()
         except OSError as error:
-            raise told_by(_CONNECTING, error, self._url) from error
+            raise map_exception(_CONNECT_ERRORS, error, self._url) from error
         return _Connection(http.sock, self._read_timeout)
 
 
@@ -98,12 +102,12 @@ class _Connection:
         self._readable = select.poll()
         self._readable.register(connected, select.POLLIN)
 
-    def quiet(self) -> bool:
-        """Say whether there is nothing to read: neither what nobody asked for, nor the connection's end."""
+    def is_idle(self) -> bool:
+        """Return whether there is nothing to read: no unexpected bytes, and no end of the connection."""
         return not self._readable.poll(0)
 
-    def ask(self, request: bytes) -> Answer:
-        """Send a request and read its answer. Raises `OSError`, and `ValueError` or `LookupError` at what is none."""
+    def request(self, request: bytes) -> HttpResponse:
+        """Send a request and return its response. Raises `OSError`, `ValueError` and `LookupError`."""
         self._socket.sendall(request)
         status = int(self._file.readline().split(None, 2)[1])
         headers: dict[str, str] = {}
@@ -113,18 +117,18 @@ class _Connection:
         length = int(headers["content-length"])
         body = self._file.read(length)
         if len(body) < length:
-            raise ConnectionResetError("the answer is cut short")
-        return Answer(status, headers, body)
+            raise ConnectionResetError("the response is cut short")
+        return HttpResponse(status, headers, body)
 
     def close(self) -> None:
         self._file.close()
         self._socket.close()
 
 
-def told_by(kinds: Kinds, error: Exception, url: str) -> BotoCoreError:
-    """Return the exception that tells of trouble with an endpoint: the first kind that the error is one of."""
-    kind = next(ours for theirs, ours in kinds.items() if isinstance(error, theirs))
-    return kind(endpoint_url=url, error=error)
+def map_exception(exceptions: ExceptionMap, error: Exception, url: str) -> BotoCoreError:
+    """Return botocore's exception for an error at an endpoint, by the first class in the map that matches."""
+    raised = next(ours for theirs, ours in exceptions.items() if isinstance(error, theirs))
+    return raised(endpoint_url=url, error=error)
 
 
 def _close_all(idle: deque[_Connection]) -> None:

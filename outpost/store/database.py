@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from outpost.names import Env
-from outpost.store.quick_calls import quick_session
+from outpost.store.fast_client import fast_session
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
@@ -96,7 +96,7 @@ class Database:
     def from_environment(cls, config: Config | None = None) -> "Database":
         """Connect as the environment says. Raises `KeyError` naming a variable that is missing."""
         return cls(
-            client=quick_session().client("dynamodb", config=config or CLIENT_CONFIG),
+            client=fast_session().client("dynamodb", config=config or CLIENT_CONFIG),
             dispatches=os.environ[Env.DISPATCHES_TABLE],
             tenants=os.environ[Env.TENANTS_TABLE],
             workers=os.environ[Env.WORKERS_TABLE],

@@ -1,7 +1,7 @@
 """The protocol of DynamoDB and SQS: JSON over HTTP, in the very form that boto3's clients take and give.
 
-Endpoint, region, signing name, targets, number of tries, idempotency tokens and exceptions are those of a client; how
-bytes get to the service and back is for others to say.
+Endpoint, region, signing name, targets, number of attempts, idempotency tokens and exceptions are those of a client.
+`Connections` and aiohttp transport the bytes.
 """
 
 import json
@@ -17,10 +17,10 @@ from botocore.client import BaseClient
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, NoCredentialsError
 
-from outpost.store.connections import Answer
+from outpost.store.connections import HttpResponse
 from outpost.store.signature import sign
 
-PASSING = frozenset(
+RETRYABLE = frozenset(
     {
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
@@ -30,17 +30,17 @@ PASSING = frozenset(
         "TransactionInProgressException",
     },
 )
-"""Errors that another try may not meet, beside those of the server (5xx) and of the connection.
+"""Codes of errors that are retried, besides errors of the server (5xx) and of the connection.
 
 botocore's own retries leave out TransactionConflictException, by which DynamoDB refuses a single write of an item that
 is in a transaction at this moment (DynamoDB Developer Guide: "Transaction conflict handling").
 """
 PAUSE = 0.1
-"""Seconds that the pause after the first try is at most; after each further one it may be twice as long."""
+"""Seconds: the longest pause after the first attempt; it doubles with each further one."""
 
 
 class JsonProtocol:
-    """What to send to a client's service, what its answers say, and how often to try."""
+    """Requests to a client's service, the meaning of its responses, and the pauses between attempts."""
 
     def __init__(self, client: BaseClient) -> None:
         self._client = client
@@ -48,7 +48,7 @@ class JsonProtocol:
         self.url = client.meta.endpoint_url
 
     def body(self, operation: str, parameters: dict[str, Any]) -> bytes:
-        """Spell the parameters, and a token of idempotency where the operation takes one."""
+        """Return the parameters as JSON, with a token of idempotency where the operation takes one."""
         members = self._client.meta.service_model.operation_model(operation).idempotent_members
         return json.dumps({name: str(uuid.uuid4()) for name in members} | parameters).encode()
 
@@ -64,26 +64,26 @@ class JsonProtocol:
         version = self._client.meta.service_model.metadata["jsonVersion"]
         return {"host": urlsplit(self.url).netloc, "content-type": f"application/x-amz-json-{version}"}
 
-    def result(self, operation: str, answer: Answer) -> dict[str, Any]:
+    def result(self, operation: str, response: HttpResponse) -> dict[str, Any]:
         """Return what a method of the client would. Raises the client's exceptions, and `ConnectionClosedError`."""
-        metadata = {"HTTPStatusCode": answer.status, "HTTPHeaders": answer.headers}
-        told = _object(answer.body)
-        if answer.status != 200:
-            raise self._error(operation, told or {}, metadata)  # of a proxy's answer the status says all
-        if told is None:
+        metadata = {"HTTPStatusCode": response.status, "HTTPHeaders": response.headers}
+        content = _object(response.body)
+        if response.status != 200:
+            raise self._error(operation, content or {}, metadata)  # a proxy's response has no body of ours
+        if content is None:
             raise ConnectionClosedError(endpoint_url=self.url)  # cut short, or not of the service
-        return told | {"ResponseMetadata": metadata}
+        return content | {"ResponseMetadata": metadata}
 
-    def _error(self, operation: str, told: dict[str, Any], metadata: dict[str, Any]) -> ClientError:
-        code = str(told.get("__type", metadata["HTTPStatusCode"])).rpartition("#")[2]
-        message = told.get("message") or told.get("Message", "")
-        answer = told | {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
+    def _error(self, operation: str, content: dict[str, Any], metadata: dict[str, Any]) -> ClientError:
+        code = str(content.get("__type", metadata["HTTPStatusCode"])).rpartition("#")[2]
+        message = content.get("message") or content.get("Message", "")
+        parsed = content | {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
         kind: Any = self._client.exceptions.from_code(code)
-        error: ClientError = kind(answer, operation)
+        error: ClientError = kind(parsed, operation)
         return error
 
     def pauses(self) -> Iterator[float]:
-        """Yield how many seconds to wait after each try but the last."""
+        """Yield how many seconds to wait after each attempt but the last."""
         for failed in range(1, self._config.retries["total_max_attempts"]):
             yield random.uniform(0, PAUSE * 2 ** (failed - 1))  # noqa: S311 - spreads, hides nothing
 
@@ -91,15 +91,15 @@ class JsonProtocol:
 def _object(body: bytes) -> dict[str, Any] | None:
     """Return the JSON object that a body is, or None."""
     try:
-        told = json.loads(body)
+        content = json.loads(body)
     except ValueError:
         return None
-    return told if isinstance(told, dict) else None
+    return content if isinstance(content, dict) else None
 
 
-def passing(error: BotoCoreError | ClientError) -> bool:
-    """Say whether another try may not meet the error."""
+def is_retryable(error: BotoCoreError | ClientError) -> bool:
+    """Return whether another attempt may succeed."""
     if isinstance(error, ClientError):
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        return status >= 500 or error.response["Error"]["Code"] in PASSING
+        return status >= 500 or error.response["Error"]["Code"] in RETRYABLE
     return not isinstance(error, NoCredentialsError)

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.store.database import CLIENT_CONFIG
-from outpost.store.quick_calls import quick_session
+from outpost.store.fast_client import fast_session
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -33,7 +33,7 @@ class Wakeups:
     @classmethod
     def from_environment(cls, agents: Mapping[Agent, AgentSettings]) -> "Wakeups":
         """Connect to the queues of these agents as the environment says."""
-        return cls(quick_session().client("sqs", config=_CONFIG), agents)
+        return cls(fast_session().client("sqs", config=_CONFIG), agents)
 
     @property
     def agents(self) -> list[Agent]:

@@ -24,7 +24,7 @@ from control_plane.dispatch_reader import DispatchReader
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id, now
 from outpost.store.database import CLIENT_CONFIG, Database
-from outpost.store.quick_calls import quick_session
+from outpost.store.fast_client import fast_session
 from tests.contract.running import Api
 from tests.loopback import Service, certificate, full_of_connections, serving, serving_tls
 
@@ -37,7 +37,7 @@ NOTHING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 def reader_of(url: str, **times: float) -> DispatchReader:
     """Make a reader whose DynamoDB is at a URL."""
     config = CLIENT_CONFIG.merge(Config(**times, retries={"total_max_attempts": TRIES}))  # type: ignore[arg-type]
-    client = quick_session().client("dynamodb", config=config, endpoint_url=url)
+    client = fast_session().client("dynamodb", config=config, endpoint_url=url)
     return DispatchReader(Database(client, "dispatches", "tenants", "workers", "queues", "workspaces"))
 
 

@@ -265,7 +265,7 @@ def interpreting() -> Iterator[Interpreter]:
             patch.setattr(module, "ACTIVE_SHARDS", 2)
         patch.setattr(capacity.launcher, "Random", lambda: _Random(interpreter))
         for module in (database, wakeups):
-            patch.setattr(module, "quick_session", interpreter.session)
+            patch.setattr(module, "fast_session", interpreter.session)
         for name, value in {"monotonic": interpreter.monotonic, "sleep": interpreter.sleep}.items():
             patch.setitem(SYSTEM_CLOCK.__dict__, name, value)
         patch.setitem(SYSTEM_CLOCK.__dict__, "random", interpreter.random)

@@ -12,7 +12,7 @@ import pytest
 from botocore.client import BaseClient
 
 from outpost.store.database import Database
-from outpost.store.quick_calls import QuickCalls
+from outpost.store.fast_client import FastClient
 from tests.conftest import create_tables
 from tests.indexes import await_indexes
 
@@ -73,7 +73,7 @@ def lagging_indexes(database: Database, seconds: float, clock: Callable[[], floa
         seconds,
         clock,
         {getattr(database, table): getattr(copied, table) for table in _TABLES},
-        QuickCalls._make_api_call,
+        FastClient._make_api_call,
         lambda: await_indexes(copied),
     )
 
@@ -81,7 +81,7 @@ def lagging_indexes(database: Database, seconds: float, clock: Callable[[], floa
         return lagging.ask(client, operation, parameters)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(QuickCalls, "_make_api_call", ask)
+        patch.setattr(FastClient, "_make_api_call", ask)
         yield
 
 

@@ -18,10 +18,10 @@ from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store import database as module
 from outpost.store.database import CLIENT_CONFIG, TRIES, ConflictError, ContentionError, Database
 from outpost.store.dispatches import Dispatches, Idempotency
-from outpost.store.json_protocol import PASSING
+from outpost.store.fast_client import fast_session
+from outpost.store.json_protocol import RETRYABLE
 from outpost.store.launches import Launches
 from outpost.store.planner_lock import PlannerLock, Term
-from outpost.store.quick_calls import quick_session
 from outpost.store.wakeups import Wakeups
 from tests.contract.relay import Fault, Relay, fails, loses_the_answer, once, relay
 from tests.loopback import Service, serving
@@ -56,7 +56,7 @@ def way(database: Database, aws: str) -> Iterator[Relay]:
 def spoilt(database: Database, way: Relay, monkeypatch: pytest.MonkeyPatch) -> Database:
     """The database, by way of the relay, with short pauses."""
     monkeypatch.setattr(module, "PAUSE", 0.001)
-    client = quick_session().client("dynamodb", config=CLIENT_CONFIG, endpoint_url=way.url)
+    client = fast_session().client("dynamodb", config=CLIENT_CONFIG, endpoint_url=way.url)
     return replace(database, client=client)
 
 
@@ -134,7 +134,7 @@ def test_a_transaction_that_is_wrong_is_not_tried_again(spoilt: Database, way: R
 
 
 @pytest.mark.usefixtures("aws")
-@pytest.mark.parametrize("code", sorted(PASSING))
+@pytest.mark.parametrize("code", sorted(RETRYABLE))
 def test_both_transports_try_again_after_the_same_errors(code: str) -> None:
     refused = json.dumps({"__type": f"com.amazonaws#{code}"}).encode()
     error = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(refused), refused)
@@ -142,7 +142,7 @@ def test_both_transports_try_again_after_the_same_errors(code: str) -> None:
 
     def database_at(service: Service) -> Database:
         url = f"http://127.0.0.1:{service.server_port}"
-        client = quick_session().client("dynamodb", config=CLIENT_CONFIG, endpoint_url=url)
+        client = fast_session().client("dynamodb", config=CLIENT_CONFIG, endpoint_url=url)
         return Database(client, "dispatches", "tenants", "workers", "queues", "workspaces")
 
     async def read(reader: DispatchReader) -> Any:  # noqa: ANN401 - a row or None

@@ -140,7 +140,7 @@ def _waiting(services: Services, caller: Principal, row: Dispatch) -> dict[str, 
     position = services.dispatches.live.position(row, POSITIONS + 1)
     if position > POSITIONS:
         return {}
-    start = services.outlook.start(caller.tenant, row.spec.agent, position, now())
+    start = services.start_estimator.start(caller.tenant, row.spec.agent, position, now())
     return {"queue_position": position, "expected_start_at": start}
 
 

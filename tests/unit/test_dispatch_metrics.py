@@ -1,4 +1,4 @@
-"""What the stream's rows say in figures."""
+"""The metrics of rows in the stream."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,7 @@ import structlog
 from structlog.testing import CapturingLogger
 
 from control_plane.telemetry import emit
-from dispatch_changes.figures import figures
+from dispatch_changes.metrics import measurements
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.reasons import Reason, ReasonCode
@@ -37,20 +37,20 @@ ENDED = CLAIMED.model_copy(
 
 
 def test_a_pending_row_says_nothing() -> None:
-    assert list(figures(PENDING)) == []
+    assert list(measurements(PENDING)) == []
 
 
 def test_a_claim_tells_how_long_the_dispatch_waited() -> None:
-    assert list(figures(CLAIMED)) == [(Metric.CLAIM_LATENCY, 3.0, {"Agent": "shell"})]
+    assert list(measurements(CLAIMED)) == [(Metric.CLAIM_LATENCY, 3.0, {"Agent": "shell"})]
 
 
 def test_later_writes_of_the_same_claim_do_not_tell_it_again() -> None:
-    assert list(figures(CLAIMED.model_copy(update={"progress": "cloning"}))) == []
-    assert list(figures(CLAIMED.model_copy(update={"cancel_requested_at": NOW}))) == []
+    assert list(measurements(CLAIMED.model_copy(update={"progress": "cloning"}))) == []
+    assert list(measurements(CLAIMED.model_copy(update={"cancel_requested_at": NOW}))) == []
 
 
 def test_an_end_tells_its_reason_and_the_run_time() -> None:
-    assert list(figures(ENDED)) == [
+    assert list(measurements(ENDED)) == [
         (Metric.OUTCOMES, 1, {"Reason": "COMPLETED"}),
         (Metric.RUN_TIME, 60.0, {"Agent": "shell"}),
     ]
@@ -59,11 +59,11 @@ def test_an_end_tells_its_reason_and_the_run_time() -> None:
 def test_a_dispatch_that_never_ran_has_no_run_time() -> None:
     cancelled = ENDED.model_copy(update={"status": Status.CANCELLED, "running_at": None})
 
-    assert [metric for metric, _, _ in figures(cancelled)] == [Metric.OUTCOMES]
+    assert [metric for metric, _, _ in measurements(cancelled)] == [Metric.OUTCOMES]
 
 
-def test_figures_have_the_dimensions_that_the_templates_name() -> None:
-    for metric, _, dimensions in [*figures(CLAIMED), *figures(ENDED)]:
+def test_measurements_have_the_dimensions_that_the_templates_name() -> None:
+    for metric, _, dimensions in [*measurements(CLAIMED), *measurements(ENDED)]:
         assert ("Environment", *dimensions) == METRIC_DIMENSIONS[metric]
 
 

@@ -8,7 +8,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from outpost.store.database import CLIENT_CONFIG, Database
-from outpost.store.quick_calls import quick_session
+from outpost.store.fast_client import fast_session
 
 KEY = {"pk": {"S": "a"}, "sk": {"S": "b"}}
 
@@ -43,7 +43,7 @@ def test_other_operations_go_the_usual_way(database: Database) -> None:
 @pytest.mark.usefixtures("aws")
 def test_credentials_of_a_session_are_signed_with(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a-session")
-    client = quick_session().client("dynamodb", config=CLIENT_CONFIG)
+    client = fast_session().client("dynamodb", config=CLIENT_CONFIG)
     sent: list[dict[str, str]] = []
     client.meta.events.register("before-send", lambda request, **_: sent.append(dict(request.headers.items())))
     with pytest.raises(client.exceptions.ResourceNotFoundException):
@@ -55,7 +55,7 @@ def test_credentials_of_a_session_are_signed_with(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.usefixtures("aws")
 def test_an_endpoint_that_is_not_there_is_told_after_all_tries() -> None:
     config = CLIENT_CONFIG.merge(Config(retries={"total_max_attempts": 2}))
-    client = quick_session().client("dynamodb", config=config, endpoint_url="http://127.0.0.1:1")
+    client = fast_session().client("dynamodb", config=config, endpoint_url="http://127.0.0.1:1")
     tries: list[object] = []
     client.meta.events.register("before-send", lambda **_: tries.append(1))
     with pytest.raises(EndpointConnectionError):
@@ -70,4 +70,4 @@ def test_without_credentials_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) ->
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     with pytest.raises(NoCredentialsError):
-        quick_session().client("dynamodb", config=CLIENT_CONFIG).get_item(TableName="any", Key=KEY)
+        fast_session().client("dynamodb", config=CLIENT_CONFIG).get_item(TableName="any", Key=KEY)

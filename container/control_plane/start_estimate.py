@@ -19,7 +19,7 @@ SAMPLE = 50
 
 
 @dataclass(frozen=True)
-class Pace:
+class Throughput:
     """How fast a tenant's dispatches come and go."""
 
     free: int
@@ -35,33 +35,33 @@ class Pace:
         return at + timedelta(seconds=round(rounds * self.seconds))
 
 
-class Outlook:
-    """Estimates starts. What it knows of a tenant is at most 20 seconds old."""
+class StartEstimator:
+    """Estimates when dispatches start. A tenant's throughput is at most 20 seconds old."""
 
     def __init__(self, dispatches: Dispatches, workers: Workers) -> None:
         self._dispatches = dispatches
         self._workers = workers
-        self._paces: TTLCache[tuple[str, Agent], Pace | None] = TTLCache(CACHED_TENANTS, FRESH_SECONDS)
+        self._throughputs: TTLCache[tuple[str, Agent], Throughput | None] = TTLCache(CACHED_TENANTS, FRESH_SECONDS)
         self._lock = Lock()
 
     def start(self, tenant: Tenant, agent: Agent, position: int, at: datetime) -> datetime | None:
         """Return when a dispatch will probably start, or None when no dispatch for the agent has ended lately."""
         key = tenant.id, agent
         with self._lock:
-            known, pace = key in self._paces, self._paces.get(key)
+            known, throughput = key in self._throughputs, self._throughputs.get(key)
         if not known:
-            pace = self._look(tenant, agent)
+            throughput = self._measure(tenant, agent)
             with self._lock:
-                self._paces[key] = pace
-        return pace.start(position, at) if pace else None
+                self._throughputs[key] = throughput
+        return throughput.start(position, at) if throughput else None
 
-    def _look(self, tenant: Tenant, agent: Agent) -> Pace | None:
+    def _measure(self, tenant: Tenant, agent: Agent) -> Throughput | None:
         rows = self._dispatches.page(tenant.id, limit=SAMPLE, complete=False).rows
         times = [seconds for row in rows if row.spec.agent is agent and (seconds := run_seconds(row)) is not None]
         if not times:
             return None
         slots = tenant.limits.concurrent
-        return Pace(len(self._workers.slots(tenant.id).free(slots)), slots, sum(times) / len(times))
+        return Throughput(len(self._workers.slots(tenant.id).free(slots)), slots, sum(times) / len(times))
 
 
 def run_seconds(row: Dispatch) -> float | None:
