@@ -8,6 +8,7 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Header, Request, Response
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -32,10 +33,8 @@ SILENCE_SECONDS = 15
 STUCK_SECONDS = 30
 """A client that takes nothing for so long is let go; it resumes where it was."""
 RETRY_MILLISECONDS = 2_000
-EXAMPLE = (
-    "id: 1.1.1.\nevent: log\n"
-    'data: {"timestamp":"2026-01-05T10:00:05Z","level":"info","source":"agent","message":"Ran 3 tests in 0.001s"}\n\n'
-)
+_EXAMPLE_LINE = '{"timestamp":"2026-01-05T10:00:05Z","level":"info","source":"agent","message":"Ran 3 tests in 0.001s"}'
+EXAMPLE = format_sse_event(event="log", data_str=_EXAMPLE_LINE, id="1.1.1.", retry=RETRY_MILLISECONDS).decode()
 
 
 class EventStream(StreamingResponse):
@@ -127,7 +126,7 @@ async def _stream(services: Services, row: Dispatch, place: Place, request: Requ
             elif services.live.closing or not await _still_admitted(services, request):
                 return
             elif time.monotonic() - spoken >= SILENCE_SECONDS:
-                yield b": still here\n\n"
+                yield KEEPALIVE_COMMENT
                 spoken = time.monotonic()
 
 
@@ -143,7 +142,7 @@ async def _still_admitted(services: Services, request: Request) -> bool:
 def _encode(event: Event) -> bytes:
     kind, view = _view(event.what)
     data = view.model_dump_json(by_alias=True)
-    return f"event: {kind}\nid: {event.place}\nretry: {RETRY_MILLISECONDS}\ndata: {data}\n\n".encode()
+    return format_sse_event(event=kind, data_str=data, id=str(event.place), retry=RETRY_MILLISECONDS)
 
 
 def _view(what: Dispatch | LogLine) -> tuple[str, BaseModel]:
