@@ -1,17 +1,17 @@
 """Calls MCP tools over streamable HTTP, as a client of the service would."""
 
-import itertools
-import json
-import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
-import httpx
+import anyio
+import httpx2
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
 
 from outpost.migrate.errors import MigrationError
 
-_PATIENCE = 5
-"""How often in a row a refusal that passes is sat out."""
-PROTOCOL = "2025-06-18"
+_ATTEMPTS = 6
+"""Requests until a refusal that passes (429, 503) counts as the response."""
 TOOLS = (
     "outpost_dispatch",
     "outpost_status",
@@ -25,87 +25,59 @@ TOOLS = (
     "outpost_release",
 )
 """What the service promises."""
+T = TypeVar("T")
 
 
 class McpClient:
-    """One session. Methods raise MigrationError when the server does not answer as the protocol says."""
+    """Calls a service's tools, each in a session of its own.
+
+    Methods raise `MigrationError` when the service cannot be reached, refuses, or does not speak the protocol.
+    """
 
     def __init__(self, url: str, key: str) -> None:
-        headers = {"Authorization": f"Bearer {key}", "Accept": "application/json, text/event-stream"}
-        self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=60)
-        self._ids = itertools.count(1)
+        self._url = f"{url.rstrip('/')}/mcp"
+        self._headers = {"Authorization": f"Bearer {key}"}
 
-    def __enter__(self) -> "McpClient":
-        """Open the session."""
-        try:
-            self._open()
-        except MigrationError:
-            self._http.close()
-            raise
-        return self
-
-    def _open(self) -> None:
-        client = {"name": "outpost-migrate", "version": "1"}
-        answer = self._post(
-            {
-                "jsonrpc": "2.0",
-                "id": next(self._ids),
-                "method": "initialize",
-                "params": {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": client},
-            }
-        )
-        self._http.headers["MCP-Protocol-Version"] = PROTOCOL
-        if session := answer.headers.get("mcp-session-id"):
-            self._http.headers["Mcp-Session-Id"] = session
-        self._post({"jsonrpc": "2.0", "method": "notifications/initialized"})
-
-    def __exit__(self, *_: object) -> None:
-        """Close the connection."""
-        self._http.close()
-
-    def tools(self) -> list[dict[str, Any]]:
-        """Return what the server lists."""
-        found: list[dict[str, Any]] = self._call("tools/list", {})["tools"]
-        return found
+    def tools(self) -> set[str]:
+        """Return the names that the server lists."""
+        return {tool.name for tool in self._in_session(lambda client: client.list_tools()).tools}
 
     def call(self, name: str, arguments: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-        """Call a tool; return whether it worked, and its structured content or error."""
-        result = self._call("tools/call", {"name": name, "arguments": arguments})
-        return not result.get("isError", False), result.get("structuredContent") or {}
+        """Call a tool; return whether it worked, and its structured content."""
+        result = self._in_session(lambda client: client.call_tool(name, arguments))
+        return not result.is_error, result.structured_content or {}
 
-    def _call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        number = next(self._ids)
-        answer = self._post({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
-        message = _message(answer, number)
-        if "error" in message:
-            raise MigrationError(f"MCP {method}: {message['error'].get('message')}")
-        result: dict[str, Any] = message["result"]
-        return result
+    def _in_session(self, request: Callable[[Client], Awaitable[T]]) -> T:
+        async def session() -> T:
+            async with (
+                httpx2.AsyncClient(headers=self._headers, timeout=60, transport=_Retrying()) as http,
+                Client(streamable_http_client(self._url, http_client=http)) as client,
+            ):
+                return await request(client)
 
-    def _post(self, message: dict[str, Any]) -> httpx.Response:
         try:
-            answer = self._http.post("/mcp", json=message)
-            for _ in range(_PATIENCE):
-                if answer.status_code not in (429, 503):
-                    break
-                time.sleep(float(answer.headers.get("Retry-After", 2)))
-                answer = self._http.post("/mcp", json=message)
-        except httpx.HTTPError as error:
-            raise MigrationError(f"{self._http.base_url}/mcp does not answer: {error}") from error
-        if answer.is_error:
-            raise MigrationError(f"{self._http.base_url}mcp answers {answer.status_code} to {message['method']}")
-        return answer
+            return anyio.run(session)
+        except (MCPError, httpx2.HTTPError, ExceptionGroup) as error:
+            raise MigrationError(f"MCP at {self._url} failed: {_cause(error)}") from error
 
 
-def _message(answer: httpx.Response, number: int) -> dict[str, Any]:
-    """Return the answer to one request, from a JSON body or a stream of events."""
-    if answer.headers.get("content-type", "").startswith("text/event-stream"):
-        lines = [line[5:].strip() for line in answer.text.splitlines() if line.startswith("data:")]
-        candidates = [json.loads(line) for line in lines if line]
-    else:
-        candidates = [answer.json()]
-    for message in candidates:
-        if message.get("id") == number:
-            found: dict[str, Any] = message
-            return found
-    raise MigrationError("the MCP server sent no answer to the request")
+class _Retrying(httpx2.AsyncHTTPTransport):
+    """Repeats requests that are refused for a while; raises `HTTPStatusError` for what MCP has no response to."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        for attempt in range(1, _ATTEMPTS + 1):
+            response = await super().handle_async_request(request)
+            if response.status_code in (429, 503) and attempt < _ATTEMPTS:
+                await response.aclose()
+                await anyio.sleep(float(response.headers.get("Retry-After", 2)))
+            elif response.status_code in (401, 403, 429) or response.status_code >= 500:
+                await response.aclose()
+                raise httpx2.HTTPStatusError(f"HTTP {response.status_code}", request=request, response=response)
+            else:
+                break
+        return response
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the first error of a group, which task groups raise."""
+    return _cause(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -73,8 +73,7 @@ class Acceptance:
 
     def tools_documented(self) -> Finding:
         """Criterion 2: what the server lists against what the documentation names."""
-        with McpClient(self.context.url, self.context.key or "") as mcp:
-            listed = {str(tool["name"]) for tool in mcp.tools()}
+        listed = McpClient(self.context.url, self.context.key or "").tools()
         pages = sorted(self.docs.rglob("*.md"))
         text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
         documented = {name for name in listed if re.search(rf"^#+ .*`?{re.escape(name)}\b", text, re.MULTILINE)}

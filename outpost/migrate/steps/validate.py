@@ -102,12 +102,12 @@ def _endpoints(context: Context, client: Client, agent: str) -> list[Check]:
 def _tools(context: Context, agent: str) -> list[Check]:
     trials = _Trials(context)
     try:
-        with McpClient(context.url, context.key or "") as mcp:
-            listed = [tool["name"] for tool in mcp.tools()]
-            for name in TOOLS:
-                with trials.of(f"mcp:{name}", f"MCP {name}") as found:
-                    found(name in listed, "listed by the server" if name in listed else "not listed by the server")
-                    _call(mcp, name, agent, found)
+        mcp = McpClient(context.url, context.key or "")
+        listed = mcp.tools()
+        for name in TOOLS:
+            with trials.of(f"mcp:{name}", f"MCP {name}") as found:
+                found(name in listed, "listed by the server" if name in listed else "not listed by the server")
+                _call(mcp, name, agent, found)
     except MigrationError as error:
         return [
             Check.of(f"mcp:{name}", f"MCP {name}", False, [str(error)], "Deploy a version that serves /mcp")
