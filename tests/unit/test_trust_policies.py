@@ -3,9 +3,11 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+
+from outpost.config import EnvironmentConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "github.md").read_text(encoding="utf-8")
@@ -52,3 +54,9 @@ def test_workflows_pin_actions_by_commit(workflow: str) -> None:
     used = re.findall(r"uses: (\S+)", text)
     assert used
     assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", name) for name in used)
+
+
+def test_the_workflow_runs_every_python_that_a_configuration_admits() -> None:
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    (versions,) = re.findall(r"^ +python: \[(.*)\]$", text, re.MULTILINE)
+    assert re.findall(r"[\d.]+", versions) == list(get_args(EnvironmentConfig.model_fields["python"].annotation))
