@@ -102,3 +102,15 @@ def test_every_command_and_option_says_what_it_does(words: str, command: object)
     assert [
         parameter.name for parameter in getattr(command, "params", []) if not getattr(parameter, "help", None)
     ] == []
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    pages = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    numbers = [int(re.findall(r"^# (\d+)\. ", page.read_text(encoding="utf-8"))[0]) for page in pages]
+    assert numbers == [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs" / "adr").glob("*.md")))
+def test_decisions_link_to_pages_that_exist(page: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)", (ROOT / "docs" / "adr" / page).read_text(encoding="utf-8"))
+    assert [link for link in links if not (ROOT / "docs" / "adr" / link).exists()] == []
