@@ -163,6 +163,11 @@ base-image: ## Pin the images' base to what its tag names today (needs Docker an
 		&& sed -i.old -E "s#^(ARG BASE_IMAGE=$(BASE_IMAGE))@.*#\1@$$digest#" container/*/Dockerfile \
 		&& rm container/*/Dockerfile.old && grep -H '^ARG BASE_IMAGE=' container/*/Dockerfile
 
+.PHONY: dist
+dist: $(READY) ## Build the wheel of the client, which installs without this checkout, into dist/
+	@$(UV) build --quiet --wheel --no-build-isolation --python .venv/bin/python --package outpost-client --out-dir dist
+	@ls dist/*.whl
+
 .PHONY: release
 release: $(READY) ## Set the version, move changes/ to CHANGELOG.md, commit and tag (VERSION=x.y.z)
 	python tools/release.py $(VERSION)
@@ -173,7 +178,7 @@ previous: $(READY) ## Keep dev's templates as those of the previous release, rig
 
 .PHONY: clean
 clean: ## Remove what builds and tests leave; the installed tools and .outpost stay
-	rm -rf build cdk.out .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist cdk.out .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # What `setup` installs, each with a stamp, so that only what changed is done again.
 

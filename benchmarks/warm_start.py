@@ -22,7 +22,7 @@ from rich.table import Table
 
 from outpost.cli.first_run import api_url, operator_key, output
 from outpost.config import load
-from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.dispatch import Dispatch
 from outpost.local.cdk import CdkApp
 from outpost.local.environment import LocalEnvironment
 from outpost.local.realism import Realism
@@ -30,6 +30,7 @@ from outpost.local.settings import REPOSITORY_ROOT, Engine
 from outpost.names import Output
 from outpost_client import Client
 from outpost_client.models import Limits
+from outpost_client.results import Status
 from tests import guard
 from tests.e2e.conftest import Outpost
 from tests.engines import build_options, container_engine

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import httpx
 from pydantic import BaseModel, ValidationError
+
+if TYPE_CHECKING:
+    import httpx
 
 UNREACHABLE = "UNREACHABLE"
 """Code of an error for which no answer came at all."""
@@ -57,7 +60,7 @@ class _Refusal(BaseModel):
     error: _Error
 
 
-def refused(answer: httpx.Response) -> ApiError:
+def refused(answer: "httpx.Response") -> ApiError:
     """Return the error that an answer of 400 and above tells."""
     try:
         error = _Refusal.model_validate_json(answer.content).error
@@ -68,7 +71,7 @@ def refused(answer: httpx.Response) -> ApiError:
     return ApiError(error.code, error.message, error.details or (), answer.headers.get("X-Request-ID"), retry_after)
 
 
-def not_understood(answer: httpx.Response) -> ApiError:
+def not_understood(answer: "httpx.Response") -> ApiError:
     """Return the error for an answer that is not of the API's form."""
     what = f"{answer.request.method} {answer.url.copy_with(query=None)} answered {answer.status_code}"
     request_id = answer.headers.get("X-Request-ID")
@@ -77,6 +80,6 @@ def not_understood(answer: httpx.Response) -> ApiError:
     return ApiError(NOT_OUTPOST, f"{what} with something that is not Outpost's", (), request_id)
 
 
-def unreachable(url: str, error: httpx.HTTPError) -> ApiError:
+def unreachable(url: str, error: "httpx.HTTPError") -> ApiError:
     """Return the error for a request that got no answer."""
     return ApiError(UNREACHABLE, f"{url} does not answer: {str(error) or type(error).__name__}")

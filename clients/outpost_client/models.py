@@ -1,21 +1,28 @@
 """What the API takes and gives, as its clients see it. Fields that a newer service adds are ignored."""
 
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from outpost.domain.collection import Collection
-from outpost.domain.dispatch import Status
-from outpost.domain.findings import Findings
+from outpost_client.results import Collection, Findings, Model, Status
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+class Scope(StrEnum):
+    """What a key may do; admin implies all."""
+
+    DISPATCH = "dispatch"
+    STATUS = "status"
+    LIST = "list"
+    CANCEL = "cancel"
+    DELETE = "delete"
+    PROMOTE = "promote"
+    RELEASE = "release"
+    ADMIN = "admin"
 
 
-class DispatchRequest(_Model):
+class DispatchRequest(Model):
     """A task to dispatch. What is left None is left to the service's defaults; the service validates."""
 
     agent: str
@@ -36,7 +43,7 @@ class DispatchRequest(_Model):
     max_cost_usd: float | None = None
 
 
-class PromotionRequest(_Model):
+class PromotionRequest(Model):
     """Where a result is pushed, and in whose words. What is left None is left to the service's defaults."""
 
     branch: str
@@ -49,7 +56,7 @@ class PromotionRequest(_Model):
     author_email: str | None = None
 
 
-class Reason(_Model):
+class Reason(Model):
     """Why a dispatch ended, and what to do about it."""
 
     code: str
@@ -57,7 +64,7 @@ class Reason(_Model):
     remedy: str = ""
 
 
-class AttemptUsage(_Model):
+class AttemptUsage(Model):
     """What the attempt consumed."""
 
     duration_seconds: float = 0
@@ -71,14 +78,14 @@ class AttemptUsage(_Model):
     capacity: str | None = None
 
 
-class ReleaseRequest(_Model):
+class ReleaseRequest(Model):
     """The acknowledgement of the secrets that are released."""
 
     secrets: list[str]
     reason: str
 
 
-class Release(_Model):
+class Release(Model):
     """Who released what was withheld."""
 
     by: str
@@ -86,7 +93,7 @@ class Release(_Model):
     reason: str
 
 
-class Promotion(_Model):
+class Promotion(Model):
     """Which result is published, and where to."""
 
     dispatch_id: str
@@ -94,7 +101,7 @@ class Promotion(_Model):
     findings: Findings | None = None
 
 
-class LogLine(_Model):
+class LogLine(Model):
     """One line of a dispatch's log."""
 
     timestamp: datetime
@@ -103,7 +110,7 @@ class LogLine(_Model):
     message: str
 
 
-class Dispatch(_Model):
+class Dispatch(Model):
     """A dispatch as the service shows it."""
 
     id: str
@@ -137,7 +144,7 @@ class Dispatch(_Model):
     released: Release | None = None
 
 
-class Artifact(_Model):
+class Artifact(Model):
     """A file that the winning attempt left; `url` opens it without a key until it expires."""
 
     name: str
@@ -146,7 +153,7 @@ class Artifact(_Model):
     url: str
 
 
-class WithheldArtifact(_Model):
+class WithheldArtifact(Model):
     """A file that holds the value of a known secret, and waits for its release."""
 
     name: str
@@ -154,21 +161,21 @@ class WithheldArtifact(_Model):
     size: int
 
 
-class ArtifactList(_Model):
+class ArtifactList(Model):
     """The artifacts of one dispatch."""
 
     artifacts: list[Artifact]
     withheld: list[WithheldArtifact] = Field(default_factory=list)
 
 
-class Check(_Model):
+class Check(Model):
     """One thing that the service needs, and whether it reaches it."""
 
     status: str
     message: str
 
 
-class Health(_Model):
+class Health(Model):
     """The service and what it needs."""
 
     status: str
@@ -181,7 +188,7 @@ class Health(_Model):
         return "; ".join(f"{name}: {check.message}" for name, check in self.checks.items() if check.status == "fail")
 
 
-class Limits(_Model):
+class Limits(Model):
     """What a tenant may use; in a request, None leaves the tier's."""
 
     concurrent: int | None = None
@@ -191,7 +198,7 @@ class Limits(_Model):
     monthly_budget_usd: float | None = None
 
 
-class UsageFigures(_Model):
+class UsageFigures(Model):
     """Sums over dispatches that have ended."""
 
     dispatches: int
@@ -216,7 +223,7 @@ class UsageRow(UsageFigures):
     tag: str | None = None
 
 
-class MonthlyBudget(_Model):
+class MonthlyBudget(Model):
     """The budget of the current month for model calls."""
 
     month: str
@@ -225,7 +232,7 @@ class MonthlyBudget(_Model):
     charged_usd: float
 
 
-class Usage(_Model):
+class Usage(Model):
     """What dispatches used in a period."""
 
     since: date
@@ -236,7 +243,7 @@ class Usage(_Model):
     budget: MonthlyBudget
 
 
-class Tenant(_Model):
+class Tenant(Model):
     """A tenant: who dispatches."""
 
     id: str
@@ -250,7 +257,7 @@ class Tenant(_Model):
     created_at: datetime
 
 
-class Key(_Model):
+class Key(Model):
     """An API key as it can be shown again: without its text."""
 
     id: str
@@ -263,7 +270,7 @@ class Key(_Model):
     last_used_at: datetime | None = None
 
 
-class Secret(_Model):
+class Secret(Model):
     """A tenant's secret, without its value."""
 
     name: str
@@ -282,7 +289,7 @@ class IssuedKey(Key):
 Item = TypeVar("Item")
 
 
-class Pagination(_Model):
+class Pagination(Model):
     """Where a list goes on: `cursor` asks for what follows."""
 
     cursor: str | None = None

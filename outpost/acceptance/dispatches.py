@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 
 from outpost.acceptance.report import DispatchTimes
 from outpost.domain.agents import CATALOGUE, Agent
-from outpost.domain.dispatch import Status
 from outpost.verify.report import Check
 from outpost_client import Client
 from outpost_client.live import NoStreamError
 from outpost_client.models import Dispatch, DispatchRequest, LogLine, PromotionRequest
+from outpost_client.results import Status
 
 MARK = "outpost-acceptance"
 _SCRIPT = f"echo {MARK} | tee {MARK}.txt"

@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from outpost.cli.first_run import api_url, operator_key, output
-from outpost.domain.dispatch import Status
 from outpost.local.environment import LocalEnvironment
 from outpost.names import Output
 from outpost_client import Client
 from outpost_client.models import Artifact, Dispatch, DispatchRequest, Limits
+from outpost_client.results import Status
 from tests.eventually import eventually
 
 SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from outpost.domain.dispatch import Status
 from outpost.local.errors import DeployError
+from outpost_client.results import Status
 from tests.e2e.changing import Changing, begun, ended
 from tests.eventually import eventually
 

@@ -9,10 +9,10 @@ from contextlib import closing
 import pytest
 
 from outpost.cli.first_run import output
-from outpost.domain.dispatch import Status
 from outpost.local.container_engine import connect, ensure_bridge
 from outpost.local.environment import LocalEnvironment
 from outpost.names import Output, tenant_secrets_prefix
+from outpost_client.results import Status
 from tests.e2e.conftest import Outpost, tenant_of
 from tests.engines import build_options, container_engine
 

@@ -11,11 +11,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from outpost.cli.first_run import output
-from outpost.domain.dispatch import Status
 from outpost.domain.ids import new_id
 from outpost.local.environment import LocalEnvironment
 from outpost.names import Output, audit_log_group
 from outpost_client import ApiError
+from outpost_client.results import Status
 from tests.e2e.conftest import Outpost
 from tests.eventually import eventually
 from tests.local.accounts import error_of

@@ -14,11 +14,11 @@ import pytest
 
 from outpost.cli.audit import records
 from outpost.cli.first_run import api_url, operator_key
-from outpost.domain.dispatch import Status
 from outpost.domain.ids import now
 from outpost.names import audit_log_group
 from outpost_client import ApiError, Client
 from outpost_client.models import Dispatch, DispatchRequest, Limits, LogLine
+from outpost_client.results import Status
 from tests.e2e.conftest import SCOPES
 from tests.eventually import eventually
 

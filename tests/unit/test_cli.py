@@ -10,7 +10,6 @@ from typer import Context
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from outpost.domain.dispatch import Status
 from outpost_client.cli import dispatches, output
 from outpost_client.cli.api_names import in_cli_words
 from outpost_client.cli.main import app
@@ -28,6 +27,7 @@ from outpost_client.models import (
     Tenant,
     UsageFigures,
 )
+from outpost_client.results import Status
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from outpost_client.cli import connection
-from outpost_client.cli.connection import KEY_VARIABLE, URL_VARIABLE, Profile, ProfileError, load_profile, save_profile
+from outpost_client.cli import KEY_VARIABLE, URL_VARIABLE, connection
+from outpost_client.cli.connection import Profile, ProfileError, load_profile, save_profile
 from outpost_client.cli.main import app
 
 LOCAL = Profile(url="http://127.0.0.1:4566/_alb/outpost", key="otp_local")

@@ -1,18 +1,15 @@
 """The operator's commands: tenants and their keys. They need a key of the operator tenant with the scope admin."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from outpost.domain.ids import now
-from outpost.domain.providers import NAMES
-from outpost.domain.tenants import TIERS, Scope
 from outpost_client.cli.connection import connect
 from outpost_client.cli.dispatches import Json, parse_dollars
 from outpost_client.cli.output import err, out, print_json, print_table, since
-from outpost_client.models import IssuedKey, Limits, Tenant
+from outpost_client.models import IssuedKey, Limits, Scope, Tenant
 
 tenants = typer.Typer(help="Create and look after tenants (operator).", no_args_is_help=True)
 keys = typer.Typer(help="Issue and revoke API keys (operator).", no_args_is_help=True)
@@ -25,6 +22,7 @@ MonthlyBudget = Annotated[
         "--monthly-budget-usd", parser=parse_dollars, metavar="USD", help="A month (UTC) for model calls; from 0.01"
     ),
 ]
+TIERS = ("free", "starter", "pro", "enterprise")
 Cursor = Annotated[str | None, typer.Option(help="Go on where the last page ended")]
 WORKING_SCOPES = tuple(scope for scope in Scope if scope not in (Scope.ADMIN, Scope.RELEASE))
 """What a key may do unless said otherwise: everything within its tenant."""
@@ -114,7 +112,7 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
     ] = None,
     provider: Annotated[
         list[str] | None,
-        typer.Option(help=f"A model provider to limit it to: {', '.join(NAMES)}; repeatable"),
+        typer.Option(help="A model provider to limit it to, such as anthropic, openai or bedrock; repeatable"),
     ] = None,
     any_provider: Annotated[bool, typer.Option("--any-provider", help="Limit it to no model provider")] = False,
     as_json: Json = False,
@@ -185,7 +183,7 @@ def create_key(
     as_json: Json = False,
 ) -> None:
     """Issue a key; its text is shown this once."""
-    end = now() + timedelta(days=days) if days else None
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days) if days else None
     with connect(context) as client:
         _show_text(client.create_key(tenant_id, name, scope or WORKING_SCOPES, end), as_json=as_json)
 

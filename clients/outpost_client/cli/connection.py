@@ -9,17 +9,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from outpost_client import ApiError, Client
+from outpost_client.cli import KEY_VARIABLE, URL_VARIABLE
 from outpost_client.cli.api_names import in_cli_words
 from outpost_client.cli.output import show_error
-from outpost_client.errors import UNREACHABLE
+from outpost_client.errors import UNREACHABLE, ApiError
 
-URL_VARIABLE = "OUTPOST_URL"
-KEY_VARIABLE = "OUTPOST_API_KEY"
+if TYPE_CHECKING:
+    from outpost_client.session import Client
+
 LOCAL_PROFILE = Path(__file__).resolve().parents[3] / ".outpost" / "profile.json"
 USER_PROFILE = Path("~/.config/outpost/profile.json")
 
@@ -93,8 +95,10 @@ def save_profile(profile: Profile, path: Path) -> None:
 
 
 @contextmanager
-def connect(context: typer.Context) -> Iterator[Client]:
+def connect(context: typer.Context) -> "Iterator[Client]":
     """Give a client; end the command with the error and its remedy when the API refuses or cannot be reached."""
+    from outpost_client.session import Client  # noqa: PLC0415 - HTTP is loaded by what calls the API
+
     try:
         profile = load_profile(context.obj)
         with Client(profile.url, profile.key) as client:

@@ -4,13 +4,11 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from outpost.domain.agents import Agent
-from outpost_client import Client
 from outpost_client.cli.connection import ERROR, connect
 from outpost_client.cli.output import (
     err,
@@ -26,6 +24,9 @@ from outpost_client.cli.output import (
 )
 from outpost_client.cli.watch import EXIT_CODES, watch
 from outpost_client.models import Artifact, Dispatch, DispatchRequest, LogLine, PromotionRequest, ReleaseRequest
+
+if TYPE_CHECKING:
+    from outpost_client.session import Client
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a dispatch")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line")]
@@ -45,7 +46,7 @@ def parse_dollars(text: str) -> float:
 def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
     context: typer.Context,
     *,
-    agent: Annotated[str, typer.Argument(help=", ".join(Agent))],
+    agent: Annotated[str, typer.Argument(help="Such as claude, codex or shell: an agent that the service has")],
     task: Annotated[str | None, typer.Argument(help="What to do, 10 to 50,000 characters")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-F", help="Read the task from a file; - is standard input")
@@ -261,7 +262,7 @@ def artifacts(
             raise typer.Exit(ERROR if download else 0)
 
 
-def _tell_accepted(client: Client, accepted: Dispatch, *, watch_it: bool, as_json: bool) -> None:
+def _tell_accepted(client: "Client", accepted: Dispatch, *, watch_it: bool, as_json: bool) -> None:
     """Say what was accepted, or show it to its end and exit as it ended."""
     if watch_it:
         err.print(f"Dispatch {accepted.id}")
@@ -280,7 +281,7 @@ def _print_line(line: LogLine, *, as_json: bool) -> None:
     print_json(line) if as_json else out.print(log_text(line))
 
 
-def _download(client: Client, found: Sequence[Artifact], folder: Path) -> None:
+def _download(client: "Client", found: Sequence[Artifact], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for artifact in found:

@@ -12,8 +12,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
-from outpost_client.cli.connection import URL_VARIABLE
-from outpost_client.cli.output import out
+from outpost_client.cli import URL_VARIABLE
 
 COMMANDS = {
     "dispatch": "dispatches:dispatch",
@@ -89,7 +88,7 @@ def configure(
 @app.command()
 def version() -> None:
     """Print the version."""
-    out.print(package_version("outpost-client"))
+    print(package_version("outpost-client"))
 
 
 def main() -> None:

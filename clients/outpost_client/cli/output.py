@@ -12,10 +12,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from outpost.domain.dispatch import Status
-from outpost.domain.findings import Findings
 from outpost_client.errors import Detail
 from outpost_client.models import Dispatch, LogLine
+from outpost_client.results import Findings, Status
 
 STYLES = {
     Status.PENDING: "yellow",
@@ -145,7 +144,7 @@ def dispatch_table(dispatch: Dispatch) -> Table:
         "remedy": reason.remedy if reason and (dispatch.withheld or dispatch.status is not Status.SUCCESS) else None,
         "withheld": withheld_text(dispatch),
         "secrets": findings_text(findings) if findings else None,
-        "beside the patch": "\n".join(map(printable, dispatch.collection.describe())) if dispatch.collection else None,
+        "beside the patch": "\n".join(map(printable, dispatch.collection.lines())) if dispatch.collection else None,
         "released": f"{since(released.at)} by {released.by}: {printable(released.reason)}" if released else None,
     }
     result = Table.grid(padding=(0, 2))

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from outpost.domain.dispatch import Status
-from outpost_client import Client
 from outpost_client.cli.output import (
     err,
     log_text,
@@ -18,12 +17,16 @@ from outpost_client.cli.output import (
     withheld_text,
 )
 from outpost_client.models import Dispatch, LogLine
+from outpost_client.results import Status
+
+if TYPE_CHECKING:
+    from outpost_client.session import Client
 
 EXIT_CODES = {Status.SUCCESS: 0, Status.FAILED: 1, Status.TIMEOUT: 124, Status.CANCELLED: 130}
 """Exit code of a command that followed a dispatch to its end."""
 
 
-def watch(client: Client, dispatch_id: str, *, as_json: bool = False) -> Dispatch:
+def watch(client: "Client", dispatch_id: str, *, as_json: bool = False) -> Dispatch:
     """Print a dispatch's states and log lines until it ended, and return it as it ended.
 
     With `as_json` each is one line `{"type": "dispatch" or "log", "data": ...}` on standard output.

@@ -10,7 +10,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from outpost.domain.dispatch import Status
 from outpost.migrate.context import Context
 from outpost.migrate.errors import MigrationError
 from outpost.migrate.reports import Outcome, Pair, ParityReport
@@ -18,6 +17,7 @@ from outpost.store.documents import Versioned
 from outpost.v1.layout import SCRIPTS_FOLDER
 from outpost.verify.report import Check
 from outpost_client.models import Dispatch, DispatchRequest
+from outpost_client.results import Status
 
 FEWEST = 10
 """Sample tasks that a comparison needs."""

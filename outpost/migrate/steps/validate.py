@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from outpost.domain.dispatch import Status
 from outpost.migrate.context import Context
 from outpost.migrate.errors import MigrationError
 from outpost.migrate.mcp import TOOLS, McpClient
@@ -13,6 +12,7 @@ from outpost.migrate.reports import ApiVerification
 from outpost.verify.report import Check
 from outpost_client import ApiError, Client
 from outpost_client.models import Dispatch, DispatchRequest
+from outpost_client.results import Status
 
 _MARK = "outpost migrate validate"
 _ABSENT = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
