@@ -91,14 +91,14 @@ class Feed:
             except (BotoCoreError, ClientError) as error:
                 logger.warning("a watched dispatch was not read; trying again", error=type(error).__name__)
                 row = None
-            self._learn(row or self._row)
+            self._update(row or self._row)
 
     def catch_up(self, row: Dispatch) -> None:
         """Take over a row that a watcher brings along: it must not be told older news than it has."""
         if row.version > self._row.version:
-            self._learn(row)
+            self._update(row)
 
-    def _learn(self, row: Dispatch) -> None:
+    def _update(self, row: Dispatch) -> None:
         if row.version > self._row.version:
             self._row = row
         # What was missing may be there by now; and once the row is final, all of its log is.

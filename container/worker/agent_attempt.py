@@ -60,50 +60,52 @@ class AgentAttempt(Attempt):
         for name, arn in self._assignment.searched_secrets.items():
             with suppress(SecretError):  # deleted since the claim: nobody can search for it any more
                 searched |= self._store.read_secrets({name: arn})
-        self._learn({**self._secrets, **searched})
+        self._register_secrets({**self._secrets, **searched})
         for name, value in self._secrets.items():
             if why := searchable(value):
-                self._tell(f"logs and results are not searched for the value of {name}: {why}", "warning")
+                self._log_event(f"logs and results are not searched for the value of {name}: {why}", "warning")
         if self._archive is not None and self._archive.restore(self._workspace):
-            self._tell("unpacked the workspace as its last run left it")
+            self._log_event("unpacked the workspace as its last run left it")
             self._workspace.resume()
         else:
-            self._tell(f"cloning {spec.repo}" if spec.repo else "preparing an empty repository")
+            self._log_event(f"cloning {spec.repo}" if spec.repo else "preparing an empty repository")
             self._workspace.prepare(spec, self._stop, self._forge_token)
             self._report_clone()
         context = lay_out_context(self._workspace, self._store, self._assignment, Redactor(self._known))
         self._results.context = context
         record = context.record
         if record.notes:
-            self._tell(f"context: {record.used_tokens} of {record.budget_tokens} tokens, {len(record.notes)} notes")
+            self._log_event(
+                f"context: {record.used_tokens} of {record.budget_tokens} tokens, {len(record.notes)} notes"
+            )
         self._write_task(context.text)
         self._agent.prepare(self._secrets)
         if files := self._agent.settings_files:
-            self._tell(f"the platform's settings of {spec.agent} come before those of {', '.join(files)}")
+            self._log_event(f"the platform's settings of {spec.agent} come before those of {', '.join(files)}")
         commit = self._workspace.commit_before
-        self._tell(f"workspace ready at {commit}" if commit else "workspace ready; the repository has no commit")
+        self._log_event(f"workspace ready at {commit}" if commit else "workspace ready; the repository has no commit")
 
     def _write_task(self, context: str) -> None:
         """Write the task for its program: an agent with a model finds the context before it."""
         has_model = CATALOGUE[self._assignment.spec.agent].provider is not None
         task = prompt_of(self._assignment.task, context) if has_model else script_of(self._assignment.task)
         for note in task.notes:
-            self._tell(note)
+            self._log_event(note)
         self._workspace.write_task(task.text)
 
     def _report_clone(self) -> None:
         """Log how the clone differs from what the request lets expect."""
         repo, base_url = self._assignment.spec.repo, self._settings.git_base_url
         if self._workspace.url and repo and self._workspace.url != clone_url(repo, base_url):
-            self._tell(f"the repository is now {forge_repository(self._workspace.url, base_url)}")
+            self._log_event(f"the repository is now {forge_repository(self._workspace.url, base_url)}")
         if pointers := self._workspace.lfs_pointers:
             shown = ", ".join(pointers[:5]) + ", ..." * (len(pointers) > 5)
-            self._tell(f"{len(pointers)} files are in Git LFS and were not fetched, only their pointers: {shown}")
+            self._log_event(f"{len(pointers)} files are in Git LFS and were not fetched, only their pointers: {shown}")
 
     def _run_agent(self) -> Outcome:
         self._held_room.take()
         self._results.started_at = now()
-        self._tell("agent started")
+        self._log_event("agent started")
         try:
             evidence = self._agent.run(self._isolation, self._stop, self._on_message)
         except StartError as error:
@@ -111,14 +113,14 @@ class AgentAttempt(Attempt):
         end = self._results.end = evidence.end
         self._ended = time.monotonic()
         lingered = "agent ended: it did not exit after its final event"
-        self._tell(lingered if end.exit_code is None else f"agent exited {end.exit_code}")
+        self._log_event(lingered if end.exit_code is None else f"agent exited {end.exit_code}")
         if end.stopped is Cause.LOST:
             raise Stopped(Cause.LOST)
         if end.by_itself:
             self._lease.ended(end.exit_code)
         outcome = naming_settings(decide_outcome(evidence), evidence, self._agent.settings_files)
         if outcome.status is Status.SUCCESS and evidence.missing_tools and self._agent.settings_files:
-            self._tell(outcome.reason.message, "warning")
+            self._log_event(outcome.reason.message, "warning")
         return outcome
 
     def _on_message(self, message: Message) -> None:

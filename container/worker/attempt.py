@@ -79,19 +79,21 @@ class Attempt(ABC):
         self._held_room = HeldRoom(self._workspace.private / "held-room")
         self._log = RunLog(self._store, self._workspace.private / "output.log")
         self._known: dict[str, str] = {}
-        self._learn({"attempt-credentials": assignment.credentials.secret_access_key})
+        self._register_secrets({"attempt-credentials": assignment.credentials.secret_access_key})
         if assignment.bedrock:
-            self._learn({"bedrock-credentials": assignment.bedrock.credentials.secret_access_key})
+            self._register_secrets({"bedrock-credentials": assignment.bedrock.credentials.secret_access_key})
         self._secrets: Mapping[str, str] = {}
-        self._results = Results(assignment, self._workspace, self._store, self._log, self._known, self._tell)
-        self._agent = AgentSession(assignment, settings, self._workspace, self._store, self._learn, self._purse())
+        self._results = Results(assignment, self._workspace, self._store, self._log, self._known, self._log_event)
+        self._agent = AgentSession(
+            assignment, settings, self._workspace, self._store, self._register_secrets, self._purse()
+        )
 
     def _purse(self) -> Purse | None:
         """Return what holds the money for model calls, where a budget in dollars applies."""
         if not self._assignment.dollar_budget:
             return None
         spec, earlier = self._assignment.spec, self._assignment.earlier_cost
-        return Purse(self._lease.grant, lambda text: self._tell(text, "warning"), spec, earlier)
+        return Purse(self._lease.grant, lambda text: self._log_event(text, "warning"), spec, earlier)
 
     def run(self) -> int:
         """Do it all, and return the worker's exit code."""
@@ -99,7 +101,7 @@ class Attempt(ABC):
             with heartbeats(self._lease):
                 return self._run()
         finally:
-            self._clear_away()
+            self._clean_up()
 
     @abstractmethod
     def _work(self) -> Outcome:
@@ -128,7 +130,7 @@ class Attempt(ABC):
         if bedrock is not None:
             self._agent.use(bedrock)
 
-    def _learn(self, secrets: Mapping[str, str]) -> None:
+    def _register_secrets(self, secrets: Mapping[str, str]) -> None:
         """Keep these out of everything that is written from now on."""
         self._known |= secrets
         self._log.know_secrets(self._known)
@@ -136,7 +138,9 @@ class Attempt(ABC):
     def _forge_token(self) -> str | None:
         """Return a token for one call of git. Raises `ForgeTokenError`, `Stopped`."""
         token = self._lease.forge_token() if self._assignment.forge else None
-        self._learn({f"forge-token-{len(self._known)}": token} if token else {})  # the last one is still valid
+        self._register_secrets(
+            {f"forge-token-{len(self._known)}": token} if token else {}
+        )  # the last one is still valid
         return token
 
     def _leave_results(self, outcome: Outcome) -> Outcome:
@@ -154,12 +158,12 @@ class Attempt(ABC):
             outcome = results.collect(outcome, seconds=600 if end.by_itself else 45)
         if terminated:
             unchanged = "; the workspace stays as it was before this run" if self._archive is not None else ""
-            self._tell(f"the worker is being stopped; this is the last checkpoint{unchanged}", "error")
+            self._log_event(f"the worker is being stopped; this is the last checkpoint{unchanged}", "error")
             results.upload(outcome, 20, None)
             self._give_back()
             raise Stopped(Cause.TERMINATED)
         if outcome.status is not Status.SUCCESS:
-            self._tell(outcome.reason.message, "error")
+            self._log_event(outcome.reason.message, "error")
         return results.upload(outcome, self._upload_seconds(), partial(self._summary, outcome))
 
     def _upload_seconds(self) -> float:
@@ -186,12 +190,12 @@ class Attempt(ABC):
         try:
             size = archive.save(self._workspace, seconds, self._lease.reserve)
         except ArchiveError as error:
-            self._tell(f"{error}; it stays as it was before this run", "error")
+            self._log_event(f"{error}; it stays as it was before this run", "error")
             full = isinstance(error, ArchiveFullError)
             code = ReasonCode.WORKSPACE_FULL if full else ReasonCode.WORKSPACE_UNAVAILABLE
             return without_results(outcome, code, f"{error}.")
         self._lease.saved(size)
-        self._tell(f"kept the workspace: {size / 2**20:.1f} MiB")
+        self._log_event(f"kept the workspace: {size / 2**20:.1f} MiB")
         return outcome
 
     def _summary(self, outcome: Outcome) -> Summary:
@@ -232,11 +236,11 @@ class Attempt(ABC):
             _log.error("the failure could not be reported either", error=str(unreported))
         return EXIT_BROKEN
 
-    def _tell(self, message: str, level: str = "info") -> None:
+    def _log_event(self, message: str, level: str = "info") -> None:
         """Put an event of the harness into the log and the progress."""
         self._lease.progress = self._log.write(LogSource.EXECUTOR, message, level)
 
-    def _clear_away(self) -> None:
+    def _clean_up(self) -> None:
         self._log.abandon()
         self._agent.close()
         try:

@@ -28,7 +28,7 @@ from worker.model_calls import ModelCall, ModelCalls
 from worker.model_credentials import Credential
 from worker.model_request import ModelRequest, read_request
 from worker.provider_errors import ProviderError
-from worker.refusals import RefusedError, error_body, unauthorized
+from worker.proxy_errors import RefusedError, error_body, unauthorized
 from worker.request_body import read_body
 from worker.upstream import Call, ConnectError, Upstream
 from worker.usage import BudgetExceededError, Meter, Reservation

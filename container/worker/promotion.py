@@ -52,7 +52,7 @@ class PromotionAttempt(Attempt):
         return Outcome(Status.SUCCESS, Reason.of(ReasonCode.COMPLETED, message), 0)
 
     def _fetch(self) -> None:
-        self._tell(f"cloning {self._assignment.spec.repo}")
+        self._log_event(f"cloning {self._assignment.spec.repo}")
         self._workspace.clone(self._assignment.spec, self._stop, self._forge_token())
 
     def _publish(self, promotion: Promotion) -> str:
@@ -60,7 +60,7 @@ class PromotionAttempt(Attempt):
         words = Publication.model_validate_json(self._assignment.task)
         if findings := promotion.findings:
             places = filter(None, (findings.describe(known=True), findings.describe(known=False)))
-            self._tell(f"secrets, or texts in the format of one, in the result: {', '.join(places)}", "warning")
+            self._log_event(f"secrets, or texts in the format of one, in the result: {', '.join(places)}", "warning")
         patch = self._workspace.private / "promoted.patch"
         self._store.get_file(promoted_patch(self._assignment.tenant_id, promotion), patch)
         publisher = Publisher(self._workspace, self._settings)
@@ -75,7 +75,7 @@ class PromotionAttempt(Attempt):
         self._stop.check()
         publisher.push(self._commit, promotion.branch, self._workspace.url, token)
         done = f"Pushed {self._commit} to {promotion.branch}."
-        self._tell(done)
+        self._log_event(done)
         if not promotion.create_pr:
             return done
         self._propose(promotion.branch, self._base(publisher, default), words, token)
@@ -96,7 +96,7 @@ class PromotionAttempt(Attempt):
             raise ForgeError("no forge is configured for this repository")
         wanted = PullRequest(branch, base, words.pr_title, words.pr_body)
         self._pull_request = open_pull_request(forge, token, name, wanted)
-        self._tell(f"pull request {self._pull_request}")
+        self._log_event(f"pull request {self._pull_request}")
 
     def _summary(self, outcome: Outcome) -> Summary:
         made = {"commit_after": self._commit, "pull_request": self._pull_request}

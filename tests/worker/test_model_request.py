@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from outpost.domain.providers import PROVIDERS
 from outpost.domain.usage import Tokens
 from worker.model_request import HIDDEN_TOKENS, ModelRequest, read_request
-from worker.refusals import RefusedError
+from worker.proxy_errors import RefusedError
 
 MODELS = frozenset({"the-model", "its-helper"})
 PATHS = {

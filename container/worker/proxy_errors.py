@@ -1,6 +1,6 @@
-"""What the model proxy answers in a provider's place: errors in the provider's own form.
+"""Error responses of the model proxy itself, in the provider's own form.
 
-Each status is one that the agents' CLIs report and do not retry; of those, 502 is for what may pass.
+Each status is one that the agents' CLIs report and do not retry; 502 is for failures that may be temporary.
 """
 
 import json
@@ -13,7 +13,7 @@ _GOOGLE = {401: "UNAUTHENTICATED", 404: "NOT_FOUND", 502: "UNAVAILABLE"}
 
 
 class RefusedError(Exception):
-    """A request that the proxy does not pass on."""
+    """A request that the proxy does not forward."""
 
     def __init__(self, status: int, message: str) -> None:
         """`status` of HTTP; `message` as the CLI's output shows it."""
@@ -22,7 +22,7 @@ class RefusedError(Exception):
 
 
 def unauthorized(provider: Provider, status: int, body: bytes) -> str:
-    """Return what to say of a caller whom the provider rejects: of IAM's reasons there are many, of a key's one."""
+    """Return the message for a caller that the provider rejects: IAM has many reasons, a key has one."""
     if provider.name != BEDROCK:
         return f"{provider.name} rejects the key"
     return f"{provider.name} rejects the caller: {error_of_response(status, body).message}"
