@@ -23,7 +23,7 @@ ROW = {"Keys": {schema.SORT_KEY: {"S": [schema.ROW]}}}
 
 @dataclass(frozen=True)
 class Delivery:
-    """Which changes of items start a function, and how patiently: after `retries` each is a dead letter."""
+    """Which changes of items start a function; after `retries` failures a change is a dead letter."""
 
     pattern: Mapping[str, Any]
     retries: int
