@@ -33,6 +33,16 @@ class Chooser:
         self._prefix = prefix
         self._inventory = inventory
         self._omissions = omissions
+        self._moved: frozenset[bytes] = frozenset()
+
+    def doubtful(self, paths: Iterable[bytes]) -> list[bytes]:
+        """Return the new files that are left out, unless the repository had them at another place."""
+        return [path for path in paths if self._leftover(path) or self._prefix + path in self._inventory.large]
+
+    def keep_moved(self, paths: AbstractSet[bytes]) -> None:
+        """Take these new files for the repository's own, which were moved, and leftovers beside them as well."""
+        self._moved = frozenset(paths)
+        self._old |= {found.place.removeprefix(self._prefix) for path in paths if (found := self._leftover(path))}
 
     def without_leftovers(self, paths: Iterable[bytes], forced: AbstractSet[bytes]) -> list[bytes]:
         """Return new files without those that programs left behind.
@@ -65,7 +75,8 @@ class Chooser:
         """
         fit = dict[bytes, int]()
         for path, size in new.items():
-            if reason := unfit(self._prefix + path, self._inventory):
+            reason = unfit(self._prefix + path, self._inventory)
+            if reason and path not in self._moved:
                 self._omissions.note(self._prefix + path, reason)
             else:
                 fit[path] = size

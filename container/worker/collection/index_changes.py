@@ -47,4 +47,6 @@ def ignored(calls: Calls, files: Path, paths: list[bytes], variables: Mapping[st
     if not paths:
         return set()
     check = git("-C", os.fspath(files), "check-ignore", "--no-index", "-z", "--stdin")
-    return set(tolerant(calls.records(reading(calls.list_file(paths), check), **variables)))
+    # git takes the paths for pathspecs, of which a colon in front is magic (gitglossary: pathspec).
+    listed = calls.list_file(b"./" + path for path in paths)
+    return {path.removeprefix(b"./") for path in tolerant(calls.records(reading(listed, check), **variables))}

@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -57,7 +57,8 @@ class NestedTrees:
             except subprocess.CalledProcessError:
                 self._omissions.note(path + b"/", f"a {kind} that git cannot read", None)
                 continue
-            waiting.extend(self._with_files(found))
+            # Pointers in a commit of the agent's are no commits that others have.
+            waiting.extend(self._with_files(_named_in_base(found, path, submodules) if kind == "worktree" else found))
             yield kind, tree
         for kind, path, _ in waiting:
             self._omissions.note(path + b"/", f"a {kind} that was not looked at", None)
@@ -137,3 +138,10 @@ class NestedTrees:
             named = None
         found = self._calls.ask(git_dir, files, "merge-base", "HEAD", *known) if known else None
         return found.decode("ascii", "replace").strip() if found else named
+
+
+def _named_in_base(
+    inside: Iterable[bytes], worktree: bytes, submodules: Mapping[bytes, bytes | None]
+) -> dict[bytes, bytes | None]:
+    """Return the submodules of a worktree -> the commit that the base of the workspace names at the same place."""
+    return {path: submodules.get(path.removeprefix(worktree + b"/")) for path in inside}

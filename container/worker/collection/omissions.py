@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from outpost.domain.collection import MAX_RAW_LENGTH, LeftOut
-from worker.lines import printable
 
 _MOST_NAMED = 20
 """Files of one folder that are named one by one; of more the folder is named."""
@@ -61,8 +60,9 @@ class Omissions:
 
 
 def shown(path: bytes) -> str:
-    """Return a path as it is shown: without control characters, and cut to `MAX_RAW_LENGTH`."""
-    return printable(path.replace(b"\n", b"?").replace(b"\t", b"?"))[:MAX_RAW_LENGTH]
+    """Return a path as it is shown: a question mark for each character that is invisible, cut to `MAX_RAW_LENGTH`."""
+    text = path.decode("utf-8", "replace")[:MAX_RAW_LENGTH]
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def without_requested(left_out: Iterable[LeftOut], requested: Iterable[bytes]) -> list[LeftOut]:

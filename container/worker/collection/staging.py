@@ -17,6 +17,7 @@ from worker.collection.commits import copy_objects
 from worker.collection.git_errors import unread_path
 from worker.collection.index_changes import AS_BEGAN, MODE, TAKEN_OUT, as_began, ignored, index_modes
 from worker.collection.inventory import Inventory, sizes_of
+from worker.collection.moved import find_moved
 from worker.collection.nested import Links, plan_links
 from worker.collection.omissions import Omissions
 from worker.collection.paths import folders_of, is_below
@@ -90,6 +91,8 @@ class Staging:
         changed = [path for path in changed if path not in untracked]
         reasons = {path: reason for path, reason in reasons.items() if path not in untracked}
         visible = [*self._new(tree.files)]
+        if doubtful := chooser.doubtful(visible):
+            chooser.keep_moved(find_moved(self._calls, tree.files, base, self._entries(), doubtful, self._variables))
         forced = {path for path in tree.record.added - base.keys() - set(visible) if not is_below(path, links.inside)}
         sizes = self._sizes(chooser.without_leftovers([*visible, *forced], forced))
         for path in sorted((forced & tree.record.index.keys()) - sizes.keys() - tree.record.committed.keys()):
@@ -192,10 +195,7 @@ class Staging:
         return reasons
 
     def _blob_sizes(self, paths: list[bytes], base: Entries) -> dict[bytes, int]:
-        sizes: dict[bytes, int] = {}
-        for path in paths:
-            sizes[path] = int(self._git("cat-file", "-s", base[path].object.decode()))
-        return sizes
+        return {path: int(self._git("cat-file", "-s", base[path].object.decode())) for path in paths}
 
     def _changed(self) -> list[bytes]:
         """Take removed files out of the index, and return the tracked ones that were changed."""
