@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from outpost.domain.reasons import ReasonCode
 from worker.json_values import object_at, parsed
-from worker.model_endings import ENDINGS, Ending, ending_of, is_response
+from worker.model_endings import ENDINGS, Ending, ending_of, is_event_stream, is_response
 from worker.provider_errors import MAX_MESSAGE, ProviderError, error_of_body, error_of_event, error_of_response
 from worker.upstream import ConnectError
 
@@ -140,10 +140,11 @@ class ModelCall:
     def begin(self, status: int, content_type: str) -> None:
         """Record the head of the response."""
         self._status, self._content_type = status, content_type
-        self._streams = content_type.lower().startswith("text/event-stream")
 
     def feed(self, data: bytes) -> None:
         """Read a piece of the body."""
+        if not self._size:
+            self._streams = is_event_stream(self._content_type, data)
         self._size += len(data)
         self._beginning += data[: max(0, MAX_MESSAGE - len(self._beginning))]
         if not self._streams:

@@ -45,6 +45,17 @@ _UNFINISHED_STATUSES = frozenset({"failed", "in_progress", "cancelled", "queued"
 _OUTPUT = frozenset({"content", "choices", "output", "candidates"})
 
 
+_STREAM = re.compile(rb"(\xef\xbb\xbf)?\s*(data|event|id|retry)?:")
+
+
+def is_event_stream(content_type: str, beginning: bytes) -> bool:
+    """Return whether a body is a stream of server-sent events: by its type, or by its beginning.
+
+    Gateways give streams other types, and the CLIs read them all the same (HTML Standard, "Parsing an event stream").
+    """
+    return content_type.lower().startswith("text/event-stream") or _STREAM.match(beginning) is not None
+
+
 @dataclass(frozen=True)
 class Ending:
     """How a response ended; combined with `|` from the events of a stream."""

@@ -27,7 +27,7 @@ _TEXTS: tuple[tuple[ReasonCode, str], ...] = (
         ReasonCode.BALANCE_EXHAUSTED,
         r"insufficient.?(balance|credits)|credit balance|billing_error|billing_not_active|billing_hard_limit"
         r"|used all available credits|out of credits|credits? (are|is|has been|have been) (depleted|exhausted)"
-        r"|not have any credits|n't have any credits",
+        r"|not have any credits|n't have any credits|payment.instrument",
     ),
     (
         ReasonCode.MODEL_REQUEST_REFUSED,
@@ -55,8 +55,8 @@ _TEXTS: tuple[tuple[ReasonCode, str], ...] = (
     ),
     (
         ReasonCode.MODEL_KEY_UNUSABLE,
-        r"(invalid|incorrect) (x-)?api.?key|api.?key not valid|api_key_invalid|authentication_error|authentication fail"
-        r"|AuthenticationError|api.?key (has )?expired"
+        r"(invalid|incorrect) (x-)?api.?key|api.?key not (valid|found)|api_key_invalid|authentication_error"
+        r"|authentication fail|AuthenticationError|api.?key (has )?expired"
         r"|(organization|account)[^.]{0,60} has been (disabled|deactivated|suspended)|PermissionDeniedError"
         r"|please run /login|not able to authenticate|permission_error|set an auth method|rejects the key",
     ),

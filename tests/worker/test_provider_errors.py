@@ -157,6 +157,11 @@ ACCOUNTS: list[tuple[Response, ReasonCode]] = [
     ((400, {"error": {"type": "invalid_request_error", "message": "This organization has been disabled."}}), KEY),
     ((401, {"error": {"message": "The account of this API key has been deactivated.", "type": "x"}}), KEY),
     ((400, {"error": {"message": "API key expired. Please renew the API key."}}), KEY),
+    ((400, {"error": {"message": "API Key not found. Please pass a valid API key."}}), KEY),
+    (
+        (403, {"message": "INVALID_PAYMENT_INSTRUMENT: A valid payment instrument must be provided."}),
+        ReasonCode.BALANCE_EXHAUSTED,
+    ),
     ((403, {"error": "Your team doesn't have any credits yet."}), ReasonCode.BALANCE_EXHAUSTED),
     ((429, {"error": {"message": "Your prepayment credits are depleted."}}), ReasonCode.BALANCE_EXHAUSTED),
     ((429, {"error": {"message": "Your project exceeded its monthly spending cap."}}), ReasonCode.QUOTA_EXHAUSTED),
@@ -326,6 +331,8 @@ def test_the_proxy_records_how_a_call_failed(
         (STREAM, b'data: {"candidates":[{"finishReason":"STOP"}]}'),
         (STREAM, START + b'data: {"type":"x","delta":{"text":"an error: \\"error\\": {}"}}\n\n' + STOP),
         ("application/json", b'{"choices": [], "error": null}\n'),
+        ("text/plain", START + STOP),
+        ("", b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'),
     ],
 )
 def test_a_whole_response_is_a_success_and_ends_the_row_of_failures(content_type: str, piece: bytes) -> None:

@@ -28,6 +28,10 @@ def claude(**fields: object) -> Event:
     return {"type": "result", "subtype": "success", "is_error": False, **fields}
 
 
+def said(text: str, model: str) -> Event:
+    return {"type": "assistant", "message": {"model": model, "content": [{"type": "text", "text": text}]}}
+
+
 def copilot_error(message: str) -> Event:
     return {"type": "session.error", "data": {"errorType": "query", "message": message}}
 
@@ -70,6 +74,25 @@ CASES: dict[Agent, dict[str, Case]] = {
         "error, then success": ([claude(is_error=True), SUCCESS], True, None),
         "success, then error": ([SUCCESS, claude(subtype="error_during_execution", is_error=True)], False, None),
         "error that is no error": ([claude(result="API Error: 500 Internal server error")], False, None),
+        "an error that the CLI put in place of a response": (
+            [said("API Error: 529 Overloaded", "<synthetic>"), claude(result="API Error: 529 Overloaded")],
+            False,
+            None,
+        ),
+        "a model that quotes an error": (
+            [said("API Error: 529 Overloaded", "claude-x"), claude(result="API Error: 529 Overloaded")],
+            True,
+            None,
+        ),
+        "an error after words of a subagent's model": (
+            [
+                said("API Error: 529 Overloaded", "<synthetic>"),
+                {**said("done", "claude-x"), "parent_tool_use_id": "toolu_1"},
+                claude(result="API Error: 529 Overloaded"),
+            ],
+            False,
+            None,
+        ),
         "words about API errors": ([claude(result="API Error pages have a test now.")], True, None),
         "error without words": ([claude(is_error=True, result="")], False, None),
         "errors as objects": (
@@ -204,7 +227,7 @@ AIDER_CASES = {
     ),
     "edits that are given up": (
         "Tokens: 2.1k sent, 300 received.\nThe LLM did not conform to the edit format.\n"
-        "y\nTokens: 2.1k sent, 300 received.",
+        "https://aider.chat/docs/troubleshooting/edit-errors.html\ny\nTokens: 2.1k sent, 300 received.",
         "The LLM did not conform to the edit format.",
     ),
     "edits that raise": (
@@ -218,6 +241,18 @@ AIDER_CASES = {
     "reflections": (f"{AIDER}\nOnly 3 reflections allowed, stopping.", "Only 3 reflections allowed, stopping."),
     "full context": (f"{AIDER}\nModel deepseek/x has hit a token limit!", "Model deepseek/x has hit a token limit!"),
     "words of the model that look like an error": ("litellm.Error is a class\nTokens: 1.0k sent, 3 received.", ""),
+    "a later response that quotes Aider": (
+        "x\nTokens: 2.1k sent, 300 received.\nI added these files to the chat: a\n"
+        "The LLM did not conform to the edit format.\nis what it prints.\n"
+        "Exception while updating files:\nas well\nTokens: 2.1k sent, 300 received.",
+        "",
+    ),
+    "a response that quotes Aider after edits that do not apply": (
+        "Tokens: 2.1k sent, 300 received.\nException while updating files:\nno such folder\n"
+        "Traceback (most recent call last):\nException while updating files:\nas I see\n"
+        "Tokens: 2.1k sent, 300 received.",
+        "Exception while updating files:",
+    ),
     "words of the model that quote Aider": (
         "The LLM did not conform to the edit format.\nmeans this.\nTokens: 1.0k sent, 3 received.",
         "",

@@ -89,6 +89,15 @@ def test_a_stream_is_counted_however_it_is_cut() -> None:
         assert reader.used(MOST) == Tokens(input=7, output=40)
 
 
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/octet-stream", "Text/Event-Stream"])
+def test_a_stream_of_another_type_is_read_as_a_stream(content_type: str) -> None:
+    reader = UsageReader(content_type)
+    reader.feed(b'event: a\ndata: {"type": "message_start", "message": {"usage": {"input_tokens": 7}}}\n\n')
+    reader.feed(b'event: b\ndata: {"type": "message_delta", "usage": {"output_tokens": 40}}\n\n')
+    reader.finish()
+    assert reader.used(MOST) == Tokens(input=7, output=40)
+
+
 def test_an_event_too_large_to_hold_is_passed_over_and_the_next_is_counted() -> None:
     reader = UsageReader("text/event-stream")
     reader.feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1))

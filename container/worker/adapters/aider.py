@@ -99,6 +99,8 @@ _STOPS = re.compile(
 _MALFORMED = "The LLM did not conform to the edit format."
 _NOT_APPLIED = (_MALFORMED, "Exception while updating files:")
 """Lines after a response whose edits failed; it is asked again then (coders/base_coder.py, `apply_updates`)."""
+_CONFIRMED = re.compile(r"https://\S+/edit-errors|Traceback \(most recent call last\):")
+"""What follows them before the next response has ended; where a response quotes them, it does not."""
 _SKIPPED = re.compile(r"Skipping (edits to )?(?P<file>.+) that matches (git|aider)ignore spec\.")
 _APPLIED = "Applied edit to "
 
@@ -118,10 +120,13 @@ class _Text(Transcript):
         """Whether a response has ended: what comes before is its text, whatever it quotes."""
         self._unapplied = ""
         """Why the edits of a response were not applied."""
+        self._before: tuple[str, Verdict | None] | None = None
+        """What was known before a line that says so, until it is confirmed; None when none waits for that."""
 
     def read(self, line: str) -> Iterator[Message]:
         """Yield the line, and record what it says."""
         if counted := _TOKENS.match(line):
+            self._forget_quoted()
             if counted["received"] != "0":
                 self.verdict = Verdict(False, self._unapplied) if self._unapplied else Verdict(True)
             self._responded = True
@@ -134,9 +139,18 @@ class _Text(Transcript):
             self._follow(line)
         yield Message(line, progress=bool(line.strip()))
 
+    def _forget_quoted(self) -> None:
+        """Take a line back that was not confirmed: the response that ends here quotes it."""
+        if self._before is not None:
+            self._unapplied, self.verdict = self._before
+            self._before = None
+
     def _follow(self, line: str) -> None:
         if self._responded and line in _NOT_APPLIED:
+            self._before = self._before or (self._unapplied, self.verdict)
             self._unapplied, self.verdict = line, Verdict(False, line)
+        elif _CONFIRMED.match(line):
+            self._before = None
         elif self._responded and (skipped := _SKIPPED.fullmatch(line)):
             self.refuse(f"edit of {skipped['file']}")
         elif line.startswith(_APPLIED) and self._unapplied:

@@ -134,7 +134,9 @@ _UNFINISHED: Mapping[str, ReasonCode | None] = {
 }
 """Values of `terminal_reason` with which a run is not done, whatever the subtype says; None: the cause is elsewhere."""
 _API_ERROR = re.compile(r"API Error(: \d{3}\b|: (Connection|Request|Unable)\b| \()")
-"""How a result begins that is the error of a model call; a result may as well be about API errors."""
+"""How a result begins that is the error of a model call; a result may as well be about API errors, or quote one."""
+_SYNTHETIC = "<synthetic>"
+"""What stands for the model in a message that the CLI made itself, such as of a call that failed."""
 _STOP_REASONS: Mapping[str, tuple[ReasonCode, str]] = {
     "tool_use": (ReasonCode.NO_RESULT, "the run ended on a tool call that was not executed"),
     "max_tokens": (ReasonCode.NO_RESULT, "the last response was cut at the model's output limit"),
@@ -157,6 +159,8 @@ class _Events(JsonTranscript):
         """Whether the last turn has ended."""
         self._background: set[str] = set()
         """Ids of the background tasks that run."""
+        self._by_model = False
+        """Whether the last message of the run itself is a model's own."""
 
     def event(self, event: Mapping[str, object]) -> Iterator[Message]:
         match event.get("type"):
@@ -165,11 +169,16 @@ class _Events(JsonTranscript):
                 yield from self._result(event)
             case "assistant" | "user":
                 self._has_result = False
+                self._note_author(event)
                 for block in objects_at(event, "message", "content"):
                     yield from self._block(block)
             case "system":
                 yield from self._system(event)
         self.finished = self._has_result and not self._background
+
+    def _note_author(self, event: Mapping[str, object]) -> None:
+        if event.get("type") == "assistant" and not text_at(event, "parent_tool_use_id"):
+            self._by_model = text_at(event, "message", "model") not in ("", _SYNTHETIC)
 
     def _system(self, event: Mapping[str, object]) -> Iterator[Message]:
         match event.get("subtype"):
@@ -191,7 +200,7 @@ class _Events(JsonTranscript):
                 self._background = set(running)
 
     def _result(self, event: Mapping[str, object]) -> Iterator[Message]:
-        verdict = _verdict(event)
+        verdict = _verdict(event, by_model=self._by_model)
         self.conclude(verdict)
         self.final_message = text_at(event, "result") or None
         for tool in _denied(event):
@@ -221,8 +230,11 @@ def _part(part: Mapping[str, object]) -> Iterator[Message]:
         yield Message(attachment(text_at(part, "type") or "data", len(data)))
 
 
-def _verdict(event: Mapping[str, object]) -> Verdict:
-    """Return what a result event says: its verdict is in three fields, of which each may object."""
+def _verdict(event: Mapping[str, object], *, by_model: bool) -> Verdict:
+    """Return what a result event says: its verdict is in three fields, of which each may object.
+
+    `by_model`: its words are a model's own, whatever they quote.
+    """
     subtype, reason = text_at(event, "subtype"), text_at(event, "terminal_reason")
     words = (
         text_at(event, "result")
@@ -235,7 +247,7 @@ def _verdict(event: Mapping[str, object]) -> Verdict:
         return Verdict(False, words, code)
     if reason in _UNFINISHED:
         return Verdict(False, f"the run ended early ({reason})", _UNFINISHED[reason])
-    if _API_ERROR.match(words):
+    if not by_model and _API_ERROR.match(words):
         return Verdict(False, words)
     if number_at(event, "num_turns") == 0:
         return Verdict(False, "no turn was taken: the task was read as a command of the CLI", ReasonCode.NO_MODEL_CALL)
