@@ -22,8 +22,8 @@ from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Claim, Start
 from outpost.domain.tenants import Limits, Tenant, new_key
-from outpost.local.realism import Realism
 from outpost.names import Env
+from outpost_local.realism import Realism
 from tests.conftest import CREDENTIALS, run_emulator
 from tests.contract.conftest import deploy
 from tests.contract.running import TASK, Api, Calls

@@ -20,17 +20,17 @@ import tomli_w
 from rich.console import Console
 from rich.table import Table
 
-from outpost.cli.first_run import api_url, operator_key, output
 from outpost.config import load
 from outpost.domain.dispatch import Dispatch
-from outpost.local.cdk import CdkApp
-from outpost.local.environment import LocalEnvironment
-from outpost.local.realism import Realism
-from outpost.local.settings import REPOSITORY_ROOT, Engine
 from outpost.names import Output
 from outpost_client import Client
 from outpost_client.models import Limits
 from outpost_client.results import Status
+from outpost_local.cdk import CdkApp
+from outpost_local.environment import LocalEnvironment
+from outpost_local.first_run import api_url, operator_key, output
+from outpost_local.realism import Realism
+from outpost_local.settings import REPOSITORY_ROOT, Engine
 from tests import guard
 from tests.e2e.conftest import Outpost
 from tests.engines import build_options, container_engine

@@ -20,10 +20,10 @@ from hypothesis import HealthCheck, settings
 from urllib3.util import Retry
 from xdist.scheduler import LoadScopeScheduling
 
-from outpost.local.realism import Realism
 from outpost.names import Env
 from outpost.store import schema
 from outpost.store.database import Database
+from outpost_local.realism import Realism
 from tests import guard
 from tests.ports import free_port
 from tests.second_run import SecondRun
@@ -155,7 +155,7 @@ def run_emulator(folder: Path, realism: Realism) -> Iterator[str]:
     environ |= realism.environment()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "outpost.local.emulator"], env=environ, stdout=log, stderr=log
+            [sys.executable, "-m", "outpost_local.emulator"], env=environ, stdout=log, stderr=log
         )
     url = f"http://127.0.0.1:{port}"
     patience = Retry(total=60, backoff_factor=0.1, backoff_max=0.5)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from outpost.local.container_engine import connect
-from outpost.local.errors import LocalError
-from outpost.local.settings import Engine
+from outpost_local.container_engine import connect
+from outpost_local.errors import LocalError
+from outpost_local.settings import Engine
 from tests.eventually import eventually
 
 LOCAL_BASE = "localhost/outpost-test-base:bookworm"

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import psutil
 
-from outpost.local.settings import OWNER_MARKER
+from outpost_local.settings import OWNER_MARKER
 
 _TERMINATE_SECONDS = 6.0
 """Longer than the embedded AWS takes to end its tasks and containers."""

@@ -71,8 +71,8 @@ def use_local() -> str | None:
     """
     if os.environ.get("AWS_ENDPOINT_URL"):
         return None
-    from outpost.cli.first_run import api_url  # noqa: PLC0415 - only machines with the embedded AWS have it
-    from outpost.cli.local import present  # noqa: PLC0415
+    from outpost_local.command import present  # noqa: PLC0415
+    from outpost_local.first_run import api_url  # noqa: PLC0415 - only machines with the embedded AWS have it
 
     environment = present()
     if not environment.status().deployed:

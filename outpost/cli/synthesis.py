@@ -10,10 +10,10 @@ from pathlib import Path
 
 import typer
 
-from outpost.local.cdk import find_node
 from outpost.templates import Templates, read_assembly
 from outpost_client.cli.connection import ERROR
 from outpost_client.cli.output import show_error
+from outpost_local.cdk import find_node
 
 ROOT = Path(__file__).resolve().parents[2]
 

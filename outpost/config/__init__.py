@@ -1,6 +1,6 @@
 """The configuration of one environment: `config/<name>.toml`, read once at the edge into one frozen, validated object.
 
-Only the CDK app and `outpost.local` use it; what runs gets environment variables instead.
+Only the CDK app and `outpost_local` use it; what runs gets environment variables instead.
 """
 
 import tomllib

@@ -17,7 +17,7 @@ import pytest
 import urllib3
 
 from outpost.domain.tenants import Scope, Tenant
-from outpost.local.settings import REPOSITORY_ROOT
+from outpost_local.settings import REPOSITORY_ROOT
 from tests.contract.running import Api
 
 LOCK = Path(__file__).with_name("mcp_conformance")

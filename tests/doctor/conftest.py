@@ -19,9 +19,9 @@ from outpost.doctor.examine import examine
 from outpost.doctor.finding import Finding, Level
 from outpost.doctor.providers import configured_models
 from outpost.domain.providers import PROVIDERS
-from outpost.local.environment import LocalEnvironment
-from outpost.local.realism import Realism
 from outpost.templates import Templates, read_assembly
+from outpost_local.environment import LocalEnvironment
+from outpost_local.realism import Realism
 from tests.local.accounts import create_role
 from tests.local.conftest import write_image_asset
 from tests.ports import free_port

@@ -13,12 +13,12 @@ import httpx
 import psutil
 import pytest
 
-from outpost.cli.first_run import api_url, operator_key, output
-from outpost.local.environment import LocalEnvironment
 from outpost.names import Output
 from outpost_client import Client
 from outpost_client.models import Artifact, Dispatch, DispatchRequest, Limits
 from outpost_client.results import Status
+from outpost_local.environment import LocalEnvironment
+from outpost_local.first_run import api_url, operator_key, output
 from tests.eventually import eventually
 
 SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from outpost.acceptance.report import AcceptanceReport
-from outpost.cli.first_run import api_url
+from outpost_local.first_run import api_url
 from tests.e2e.conftest import Outpost
 
 COMMAND = Path(sys.executable).with_name("outpost")

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from outpost.cli.audit import records
 from outpost.domain.ids import new_id
-from outpost.local.environment import LocalEnvironment
 from outpost.names import audit_log_group
 from outpost_client.cli.main import app
+from outpost_local.environment import LocalEnvironment
 from tests.e2e.conftest import Outpost
 from tests.eventually import eventually
 

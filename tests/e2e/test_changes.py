@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from outpost.local.errors import DeployError
 from outpost_client.results import Status
+from outpost_local.errors import DeployError
 from tests.e2e.changing import Changing, begun, ended
 from tests.eventually import eventually
 

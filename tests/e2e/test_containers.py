@@ -8,11 +8,11 @@ from contextlib import closing
 
 import pytest
 
-from outpost.cli.first_run import output
-from outpost.local.container_engine import connect, ensure_bridge
-from outpost.local.environment import LocalEnvironment
 from outpost.names import Output, tenant_secrets_prefix
 from outpost_client.results import Status
+from outpost_local.container_engine import connect, ensure_bridge
+from outpost_local.environment import LocalEnvironment
+from outpost_local.first_run import output
 from tests.e2e.conftest import Outpost, tenant_of
 from tests.engines import build_options, container_engine
 

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from outpost.config import load
 from outpost.controls.catalogue import Control
-from outpost.local.environment import LocalEnvironment
 from outpost.verify.controls import verify_controls
 from outpost.verify.deployed import Deployed, NotDeployedError
 from outpost.verify.report import ControlsReport
 from outpost_client.cli.main import app
+from outpost_local.environment import LocalEnvironment
 from tests.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]

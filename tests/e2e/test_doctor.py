@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 
 
 def test_nothing_stands_in_the_way_of_another_deploy(deployed: LocalEnvironment) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from outpost.local.environment import LocalEnvironment
-from outpost.local.settings import INSTANCE_MARKER, OWNER_MARKER, REPOSITORY_ROOT
 from outpost_client import Client
 from outpost_client.cli import connection
 from outpost_client.cli.connection import Profile
 from outpost_client.cli.watch import watch
 from outpost_client.models import DispatchRequest
+from outpost_local.environment import LocalEnvironment
+from outpost_local.settings import INSTANCE_MARKER, OWNER_MARKER, REPOSITORY_ROOT
 
 # The command line as installed, but with a data folder of its own instead of the checkout's.
 _OUTPOST = """\

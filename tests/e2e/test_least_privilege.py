@@ -10,12 +10,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from outpost.cli.first_run import output
 from outpost.domain.ids import new_id
-from outpost.local.environment import LocalEnvironment
 from outpost.names import Output, audit_log_group
 from outpost_client import ApiError
 from outpost_client.results import Status
+from outpost_local.environment import LocalEnvironment
+from outpost_local.first_run import output
 from tests.e2e.conftest import Outpost
 from tests.eventually import eventually
 from tests.local.accounts import error_of

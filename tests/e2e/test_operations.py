@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from outpost.cli.first_run import api_url, operator_key, output
 from outpost.names import Output
+from outpost_local.first_run import api_url, operator_key, output
 from tests.aws_command import AwsCommand
 from tests.eventually import eventually
 

@@ -9,10 +9,10 @@ from typing import Any
 import psutil
 import pytest
 
-from outpost.cli.first_run import api_url, operator_key
-from outpost.local.environment import LocalEnvironment
 from outpost_client import Client
 from outpost_client.models import DispatchRequest, Limits
+from outpost_local.environment import LocalEnvironment
+from outpost_local.first_run import api_url, operator_key
 from tests.e2e.changing import Changing
 from tests.e2e.conftest import SCOPES
 from tests.e2e.kept_connections import CLOSED, kept_connections

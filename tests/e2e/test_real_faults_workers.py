@@ -13,12 +13,12 @@ import httpx
 import psutil
 import pytest
 
-from outpost.cli.first_run import api_url, operator_key, output
-from outpost.local.environment import LocalEnvironment
 from outpost.names import Metric, Output
 from outpost_client import Client
 from outpost_client.models import Dispatch, Limits
 from outpost_client.results import Status
+from outpost_local.environment import LocalEnvironment
+from outpost_local.first_run import api_url, operator_key, output
 from tests.e2e.conftest import SCOPES, Outpost
 from tests.e2e.emitted import emitted
 from tests.e2e.network import Network

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from outpost.domain.agents import Agent
-from outpost.local.errors import DeployError
 from outpost.names import Env
 from outpost_client.models import DispatchRequest
+from outpost_local.errors import DeployError
 from tests.e2e.changing import Changing, ended
 from tests.environments.conftest import Factory
 from tests.real_clis import path_with_cli

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from outpost.local.cdk import CdkApp
+from outpost_local.cdk import CdkApp
 from tests.e2e.changing import Changing
 from tests.environments.conftest import Factory
 

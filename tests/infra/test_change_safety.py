@@ -10,8 +10,8 @@ from pathlib import Path
 import aws_cdk as cdk
 import pytest
 
-from outpost.local.cdk import find_cli, find_node
 from outpost_constructs.stack import PARAMETER_TYPE
+from outpost_local.cdk import find_cli, find_node
 from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT
 

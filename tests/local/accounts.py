@@ -8,7 +8,7 @@ from uuid import uuid4
 import boto3
 from botocore.exceptions import ClientError
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.eventually import eventually
 
 ROLE_PREFIX = "arn:aws:iam::000000000000:role/"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from outpost.local.cdk import CdkApp
-from outpost.local.environment import LocalEnvironment
-from outpost.local.realism import Realism
+from outpost_local.cdk import CdkApp
+from outpost_local.environment import LocalEnvironment
+from outpost_local.realism import Realism
 from tests.local.stacks import Stack
 from tests.ports import free_port
 

@@ -195,9 +195,9 @@ def results() -> Json:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["extended"]:
-        from outpost.local.extensions.install import install_extensions
-        from outpost.local.realism import Realism
-        from outpost.local.settings import Settings
+        from outpost_local.extensions.install import install_extensions
+        from outpost_local.realism import Realism
+        from outpost_local.settings import Settings
 
         install_extensions(Settings(Path(tempfile.mkdtemp()), port=1, realism=Realism.none()))
     print(json.dumps(results()))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.eventually import eventually
 
 Resources = dict[str, dict[str, Any]]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from outpost.doctor.account import BOOTSTRAP
-from outpost.local.cdk import find_cli, find_node
-from outpost.local.environment import LocalEnvironment
+from outpost_local.cdk import find_cli, find_node
+from outpost_local.environment import LocalEnvironment
 
 ROOT = Path(__file__).resolve().parents[2]
 

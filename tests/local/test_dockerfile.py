@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from outpost.local.dockerfile import DockerfileError, ImageConfig, read_image_config
-from outpost.local.settings import REPOSITORY_ROOT
+from outpost_local.dockerfile import DockerfileError, ImageConfig, read_image_config
+from outpost_local.settings import REPOSITORY_ROOT
 
 TEXT = r"""
 # syntax=docker/dockerfile:1

@@ -12,7 +12,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from outpost.local.settings import INSTANCE_MARKER, REPOSITORY_ROOT
+from outpost_local.settings import INSTANCE_MARKER, REPOSITORY_ROOT
 from tests.eventually import eventually
 
 # Starts one of each: emulator, environment, git daemon, task of the process engine, function, and at last the CDK CLI.
@@ -112,8 +112,8 @@ def test_a_killed_run_ends_everything_that_it_started(run: psutil.Popen, tmp_pat
     started = started_by(tmp_path, runner)
     commands = " ".join(word for process in started for word in process.cmdline())
     for part in (
-        "outpost.local.emulator",
-        "outpost.local.server",
+        "outpost_local.emulator",
+        "outpost_local.server",
         "git daemon",
         "task_init",
         "sleep",

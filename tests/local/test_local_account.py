@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.local.conftest import NO_CHANCE, write_image_asset
 from tests.local.stacks import Stack, network, resource
 from tests.ports import free_port

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 
 
 def test_the_trail_hides_what_send_command_ran(aws: LocalEnvironment) -> None:

@@ -3,21 +3,21 @@
 import pytest
 from typer.testing import CliRunner, Result
 
-from outpost.cli import local
-from outpost.local.environment import LocalEnvironment
 from outpost_client.cli.connection import ERROR
+from outpost_local import command
+from outpost_local.environment import LocalEnvironment
 from tests.ports import free_port
 
 
 @pytest.fixture
 def environment(environment: LocalEnvironment, monkeypatch: pytest.MonkeyPatch) -> LocalEnvironment:
     """The instance the commands are about, not started."""
-    monkeypatch.setattr(local, "DATA", environment.settings.data_dir)
+    monkeypatch.setattr(command, "DATA", environment.settings.data_dir)
     return environment
 
 
 def outpost_local(*arguments: object) -> Result:
-    return CliRunner().invoke(local.app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(command.app, [str(argument) for argument in arguments])
 
 
 def test_down_says_where_the_repositories_stay(environment: LocalEnvironment) -> None:

@@ -10,10 +10,10 @@ import pytest
 from docker import DockerClient
 from docker.models.containers import Container
 
-from outpost.local.container_engine import build_images, connect
-from outpost.local.environment import LocalEnvironment
-from outpost.local.errors import LocalError
-from outpost.local.settings import Engine
+from outpost_local.container_engine import build_images, connect
+from outpost_local.environment import LocalEnvironment
+from outpost_local.errors import LocalError
+from outpost_local.settings import Engine
 from tests.engines import build_options, container_engine
 from tests.eventually import eventually
 from tests.local.accounts import create_role, log_lines, logged, register_job, run_job, status_is

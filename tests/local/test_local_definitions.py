@@ -1,6 +1,6 @@
 """Task definitions from CloudFormation."""
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.local.stacks import Stack, resource, unextended
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from outpost.local.cdk import CdkApp
-from outpost.local.environment import LocalEnvironment
-from outpost.local.errors import DeployError
+from outpost_local.cdk import CdkApp
+from outpost_local.environment import LocalEnvironment
+from outpost_local.errors import DeployError
 from tests.eventually import eventually
 from tests.local.conftest import new_environment
 

@@ -17,9 +17,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from outpost.config import load
-from outpost.local.environment import LocalEnvironment
 from outpost.names import tenant_secrets_prefix
 from outpost.verify.deployed import Deployed
+from outpost_local.environment import LocalEnvironment
 from tests.local.accounts import allow, create_role
 from tests.local.stacks import Stack, resource
 from tools import release_resources

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from outpost.local import processes
-from outpost.local.environment import LocalEnvironment
-from outpost.local.errors import LocalError, PortInUseError, ProcessDiedError
-from outpost.local.git_server import SAMPLE_REPOSITORY
-from outpost.local.settings import INSTANCE_MARKER
+from outpost_local import processes
+from outpost_local.environment import LocalEnvironment
+from outpost_local.errors import LocalError, PortInUseError, ProcessDiedError
+from outpost_local.git_server import SAMPLE_REPOSITORY
+from outpost_local.settings import INSTANCE_MARKER
 from tests.eventually import eventually
 from tests.local.accounts import describe_task, register_job, run_job
 from tests.local.conftest import DEMO_IMAGE, write_image_asset

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from botocore.config import Config
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.eventually import eventually
 from tests.local.accounts import allow, create_role
 

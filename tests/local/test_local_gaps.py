@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 from urllib3 import PoolManager, Retry
 
-from outpost.local.environment import LocalEnvironment
-from outpost.local.settings import ROOT_KEY
+from outpost_local.environment import LocalEnvironment
+from outpost_local.settings import ROOT_KEY
 from tests.conftest import CREDENTIALS
 from tests.eventually import eventually
 from tests.ports import free_port

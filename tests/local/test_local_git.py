@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from outpost.local.git_server import GitServer
+from outpost_local.git_server import GitServer
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.local.accounts import ROLE_PREFIX, allow, client_as, create_role, register_job, session_client
 from tests.local.conftest import DEMO_IMAGE
 

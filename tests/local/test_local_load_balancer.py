@@ -13,8 +13,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from outpost.local.environment import LocalEnvironment
-from outpost.local.extensions.target_health import Health
+from outpost_local.environment import LocalEnvironment
+from outpost_local.extensions.target_health import Health
 from tests.eventually import eventually
 from tests.local.stacks import Stack, resource
 

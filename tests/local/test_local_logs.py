@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import pytest
 
-from outpost.local.environment import LocalEnvironment
-from outpost.local.task_output import OutputLog
+from outpost_local.environment import LocalEnvironment
+from outpost_local.task_output import OutputLog
 from tests.eventually import eventually
 from tests.local.accounts import allow, create_role, log_lines, logged, register_job, run_job, status_is
 from tests.local.conftest import DEMO_IMAGE
@@ -26,7 +26,7 @@ MEETING = """
 import json, os, threading
 os.environ |= {"MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 from ministack.services import cloudwatch_logs as logs, lambda_svc
-from outpost.local.extensions import log_groups
+from outpost_local.extensions import log_groups
 log_groups.install()
 arn, meeting = logs._make_group_arn, threading.Barrier(2)
 
@@ -67,7 +67,7 @@ LATE = """
 import io, json, os, threading, time, zipfile
 os.environ |= {"MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
 from ministack.core import lambda_runtime
-from outpost.local.extensions import function_logs
+from outpost_local.extensions import function_logs
 function_logs.install()
 run = threading.Thread.run
 

@@ -5,8 +5,8 @@ import re
 import pytest
 from botocore.exceptions import ClientError
 
-from outpost.local.environment import LocalEnvironment
-from outpost.local.extensions.generated_names import physical_name
+from outpost_local.environment import LocalEnvironment
+from outpost_local.extensions.generated_names import physical_name
 from tests.local.accounts import allow, client_as, create_role
 from tests.local.stacks import Stack, network, resource
 

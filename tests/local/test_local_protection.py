@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from deletion_protection import handler as deletion_protection
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.local.accounts import allow, create_role
 from tests.local.stacks import Stack, resource, trail_policy
 

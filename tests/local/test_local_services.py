@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.eventually import eventually
 from tests.local.accounts import create_role, register_job
 from tests.local.conftest import DEMO_IMAGE

@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from outpost.local.environment import LocalEnvironment
-from outpost.local.extensions import document_sizes
+from outpost_local.environment import LocalEnvironment
+from outpost_local.extensions import document_sizes
 from tests.local.stacks import Stack, resource
 
 TRUST = {

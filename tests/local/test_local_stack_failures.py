@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.local.accounts import register_job, run_job
 from tests.local.conftest import DEMO_IMAGE
 from tests.local.stacks import Stack, network, resource

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.local.stacks import Stack, network, resource
 
 TOPIC = resource("AWS::SNS::Topic")

@@ -7,7 +7,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.eventually import eventually
 from tests.local.accounts import allow, create_role, describe_task, log_lines, logged, register_job, run_job, status_is
 from tests.local.conftest import DEMO_IMAGE

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from outpost.local.environment import LocalEnvironment
+from outpost_local.environment import LocalEnvironment
 from tests.local.stacks import Resources, Stack, network, resource, trail_policy, unextended
 
 OURS = {
@@ -37,7 +37,7 @@ def test_ministack_still_lacks_every_type_we_add() -> None:
 
 def test_the_list_of_added_types_is_complete() -> None:
     program = (
-        "from outpost.local.extensions import cloudformation, network_types, operations_types, scaling_types\n"
+        "from outpost_local.extensions import cloudformation, network_types, operations_types, scaling_types\n"
         "for module in (network_types, operations_types, scaling_types): module.install()\n"
         "print(*cloudformation.type_names)"
     )

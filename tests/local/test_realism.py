@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from outpost.local.realism import Realism
+from outpost_local.realism import Realism
 from tests.conftest import CREDENTIALS, run_emulator
 from tests.eventually import eventually
 

@@ -14,12 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
-from outpost.cli.first_run import api_url, operator_key
 from outpost.domain.ids import now
-from outpost.local.environment import LocalEnvironment
-from outpost.local.extensions.virtual_clock import clock_file
-from outpost.local.settings import ROOT_KEY
-from outpost.local.v1 import DemonstrationHost, ensure_host
 from outpost.migrate.context import Context
 from outpost.migrate.deployment import Deployment
 from outpost.migrate.endpoint import EndpointSecret, V1Endpoint
@@ -32,6 +27,11 @@ from outpost.v1 import trail
 from outpost.v1.layout import DISABLED
 from outpost_client import Client
 from outpost_client.models import Limits
+from outpost_local.environment import LocalEnvironment
+from outpost_local.extensions.virtual_clock import clock_file
+from outpost_local.first_run import api_url, operator_key
+from outpost_local.settings import ROOT_KEY
+from outpost_local.v1 import DemonstrationHost, ensure_host
 from tests.eventually import eventually
 
 SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]

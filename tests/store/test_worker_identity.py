@@ -38,9 +38,9 @@ from outpost.domain.protocol import (
 )
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.workspaces import Workspace, expiry
-from outpost.local.realism import Realism
 from outpost.store.caller_identity import LIFETIME, CallerIdentity, ProofRefusedError, StsError, prove
 from outpost.store.workers import WorkerState
+from outpost_local.realism import Realism
 from tests.conftest import CREDENTIALS, run_emulator
 from tests.launched import REGION, TASK_ROLE, claim_request, launch, session
 

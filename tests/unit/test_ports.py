@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from outpost.local.settings import REPOSITORY_ROOT
+from outpost_local.settings import REPOSITORY_ROOT
 from tests import ports
 
 # Prints the ports it got of the few there are, and keeps them until it is asked to end.

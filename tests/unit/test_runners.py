@@ -2,7 +2,7 @@
 
 import pytest
 
-from outpost.local.settings import REPOSITORY_ROOT
+from outpost_local.settings import REPOSITORY_ROOT
 from tests import conftest
 
 

@@ -13,12 +13,12 @@ from botocore.config import Config
 from typer.testing import CliRunner
 
 from outpost.domain.ids import now
-from outpost.local.environment import LocalEnvironment
-from outpost.local.settings import REPOSITORY_ROOT
 from outpost_client.cli import output
 from outpost_client.cli.main import _reach_loopback_directly, app
 from outpost_client.models import Dispatch
 from outpost_client.results import Status
+from outpost_local.environment import LocalEnvironment
+from outpost_local.settings import REPOSITORY_ROOT
 
 HOSTILE = (
     "a\x1b]52;c;ZXZpbA==\x07b\x1b]8;;https://evil.example\x1b\\c\x1b[2Jd\x9b31me\u202efg\u2066h\r\u061ci\u2028j\x00k"

@@ -20,7 +20,6 @@ from outpost.domain.artifacts import Artifact, LogLine, Summary
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.tenants import Limits, Tenant
-from outpost.local.settings import OWNER_MARKER, REPOSITORY_ROOT
 from outpost.names import Env
 from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts, prefix_of
@@ -29,6 +28,7 @@ from outpost.store.dispatches import Dispatches
 from outpost.store.tenants import Tenants
 from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
+from outpost_local.settings import OWNER_MARKER, REPOSITORY_ROOT
 from tests.conftest import CREDENTIALS, create_tables
 from tests.eventually import eventually
 from tests.launched import TASK_ROLE, launch, session

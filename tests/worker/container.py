@@ -10,8 +10,8 @@ import pytest
 
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id
-from outpost.local.settings import Engine as EngineName
 from outpost.names import Env
+from outpost_local.settings import Engine as EngineName
 from tests.engines import build_options, container_engine
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A small CDK app with everything `outpost.local` adds to MiniStack: the gap-1 types, tasks, events and roles."""
+"""A small CDK app with everything `outpost_local` adds to MiniStack: the gap-1 types, tasks, events and roles."""
 
 import sys
 from pathlib import Path

@@ -1,0 +1,194 @@
+"""Runs the tasks as real containers of Docker or Podman (gaps 4 and 7).
+
+MiniStack speaks to the engine through docker-py; this client narrows what it reaches. Images are the CDK app's own,
+built and tagged locally before the deployment under the very names the task definitions use: those name a registry
+at amazonaws.com, to which nothing can be pushed here, so nothing is ever pulled either. Containers live on a network
+of the instance's own and reach the embedded AWS at that network's gateway address.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+
+from outpost_local.errors import LocalError
+from outpost_local.images import read_assets
+from outpost_local.process_engine import SELF_NAME
+from outpost_local.settings import Engine, Settings
+
+_CALL_SECONDS = 60
+_SOCKETS: dict[Engine, str] = {
+    "docker": "unix:///var/run/docker.sock",
+    "podman": "unix:///run/podman/podman.sock",
+}
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """The instance's container network; `gateway` is this machine's address on it."""
+
+    network: str
+    gateway: str
+
+
+def connect(engine: Engine) -> "docker.DockerClient":
+    """A client of the engine that DOCKER_HOST names, or at its usual socket; raises LocalError with the remedy."""
+    host = os.environ.get("DOCKER_HOST", _SOCKETS[engine])
+    if host.startswith("unix://") and not Path(host.removeprefix("unix://")).exists():
+        raise LocalError(_no_answer(engine, host, "there is no such socket"))
+    try:
+        return docker.DockerClient(base_url=host, timeout=_CALL_SECONDS, version="auto")
+    except DockerException as error:
+        raise LocalError(_no_answer(engine, host, str(error))) from error
+
+
+def _no_answer(engine: Engine, host: str, reason: str) -> str:
+    return (
+        f"{engine} does not answer at {host} ({reason}); start it (Podman: `podman system service`), set DOCKER_HOST "
+        "to its socket, or run without an engine: --engine process"
+    )
+
+
+def ensure_bridge(client: "docker.DockerClient", settings: Settings) -> Bridge:
+    """The instance's network, created if necessary."""
+    name = _network_name(settings)
+    try:
+        network = client.networks.get(name)
+    except NotFound:
+        network = client.networks.create(name, driver="bridge", check_duplicate=True)
+        network.reload()
+    return Bridge(name, str(network.attrs["IPAM"]["Config"][0]["Gateway"]))
+
+
+def _network_name(settings: Settings) -> str:
+    return f"outpost-{settings.port}"
+
+
+def end_containers(client: "docker.DockerClient", settings: Settings, timeout: float) -> None:
+    """End and remove every container of the instance, all at once, and its network; nothing happens without one.
+
+    Each container has `timeout` seconds to end by itself.
+    """
+    try:
+        network = client.networks.get(_network_name(settings))
+    except NotFound:
+        return
+    containers = client.containers.list(all=True, filters={"network": _network_name(settings)})
+    with ThreadPoolExecutor(max(1, len(containers))) as pool:
+        list(pool.map(lambda container: _end(container, timeout), containers))
+    network.remove()
+
+
+def _end(container: Container, timeout: float) -> None:
+    with suppress(NotFound):  # it ended by itself meanwhile
+        container.stop(timeout=int(timeout))
+        container.remove(v=True, force=True)
+
+
+def build_images(settings: Settings, options: Sequence[str], on_line: Callable[[str], None]) -> None:
+    """Build every image asset of the cloud assembly under the names it is deployed by, unless it exists.
+
+    `options` go to the engine's `build`. Raises LocalError with the end of its output.
+    """
+    command = shutil.which(settings.engine)
+    if command is None:
+        raise LocalError(f"the engine's command {settings.engine!r} was not found; install it, or use --engine process")
+    for asset in read_assets(settings).values():
+        names = [name for name in asset.names if not _exists(command, name)]
+        if names:
+            on_line(f"building image {asset.target or asset.hash[:12]}")
+            arguments = [f"--file={asset.dockerfile}", *[f"--tag={name}" for name in names]]
+            arguments += [f"--target={asset.target}"] if asset.target else []
+            arguments += [f"--build-arg={key}={value}" for key, value in asset.build_args.items()]
+            _build([command, "build", *arguments, *options, str(asset.context)], on_line)
+
+
+def _exists(command: str, image: str) -> bool:
+    return subprocess.run([command, "image", "inspect", image], capture_output=True, check=False).returncode == 0
+
+
+def _build(argv: Sequence[str], on_line: Callable[[str], None]) -> None:
+    last: list[str] = []
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+        for line in process.stdout:
+            last = [*last[-20:], line.rstrip()]
+            on_line(line.rstrip())
+    if process.returncode != 0:
+        raise LocalError("\n".join(["building an image failed:", *last]))
+
+
+class _LocalImages:
+    """`client.images` without a registry."""
+
+    def __init__(self, client: "docker.DockerClient") -> None:
+        self._client = client
+
+    def get(self, reference: str) -> Any:
+        return self._client.images.get(reference)
+
+    def pull(self, reference: str, **_options: Any) -> Any:
+        return self.get(reference)
+
+    def get_registry_data(self, reference: str, **_options: Any) -> None:
+        raise ImageNotFound(f"{reference}: images are built here, there is no registry")
+
+
+class _Containers:
+    """`client.containers`, with the embedded AWS itself shown as a container on the tasks' network."""
+
+    def __init__(self, client: "docker.DockerClient", bridge: Bridge) -> None:
+        self._client = client
+        self._self_attrs = {"NetworkSettings": {"Networks": {bridge.network: {"IPAddress": bridge.gateway}}}}
+        self._closed = False
+
+    def run(self, image: str, **options: Any) -> Any:
+        if self._closed:
+            raise RuntimeError("the embedded AWS is stopping")
+        return self._client.containers.run(image, **options)
+
+    def get(self, container_id: str) -> Any:
+        if container_id == SELF_NAME:
+            return _Self(self._self_attrs)
+        return self._client.containers.get(container_id)
+
+    def list(self, **options: Any) -> Any:
+        return self._client.containers.list(**options)
+
+    def close(self) -> None:
+        """Start no more containers: the service scheduler would replace those that are ended."""
+        self._closed = True
+
+
+@dataclass(frozen=True)
+class _Self:
+    attrs: dict[str, Any]
+
+
+class ContainerEngine:
+    """What MiniStack takes for its docker-py client."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = connect(settings.engine)
+        self._settings = settings
+        self.bridge = ensure_bridge(self._client, settings)
+        self.images = _LocalImages(self._client)
+        self.containers = _Containers(self._client, self.bridge)
+
+    def ping(self) -> bool:
+        """Whether the engine answers."""
+        return bool(self._client.ping())
+
+    def stop_all(self, timeout: float) -> None:
+        """End and remove every container of the instance, and its network."""
+        self.containers.close()
+        end_containers(self._client, self._settings, timeout)

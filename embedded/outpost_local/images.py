@@ -1,0 +1,79 @@
+"""Finds the Dockerfile behind an image reference: CDK names every image asset by the hash of its source.
+
+A task definition says `<registry>/cdk-...-container-assets-...:<hash>`; the cloud assembly's `*.assets.json` says which
+folder, Dockerfile and stage that hash was made from.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from outpost_local.dockerfile import ImageConfig, read_image_config
+from outpost_local.settings import Settings
+
+
+class UnknownImageError(LookupError):
+    """No image asset of the cloud assembly has this reference."""
+
+
+@dataclass(frozen=True)
+class ImageAsset:
+    """The source of one image: build context, Dockerfile and stage."""
+
+    hash: str
+    context: Path
+    dockerfile: Path
+    target: str | None
+    build_args: Mapping[str, str]
+    names: tuple[str, ...] = ()
+    """The references under which task definitions name the image."""
+
+    def config(self) -> ImageConfig:
+        """What the image would run; raises DockerfileError."""
+        return read_image_config(self.dockerfile, self.target, self.build_args)
+
+
+def read_assets(settings: Settings) -> dict[str, ImageAsset]:
+    """Every image asset of an instance's cloud assembly and its nested assemblies, by hash."""
+    assets: dict[str, ImageAsset] = {}
+    cdk_out = settings.cdk_out
+    for manifest in cdk_out.rglob("*.assets.json"):
+        if any(part.startswith("asset.") for part in manifest.relative_to(cdk_out).parts):
+            continue
+        for asset_hash, image in json.loads(manifest.read_text()).get("dockerImages", {}).items():
+            source = image["source"]
+            context = (manifest.parent / source["directory"]).resolve()
+            assets[asset_hash] = ImageAsset(
+                hash=asset_hash,
+                context=context,
+                dockerfile=context / source.get("dockerFile", "Dockerfile"),
+                target=source.get("dockerBuildTarget"),
+                build_args=source.get("dockerBuildArgs", {}),
+                names=tuple(
+                    f"{settings.registry}/{destination['repositoryName']}:{destination['imageTag']}"
+                    for destination in image.get("destinations", {}).values()
+                ),
+            )
+    return assets
+
+
+class ImageCatalogue:
+    """The images of every deployment this server has seen; a later deployment may still run an earlier one's tasks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._configs: dict[str, ImageConfig] = {}
+
+    def config(self, reference: str) -> ImageConfig:
+        """What the image runs; raises UnknownImageError naming the remedy, or DockerfileError."""
+        asset_hash = reference.partition("@")[0].rpartition(":")[2]
+        if asset_hash not in self._configs:
+            asset = read_assets(self._settings).get(asset_hash)
+            if asset is None:
+                raise UnknownImageError(
+                    f"image {reference!r} is no asset of {self._settings.cdk_out}; without a container engine only "
+                    "images that the CDK app builds can run (ENGINE=docker or ENGINE=podman runs any image)"
+                )
+            self._configs[asset_hash] = asset.config()
+        return self._configs[asset_hash]

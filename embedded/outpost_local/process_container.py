@@ -1,0 +1,203 @@
+"""One task of the process engine: what it executes, and the running or ended thing itself."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from outpost.names import Env
+from outpost_local import task_init
+from outpost_local.dockerfile import ImageConfig
+from outpost_local.settings import INSTANCE_MARKER, REPOSITORY_ROOT, TASK_MARKER, Settings
+from outpost_local.task_output import OutputLog
+
+NETWORK = "loopback"
+
+_SOURCE_ROOTS = (
+    REPOSITORY_ROOT,
+    REPOSITORY_ROOT / "clients",
+    REPOSITORY_ROOT / "embedded",
+    REPOSITORY_ROOT / "constructs",
+    REPOSITORY_ROOT / "lambda",
+    REPOSITORY_ROOT / "container",
+)
+# These describe the image's file system, which does not exist here.
+_IMAGE_ONLY = {"PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TMPDIR"}
+# MiniStack never removes a container that ended by itself; its exit code may still be asked for a moment later.
+_KEPT_AFTER_END = 60.0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Everything decided about a task before it starts."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    home: Path
+    address: str
+
+
+def plan_launch(
+    image: ImageConfig,
+    *,
+    overrides: Mapping[str, Any],
+    settings: Settings,
+    home: Path,
+    address: str,
+) -> Launch:
+    """What to execute for an image with the docker-py arguments `entrypoint`, `command`, `environment`, `labels`."""
+    entrypoint = overrides.get("entrypoint") or image.entrypoint
+    # As in an engine: an entry point of the caller's own drops the image's command.
+    command = overrides.get("command") or (() if overrides.get("entrypoint") else image.command)
+    argv = [*entrypoint, *command]
+    if not argv:
+        raise ValueError("neither the image nor the container definition has an entry point or a command")
+    if Path(argv[0]).name.startswith("python"):
+        argv[0] = sys.executable
+    inherited = {key: value for key, value in image.environment.items() if key not in _IMAGE_ONLY}
+    environment = {
+        "LANG": "C.UTF-8",
+        **inherited,
+        **(overrides.get("environment") or {}),
+        **settings.task_environment,
+        "PATH": os.pathsep.join(
+            (
+                *filter(None, [settings.task_environment.get("PATH")]),
+                str(Path(sys.executable).parent),
+                *("/usr/local/bin", "/usr/bin", "/bin"),
+            )
+        ),
+        "PYTHONPATH": os.pathsep.join(map(str, _SOURCE_ROOTS)),
+        "PYTHONUNBUFFERED": "1",
+        "HOME": str(home),
+        "TMPDIR": str(home / "tmp"),
+        Env.BIND_HOST: address,
+        Env.ISOLATION: "none",
+        Env.WORKSPACES_PATH: str(settings.workspaces_dir),  # nothing is mounted
+        INSTANCE_MARKER: str(settings.data_dir),
+        TASK_MARKER: str(overrides.get("labels", {}).get("com.amazonaws.ecs.task-arn", "")).rpartition("/")[2],
+    }
+    return Launch(argv, {key: str(value) for key, value in environment.items()}, home, address)
+
+
+class ProcessContainer:
+    """One running or ended task, with the attributes and methods of a docker-py container."""
+
+    def __init__(self, container_id: str, launch: Launch, log: OutputLog, labels: Mapping[str, str]) -> None:
+        self.id = container_id
+        self.labels = dict(labels)
+        self.attrs = {
+            "NetworkSettings": {"Networks": {NETWORK: {"IPAddress": launch.address}}},
+            "State": {"Status": "running"},
+        }
+        self._launch = launch
+        self._log = log
+        self._removed = False
+        self._ended_at: float | None = None
+        (launch.home / "tmp").mkdir(parents=True)
+        self._process, self._lifeline = _start(launch)
+        self._copier = threading.Thread(target=self._attend, name=f"task-output-{container_id[:8]}", daemon=True)
+        self._copier.start()
+
+    def _attend(self) -> None:
+        """Copy the output; when the task has ended, remove what it left."""
+        output = self._process.stdout
+        assert output is not None  # noqa: S101 - it was started with a pipe
+        try:
+            with output:
+                self._log.copy_from(output)
+        finally:
+            self._process.wait()
+            os.close(self._lifeline)
+            shutil.rmtree(self._launch.home, ignore_errors=True)
+            self.attrs["State"] = {"Status": "exited", "ExitCode": self._process.returncode}
+            self._ended_at = time.monotonic()
+
+    @property
+    def address(self) -> str:
+        """The task's own loopback address."""
+        return self._launch.address
+
+    @property
+    def status(self) -> str:
+        """`running` or `exited`."""
+        return "running" if self._process.poll() is None else "exited"
+
+    def reload(self) -> None:
+        """Nothing to fetch: the attributes are always current."""
+
+    def wait(self, timeout: float | None = None) -> dict[str, int]:
+        """The exit code, as docker-py gives it; raises subprocess.TimeoutExpired."""
+        return {"StatusCode": self._process.wait(timeout)}
+
+    def logs(self, *, stream: bool = False, follow: bool = False, **_options: Any) -> bytes | Iterator[bytes]:
+        """What the task wrote to standard output and error."""
+        return self._log.follow() if stream and follow else self._log.read()
+
+    def stop(self, timeout: float = 10) -> None:
+        """SIGTERM to the command; whatever is left after `timeout` seconds is killed."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """End every process of the task at once; the exit code is 137."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)  # one that is stopped would never see that they ended
+        while self._process.poll() is None:
+            # The init process outlives them, so that none of its descendants can escape it.
+            for pid in task_init.descendants(self._process.pid):
+                _kill(pid)
+            try:
+                self._process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                continue
+
+    def remove(self, *, force: bool = False, **_options: Any) -> None:
+        """Forget the task, ending it first when `force`."""
+        if force:
+            self.kill()
+        self._removed = True
+
+    @property
+    def disposable(self) -> bool:
+        """Whether nobody can ask for it any more: removed, or ended a minute ago."""
+        return self._removed or (self._ended_at is not None and time.monotonic() - self._ended_at > _KEPT_AFTER_END)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _start(launch: Launch) -> tuple["subprocess.Popen[bytes]", int]:
+    lifeline_read, lifeline_write = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", task_init.__file__, str(lifeline_read), *launch.argv],
+            env=dict(launch.environment),
+            cwd=launch.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[lifeline_read],
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(lifeline_write)
+        raise
+    finally:
+        os.close(lifeline_read)
+    return process, lifeline_write

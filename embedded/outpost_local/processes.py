@@ -1,0 +1,185 @@
+"""The long-running processes of an instance: started detached, found again, ended; never anybody else's.
+
+A record in the data folder names a process by id and start time, and its environment must carry the instance's marker:
+process ids are reused, and a record may be older than the last reboot.
+"""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from outpost_local.errors import PortInUseError
+from outpost_local.settings import INSTANCE_MARKER, OWNER_MARKER
+
+_TERMINATE_SECONDS = 15.0
+_KILL_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """What identifies a process of ours, and with what it was started."""
+
+    pid: int
+    started: float
+    port: int
+    detail: str = ""
+    git_port: int = 0
+    """Where the server expects the git server."""
+
+
+def start(
+    name: str,
+    argv: Sequence[str],
+    *,
+    data_dir: Path,
+    port: int,
+    log: Path,
+    env: Mapping[str, str],
+    detail: str = "",
+    git_port: int = 0,
+) -> psutil.Process:
+    """Start a process that outlives this one, with its output in `log`, and record it as `name`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    create = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    pid = os.posix_spawnp(
+        argv[0],
+        list(argv),
+        {**env, INSTANCE_MARKER: str(data_dir), OWNER_MARKER: os.environ.get(OWNER_MARKER, "")},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), create, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    process = psutil.Process(pid)
+    record = Record(pid, process.create_time(), port, detail, git_port)
+    _record_path(data_dir, name).write_text(json.dumps(asdict(record)))
+    return process
+
+
+def find(name: str, data_dir: Path) -> Record | None:
+    """The recorded process if it is still ours and running."""
+    try:
+        record = Record(**json.loads(_record_path(data_dir, name).read_text()))
+        process = psutil.Process(record.pid)
+    except (FileNotFoundError, ValueError, TypeError, psutil.NoSuchProcess):
+        return None
+    same = abs(process.create_time() - record.started) < 1
+    return record if same and _is_marked(process, data_dir) and _alive(process) else None
+
+
+def end(name: str, data_dir: Path) -> None:
+    """SIGTERM the recorded process and wait; SIGKILL when it takes too long. Nothing happens when it does not run."""
+    record = find(name, data_dir)
+    if record:
+        _end([psutil.Process(record.pid)])
+    _record_path(data_dir, name).unlink(missing_ok=True)
+
+
+def end_leftovers(data_dir: Path) -> int:
+    """End every process that carries the instance's marker, whoever its parent is now; answers how many."""
+    mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    leftovers = [p for p in psutil.process_iter() if p.pid not in mine and _is_marked(p, data_dir)]
+    _end(leftovers)
+    return len(leftovers)
+
+
+def marked(data_dir: Path, variable: str, value: str) -> Iterable[psutil.Process]:
+    """The instance's processes whose environment has `variable` set to `value`."""
+    for process in psutil.process_iter():
+        environ = _environ(process)
+        if environ.get(INSTANCE_MARKER) == str(data_dir) and environ.get(variable) == value:
+            yield process
+
+
+def wait_for_port(port: int, process: psutil.Process, seconds: float = 30.0) -> bool:
+    """Wait until something accepts connections on 127.0.0.1; False when the process ended or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and _alive(process):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.05)
+    return False
+
+
+def check_port_free(port: int, variable: str) -> None:
+    """Raise PortInUseError naming the variable of `make up` that chooses another port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortInUseError(port, variable) from error
+
+
+def _record_path(data_dir: Path, name: str) -> Path:
+    return data_dir / f"{name}.process.json"
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_marked(process: psutil.Process, data_dir: Path) -> bool:
+    return _environ(process).get(INSTANCE_MARKER) == str(data_dir)
+
+
+def _environ(process: psutil.Process) -> Mapping[str, str]:
+    """Return a process's variables; none of one that has ended or is somebody else's."""
+    try:
+        environ: dict[str, str] = process.environ()
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        return {}
+    return environ
+
+
+def _end(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        _signal(process, force=False)
+    for process in _wait(processes, _TERMINATE_SECONDS):
+        _signal(process, force=True)
+    _wait(processes, _KILL_SECONDS)
+    for process in processes:
+        _reap(process.pid)
+
+
+def _reap(pid: int) -> None:
+    """Collect an ended process if it is a child of this one."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until none is alive; answers those that still are.
+
+    Not psutil's own wait: a process whose starter is gone may stay a zombie until the machine's init reaps it.
+    """
+    deadline = time.monotonic() + seconds
+    alive = [process for process in processes if _alive(process)]
+    while alive and time.monotonic() < deadline:
+        time.sleep(0.02)
+        alive = [process for process in alive if _alive(process)]
+    return alive
+
+
+def _signal(process: psutil.Process, *, force: bool) -> None:
+    try:
+        if force:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        return

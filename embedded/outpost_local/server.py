@@ -1,0 +1,127 @@
+"""The embedded AWS: `python -m outpost_local.server --data-dir FOLDER --port PORT [--engine process|docker|podman]`.
+
+MiniStack in this process, with our extensions, on 127.0.0.1 only, IAM enforced, API calls recorded by CloudTrail. The
+state lives in memory: a restarted server is an empty account. SIGTERM and SIGINT end it together with every task
+process and Lambda worker it started.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
+
+from outpost_local.container_engine import ContainerEngine
+from outpost_local.loopback_relay import listening_socket, relay
+from outpost_local.process_engine import ProcessEngine
+from outpost_local.realism import Realism
+from outpost_local.settings import ROOT_KEY, Engine, Settings
+from outpost_local.tls import write_certificate
+
+if TYPE_CHECKING:
+    from hypercorn.typing import ASGIFramework
+
+
+_STOP_SECONDS = 5.0
+
+
+def main() -> int:
+    """Serve until a signal asks to stop."""
+    settings = _parse_arguments()
+    _prepare_folders(settings)
+    # MiniStack reads its configuration when it is imported, hence the imports inside functions below.
+    os.environ.update(_environment(settings))
+    asyncio.run(_serve(settings))
+    return 0
+
+
+def _parse_arguments() -> Settings:
+    parser = argparse.ArgumentParser(prog="python -m outpost_local.server", description="The embedded AWS.")
+    parser.add_argument("--data-dir", type=Path, required=True, help="folder for logs, tasks and the cloud assembly")
+    parser.add_argument("--port", type=int, required=True, help="gateway port on 127.0.0.1")
+    parser.add_argument("--git-port", type=int, default=0, help="the git server's port on 127.0.0.1")
+    parser.add_argument("--engine", choices=get_args(Engine), default="process", help="how container images are run")
+    parser.add_argument("--account", default=Settings.account, help="id of the account, 12 digits")
+    parser.add_argument("--region", default=Settings.region, help="the account's region")
+    parser.add_argument("--tls-port", type=int, default=0, help="port of HTTPS listeners on 127.0.0.1; 0: none")
+    parser.add_argument("--task-environment", type=json.loads, default={}, help="JSON object of tasks' variables")
+    arguments = vars(parser.parse_args())
+    resolved = {"data_dir": arguments["data_dir"].resolve(), "realism": Realism.from_environment()}
+    return Settings(**{**arguments, **resolved})
+
+
+def _prepare_folders(settings: Settings) -> None:
+    """Empty what an earlier run may have left; nothing of it is read again."""
+    for folder in (settings.tasks_dir, settings.logs_dir / "tasks", settings.data_dir / "tmp"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    settings.certificate.parent.mkdir(exist_ok=True)
+    write_certificate(settings.certificate, settings.certificate_key)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        "GATEWAY_PORT": str(settings.port),
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_ACCOUNT_ID": settings.account,
+        "MINISTACK_REGION": settings.region,
+        "AWS_ACCESS_KEY_ID": ROOT_KEY,
+        "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
+        "AUTH": "true",
+        "CLOUDTRAIL_RECORDING": "1",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        # Lambda code is unpacked below TMPDIR.
+        "TMPDIR": str(settings.data_dir / "tmp"),
+    }
+
+
+async def _serve(settings: Settings) -> None:
+    from hypercorn.asyncio import serve  # noqa: PLC0415
+    from hypercorn.config import Config  # noqa: PLC0415
+    from ministack import app  # noqa: PLC0415
+
+    from outpost_local.extensions.install import install_extensions  # noqa: PLC0415
+
+    engine, wrap = install_extensions(settings)
+    config = Config()
+    config.bind = [f"127.0.0.1:{settings.port}"]
+    if settings.tls_port:
+        config.insecure_bind, config.bind = config.bind, [f"127.0.0.1:{settings.tls_port}"]
+        config.certfile, config.keyfile = str(settings.certificate), str(settings.certificate_key)
+    if isinstance(engine, ContainerEngine):
+        # Containers cannot reach 127.0.0.1; nobody but them reaches the address of their network.
+        gateway = listening_socket(engine.bridge.gateway, settings.port)
+        (config.insecure_bind if settings.tls_port else config.bind).append(f"fd://{gateway.detach()}")
+        await relay(listening_socket(engine.bridge.gateway, settings.git_port), settings.git_port)
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    async def stopped() -> None:
+        await stop.wait()
+        # While the tasks end they still need AWS.
+        await asyncio.to_thread(_stop_children, engine)
+
+    await serve(cast("ASGIFramework", wrap(app.app)), config, shutdown_trigger=stopped)
+    # Threads that still wait for something (a long poll, a timer) would hold up the interpreter's own exit.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _stop_children(engine: ProcessEngine | ContainerEngine) -> None:
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+
+    engine.stop_all(_STOP_SECONDS)
+    lambda_runtime.reset()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
