@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -16,7 +17,7 @@ from outpost.store.workspaces import Workspaces
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import Monitor
 from tests.simulation.scenario import Order, Scenario
-from tests.simulation.scheduler import Scheduler
+from tests.simulation.scheduler import Host, Scheduler
 
 ANSWER_SECONDS = 2_000.0
 """Seconds after the last fault within which a client that repeats its request is accepted; it may want a workspace."""
@@ -27,13 +28,25 @@ class Clients:
 
     def __init__(self, scenario: Scenario, faults: Faults, scheduler: Scheduler, monitor: Monitor) -> None:
         self.scenario, self.faults, self.scheduler, self.monitor = scenario, faults, scheduler, monitor
-        self.unanswered = sum(order.repeats for order in scenario.orders)
-        """Clients that repeat their request."""
+        self._waiting: set[Host] = set()
+        """Those that repeat their request."""
 
-    def dispatch(self, order: Order) -> None:
-        """A client: repeats its request until it is accepted, and cancels where it wants to."""
+    @property
+    def all_answered(self) -> bool:
+        """Return whether nobody waits for a response."""
+        return not self._waiting
+
+    def start(self, order: Order, copy: int) -> None:
+        """Start a client of a dispatch, which no longer waits for a response once it has died."""
+        client = Host(f"client-{order.number}.{copy}", self.faults.seed)
+        client.on_death.append(partial(self._waiting.discard, client))
+        self._waiting.add(client)
+        self.scheduler.start(client, partial(self._dispatch, order), order.at + 0.5)
+
+    def _dispatch(self, order: Order) -> None:
+        """Repeat a request until it is accepted, and cancel where the client wants to."""
         row, store = self._accept(order)
-        self.unanswered -= 1
+        self._waiting.discard(self.scheduler.process().host)
         if row is None:
             return
         self.monitor.accepted(order, row.id)

@@ -116,24 +116,26 @@ class FakeEcs:
         if fate == "starts late":
             delay = host.random.uniform(60, 290)
         if fate == "fails to start":
-            self.after(
+            self.scheduler.after(
                 delay, lambda: self.end(task, "TaskFailedToStart", "CannotPullContainerError: i/o timeout", None)
             )
             return task
-        self.after(delay, lambda: self._start(task, fate))
+        self.scheduler.after(delay, lambda: self._start(task, fate))
         return task
 
     def _start(self, task: Task, fate: str | None) -> None:
         if task.stopped is not None:
             return
         task.running = True
-        task.host.on_death.append(lambda: self.after(2.0, lambda: self.end(task, "EssentialContainerExited", "", 137)))
+        task.host.on_death.append(
+            lambda: self.scheduler.after(2.0, lambda: self.end(task, "EssentialContainerExited", "", 137))
+        )
         self.log(task.host.name, "starts")
         self.scheduler.start(task.host, lambda: self.run(task))
         soon = task.host.random.expovariate(1 / 40)
         effect = self._effect(task, fate, soon)
         if effect is not None:
-            self.after(soon, lambda: self._strike(task, fate, effect))
+            self.scheduler.after(soon, lambda: self._strike(task, fate, effect))
 
     def _strike(self, task: Task, fate: str | None, effect: Callable[[], None]) -> None:
         if task.stopped is None:
@@ -158,20 +160,16 @@ class FakeEcs:
             self.faults.latest = max(self.faults.latest, task.host.cut_off[1])
         return None
 
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Do something later."""
-        self.scheduler.start(Host("ecs", 0), action, seconds)
-
     def _stop(self, task: Task, code: str, reason: str) -> None:
         if task.stopped is not None or task.stop_asked is not None:
             return
         task.stop_asked, task.stop_code, task.reason = self.scheduler.now, code, reason
         self.log(task.host.name, f"is to stop: {code} {reason}")
         if not task.running:
-            self.after(2.0, lambda: self.end(task, code, reason, None))
+            self.scheduler.after(2.0, lambda: self.end(task, code, reason, None))
             return
         task.sigterm()
-        self.after(STOP_TIMEOUT, lambda: self.end(task, code, reason, 137))
+        self.scheduler.after(STOP_TIMEOUT, lambda: self.end(task, code, reason, 137))
 
     def end(self, task: Task, code: str, reason: str, exit_code: int | None) -> None:
         """The task's container is gone."""

@@ -119,7 +119,7 @@ class FakeLambda:
             invocation.done.set()
 
         self.scheduler.start(host, run)
-        self.scheduler.start(Host("lambda", 0), lambda: self._limit(invocation), function.timeout)
+        self.scheduler.after(function.timeout, lambda: self._limit(invocation))
         return invocation
 
     def _limit(self, invocation: Invocation) -> None:

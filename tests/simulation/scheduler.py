@@ -14,12 +14,18 @@ from random import Random
 
 from greenlet import getcurrent, greenlet
 
+Action = Callable[[], object]
+"""Something that is done at a time and does not wait."""
 EPOCH = datetime(2026, 11, 28, 12, tzinfo=UTC)
 """What every virtual clock begins with."""
 
 
 MOST_STEPS = 300_000
 """Of one schedule: far more than any takes that ends."""
+
+
+DONE_STEPS = 16
+"""After so many steps a run looks whether all is done."""
 
 
 class Killed(BaseException):
@@ -128,8 +134,9 @@ class Scheduler:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._due: list[tuple[float, int, Process, int]] = []
+        self._due: list[tuple[float, int, Process | Action, int]] = []
         self._count = 0
+        self._until = 0.0
         self._main = getcurrent()
         self._processes: set[Process] = set()
         self.steps = 0
@@ -174,6 +181,9 @@ class Scheduler:
             if process.host.dead:
                 raise Killed
             if end is not None:
+                if self._is_next(end, process.host):
+                    self.now, self.steps = end, self.steps + 1
+                    return
                 self._push(end, process)
             self._main.switch()
             if process.host.dead:
@@ -181,6 +191,20 @@ class Scheduler:
             if not process.host.signals or process is not process.host.main:
                 return
             process.host.signals.pop(0)()
+
+    def _is_next(self, end: float, host: Host) -> bool:
+        """Return whether nothing else is due before the end of a wait: then nobody need be switched to.
+
+        Now and then it says no, for `run` to see whether all is done.
+        """
+        if (self._due and self._due[0][0] <= end) or end > self._until or self.stopped or not self.steps % DONE_STEPS:
+            return False
+        return host.frozen_until <= end and not host.signals
+
+    def after(self, seconds: float, action: Action) -> None:
+        """Do something later that does not wait and that no host does."""
+        self._count += 1
+        heapq.heappush(self._due, (self.now + seconds, self._count, action, 0))
 
     def signal(self, host: Host, handler: Callable[[], None]) -> None:
         """Interrupt the host's main process, which handles the signal and waits on."""
@@ -207,24 +231,31 @@ class Scheduler:
 
     def run(self, until: float, done: Callable[[], bool] = lambda: False) -> None:
         """Run until a time, or until `done`, which is asked now and then."""
-        while self._due and not self.stopped and (self.steps % 16 or not done()):
-            moment, _, process, turn = self._due[0]
+        self._until = until
+        while self._due and not self.stopped and (self.steps % DONE_STEPS or not done()):
+            moment, _, what, turn = self._due[0]
             if moment > until:
                 break
             heapq.heappop(self._due)
-            if process.dead or process.turn != turn:
+            if not isinstance(what, Process):
+                self._step(moment)
+                what()
+            elif what.dead or what.turn != turn:
                 continue
-            if process.host.frozen_until > moment and not process.host.dead:
-                self._push(process.host.frozen_until, process)
-                continue
-            self.now = moment
-            self.steps += 1
-            if self.steps > MOST_STEPS:
-                raise LivelockError(f"{process.host.name} and others go round and round at {moment:.3f} s")
-            process.switch()
+            elif what.host.frozen_until > moment and not what.host.dead:
+                self._push(what.host.frozen_until, what)
+            else:
+                self._step(moment)
+                what.switch()
         else:
             return
         self.now = until
+
+    def _step(self, moment: float) -> None:
+        self.now = moment
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise LivelockError(f"after {self.steps} steps something still runs at {moment:.3f} s")
 
     def close(self) -> None:
         """End all that still waits."""

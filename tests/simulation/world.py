@@ -148,7 +148,7 @@ class World:
         scheduler, monitor = self.scheduler, self.monitor
         last = max([order.at for order in self.scenario.orders], default=0.0)
         end = max(self.faults.until, last) + LONGEST
-        scheduler.run(end, lambda: not self.clients.unanswered and monitor.all_ended())
+        scheduler.run(end, lambda: self.clients.all_answered and monitor.all_ended())
         monitor.check_ended()
         if self.faults.seed % TAILS == 0:
             scheduler.run(max(scheduler.now, self.faults.until, self.faults.latest) + TAIL)
@@ -170,8 +170,7 @@ class World:
         self.scheduler.start(Host("stream", self.faults.seed), self._follow)
         for order in self.scenario.orders:
             for copy in range(order.repeats):
-                client = Host(f"client-{order.number}.{copy}", self.faults.seed)
-                self.scheduler.start(client, partial(self.clients.dispatch, order), order.at + 0.5)
+                self.clients.start(order, copy)
         if self.faults.deploy_at is not None and self.faults.note("deploy", 0):
             self.scheduler.start(Host("deploy", 0), self._deploy, self.faults.deploy_at)
 
@@ -244,7 +243,9 @@ class World:
     def _exited(self, host: Host, code: int) -> None:
         task = next(task for task in self.ecs.tasks.values() if task.host is host)
         self.monitor.exited(task, code)
-        self.ecs.after(0.5, lambda: self.ecs.end(task, "EssentialContainerExited", "Essential container exited", code))
+        self.scheduler.after(
+            0.5, lambda: self.ecs.end(task, "EssentialContainerExited", "Essential container exited", code)
+        )
 
     def _stopped(self, task: Task) -> None:
         """EventBridge: reports a stopped task, late, twice or not at all."""
@@ -258,7 +259,7 @@ class World:
         for copy in range(copies):
             delay = 9_000.0 if very else draw.random.uniform(20, 400) if late else draw.random.uniform(0.5, 3)
             label = f"{task.host.name}/stopped-{copy}"
-            self.ecs.after(delay + copy, partial(self._report, task, label))
+            self.scheduler.after(delay + copy, partial(self._report, task, label))
 
     def _report(self, task: Task, label: str) -> None:
         self.functions.send(TASK_EVENTS, {"detail": task.described()}, label)
