@@ -29,8 +29,7 @@ THROTTLES = {
 FROZEN_SECONDS = (35.0, 50.0, 90.0)
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """One try of a request."""
 
     host: Host
@@ -102,7 +101,8 @@ class Boundary:
             self._faults.meet(why, call.host)
             self._scheduler.wait(call.host.random.uniform(0.1, 2.0))
             raise unreachable(call.service)
-        self._refuse(call, cut)
+        if cut:
+            self._refuse(call, cut)
         response = self._apply(call, request)
         if cut is Cut.DIED_AFTER:
             self._scheduler.kill(call.host)
@@ -128,7 +128,7 @@ class Boundary:
             self._scheduler.freeze(call.host, draw.choice(FROZEN_SECONDS))
         self._scheduler.wait(draw.uniform(0.3, 12.0) if cut is Cut.SLOW else draw.uniform(0.002, 0.015))
 
-    def _refuse(self, call: Call, cut: Cut | None) -> None:
+    def _refuse(self, call: Call, cut: Cut) -> None:
         if cut is Cut.REFUSED:
             raise unreachable(call.service)
         if cut is Cut.THROTTLED:

@@ -61,6 +61,10 @@ OFTEN = {
 LATER = frozenset({"stop_task", "get_object", "head_object"})
 LATER_SECONDS = 180.0
 """Calls that follow other faults are cut so much longer."""
+SWEEP_PERIOD, PASS_SECONDS = 60.0, 20.0
+"""Seconds between two invocations of the sweep, and those in which a pass with a failed call is over and followed."""
+HINDERS = {Cut.DIED_BEFORE: SWEEP_PERIOD, Cut.DIED_AFTER: SWEEP_PERIOD, Cut.FROZEN: 90.0}
+"""For how many seconds a cut call of the sweep keeps it from seeing what is wrong, where that is not one pass."""
 SERVICES = ("dynamodb", "ecs", "events", "lambda", "s3", "sqs", "sts")
 WRITES = frozenset({"put_item", "update_item", "delete_item", "transact_write_items", "put_object"})
 CALM_LAG, CALM_STREAM_LAG = 0.02, 0.2
@@ -101,6 +105,9 @@ class Faults:
     latest: float = 0.0
     """When the latest fault struck, or will have ended."""
 
+    hindered_until: float = SWEEP_PERIOD
+    """Until when a fault keeps the sweep from seeing what is wrong; its first invocation begins within a minute."""
+
     def __post_init__(self) -> None:
         draw = random.Random(f"faults/{self.seed}")
         few = draw.random() < 0.3
@@ -137,6 +144,9 @@ class Faults:
         noted = [each for each in self.outages if self.note(str(each), each.start, each.seconds)]
         self.outages = noted
         self.until = max([self.until, *(each.end for each in self.outages)])
+        for each in noted:
+            self.hindered_until = max(self.hindered_until, each.end + SWEEP_PERIOD)
+        self._away = {name: [(each.start, each.end) for each in noted if each.service == name] for name in SERVICES}
 
     def _outages(self, draw: random.Random, some: bool) -> list[Outage]:
         if not some:
@@ -192,13 +202,15 @@ class Faults:
                 if not fits or not self.note(name, moment):
                     return None
                 self.meet(cut, host)
+                if host.name.startswith("sweep"):
+                    self.hindered_until = max(self.hindered_until, moment + HINDERS.get(cut, PASS_SECONDS))
                 return cut
             drawn -= share
         return None
 
     def is_down(self, service: str, moment: float) -> bool:
         """Return whether a service is away."""
-        return any(each.service == service and each.start <= moment < each.end for each in self.outages)
+        return any(start <= moment < end for start, end in self._away[service])
 
     def outage_seconds(self, services: tuple[str, ...], until: float) -> float:
         """Return for how long one of the services has been away at a moment, or was until a minute before it."""

@@ -289,6 +289,24 @@ class Monitor:
         holds = row is not None and not self._is_lost(task.id)  # one that is declared lost is refused from then on
         self.require("no holder is told that its lease is lost", not (holds and code == EXIT_LOST), task.host.name)
 
+    def tasks(self) -> dict[str, Task]:
+        """Return all tasks by their ids, which are those of their workers."""
+        return {task.id: task for task in self._ecs.tasks.values()}
+
+    def worker_rows(self) -> dict[str, Item]:
+        """Return the rows of workers by their ids."""
+        return {sk: item for (pk, sk), item in self._db.items("workers").items() if pk.startswith("WORKERS#")}
+
+    def intended(self) -> set[str]:
+        """Return the batches whose launch is not settled."""
+        return {sk for pk, sk in self._db.items("workers") if pk.startswith("INTENT#")}
+
+    def may_start(self, row: Dispatch) -> bool:
+        """Return whether a pending dispatch may be claimed: its tenant has a free slot, and nothing delays it."""
+        busy = sum(each.tenant_id == row.tenant_id and each.slot is not None for each in self.rows.values())
+        entry = self._db.items("queues").get(queue_entry_key(row), {})
+        return busy < self.scenario.tenants[row.tenant_id] and "not_before" not in entry
+
     def _is_lost(self, worker_id: str | None) -> bool:
         return any(row.get("worker_state") == {"S": "lost"} for row in self._worker_rows(worker_id))
 

@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from random import Random
 
@@ -273,4 +273,10 @@ class Scheduler:
     def wall(self) -> datetime:
         """Return the wall clock of the host that runs, to the millisecond."""
         host = self.host()
-        return EPOCH + timedelta(milliseconds=int((self.now + (host.skew if host else 0.0)) * 1000))
+        return _moment(int((self.now + (host.skew if host else 0.0)) * 1000))
+
+
+@lru_cache(64)
+def _moment(milliseconds: int) -> datetime:
+    """Return a time of the virtual clock: the same is read many times over, as nothing else takes time."""
+    return EPOCH + timedelta(milliseconds=milliseconds)

@@ -19,6 +19,7 @@ from outpost.store import schema
 from outpost.store.database import Database
 from outpost.store.tenants import Tenants
 from tests.simulation.aws import Boundary, Call, Operation, Recorded
+from tests.simulation.bounds import LOOK, Bounds
 from tests.simulation.clients import Clients
 from tests.simulation.dynamodb import Change, FakeDynamoDB
 from tests.simulation.ecs import FakeEcs, Task
@@ -135,6 +136,7 @@ class World:
     def run(self) -> Violated | None:
         """Run the schedule to its end; return what was violated first, None: nothing."""
         self._interpreter.enter(self.scheduler, self.boundary, self._variables(1))
+        self._look(Bounds(self.monitor))
         try:
             self._start()
             self._run()
@@ -154,6 +156,10 @@ class World:
             scheduler.run(max(scheduler.now, self.faults.until, self.faults.latest) + TAIL)
             monitor.check_cleared()
             monitor.check_counted({event["id"] for event in self.events.taken}, self._dead_letters())
+
+    def _look(self, bounds: Bounds) -> None:
+        bounds.look()
+        self.scheduler.after(LOOK, lambda: self._look(bounds))
 
     def _dead_letters(self) -> set[str]:
         """Return the ids of the ended dispatches in the dead letters of usage_events."""
