@@ -118,7 +118,7 @@ baselines: $(READY) ## Accept prod's stateful stacks as they are: later changes 
 	@python tools/baselines.py
 
 .PHONY: diagram
-diagram: $(READY) ## Draw the architecture from prod's templates: docs/architecture.svg
+diagram: $(READY) ## Draw the architecture from prod's templates: in docs/architecture.md
 	@python -m tools.diagram
 
 .PHONY: diff

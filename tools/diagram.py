@@ -1,5 +1,6 @@
-"""Write docs/architecture.svg from prod's templates: `python -m tools.diagram`. A test fails when it is stale."""
+"""Draw the architecture in docs/architecture.md from prod's templates: `python -m tools.diagram`."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -7,18 +8,21 @@ from app import OutpostApp
 from outpost.diagram import draw
 from outpost.templates import read_assembly
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "architecture.svg"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
 ENVIRONMENT = "prod"
+_PICTURE = re.compile(r"(?<=^```mermaid\n)flowchart .*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 
-def picture(assembly: Path) -> str:
-    """Return the picture of the synthesized environment that has the most."""
+def page(assembly: Path) -> str:
+    """Return the page with the picture of the synthesized environment that has the most."""
     (templates,) = (each for each in read_assembly(assembly) if each.environment == ENVIRONMENT)
-    return draw(templates)
+    text, pictures = _PICTURE.subn(lambda _: draw(templates), PAGE.read_text(encoding="utf-8"))
+    assert pictures == 1, f"{PAGE} has {pictures} flowcharts"  # noqa: S101 - of the page's author
+    return text
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         OutpostApp(outdir=folder, context={"environment": ENVIRONMENT}).synth()
-        PICTURE.write_text(picture(Path(folder)), encoding="utf-8")
-    print(f"{PICTURE} is drawn")
+        PAGE.write_text(page(Path(folder)), encoding="utf-8")
+    print(f"{PAGE} is drawn")
