@@ -20,7 +20,7 @@ def main() -> None:
     register_operator(services.tenants, secrets.bootstrap_key())
     host, port = os.environ.get(Env.BIND_HOST, "0.0.0.0"), int(os.environ.get("PORT", "8080"))  # noqa: S104 - in a container
     structlog.get_logger().info("starting", version=services.version, host=host, port=port)
-    Server(configure(create_app(services), host, port), services.live).run()
+    Server(configure(create_app(services), host, port), services.streams).run()
 
 
 if __name__ == "__main__":

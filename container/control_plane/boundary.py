@@ -49,7 +49,7 @@ class _Exchange:
         headers["X-Content-Type-Options"] = "nosniff"
         if allowance := self.scope["state"].get("allowance"):
             headers.update(allowance.headers)
-        if self.scope["app"].state.services.live.closing:
+        if self.scope["app"].state.services.streams.closing:
             headers["Connection"] = "close"
 
     def log(self) -> None:

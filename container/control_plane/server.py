@@ -11,8 +11,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from control_plane.boundary import MAX_HEAD_BYTES, head_too_large
 from control_plane.envelope import Meta
 from control_plane.errors import ApiError, ErrorCode
-from control_plane.live import Hub
 from control_plane.refusals import failure
+from control_plane.streams import StreamRegistry
 from outpost.domain.ids import new_id, now
 
 DRAIN_SECONDS = 20
@@ -114,13 +114,13 @@ class Protocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """A server that leaves in order: streams end, kept-alive connections are given up by the client, then it stops."""
 
-    def __init__(self, config: uvicorn.Config, live: Hub) -> None:
+    def __init__(self, config: uvicorn.Config, streams: StreamRegistry) -> None:
         super().__init__(config)
-        self._live = live
+        self._streams = streams
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to leave: from here on every answer asks the client to close its connection."""
-        self._live.closing = True
+        self._streams.closing = True
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

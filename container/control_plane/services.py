@@ -14,12 +14,12 @@ from control_plane.audit import AuditLog
 from control_plane.auth import Authenticator
 from control_plane.dispatch_reader import DispatchReader
 from control_plane.fleet import Fleet
-from control_plane.live import Hub
 from control_plane.log_reader import LogReader
 from control_plane.probes import Probe, Probes
 from control_plane.rate_limit import RateLimiter
 from control_plane.signing import Signer
 from control_plane.start_estimate import StartEstimator
+from control_plane.streams import StreamRegistry
 from outpost.names import Env
 from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
@@ -59,7 +59,7 @@ class Services:
     authenticator: Authenticator
     limiter: RateLimiter
     logs: LogReader
-    live: Hub
+    streams: StreamRegistry
     audit: AuditLog
     start_estimator: StartEstimator
     fleet: Fleet
@@ -97,7 +97,7 @@ class Services:
             limiter=RateLimiter(Rates(database).lease),
             logs=LogReader(artifacts),
             audit=AuditLog.from_environment(),
-            live=Hub(reader.get, artifacts.chunk),
+            streams=StreamRegistry(reader.get, artifacts.chunk),
             start_estimator=StartEstimator(dispatches, workers),
             fleet=Fleet(policy, dispatches, workers),
             probes=Probes(_probes(database, artifacts)),

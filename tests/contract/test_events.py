@@ -172,7 +172,7 @@ def test_two_hundred_watchers_cost_one_poller(api: Api, tenant: Tenant, running:
             streams = [watcher(client) for _ in range(200)]
             first = await asyncio.gather(*(anext(stream) for stream in streams))
             assert set(first) == {("status", "running")}
-            assert api.services.live._feeds[running.id][0].watchers == 200  # other tests' may not have ended yet
+            assert api.services.streams._streams[running.id][0].watchers == 200  # other tests' may not have ended yet
             before = Counter(api.calls.made)
             api.chunk(running, 1, "one")
             api.end(running)
@@ -195,9 +195,9 @@ def test_our_client_goes_on_where_its_connection_was_lost(api: Api, tenant: Tena
         for event in client.watch(running.id):
             told.append(event.message if isinstance(event, LogLine) else event.status)
             if told[-1] == "one":
-                api.services.live.closing = True  # as at the end of a replica: streams end
+                api.services.streams.closing = True  # as at the end of a replica: streams end
             if told[-1] == "two":
-                api.services.live.closing = False
+                api.services.streams.closing = False
                 api.chunk(running, 2, "three")
                 api.end(running)
     assert told == ["running", "one", "two", "three", "success"]
@@ -223,14 +223,14 @@ def test_where_events_do_not_get_through_our_client_looks_again_and_again(
 def test_a_vanished_watcher_leaves_nothing_behind(api: Api, client: httpx.Client, running: Dispatch) -> None:
     told = watch(client, running.id)
     next(told)
-    assert running.id in api.services.live._feeds
+    assert running.id in api.services.streams._streams
     told.close()
     other = watch(client, client.post("/dispatch", json=TASK).json()["data"]["id"])
     next(other)
-    id_ = next(id_ for id_ in api.services.live._feeds if id_ != running.id)
+    id_ = next(id_ for id_ in api.services.streams._streams if id_ != running.id)
     api.advance(id_, Cancel(None, now()))
     assert [seen(event) for event in other] == [("status", Status.CANCELLED)]
-    assert running.id not in api.services.live._feeds
+    assert running.id not in api.services.streams._streams
 
 
 def test_a_watcher_that_takes_nothing_is_let_go_and_costs_the_others_nothing(
@@ -244,8 +244,8 @@ def test_a_watcher_that_takes_nothing_is_let_go_and_costs_the_others_nothing(
         assert stuck.status_code == 200
         other = watch(client, running.id)
         assert [seen(next(other))[0] for _ in range(81)] == ["status", *["log"] * 80]
-        feed, _ = api.services.live._feeds[running.id]
-        while feed.watchers > 1:
+        stream, _ = api.services.streams._streams[running.id]
+        while stream.watchers > 1:
             assert client.get("/health/live").status_code == 200
         while "let go: it took nothing" not in caplog.text:
             assert client.get("/health/live").status_code == 200

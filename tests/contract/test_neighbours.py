@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from control_plane import live, server
+from control_plane import server, streams
 from control_plane.app import create_app
 from control_plane.signing import Json
 from control_plane.threads import SHARE
@@ -183,7 +183,7 @@ def test_reading_a_log_ends_with_its_budget_and_goes_on_from_there(
 def test_a_key_watches_so_many_dispatches_and_another_key_still_may(
     api: Api, tenant: Tenant, running: Dispatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "STREAMS_PER_KEY", 2)
+    monkeypatch.setattr(streams, "STREAMS_PER_KEY", 2)
     path = f"/dispatch/{running.id}/events"
     with api.client(api.key(tenant)) as client, api.client(api.key(tenant)) as other:
         with client.stream("GET", path) as one, client.stream("GET", path) as two:
@@ -193,7 +193,7 @@ def test_a_key_watches_so_many_dispatches_and_another_key_still_may(
             assert third.headers["Retry-After"] == "10"
             with other.stream("GET", path) as theirs:
                 assert theirs.status_code == 200
-        eventually(lambda: not api.services.live._streams)
+        eventually(lambda: not api.services.streams._watchers)
         with client.stream("GET", path) as again:
             assert again.status_code == 200
 
@@ -201,8 +201,8 @@ def test_a_key_watches_so_many_dispatches_and_another_key_still_may(
 def test_a_replica_serves_so_many_watchers(
     api: Api, client: httpx.Client, running: Dispatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    eventually(lambda: not api.services.live._streams)
-    monkeypatch.setattr(live, "STREAMS", 1)
+    eventually(lambda: not api.services.streams._watchers)
+    monkeypatch.setattr(streams, "STREAMS", 1)
     path = f"/dispatch/{running.id}/events"
     with client.stream("GET", path) as one:
         assert one.status_code == 200

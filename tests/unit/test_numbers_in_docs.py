@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from broker import candidates, claim
-from control_plane import audit, boundary, live, log_reader, server, threads
+from control_plane import audit, boundary, log_reader, server, streams, threads
 from outpost.domain import audit as records
 from outpost.domain import deadlines, launches, protocol
 from outpost.store import caller_identity, dispatches, planner_lock, row_details
@@ -104,7 +104,7 @@ NUMBERS = {
         f"({threads.SHARE} of {threads.THREADS})",
         f"{threads.MOST_WAITING} calls of a tenant may wait",
         f"A request reads for {seconds(log_reader.READ_SECONDS)} s or {log_reader.CHUNKS_A_PAGE} chunks at most",
-        f"A replica serves {live.STREAMS_PER_KEY} streams of a key and {live.STREAMS:,} in all",
+        f"A replica serves {streams.STREAMS_PER_KEY} streams of a key and {streams.STREAMS:,} in all",
         f"A head has {seconds(server.HEAD_SECONDS)} s from its first byte, a body {seconds(server.BODY_SECONDS)} s, a "
         f"connection without a request {server.KEEP_ALIVE_SECONDS} s",
         f"row stays below {row_details.ROW_BYTES // 1024} KB",

@@ -15,13 +15,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from control_plane.auth import AuthenticatedRoute, MayRead
 from control_plane.errors import ApiError, invalid
-from control_plane.live import Event, Place
 from control_plane.log_reader import Position
 from control_plane.openapi import DispatchId, errors
 from control_plane.routes.access import Injected, owned
 from control_plane.schemas.dispatches import DispatchView
 from control_plane.schemas.logs import LogLineView
 from control_plane.services import Services
+from control_plane.streams import Cursor, Event
 from outpost.domain.artifacts import LogLine
 from outpost.domain.dispatch import Dispatch
 
@@ -103,27 +103,27 @@ async def watch(
 
     Begins with the current status, unless it is final, and the beginning of the current attempt's log, or behind the
     event that `Last-Event-ID` names: no event comes twice, no line is left out, whichever replica serves the next
-    connection. Of states that follow each other within a second only the last may be told. The last event is the final
+    connection. Of states that follow each other within a second only the last may be sent. The last event is the final
     status. A comment breaks a silence of 15 seconds.
     """
     row = await owned(services, caller, dispatch_id)
     try:
-        place = Place.parse(last_event_id) if last_event_id else Place(Position(row.attempt))
+        cursor = Cursor.parse(last_event_id) if last_event_id else Cursor(Position(row.attempt))
     except ValueError as error:
         raise invalid(("Last-Event-ID", str(error))) from error
-    if place.told is not None and place.told.terminal:
+    if cursor.status is not None and cursor.status.terminal:
         return Response(status_code=204)
-    return EventStream(_stream(services, row, place, request), services.live.admit(caller.key.sha256))
+    return EventStream(_stream(services, row, cursor, request), services.streams.admit(caller.key.sha256))
 
 
-async def _stream(services: Services, row: Dispatch, place: Place, request: Request) -> AsyncGenerator[bytes]:
+async def _stream(services: Services, row: Dispatch, cursor: Cursor, request: Request) -> AsyncGenerator[bytes]:
     spoken = time.monotonic()
-    async with services.live.feed(row) as feed, aclosing(feed.events(place)) as events:
+    async with services.streams.open(row) as stream, aclosing(stream.events(cursor)) as events:
         async for event in events:
             if event is not None:
                 yield _encode(event)
                 spoken = time.monotonic()
-            elif services.live.closing or not await _still_admitted(services, request):
+            elif services.streams.closing or not await _still_admitted(services, request):
                 return
             elif time.monotonic() - spoken >= SILENCE_SECONDS:
                 yield KEEPALIVE_COMMENT
@@ -131,7 +131,7 @@ async def _stream(services: Services, row: Dispatch, place: Place, request: Requ
 
 
 async def _still_admitted(services: Services, request: Request) -> bool:
-    """Say whether the key still opens anything: a revocation ends streams too."""
+    """Return whether the key is still valid: its revocation ends streams, too."""
     try:
         await services.authenticator.authenticate(request.headers)
     except ApiError:
@@ -142,7 +142,7 @@ async def _still_admitted(services: Services, request: Request) -> bool:
 def _encode(event: Event) -> bytes:
     kind, view = _view(event.what)
     data = view.model_dump_json(by_alias=True)
-    return format_sse_event(event=kind, data_str=data, id=str(event.place), retry=RETRY_MILLISECONDS)
+    return format_sse_event(event=kind, data_str=data, id=str(event.cursor), retry=RETRY_MILLISECONDS)
 
 
 def _view(what: Dispatch | LogLine) -> tuple[str, BaseModel]:

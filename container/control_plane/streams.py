@@ -1,7 +1,7 @@
 """Watching dispatches live: one poller for each watched dispatch, however many watch it.
 
 The poller re-reads the row; log chunks never change once written, so all watchers of a dispatch share those they read.
-A watcher is nothing but a place in the stream: a slow one reads later, a vanished one leaves nothing behind.
+A watcher is nothing but a cursor in the stream: a slow one reads later, a vanished one leaves nothing behind.
 """
 
 import asyncio
@@ -39,17 +39,17 @@ Lines = list[LogLine] | None
 
 
 @dataclass(frozen=True)
-class Place:
-    """What a watcher has been told: the state, and everything in the log before the position. The id of an event."""
+class Cursor:
+    """How far a watcher has read: the last status, and all of the log before the position. The id of an event."""
 
     position: Position
-    told: Status | None = None
+    status: Status | None = None
 
     _FORM = re.compile(r"(\d{1,3})\.(\d{1,9})\.(\d{1,9})\.([a-z]*)")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the place that an event's id names. Raises `ValueError`."""
+        """Return the cursor that an event's id names. Raises `ValueError`."""
         match = cls._FORM.fullmatch(text)
         if match is None or match[4] not in ("", *Status):
             raise ValueError("is not the id of an event: give the last `id:` as it was received, or leave it out")
@@ -59,18 +59,18 @@ class Place:
     def __str__(self) -> str:
         """Return the event id: attempt, chunk, line, state."""
         at = self.position
-        return f"{at.attempt}.{at.chunk}.{at.line}.{self.told or ''}"
+        return f"{at.attempt}.{at.chunk}.{at.line}.{self.status or ''}"
 
 
 @dataclass(frozen=True)
 class Event:
-    """A change of state or a log line, and the place behind it."""
+    """A change of state or a log line, and the cursor behind it."""
 
-    place: Place
+    cursor: Cursor
     what: Dispatch | LogLine
 
 
-class Feed:
+class DispatchStream:
     """One dispatch, kept up to date while somebody watches it."""
 
     def __init__(self, row: Dispatch, read_row: ReadRow, read_chunk: ReadChunk) -> None:
@@ -94,7 +94,7 @@ class Feed:
             self._update(row or self._row)
 
     def catch_up(self, row: Dispatch) -> None:
-        """Take over a row that a watcher brings along: it must not be told older news than it has."""
+        """Take over a row that a watcher has read itself: no older state may follow it."""
         if row.version > self._row.version:
             self._update(row)
 
@@ -106,24 +106,24 @@ class Feed:
         looked, self._looked = self._looked, asyncio.Event()
         looked.set()
 
-    async def events(self, place: Place) -> AsyncGenerator[Event | None]:
-        """Yield what happened after the place, until the end; None each time that there was nothing new to tell."""
+    async def events(self, cursor: Cursor) -> AsyncGenerator[Event | None]:
+        """Yield what happened after the cursor, until the end; None each time that there was nothing new."""
         while True:
             row, looked = self._row, self._looked
-            if row.status is not place.told and not row.status.terminal:
-                place = Place(place.position, row.status)
-                yield Event(place, row)
-            async for event in self._log(row, place):
-                place = event.place
+            if row.status is not cursor.status and not row.status.terminal:
+                cursor = Cursor(cursor.position, row.status)
+                yield Event(cursor, row)
+            async for event in self._log(row, cursor):
+                cursor = event.cursor
                 yield event
             if row.status.terminal:
-                yield Event(Place(place.position, row.status), row)
+                yield Event(Cursor(cursor.position, row.status), row)
                 return
             yield None
             await looked.wait()
 
-    async def _log(self, row: Dispatch, place: Place) -> AsyncIterator[Event]:
-        at = place.position
+    async def _log(self, row: Dispatch, cursor: Cursor) -> AsyncIterator[Event]:
+        at = cursor.position
         while at.attempt <= row.attempt:
             lines = await self._chunk(at) if at.attempt else None
             if lines is None:
@@ -134,7 +134,7 @@ class Feed:
             behind = Position(at.attempt, at.chunk + 1)
             for number, line in enumerate(lines[at.line :], at.line + 1):
                 after = Position(at.attempt, at.chunk, number) if number < len(lines) else behind
-                yield Event(Place(after, place.told), line)
+                yield Event(Cursor(after, cursor.status), line)
             at = behind
 
     async def _chunk(self, at: Position) -> Lines:
@@ -162,46 +162,46 @@ def _too_many_streams(message: str) -> ApiError:
     return too_many(f"{message}: end some, or read GET /dispatch/{{id}} from time to time.", 10)
 
 
-class Hub:
-    """The feeds of this replica: one for each dispatch that is being watched. Used on the event loop only."""
+class StreamRegistry:
+    """The streams of this replica: one for each dispatch that is watched. Used on the event loop only."""
 
     def __init__(self, read_row: ReadRow, read_chunk: ReadChunk) -> None:
-        self._new_feed = partial(Feed, read_row=read_row, read_chunk=read_chunk)
-        self._feeds: dict[str, tuple[Feed, asyncio.Task[None]]] = {}
-        self._streams: Counter[str] = Counter()
+        self._new_stream = partial(DispatchStream, read_row=read_row, read_chunk=read_chunk)
+        self._streams: dict[str, tuple[DispatchStream, asyncio.Task[None]]] = {}
+        self._watchers: Counter[str] = Counter()
         self.closing = False
         """Set when the service ends: watchers then leave, and resume on another replica."""
 
     @contextmanager
     def admit(self, key: str) -> Iterator[None]:
         """Count a watcher of an API key. Raises `ApiError`: 429 when the key, or the replica, has too many."""
-        if self._streams[key] >= STREAMS_PER_KEY:
+        if self._watchers[key] >= STREAMS_PER_KEY:
             raise _too_many_streams(f"The API key watches {STREAMS_PER_KEY} dispatches on this replica already")
-        if self._streams.total() >= STREAMS:
+        if self._watchers.total() >= STREAMS:
             raise _too_many_streams(f"This replica serves {STREAMS} watchers already")
-        self._streams[key] += 1
+        self._watchers[key] += 1
         try:
             yield
         finally:
-            self._streams[key] -= 1
-            if not self._streams[key]:
-                del self._streams[key]
+            self._watchers[key] -= 1
+            if not self._watchers[key]:
+                del self._watchers[key]
 
     @asynccontextmanager
-    async def feed(self, row: Dispatch) -> AsyncIterator[Feed]:
-        """Give the feed of a dispatch; its poller ends with its last watcher."""
-        if row.id not in self._feeds:
-            feed = self._new_feed(row)
-            self._feeds[row.id] = feed, asyncio.create_task(feed.poll())
-        feed, poller = self._feeds[row.id]
-        feed.catch_up(row)
-        feed.watchers += 1
+    async def open(self, row: Dispatch) -> AsyncIterator[DispatchStream]:
+        """Yield the stream of a dispatch; its poller ends with its last watcher."""
+        if row.id not in self._streams:
+            stream = self._new_stream(row)
+            self._streams[row.id] = stream, asyncio.create_task(stream.poll())
+        stream, poller = self._streams[row.id]
+        stream.catch_up(row)
+        stream.watchers += 1
         try:
-            yield feed
+            yield stream
         finally:
-            feed.watchers -= 1
-            if not feed.watchers:
-                del self._feeds[row.id]
+            stream.watchers -= 1
+            if not stream.watchers:
+                del self._streams[row.id]
                 poller.cancel()
                 with suppress(asyncio.CancelledError):
                     await poller
