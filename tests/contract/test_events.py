@@ -127,7 +127,7 @@ def test_a_follower_takes_no_comment_for_an_event(
     monkeypatch.setattr(events, "SILENCE_SECONDS", 0)
     with Client(api.url, api.key(tenant)) as follower:
         told = (each.message if isinstance(each, LogLine) else each.status for each in follower.watch(running.id))
-        assert next(told) is Status.RUNNING
+        assert next(told) == Status.RUNNING
         api.chunk(running, 1, "after a silence")
         assert next(told) == "after a silence"
         api.end(running)

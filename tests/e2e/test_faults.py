@@ -7,8 +7,8 @@ from typing import Any
 import psutil
 import pytest
 
-from outpost.domain.dispatch import Status
 from outpost_client import ApiError
+from outpost_client.results import Status
 
 Outpost = Any
 CRASH_BOUND = 60

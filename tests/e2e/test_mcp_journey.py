@@ -13,8 +13,8 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from outpost.domain.dispatch import Status
 from outpost_client.mcp.catalogue import CATALOGUE
+from outpost_client.results import Status
 
 Outpost = Any
 TASK = "echo 'SIZE = 2' > src/widget.py\necho resized"

@@ -32,7 +32,7 @@ def listener(outpost: Outpost) -> Iterator[str]:
 def test_the_bus_is_told_what_an_ended_dispatch_consumed(outpost: Outpost, listener: str) -> None:
     dispatch = outpost.dispatch("echo spent", tags={"cost-centre": "42"})
     ended = outpost.ends(dispatch.id)
-    assert ended.status is Status.SUCCESS
+    assert ended.status == Status.SUCCESS
     event = _event(outpost, listener, dispatch.id)
     assert event.schema_version == "1.1"
     assert (event.status, event.tags, event.agent) == (Status.SUCCESS, {"cost-centre": "42"}, "shell")

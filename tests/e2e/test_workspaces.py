@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from outpost.domain.dispatch import Status
+from outpost_client.results import Status
 from tests.eventually import eventually
 
 Outpost = Any
