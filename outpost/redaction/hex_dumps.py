@@ -1,17 +1,31 @@
-"""Finds known values in hex dumps, whose rows cut them and show them as text as well: of xxd, hexdump -C and od."""
+"""Finds known values in hexadecimal digits: in the rows of hex dumps (xxd, hexdump -C, od), and in runs of digits.
 
+Rows cut values, and show them as text as well.
+"""
+
+import re
 from collections.abc import Iterable, Iterator
 
 from outpost.redaction.patterns import compiled
+from outpost.redaction.searchable import searchable
 
-_LEAST = 6
-"""Bytes of a value that count in a row; fewer, at the value's ends, are not found."""
+_LEAST = 8
+"""Bytes of a value that count in a row."""
+_AT_EDGE = 6
+"""Bytes of a value's beginning that count at the end of a row, and of its end at the beginning of one."""
+_WORD = re.compile(rb"[a-z:/.@_-]*|[0-9]*")
+"""Of the beginning or the end of a value, hardly a part of a secret: words, schemes and numbers."""
 _GROUP = "(?:[0-9a-fA-F]{2}){1,2}"
 _OFFSET = r"(?m)(?:^|\\n|[\"' ])[0-9a-fA-F]{6,8}:? {1,2}"
 """Of a row; in JSON, the line before it ends in two characters."""
 ROW_START = f"{_OFFSET}{_GROUP} {{1,2}}{_GROUP} {{1,2}}{_GROUP} "
 """A pattern of RE2: a text without a match of it has no row."""
 _ROW = compiled(f'{_OFFSET}({_GROUP}(?: {{1,2}}{_GROUP}){{2,31}})[^\\n\\\\"]*')
+
+RUN = r"(?:(?:%(?:25)*|=|\\+(?:x|u00))?[0-9a-fA-F]{2}){12,}"
+"""A pattern of RE2: bytes in hexadecimal digits, in percent-encoding, quoted-printable or escapes of strings."""
+_RUN = compiled(RUN)
+_MARKS = re.compile(rb"%(?:25)*|=|\\+(?:x|u00)")
 
 
 class DumpedSecrets:
@@ -21,14 +35,48 @@ class DumpedSecrets:
         """`values`: the names and values of secrets."""
         encoded = [(name, value.encode("utf-8", "surrogatepass")) for name, value in values]
         self._names = {
-            value[start : start + _LEAST]: name for name, value in encoded for start in range(len(value) - _LEAST + 1)
+            part: name
+            for name, value in encoded
+            for start in range(len(value) - _LEAST + 1)
+            if not _is_common(part := value[start : start + _LEAST])
         }
+        self._beginnings = {value[:_AT_EDGE]: name for name, value in encoded if not _WORD.fullmatch(value[:_AT_EDGE])}
+        self._ends = {value[-_AT_EDGE:]: name for name, value in encoded if not _WORD.fullmatch(value[-_AT_EDGE:])}
 
     def find(self, data: bytes) -> Iterator[tuple[str, int, int]]:
         """Yield name, first and last place of the rows with a part of a value, from their bytes to their end."""
         for row in _ROW.finditer(data):
             shown = bytes.fromhex(row[1].decode())
-            for start in range(len(shown) - _LEAST + 1):
-                if name := self._names.get(shown[start : start + _LEAST]):
-                    yield name, row.start(1), row.end()
+            if name := self._part_of(shown):
+                yield name, row.start(1), row.end()
+
+    def find_runs(self, data: bytes) -> Iterator[tuple[str, int, int]]:
+        """Yield name, first and last place of the runs of digits with a part of a value."""
+        for run in _RUN.finditer(data):
+            digits = _MARKS.sub(b"", run[0]).decode()
+            for start in (0, 1):
+                shown = bytes.fromhex(digits[start : len(digits) - (len(digits) - start) % 2])
+                if name := self._inside(shown):
+                    yield name, *run.span()
                     break
+
+    def _inside(self, shown: bytes) -> str | None:
+        parts = (shown[start : start + _LEAST] for start in range(len(shown) - _LEAST + 1))
+        return next((name for part in parts if (name := self._names.get(part))), None)
+
+    def _part_of(self, shown: bytes) -> str | None:
+        """Return the name of the secret of which a row shows a part."""
+        return self._inside(shown) or self._at_end(shown) or self._at_beginning(shown)
+
+    def _at_end(self, shown: bytes) -> str | None:
+        last = (shown[-size:][:_AT_EDGE] for size in range(_AT_EDGE, _LEAST))
+        return next((name for part in last if (name := self._beginnings.get(part))), None)
+
+    def _at_beginning(self, shown: bytes) -> str | None:
+        first = (shown[:size][-_AT_EDGE:] for size in range(_AT_EDGE, _LEAST))
+        return next((name for part in first if (name := self._ends.get(part))), None)
+
+
+def _is_common(part: bytes) -> bool:
+    """Return whether a part of a value is in texts of any kind: a common word, the beginning of an address."""
+    return b"://" in part or searchable(part.decode("utf-8", "replace").ljust(_LEAST)) is not None

@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from outpost.redaction.encodings import EncodedSecrets
-from outpost.redaction.hex_dumps import ROW_START, DumpedSecrets
+from outpost.redaction.hex_dumps import ROW_START, RUN, DumpedSecrets
 from outpost.redaction.match import Match
-from outpost.redaction.patterns import Gate, Pattern, compiled
+from outpost.redaction.patterns import Pattern, any_of, compiled
 from outpost.redaction.pieces import pieces_of
 from outpost.redaction.spelling import spelled, spelled_beginning
 
 _MOST = 128
 """Characters that are searched for at once: longer values of one line are searched for in parts."""
 _MOST_SPELLED = 8192
-"""Characters of all values; of more, only what is neither a letter nor a digit is searched for in other spellings."""
+"""Characters of all values; of more, letters and digits are searched for as they are and in hexadecimal digits only."""
 _LEAST = 4
 """Characters of a value that count as its beginning."""
 
@@ -33,17 +33,16 @@ class KnownSecrets:
         encoded = [(name, part) for name, part in self._parts if "\n" not in part or name not in named]
         self._encoded = EncodedSecrets(encoded, step=4 if few else 16)
         self._dumped = DumpedSecrets(self._parts)
-        self._gate = Gate([*(pattern for _, pattern in patterns), *self._encoded.patterns, ROW_START])
+        self._in_runs = not few
+        digits = [ROW_START, RUN] if self._in_runs else [ROW_START]
+        self.may_find = any_of([*(pattern for _, pattern in patterns), *self._encoded.patterns, *digits])
+        """Returns whether a value may stand in a text, which is given in UTF-8."""
         self._spelled = [(name, compiled(pattern, longest=True)) for name, pattern in patterns]
 
     def find(self, text: str) -> Iterator[Match]:
         """Return an iterator over where a value stands; matches may overlap. `kind` is the name of the secret."""
         data = text.encode("utf-8", "surrogatepass")
-        return self._matches(text, data) if self._gate.passes(data) else iter(())
-
-    def may_find(self, data: bytes) -> bool:
-        """Return whether a value may stand in a text, which is given in UTF-8."""
-        return self._gate.passes(data)
+        return self._matches(text, data) if self.may_find(data) else iter(())
 
     def _matches(self, text: str, data: bytes) -> Iterator[Match]:
         for name, pattern in self._spelled:
@@ -52,6 +51,8 @@ class KnownSecrets:
                 yield Match(name, place.of(match.start()), place.of(match.end()))
         place = _Place(text, data)
         for name, start, end in self._dumped.find(data):
+            yield Match(name, place.of(start), place.of(end))
+        for name, start, end in self._dumped.find_runs(data) if self._in_runs else ():
             yield Match(name, place.of(start), place.of(end))
         yield from self._encoded.find(text)
 

@@ -48,7 +48,9 @@ class PrivateKeys:
 
     def may_find(self, line: str) -> bool:
         """Return whether `find` has to see the next line; almost none."""
-        return self._other_lines >= 0 or self._public_lines > 0 or _may_begin(line)
+        if self._other_lines >= 0 or self._public_lines > 0 or "----" in line or "-Lines: " in line:
+            return True
+        return len(line) >= 60 and 60 <= len(line) - line.rfind(" ") - 1 <= 90
 
     def find(self, line: str) -> list[Match]:
         """Return the parts of the next line that belong to a private key."""
@@ -104,12 +106,6 @@ class PrivateKeys:
             self._other_lines, self._in_body = 0, True
             return [Match(_KIND, *span)]
         return []
-
-
-def _may_begin(line: str) -> bool:
-    """Return whether a line can begin a key or something public; almost none can."""
-    last = len(line) - line.rfind(" ") - 1
-    return 60 <= last <= 90 or "-----" in line or "---- " in line or "-Lines: " in line
 
 
 def _full_line(line: str) -> tuple[int, int] | None:

@@ -19,6 +19,8 @@ _AT_ONCE = 16
 """Lines of a text."""
 _LONG = 1024
 """Characters; a line of as many may be cut, and go on in the next one."""
+_CONTINUED = ("=", "\\")
+"""How a line ends that may go on in the next one: softly in quoted-printable, or escaped."""
 _WINDOW = 2048
 """Characters on either side of a cut in which a secret is searched for."""
 
@@ -39,11 +41,11 @@ class Redactor:
 
     def line(self, text: str) -> str:
         """Return one line without its secrets. `text` holds no line break."""
-        if len(text) < _SHORTEST and not self._before:
-            return redact(text, self._private_keys.find(text))
+        is_whole = not self._before and len(text) < _LONG and not text.endswith(_CONTINUED)
+        if is_whole and len(text) < _SHORTEST:
+            return redact(text, self._private_keys.find(text)) if self._private_keys.may_find(text) else text
         data = text.encode("utf-8", "surrogatepass")
         candidates = _patterns().candidates(data)
-        is_whole = not self._before and len(text) < _LONG
         if is_whole and not (candidates or self._private_keys.may_find(text) or self._known.may_find(data)):
             return text
         matches = [*self._known.find(text), *self._private_keys.find(text), *_look_like_secrets(text, candidates)]
@@ -64,22 +66,33 @@ class Redactor:
 
     def _block(self, lines: list[str]) -> list[str]:
         """Return a few lines without their secrets: one search says of most of them that there are none."""
-        if self._before or max(map(len, lines)) >= _LONG or any(map(self._private_keys.may_find, lines)):
+        if self._before or any(map(self._needs_context, lines)):
             return list(map(self.line, lines))
         data = "\n".join(lines).encode("utf-8", "surrogatepass")
         may_hold_secrets = self._known.may_find(data) or _patterns().candidates(data)
         return list(map(self.line, lines)) if may_hold_secrets else lines
 
+    def _needs_context(self, line: str) -> bool:
+        """Return whether a line may be a part of something that spans lines; almost none is."""
+        return len(line) >= _LONG or line.endswith(_CONTINUED) or self._private_keys.may_find(line)
+
     def _across_cuts(self, text: str) -> list[Match]:
         """Return the parts of secrets that began in the line before, or may go on in the next one."""
-        cut = len(self._before)
-        joined = self._before + text[:_WINDOW] if cut else ""
-        found = [*self._known.find(joined), *_look_like_secrets(joined)]
+        before, cut = self._before, len(self._before)
+        joined = before + text[:_WINDOW] if cut else ""
+        found = [*self._known.find(joined), *(() if before.endswith("\n") else _look_like_secrets(joined))]
         matches = [Match(match.kind, 0, match.end - cut) for match in found if match.start < cut < match.end]
-        self._before = text[-_WINDOW:] if len(text) >= _LONG else ""
-        start = len(text) - len(self._before)
-        unfinished = self._known.find_beginning(self._before) if self._before else ()
-        return matches + [Match(match.kind, match.start + start, match.end + start) for match in unfinished]
+        end = ""
+        if len(text) >= _LONG:
+            end = self._before = text[-_WINDOW:]
+        elif text.endswith(_CONTINUED):
+            end = (before + text)[-_WINDOW:]
+            self._before = f"{end}\n"
+        else:
+            self._before = ""
+        start = len(text) - len(end)
+        unfinished = self._known.find_beginning(end) if end else ()
+        return matches + [Match(match.kind, max(0, match.start + start), len(text)) for match in unfinished]
 
 
 @cache

@@ -2,15 +2,29 @@
 
 Also as UTF-16 and UTF-32. The escapes may be mixed and nested (JSON inside JSON inside a shell's quotes): each
 character is looked for in every spelling. Sources: RFC 8259 (JSON), RFC 3986 and the URL Standard (percent-encoding, +
-for a space), the HTML Standard (character references), the Bash manual (quoting, ANSI-C quoting), the Python reference
-(string literals), CSS Syntax Module Level 3, 4.3.7 (escapes), RFC 2045, 6.7 (quoted-printable).
+for a space), ECMA-262, B.2.1 (`escape`), the HTML Standard (character references), the Bash manual (quoting, ANSI-C
+quoting), the Python reference (string literals), perlop (escapes), CSS Syntax Module Level 3, 4.3.7 (escapes),
+RFC 2045, 6.7 (quoted-printable).
 """
 
 from contextlib import suppress
-from html.entities import codepoint2name
+from html.entities import html5
 
 _DOUBLED = {'"': '""', "'": "''|'\\\\''|'\"'\"'", "$": "\\$\\$", " ": "\\+|&nbsp;"}
 """Further spellings: SQL and CSV double their quotes, a shell leaves them, Make doubles its dollars."""
+_NAMES: dict[str, list[str]] = {}
+"""Character -> its names in HTML."""
+for _name, _of in html5.items():
+    if _name.endswith(";"):
+        _NAMES.setdefault(_of, []).append(_name.removesuffix(";"))
+_PERCENT = "%(?:25)*"
+"""Of percent-encoding, once or again."""
+_BACKSLASH = f"(?:\\\\|{_PERCENT}5[Cc])+"
+_QUOTING = f"(?:[\\\\`^]|{_PERCENT}5[Cc])*"
+"""Escape characters as many as there are layers of quoting."""
+_AMPERSAND = f"(?:&|{_PERCENT}26|{_BACKSLASH}u0026)(?:amp(?:;|{_PERCENT}3[Bb]))*"
+_BREAK = "(?:[=\\\\]\\r?\\n[ \\t]*)?"
+"""Of a line that goes on in the next one: soft in quoted-printable, escaped in shells, YAML, C and Python."""
 _LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f", "\v": "v", "\0": "0", "\x1b": "e"}
 
 
@@ -19,7 +33,7 @@ def spelled(value: str, *, letters: bool = True) -> str:
 
     Without `letters`, letters and digits are taken as they are: it is shorter, and most encoders leave them.
     """
-    pattern = "".join(_characters(value, letters=letters))
+    pattern = _BREAK.join(_characters(value, letters=letters))
     if not letters:
         return pattern
     encoded = [_utf16(value)] if value.isascii() else _encoded(value)
@@ -27,10 +41,13 @@ def spelled(value: str, *, letters: bool = True) -> str:
 
 
 def spelled_beginning(value: str, least: int) -> str:
-    """Return a pattern that matches `least` characters or more of the beginning of `value` at the end of a text."""
+    """Return a pattern that matches `least` characters or more of the beginning of `value` at the end of a text.
+
+    The text may end in what says that its last line goes on.
+    """
     characters = _characters(value, letters=False)
-    rest = characters[least:]
-    return f"{''.join(characters[:least])}{'(?:'.join(['', *rest])}{')?' * len(rest)}\\z"
+    rest = [f"(?:{_BREAK}{character}" for character in characters[least:]]
+    return f"{_BREAK.join(characters[:least])}{''.join(rest)}{')?' * len(rest)}[=\\\\]?\\z"
 
 
 def _characters(value: str, *, letters: bool) -> list[str]:
@@ -39,18 +56,36 @@ def _characters(value: str, *, letters: bool) -> list[str]:
 
 def _character(c: str) -> str:
     encoded = c.encode("utf-8", "surrogatepass")
-    ways = [_plain(c, encoded)]
-    ways += ["".join(f"(?:%(?:25)*|=(?:3D)*){_digits(byte, 2)}" for byte in encoded)]
-    ways += ["".join(f"\\\\+(?:x{_digits(byte, 2)}|0?{byte:03o})" for byte in encoded)]
-    ways += [f"\\\\+0*{_digits(ord(c), 1)} ?"]
-    ways += [_unicode_escape(c), *_references(c)]
+    quoting = "" if c.isalnum() and c.isascii() else _QUOTING
+    octets = _BREAK.join(f"(?:{_PERCENT}|=(?:3D)*){_digits(byte, 2)}" for byte in encoded)
+    ways = [_plain(c, encoded), f"{quoting}(?:{octets}|{_references(c)})"]
+    ways.append(f"{_BACKSLASH}(?:{'|'.join(_escapes(c))})")
     if c in _DOUBLED:
         ways.append(_DOUBLED[c])
-    if c in _LETTERS:
-        ways.append(f"\\\\+{_LETTERS[c]}")
-    if not c.isascii():  # UTF-8 that was read as Latin-1, as the bytes of binary files are
-        ways.append(_literal(encoded.decode("latin-1").encode()))
+    units = c.encode("utf-16-be", "surrogatepass")
+    pairs = [int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)]
+    ways.append("".join(f"{_PERCENT}u{_digits(unit, 4)}" for unit in pairs))
+    if not c.isascii():
+        ways.append("".join(f"{_BACKSLASH}(?:x{_digits(byte, 2)}|0?{byte:03o})" for byte in encoded))
+        ways.append("".join(f"{_BACKSLASH}u{_digits(unit, 4)}" for unit in pairs))
+        # UTF-8 that was read as Latin-1, as the bytes of binary files are, and `escape` of JavaScript.
+        ways += [_literal(encoded.decode("latin-1").encode()), f"{_PERCENT}{_digits(ord(c), 2)}"]
     return f"(?:{'|'.join(ways)})"
+
+
+def _escapes(c: str) -> list[str]:
+    """Return what stands behind backslashes: `u00e9`, `u{e9}`, `x{e9}`, `U000000e9`, `e9 ` of CSS, `xe9`, octal."""
+    code = ord(c)
+    ways = [f"0*{_digits(code, 1)} ?", f"[ux]\\{{0*{_digits(code, 1)}\\}}", f"U{_digits(code, 8)}"]
+    if code < 65536:
+        ways.append(f"u{_digits(code, 4)}")
+    if code < 256:
+        ways.append(f"x{_digits(code, 2)}")
+    if c.isascii():
+        ways.append(f"0?{code:03o}")
+    if c in _LETTERS:
+        ways.append(_LETTERS[c])
+    return ways
 
 
 def _plain(c: str, encoded: bytes) -> str:
@@ -60,33 +95,19 @@ def _plain(c: str, encoded: bytes) -> str:
     if c == "\n":
         return "\\r?\\n"
     if c == "%":
-        return "[\\\\`^]*%[%]?"
+        return f"{_QUOTING}%[%]?"
     if c == "&":
-        return "[\\\\`^]*&(?:amp;)*"
-    return c if c.isalnum() and c.isascii() else f"[\\\\`^]*{_literal(encoded)}"
+        return f"{_QUOTING}{_AMPERSAND}"
+    return c if c.isalnum() and c.isascii() else f"{_QUOTING}{_literal(encoded)}"
 
 
-def _unicode_escape(c: str) -> str:
-    """Return `\\u00e9`, `\\u{e9}`, `\\U000000e9`, and `\\xe9` of Python; a pair of `\\u` beyond the basic plane."""
-    units = c.encode("utf-16-be", "surrogatepass")
-    pairs = [int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)]
-    code = ord(c)
-    ways = ["".join(f"\\\\+u{_digits(unit, 4)}" for unit in pairs)]
-    ways += [f"\\\\+u\\{{0*{_digits(code, 1)}\\}}", f"\\\\+U{_digits(code, 8)}"]
-    if code < 256:
-        ways.append(f"\\\\+x{_digits(code, 2)}")
-    return "|".join(ways)
-
-
-def _references(c: str) -> list[str]:
+def _references(c: str) -> str:
     """Return the character references of HTML and XML."""
     code = ord(c)
-    ways = [f"#0*{code};?", f"#[xX]0*{_digits(code, 1)};?"]
-    if code in codepoint2name:
-        ways.append(f"{codepoint2name[code]};")
-    if c == "'":
-        ways.append("apos;")
-    return [f"&(?:amp;)*(?:{'|'.join(ways)})"]
+    end = f"(?:;|{_PERCENT}3[Bb])"
+    ways = [f"(?:#|{_PERCENT}23)(?:0*{code}|[xX]0*{_digits(code, 1)}){end}?"]
+    ways += [f"{name}{end}" for name in _NAMES.get(c, ())]
+    return f"{_AMPERSAND}(?:{'|'.join(ways)})"
 
 
 def _utf16(value: str) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import unicodedata
 from collections.abc import Callable
 from html import escape
+from html.entities import html5
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -30,6 +31,20 @@ def _entities(spell: Callable[[str], str]) -> Callable[[str], str]:
     return lambda value: "".join(map(spell, value))
 
 
+NAMES = {character: name for name, character in html5.items() if name.endswith(";")}
+
+
+def _units(value: str) -> list[int]:
+    data = value.encode("utf-16-be")
+    return [int.from_bytes(data[at : at + 2]) for at in range(0, len(data), 2)]
+
+
+def _escaped(unit: int) -> str:
+    if unit < 128 and chr(unit).isalnum():
+        return chr(unit)
+    return f"%u{unit:04X}" if unit > 255 else f"%{unit:02X}"
+
+
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "JSON": json.dumps,
@@ -48,6 +63,15 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "a URL in lower case": lambda value: re.sub("%..", lambda code: code[0].lower(), quote(value, safe="")),
     "a query": quote_plus,
     "a URL in a URL": lambda value: quote(quote(value, safe=""), safe=""),
+    "JSON in a URL": lambda value: quote(json.dumps(value)[1:-1], safe=""),
+    "JSON in JSON in a query": lambda value: quote_plus(json.dumps(json.dumps(value)[1:-1])[1:-1]),
+    "JSON of PHP in a URL": lambda value: quote(json.dumps(value)[1:-1].replace("/", "\\/"), safe=""),
+    "HTML in a URL": lambda value: quote(escape(value), safe=""),
+    "HTML in JSON for HTML": lambda value: json.dumps(escape(value)).replace("&", "\\u0026"),
+    "JSON in HTML": lambda value: escape(json.dumps(value)[1:-1]),
+    "HTML with names": _entities(lambda c: f"&{NAMES[c]}" if c in NAMES else c),
+    "escape of JavaScript": lambda value: "".join(map(_escaped, _units(value))),
+    "Perl": _entities(lambda c: c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):x}}}"),
     "repr of Python": repr,
     "ascii of Python": ascii,
     "bytes of Python": lambda value: repr(value.encode()),
@@ -163,7 +187,7 @@ def test_a_known_value_in_utf_32_is_found(encoding: str) -> None:
     assert text[match.start : match.end].replace("\0", "") == value
 
 
-DUMPS = {
+DUMPS: dict[str, Callable[[bytes], str]] = {
     "hexdump -C": lambda data: "".join(
         f"{at:08x}  {data[at : at + 8].hex(' ')}  {data[at + 8 : at + 16].hex(' ')}  |{_shown(data[at : at + 16])}|\n"
         for at in range(0, len(data), 16)
@@ -192,6 +216,68 @@ def test_rows_of_a_hex_dump_that_hold_a_known_value_lose_their_bytes(dump: str, 
         assert not [start for start in range(len(value) - 5) if value[start : start + 6].encode() in shown]
         assert not [start for start in range(len(value) - 5) if value[start : start + 6] in cleaned]
     assert list(known.find(DUMPS[dump](b"nothing to see here, all of it is public"))) == []
+
+
+DIGITS: dict[str, Callable[[bytes], str]] = {
+    "digits": lambda data: data.hex(),
+    "percent-encoding": lambda data: "".join(f"%{byte:02X}" for byte in data),
+    "JSON": lambda data: "".join(f"\\u{byte:04x}" for byte in data),
+}
+
+
+@pytest.mark.parametrize("form", DIGITS)
+@pytest.mark.parametrize("before", [b"", b"a", b"abc"])
+def test_a_large_value_in_hexadecimal_digits_is_found(form: str, before: bytes) -> None:
+    value = "".join(f"{number:04x}/Z&q" for number in range(2_000))
+    text = DIGITS[form](before + value.encode()[1_000:1_100] + b"end")
+    (start, end), *_ = ((match.start, match.end) for match in KnownSecrets({"TOKEN": value}).find(text))
+    assert end - start >= len(DIGITS[form](value.encode()[1_000:1_100])) - 2
+
+
+@pytest.mark.parametrize("other", [b"https://example.org/", b"postgres is a database", b"0000000000000000"])
+def test_rows_with_common_words_of_a_value_stay(other: bytes) -> None:
+    known = KnownSecrets({"URL": "postgres://app:q8Zr2LkT0@db/0000000000000000", "HOOK": "https://hooks.test/q8Zr2"})
+    assert [match for dump in DUMPS.values() for match in known.find(dump(other))] == []
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+@pytest.mark.parametrize("before", range(4, 16))
+def test_a_short_value_that_two_rows_of_a_hex_dump_share_is_found(dump: str, before: int) -> None:
+    text = DUMPS[dump](b"." * before + b"q8Zr2LkT0vXw" + b"." * 20)
+    assert list(KnownSecrets({"TOKEN": "q8Zr2LkT0vXw"}).find(text))
+
+
+def _with_soft_breaks(value: str, width: int) -> str:
+    octets = "".join(c if c.isascii() and c.isalnum() else "".join(f"={b:02X}" for b in c.encode()) for c in value)
+    units = re.findall("=..|.", octets)
+    return "=\n".join("".join(units[at : at + width]) for at in range(0, len(units), width))
+
+
+BROKEN: dict[str, Callable[[str, int], str]] = {
+    "quoted-printable": _with_soft_breaks,
+    "CRLF": lambda value, width: _with_soft_breaks(value, width).replace("\n", "\r\n"),
+    "a shell": lambda value, width: "\\\n".join(value[at : at + width] for at in range(0, len(value), width)),
+    "YAML": lambda value, width: "\\\n    ".join(value[at : at + width] for at in range(0, len(value), width)),
+}
+
+
+@pytest.mark.parametrize("form", BROKEN)
+@given(value=st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_categories=["Cc", "Zs"]), min_size=12))
+def test_a_value_that_goes_on_in_the_next_line_is_found(form: str, value: str) -> None:
+    assume(searchable(value) is None and value == value.strip() and "\\" not in value)
+    text = BROKEN[form](value, 5)
+    found = list(KnownSecrets({"TOKEN": value}).find(f"x {text} y"))
+    assert max((match.end - match.start for match in found), default=0) >= len(text) - 1
+
+
+@pytest.mark.parametrize("form", ["quoted-printable", "a shell"])
+@pytest.mark.parametrize("width", [4, 9, 17])
+def test_a_value_that_goes_on_in_the_next_line_of_a_log_is_taken_out(form: str, width: int) -> None:
+    value = "q8Zr2LkT0vXw5MnBuor5ClFKHu6MUbgXOsHzo"
+    lines = f"x {BROKEN[form](value, width)} y\nand on".split("\n")
+    cleaned = Redactor({"TOKEN": value}).text("\n".join(lines))
+    assert cleaned.count("\n") == len(lines) - 1
+    assert not [part for part in re.findall(r"\w+", "\n".join(lines)[2:-8]) if len(part) > 3 and part in cleaned]
 
 
 @pytest.mark.parametrize("before", ["", "a", "ab"])
