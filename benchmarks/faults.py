@@ -6,13 +6,11 @@ A row that was not measured in this run keeps its figure.
 import re
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
+from benchmarks.page import PAGE, write_table
 from tests.e2e.noticed import NOTICES, Notice, figures
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 HEAD = "| what happens | what says that it was noticed | measured, s | at most, s | promised by | test |"
-_TABLE = re.compile(rf"^{re.escape(HEAD)}\n(?:\|.*\n)+", re.MULTILINE)
 _ROW = re.compile(r"^\|(?:[^|]*\|){2} (?P<figure>[^|]*) \|.*`(?P<test>test_\w+)` \|$", re.MULTILINE)
 UNKNOWN = "-"
 
@@ -21,7 +19,7 @@ def main() -> int:
     """Write the table; 1 when a row has no figure yet."""
     page = PAGE.read_text(encoding="utf-8")
     known = written(page) | {test: f"{figure.seconds:g}" for test, figure in figures().items()}
-    PAGE.write_text(_TABLE.sub(lambda _: table(known), page), encoding="utf-8")
+    write_table(HEAD, rows(known))
     missing = [notice.test for notice in NOTICES if known.get(notice.test, UNKNOWN) == UNKNOWN]
     print(
         f"{PAGE}: {len(NOTICES) - len(missing)} figures", *(f"not measured yet: {test}" for test in missing), sep="\n"
@@ -34,9 +32,9 @@ def written(page: str) -> dict[str, str]:
     return {row["test"]: row["figure"] for row in _ROW.finditer(page)}
 
 
-def table(known: Mapping[str, str]) -> str:
-    """Return the table with these figures."""
-    return "\n".join([HEAD, "|---|---|---|---|---|---|", *(_row(each, known) for each in NOTICES), ""])
+def rows(known: Mapping[str, str]) -> str:
+    """Return the table's rows with these figures."""
+    return "\n".join(_row(each, known) for each in NOTICES)
 
 
 def _row(notice: Notice, known: Mapping[str, str]) -> str:

@@ -25,7 +25,7 @@ from control_plane.routes import (
 )
 from control_plane.services import Services
 from control_plane.threads import TenantThreads
-from control_plane.turns import Turns
+from control_plane.turns import Turns, create_task
 
 DESCRIPTION = """Dispatches coding tasks to AI agents, each in a container of its own, and keeps what they produce.
 
@@ -62,7 +62,9 @@ def create_app(services: Services) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    asyncio.get_running_loop().set_default_executor(TenantThreads())
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(TenantThreads())
+    loop.set_task_factory(create_task)
     app.state.services.audit.start()
     async with app.state.services.reader.open(), app.state.mcp:
         yield

@@ -20,6 +20,7 @@ from control_plane.errors import ApiError, ErrorCode, not_found
 from control_plane.openapi import TenantId
 from control_plane.rate_limit import RateLimiter, exceeded
 from control_plane.threads import calling_tenant
+from control_plane.turns import Turns
 from outpost.domain.ids import now
 from outpost.domain.tenants import KEY_PATTERN, OPERATOR, ApiKey, Scope, Tenant, hash_key
 from outpost.store.tenants import Tenants
@@ -154,7 +155,8 @@ class AuthenticatedRoute(APIRoute):
             return await in_turn(request)
 
         async def in_turn(request: Request) -> Response:
-            async with request.app.state.turns.take(request.state.principal.tenant.id):
+            turns: Turns = request.app.state.turns
+            async with turns.take(request.state.principal.tenant.id):
                 return await handle(request)
 
         return authenticated

@@ -106,10 +106,10 @@ class Boundary:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif scope["method"] == "HEAD":
-            await self._serve(normalized(scope), receive, without_body(send), "HEAD")
-        else:
-            await self._serve(normalized(scope), receive, send, scope["method"])
+            return
+        method, turns = scope["method"], scope["app"].state.turns
+        send = without_body(send) if method == "HEAD" else send
+        await turns.serve(lambda: self._serve(normalized(scope), receive, send, method))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, method: str) -> None:
         apply_forwarded(scope, scope["app"].state.services.proxies)

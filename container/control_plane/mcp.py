@@ -23,6 +23,7 @@ from control_plane.auth import identify
 from control_plane.boundary import MAX_BODY_BYTES
 from control_plane.errors import ApiError, ErrorCode
 from control_plane.services import Services
+from control_plane.turns import Turns
 from outpost_client.mcp.server import Context, build
 from outpost_client.mcp.tools import BoundTool, bind
 
@@ -48,7 +49,10 @@ class McpEndpoint:
                 raise
             # The route behind the tool refuses it as well, in a form that a model can act on.
         _accept_json(scope)
-        await self._manager.handle_request(scope, _again(request), send)
+        await request.body()  # one that comes slowly holds no turn
+        turns: Turns = request.app.state.turns
+        async with turns.take(request.state.principal.tenant.id):
+            await self._manager.handle_request(scope, _again(request), send)
 
 
 def _accept_json(scope: Scope) -> None:
@@ -72,9 +76,7 @@ async def _calls_a_tool(request: Request) -> bool:
 
 
 def _again(request: Request) -> Receive:
-    """Return what gives the request's body also when it has been read."""
-    if not hasattr(request, "_body"):
-        return request.receive
+    """Return what gives the request's body, which has been read, once more."""
     messages: list[Message] = [{"type": "http.request", "body": request._body, "more_body": False}]
 
     async def receive() -> Message:

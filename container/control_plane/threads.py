@@ -3,9 +3,12 @@
 asyncio hands a call to the loop's executor in the context of its caller, which names the tenant.
 """
 
+import time
+from asyncio import get_running_loop
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from threading import Lock
@@ -16,6 +19,8 @@ from control_plane.errors import ApiError, too_many
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
+count_time: ContextVar[Callable[[float], object] | None] = ContextVar("count_time", default=None)
+"""Called on the loop with the seconds of CPU time that a call has taken: its thread held up the loop meanwhile."""
 calling_tenant: ContextVar[str] = ContextVar("calling_tenant", default="")
 """Id of the tenant whose request this is; empty for what belongs to none, such as the look-up of a key."""
 
@@ -55,7 +60,7 @@ class TenantThreads(ThreadPoolExecutor):
             queue = self._waiting.setdefault(calling_tenant.get(), deque())
             if len(queue) >= self._most_waiting:
                 raise too_many_waiting()
-            queue.append((future, partial(fn, *args, **kwargs)))
+            queue.append((future, _counted(partial(fn, *args, **kwargs))))
         self._start()
         return future
 
@@ -99,3 +104,21 @@ class TenantThreads(ThreadPoolExecutor):
             self._running[tenant] -= 1
             if not self._running[tenant]:
                 del self._running[tenant]
+
+
+def _counted(call: Callable[[], Result]) -> Callable[[], Result]:
+    """Return the call with its CPU time counted, where that is wanted."""
+    count = count_time.get()
+    if count is None:
+        return call
+    loop = get_running_loop()
+
+    def counted() -> Result:
+        began = time.thread_time()
+        try:
+            return call()
+        finally:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(count, time.thread_time() - began)
+
+    return counted

@@ -6,11 +6,15 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
 
 from control_plane import server, streams
 from control_plane.app import create_app
@@ -79,6 +83,40 @@ def test_a_flood_of_the_event_loop_is_passed_by_another_tenants_request(api: Api
         return answered[2:].index(small)
 
     assert asyncio.run(run()) < SOON
+
+
+LIST_TOOLS = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+
+
+def test_a_flood_of_mcp_requests_takes_turns(api: Api, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, key, begun = create_app(api.replica()), api.key(tenant), []
+    handle = StreamableHTTPSessionManager.handle_request
+
+    async def run() -> list[int]:
+        begins, release = asyncio.Semaphore(0), asyncio.Event()
+
+        async def held(self: StreamableHTTPSessionManager, scope: Scope, receive: Receive, send: Send) -> None:
+            if Headers(scope=scope)["x-api-key"] == key:
+                begun.append(scope)
+                begins.release()
+                await release.wait()
+            await handle(self, scope, receive, send)
+
+        monkeypatch.setattr(StreamableHTTPSessionManager, "handle_request", held)
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+        async with app.router.lifespan_context(app), http, asyncio.timeout(60):
+            ask = partial(http.post, "/mcp", json=LIST_TOOLS)
+            flood = [asyncio.create_task(ask(headers={"X-API-Key": key})) for _ in range(3 * SHARE)]
+            try:
+                for _ in range(SHARE):
+                    await begins.acquire()
+                assert (await ask(headers={"X-API-Key": api.key(api.tenant())})).status_code == 200
+                assert len(begun) == SHARE
+            finally:
+                release.set()
+            return [each.status_code for each in await asyncio.gather(*flood)]
+
+    assert asyncio.run(run()) == [200] * 3 * SHARE
 
 
 def test_bodies_that_come_slowly_hold_no_turn(api: Api, tenant: Tenant) -> None:
