@@ -17,26 +17,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 PACKAGES = (
-    *(ROOT / "outpost" / name for name in ("domain", "monitor", "redaction", "store", "v1")),
-    *(
-        ROOT / "lambda" / name
-        for name in (
-            "broker",
-            "capacity",
-            "default_group",
-            "dispatch_changes",
-            "deletion_protection",
-            "legacy_watch",
-            "migration_monitor",
-            "sweep",
-            "task_events",
-            "usage_events",
-            "workspace_reaper",
-        )
-    ),
+    *(ROOT / "outpost" / name for name in ("domain", "redaction", "store")),
+    *(ROOT / "migration" / "outpost_migration" / name for name in ("monitor", "v1")),
+    *sorted(path.parent for path in ROOT.glob("lambda/*/__init__.py")),
 )
-MODULES = tuple(
-    ROOT / "outpost" / name for name in ("__init__.py", "names.py", "verify/__init__.py", "verify/report.py")
+MODULES = (
+    *(ROOT / "outpost" / name for name in ("__init__.py", "names.py", "report.py")),
+    ROOT / "migration" / "outpost_migration" / "__init__.py",
 )
 PLATFORMS = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
 RUNTIME_PROVIDES = ("boto3", "urllib3")
@@ -76,9 +63,9 @@ def _sources() -> list[Path]:
 
 
 def _place(path: Path) -> Path:
-    """Where a source file lies in the bundle: `lambda/` is a source root, not a package."""
+    """Return where a source file lies in the bundle: `lambda/` and `migration/` are source roots, not packages."""
     relative = path.relative_to(ROOT)
-    return relative.relative_to("lambda") if relative.parts[0] == "lambda" else relative
+    return relative.relative_to(relative.parts[0]) if relative.parts[0] in ("lambda", "migration") else relative
 
 
 def _dependencies(architecture: str, python: str) -> Path:

@@ -23,7 +23,6 @@ NETWORK = "loopback"
 _SOURCE_ROOTS = (
     REPOSITORY_ROOT,
     REPOSITORY_ROOT / "clients",
-    REPOSITORY_ROOT / "embedded",
     REPOSITORY_ROOT / "constructs",
     REPOSITORY_ROOT / "lambda",
     REPOSITORY_ROOT / "container",

@@ -9,13 +9,13 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from outpost.monitor.model import HOST, V1Host
-from outpost.monitor.sources import AccountSources
-from outpost.monitor.watch import Watch
 from outpost.names import METRIC_NAMESPACE, ROLLBACK_PROPOSED, Env
 from outpost.store.database import CLIENT_CONFIG
 from outpost.store.documents import Documents
-from outpost.v1.trail import Trail
+from outpost_migration.monitor.model import HOST, V1Host
+from outpost_migration.monitor.sources import AccountSources
+from outpost_migration.monitor.watch import Watch
+from outpost_migration.v1.trail import Trail
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.client import CloudWatchClient

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from outpost.acceptance.report import DispatchTimes
 from outpost.domain.agents import CATALOGUE, Agent
-from outpost.verify.report import Check
+from outpost.report import Check
 from outpost_client import Client
 from outpost_client.live import NoStreamError
 from outpost_client.models import Dispatch, DispatchRequest, LogLine, PromotionRequest

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from outpost.report import Check
 from outpost.verify.controls import verify_controls
 from outpost.verify.deployed import Deployed
-from outpost.verify.report import Check
 
 _PAGE = 100
 """Names that DescribeAlarms takes at once."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from outpost.verify.report import Check, Status
+from outpost.report import Check, Status
 
 
 class _Model(BaseModel):

@@ -14,7 +14,7 @@ from outpost.acceptance.tools import check_tools
 from outpost.domain.agents import Agent
 from outpost.domain.ids import now
 from outpost.domain.tenants import Scope
-from outpost.verify.report import Check, overall
+from outpost.report import Check, overall
 from outpost_client import ApiError, Client
 from outpost_client.models import IssuedKey
 

@@ -11,7 +11,7 @@ from mcp.client.streamable_http import streamable_http_client
 from outpost.acceptance.dispatches import MARK, task_of
 from outpost.domain.agents import Agent
 from outpost.domain.ids import new_id
-from outpost.verify.report import Check
+from outpost.report import Check
 from outpost_client.mcp.catalogue import CATALOGUE
 
 _TITLE = "Each of the ten MCP tools works"

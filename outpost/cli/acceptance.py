@@ -10,8 +10,8 @@ from outpost.acceptance.report import write
 from outpost.acceptance.runner import accept
 from outpost.acceptance.target import Target
 from outpost.cli.aws import aws_session
+from outpost.cli.checks import EXIT_CODES, explained, show_checks, use_local
 from outpost.cli.controls import CONFIG, Environment
-from outpost.cli.migration import EXIT_CODES, explained, show_checks, use_local
 from outpost.config import ConfigError, load
 from outpost.verify.deployed import Deployed, NotDeployedError, WrongAccountError
 from outpost_client.cli.connection import ERROR

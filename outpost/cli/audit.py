@@ -14,13 +14,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.text import Text
 
 from outpost.cli.aws import aws_session
+from outpost.cli.checks import EXIT_CODES, STYLES, use_local
 from outpost.cli.controls import CONFIG, Environment
-from outpost.cli.migration import EXIT_CODES, STYLES, use_local
 from outpost.config import ConfigError, load
 from outpost.domain.ids import now
-from outpost.migrate.errors import MigrationError
 from outpost.verify.audit_log import AuditReport, fetch_key, load_key, open_evidence, verify_log
 from outpost.verify.deployed import NotDeployedError
+from outpost.verify.errors import OperationError
 from outpost_client.cli.connection import ERROR
 from outpost_client.cli.dispatches import Json
 from outpost_client.cli.output import err, out, print_json, print_table, show_error
@@ -115,7 +115,7 @@ def _connected(environment: str) -> Iterator[boto3.Session]:
         if environment == "local":
             use_local()
         yield aws_session(load(CONFIG / f"{environment}.toml").region)
-    except (BotoCoreError, ClientError, ConfigError, MigrationError, NotDeployedError, OSError, ValueError) as error:
+    except (BotoCoreError, ClientError, ConfigError, OperationError, NotDeployedError, OSError, ValueError) as error:
         show_error(f"The audit log of {environment} cannot be read: {error}")
         raise typer.Exit(ERROR) from error
 

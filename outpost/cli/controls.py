@@ -7,11 +7,11 @@ import typer
 from rich.text import Text
 
 from outpost.cli.aws import aws_session
-from outpost.cli.migration import EXIT_CODES, explained, show_checks, use_local
+from outpost.cli.checks import EXIT_CODES, explained, show_checks, use_local
 from outpost.config import ConfigError, load
+from outpost.report import Check, ControlsReport, overall
 from outpost.verify.controls import verify_controls
 from outpost.verify.deployed import Deployed, NotDeployedError
-from outpost.verify.report import Check, ControlsReport, overall
 from outpost_client.cli.connection import ERROR
 from outpost_client.cli.output import err, print_json, show_error
 

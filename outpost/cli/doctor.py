@@ -6,8 +6,8 @@ import typer
 from rich.text import Text
 
 from outpost.cli.aws import aws_session
+from outpost.cli.checks import explained, use_local
 from outpost.cli.controls import CONFIG, Environment
-from outpost.cli.migration import explained, use_local
 from outpost.cli.synthesis import synthesized
 from outpost.config import ConfigError, load
 from outpost.doctor.account import Account

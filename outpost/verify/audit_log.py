@@ -8,11 +8,11 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key, lo
 from pydantic import BaseModel, ConfigDict
 
 from outpost.names import Output, audit_log_group
+from outpost.report import Status
 from outpost.store.database import CLIENT_CONFIG
 from outpost.verify.audit_chains import INCONCLUSIVE, Finding, evidence_start, verify_chains
 from outpost.verify.audit_evidence import Evidence
 from outpost.verify.deployed import NotDeployedError
-from outpost.verify.report import Status
 
 
 class AuditReport(BaseModel):

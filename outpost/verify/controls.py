@@ -5,11 +5,11 @@ from collections.abc import Callable
 from botocore.exceptions import ClientError
 
 from outpost.controls.catalogue import Control
+from outpost.report import Check
 from outpost.verify.controls_data import encryption, public_access, tables, trail
 from outpost.verify.controls_network import flow_logs, private_tasks, security_groups
 from outpost.verify.deployed import Deployed
 from outpost.verify.evidence import Evidence
-from outpost.verify.report import Check
 
 CHECKS: dict[Control, Callable[[Deployed], Evidence]] = {
     Control.TRAIL: trail,

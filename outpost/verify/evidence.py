@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from outpost.controls.catalogue import Control
-from outpost.verify.report import Check
+from outpost.report import Check
 
 
 @dataclass

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from outpost.config import load
 from outpost.controls.catalogue import Control
+from outpost.report import ControlsReport
 from outpost.verify.controls import verify_controls
 from outpost.verify.deployed import Deployed, NotDeployedError
-from outpost.verify.report import ControlsReport
 from outpost_client.cli.main import app
 from outpost_local.environment import LocalEnvironment
 from tests.eventually import eventually

@@ -25,7 +25,7 @@ HOST = (
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of what the bundle is made of, whose files a test may change; installed packages come from the cache."""
     root = tmp_path / "checkout"
-    for name in ("outpost", "lambda"):
+    for name in ("outpost", "lambda", "migration"):
         shutil.copytree(bundle.ROOT / name, root / name)
     for name in ("pyproject.toml", "uv.lock"):
         shutil.copy(bundle.ROOT / name, root / name)
@@ -124,8 +124,10 @@ def test_the_models_are_in_the_bundle_and_change_it(checkout: Path) -> None:
 def test_only_what_runs_is_in_the_bundle() -> None:
     folder = build_functions(*HOST)
     ours = {path.relative_to(folder).parts[1] for path in (folder / "outpost").rglob("*.py")}
+    of_migration = {path.relative_to(folder).parts[1] for path in (folder / "outpost_migration").rglob("*.py")}
 
-    assert ours == {"__init__.py", "names.py", "domain", "redaction", "store", "monitor", "v1", "verify"}
+    assert ours == {"__init__.py", "names.py", "report.py", "domain", "redaction", "store"}
+    assert of_migration == {"__init__.py", "monitor", "v1"}
     assert not [path for path in folder.rglob("*") if path.name in {"__pycache__", "RECORD", "boto3", "botocore"}]
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from outpost.migrate.endpoint import EndpointSecret, V1Endpoint
-from outpost.migrate.errors import MigrationError
 from outpost_local.environment import LocalEnvironment
+from outpost_migration.endpoint import EndpointSecret, V1Endpoint
+from outpost_migration.errors import MigrationError
 from tests.local.stacks import Stack, resource
 
 

@@ -15,16 +15,7 @@ import boto3
 import pytest
 
 from outpost.domain.ids import now
-from outpost.migrate.context import Context
-from outpost.migrate.deployment import Deployment
-from outpost.migrate.endpoint import EndpointSecret, V1Endpoint
-from outpost.migrate.runner import Runner
-from outpost.migrate.steps import archive, audit, clients, cutover, preflight, shadow, validate
-from outpost.migrate.steps.monitor import watch_of
-from outpost.monitor.model import CURRENT_PLAN, HOST, Plan, V1Host
 from outpost.names import MigrationOutput
-from outpost.v1 import trail
-from outpost.v1.layout import DISABLED
 from outpost_client import Client
 from outpost_client.models import Limits
 from outpost_local.environment import LocalEnvironment
@@ -32,6 +23,15 @@ from outpost_local.extensions.virtual_clock import clock_file
 from outpost_local.first_run import api_url, operator_key
 from outpost_local.settings import ROOT_KEY
 from outpost_local.v1 import DemonstrationHost, ensure_host
+from outpost_migration.context import Context
+from outpost_migration.deployment import Deployment
+from outpost_migration.endpoint import EndpointSecret, V1Endpoint
+from outpost_migration.monitor.model import CURRENT_PLAN, HOST, Plan, V1Host
+from outpost_migration.runner import Runner
+from outpost_migration.steps import archive, audit, clients, cutover, preflight, shadow, validate
+from outpost_migration.steps.monitor import watch_of
+from outpost_migration.v1 import trail
+from outpost_migration.v1.layout import DISABLED
 from tests.eventually import eventually
 
 SCOPES = ["dispatch", "status", "list", "cancel", "delete", "promote"]

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from outpost.domain.ids import now
-from outpost.migrate.runner import Runner
-from outpost.migrate.steps import archive, clients, cutover, monitor
-from outpost.migrate.steps.archive import PREFIX, TAR
-from outpost.monitor.model import Plan
-from outpost.monitor.watch import baseline_key
 from outpost.names import MigrationOutput
-from outpost.v1.layout import SCRIPTS_FOLDER
-from outpost.verify.acceptance import Acceptance
+from outpost_migration.acceptance import Acceptance
+from outpost_migration.monitor.model import Plan
+from outpost_migration.monitor.watch import baseline_key
+from outpost_migration.runner import Runner
+from outpost_migration.steps import archive, clients, cutover, monitor
+from outpost_migration.steps.archive import PREFIX, TAR
+from outpost_migration.v1.layout import SCRIPTS_FOLDER
 from tests.migrate.passing import live_through
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]

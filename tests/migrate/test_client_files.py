@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outpost.migrate.client_files import (
+from outpost_migration.client_files import (
     KINDS,
     kind_of,
     rewrite_codex,
     rewrite_environment,
     rewrite_instructions,
 )
-from outpost.migrate.errors import MigrationError
+from outpost_migration.errors import MigrationError
 
 URL = "https://outpost.example.com"
 PATHS = (".env", "prod.env", ".mcp.json", ".claude.json", ".gemini/settings.json", ".codex/config.toml", "AGENTS.md")

@@ -8,12 +8,12 @@ import boto3
 import pytest
 
 from outpost.domain.ids import new_id
-from outpost.migrate.context import Context
-from outpost.migrate.deployment import Deployment
-from outpost.migrate.endpoint import EndpointSecret, V1Endpoint, V2Endpoint
-from outpost.migrate.errors import MigrationError
-from outpost.migrate.steps import preflight
 from outpost.names import CONTROL_PLANE_CONTAINER, MigrationOutput
+from outpost_migration.context import Context
+from outpost_migration.deployment import Deployment
+from outpost_migration.endpoint import EndpointSecret, V1Endpoint, V2Endpoint
+from outpost_migration.errors import MigrationError
+from outpost_migration.steps import preflight
 from tests.conftest import CREDENTIALS
 
 V1 = V1Endpoint.model_validate({"instanceId": "mi-1", "region": "us-east-1"})

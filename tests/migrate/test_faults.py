@@ -19,14 +19,14 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from outpost.migrate.context import Context
-from outpost.migrate.endpoint import V1Endpoint, V2Endpoint
-from outpost.migrate.errors import MigrationError
-from outpost.migrate.reports import Report
-from outpost.migrate.runner import Runner
-from outpost.migrate.steps import archive, cutover, rollback
-from outpost.migrate.steps.shadow import StoredPair
-from outpost.v1.layout import DISABLED, SCRIPTS
+from outpost_migration.context import Context
+from outpost_migration.endpoint import V1Endpoint, V2Endpoint
+from outpost_migration.errors import MigrationError
+from outpost_migration.reports import Report
+from outpost_migration.runner import Runner
+from outpost_migration.steps import archive, cutover, rollback
+from outpost_migration.steps.shadow import StoredPair
+from outpost_migration.v1.layout import DISABLED, SCRIPTS
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from outpost.migrate.errors import MigrationError
-from outpost.migrate.mcp import McpClient
+from outpost_migration.errors import MigrationError
+from outpost_migration.mcp import McpClient
 from tests.loopback import Service, serving
 from tests.ports import free_port
 

@@ -9,19 +9,19 @@ from typing import Any, Literal
 
 import pytest
 
-from outpost.cli.verify import controls_of
 from outpost.domain.ids import now
-from outpost.migrate.endpoint import V1Endpoint, V2Endpoint
-from outpost.migrate.errors import MigrationError
-from outpost.migrate.html import render
-from outpost.migrate.reports import REPORTS, Report
-from outpost.migrate.runner import NEEDS, Runner
-from outpost.migrate.steps import audit, clients, cutover, decommission, monitor, rollback, verify
-from outpost.migrate.steps.monitor import watch_of
-from outpost.monitor.model import Plan
 from outpost.names import MigrationOutput
-from outpost.v1.layout import DISABLED, SCRIPTS
 from outpost_client import Client
+from outpost_migration.cli.verify import controls_of
+from outpost_migration.endpoint import V1Endpoint, V2Endpoint
+from outpost_migration.errors import MigrationError
+from outpost_migration.html import render
+from outpost_migration.monitor.model import Plan
+from outpost_migration.reports import REPORTS, Report
+from outpost_migration.runner import NEEDS, Runner
+from outpost_migration.steps import audit, clients, cutover, decommission, monitor, rollback, verify
+from outpost_migration.steps.monitor import watch_of
+from outpost_migration.v1.layout import DISABLED, SCRIPTS
 from tests.migrate.passing import live_through, quiet_month
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outpost.monitor.judge import baseline, checks, due_checkpoints, figures, proposal
-from outpost.monitor.model import Plan, Sample
-from outpost.verify.report import overall
+from outpost.report import overall
+from outpost_migration.monitor.judge import baseline, checks, due_checkpoints, figures, proposal
+from outpost_migration.monitor.model import Plan, Sample
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 HOUR = Plan(run="r", started_at=START, window_seconds=3600, checkpoints_seconds=(600, 3600))

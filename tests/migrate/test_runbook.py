@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outpost.migrate.runner import NEEDS
+from outpost_migration.runner import NEEDS
 
 World = Any
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "migration-runbook.md"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outpost.v1.calls import MARKER, Kind, SendCommand, concerns, judge
-from outpost.v1.layout import BASE, DISPATCH_SCRIPTS, SCRIPTS_FOLDER
+from outpost_migration.v1.calls import MARKER, Kind, SendCommand, concerns, judge
+from outpost_migration.v1.layout import BASE, DISPATCH_SCRIPTS, SCRIPTS_FOLDER
 
 HOST = "mi-0123456789abcdef0"
 

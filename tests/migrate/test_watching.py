@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from outpost.domain.ids import now
-from outpost.migrate.runner import Runner
-from outpost.migrate.steps import monitor
-from outpost.monitor.model import Plan
 from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE, MigrationOutput
-from outpost.v1.layout import SCRIPTS_FOLDER
+from outpost_migration.monitor.model import Plan
+from outpost_migration.runner import Runner
+from outpost_migration.steps import monitor
+from outpost_migration.v1.layout import SCRIPTS_FOLDER
 from tests.eventually import eventually
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]

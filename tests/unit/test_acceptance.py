@@ -17,8 +17,8 @@ from outpost.acceptance.target import Target
 from outpost.acceptance.tools import check_tools
 from outpost.config import load
 from outpost.domain.agents import Agent
+from outpost.report import Check
 from outpost.verify.deployed import Deployed, NotDeployedError, WrongAccountError
-from outpost.verify.report import Check
 from tests.ports import free_port
 
 Reply = Callable[[dict[str, Any]], tuple[int, str]]

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from outpost.v1.layout import BASE, SCRIPTS
+from outpost_migration.v1.layout import BASE, SCRIPTS
 
 _HERE = Path(__file__).parent
 _AGENTS = ("claude", "codex", "gemini", "aider", "grok")

@@ -1,0 +1,99 @@
+"""What the commands of `outpost migrate` and `outpost verify` share: which environment, and how results are shown."""
+
+import getpass
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from outpost.cli.aws import aws_session
+from outpost.cli.checks import EXIT_CODES, STYLES, explained, show_checks, use_local
+from outpost.names import MigrationOutput
+from outpost_client.cli.connection import ProfileError, load_profile
+from outpost_client.cli.output import err, out, print_json, printable
+from outpost_migration.context import Context
+from outpost_migration.deployment import Deployment
+from outpost_migration.errors import MigrationError
+from outpost_migration.reports import Report
+from outpost_migration.runner import Action, Runner
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the group's options say."""
+
+    url: str | None
+    environment: str
+    run: str
+    instance: str | None = None
+    take_over: bool = False
+    despite: Sequence[str] = ()
+
+
+def open_context(options: Options, *, dry_run: bool = False) -> Context:
+    """Find the environment and whoever runs the command. Raises MigrationError and what AWS answers."""
+    local_url = use_local() if options.environment == "local" else None
+    session = aws_session()
+    deployment = Deployment.find(options.environment, session)
+    try:
+        profile = load_profile(options.url or local_url)
+        url, key = profile.url, profile.key
+    except ProfileError:
+        url, key = options.url or local_url or deployment[MigrationOutput.API_URL], None
+    caller = session.client("sts").get_caller_identity()["Arn"]
+    return Context(
+        deployment=deployment,
+        run=options.run,
+        operator=f"{getpass.getuser()}@{socket.gethostname()} ({caller})",
+        url=url.rstrip("/"),
+        key=key,
+        dry_run=dry_run,
+        instance=options.instance,
+        progress=lambda line: err.print(Text(f"  {printable(line.splitlines()[0])}", style="dim")),
+    )
+
+
+def run_step(
+    options: Options,
+    step: str,
+    action: Action,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run a step, show its report, and end with the exit code of its status."""
+    with explained():
+        reasons = dict(_reason(text) for text in options.despite)
+        context = open_context(options, dry_run=dry_run)
+        with under_way(step):
+            report = Runner(context).run(step, action, despite=reasons, take_over=options.take_over)
+    print_json(report) if as_json else show_report(report)
+    raise typer.Exit(EXIT_CODES[report.status])
+
+
+def under_way(what: str) -> Progress:
+    """Show on a terminal that something goes on, and for how long; the lines of its progress appear above."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    shown = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    shown.add_task(what, total=None)
+    return shown
+
+
+def _reason(text: str) -> tuple[str, str]:
+    step, separator, reason = text.partition("=")
+    if not separator or not reason.strip():
+        raise MigrationError(f"--despite {text!r} lacks a reason: outpost migrate --despite STEP=REASON ...")
+    return step.strip(), reason.strip()
+
+
+def show_report(report: Report) -> None:
+    """Show what was changed, what was checked, and what came of it."""
+    if report.changes:
+        out.print(Text("Would change" if report.dry_run else "Changed", style="bold"))
+        for change in report.changes:
+            out.print(Text("\n".join(f"  {printable(line)}" for line in change.splitlines())))
+    show_checks(report.checks)
+    out.print(Text.assemble((report.step, "bold"), ": ", (report.status, STYLES[report.status])))

@@ -1,0 +1,116 @@
+"""What a step works with: the deployment, v1's host, the API, a clock, and the only way to change something."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, TypeVar
+
+from outpost.domain.ids import now as real_now
+from outpost.names import MigrationOutput
+from outpost.report import Check, overall
+from outpost.store.documents import Documents
+from outpost_client import ApiError, Client
+from outpost_client.errors import TRANSIENT
+from outpost_migration.deployment import Deployment
+from outpost_migration.endpoint import EndpointSecret
+from outpost_migration.errors import MigrationError
+from outpost_migration.host import Host, find_host
+from outpost_migration.monitor.model import HOST, V1Host
+from outpost_migration.reports import REPORTS, Report
+
+Model = TypeVar("Model", bound=Report)
+Answer = TypeVar("Answer")
+PATIENCE = 20
+"""How often in a row a refusal that passes is sat out."""
+
+
+@dataclass
+class Context:
+    """One operator at one step of one run."""
+
+    deployment: Deployment
+    run: str
+    operator: str
+    url: str
+    """Where the API answers for this operator."""
+    key: str | None = field(default=None, repr=False)
+    dry_run: bool = False
+    instance: str | None = None
+    now: Callable[[], datetime] = real_now
+    sleep: Callable[[float], None] = time.sleep
+    progress: Callable[[str], None] = lambda line: None
+    changes: list[str] = field(default_factory=list)
+
+    @property
+    def documents(self) -> Documents:
+        """What the migration keeps."""
+        return self.deployment.documents
+
+    @property
+    def folder(self) -> str:
+        """The prefix of this run."""
+        return f"migration/{self.run}/"
+
+    @cached_property
+    def host(self) -> Host:
+        """v1's host: as named, as the audit found it, or the only one there is. Raises MigrationError."""
+        known = self.documents.read(V1Host, HOST)
+        wanted = self.instance or (known.value.instance_id if known else None)
+        return find_host(self.deployment.client("ssm"), wanted)
+
+    @cached_property
+    def secret(self) -> EndpointSecret:
+        """The secret that clients read."""
+        return EndpointSecret(
+            self.deployment.client("secretsmanager"), self.deployment[MigrationOutput.ENDPOINT_SECRET]
+        )
+
+    def api(self) -> Client:
+        """Return a client of the API, to be used in a `with`. Raises MigrationError without a key."""
+        if not self.key:
+            raise MigrationError(
+                "this step calls the API: set OUTPOST_API_KEY to a key with the scopes "
+                "dispatch, status, list and cancel"
+            )
+        return Client(self.url, self.key)
+
+    def retry(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask the API, and again while it says that its refusal passes (too many requests, a restart)."""
+        for _ in range(PATIENCE):
+            try:
+                return ask()
+            except ApiError as error:
+                if error.code not in TRANSIENT:
+                    raise
+                self.sleep(error.retry_after or 2)
+        return ask()
+
+    def change(self, what: str, action: Callable[[], Any]) -> None:
+        """Change something, or in a dry run only say what would be changed."""
+        self.changes.append(what)
+        self.progress(what)
+        if not self.dry_run:
+            action()
+
+    def report(self, model: type[Model], started_at: datetime, checks: list[Check], **fields: Any) -> Model:
+        """Return a report with what all of them say."""
+        return model(
+            run=self.run,
+            environment=self.deployment.environment,
+            operator=self.operator,
+            started_at=started_at,
+            finished_at=self.now(),
+            status=overall(checks),
+            checks=checks,
+            changes=list(self.changes),
+            dry_run=self.dry_run,
+            **fields,
+        )
+
+    def last_report(self, model: type[Model]) -> Model | None:
+        """Return the last report of another step of this run."""
+        name = next(name for name, known in REPORTS.values() if known is model)
+        found = self.documents.read(model, f"{self.folder}reports/{name}.json")
+        return found.value if found else None

@@ -1,0 +1,67 @@
+"""The deployed environment that is migrated to: what the outputs of its Migration stack name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from outpost.names import MigrationOutput
+from outpost.store.database import CLIENT_CONFIG
+from outpost.store.documents import Documents
+from outpost_migration.errors import MigrationError
+from outpost_migration.v1.trail import Trail
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """An environment with migration enabled, and the account it is in."""
+
+    environment: str
+    region: str
+    outputs: Mapping[str, str]
+    session: boto3.Session
+
+    @classmethod
+    def find(cls, environment: str, session: boto3.Session) -> "Deployment":
+        """Look the environment up in the account. Raises MigrationError naming the remedy."""
+        stack = f"Outpost-{environment}-Migration"
+        try:
+            found = session.client("cloudformation", config=CLIENT_CONFIG).describe_stacks(StackName=stack)["Stacks"][0]
+        except ClientError as error:
+            raise MigrationError(
+                f"there is no stack {stack} in this account and region ({error.response['Error']['Message']}): set "
+                f"migration.enabled = true in config/{environment}.toml and deploy, or name another --environment"
+            ) from error
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+        missing = [name for name in MigrationOutput if name not in outputs]
+        if missing:
+            raise MigrationError(f"the stack {stack} lacks the outputs {', '.join(missing)}: deploy it again")
+        return cls(environment, session.region_name, outputs, session)
+
+    def __getitem__(self, name: MigrationOutput) -> str:
+        """Return an output."""
+        return self.outputs[name]
+
+    def client(self, service: str) -> Any:
+        """Return a client of one of the account's services."""
+        create: Any = self.session.client  # the overloads know names only that are literals
+        if service not in self._clients:
+            self._clients[service] = create(service, config=CLIENT_CONFIG)
+        return self._clients[service]
+
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
+    @cached_property
+    def documents(self) -> Documents:
+        """What the migration keeps."""
+        return Documents(self.client("s3"), self[MigrationOutput.AUDIT_BUCKET])
+
+    @cached_property
+    def trail(self) -> Trail:
+        """The account's event history."""
+        return Trail(self.client("cloudtrail"), self.client("ssm"))

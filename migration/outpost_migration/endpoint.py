@@ -1,0 +1,127 @@
+"""The secret that tells clients which endpoint to use. Only the migration writes it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict, Field
+
+from outpost_migration.errors import MigrationError
+
+CURRENT, V1 = "AWSCURRENT", "V1"
+"""Labels of versions: what clients read, and the last one that named v1."""
+_PROBE = "OUTPOSTPREFLIGHT"
+
+
+class V1Endpoint(BaseModel):
+    """Clients use v1."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    provider: Literal["ssm"] = "ssm"
+    instance_id: str = Field(alias="instanceId")
+    region: str
+    version: str = "1.0.0"
+
+
+class V2Endpoint(BaseModel):
+    """Clients use v2."""
+
+    model_config = ConfigDict(frozen=True)
+
+    endpoint: str
+    provider: Literal["http"] = "http"
+    version: str = "2.0.0"
+
+
+Endpoint = V1Endpoint | V2Endpoint
+
+
+@dataclass(frozen=True)
+class EndpointSecret:
+    """`outpost/api-endpoint`: no deploy creates it, as no second deploy could under a name that is still taken."""
+
+    client: Any
+    secret_id: str
+
+    def current(self) -> tuple[str, Endpoint] | None:
+        """Return version id and value that clients read now, or None before the first."""
+        return self._read(CURRENT)
+
+    def v1(self) -> tuple[str, Endpoint] | None:
+        """Return the last version that named v1."""
+        return self._read(V1)
+
+    def write(self, value: Endpoint) -> str:
+        """Make a value current, in a new secret if there is none; the version before it keeps its label V1.
+
+        Returns the version id.
+        """
+        current = self.current()
+        if current and isinstance(current[1], V1Endpoint):
+            self._label(V1, current[0])
+        text = value.model_dump_json(by_alias=True)
+        try:
+            written = self.client.put_secret_value(SecretId=self.secret_id, SecretString=text)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            description = "Where clients find the API: written by `outpost migrate` only"
+            written = self.client.create_secret(Name=self.secret_id, Description=description, SecretString=text)
+        return str(written["VersionId"])
+
+    def restore_v1(self) -> str | None:
+        """Make the version labelled V1 current again; return its id, None when there is none."""
+        found, current = self.v1(), self.current()
+        if found is None:
+            return None
+        if current is None or current[0] != found[0]:
+            self._label(CURRENT, found[0])
+        return found[0]
+
+    def probe(self) -> None:
+        """Write and forget a version that no client reads. Raises ClientError when the secret cannot be written.
+
+        The secret must have a value: whatever stage is asked for, the first version of a secret becomes AWSCURRENT
+        (Secrets Manager: PutSecretValue), which is the one that clients read. Raises MigrationError otherwise.
+        """
+        if self.current() is None:
+            raise MigrationError(f"{self.secret_id} has no value yet: a probe would become it")
+        written = self.client.put_secret_value(
+            SecretId=self.secret_id, SecretString=json.dumps({"probe": True}), VersionStages=[_PROBE]
+        )
+        self.client.update_secret_version_stage(
+            SecretId=self.secret_id, VersionStage=_PROBE, RemoveFromVersionId=written["VersionId"]
+        )
+
+    def _read(self, stage: str) -> tuple[str, Endpoint] | None:
+        try:
+            answer = self.client.get_secret_value(SecretId=self.secret_id, VersionStage=stage)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                return None
+            raise
+        return answer["VersionId"], self._parse(answer["SecretString"], answer["VersionId"])
+
+    def _parse(self, text: str, version_id: str) -> Endpoint:
+        try:
+            value: dict[str, object] = json.loads(text)
+            model = V1Endpoint if value.get("provider") == "ssm" else V2Endpoint
+            return model.model_validate(value)
+        except (ValueError, AttributeError) as error:
+            raise MigrationError(
+                f"version {version_id} of the secret {self.secret_id} is no endpoint: it needs provider, and "
+                "instanceId and region (v1) or endpoint (v2). Write such a value with "
+                "`aws secretsmanager put-secret-value`"
+            ) from error
+
+    def _label(self, stage: str, version_id: str) -> None:
+        stages: dict[str, list[str]] = self.client.describe_secret(SecretId=self.secret_id)["VersionIdsToStages"]
+        holder = next((version for version, labels in stages.items() if stage in labels), None)
+        if holder == version_id:
+            return
+        moved = {"RemoveFromVersionId": holder} if holder else {}
+        self.client.update_secret_version_stage(
+            SecretId=self.secret_id, VersionStage=stage, MoveToVersionId=version_id, **moved
+        )

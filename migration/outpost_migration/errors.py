@@ -1,0 +1,11 @@
+"""What a person has to do something about."""
+
+from outpost.verify.errors import OperationError
+
+
+class MigrationError(OperationError):
+    """A step cannot go on; the text names what stands in the way and the remedy."""
+
+
+class LockedError(MigrationError):
+    """Another operator's step is running."""

@@ -1,0 +1,154 @@
+"""The journal of one run, in S3: which step stands where, and who holds the lock.
+
+Every write names the version it was made from (ETags), so that of two operators one is refused. Who runs a step holds
+a lease and renews it; after a crash the lease runs out, or its holder is seen to be dead, and the step can be resumed.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from outpost.domain.ids import now
+from outpost.store.documents import DocumentChangedError, Documents
+from outpost_migration.errors import LockedError
+
+LEASE = timedelta(seconds=90)
+State = Literal["running", "pass", "fail", "inconclusive", "error", "rolled-back"]
+
+
+class Holder(BaseModel):
+    """Who runs a step now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    operator: str
+    host: str
+    pid: int
+    until: datetime
+
+    @property
+    def gone(self) -> bool:
+        """Whether the lease ran out, or the holder was a process of this machine that is no more."""
+        return self.until <= now() or (self.host == socket.gethostname() and not _alive(self.pid))
+
+
+class Entry(BaseModel):
+    """Where one step stands."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: State
+    operator: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    attempts: int = 1
+    report: str | None = None
+    error: str | None = None
+
+
+class Content(BaseModel):
+    """The journal."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    environment: str
+    entries: dict[str, Entry] = Field(default_factory=dict)
+    holder: Holder | None = None
+
+
+class Journal:
+    """The journal of one run."""
+
+    def __init__(self, documents: Documents, run: str, environment: str, operator: str) -> None:
+        self._documents = documents
+        self._empty = Content(run=run, environment=environment)
+        self._operator = operator
+        self._mutex = threading.Lock()
+        self._etag: str | None = None
+        self._content = self._empty
+        self.folder = f"migration/{run}/"
+        self.key = f"{self.folder}journal.json"
+
+    def read(self) -> Content:
+        """Return the journal as it is now."""
+        found = self._documents.read(Content, self.key)
+        self._etag = found.etag if found else None
+        self._content = found.value if found else self._empty
+        return self._content
+
+    @property
+    def content(self) -> Content:
+        """The journal as it was last read or written."""
+        return self._content
+
+    @contextmanager
+    def held(self, *, take_over: bool = False) -> Iterator[None]:
+        """Hold the lock while the block runs. Raises LockedError while somebody else's step runs.
+
+        An error frees the lock. A crash cannot: the lease is left until it ends, or its holder is seen to be dead.
+        """
+        holder = self.read().holder
+        if holder and not holder.gone and not take_over:
+            raise LockedError(
+                f"{holder.operator} runs a step on {holder.host} (process {holder.pid}); the lock is theirs until "
+                f"{holder.until:%H:%M:%S} UTC. Wait, or take it over with --take-over if you know that they stopped"
+            )
+        self._change(lambda content: content.model_copy(update={"holder": self._lease()}))
+        done = threading.Event()
+        renewal = threading.Thread(target=self._renew, args=(done,), daemon=True)
+        renewal.start()
+        crashed = True
+        try:
+            yield
+            crashed = False
+        except Exception:
+            crashed = False
+            raise
+        finally:
+            done.set()
+            renewal.join()
+            if not crashed:
+                self._change(lambda content: content.model_copy(update={"holder": None}))
+
+    def set(self, step: str, entry: Entry) -> None:
+        """Write where a step stands. Raises LockedError when the lock was lost."""
+        self._change(lambda content: content.model_copy(update={"entries": {**content.entries, step: entry}}))
+
+    def _change(self, change: Callable[[Content], Content]) -> None:
+        with self._mutex:
+            content = change(self._content)
+            try:
+                self._etag = self._documents.write(self.key, content, self._etag)
+            except DocumentChangedError as error:
+                raise LockedError(
+                    f"another operator changed s3://{self._documents.bucket}/{self.key} in the meantime; nothing was "
+                    "written. See who: outpost migrate status"
+                ) from error
+            self._content = content
+
+    def _lease(self) -> Holder:
+        return Holder(operator=self._operator, host=socket.gethostname(), pid=os.getpid(), until=now() + LEASE)
+
+    def _renew(self, done: threading.Event) -> None:
+        while not done.wait(LEASE.total_seconds() / 3):
+            try:
+                self._change(lambda content: content.model_copy(update={"holder": self._lease()}))
+            except LockedError:
+                return  # the step's next write meets the same refusal, and says so
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,185 @@
+"""From samples to figures, checks, checkpoints, proposals and a baseline. Pure: the time is an argument."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from outpost.report import Check
+from outpost_migration.monitor.model import Baseline, Figures, Plan, Proposal, Sample
+
+AVAILABILITY, SUCCESS, P95_MS, ERRORS = 0.999, 0.95, 500.0, 0.05
+"""What a window must reach: availability at least, success above, 95th percentile below, error rate below."""
+Samples = Mapping[int, Sample]
+
+
+def figures(plan: Plan, samples: Samples, count: int) -> Figures:
+    """Return what the first `count` periods amount to."""
+    known = [samples[index] for index in range(count) if index in samples]
+    complete = [sample for sample in known if sample.covered]
+    seen = [sample for sample in known if sample.healthy is not None]
+    requests = sum(sample.requests for sample in seen)
+    errors = sum(sample.errors for sample in seen)
+    return Figures(
+        since=plan.started_at,
+        until=plan.at(count),
+        expected=count,
+        samples=len(complete),
+        coverage=len(complete) / count if count else 0.0,
+        gaps=_gaps(plan, {sample.index for sample in complete}, count),
+        down=sum(not _up(sample) for sample in seen),
+        availability=sum(_up(sample) for sample in seen) / len(seen) if seen else None,
+        success_rate=1 - errors / requests if requests else None,
+        error_rate=errors / requests if requests else None,
+        p95_ms=_percentile([(s.p95_ms, s.requests) for s in seen if s.p95_ms is not None], 95),
+        requests=requests,
+        v1_dispatches=sum(sample.v1_dispatches or 0 for sample in known),
+        v1_callers=sorted({caller for sample in known for caller in sample.v1_callers}),
+    )
+
+
+def checks(found: Figures, *, whole: int) -> list[Check]:
+    """Judge a stretch against the thresholds; `whole` is the number of periods that it must cover to pass.
+
+    A fault seen is a fault, however little is covered. Anything else passes only when nothing is missing.
+    """
+    complete = found.samples >= whole > 0
+    span = f"{found.since:%Y-%m-%d %H:%M:%S} to {found.until:%Y-%m-%d %H:%M:%S} UTC, {found.samples} of {whole} samples"
+    unavailable = found.down > (1 - AVAILABILITY) * whole + 1e-9
+    return [
+        _judged("coverage", "Every period has a complete sample", True if complete else None, span, found.gaps[:5]),
+        _judged(
+            "availability",
+            f"Availability at least {AVAILABILITY:.1%}",
+            _settled(found.availability, bad=unavailable, complete=complete),
+            f"{_shown(found.availability, '%')} of periods with a healthy target; {span}",
+        ),
+        _judged(
+            "success",
+            f"Success rate above {SUCCESS:.0%}",
+            _settled(
+                found.success_rate,
+                bad=found.success_rate is not None and found.success_rate <= SUCCESS,
+                complete=complete,
+            ),
+            f"{_shown(found.success_rate, '%')} of {found.requests} requests; {span}",
+        ),
+        _judged(
+            "latency",
+            f"95th percentile below {P95_MS:.0f} ms",
+            _settled(found.p95_ms, bad=found.p95_ms is not None and found.p95_ms >= P95_MS, complete=complete),
+            f"{_shown(found.p95_ms, ' ms')}; {span}",
+        ),
+        _judged(
+            "errors",
+            f"Error rate below {ERRORS:.0%}",
+            _settled(
+                found.error_rate, bad=found.error_rate is not None and found.error_rate >= ERRORS, complete=complete
+            ),
+            f"{_shown(found.error_rate, '%')} of {found.requests} requests; {span}",
+        ),
+        _judged(
+            "v1-dispatches",
+            "No dispatch by v1",
+            False if found.v1_dispatches else (True if complete else None),
+            f"{found.v1_dispatches} SendCommand dispatches; {span}",
+            [f"caller: {caller}" for caller in found.v1_callers],
+        ),
+    ]
+
+
+def _settled(value: float | None, *, bad: bool, complete: bool) -> bool | None:
+    if value is not None and bad:
+        return False
+    return True if complete and value is not None else None
+
+
+def _judged(id_: str, title: str, holds: bool | None, evidence: str, more: Sequence[str] = ()) -> Check:
+    remedy = "See `outpost migrate monitor` and the environment's dashboard; the decision table is in the runbook."
+    return Check.of(id_, title, holds, [evidence, *more], remedy)
+
+
+def proposal(plan: Plan, samples: Samples, count: int) -> Proposal | None:
+    """Return the rollback that the last samples call for, if they do; a gap calls for nothing but attention."""
+    for minutes, judged, reason in (
+        (5, _no_answer, "no answer for 5 minutes"),
+        (15, _unavailable, "availability below 95 % for 15 minutes"),
+        (30, _failing, "success rate below 80 % for 30 minutes"),
+    ):
+        length = max(1, minutes * 60 // plan.period_seconds)
+        last = [samples[i] for i in range(max(0, count - length), count) if i in samples]
+        seen = [sample for sample in last if sample.healthy is not None]
+        if len(seen) == length and judged(seen):
+            return Proposal(level=1, reason=f"{reason}, until {plan.at(count):%Y-%m-%d %H:%M} UTC")
+    return None
+
+
+def _no_answer(last: Sequence[Sample]) -> bool:
+    return not any(_up(sample) for sample in last)
+
+
+def _unavailable(last: Sequence[Sample]) -> bool:
+    return sum(_up(sample) for sample in last) / len(last) < 0.95
+
+
+def _failing(last: Sequence[Sample]) -> bool:
+    requests = sum(sample.requests for sample in last)
+    return requests > 0 and 1 - sum(sample.errors for sample in last) / requests < 0.80
+
+
+def due_checkpoints(plan: Plan, now: datetime) -> list[int]:
+    """Return the checkpoints (seconds after the start) that can be judged now."""
+    delay = max(plan.lag_seconds, plan.metric_delay_seconds)
+    return [after for after in plan.checkpoints_seconds if plan.due(now, delay) * plan.period_seconds >= after]
+
+
+def baseline(plan: Plan, samples: Samples) -> Baseline | None:
+    """Return the percentiles of the whole window, or None unless it was healthy and complete."""
+    found = figures(plan, samples, plan.expected)
+    if any(check.status != "pass" for check in checks(found, whole=plan.expected)):
+        return None
+    every = [samples[index] for index in range(plan.expected)]
+    latencies = [(s.p95_ms, s.requests) for s in every if s.p95_ms is not None]
+    counts = [(float(s.requests), 1) for s in every]
+    return Baseline(
+        since=found.since,
+        until=found.until,
+        samples=found.samples,
+        requests=found.requests,
+        availability=found.availability or 0.0,
+        error_rate=found.error_rate or 0.0,
+        latency_ms={f"p{q}": _percentile(latencies, q) or 0.0 for q in (50, 95, 99)},
+        requests_per_period={f"p{q}": _percentile(counts, q) or 0.0 for q in (50, 95, 99)},
+    )
+
+
+def _up(sample: Sample) -> bool:
+    return sample.healthy is not None and sample.healthy >= 1
+
+
+def _percentile(values: Iterable[tuple[float, int]], percent: int) -> float | None:
+    """The smallest value below or at which that share of the weight lies; a period weighs as much as its requests."""
+    ordered = sorted((value, max(weight, 1)) for value, weight in values)
+    total, reached = sum(weight for _, weight in ordered), 0
+    for value, weight in ordered:
+        reached += weight
+        if reached * 100 >= total * percent:
+            return value
+    return None
+
+
+def _gaps(plan: Plan, complete: set[int], count: int) -> list[str]:
+    """Stretches of missing indexes, as times."""
+    gaps, begin = [], None
+    for index in range(count + 1):
+        missing = index < count and index not in complete
+        if missing and begin is None:
+            begin = index
+        if not missing and begin is not None:
+            gaps.append(f"{plan.at(begin):%Y-%m-%d %H:%M:%S} to {plan.at(index):%H:%M:%S} UTC ({index - begin})")
+            begin = None
+    return gaps
+
+
+def _shown(value: float | None, unit: str) -> str:
+    if value is None:
+        return "no data"
+    return f"{value * 100:.3f} %" if unit == "%" else f"{value:.1f}{unit}"

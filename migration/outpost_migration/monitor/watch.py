@@ -1,0 +1,147 @@
+"""One tick of the monitor: take the samples that are due, judge what can be judged, write it all down.
+
+A tick takes every sample that an earlier tick missed, as far back as `REACH`; running it twice changes nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from outpost.store.documents import DocumentChangedError, Documents
+from outpost_migration.monitor.judge import baseline, checks, due_checkpoints, figures, proposal
+from outpost_migration.monitor.model import CHUNK, CURRENT_PLAN, Baseline, Checkpoint, Chunk, Plan, Sample, State
+from outpost_migration.monitor.sources import Sources
+
+REACH = timedelta(hours=3)
+"""How long a missing sample is tried again."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The monitor of one environment."""
+
+    documents: Documents
+    sources: Sources
+
+    def plan(self) -> Plan | None:
+        """Return what is to be watched, or None."""
+        found = self.documents.read(Plan, CURRENT_PLAN)
+        return found.value if found else None
+
+    def tick(self, now: datetime) -> State | None:
+        """Do what is due. Returns where the monitor stands, or None when nothing is to be watched."""
+        plan = self.plan()
+        if plan is None:
+            return None
+        for number in self._open_chunks(plan, now):
+            self._fill(plan, number, now)
+        samples = self.samples(plan)
+        seen = plan.due(now, plan.metric_delay_seconds)
+        for after in due_checkpoints(plan, now):
+            self._checkpoint(plan, samples, after, now)
+        if plan.window_seconds in due_checkpoints(plan, now) and (found := baseline(plan, samples)):
+            self._once(baseline_key(plan), found)
+        state = State(
+            plan=plan, ticked_at=now, figures=figures(plan, samples, seen), proposal=proposal(plan, samples, seen)
+        )
+        self.documents.replace(state_key(plan), state)
+        return state
+
+    def samples(self, plan: Plan) -> dict[int, Sample]:
+        """Return every sample of the window so far."""
+        found = (self.documents.read(Chunk, key) for key in self.documents.keys(f"{plan.folder}samples/"))
+        return {sample.index: sample for chunk in found if chunk for sample in chunk.value.samples}
+
+    def checkpoints(self, plan: Plan) -> list[Checkpoint]:
+        """Return the checkpoints judged so far."""
+        found = (self.documents.read(Checkpoint, key) for key in self.documents.keys(f"{plan.folder}checkpoints/"))
+        return sorted((document.value for document in found if document), key=lambda c: c.after_seconds)
+
+    def state(self, plan: Plan) -> State | None:
+        """Return where the monitor stood at its last tick."""
+        found = self.documents.read(State, state_key(plan))
+        return found.value if found else None
+
+    def baseline(self, plan: Plan) -> Baseline | None:
+        """Return the saved baseline, if the window was healthy."""
+        found = self.documents.read(Baseline, baseline_key(plan))
+        return found.value if found else None
+
+    def _open_chunks(self, plan: Plan, now: datetime) -> Iterator[int]:
+        due = plan.due(now, plan.metric_delay_seconds)
+        for number in range((due + CHUNK - 1) // CHUNK):
+            if plan.at((number + 1) * CHUNK) > now - REACH:
+                yield number
+
+    def _fill(self, plan: Plan, number: int, now: datetime) -> None:
+        """Complete one document of samples as far as the sources know."""
+        key = f"{plan.folder}samples/{number:05d}.json"
+        stored = self.documents.read(Chunk, key)
+        old = {sample.index: sample for sample in (stored.value.samples if stored else ())}
+        indexes = range(number * CHUNK, min((number + 1) * CHUNK, plan.due(now, plan.metric_delay_seconds)))
+        new = self._with_traffic(plan, old, indexes)
+        new = self._with_calls(plan, new, range(indexes.start, min(indexes.stop, plan.due(now, plan.lag_seconds))))
+        if new != old:
+            chunk = Chunk(samples=tuple(new[index] for index in sorted(new)))
+            try:
+                self.documents.write(key, chunk, stored.etag if stored else None)
+            except DocumentChangedError:  # another tick ran at the same time; the next one sees what it wrote
+                return
+
+    def _with_traffic(self, plan: Plan, known: Mapping[int, Sample], indexes: range) -> dict[int, Sample]:
+        missing = [index for index in indexes if index not in known or known[index].healthy is None]
+        if not missing:
+            return dict(known)
+        found = self.sources.traffic(plan, missing[0], missing[-1])
+        return {**known, **{index: found[index] for index in missing if index in found}}
+
+    def _with_calls(self, plan: Plan, known: Mapping[int, Sample], indexes: range) -> dict[int, Sample]:
+        missing = [index for index in indexes if index in known and known[index].v1_dispatches is None]
+        result = dict(known)
+        for first, last in _stretches(missing):
+            calls = self.sources.v1_calls(plan.at(first), plan.at(last + 1))
+            if calls is None:
+                continue
+            for index in range(first, last + 1):
+                mine = [call for call in calls if plan.at(index) <= call.time < plan.at(index + 1)]
+                update = {"v1_dispatches": len(mine), "v1_callers": tuple(sorted({call.caller for call in mine}))}
+                result[index] = result[index].model_copy(update=update)
+        return result
+
+    def _checkpoint(self, plan: Plan, samples: Mapping[int, Sample], after: int, now: datetime) -> None:
+        count = after // plan.period_seconds
+        found = figures(plan, samples, count)
+        judged = Checkpoint(after_seconds=after, figures=found, checks=checks(found, whole=count), taken_at=now)
+        self._once(f"{plan.folder}checkpoints/{after:07d}.json", judged)
+
+    def _once(self, key: str, document: Checkpoint | Baseline) -> None:
+        """Write what never changes once it is written."""
+        if self.documents.keys(key):
+            return
+        try:
+            self.documents.write(key, document, None)
+        except DocumentChangedError:  # another tick was quicker
+            return
+
+
+def state_key(plan: Plan) -> str:
+    """Where the monitor's state is."""
+    return f"{plan.folder}state.json"
+
+
+def baseline_key(plan: Plan) -> str:
+    """Where the baseline is."""
+    return f"{plan.folder}baseline.json"
+
+
+def _stretches(indexes: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield first and last of each run of consecutive numbers."""
+    first = last = None
+    for index in indexes:
+        if first is None or last is None or index != last + 1:
+            if first is not None and last is not None:
+                yield first, last
+            first = index
+        last = index
+    if first is not None and last is not None:
+        yield first, last

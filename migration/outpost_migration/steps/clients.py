@@ -1,0 +1,140 @@
+"""update-clients: configuration files rewritten, each with a diff and a backup; both endpoints still work."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from outpost.report import Check
+from outpost_client import Client
+from outpost_migration.client_files import Kind, kind_of
+from outpost_migration.context import Context
+from outpost_migration.errors import MigrationError
+from outpost_migration.reports import ClientFile, ClientUpdateReport
+
+BACKUP = ".outpost-v1"
+"""Suffix of a backup; the first one is kept for ever."""
+_NAMES = (".env", ".mcp.json", ".claude.json", ".gemini/settings.json", ".codex/config.toml")
+_INSTRUCTIONS = ("CLAUDE.md", "AGENTS.md", "GEMINI.md")
+
+
+def find_files(roots: Sequence[Path]) -> list[Path]:
+    """Return the known configuration files in folders (a home, a project), and the files that are named themselves."""
+    found: list[Path] = []
+    for root in roots:
+        if root.is_dir():
+            found += [root / name for name in (*_NAMES, *_INSTRUCTIONS) if (root / name).is_file()]
+        else:
+            found.append(root)
+    return found
+
+
+def run(context: Context, roots: Sequence[Path], *, revert: bool = False) -> ClientUpdateReport:
+    """Rewrite the files, or put back what was there before. Raises MigrationError for a file that is not understood."""
+    started_at = context.now()
+    paths = [path.resolve() for path in find_files(roots)]
+    files = [_revert(context, path) if revert else _update(context, path) for path in paths]
+    checks = [_config_check(context, files, revert=revert), _v2_works(context), _v1_works(context)]
+    return context.report(
+        ClientUpdateReport,
+        started_at,
+        checks,
+        endpoint=context.url,
+        files=files,
+        config_updated=not revert and checks[0].status == "pass",
+    )
+
+
+def pointing(path: Path, url: str) -> bool:
+    """Say whether a client with this file uses the URL. Raises MigrationError and OSError."""
+    return _kind(path).points_at(path.read_text(encoding="utf-8"), url)
+
+
+def _kind(path: Path) -> Kind:
+    kind = kind_of(path)
+    if kind is None:
+        raise MigrationError(
+            f"{path} is no configuration file that is known here: environment files (.env), .mcp.json, .claude.json, "
+            ".gemini/settings.json, .codex/config.toml, CLAUDE.md, AGENTS.md, GEMINI.md"
+        )
+    return kind
+
+
+def _update(context: Context, path: Path) -> ClientFile:
+    kind = _kind(path)
+    try:
+        old = path.read_text(encoding="utf-8")
+        new = kind.rewrite(old, context.url)
+    except (MigrationError, OSError) as error:
+        raise MigrationError(f"{path}: {error}") from error
+    backup = path.with_name(path.name + BACKUP)
+    if new != old:
+        context.change(
+            f"Rewrite {path}, backup in {backup.name}\n{_diff(path, old, new)}",
+            lambda: _replace(path, new, backup, old),
+        )
+    kept = str(backup) if backup.exists() else None
+    return ClientFile(path=str(path), kind=kind.name, changed=new != old, backup=kept, diff=_diff(path, old, new))
+
+
+def _replace(path: Path, new: str, backup: Path, old: str) -> None:
+    """Write the backup first and the file by renaming: whenever this is cut off, nothing is lost."""
+    if not backup.exists():
+        _write(backup, old, path)
+    _write(path, new, path)
+
+
+def _write(target: Path, text: str, like: Path) -> None:
+    part = target.with_name(f"{target.name}.part")
+    part.touch(mode=0o600)
+    part.write_text(text, encoding="utf-8")
+    part.chmod(like.stat().st_mode & 0o777)
+    part.replace(target)
+
+
+def _revert(context: Context, path: Path) -> ClientFile:
+    kind, backup = _kind(path), path.with_name(path.name + BACKUP)
+    old = path.read_text(encoding="utf-8")
+    new = backup.read_text(encoding="utf-8") if backup.exists() else old
+    if new != old:
+        context.change(f"Put back {path}\n{_diff(path, old, new)}", lambda: _write(path, new, path))
+    return ClientFile(
+        path=str(path),
+        kind=kind.name,
+        changed=new != old,
+        backup=str(backup) if backup.exists() else None,
+        diff=_diff(path, old, new),
+    )
+
+
+def _diff(path: Path, old: str, new: str) -> str:
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), f"{path}", f"{path} (v2)", lineterm="", n=1)
+    return "\n".join(lines)
+
+
+def _config_check(context: Context, files: Sequence[ClientFile], *, revert: bool) -> Check:
+    title = "Every client's file is as it was before" if revert else "Every client's file points at v2"
+    if context.dry_run or not files:
+        return Check.of(
+            "files",
+            title,
+            None,
+            ["dry run" if context.dry_run else "no configuration file was found"],
+            "Name files or folders with --file",
+        )
+    wrong = [file.path for file in files if pointing(Path(file.path), context.url) is revert]
+    evidence = [f"{len(files)} files read back", *(f"wrong: {path}" for path in wrong)]
+    return Check.of("files", title, not wrong, evidence, "Run the step again")
+
+
+def _v2_works(context: Context) -> Check:
+    with Client(context.url) as client:
+        ready = client.ready()
+    return Check.of(
+        "v2", "v2 answers", ready, [f"GET {context.url}/health/ready: {'200' if ready else 'no'}"], "Deploy"
+    )
+
+
+def _v1_works(context: Context) -> Check:
+    ping = context.host.ping()
+    evidence = f"ssm:DescribeInstanceInformation {context.host.instance_id}: {ping}"
+    return Check.of("v1", "v1's host is online", ping == "Online", [evidence], "Start its SSM agent")

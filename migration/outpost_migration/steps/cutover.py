@@ -1,0 +1,94 @@
+"""cutover: clients are sent to v2, v1's scripts are taken out of use."""
+
+from functools import partial
+
+from outpost.report import Check, overall
+from outpost_migration import fleet
+from outpost_migration.context import Context
+from outpost_migration.denial import deny, principals
+from outpost_migration.endpoint import V2Endpoint
+from outpost_migration.reports import CutoverReport, ProviderAudit
+from outpost_migration.steps.preflight import load_balancer_healthy, service_running
+from outpost_migration.steps.scripts import active, disable, inventory
+
+
+def run(context: Context, *, deny_callers: bool = False) -> CutoverReport:
+    """Write the secret, disable the scripts, refuse callers if asked; then look whether all of it holds.
+
+    Ends before it changes anything when v2 is not healthy.
+    """
+    started_at = context.now()
+    _resume_fleet(context)
+    health = [service_running(context), load_balancer_healthy(context)]
+    ready = overall(health) == "pass"
+    if ready or context.dry_run:
+        _point_at_v2(context)
+        _disable_scripts(context)
+    denied = _deny(context) if deny_callers and ready else []
+    remaining = active(inventory(context.host))
+    checks = [*health, _secret_check(context), _scripts_check(context, remaining)]
+    v1 = context.secret.v1()
+    return context.report(
+        CutoverReport,
+        started_at,
+        checks,
+        cutover_status="complete" if overall(checks) == "pass" else "incomplete",
+        ssm_disabled=not remaining,
+        ssm_active_scripts=len(remaining),
+        ecs_active=ready,
+        previous_secret_version=v1[0] if v1 else None,
+        denied_callers=denied,
+    )
+
+
+def _resume_fleet(context: Context) -> None:
+    """Undo what a rollback of level 2 did to the fleet."""
+    before = fleet.before(context)
+    if before and fleet.paused(context):
+        desired, minimum = before.desired or 1, before.minimum or 1
+        context.change(
+            f"Resume the fleet: service of {desired} tasks, scaling minimum {minimum}",
+            lambda: fleet.resume(context, desired=desired, minimum=minimum),
+        )
+
+
+def _point_at_v2(context: Context) -> None:
+    value, current = V2Endpoint(endpoint=context.url), context.secret.current()
+    if current is None or current[1] != value:
+        context.change(f"Write the endpoint's secret: {value.model_dump_json()}", lambda: context.secret.write(value))
+
+
+def _disable_scripts(context: Context) -> None:
+    names = active(inventory(context.host))
+    if names:
+        context.change(
+            f"Rename on {context.host.instance_id} to .DISABLED: {', '.join(names)}",
+            lambda: disable(context.host, names),
+        )
+
+
+def _deny(context: Context) -> list[str]:
+    audit = context.last_report(ProviderAudit)
+    iam = context.deployment.client("iam")
+    account = context.deployment.client("sts").get_caller_identity()["Account"]
+    denied = []
+    for principal in principals([caller.caller for caller in audit.callers] if audit else []):
+        context.change(
+            f"Deny ssm:SendCommand on {context.host.instance_id} to the {principal.kind} {principal.name}",
+            partial(deny, iam, principal, context.deployment.region, account, context.host.instance_id),
+        )
+        denied.append(f"{principal.kind} {principal.name}")
+    return denied
+
+
+def _secret_check(context: Context) -> Check:
+    current = context.secret.current()
+    holds = current is not None and current[1] == V2Endpoint(endpoint=context.url)
+    evidence = f"secretsmanager:GetSecretValue: {current[1].model_dump_json(by_alias=True) if current else 'no value'}"
+    return Check.of("secret", "Clients are sent to v2", None if context.dry_run else holds, [evidence], "Run it again")
+
+
+def _scripts_check(context: Context, remaining: list[str]) -> Check:
+    evidence = [f"{len(remaining)} scripts in use on {context.host.instance_id}", *remaining]
+    holds = None if context.dry_run else not remaining
+    return Check.of("scripts", "No script of v1 is in use", holds, evidence, "Run it again")

@@ -1,0 +1,121 @@
+"""decommission: after 30 days without a call of v1, its scripts and its registration go."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from botocore.exceptions import ClientError
+
+from outpost.report import Check, overall
+from outpost_migration.context import Context
+from outpost_migration.errors import MigrationError
+from outpost_migration.journal import Content, Journal
+from outpost_migration.reports import DecommissionReport, MonitoringReport
+from outpost_migration.steps.scripts import active, inventory, remove_disabled
+from outpost_migration.v1.calls import Kind
+
+QUIET = timedelta(days=30)
+
+
+def run(context: Context, *, yes: bool = False) -> DecommissionReport:
+    """Check that nobody misses v1; then remove its scripts and registration. Raises MigrationError without `yes`."""
+    if not yes and not context.dry_run:
+        raise MigrationError("decommissioning cannot be undone: look at --dry-run, then say --yes")
+    started_at, instance_id = context.now(), context.host.instance_id
+    since = started_at - QUIET
+    calls = context.deployment.trail.calls(since, started_at, instance_id)
+    used = [call for call in calls if call.counts or call.kind is Kind.READ]
+    silent = list(_silent_days(context, since, started_at))
+    checks = [
+        _cutover_check(context, started_at),
+        Check.of(
+            "quiet",
+            "Nobody called v1 for 30 days",
+            False if used else (None if silent else True),
+            [
+                f"cloudtrail:LookupEvents SendCommand {since:%Y-%m-%d %H:%M} to {started_at:%Y-%m-%d %H:%M} UTC: "
+                f"{len(used)} calls of v1, {len(calls) - len(used)} others",
+                *(f"{call.time:%Y-%m-%d %H:%M} {call.caller}: {call.kind}" for call in used[:10]),
+                *(f"the event history knows nothing at all of {day:%Y-%m-%d}" for day in silent[:5]),
+            ],
+            "Wait, or move that caller",
+        ),
+        _monitor_check(context),
+    ]
+    removed: list[str] = []
+    gone = host_gone(context)
+    if overall(checks) == "pass" or context.dry_run:
+        if not gone:
+            removed = _remove_scripts(context)
+        _deregister(context, gone=gone)
+        gone = host_gone(context)
+    return context.report(
+        DecommissionReport,
+        started_at,
+        checks,
+        quiet_since=None if used else since,
+        v1_calls=used,
+        removed=removed,
+        deregistered=gone,
+    )
+
+
+def host_gone(context: Context) -> bool:
+    """Say whether the host is no managed instance any more."""
+    return context.host.ping() == "unknown"
+
+
+def _silent_days(context: Context, start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield each day of which the event history knows no call at all: it proves nothing about that day."""
+    day = start
+    while day < end:
+        following = min(day + timedelta(days=1), end)
+        if not context.deployment.trail.alive(day, following):
+            yield day
+        day = following
+
+
+def _cutover_check(context: Context, now: datetime) -> Check:
+    content = _journal(context)
+    entry = content.entries.get("cutover")
+    ended = entry.ended_at if entry and entry.state == "pass" else None
+    evidence = f"cutover {entry.state if entry else 'not run'}" + (f", {ended:%Y-%m-%d %H:%M} UTC" if ended else "")
+    holds = None if ended is None else now - ended >= QUIET
+    return Check.of("cutover", "The cutover was 30 days ago", holds, [evidence], "Wait until 30 days have passed")
+
+
+def _journal(context: Context) -> Content:
+    return Journal(context.documents, context.run, context.deployment.environment, context.operator).read()
+
+
+def _monitor_check(context: Context) -> Check:
+    report = context.last_report(MonitoringReport)
+    holds = None if report is None else report.status == "pass" and report.complete
+    evidence = f"monitoring-report: {report.status}, {report.samples} samples" if report else "no monitoring-report"
+    return Check.of("monitor", "The monitor's window was green", holds, [evidence], "Run `outpost migrate monitor`")
+
+
+def _remove_scripts(context: Context) -> list[str]:
+    tools = inventory(context.host)
+    if in_use := active(tools):
+        raise MigrationError(f"scripts are in use again: {', '.join(in_use)}. Find out who enabled them")
+    names = [tool.name for tool in tools]
+    if names:
+        context.change(
+            f"Remove from {context.host.instance_id}: {', '.join(names)}", lambda: remove_disabled(context.host, names)
+        )
+    return names
+
+
+def _deregister(context: Context, *, gone: bool) -> None:
+    if gone:
+        return
+    client, instance_id = context.deployment.client("ssm"), context.host.instance_id
+
+    def deregister() -> None:
+        try:
+            client.deregister_managed_instance(InstanceId=instance_id)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "InvalidInstanceId":
+                raise
+
+    context.change(f"Deregister {instance_id} from Systems Manager", deregister)

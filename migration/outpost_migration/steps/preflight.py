@@ -1,0 +1,144 @@
+"""preflight: the new environment runs, the old one can be reached, the secret can be written."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from outpost.names import CONTROL_PLANE_CONTAINER, MigrationOutput
+from outpost.report import Check, overall
+from outpost_migration import fleet
+from outpost_migration.context import Context
+from outpost_migration.errors import MigrationError
+from outpost_migration.reports import ValidationReport
+
+
+def run(context: Context) -> ValidationReport:
+    """Look at everything that the migration stands on; changes nothing that a client could see."""
+    started_at = context.now()
+    tasks = _running_tasks(context)
+    found = [
+        cluster_active(context),
+        service_running(context),
+        load_balancer_healthy(context),
+        trail_logging(context),
+        host_reachable(context),
+        secret_writable(context),
+    ]
+    return context.report(
+        ValidationReport,
+        started_at,
+        found,
+        cluster_arn=_cluster(context)["clusterArn"],
+        task_definition_arns=sorted({task["taskDefinitionArn"] for task in tasks}),
+        image_uris=images(tasks),
+        validation_status=overall(found),
+    )
+
+
+def cluster_active(context: Context) -> Check:
+    """The cluster is ACTIVE."""
+    cluster = _cluster(context)
+    evidence = f"ecs:DescribeClusters {cluster['clusterName']}: status {cluster['status']}"
+    return Check.of("cluster", "The cluster is active", cluster["status"] == "ACTIVE", [evidence], "Deploy again")
+
+
+def service_running(context: Context) -> Check:
+    """The service runs as many tasks as it should, at least one."""
+    deployment = context.deployment
+    service = deployment.client("ecs").describe_services(
+        cluster=deployment[MigrationOutput.CLUSTER], services=[deployment[MigrationOutput.SERVICE]]
+    )["services"][0]
+    running, desired = service["runningCount"], service["desiredCount"]
+    return Check.of(
+        "service",
+        "The service runs what it should, at least one task",
+        service["status"] == "ACTIVE" and running == desired >= 1,
+        [f"ecs:DescribeServices {service['serviceName']}: {service['status']}, running {running} of {desired}"],
+        "See why tasks stop: the service's events in the console, or its log group",
+    )
+
+
+def load_balancer_healthy(context: Context) -> Check:
+    """The load balancer is active and every target is healthy."""
+    client = context.deployment.client("elbv2")
+    balancer = client.describe_load_balancers(LoadBalancerArns=[context.deployment[MigrationOutput.LOAD_BALANCER]])[
+        "LoadBalancers"
+    ][0]
+    states = fleet.target_states(context)
+    state = balancer["State"]["Code"]
+    return Check.of(
+        "load-balancer",
+        "The load balancer is active and all its targets are healthy",
+        None if not states else state == "active" and set(states) == {"healthy"},
+        [
+            f"elasticloadbalancing:DescribeLoadBalancers {balancer['LoadBalancerName']}: {state}",
+            f"elasticloadbalancing:DescribeTargetHealth: {len(states)} targets, {', '.join(states) or 'none'}",
+        ],
+        "Wait until the service is steady; then look at the health check's answers",
+    )
+
+
+def trail_logging(context: Context) -> Check:
+    """The trail logs, and its files are validated."""
+    client, name = context.deployment.client("cloudtrail"), context.deployment[MigrationOutput.TRAIL]
+    logging = client.get_trail_status(Name=name)["IsLogging"]
+    validated = client.get_trail(Name=name)["Trail"].get("LogFileValidationEnabled", False)
+    return Check.of(
+        "trail",
+        "The trail logs, with validation",
+        logging and validated,
+        [f"cloudtrail:GetTrailStatus {name}: IsLogging {logging}", f"cloudtrail:GetTrail: validation {validated}"],
+        "Start it again: aws cloudtrail start-logging; deploy the Audit stack",
+    )
+
+
+def host_reachable(context: Context) -> Check:
+    """v1's host answers a command."""
+    host = context.host
+    ping = host.ping()
+    evidence = [f"ssm:DescribeInstanceInformation {host.instance_id}: {ping}"]
+    try:
+        answer = host.run("echo reached", seconds=60)
+    except MigrationError as error:
+        return Check.of("v1-host", "v1's host answers commands", False, [*evidence, str(error)], "Start its SSM agent")
+    evidence.append(f"ssm:SendCommand echo: exit code {answer.exit_code} after {answer.seconds:.1f} s")
+    reached = answer.exit_code == 0 and answer.output.strip() == "reached"
+    return Check.of("v1-host", "v1's host answers commands", reached, evidence, "Start its SSM agent")
+
+
+def secret_writable(context: Context) -> Check:
+    """The secret can be written, or has no value yet: then nothing is written, as a probe would become its value."""
+    title, remedy = "The endpoint's secret can be written", "Use a role that may write the secret outpost/api-endpoint"
+    if context.secret.current() is None:
+        title = "The endpoint's secret is still to be written"
+        evidence = "secretsmanager:GetSecretValue: no version; the step audit writes the first one"
+        return Check.of("secret", title, True, [evidence])
+    try:
+        context.change("Write a version of the secret that no client reads, and forget it", context.secret.probe)
+    except ClientError as error:
+        return Check.of("secret", title, False, [f"secretsmanager:PutSecretValue: {error}"], remedy)
+    evidence = "not tried in a dry run" if context.dry_run else "secretsmanager:PutSecretValue: accepted"
+    return Check.of("secret", title, None if context.dry_run else True, [evidence], remedy)
+
+
+def images(tasks: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the images of our containers; one that GuardDuty adds to a task is none of them."""
+    containers = (container for task in tasks for container in task["containers"])
+    return sorted({container["image"] for container in containers if container["name"] == CONTROL_PLANE_CONTAINER})
+
+
+def _cluster(context: Context) -> dict[str, str]:
+    clusters: list[dict[str, str]] = context.deployment.client("ecs").describe_clusters(
+        clusters=[context.deployment[MigrationOutput.CLUSTER]]
+    )["clusters"]
+    if not clusters:
+        raise MigrationError(f"there is no cluster {context.deployment[MigrationOutput.CLUSTER]}: deploy again")
+    return clusters[0]
+
+
+def _running_tasks(context: Context) -> list[dict[str, Any]]:
+    client, cluster = context.deployment.client("ecs"), context.deployment[MigrationOutput.CLUSTER]
+    arns = client.list_tasks(cluster=cluster, serviceName=context.deployment[MigrationOutput.SERVICE])["taskArns"]
+    found: list[dict[str, Any]] = client.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+    return found

@@ -1,0 +1,142 @@
+"""shadow: the same sample tasks on v1 and on v2; outcome, exit code and duration are compared."""
+
+import shlex
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from outpost.report import Check
+from outpost.store.documents import Versioned
+from outpost_client.models import Dispatch, DispatchRequest
+from outpost_client.results import Status
+from outpost_migration.context import Context
+from outpost_migration.errors import MigrationError
+from outpost_migration.reports import Outcome, Pair, ParityReport
+from outpost_migration.v1.layout import SCRIPTS_FOLDER
+
+FEWEST = 10
+"""Sample tasks that a comparison needs."""
+AT_ONCE = 4
+"""Samples that run at the same time."""
+SAMPLES = Path(__file__).with_name("samples.json")
+
+
+class Sample(BaseModel):
+    """A task to run on both systems."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+    task: Annotated[str, Field(min_length=10)]
+
+
+class StoredPair(BaseModel):
+    """A compared task, kept so that a resumed step goes on with the next."""
+
+    sample: Sample
+    pair: Pair
+
+
+def load_samples(path: Path) -> list[Sample]:
+    """Read sample tasks. Raises MigrationError naming file and fault."""
+    try:
+        return TypeAdapter(list[Sample]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise MigrationError(f"{path} holds no sample tasks, a JSON list of {{name, task}}: {error}") from error
+
+
+def run(context: Context, samples: Sequence[Sample], *, repository: str, executor: str, agent: str) -> ParityReport:
+    """Run every sample on both, a few at once; the pairs of an earlier attempt are kept."""
+    started_at = context.now()
+    done = {sample.name: stored.value.pair for sample in samples if (stored := _stored(context, sample))}
+    missing = [sample for sample in samples if sample.name not in done]
+    if context.dry_run:
+        for sample in missing:
+            context.change(f"Run sample {sample.name} on v1 ({executor}) and v2 ({agent})", lambda: None)
+        missing = []
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        compared = pool.map(lambda sample: _compare(context, sample, repository, executor, agent), missing)
+        done |= {pair.name: pair for pair in compared}
+    pairs = [done[sample.name] for sample in samples if sample.name in done]
+    return context.report(
+        ParityReport,
+        started_at,
+        _checks(pairs),
+        pairs=pairs,
+        agreeing=sum(pair.agrees for pair in pairs),
+        latency_ratio=_ratio(pairs),
+    )
+
+
+def _stored(context: Context, sample: Sample) -> Versioned[StoredPair] | None:
+    """Return what an earlier attempt found of this very task."""
+    found = context.documents.read(StoredPair, _key(context, sample))
+    return found if found and found.value.sample == sample else None
+
+
+def _key(context: Context, sample: Sample) -> str:
+    return f"{context.folder}shadow/{sample.name}.json"
+
+
+def _compare(context: Context, sample: Sample, repository: str, executor: str, agent: str) -> Pair:
+    context.progress(f"Sample {sample.name}")
+    v1 = _on_v1(context, sample, repository, executor)
+    pair = Pair(name=sample.name, v1=v1, v2=_on_v2(context, sample, repository, agent))
+    context.documents.replace(_key(context, sample), StoredPair(sample=sample, pair=pair))
+    return pair
+
+
+def _checks(pairs: Sequence[Pair]) -> list[Check]:
+    differing = [pair for pair in pairs if not pair.agrees]
+    failing = sum(pair.v1.outcome == "failed" for pair in pairs)
+    return [
+        Check.of(
+            "samples",
+            f"At least {FEWEST} tasks were compared, failing ones among them",
+            True if len(pairs) >= FEWEST and failing else None,
+            [f"{len(pairs)} pairs, {failing} of them failing on v1"],
+            "Add sample tasks with --samples",
+        ),
+        Check.of(
+            "parity",
+            "Both systems agree on outcome and exit code",
+            None if not pairs else not differing,
+            [
+                f"{len(pairs) - len(differing)} of {len(pairs)} pairs agree",
+                *(
+                    f"{p.name}: v1 {p.v1.outcome} {p.v1.exit_code}, v2 {p.v2.outcome} {p.v2.exit_code}"
+                    for p in differing
+                ),
+            ],
+            "Look at the differing tasks' logs on both systems",
+        ),
+    ]
+
+
+def _ratio(pairs: Sequence[Pair]) -> float | None:
+    ratios = [pair.v2.seconds / pair.v1.seconds for pair in pairs if pair.v1.seconds > 0]
+    return statistics.median(ratios) if ratios else None
+
+
+def _on_v1(context: Context, sample: Sample, repository: str, executor: str) -> Outcome:
+    command = f"{SCRIPTS_FOLDER}/dispatch-unified.sh {shlex.quote(repository)} {shlex.quote(sample.task)}"
+    answer = context.host.run(f"{command} --executor={shlex.quote(executor)}", marked=False)
+    outcome = "failed" if answer.exit_code else "success"
+    return Outcome(outcome=outcome, exit_code=answer.exit_code, seconds=answer.seconds)
+
+
+def _on_v2(context: Context, sample: Sample, repository: str, agent: str) -> Outcome:
+    begin = time.monotonic()
+    with context.api() as client:
+        request = DispatchRequest(agent=agent, task=sample.task, repo=repository, tags={"migration": "shadow"})
+        key = f"shadow-{context.run}-{sample.name}"
+        accepted = context.retry(lambda: client.dispatch(request, key))
+        for seen in client.follow(accepted.id, context.sleep):
+            accepted = seen if isinstance(seen, Dispatch) else accepted
+    outcome = "success" if accepted.status is Status.SUCCESS else "failed"
+    return Outcome(outcome=outcome, exit_code=accepted.exit_code, seconds=time.monotonic() - begin)

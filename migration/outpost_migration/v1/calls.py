@@ -1,0 +1,129 @@
+"""Who still calls v1: SendCommand events told apart from other uses of Run Command. Pure.
+
+CloudTrail hides what a command ran. The command's id is in the event's response; its text is asked of SSM, which
+keeps it for 30 days. What cannot be read is counted as a dispatch: silence is no proof.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from outpost_migration.v1.layout import BASE, DISPATCH_SCRIPTS, READING_SCRIPTS
+
+MARKER = "# outpost migrate"
+"""First line of every command that the migration itself runs on the host."""
+SHELL_DOCUMENTS = ("AWS-RunShellScript", "AWS-RunRemoteScript", "AWS-StartInteractiveCommand")
+"""Documents that can run any text; others (AWS-RunPatchBaseline, say) run only what they are for."""
+
+
+class Kind(StrEnum):
+    """What a call of SendCommand was."""
+
+    DISPATCH = "dispatch"
+    READ = "read"
+    MIGRATION = "migration"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+    """The text could not be read; counted as a dispatch."""
+
+
+class SendCommand(BaseModel):
+    """One call of SendCommand as CloudTrail tells it; `command_id` is None when the call was refused."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event_id: str
+    time: datetime
+    caller: str
+    command_id: str | None
+    document: str
+    instance_ids: tuple[str, ...]
+    targets: bool = False
+    """Whether the instances were named by tags, so that ours may be among them."""
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> "SendCommand":
+        """Read a CloudTrail record, from LookupEvents or from EventBridge's `detail`."""
+        asked = event.get("requestParameters") or {}
+        command = (event.get("responseElements") or {}).get("command") or {}
+        identity = event.get("userIdentity") or {}
+        return cls(
+            event_id=event["eventID"],
+            time=event["eventTime"],
+            caller=identity.get("arn") or identity.get("principalId") or "unknown",
+            command_id=command.get("commandId"),
+            document=str(asked.get("documentName", "")),
+            instance_ids=tuple(asked.get("instanceIds") or ()),
+            targets=bool(asked.get("targets")),
+        )
+
+
+class Call(BaseModel):
+    """A judged call of SendCommand."""
+
+    model_config = ConfigDict(frozen=True)
+
+    time: datetime
+    caller: str
+    command_id: str | None
+    document: str
+    kind: Kind
+    text: str | None = None
+    """The beginning of the command's text, if it could be read."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts as a v1 dispatch."""
+        return self.kind in (Kind.DISPATCH, Kind.UNKNOWN)
+
+
+def concerns(event: SendCommand, instance_id: str) -> bool:
+    """Say whether a call may have reached v1's host: it was accepted, and names the host or targets by tag."""
+    return event.command_id is not None and (event.targets or instance_id in event.instance_ids)
+
+
+def judge(event: SendCommand, text: str | None) -> Call:
+    """Say what a call was; `text` is the command's, None when SSM does not know it any more."""
+    return Call(
+        time=event.time,
+        caller=event.caller,
+        command_id=event.command_id,
+        document=event.document,
+        kind=_kind(event.document, text),
+        text=None if text is None else text[:200],
+    )
+
+
+def _kind(document: str, text: str | None) -> Kind:
+    if document and document.startswith("AWS-") and document not in SHELL_DOCUMENTS:
+        return Kind.OTHER
+    if text is None:
+        return Kind.UNKNOWN
+    if text.startswith(MARKER):
+        return Kind.MIGRATION
+    if _names(text, DISPATCH_SCRIPTS):
+        return Kind.DISPATCH
+    if _names(text, READING_SCRIPTS):
+        return Kind.READ
+    return Kind.DISPATCH if BASE in text else Kind.OTHER
+
+
+def _names(text: str, scripts: Sequence[str]) -> bool:
+    return any(re.search(rf"(^|[\s/'\"`;&|(=]){re.escape(script)}\b", text) for script in scripts)
+
+
+def text_of(parameters: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the text of a command from its parameters, or None when they name no commands."""
+    lines = parameters.get("commands")
+    return None if not lines else "\n".join(lines)
+
+
+def record_of(lookup_event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the CloudTrail record inside an event of LookupEvents."""
+    record: dict[str, Any] = json.loads(lookup_event["CloudTrailEvent"])
+    return record
