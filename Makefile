@@ -205,7 +205,7 @@ node_modules/.ready: package-lock.json .tools/bin/.ready
 	@npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
-build/.ready: uv.lock outpost/bundle.py tools/build_functions.py $(wildcard config/*.toml) .venv/.ready
+build/.ready: uv.lock operations/outpost_ops/bundle.py tools/build_functions.py $(wildcard config/*.toml) .venv/.ready
 	@echo "Set up: the Lambda functions' packages into build"
 	@python tools/build_functions.py
 	@touch $@

@@ -13,13 +13,13 @@ from typing import Any
 
 from aws_cdk import App, Validations
 
-from outpost.bundle import BundleError
-from outpost.config import ConfigError, EnvironmentConfig, conflict, load
-from outpost.config.models import model_warnings, retired_models, today
 from outpost.domain.models import ModelsError
 from outpost_constructs.aws_rules import AwsRules
 from outpost_constructs.controls import OutpostControls
 from outpost_constructs.cost_ceiling import CostCeiling
+from outpost_ops.bundle import BundleError
+from outpost_ops.config import ConfigError, EnvironmentConfig, conflict, load
+from outpost_ops.config.models import model_warnings, retired_models, today
 from stacks.stage import OutpostStage
 
 ROOT = Path(__file__).resolve().parent

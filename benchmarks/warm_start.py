@@ -20,7 +20,6 @@ import tomli_w
 from rich.console import Console
 from rich.table import Table
 
-from outpost.config import load
 from outpost.domain.dispatch import Dispatch
 from outpost.names import Output
 from outpost_client import Client
@@ -31,6 +30,7 @@ from outpost_local.environment import LocalEnvironment
 from outpost_local.first_run import api_url, operator_key, output
 from outpost_local.realism import Realism
 from outpost_local.settings import REPOSITORY_ROOT, Engine
+from outpost_ops.config import load
 from tests import guard
 from tests.e2e.conftest import Outpost
 from tests.engines import build_options, container_engine

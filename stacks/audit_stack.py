@@ -2,9 +2,9 @@
 
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.audit_trail import AuditTrail
 from outpost_constructs.stack import OutpostStack
+from outpost_ops.config import EnvironmentConfig
 from stacks.data_stack import DataStack
 
 

@@ -6,7 +6,6 @@ from aws_cdk import CfnOutput
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import Env, Output
 from outpost_constructs.control_plane_service import ControlPlaneService
 from outpost_constructs.deletion_protection import DeletionProtection
@@ -16,6 +15,7 @@ from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.secrets import grant_secret
 from outpost_constructs.stack import OutpostStack
 from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets, tenant_secrets_environment
+from outpost_ops.config import EnvironmentConfig
 from stacks.audit_stack import AuditStack
 from stacks.data_stack import DataStack
 from stacks.environment import agent_settings, service_environment

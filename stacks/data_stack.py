@@ -2,7 +2,6 @@
 
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.store import schema
 from outpost_constructs.access_logs import AccessLogsBucket
 from outpost_constructs.alarm_topic import AlarmTopic
@@ -15,6 +14,7 @@ from outpost_constructs.secrets import Secrets
 from outpost_constructs.stack import OutpostStack
 from outpost_constructs.store_table import StoreTable
 from outpost_constructs.workspaces import Workspaces
+from outpost_ops.config import EnvironmentConfig
 from stacks.network_stack import NetworkStack
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from outpost.config import EnvironmentConfig
 from outpost.domain.agents import Agent, AgentSettings, AgentTunables, worker_family
 from outpost.domain.providers import BEDROCK
 from outpost.names import Env
 from outpost_constructs.release import release
+from outpost_ops.config import EnvironmentConfig
 from stacks.data_stack import DataStack
 
 

@@ -2,7 +2,6 @@
 
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import Env
 from outpost_constructs.agent_parameters import AgentParameters
 from outpost_constructs.broker import Broker
@@ -13,6 +12,7 @@ from outpost_constructs.stack import OutpostStack
 from outpost_constructs.usage_events import UsageEvents
 from outpost_constructs.worker_task import WorkerTask
 from outpost_constructs.workspace_reaper import WorkspaceReaper
+from outpost_ops.config import EnvironmentConfig
 from stacks.data_stack import DataStack
 from stacks.environment import agent_settings, git_environment, service_environment
 from stacks.network_stack import NetworkStack

@@ -3,12 +3,12 @@
 from aws_cdk import CfnOutput, Fn
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import ENDPOINT_SECRET_NAME, Env, MigrationOutput
 from outpost_constructs.alarms import Alarms
 from outpost_constructs.migration import LegacyWatch
 from outpost_constructs.migration_monitor import MigrationMonitor
 from outpost_constructs.stack import OutpostStack
+from outpost_ops.config import EnvironmentConfig
 from stacks.audit_stack import AuditStack
 from stacks.control_plane_stack import ControlPlaneStack
 from stacks.data_stack import DataStack

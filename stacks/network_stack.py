@@ -2,11 +2,11 @@
 
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.environment_key import EnvironmentKey
 from outpost_constructs.network import Network
 from outpost_constructs.security_groups import SecurityGroups
 from outpost_constructs.stack import OutpostStack
+from outpost_ops.config import EnvironmentConfig
 
 
 class NetworkStack(OutpostStack):

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.alarms import Alarms
 from outpost_constructs.audit_alarms import alarm_on_audit
 from outpost_constructs.budget import Budget
@@ -13,6 +12,7 @@ from outpost_constructs.function import OutpostFunction
 from outpost_constructs.metrics import MINUTE, combine
 from outpost_constructs.stack import OutpostStack
 from outpost_constructs.work_alarms import alarm_on_work
+from outpost_ops.config import EnvironmentConfig
 from stacks.control_plane_stack import ControlPlaneStack
 from stacks.data_stack import DataStack
 from stacks.fleet_stack import FleetStack

@@ -3,8 +3,8 @@
 from aws_cdk import Environment, Stage, Tags
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.stack import ENVIRONMENT_TAG
+from outpost_ops.config import EnvironmentConfig
 from stacks.audit_stack import AuditStack
 from stacks.control_plane_stack import ControlPlaneStack
 from stacks.data_stack import DataStack

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import boto3
 
-from outpost.config import ConfigError, load
-from outpost.verify.deployed import Deployed, WrongAccountError
+from outpost_ops.config import ConfigError, load
+from outpost_ops.verify.deployed import Deployed, WrongAccountError
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 

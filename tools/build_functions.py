@@ -7,8 +7,8 @@ import platform
 import sys
 from pathlib import Path
 
-from outpost.bundle import BundleError, build_functions
-from outpost.config import ConfigError, load
+from outpost_ops.bundle import BundleError, build_functions
+from outpost_ops.config import ConfigError, load
 
 
 def targets(folder: Path) -> set[tuple[str, str]]:

@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 
 from app import OutpostApp
-from outpost.diagram import draw
-from outpost.templates import read_assembly
+from outpost_ops.diagram import draw
+from outpost_ops.templates import read_assembly
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
 ENVIRONMENT = "prod"

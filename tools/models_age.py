@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from datetime import date
 
-from outpost.config.models import today
 from outpost.domain.models import Model, models
+from outpost_ops.config.models import today
 
 MOST_DAYS = 30
 STALE = 3

@@ -15,9 +15,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from app import OutpostApp
-from outpost.config import load
-from outpost.templates import read_assembly
 from outpost_constructs.compliance import add_gate, nist_findings
+from outpost_ops.config import load
+from outpost_ops.templates import read_assembly
 from tools.compliance.model import ComplianceReport, compliance_report
 
 ROOT = Path(__file__).resolve().parents[1]

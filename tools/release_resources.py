@@ -14,9 +14,9 @@ from typing import Any
 
 import boto3
 
-from outpost.config import ConfigError, load
 from outpost.names import tenant_secrets_prefix
-from outpost.verify.deployed import Deployed, NotDeployedError, WrongAccountError
+from outpost_ops.config import ConfigError, load
+from outpost_ops.verify.deployed import Deployed, NotDeployedError, WrongAccountError
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 _POLL_SECONDS, _POLLS = 10.0, 180

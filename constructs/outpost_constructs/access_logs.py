@@ -4,8 +4,8 @@ from aws_cdk import Duration
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.cdk_enums import removal_policy
+from outpost_ops.config import EnvironmentConfig
 
 
 class AccessLogsBucket(s3.Bucket):

@@ -10,10 +10,10 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.names import Env
 from outpost_constructs.stack import ENVIRONMENT_TAG
+from outpost_ops.config import EnvironmentConfig
 
 _DIGEST_LENGTH = 12
 

@@ -6,8 +6,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.environment_key import key_of
+from outpost_ops.config import EnvironmentConfig
 
 
 class AlarmTopic(sns.Topic):

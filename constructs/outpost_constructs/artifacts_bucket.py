@@ -5,10 +5,10 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import READ, WRITE, grant_key, key_of
 from outpost_constructs.nag_suppressions import NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
+from outpost_ops.config import EnvironmentConfig
 
 CONTEXT = "context/*"
 """Tenants' notes for agents: `context/<tenant>/<name>.md`. They never expire."""

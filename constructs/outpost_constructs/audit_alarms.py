@@ -1,9 +1,9 @@
 """Alarms on the audit log: records that wait, that went elsewhere or were lost, and heads that nobody signed."""
 
-from outpost.config import EnvironmentConfig
 from outpost.names import Metric
 from outpost_constructs.alarms import Alarms
 from outpost_constructs.metrics import outpost_metric
+from outpost_ops.config import EnvironmentConfig
 
 
 def alarm_on_audit(alarms: Alarms, config: EnvironmentConfig) -> None:

@@ -7,12 +7,12 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.access_logs import ageing
 from outpost_constructs.cdk_enums import audit_log_days, removal_policy
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.nag_suppressions import NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
+from outpost_ops.config import EnvironmentConfig
 
 AUDIT = "audit/"
 """Prefix of the audit log's checkpoints and of records that were set aside."""

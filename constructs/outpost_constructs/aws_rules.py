@@ -1,10 +1,10 @@
-"""The rules of `outpost.aws_rules` as a policy validation of the CDK: what AWS would refuse fails the synth."""
+"""The rules of `outpost_ops.aws_rules` as a policy validation of the CDK: what AWS would refuse fails the synth."""
 
 import aws_cdk as cdk
 import jsii
 
-from outpost.aws_rules.registry import RULES, Violation, violations
-from outpost.templates import read_templates
+from outpost_ops.aws_rules.registry import RULES, Violation, violations
+from outpost_ops.templates import read_templates
 
 
 @jsii.implements(cdk.IPolicyValidationPlugin)

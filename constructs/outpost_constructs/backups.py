@@ -10,10 +10,10 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import key_of
 from outpost_constructs.nag_suppressions import acknowledge
+from outpost_ops.config import EnvironmentConfig
 
 _MANAGED = "service-role/AWSBackupServiceRolePolicyForBackup"
 

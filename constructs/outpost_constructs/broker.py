@@ -8,7 +8,6 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.domain.bedrock import statements
 from outpost.domain.protocol import BROKER_SECONDS
 from outpost.names import Env, tenant_secrets_prefix
@@ -19,6 +18,7 @@ from outpost_constructs.function import OutpostFunction
 from outpost_constructs.nag_suppressions import NAMED_AT_RUN_TIME, acknowledge_wildcard
 from outpost_constructs.secrets import grant_secret
 from outpost_constructs.usage_events import default_bus
+from outpost_ops.config import EnvironmentConfig
 
 _ROUTED = "AWS decides to which regions an inference profile routes; the condition names the profiles"
 

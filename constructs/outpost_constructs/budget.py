@@ -4,7 +4,7 @@ from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
+from outpost_ops.config import EnvironmentConfig
 
 _THRESHOLDS = (("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100))
 """Kinds of spending, and the percent of the budget at which they are told."""

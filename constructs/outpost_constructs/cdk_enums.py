@@ -6,7 +6,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
-from outpost.config import EnvironmentConfig
+from outpost_ops.config import EnvironmentConfig
 
 _RETENTION = {
     1: logs.RetentionDays.ONE_DAY,

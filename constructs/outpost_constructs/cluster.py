@@ -4,9 +4,9 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.environment_key import key_of
 from outpost_constructs.nag_suppressions import acknowledge
+from outpost_ops.config import EnvironmentConfig
 
 
 class Cluster(ecs.Cluster):

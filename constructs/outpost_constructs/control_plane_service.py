@@ -9,7 +9,6 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import CONTROL_PLANE_CONTAINER
 from outpost_constructs.alarms import Alarms
 from outpost_constructs.image import OutpostImage
@@ -19,6 +18,7 @@ from outpost_constructs.metrics import MINUTE
 from outpost_constructs.network import Network
 from outpost_constructs.security_groups import CONTROL_PLANE_PORT
 from outpost_constructs.task_definition import OutpostTaskDefinition
+from outpost_ops.config import EnvironmentConfig
 
 
 class ControlPlaneService(Construct):

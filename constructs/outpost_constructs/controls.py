@@ -3,14 +3,14 @@
 import aws_cdk as cdk
 import jsii
 
-from outpost.controls.catalogue import Control
-from outpost.controls.rules import Finding, findings
-from outpost.templates import read_templates
+from outpost_ops.controls.catalogue import Control
+from outpost_ops.controls.rules import Finding, findings
+from outpost_ops.templates import read_templates
 
 
 @jsii.implements(cdk.IPolicyValidationPlugin)
 class OutpostControls:
-    """Runs `outpost.controls.rules` on every environment; the report names resource, template and what is wrong."""
+    """Runs `outpost_ops.controls.rules` on every environment; the report names resource, template and what is wrong."""
 
     @property
     def name(self) -> str:

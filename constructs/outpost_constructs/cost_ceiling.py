@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import aws_cdk as cdk
 import jsii
 
-from outpost.config import EnvironmentConfig
-from outpost.cost.choices import warm_workers
-from outpost.cost.estimate import Estimate, estimate
-from outpost.templates import Templates, read_templates
+from outpost_ops.config import EnvironmentConfig
+from outpost_ops.cost.choices import warm_workers
+from outpost_ops.cost.estimate import Estimate, estimate
+from outpost_ops.templates import Templates, read_templates
 
 RULE = "ceiling"
 

@@ -9,10 +9,10 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Metric
 from outpost_constructs.metrics import MINUTE, by_agent, outpost_metric
+from outpost_ops.config import EnvironmentConfig
 
 
 class Dashboard(Construct):

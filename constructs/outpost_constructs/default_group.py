@@ -5,8 +5,8 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.function import OutpostFunction
+from outpost_ops.config import EnvironmentConfig
 
 
 class ClosedDefaultGroup(Construct):

@@ -7,9 +7,9 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.log_group import ExpiringLogGroup
+from outpost_ops.config import EnvironmentConfig
 
 _TIMEOUT = Duration.minutes(8)
 """More than the function's waits: up to 90 seconds for refused calls, then up to 300 for tables."""

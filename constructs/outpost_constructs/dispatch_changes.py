@@ -4,7 +4,6 @@ from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import Env
 from outpost_constructs.audit_trail import AuditTrail
 from outpost_constructs.cdk_enums import audit_retention
@@ -12,6 +11,7 @@ from outpost_constructs.function import OutpostFunction
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.queues import FailedDeliveries
 from outpost_constructs.store_table import ROW, Delivery, StoreTable
+from outpost_ops.config import EnvironmentConfig
 
 
 class DispatchChanges(Construct):

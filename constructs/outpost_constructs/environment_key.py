@@ -7,8 +7,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct, IConstruct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.cdk_enums import removal_policy
+from outpost_ops.config import EnvironmentConfig
 
 Conditions = Mapping[str, Mapping[str, str | list[str]]]
 READ = ("kms:Decrypt", "kms:DescribeKey")

@@ -8,9 +8,9 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_wafv2 as waf
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.cdk_enums import log_retention
 from outpost_constructs.environment_key import key_of
+from outpost_ops.config import EnvironmentConfig
 
 _CORE = "AWSManagedRulesCommonRuleSet"
 _BAD_INPUTS = "AWSManagedRulesKnownBadInputsRuleSet"

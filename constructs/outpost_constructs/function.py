@@ -12,12 +12,12 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from outpost.bundle import build_functions
-from outpost.config import EnvironmentConfig
 from outpost_constructs.cdk_enums import lambda_architecture, lambda_runtime
 from outpost_constructs.environment_key import grant_key, key_of
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.nag_suppressions import acknowledge
+from outpost_ops.bundle import build_functions
+from outpost_ops.config import EnvironmentConfig
 
 _LATEST_PYTHON = "3.14"
 _MEMORY = {"sweep": 256}

@@ -6,12 +6,11 @@ from aws_cdk import IgnoreMode
 from aws_cdk import aws_ecr_assets as ecr_assets
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.cdk_enums import image_platform
 from outpost_constructs.release import ROOT, release
+from outpost_ops.config import EnvironmentConfig
 
-_CONTEXT = ("pyproject.toml", "uv.lock", "outpost/__init__.py", "outpost/names.py")
-_SHARED = ("outpost/domain", "outpost/redaction", "outpost/store")
+_CONTEXT = ("pyproject.toml", "uv.lock")
 _OWN = {"control_plane": ("clients/outpost_client",), "worker": ()}
 """What only one image needs: the control plane serves the MCP tools, which are made of the client's calls."""
 
@@ -33,7 +32,7 @@ class OutpostImage(ecr_assets.DockerImageAsset):
         target: str | None = None,
         build_args: Mapping[str, str] | None = None,
     ) -> None:
-        folders = (*_SHARED, *_OWN[package], f"container/{package}")
+        folders = ("outpost", *_OWN[package], f"container/{package}")
         super().__init__(
             scope,
             construct_id,

@@ -8,9 +8,9 @@ from aws_cdk import aws_route53 as route53
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
-from outpost.config.model import TlsConfig
 from outpost_constructs.network import Network
+from outpost_ops.config import EnvironmentConfig
+from outpost_ops.config.model import TlsConfig
 
 
 class LoadBalancer(Construct):

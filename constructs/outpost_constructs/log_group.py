@@ -5,11 +5,11 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import LOG_METRIC_NAMESPACE
 from outpost_constructs.cdk_enums import log_retention
 from outpost_constructs.environment_key import key_of
 from outpost_constructs.metrics import MINUTE
+from outpost_ops.config import EnvironmentConfig
 
 
 class ExpiringLogGroup(logs.LogGroup):

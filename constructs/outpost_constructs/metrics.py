@@ -6,8 +6,8 @@ from typing import Literal
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from outpost.config import EnvironmentConfig
 from outpost.names import METRIC_DIMENSIONS, METRIC_NAMESPACE, Metric
+from outpost_ops.config import EnvironmentConfig
 
 MINUTE = Duration.minutes(1)
 """Period of every metric."""

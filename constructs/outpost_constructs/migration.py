@@ -9,7 +9,6 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE
 from outpost_constructs.environment_key import WRITE, grant_key
 from outpost_constructs.function import OutpostFunction
@@ -20,6 +19,7 @@ from outpost_constructs.nag_suppressions import (
     printed,
 )
 from outpost_constructs.queues import FailedDeliveries
+from outpost_ops.config import EnvironmentConfig
 
 _MIGRATION = "migration/*"
 

@@ -6,10 +6,10 @@ from aws_cdk import Duration
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import ROLLBACK_PROPOSED
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.migration import environment_metric, grant_account, grant_documents, grant_metrics
+from outpost_ops.config import EnvironmentConfig
 
 
 class MigrationMonitor(Construct):

@@ -7,9 +7,9 @@ from typing import cast
 from aws_cdk import CfnCreationPolicy, CfnResourceSignal, Fn, Stack
 from aws_cdk import aws_ec2 as ec2
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.environment_key import key_of
 from outpost_constructs.nag_suppressions import acknowledge
+from outpost_ops.config import EnvironmentConfig
 
 _SCRIPT = Path(__file__).with_suffix(".sh")
 _READY_WITHIN = "PT15M"

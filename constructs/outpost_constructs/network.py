@@ -4,10 +4,10 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.default_group import ClosedDefaultGroup
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.nat_instance import nat_instances, prepare
+from outpost_ops.config import EnvironmentConfig
 
 
 class Network(Construct):

@@ -8,11 +8,11 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import Env
 from outpost_constructs.cluster_access import ClusterAccess
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.worker_task import WorkerTask
+from outpost_ops.config import EnvironmentConfig
 
 
 class Planner(Construct):

@@ -10,12 +10,12 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import Env
 from outpost_constructs.cluster_access import ClusterAccess
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.queues import FailedDeliveries
+from outpost_ops.config import EnvironmentConfig
 
 
 class TaskEvents(Construct):

@@ -7,12 +7,12 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.domain.providers import PROVIDERS
 from outpost.names import PROVIDER_PLACEHOLDER
 from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import READ, grant_key, key_of
 from outpost_constructs.nag_suppressions import acknowledge
+from outpost_ops.config import EnvironmentConfig
 
 _NOT_HEXADECIMAL = sorted({*string.ascii_letters, *string.punctuation} - {*string.hexdigits.lower()})
 

@@ -3,8 +3,8 @@
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.nag_suppressions import acknowledge
+from outpost_ops.config import EnvironmentConfig
 
 CONTROL_PLANE_PORT = 8080
 _HTTPS = ec2.Port.HTTPS

@@ -6,7 +6,7 @@ from aws_cdk import CfnParameter, Stack, Token
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
+from outpost_ops.config import EnvironmentConfig
 
 ENVIRONMENT_TAG = "outpost:environment"
 """The tag of every resource, whose value is the environment's name."""

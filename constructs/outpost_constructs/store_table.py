@@ -12,10 +12,10 @@ from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.store import schema
 from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import READ, USE_DATA_KEYS, WRITE, grant_key, key_of
+from outpost_ops.config import EnvironmentConfig
 
 ROW = {"Keys": {schema.SORT_KEY: {"S": [schema.ROW]}}}
 """Changes of a dispatch's row, not of the other items beside it."""

@@ -3,9 +3,9 @@
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.cdk_enums import runtime_platform
 from outpost_constructs.nag_suppressions import KNOWS_NO_RESOURCE, acknowledge, acknowledge_wildcard
+from outpost_ops.config import EnvironmentConfig
 
 
 class OutpostTaskDefinition(ecs.FargateTaskDefinition):

@@ -4,10 +4,10 @@ from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from constructs import IConstruct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import Env, tenant_secrets_prefix
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.nag_suppressions import acknowledge_wildcard
+from outpost_ops.config import EnvironmentConfig
 
 
 def tenant_secrets_environment(scope: IConstruct) -> dict[str, str]:

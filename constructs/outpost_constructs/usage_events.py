@@ -7,10 +7,10 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda_destinations as destinations
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.queues import FailedDeliveries
+from outpost_ops.config import EnvironmentConfig
 
 
 class UsageEvents(Construct):

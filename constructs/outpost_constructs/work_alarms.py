@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from aws_cdk import aws_sqs as sqs
 
-from outpost.config import EnvironmentConfig
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Metric
 from outpost_constructs.alarms import Alarms
 from outpost_constructs.metrics import MINUTE, by_agent, combine, outpost_metric
+from outpost_ops.config import EnvironmentConfig
 
 _LONG_PAUSES = 20
 """Minutes that hold three attempts of a planner that pauses for five between them."""

@@ -7,7 +7,6 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.domain.agents import CATALOGUE, Agent, worker_family
 from outpost.names import WORKER_CONTAINER, Env
 from outpost_constructs.function import OutpostFunction
@@ -16,6 +15,7 @@ from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.queues import WakeUpQueue
 from outpost_constructs.task_definition import OutpostTaskDefinition
 from outpost_constructs.workspaces import Workspaces
+from outpost_ops.config import EnvironmentConfig
 
 WORKSPACES_PATH = "/mnt/workspaces"
 _DROPPED = (

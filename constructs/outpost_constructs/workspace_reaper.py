@@ -8,7 +8,6 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost.names import Env
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.nag_suppressions import KNOWS_NO_RESOURCE, acknowledge_wildcard
@@ -17,6 +16,7 @@ from outpost_constructs.queues import FailedDeliveries
 from outpost_constructs.store_table import Delivery, StoreTable
 from outpost_constructs.worker_task import WORKSPACES_PATH
 from outpost_constructs.workspaces import Workspaces
+from outpost_ops.config import EnvironmentConfig
 
 
 class WorkspaceReaper(Construct):

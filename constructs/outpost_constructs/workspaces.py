@@ -5,10 +5,10 @@ from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost.config import EnvironmentConfig
 from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import key_of
 from outpost_constructs.network import Network
+from outpost_ops.config import EnvironmentConfig
 
 HARNESS_UID = "10001"
 """User and group of the worker's harness: the only ones that the access point knows."""

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from outpost.templates import Templates
+from outpost_ops.templates import Templates
 
 ACCOUNT = "123456789012"
 

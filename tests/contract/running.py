@@ -20,7 +20,6 @@ from control_plane.audit import AuditLog
 from control_plane.dispatch_reader import DispatchReader
 from control_plane.server import configure
 from control_plane.services import Services
-from outpost.cli.audit import records
 from outpost.domain.artifacts import LogLine, Summary, attempt_prefix, chunk_key
 from outpost.domain.dispatch import Dispatch, Status, Usage
 from outpost.domain.ids import now
@@ -28,6 +27,7 @@ from outpost.domain.lifecycle import Claim, Event, Finish, Report
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import KEY_PREFIX_LENGTH, ApiKey, Limits, Scope, Tenant, hash_key, new_key
 from outpost.store.database import Database
+from outpost_ops.cli.audit import records
 from tests.indexes import await_indexes
 
 MODELS = {"flagship": "claude-opus-5-5", "balanced": "claude-sonnet-5-5", "fast": "claude-haiku-5-5"}

@@ -21,10 +21,10 @@ from outpost.domain.audit import CHECKPOINT_PERIOD
 from outpost.domain.audit_checkpoint import CHECKPOINTS, Checkpoint, signing_input
 from outpost.names import Env, Metric, Output, audit_log_group
 from outpost.store.audit_writer import AuditClients, AuditPlace
-from outpost.verify.audit_chains import GRACE, Kind
-from outpost.verify.audit_evidence import Evidence
-from outpost.verify.audit_log import AuditReport, fetch_key, verify_log
 from outpost_client.cli.main import app
+from outpost_ops.verify.audit_chains import GRACE, Kind
+from outpost_ops.verify.audit_evidence import Evidence
+from outpost_ops.verify.audit_log import AuditReport, fetch_key, verify_log
 from tests.contract.relay import Relay, fails, relay, waits
 
 pytestmark = pytest.mark.usefixtures("environment")

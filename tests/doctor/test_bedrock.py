@@ -10,10 +10,10 @@ from urllib.parse import unquote
 import boto3
 import pytest
 
-from outpost.config import load
-from outpost.doctor.account import Account
-from outpost.doctor.bedrock import check_bedrock
-from outpost.doctor.finding import Finding, Level
+from outpost_ops.config import load
+from outpost_ops.doctor.account import Account
+from outpost_ops.doctor.bedrock import check_bedrock
+from outpost_ops.doctor.finding import Finding, Level
 from tests.infra.conftest import ROOT
 from tests.loopback import serving
 

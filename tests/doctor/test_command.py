@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from outpost.doctor.finding import Level
+from outpost_ops.doctor.finding import Level
 from tests.doctor.conftest import ROOT, Case, session_under
 
 OUTPOST = Path(sys.executable).with_name("outpost")

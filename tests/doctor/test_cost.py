@@ -2,12 +2,12 @@
 
 import pytest
 
-from outpost.config import load
-from outpost.cost.choices import warm_workers
-from outpost.cost.estimate import estimate
-from outpost.doctor.cost import check_cost
-from outpost.doctor.finding import Level
-from outpost.templates import Templates
+from outpost_ops.config import load
+from outpost_ops.cost.choices import warm_workers
+from outpost_ops.cost.estimate import estimate
+from outpost_ops.doctor.cost import check_cost
+from outpost_ops.doctor.finding import Level
+from outpost_ops.templates import Templates
 from tests.doctor.conftest import ROOT
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from outpost.config import load
-from outpost.doctor.docker import Architecture, check_docker, evaluate_engine
-from outpost.doctor.finding import Level
+from outpost_ops.config import load
+from outpost_ops.doctor.docker import Architecture, check_docker, evaluate_engine
+from outpost_ops.doctor.finding import Level
 from tests.doctor.conftest import ROOT
 
 NATIVE = "Name: default\nPlatforms: linux/amd64, linux/amd64/v2, linux/386\n"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from outpost.doctor.domain import covers, evaluate_certificate
-from outpost.doctor.finding import Level
+from outpost_ops.doctor.domain import covers, evaluate_certificate
+from outpost_ops.doctor.finding import Level
 from tests.doctor.conftest import DOMAIN, Case
 from tests.doctor.test_account import deployed
 

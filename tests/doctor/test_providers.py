@@ -6,10 +6,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from outpost.doctor.finding import Level
-from outpost.doctor.models import check_models, evaluate_model
 from outpost.domain.agents import Agent
 from outpost.names import PROVIDER_PLACEHOLDER
+from outpost_ops.doctor.finding import Level
+from outpost_ops.doctor.models import check_models, evaluate_model
 from tests.doctor.conftest import NOW, Case
 from tests.ports import free_port
 

@@ -8,14 +8,14 @@ import boto3
 import pytest
 
 from app import OutpostApp
-from outpost.config import load
-from outpost.doctor.finding import Level
-from outpost.doctor.quotas import Need, evaluate_quota, needs
 from outpost.domain.agents import Agent
-from outpost.templates import read_assembly
 from outpost_local.environment import LocalEnvironment
 from outpost_local.extensions.service_quotas import QUOTAS
 from outpost_local.realism import Realism
+from outpost_ops.config import load
+from outpost_ops.doctor.finding import Level
+from outpost_ops.doctor.quotas import Need, evaluate_quota, needs
+from outpost_ops.templates import read_assembly
 from tests.doctor.conftest import ROOT, Case
 from tests.doctor.test_account import deployed
 from tests.local.accounts import register_job, run_job

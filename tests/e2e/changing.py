@@ -9,14 +9,14 @@ from typing import Any
 import boto3
 import pytest
 
-from outpost.config import load
-from outpost.verify.deployed import Deployed
 from outpost_client import Client
 from outpost_client.models import DispatchRequest, Limits
 from outpost_client.results import Status
 from outpost_local.cdk import CdkApp
 from outpost_local.environment import LocalEnvironment
 from outpost_local.first_run import api_url, operator_key
+from outpost_ops.config import load
+from outpost_ops.verify.deployed import Deployed
 from tests.e2e.broken_app import taken
 from tests.e2e.conftest import SCOPES
 from tests.eventually import eventually

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from outpost.acceptance.report import AcceptanceReport
 from outpost_local.first_run import api_url
+from outpost_ops.acceptance.report import AcceptanceReport
 from tests.e2e.conftest import Outpost
 
 COMMAND = Path(sys.executable).with_name("outpost")

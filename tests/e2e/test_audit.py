@@ -7,11 +7,11 @@ import boto3
 import pytest
 from typer.testing import CliRunner
 
-from outpost.cli.audit import records
 from outpost.domain.ids import new_id
 from outpost.names import audit_log_group
 from outpost_client.cli.main import app
 from outpost_local.environment import LocalEnvironment
+from outpost_ops.cli.audit import records
 from tests.e2e.conftest import Outpost
 from tests.eventually import eventually
 

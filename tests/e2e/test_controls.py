@@ -10,13 +10,13 @@ import boto3
 import pytest
 from typer.testing import CliRunner
 
-from outpost.config import load
-from outpost.controls.catalogue import Control
 from outpost.report import ControlsReport
-from outpost.verify.controls import verify_controls
-from outpost.verify.deployed import Deployed, NotDeployedError
 from outpost_client.cli.main import app
 from outpost_local.environment import LocalEnvironment
+from outpost_ops.config import load
+from outpost_ops.controls.catalogue import Control
+from outpost_ops.verify.controls import verify_controls
+from outpost_ops.verify.deployed import Deployed, NotDeployedError
 from tests.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from outpost.cli.audit import records
 from outpost.domain.ids import now
 from outpost.names import audit_log_group
 from outpost_client import ApiError, Client
 from outpost_client.models import Dispatch, DispatchRequest, Limits, LogLine
 from outpost_client.results import Status
 from outpost_local.first_run import api_url, operator_key
+from outpost_ops.cli.audit import records
 from tests.e2e.conftest import SCOPES
 from tests.eventually import eventually
 

@@ -10,7 +10,7 @@ from outpost_local.cdk import find_node
 os.environ.setdefault("JSII_NODE", str(find_node()))  # read when aws_cdk is imported
 
 from app import OutpostApp
-from outpost.config import load
+from outpost_ops.config import load
 from tests.infra.assembly import Assembly, synthesize
 
 ROOT = Path(__file__).resolve().parents[2]

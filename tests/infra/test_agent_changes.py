@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from app import OutpostApp
-from outpost.config import ConfigError, load
 from outpost.domain.agents import CATALOGUE, MAX_WARM_WINDOWS, Agent, Alias
 from outpost.names import Env
 from outpost.store.agent_settings import MOST_NAMES
+from outpost_ops.config import ConfigError, load
 from tests.infra.assembly import Assembly, synthesize
 from tests.infra.conftest import ROOT
 

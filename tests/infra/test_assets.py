@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from outpost import bundle
-from outpost.config import load
+from outpost_ops import bundle
+from outpost_ops.config import load
 from tests.infra.assembly import Assembly
 from tests.infra.conftest import ROOT
 
@@ -84,7 +84,7 @@ def test_an_image_gets_its_own_code_and_the_shared_code_only(
     assert {path.split("/")[1] for path in files if path.startswith("container/")} == {own.split("/")[1]}
     assert {path.split("/")[0] for path in files} == {"pyproject.toml", "uv.lock", "outpost", "container"} | others
     assert {Path(path).parts[1] for path in files if path.startswith("clients/")} <= {"outpost_client"}
-    shared = {"__init__.py", "names.py", "domain", "redaction", "store"}
+    shared = {path.name for path in (ROOT / "outpost").iterdir() if path.name != "__pycache__"}
     assert {path.split("/")[1] for path in files if path.startswith("outpost/")} == shared
     assert not [path for path in files if "__pycache__" in path or path.endswith(".pyc")]
 

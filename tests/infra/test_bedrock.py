@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from outpost.config.closed_network import BEDROCK_ENDPOINT, ENDPOINTS
 from outpost.domain.agents import Agent
 from outpost.domain.bedrock import agent_models, statements
+from outpost_ops.config.closed_network import BEDROCK_ENDPOINT, ENDPOINTS
 from tests.infra.assembly import Assembly
 from tests.infra.conftest import ROOT
 from tests.infra.test_agent_changes import synthesized

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from outpost import bundle
 from outpost.domain import collection, dispatch, tenants
 from outpost_client.cli.admin import TIERS
 from outpost_client.models import Scope
 from outpost_client.results import Collection, Status
+from outpost_ops import bundle
 from tests.infra.conftest import ROOT
 from tests.infra.test_assets import IMPORT_ALL
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from outpost.config import ConfigError, load
-from outpost.config.closed_network import EMBEDDED_ACCOUNT, ENDPOINTS
+from outpost_ops.config import ConfigError, load
+from outpost_ops.config.closed_network import EMBEDDED_ACCOUNT, ENDPOINTS
 from tests.infra.test_configuration import edited
 
 CLOSED = ('nat = "instance"\nendpoints = []', f'nat = "none"\nendpoints = {list(ENDPOINTS)}')

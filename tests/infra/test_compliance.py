@@ -11,10 +11,10 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_s3 as s3
 
-from outpost.config import load
-from outpost.templates import read_assembly
 from outpost_constructs.compliance import nist_findings
 from outpost_constructs.nag_suppressions import REVIEWED, acknowledge, end_of, reason_of
+from outpost_ops.config import load
+from outpost_ops.templates import read_assembly
 from tests.infra.assembly import Assembly, synthesize
 from tests.infra.conftest import ROOT, SHIPPED
 from tools.compliance.model import (

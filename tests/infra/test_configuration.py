@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from outpost.config import ConfigError, EnvironmentConfig, conflict, load
-from outpost.config.model import IngressConfig, MigrationConfig
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.providers import PROVIDERS
+from outpost_ops.config import ConfigError, EnvironmentConfig, conflict, load
+from outpost_ops.config.model import IngressConfig, MigrationConfig
 from tests.infra.conftest import ROOT, SHIPPED
 
 SECRET = "arn:aws:secretsmanager:us-east-1:111111111111:secret:forge"

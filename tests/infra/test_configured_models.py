@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from outpost.config import load
-from outpost.config.models import WARNED_DAYS, model_warnings, retired_models
 from outpost.domain.models import find_model, models
+from outpost_ops.config import load
+from outpost_ops.config.models import WARNED_DAYS, model_warnings, retired_models
 from tests.infra.conftest import ROOT, SHIPPED
 from tests.infra.test_configuration import edited
 

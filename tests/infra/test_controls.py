@@ -9,11 +9,11 @@ import pytest
 from aws_cdk import aws_s3 as s3
 
 from app import OutpostApp
-from outpost.controls.catalogue import Control
-from outpost.controls.rules import RULES, findings
-from outpost.templates import Templates, read_assembly
 from outpost_constructs.controls import OutpostControls
 from outpost_constructs.stack import PARAMETER_TYPE
+from outpost_ops.controls.catalogue import Control
+from outpost_ops.controls.rules import RULES, findings
+from outpost_ops.templates import Templates, read_assembly
 from tests.infra.assembly import Assembly, synthesize
 
 BLOCKED = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from outpost.diagram import BOXES, draw
-from outpost.templates import Templates, read_assembly
+from outpost_ops.diagram import BOXES, draw
+from outpost_ops.templates import Templates, read_assembly
 from tests.infra.assembly import Assembly
 from tools.diagram import PAGE, page
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from outpost.aws_rules.registry import RULES
-from outpost.templates import Resource, Templates, read_assembly
+from outpost_ops.aws_rules.registry import RULES
+from outpost_ops.templates import Resource, Templates, read_assembly
 from tests.infra.assembly import Assembly
 
 Fault = Callable[[Templates], None]

@@ -8,13 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from app import OutpostApp
-from outpost.config import load
-from outpost.cost.choices import choices, warm_workers
-from outpost.cost.estimate import Estimate, estimate
-from outpost.cost.prices import price_table
-from outpost.cost.resources import PRICED
-from outpost.templates import Templates, read_assembly
 from outpost_client.cli.main import app as command_line
+from outpost_ops.config import load
+from outpost_ops.cost.choices import choices, warm_workers
+from outpost_ops.cost.estimate import Estimate, estimate
+from outpost_ops.cost.prices import price_table
+from outpost_ops.cost.resources import PRICED
+from outpost_ops.templates import Templates, read_assembly
 from tests.infra.assembly import Assembly, Resource, synthesize
 from tests.infra.conftest import ROOT
 

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 import pytest
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 
-from outpost.config import load
-from outpost.templates import Templates, read_assembly
+from outpost_ops.config import load
+from outpost_ops.templates import Templates, read_assembly
 from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT
 from tools.compliance.at_rest import KEY_PROPERTIES, explanations, place_of, under_another_key

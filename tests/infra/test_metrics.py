@@ -2,9 +2,9 @@
 
 import pytest
 
-from outpost.config import load
 from outpost.names import LOG_METRIC_NAMESPACE, METRIC_DIMENSIONS, METRIC_NAMESPACE, Metric
 from outpost_constructs.metrics import outpost_metric
+from outpost_ops.config import load
 from tests.infra.assembly import Assembly
 from tests.infra.conftest import ROOT
 from tests.infra.metrics import Named, named

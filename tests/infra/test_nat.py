@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from outpost.config import load
+from outpost_ops.config import load
 from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT
 

@@ -2,7 +2,7 @@
 
 import re
 
-from outpost.config import load
+from outpost_ops.config import load
 from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT, SHIPPED
 

@@ -10,7 +10,18 @@ import pytest
 
 from tests.infra.conftest import ROOT
 
-SOURCES = ("clients", "migration", "outpost", "stacks", "constructs", "lambda", "container", "tools", "docs/compliance")
+SOURCES = (
+    "clients",
+    "migration",
+    "operations",
+    "outpost",
+    "stacks",
+    "constructs",
+    "lambda",
+    "container",
+    "tools",
+    "docs/compliance",
+)
 FILES = ("app.py", "cdk.json", "pyproject.toml", "uv.lock", ".dockerignore")
 
 
@@ -32,7 +43,9 @@ def copied(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    roots = [str(folder / name) for name in ("", "clients", "migration", "constructs", "lambda", "container")]
+    roots = [
+        str(folder / name) for name in ("", "clients", "migration", "operations", "constructs", "lambda", "container")
+    ]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(roots), **environment}
     return subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environ, capture_output=True, text=True, check=False

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from outpost.config import load
+from outpost_ops.config import load
 from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT
 from tests.infra.table_permissions import TABLE_PERMISSIONS

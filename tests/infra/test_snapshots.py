@@ -7,7 +7,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from outpost.config import load
+from outpost_ops.config import load
 from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT, SHIPPED
 

@@ -8,7 +8,9 @@ import pytest
 from tests.infra.conftest import ROOT
 
 
-@pytest.mark.parametrize("folder", ["clients", "constructs", "container", "embedded", "lambda", "migration"])
+@pytest.mark.parametrize(
+    "folder", ["clients", "constructs", "container", "embedded", "lambda", "migration", "operations"]
+)
 def test_a_source_root_is_no_package(folder: str) -> None:
     assert (ROOT / folder).is_dir()
     assert not (ROOT / folder / "__init__.py").exists()
@@ -20,7 +22,7 @@ def test_the_package_constructs_is_the_one_from_pypi() -> None:
 
 def test_nobody_imports_our_constructs_through_that_package() -> None:
     wrong = re.compile(r"^\s*(from|import) constructs\.outpost_constructs", re.MULTILINE)
-    roots = ("app.py", "clients", "embedded", "migration", "stacks", "constructs", "outpost", "tests")
+    roots = ("app.py", "clients", "embedded", "migration", "operations", "stacks", "constructs", "outpost", "tests")
     files = [
         file for root in roots for file in ([ROOT / root] if root.endswith(".py") else (ROOT / root).rglob("*.py"))
     ]
@@ -31,7 +33,7 @@ def test_nobody_imports_our_constructs_through_that_package() -> None:
 def test_packages_of_the_source_roots_have_names_of_their_own() -> None:
     names = [
         path.parent.name
-        for root in ("clients", "constructs", "container", "embedded", "lambda", "migration")
+        for root in ("clients", "constructs", "container", "embedded", "lambda", "migration", "operations")
         for path in ROOT.glob(f"{root}/*/__init__.py")
     ]
 

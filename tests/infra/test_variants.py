@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from outpost.config import load
 from outpost.domain.agents import CATALOGUE
+from outpost_ops.config import load
 from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT
 

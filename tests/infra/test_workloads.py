@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from outpost.config import load
 from outpost.domain.agents import Agent
 from outpost.names import Env
+from outpost_ops.config import load
 from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT
 

@@ -16,10 +16,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from outpost.config import load
 from outpost.names import tenant_secrets_prefix
-from outpost.verify.deployed import Deployed
 from outpost_local.environment import LocalEnvironment
+from outpost_ops.config import load
+from outpost_ops.verify.deployed import Deployed
 from tests.local.accounts import allow, create_role
 from tests.local.stacks import Stack, resource
 from tools import release_resources

@@ -12,13 +12,13 @@ import boto3
 import httpx
 import pytest
 
-from outpost.acceptance.runner import accept, guarded
-from outpost.acceptance.target import Target
-from outpost.acceptance.tools import check_tools
-from outpost.config import load
 from outpost.domain.agents import Agent
 from outpost.report import Check
-from outpost.verify.deployed import Deployed, NotDeployedError, WrongAccountError
+from outpost_ops.acceptance.runner import accept, guarded
+from outpost_ops.acceptance.target import Target
+from outpost_ops.acceptance.tools import check_tools
+from outpost_ops.config import load
+from outpost_ops.verify.deployed import Deployed, NotDeployedError, WrongAccountError
 from tests.ports import free_port
 
 Reply = Callable[[dict[str, Any]], tuple[int, str]]

@@ -23,7 +23,7 @@ from outpost.domain.audit import (
     digest,
 )
 from outpost.domain.audit_checkpoint import Checkpoint, Head
-from outpost.verify.audit_chains import GRACE, Event, Finding, Kind, evidence_start, verify_chains
+from outpost_ops.verify.audit_chains import GRACE, Event, Finding, Kind, evidence_start, verify_chains
 
 HOUR = 3_600_000
 BEGIN = 1_780_000_000_000

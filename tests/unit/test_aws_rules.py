@@ -1,12 +1,12 @@
-"""Each rule of `outpost.aws_rules` with templates that break it and that keep it."""
+"""Each rule of `outpost_ops.aws_rules` with templates that break it and that keep it."""
 
 from collections import Counter
 
 import pytest
 
-from outpost.aws_rules.linked_roles import linked_roles
-from outpost.aws_rules.model import Rule
-from outpost.aws_rules.registry import RULES
+from outpost_ops.aws_rules.linked_roles import linked_roles
+from outpost_ops.aws_rules.model import Rule
+from outpost_ops.aws_rules.registry import RULES
 from tests.aws_rules import access_cases, create_cases, deploy_cases, service_cases
 from tests.aws_rules.case import Case, res, templates
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from outpost.config.model import EnvironmentConfig
+from outpost_ops.config.model import EnvironmentConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,7 @@ from control_plane import audit, boundary, log_reader, server, streams, threads
 from outpost.domain import audit as records
 from outpost.domain import deadlines, launches, protocol
 from outpost.store import caller_identity, dispatches, planner_lock, row_details
-from outpost.verify import audit_chains
+from outpost_ops.verify import audit_chains
 from sweep import silence, worker_check
 from worker import agent_process, attempt, lease
 from worker import claim as waiting

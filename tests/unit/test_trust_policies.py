@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from outpost.config import EnvironmentConfig
+from outpost_ops.config import EnvironmentConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "github.md").read_text(encoding="utf-8")

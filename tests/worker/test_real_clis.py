@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from outpost.config import load
 from outpost.domain.agents import Agent, Alias
 from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.budgets import SLICE, to_usd
@@ -15,6 +14,7 @@ from outpost.domain.pricing import cost
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from outpost.names import Env
+from outpost_ops.config import load
 from tests.real_clis import ROOT, path_with_cli
 from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
 from tests.worker.model_server import CACHED, FAREWELL, INPUT, OUTPUT, ModelServer, model_server

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from outpost.templates import Resource, Templates
+from outpost_ops.templates import Resource, Templates
 
 EXPLANATIONS = Path(__file__).resolve().parents[2] / "docs" / "compliance" / "at-rest.toml"
 _BUCKET_DEFAULT = "BucketEncryption.ServerSideEncryptionConfiguration.ServerSideEncryptionByDefault"

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from outpost.config import EnvironmentConfig
-from outpost.templates import Templates
 from outpost_constructs.nag_suppressions import end_of, reason_of
+from outpost_ops.config import EnvironmentConfig
+from outpost_ops.templates import Templates
 from tools.compliance.at_rest import EXPLANATIONS as AT_REST
 from tools.compliance.at_rest import explanations, place_of, under_another_key
 

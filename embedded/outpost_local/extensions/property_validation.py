@@ -12,9 +12,9 @@ from typing import Any
 
 from jsonschema import Draft7Validator, ValidationError, validators
 
-from outpost.aws_rules.resource_schemas import schema
 from outpost_local.extensions import resource_checks
 from outpost_local.extensions.cloudformation import Properties
+from outpost_ops.aws_rules.resource_schemas import schema
 
 
 def install() -> None:

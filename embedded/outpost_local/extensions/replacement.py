@@ -11,8 +11,8 @@ from typing import Any
 
 from ministack.services.cloudformation import provisioners, stacks
 
-from outpost.aws_rules.resource_schemas import Pointer, create_only, custom_name, schema
 from outpost_local.extensions.cloudformation import Properties
+from outpost_ops.aws_rules.resource_schemas import Pointer, create_only, custom_name, schema
 
 _NAMED_IN_PARENT = {"AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::Logs::MetricFilter"}
 """Types whose names are unique within another resource only: a replacement belongs to another one."""

@@ -27,9 +27,9 @@ from ministack.services import (
 )
 from ministack.services.cloudformation import handlers
 
-from outpost.aws_rules.resource_schemas import custom_name
 from outpost_local.extensions import resource_checks
 from outpost_local.extensions.cloudformation import Properties
+from outpost_ops.aws_rules.resource_schemas import custom_name
 
 _QUEUE_SECONDS = 60.0
 _deleted_queues: dict[str, float] = {}

@@ -1,8 +1,8 @@
 """A web ACL decides about the requests to the load balancer that it is associated with.
 
 MiniStack keeps web ACLs and evaluates none (`ministack.services.alb` never reads them): a route of ours that WAF blocks
-on AWS would work here. What a managed rule matches is what AWS documents, see `outpost.waf.managed_rules`. A blocked
-request gets an HTML page of status 403 (AWS WAF: Customized web requests and responses). Rates are counted exactly
+on AWS would work here. What a managed rule matches is what AWS documents, see `outpost_ops.waf.managed_rules`. What
+is blocked gets an HTML page of status 403 (AWS WAF: Customized web requests and responses). Rates are counted exactly
 here; AWS estimates them, some seconds late.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 from ministack.core.responses import get_request_client_ip
 from ministack.services import alb, waf
 
-from outpost.waf.request import WebRequest
-from outpost.waf.web_acl import Json, evaluate
+from outpost_ops.waf.request import WebRequest
+from outpost_ops.waf.web_acl import Json, evaluate
 
 _PAGE = "<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>\r\n<center><h1>403 Forbidden</h1></center>\r\n</body>\r\n</html>\r\n"  # noqa: E501
 _FORBIDDEN = (403, {"Content-Type": "text/html", "Server": "awselb/2.0"}, _PAGE.encode())

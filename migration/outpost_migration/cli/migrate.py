@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from outpost.cli.checks import explained
 from outpost.domain.ids import now
 from outpost_client.cli.output import out, print_json, print_table, since
 from outpost_migration.cli.migration import Options, open_context, run_step, show_report
@@ -28,6 +27,7 @@ from outpost_migration.steps import (
     validate,
     verify,
 )
+from outpost_ops.cli.checks import explained
 
 app = typer.Typer(help="Migrate from v1 (scripts over SSM), step by step.", no_args_is_help=True)
 

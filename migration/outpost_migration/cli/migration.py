@@ -9,8 +9,6 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from outpost.cli.aws import aws_session
-from outpost.cli.checks import EXIT_CODES, STYLES, explained, show_checks, use_local
 from outpost.names import MigrationOutput
 from outpost_client.cli.connection import ProfileError, load_profile
 from outpost_client.cli.output import err, out, print_json, printable
@@ -19,6 +17,8 @@ from outpost_migration.deployment import Deployment
 from outpost_migration.errors import MigrationError
 from outpost_migration.reports import Report
 from outpost_migration.runner import Action, Runner
+from outpost_ops.cli.aws import aws_session
+from outpost_ops.cli.checks import EXIT_CODES, STYLES, explained, show_checks, use_local
 
 
 @dataclass(frozen=True)

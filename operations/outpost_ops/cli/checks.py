@@ -1,0 +1,71 @@
+"""What operators' commands share: the environment of this machine, errors as sentences, and how checks are shown."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.text import Text
+
+from outpost.report import Check
+from outpost_client import ApiError
+from outpost_client.cli.connection import ERROR
+from outpost_client.cli.output import out, printable, show_error
+from outpost_ops.verify.errors import OperationError
+
+STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "error": "red", "running": "blue"}
+EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
+"""Exit codes of a step; 2 is an error."""
+
+
+def use_local() -> str | None:
+    """Point this process at the embedded AWS of this checkout; return where its API answers.
+
+    Whoever names another endpoint in AWS_ENDPOINT_URL means that one.
+    """
+    if os.environ.get("AWS_ENDPOINT_URL"):
+        return None
+    from outpost_local.command import present  # noqa: PLC0415
+    from outpost_local.first_run import api_url  # noqa: PLC0415 - only machines with the embedded AWS have it
+
+    environment = present()
+    if not environment.status().deployed:
+        raise OperationError("nothing is deployed on this machine: run `make up` and `make v1`, or name --environment")
+    for variable in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # it may name one that has nothing to do with this machine
+        os.environ.pop(variable, None)
+    os.environ.update(environment.environ())
+    return api_url(environment)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """End the command with what went wrong."""
+    try:
+        yield
+    except OperationError as error:
+        show_error(str(error))
+        raise typer.Exit(ERROR) from error
+    except ApiError as error:
+        show_error(error.message, code=error.code, details=error.details, request_id=error.request_id)
+        raise typer.Exit(ERROR) from error
+    except ClientError as error:
+        show_error(
+            f"{error.operation_name}: {error.response['Error']['Message']}", code=error.response["Error"]["Code"]
+        )
+        show_error("The step can be run again: what is done is not done twice.")
+        raise typer.Exit(ERROR) from error
+    except BotoCoreError as error:
+        show_error(f"AWS cannot be reached: {error}")
+        show_error("Check credentials and region; the step can be run again.")
+        raise typer.Exit(ERROR) from error
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """Show each check with its evidence, and what to do about those that did not pass."""
+    for check in checks:
+        out.print(Text.assemble((f"{check.status:<13}", STYLES[check.status]), (check.title, "bold")))
+        for line in check.evidence:
+            out.print(Text(f"{'':13}{printable(line)}", style="dim"))
+        if check.remedy:
+            out.print(Text(f"{'':13}{check.remedy}"))

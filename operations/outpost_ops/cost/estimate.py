@@ -1,0 +1,101 @@
+"""What an idle environment costs a month, from its templates: fixed prices resource by resource, the rest listed."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date
+
+from pydantic import BaseModel, ConfigDict
+
+from outpost_ops.cost.prices import PriceTable, price_table
+from outpost_ops.cost.resources import PRICED, Parts, Pricing
+from outpost_ops.templates import Resource, Templates
+
+
+class Line(BaseModel):
+    """A resource, what is paid for, and USD a month."""
+
+    model_config = ConfigDict(frozen=True)
+
+    resource: str
+    type: str
+    what: str
+    usd: float
+
+
+class Usage(BaseModel):
+    """A resource type that is paid by use."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    count: int
+    prices: str
+
+
+class Estimate(BaseModel):
+    """The idle monthly cost of an environment. What is unknown is not in the total, and says so."""
+
+    model_config = ConfigDict(frozen=True)
+
+    environment: str
+    prices_of: date
+    total: float
+    """At list prices."""
+    after_allowances: float
+    """What the bill says: less what AWS gives every account for good."""
+    waf: float
+    """How much of it is WAF."""
+    lines: list[Line]
+    always_free: list[Line]
+    usage: list[Usage]
+    unknown: list[str]
+
+
+def estimate(templates: Templates, warm: Mapping[str, int], table: PriceTable | None = None) -> Estimate:
+    """Return the estimate; `warm` has the idle workers kept ready, by task definition family."""
+    prices = table or price_table()
+    pricing = Pricing(templates, prices, warm)
+    parts = [
+        (resource, *part)
+        for resource in templates.resources
+        for part in PRICED.get(resource.type, _nothing)(pricing, resource)
+    ]
+    lines = [
+        Line(resource=resource.place, type=resource.type, what=what, usd=prices.monthly(name, count))
+        for resource, what, name, count in parts
+    ]
+    counts: Counter[str] = Counter()
+    for _, _, name, count in parts:
+        counts[name] += count  # type: ignore[assignment] # typeshed counts in whole numbers only
+    free = _always_free(counts, prices)
+    types = Counter(resource.type for resource in templates.resources)
+    known = {*PRICED, *prices.usage, *prices.free.types}
+    return Estimate(
+        environment=templates.environment,
+        prices_of=prices.date,
+        total=sum(line.usd for line in lines),
+        after_allowances=sum(line.usd for line in [*lines, *free]),
+        waf=sum(line.usd for line in lines if line.type.startswith("AWS::WAFv2::")),
+        lines=sorted((line for line in lines if line.usd), key=lambda line: -line.usd),
+        always_free=free,
+        usage=[Usage(type=kind, count=types[kind], prices=text) for kind, text in prices.usage.items() if types[kind]],
+        unknown=sorted(f"{kind} ({count})" for kind, count in types.items() if kind not in known),
+    )
+
+
+def _nothing(_pricing: Pricing, _resource: Resource) -> Parts:
+    yield from ()
+
+
+def _always_free(counts: Mapping[str, float], prices: PriceTable) -> list[Line]:
+    """Return what is not paid of what is used, as negative lines."""
+    return [
+        Line(
+            resource="(account)",
+            type="always free",
+            what=f"{min(counts[name], allowance):,.6g} of {allowance:,.6g} {name}",
+            usd=-prices.monthly(name, min(counts[name], allowance)),
+        )
+        for name, allowance in prices.always_free.items()
+        if counts.get(name)
+    ]
