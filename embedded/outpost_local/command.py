@@ -22,6 +22,7 @@ from outpost_local.errors import LocalError
 from outpost_local.first_run import api_url, bring_up, command, operator_key, short, step, try_it
 from outpost_local.settings import Engine
 from outpost_local.v1 import ensure_host
+from outpost_ops.errors import OperationError
 
 app = typer.Typer(help="Run a whole Outpost on this machine, on an embedded AWS.", no_args_is_help=True)
 
@@ -141,12 +142,23 @@ def present() -> LocalEnvironment:
     )
 
 
+def use() -> str:
+    """Point this process at the embedded AWS of this checkout; return the URL of its API. Raises `LocalError`."""
+    environment = present()
+    if not environment.status().deployed:
+        raise LocalError("nothing is deployed on this machine: run `make up` and `make v1`, or name --environment")
+    for variable in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # it may name one that has nothing to do with this machine
+        os.environ.pop(variable, None)
+    os.environ.update(environment.environ())
+    return api_url(environment)
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     """End the command with what went wrong and what to do about it."""
     try:
         yield
-    except LocalError as error:
+    except OperationError as error:
         show_error(str(error))
         raise typer.Exit(ERROR) from error
     except ApiError as error:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from outpost_ops.errors import OperationError
 
-class LocalError(Exception):
+
+class LocalError(OperationError):
     """The embedded AWS cannot do what was asked; the text says why and what to do."""
 
 

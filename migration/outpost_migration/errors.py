@@ -1,6 +1,6 @@
 """What a person has to do something about."""
 
-from outpost_ops.verify.errors import OperationError
+from outpost_ops.errors import OperationError
 
 
 class MigrationError(OperationError):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from outpost_local.cdk import find_node
+from outpost_ops.node import find_node
 
 os.environ.setdefault("JSII_NODE", str(find_node()))  # read when aws_cdk is imported
 

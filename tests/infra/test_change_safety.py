@@ -11,7 +11,8 @@ import aws_cdk as cdk
 import pytest
 
 from outpost_constructs.stack import PARAMETER_TYPE
-from outpost_local.cdk import find_cli, find_node
+from outpost_local.cdk import find_cli
+from outpost_ops.node import find_node
 from tests.infra.assembly import Assembly, Resource
 from tests.infra.conftest import ROOT
 

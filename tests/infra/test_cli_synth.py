@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from outpost_local.cdk import find_cli, find_node
+from outpost_local.cdk import find_cli
+from outpost_ops.node import find_node
 from tests.infra.conftest import ROOT
 
 UNREACHABLE = "http://127.0.0.1:9"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from outpost_local.cdk import find_cli, find_node
+from outpost_local.cdk import find_cli
 from outpost_local.environment import LocalEnvironment
 from outpost_ops.doctor.account import BOOTSTRAP
+from outpost_ops.node import find_node
 
 ROOT = Path(__file__).resolve().parents[2]
 

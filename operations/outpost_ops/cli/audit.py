@@ -21,9 +21,9 @@ from outpost_ops.cli.aws import aws_session
 from outpost_ops.cli.checks import EXIT_CODES, STYLES, use_local
 from outpost_ops.cli.controls import CONFIG, Environment
 from outpost_ops.config import ConfigError, load
+from outpost_ops.errors import OperationError
 from outpost_ops.verify.audit_log import AuditReport, fetch_key, load_key, open_evidence, verify_log
 from outpost_ops.verify.deployed import NotDeployedError
-from outpost_ops.verify.errors import OperationError
 
 if TYPE_CHECKING:
     from types_boto3_logs.client import CloudWatchLogsClient

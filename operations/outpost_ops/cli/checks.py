@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,7 +13,7 @@ from outpost.report import Check
 from outpost_client import ApiError
 from outpost_client.cli.connection import ERROR
 from outpost_client.cli.output import out, printable, show_error
-from outpost_ops.verify.errors import OperationError
+from outpost_ops.errors import OperationError
 
 STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "error": "red", "running": "blue"}
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
@@ -20,22 +21,16 @@ EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 
 def use_local() -> str | None:
-    """Point this process at the embedded AWS of this checkout; return where its API answers.
+    """Point this process at the environment of this machine; return the URL of its API. Raises `OperationError`.
 
     Whoever names another endpoint in AWS_ENDPOINT_URL means that one.
     """
     if os.environ.get("AWS_ENDPOINT_URL"):
         return None
-    from outpost_local.command import present  # noqa: PLC0415
-    from outpost_local.first_run import api_url  # noqa: PLC0415 - only machines with the embedded AWS have it
-
-    environment = present()
-    if not environment.status().deployed:
-        raise OperationError("nothing is deployed on this machine: run `make up` and `make v1`, or name --environment")
-    for variable in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):  # it may name one that has nothing to do with this machine
-        os.environ.pop(variable, None)
-    os.environ.update(environment.environ())
-    return api_url(environment)
+    for entry in entry_points(group="outpost.environments", name="local"):
+        url: str = entry.load()()
+        return url
+    raise OperationError("the embedded AWS is not installed here: name --environment, or work in a checkout")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import typer
 
 from outpost_client.cli.connection import ERROR
 from outpost_client.cli.output import show_error
-from outpost_local.cdk import find_node
+from outpost_ops.node import find_node
 from outpost_ops.templates import Templates, read_assembly
 
 ROOT = Path(__file__).resolve().parents[3]
