@@ -12,6 +12,7 @@ import pytest
 from outpost.domain.ids import now
 from outpost.names import MigrationOutput
 from outpost_client import Client
+from outpost_local import v1
 from outpost_migration.cli.verify import controls_of
 from outpost_migration.endpoint import V1Endpoint, V2Endpoint
 from outpost_migration.errors import MigrationError
@@ -79,9 +80,9 @@ def template(run: str) -> Callable[[Any], Report]:
 
 def reinstall(world: World) -> None:
     """Give the host its scripts back."""
-    source = Path(audit.__file__).parents[2] / "local" / "v1" / "scripts"
-    for script in source.glob("*.sh"):
-        shutil.copy2(script, world.host.base / "scripts" / script.name)
+    source = Path(v1.__file__).parent / "scripts"
+    for script in SCRIPTS:
+        shutil.copy2(source / script, world.host.base / "scripts" / script)
 
 
 def all_reports_validate(world: World, run: str) -> set[str]:
