@@ -9,6 +9,7 @@ from outpost.redaction.hex_dumps import ROW_START, RUN, DumpedSecrets
 from outpost.redaction.match import Match
 from outpost.redaction.patterns import Pattern, any_of, compiled
 from outpost.redaction.pieces import pieces_of
+from outpost.redaction.searchable import searchable
 from outpost.redaction.spelling import spelled, spelled_beginning
 
 _MOST = 128
@@ -37,7 +38,7 @@ class KnownSecrets:
         digits = [ROW_START, RUN] if self._in_runs else [ROW_START]
         self.may_find = any_of([*(pattern for _, pattern in patterns), *self._encoded.patterns, *digits])
         """Returns whether a value may stand in a text, which is given in UTF-8."""
-        self._spelled = [(name, compiled(pattern, longest=True)) for name, pattern in patterns]
+        self._patterns = patterns
 
     def find(self, text: str) -> Iterator[Match]:
         """Return an iterator over where a value stands; matches may overlap. `kind` is the name of the secret."""
@@ -45,7 +46,7 @@ class KnownSecrets:
         return self._matches(text, data) if self.may_find(data) else iter(())
 
     def _matches(self, text: str, data: bytes) -> Iterator[Match]:
-        for name, pattern in self._spelled:
+        for name, pattern in self._compiled:
             place = _Place(text, data)
             for match in pattern.finditer(data):
                 yield Match(name, place.of(match.start()), place.of(match.end()))
@@ -55,6 +56,10 @@ class KnownSecrets:
         for name, start, end in self._dumped.find_runs(data) if self._in_runs else ():
             yield Match(name, place.of(start), place.of(end))
         yield from self._encoded.find(text)
+
+    @cached_property
+    def _compiled(self) -> list[tuple[str, Pattern]]:
+        return [(name, compiled(pattern, longest=True)) for name, pattern in self._patterns]
 
     def find_beginning(self, text: str) -> Iterator[Match]:
         """Yield where the end of `text` is the beginning of a value, of which the rest may follow."""
@@ -88,9 +93,14 @@ class _Place:
 
 
 def _forms(pieces: Sequence[str]) -> list[str]:
-    """Return the texts, and those that have accents also with composed characters and with accents alone (UAX #15)."""
+    """Return the texts, and as they are printed otherwise.
+
+    Those with accents also with composed characters and with accents alone (UAX #15); those with control characters
+    without them, which logs take away.
+    """
     others = {unicodedata.normalize(form, piece) for piece in pieces for form in ("NFC", "NFD")}
-    return [*pieces, *sorted(others.difference(pieces))]
+    others |= {"".join(c for c in piece if c.isprintable() or c in "\t\r\n") for piece in pieces}
+    return [*pieces, *sorted(other for other in others.difference(pieces) if searchable(other) is None)]
 
 
 def _parts(piece: str) -> Iterator[str]:

@@ -12,6 +12,8 @@ from outpost.redaction.searchable import MIN_LENGTH, searchable
 MAX_WHOLE = 2048
 """Characters; a longer value is looked for by its parts only."""
 
+_MARK = "\ufeff"
+"""Of byte order, at the beginning of a file that an editor on Windows wrote: readers take it away."""
 _ASSIGNMENT = re.compile(r"""\s*(?:export |set |- )?\s*["']?([\w./ -]{1,80}?)["']?\s*(?:=>|:=|[=:])\s*(\S.*)""")
 _SECRET_NAME = re.compile(
     r"pass(?!ive)|pwd|secret|token|private|credential|api_?-?key|access_?-?key|_key\b|^key$|auth(?!or|_?ur[il]|_?prov)",
@@ -23,7 +25,7 @@ _NETRC = re.compile(r"\bpassword\s+(\S+)")
 
 def pieces_of(value: str) -> list[str]:
     """Return the texts to look for: the value as a whole, and the parts of it that are secrets by themselves."""
-    whole = value.strip()
+    whole = value.strip().strip(_MARK).strip()
     pieces = {piece for piece in _parts(whole) if searchable(piece) is None}
     if "\n" not in whole or len(whole) <= MAX_WHOLE:
         pieces |= {whole} if searchable(whole) is None else set()

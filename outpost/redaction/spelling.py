@@ -58,7 +58,7 @@ def _character(c: str) -> str:
     encoded = c.encode("utf-8", "surrogatepass")
     quoting = "" if c.isalnum() and c.isascii() else _QUOTING
     octets = _BREAK.join(f"(?:{_PERCENT}|=(?:3D)*){_digits(byte, 2)}" for byte in encoded)
-    ways = [_plain(c, encoded), f"{quoting}(?:{octets}|{_references(c)})"]
+    ways = [f"{quoting}(?:{_plain(c, encoded)}|{octets}|{_references(c)})"]
     ways.append(f"{_BACKSLASH}(?:{'|'.join(_escapes(c))})")
     if c in _DOUBLED:
         ways.append(_DOUBLED[c])
@@ -89,16 +89,12 @@ def _escapes(c: str) -> list[str]:
 
 
 def _plain(c: str, encoded: bytes) -> str:
-    """Return the character itself, behind as many escape characters as there are layers of quoting."""
-    if c == "\\":
-        return "\\\\+"
+    """Return the character itself."""
     if c == "\n":
         return "\\r?\\n"
     if c == "%":
-        return f"{_QUOTING}%[%]?"
-    if c == "&":
-        return f"{_QUOTING}{_AMPERSAND}"
-    return c if c.isalnum() and c.isascii() else f"{_QUOTING}{_literal(encoded)}"
+        return "%[%]?"
+    return _AMPERSAND if c == "&" else _literal(encoded)
 
 
 def _references(c: str) -> str:

@@ -22,6 +22,7 @@ PATHS = st.sampled_from(
         *("README.md", "script.sh", "old", "old/name.txt", "old/deep/more.txt", "image.bin", "windows.txt", "new"),
         *("new/a", "new/b/c", "ignored/x", "with space", "ta\tb", "new\nline", 'quo"te', "-dash", "back\\slash", "*"),
         *(".gitattributes", ".gitignore", "notes.crlf", "a.pyc", "far/.git", "large.lfs", "submodule"),
+        *(":(x)y", ":!z", ":/", "\x01", "git~1", "node_modules/a", "new/node_modules/a"),
     ]
 )
 CONTENTS = st.sampled_from(
@@ -93,6 +94,8 @@ GIT = st.sampled_from(
         *("git gc -q", "touch .git/index.lock", "rm -f .git/index", "rm -rf .git", "git init -q", "git clean -qfdx"),
         *("git config core.autocrlf true", "git config core.fileMode false", "git config core.symlinks false"),
         *("git config core.worktree /", "git config core.excludesFile /etc/passwd"),
+        *("git worktree add -q wt", "git worktree add -q ':(x)w'", "git sparse-checkout set old", "git commit -qm z"),
+        *("git add -Af", "git update-index --split-index", "git bisect start; git bisect bad", "git tag -am t t"),
         *("echo '*.txt' > .git/info/exclude", "git replace HEAD HEAD~1", "git rev-parse HEAD > .git/shallow"),
     ]
 )

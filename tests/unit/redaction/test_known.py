@@ -366,6 +366,19 @@ def test_text_without_a_known_value_stays_byte_for_byte(text: str) -> None:
     assert Redactor(known).text(text) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        ("\ufeffs3cret-value-9", "s3cret-value-9"),
+        ("pa\x07ss-w0rd\u200b-x9", "pass-w0rd-x9"),
+        ("k\x00ey-w0rd-x9\ufeff\n", "key-w0rd-x9"),
+    ],
+)
+def test_a_value_is_found_without_its_invisible_characters(value: str, printed: str) -> None:
+    assert Redactor({"TOKEN": value}).line(f"it is {printed}!") == f"it is {MARK}!"
+    assert list(KnownSecrets({"TOKEN": value}).find(f"it is {value}!"))
+
+
 def test_positions_are_those_of_the_text_whatever_it_holds() -> None:
     text = "é☃\udc80😀 q8Zr2LkT0vXw5MnB \udcff q8Zr2LkT0vXw5MnB"
     found = {text[match.start : match.end] for match in KnownSecrets({"A": "q8Zr2LkT0vXw5MnB"}).find(text)}
