@@ -11,7 +11,7 @@ from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import lowest_id
 from outpost.domain.lifecycle import Event, apply
 from outpost.store.daily import DailyCount
-from outpost.store.database import ConflictError, ContentionError, Database, expression_values, key, to_attributes
+from outpost.store.database import ConflictError, ContentionError, Database, Item, expression_values, key, to_attributes
 from outpost.store.live_dispatches import LiveDispatches
 from outpost.store.row_reader import complete_rows, read_row
 from outpost.store.rows import AFTER_IDS, items_of, key_of, queue_entry, queue_entry_key, row_from
@@ -301,12 +301,13 @@ class Dispatches:
         since: datetime | None = None,
         until: datetime | None = None,
         matches: Callable[[Dispatch], bool] | None = None,
+        reads_texts: bool = False,
         complete: bool = True,
     ) -> Page:
         """Return up to `limit` matching rows with ids below `before`, created in [since, until), newest first.
 
-        At most `EXAMINED` rows are read, so a short page may have a `last_id`. Rows that need not be `complete` may
-        miss tags and longer texts.
+        At most `EXAMINED` rows are read, so a short page may have a `last_id`. `matches` gets rows that may miss tags
+        and longer texts, unless it `reads_texts`; so may those that are returned, unless they are `complete`.
         """
         oldest = lowest_id(since) if since else _BEFORE_IDS
         newest = min(before or AFTER_IDS, lowest_id(until) if until else AFTER_IDS)
@@ -324,20 +325,23 @@ class Dispatches:
             page_size=size,
         )
         pages = iter(lambda: list(islice(items, size)), [])
-        found = (complete_rows(self._db, page) if complete else map(row_from, page) for page in pages)
-        rows: list[Dispatch] = []
+        found = (zip(page, self._rows(page, complete=reads_texts), strict=True) for page in pages)
+        chosen: list[Item] = []
         last: str | None = None
         examined = 0
-        for row in chain.from_iterable(found):
+        for item, row in chain.from_iterable(found):
             examined += 1
             if row.id == newest:
                 continue
             if matches is None or matches(row):
-                if len(rows) == limit:
-                    return Page(rows, last)
-                rows.append(row)
+                if len(chosen) == limit:
+                    return Page(self._rows(chosen, complete=complete), last)
+                chosen.append(item)
             last = row.id
-        return Page(rows, last if examined == EXAMINED else None)
+        return Page(self._rows(chosen, complete=complete), last if examined == EXAMINED else None)
+
+    def _rows(self, items: Sequence[Item], *, complete: bool) -> list[Dispatch]:
+        return complete_rows(self._db, items) if complete else list(map(row_from, items))
 
 
 def _held_seconds(row: Dispatch, changed: Dispatch) -> float:

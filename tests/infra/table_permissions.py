@@ -24,6 +24,11 @@ TABLE_PERMISSIONS = (
     ("ApiDefinitionTaskRole", "Tenants", READ | WRITE | DELETE),  # names of secrets
     ("ApiDefinitionTaskRole", "Workers", READ),
     ("ApiDefinitionTaskRole", "WorkspaceRows", READ | WRITE | DELETE | CHECK),
+    ("UsageEventsFunctionRole", "Dispatches", READ | WRITE),
+    ("UsageEventsFunctionRole", "Workers", set[str]()),
+    ("UsageEventsFunctionRole", "Tenants", set[str]()),
+    ("UsageEventsFunctionRole", "Pending", set[str]()),
+    ("UsageEventsFunctionRole", "WorkspaceRows", set[str]()),
     ("BrokerAttemptRole", "Dispatches", set[str]()),
     ("BrokerFunctionRole", "Pending", READ | WRITE | DELETE),
     ("PlannerFunctionRole", "Pending", READ),

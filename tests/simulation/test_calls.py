@@ -6,7 +6,7 @@ from tests.infra.table_permissions import TABLE_PERMISSIONS
 from tests.simulation.aws import Recorded
 from tests.simulation.simulate import simulator
 from tests.simulation.workers import BROKER
-from tests.simulation.world import PLANNER, SWEEP, TASK_EVENTS
+from tests.simulation.world import PLANNER, SWEEP, TASK_EVENTS, USAGE_EVENTS
 
 SEEDS, MOST_SEEDS = 15, 300
 RARE = ("BrokerFunctionRole", "Workers", "DeleteItem")
@@ -16,6 +16,7 @@ ROLES = {
     PLANNER: "PlannerFunctionRole",
     SWEEP: "SweepFunctionRole",
     TASK_EVENTS: "TaskEventsFunctionRole",
+    USAGE_EVENTS: "UsageEventsFunctionRole",
 }
 TABLES = {
     "dispatches": "Dispatches",

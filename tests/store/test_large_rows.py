@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dispatch_changes.changes import Change
-from outpost.domain.dispatch import Dispatch
+from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Cancel, Claim, Lose, Progress, Start
 from outpost.domain.reasons import Reason, ReasonCode
@@ -130,10 +130,23 @@ def test_lists_find_large_rows_by_their_tags_among_small_ones(store: Store) -> N
     def matches(row: Dispatch) -> bool:
         return tag in row.spec.tags.items()
 
-    page = store.dispatches.page("acme", limit=3, matches=matches)
-    rest = store.dispatches.page("acme", limit=3, before=page.last_id, matches=matches)
+    page = store.dispatches.page("acme", limit=3, matches=matches, reads_texts=True)
+    rest = store.dispatches.page("acme", limit=3, before=page.last_id, matches=matches, reads_texts=True)
     listed = [row.model_copy(update={"details": None}) for row in page.rows + rest.rows]
     assert listed == made[::-1]
+
+
+def test_a_list_by_status_reads_what_is_beside_the_rows_that_it_returns_alone(store: Store) -> None:
+    made = [store.dispatch(**LARGE) for _ in range(2)]
+    store.dispatches.change(made[1].id, Cancel("no need", now()))
+    store.await_indexes()
+    with store.reads() as reads:
+        assert store.dispatches.page("acme", limit=3, matches=lambda row: row.status is Status.RUNNING).rows == []
+    assert reads.calls == {"Query": 1}
+    with store.reads() as reads:
+        page = store.dispatches.page("acme", limit=3, matches=lambda row: row.status.terminal)
+    assert [(row.id, row.spec.tags) for row in page.rows] == [(made[1].id, TAGS)]
+    assert reads.calls == {"Query": 1, "BatchGetItem": 1}
 
 
 def test_a_live_row_is_never_read_without_what_is_beside_it(store: Store, database: Database) -> None:

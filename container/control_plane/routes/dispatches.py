@@ -96,6 +96,7 @@ async def list_(
         since=query.since,
         until=query.until,
         matches=query.matches if query.selective else None,
+        reads_texts=bool(query.tag),
     )
     after = services.signer.seal("dispatches", context, {"before": page.last_id}) if page.last_id else None
     pagination = Pagination(cursor=after, has_more=after is not None, limit=query.limit)
