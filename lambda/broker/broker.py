@@ -57,7 +57,7 @@ class Broker:
     now: Callable[[], datetime]
     forge: Forge | None = None
 
-    def answer(self, request: Request) -> ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer | ReserveAnswer:
+    def handle(self, request: Request) -> ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer | ReserveAnswer:
         """Handle one request. A lease that is no longer live is a response, not an error."""
         if isinstance(request, ClaimRequest):
             return self._claims.claim(request)
@@ -68,8 +68,7 @@ class Broker:
             case RenewRequest():
                 return self._leases.renew(request, row)
             case ReserveRequest() | SavedRequest():
-                leases = self._leases
-                return leases.reserve(request, row) if request.op == "reserve" else leases.saved(request, row)
+                return self._leases.account_workspace(request, row)
             case ForgeTokenRequest():
                 return self._leases.forge_token(request, row)
             case GrantRequest():

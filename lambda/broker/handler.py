@@ -54,7 +54,7 @@ def _broker() -> Broker:
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle one request. Raises `pydantic.ValidationError` for a request that is not of the protocol."""
     request = REQUEST.validate_python(event)
-    answer = _broker().answer(request)
+    answer = _broker().handle(request)
     # The request may be logged but for what proves who sent it; the response holds credentials and the task's text.
     logged = request.model_dump(mode="json", exclude={"proof", "secret"})
     logger.info("answered", extra={"request": logged, "kind": _kind(answer)})

@@ -65,8 +65,13 @@ class Leases:
         credentials, bedrock = self.assignments.renewed(row)
         return _live(row).model_copy(update={"credentials": credentials, "bedrock_credentials": bedrock})
 
-    def reserve(self, request: ReserveRequest, row: Dispatch | None) -> ReserveAnswer:
-        """Account for the size of a workspace that is about to be written back, if there is room for it."""
+    def account_workspace(
+        self, request: ReserveRequest | SavedRequest, row: Dispatch | None
+    ) -> ReserveAnswer | LeaseAnswer:
+        """Account for the size of a workspace that is about to be written back, if there is room, or that was."""
+        return self._reserve(request, row) if isinstance(request, ReserveRequest) else self._saved(request, row)
+
+    def _reserve(self, request: ReserveRequest, row: Dispatch | None) -> ReserveAnswer:
         tenant = self.tenants.get(row.tenant_id) if row else None
         if row is None or row.lease != request.lease or tenant is None:
             return ReserveAnswer(live=False)
@@ -75,8 +80,7 @@ class Leases:
         except ConflictError:
             return ReserveAnswer(live=False)
 
-    def saved(self, request: SavedRequest, row: Dispatch | None) -> LeaseAnswer:
-        """Account for the size of the workspace that was written back."""
+    def _saved(self, request: SavedRequest, row: Dispatch | None) -> LeaseAnswer:
         if row is None or row.lease != request.lease:
             return STALE
         try:

@@ -40,7 +40,7 @@ def at_bedrock(store: Store, broker: Broker) -> Broker:
 
 
 def assigned(broker: Broker, agent: Agent) -> Assignment:
-    answer = broker.answer(claim_request(launch(broker.workers, agent), agent))
+    answer = broker.handle(claim_request(launch(broker.workers, agent), agent))
     assert isinstance(answer, ClaimAnswer)
     assert answer.assignment is not None
     return answer.assignment
@@ -72,10 +72,10 @@ def test_the_session_is_renewed_with_that_of_the_attempt(store: Store, at_bedroc
     store.dispatch(agent=Agent.CLAUDE)
     got = assigned(at_bedrock, Agent.CLAUDE)
     renew = RenewRequest(dispatch_id=got.dispatch_id, lease=got.lease)
-    first = at_bedrock.answer(renew)
+    first = at_bedrock.handle(renew)
     assert isinstance(first, LeaseAnswer)
     assert first.bedrock_credentials is None
-    second = at_bedrock.answer(renew.model_copy(update={"want_credentials": True}))
+    second = at_bedrock.handle(renew.model_copy(update={"want_credentials": True}))
     assert isinstance(second, LeaseAnswer)
     assert second.bedrock_credentials is not None
     assert got.bedrock is not None

@@ -41,7 +41,7 @@ Store = Any
 
 
 def ask(broker: Broker, worker_id: str | None = None) -> ClaimAnswer:
-    answer = broker.answer(claim_request(launch(broker.workers, worker_id=worker_id)))
+    answer = broker.handle(claim_request(launch(broker.workers, worker_id=worker_id)))
     assert isinstance(answer, ClaimAnswer)
     return answer
 
@@ -53,7 +53,7 @@ def assigned(broker: Broker, worker_id: str | None = None) -> Assignment:
 
 
 def lease_answer(broker: Broker, request: Any) -> LeaseAnswer:  # noqa: ANN401 - any request that shows a lease
-    answer = broker.answer(request)
+    answer = broker.handle(request)
     assert isinstance(answer, LeaseAnswer)
     return answer
 
@@ -125,12 +125,12 @@ def test_a_suspended_tenants_running_work_gets_no_new_credentials_tokens_or_mone
     held = {"dispatch_id": row.id, "lease": got.lease}
     requests = (RenewRequest(want_credentials=True, **held), ForgeTokenRequest(**held), GrantRequest(micros=1, **held))
     store.tenants.change("acme", status="suspended")
-    renewed, token, grant = (with_forge.answer(request) for request in requests)
+    renewed, token, grant = (with_forge.handle(request) for request in requests)
     assert renewed == LeaseAnswer(live=True)
     assert token == ForgeTokenAnswer(live=True, refused="tenant acme is suspended")
     assert grant == GrantAnswer(live=True, refused="suspended tenant acme")
     store.tenants.change("acme", status="active")
-    renewed, token, grant = (with_forge.answer(request) for request in requests)
+    renewed, token, grant = (with_forge.handle(request) for request in requests)
     assert renewed.credentials  # type: ignore[union-attr]
     assert token.token  # type: ignore[union-attr]
     assert grant.refused is None  # type: ignore[union-attr]
@@ -285,8 +285,8 @@ def test_only_the_live_holder_of_a_workspace_accounts_for_its_size(
     assert assignment.workspace_room == QUOTAS["free"].size_bytes
     request = SavedRequest(dispatch_id=row.id, lease=assignment.lease, size_bytes=42)
     stale = request.model_copy(update={"lease": Lease(worker_id="other", token=1)})
-    assert broker.answer(stale) == LeaseAnswer(live=False)
-    assert broker.answer(request) == LeaseAnswer(live=True)
+    assert broker.handle(stale) == LeaseAnswer(live=False)
+    assert broker.handle(request) == LeaseAnswer(live=True)
     found = broker.workspaces.get("acme", id_)
     assert found is not None
     assert found.size_bytes == 42
@@ -332,16 +332,16 @@ def test_a_token_of_the_forge_is_given_for_the_live_attempt_only(store: Store, w
     row = store.dispatch(repo="owner/name", retryable=True)
     first = assigned(with_forge, "w1")
     asked = ForgeTokenRequest(dispatch_id=row.id, lease=first.lease)
-    assert with_forge.answer(asked) == ForgeTokenAnswer(live=True, token="a-token")
+    assert with_forge.handle(asked) == ForgeTokenAnswer(live=True, token="a-token")
     foreign = asked.model_copy(update={"lease": Lease(worker_id="w2", token=1)})
-    assert with_forge.answer(foreign) == ForgeTokenAnswer(live=False)
+    assert with_forge.handle(foreign) == ForgeTokenAnswer(live=False)
     store.dispatches.change(row.id, Lose(first.lease, Reason.of(ReasonCode.WORKER_LOST, "gone"), now()))
-    assert with_forge.answer(asked) == ForgeTokenAnswer(live=False)
+    assert with_forge.handle(asked) == ForgeTokenAnswer(live=False)
     second = assigned(with_forge, "w2")
     assert second.lease.token == 2
-    assert with_forge.answer(asked) == ForgeTokenAnswer(live=False)
+    assert with_forge.handle(asked) == ForgeTokenAnswer(live=False)
     again = asked.model_copy(update={"lease": second.lease})
-    assert with_forge.answer(again) == ForgeTokenAnswer(live=True, token="a-token")
+    assert with_forge.handle(again) == ForgeTokenAnswer(live=True, token="a-token")
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_why_a_promotion_gets_no_token_is_an_answer(store: Store, with_forge: Br
     row = store.dispatch(kind="promote", repo=repo, promotes=promotion(new_id()))
     assignment = assigned(with_forge)
     assert assignment.forge
-    answer = with_forge.answer(ForgeTokenRequest(dispatch_id=row.id, lease=assignment.lease))
+    answer = with_forge.handle(ForgeTokenRequest(dispatch_id=row.id, lease=assignment.lease))
     assert isinstance(answer, ForgeTokenAnswer)
     assert (answer.live, answer.token) == (True, None)
     assert words in str(answer.refused)

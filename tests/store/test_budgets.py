@@ -76,7 +76,7 @@ def limited(
 def ask(broker: Broker, row: Dispatch, usd: float, *, final: bool = False) -> GrantAnswer:
     assert row.lease is not None
     request = GrantRequest(dispatch_id=row.id, lease=row.lease, micros=round(usd * MICROS), final=final)
-    answer = broker.answer(request)
+    answer = broker.handle(request)
     assert isinstance(answer, GrantAnswer)
     return answer
 
@@ -273,4 +273,4 @@ def test_a_worker_needs_grants_where_a_budget_applies(
 def test_a_lease_of_another_worker_is_not_granted_anything(store: Store, broker: Broker) -> None:
     row = claimed(store, max_cost_usd=5)
     stale = GrantRequest(dispatch_id=row.id, lease=Lease(worker_id="w9", token=1), micros=MICROS)
-    assert broker.answer(stale) == GrantAnswer(live=False)
+    assert broker.handle(stale) == GrantAnswer(live=False)

@@ -20,7 +20,7 @@ QUEUED = 500
 
 
 def claim(broker: Broker) -> Assignment | None:
-    answer = broker.answer(claim_request(launch(broker.workers)))
+    answer = broker.handle(claim_request(launch(broker.workers)))
     assert isinstance(answer, ClaimAnswer)
     return answer.assignment
 
@@ -29,7 +29,7 @@ def end(broker: Broker, assignment: Assignment) -> None:
     reason = Reason.of(ReasonCode.CANCELLED_BY_USER, "Enough.")
     lease: Lease = assignment.lease
     report = ReportRequest(dispatch_id=assignment.dispatch_id, lease=lease, outcome=Status.FAILED, reason=reason)
-    broker.answer(report)
+    broker.handle(report)
 
 
 @pytest.fixture

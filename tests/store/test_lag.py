@@ -47,7 +47,7 @@ def clock(database: Database) -> Iterator[Seconds]:
 def test_a_woken_worker_finds_the_dispatch_that_woke_it(store: Store, broker: Broker) -> None:
     for _ in range(3):
         row = store.dispatch()
-        claimed = broker.answer(claim_request(launch(store.workers)))
+        claimed = broker.handle(claim_request(launch(store.workers)))
         assert claimed.assignment.dispatch_id == row.id  # type: ignore[union-attr]
 
 

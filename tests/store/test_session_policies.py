@@ -61,7 +61,7 @@ def test_no_policy_is_near_the_limit_and_each_secret_is_named_once_and_whole(ten
 
 
 def ask(broker: Broker) -> ClaimAnswer:
-    answer = broker.answer(claim_request(launch(broker.workers)))
+    answer = broker.handle(claim_request(launch(broker.workers)))
     assert isinstance(answer, ClaimAnswer)
     return answer
 
@@ -144,7 +144,7 @@ def test_failures_of_many_dispatches_take_a_claim_no_longer_than_the_function_ha
     request = claim_request(launch(broker.workers))
     begun = clock[0]
     with pytest.raises(ConnectTimeoutError):
-        replace(broker, now=lambda: clock[0]).answer(request)
+        replace(broker, now=lambda: clock[0]).handle(request)
     assert clock[0] - begun == timedelta(seconds=5)
 
 

@@ -82,7 +82,7 @@ class Fleet:
         return str(response["tasks"][0]["taskArn"].rpartition("/")[2])
 
     def ask(self, request: ClaimRequest) -> ClaimAnswer:
-        answer = self.broker.answer(request)
+        answer = self.broker.handle(request)
         assert isinstance(answer, ClaimAnswer)
         return answer
 
@@ -201,7 +201,7 @@ def test_while_sts_is_away_workers_that_ask_stay_alive_and_are_given_nothing(
     broker = replace(fleet.broker, identities=replace(fleet.broker.identities, callers=nobody))
     for asked in (1, 2):
         with pytest.raises(StsError):
-            broker.answer(request)
+            broker.handle(request)
         worker = fleet.store.workers.get("shell", id_)
         assert (worker.beat, worker.worker_state, worker.proven) == (asked, WorkerState.STARTING, False)
 
@@ -253,18 +253,18 @@ def test_what_is_sent_under_a_lease_needs_the_secret_of_its_claim(store: Store, 
     assert set(SENDS) == set(LeaseRequest.__subclasses__())
     row = with_workspace(store, broker)
     claim = claim_request(launch(store.workers)).model_copy(update={"secret_sha256": sha256_of(SECRET)})
-    assignment = broker.answer(claim).assignment  # type: ignore[union-attr]
+    assignment = broker.handle(claim).assignment  # type: ignore[union-attr]
     assert isinstance(assignment, Assignment)
     held = {"dispatch_id": row.id, "lease": assignment.lease}
     claimed = store.dispatches.get(row.id)
     assert SECRET not in claimed.model_dump_json()
     for kind, fields in SENDS.items():
         for secret in (None, "", "t" * 43, claimed.secret_sha256):
-            answer = broker.answer(kind(**held, **fields, secret=secret))  # type: ignore[arg-type]
+            answer = broker.handle(kind(**held, **fields, secret=secret))  # type: ignore[arg-type]
             assert answer == type(answer)(live=False), (kind, secret)
     assert store.dispatches.get(row.id) == claimed
     for kind, fields in SENDS.items():
-        assert broker.answer(kind(**held, **fields, secret=SECRET)).live, kind  # type: ignore[arg-type, union-attr]
+        assert broker.handle(kind(**held, **fields, secret=SECRET)).live, kind  # type: ignore[arg-type, union-attr]
     assert store.dispatches.get(row.id).status is Status.SUCCESS
 
 
@@ -274,22 +274,22 @@ def test_a_claim_is_repeated_only_to_the_worker_that_made_it(store: Store, broke
     store.dispatch()
     claim = claim_request(launch(store.workers))
     first, repeated, foreign = (
-        broker.answer(claim.model_copy(update={"secret_sha256": sha256_of(secret)}))
+        broker.handle(claim.model_copy(update={"secret_sha256": sha256_of(secret)}))
         for secret in (SECRET, SECRET, "t" * 43)
     )
     assert first.assignment.dispatch_id == repeated.assignment.dispatch_id  # type: ignore[union-attr]
-    assert (foreign, broker.answer(claim)) == (RETIRE, RETIRE)
+    assert (foreign, broker.handle(claim)) == (RETIRE, RETIRE)
 
 
 @pytest.mark.usefixtures("roles")
 def test_a_worker_of_the_release_without_secrets_keeps_its_dispatch(store: Store, broker: Broker) -> None:
     """And so does one whose claim an older broker has handled, which knows of no secret."""
     row = store.dispatch()
-    assignment = broker.answer(claim_request(launch(store.workers))).assignment  # type: ignore[union-attr]
+    assignment = broker.handle(claim_request(launch(store.workers))).assignment  # type: ignore[union-attr]
     assert isinstance(assignment, Assignment)
     for secret in (None, SECRET):
         request = RenewRequest(dispatch_id=row.id, lease=assignment.lease, secret=secret)
-        assert broker.answer(request).live  # type: ignore[union-attr]
+        assert broker.handle(request).live  # type: ignore[union-attr]
 
 
 # What a proof is worth.
@@ -380,7 +380,7 @@ def test_neither_proofs_nor_secrets_are_logged(
     proof = IdentityProof(
         access_key_id="A" * 20, session_token="B" * 40, signed_at="20261128T000000Z", signature="c" * 64
     )
-    monkeypatch.setattr(handler, "_broker", lambda: SimpleNamespace(answer=lambda _: WAIT))
+    monkeypatch.setattr(handler, "_broker", lambda: SimpleNamespace(handle=lambda _: WAIT))
     context: Any = SimpleNamespace(
         function_name="f", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="id", function_version="1"
     )
