@@ -158,7 +158,7 @@ def run_emulator(folder: Path, realism: Realism) -> Iterator[str]:
             [sys.executable, "-m", "outpost_local.emulator"], env=environ, stdout=log, stderr=log
         )
     url = f"http://127.0.0.1:{port}"
-    patience = Retry(total=60, backoff_factor=0.1, backoff_max=0.5)
+    patience = Retry(total=240, backoff_factor=0.1, backoff_max=0.5)
     with urllib3.PoolManager(retries=patience) as http:
         http.request("GET", f"{url}/_ministack/health")
     try:
