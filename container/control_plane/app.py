@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from control_plane import mcp, pages, refusals
-from control_plane.boundary import Boundary
+from control_plane import exception_handlers, mcp, pages
+from control_plane.middleware import RequestMiddleware
 from control_plane.openapi import PROTECTED, DocumentedApp, errors
 from control_plane.routes import (
     artifacts,
@@ -42,12 +42,12 @@ def create_app(services: Services) -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # the boundary leaves a final slash out
+        redirect_slashes=False,  # the middleware leaves a final slash out
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.services, app.state.turns = services, Turns()
-    app.add_middleware(Boundary)
-    refusals.install(app)
+    app.add_middleware(RequestMiddleware)
+    exception_handlers.install(app)
     # Matched in this order: what is asked most comes first.
     app.include_router(dispatches.router, responses=PROTECTED)
     for public in (health.router, artifacts.links):

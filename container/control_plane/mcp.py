@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.addresses import LOOPBACK, public_url
 from control_plane.auth import identify
-from control_plane.boundary import MAX_BODY_BYTES
 from control_plane.errors import ApiError, ErrorCode
+from control_plane.middleware import MAX_BODY_BYTES
 from control_plane.services import Services
 from control_plane.turns import Turns
 from outpost_client.mcp.server import Context, build

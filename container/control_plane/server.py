@@ -8,10 +8,10 @@ from types import FrameType
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from control_plane.boundary import MAX_HEAD_BYTES, head_too_large
 from control_plane.envelope import Meta
 from control_plane.errors import ApiError, ErrorCode
-from control_plane.refusals import failure
+from control_plane.exception_handlers import failure
+from control_plane.middleware import MAX_HEAD_BYTES, head_too_large
 from control_plane.streams import StreamRegistry
 from outpost.domain.ids import new_id, now
 
@@ -31,9 +31,9 @@ CLOSE_SECONDS = 2
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP/1.1 whose refusals are the API's, from the first byte on.
+    """HTTP/1.1 with error responses in the API's form, from the first byte on.
 
-    What is wrong with a request that could be read is for the boundary to say.
+    Requests that could be read are checked by the middleware.
     """
 
     _pending = 0

@@ -10,16 +10,16 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from pydantic import BaseModel, ValidationError
 
 from outpost.domain.protocol import (
-    ClaimAnswer,
     ClaimRequest,
-    ForgeTokenAnswer,
+    ClaimResponse,
     ForgeTokenRequest,
-    GrantAnswer,
+    ForgeTokenResponse,
     GrantRequest,
-    LeaseAnswer,
+    GrantResponse,
     LeaseRequest,
-    ReserveAnswer,
+    LeaseResponse,
     ReserveRequest,
+    ReserveResponse,
     sha256_of,
 )
 
@@ -74,34 +74,34 @@ class Broker:
         """Return the broker behind a function's name, with a connection of its own for heartbeats."""
         return cls(boto3.client("lambda", config=_REQUESTS), boto3.client("lambda", config=_HEARTBEATS), function)
 
-    def claim(self, request: ClaimRequest) -> ClaimAnswer:
+    def claim(self, request: ClaimRequest) -> ClaimResponse:
         """Ask for work. Raises `BrokerError`."""
         bound = request.model_copy(update={"secret_sha256": sha256_of(self._secret)})
-        return self._invoke(self._client, bound, ClaimAnswer)
+        return self._invoke(self._client, bound, ClaimResponse)
 
-    def show_lease(self, request: LeaseRequest) -> LeaseAnswer:
+    def show_lease(self, request: LeaseRequest) -> LeaseResponse:
         """Send what happened under a lease. Raises `BrokerError`."""
-        return self._prove(self._client, request, LeaseAnswer)
+        return self._prove(self._client, request, LeaseResponse)
 
-    def show_lease_quickly(self, request: LeaseRequest) -> LeaseAnswer:
+    def show_lease_quickly(self, request: LeaseRequest) -> LeaseResponse:
         """As `show_lease`, within seconds. Raises `BrokerError`."""
-        return self._prove(self._heartbeat_client, request, LeaseAnswer)
+        return self._prove(self._heartbeat_client, request, LeaseResponse)
 
-    def reserve(self, request: ReserveRequest) -> ReserveAnswer:
+    def reserve(self, request: ReserveRequest) -> ReserveResponse:
         """Request room for a workspace, within seconds. Raises `BrokerError`."""
-        return self._prove(self._heartbeat_client, request, ReserveAnswer)
+        return self._prove(self._heartbeat_client, request, ReserveResponse)
 
-    def forge_token(self, request: ForgeTokenRequest) -> ForgeTokenAnswer:
+    def forge_token(self, request: ForgeTokenRequest) -> ForgeTokenResponse:
         """Ask for a token of the forge. Raises `BrokerError`."""
-        return self._prove(self._client, request, ForgeTokenAnswer)
+        return self._prove(self._client, request, ForgeTokenResponse)
 
-    def grant(self, request: GrantRequest) -> GrantAnswer:
+    def grant(self, request: GrantRequest) -> GrantResponse:
         """Request money for model calls. Raises `BrokerError`."""
-        return self._prove(self._client, request, GrantAnswer)
+        return self._prove(self._client, request, GrantResponse)
 
-    def grant_quickly(self, request: GrantRequest) -> GrantAnswer:
+    def grant_quickly(self, request: GrantRequest) -> GrantResponse:
         """As `grant`, within seconds. Raises `BrokerError`."""
-        return self._prove(self._heartbeat_client, request, GrantAnswer)
+        return self._prove(self._heartbeat_client, request, GrantResponse)
 
     def _prove(self, client: "LambdaClient", request: LeaseRequest, kind: type[Response]) -> Response:
         return self._invoke(client, request.model_copy(update={"secret": self._secret}), kind)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from outpost.domain.budgets import WARNING_PERCENT, in_usd, to_micros
 from outpost.domain.dispatch import Spec
-from outpost.domain.protocol import GrantAnswer
+from outpost.domain.protocol import GrantResponse
 
 REFUSAL_SECONDS = 5.0
 """How long a refusal stands for requests that need as much: others may give money back meanwhile."""
@@ -24,7 +24,7 @@ class Purse:
 
     def __init__(
         self,
-        request: Callable[[int], GrantAnswer],
+        request: Callable[[int], GrantResponse],
         warn: Callable[[str], None],
         spec: Spec,
         earlier: int,

@@ -20,10 +20,10 @@ from outpost.domain.protocol import (
     Credentials,
     EndedRequest,
     ForgeTokenRequest,
-    GrantAnswer,
     GrantRequest,
-    LeaseAnswer,
+    GrantResponse,
     LeaseRequest,
+    LeaseResponse,
     RenewRequest,
     ReportRequest,
     ReserveRequest,
@@ -155,7 +155,7 @@ class Lease:
             raise ForgeTokenError(response.refused)
         return response.token
 
-    def grant(self, micros: int) -> GrantAnswer:
+    def grant(self, micros: int) -> GrantResponse:
         """Return what model calls may cost in total, once `micros` were requested. Raises `GrantError`."""
         request = GrantRequest(dispatch_id=self._dispatch_id, lease=self._lease, micros=micros)
         try:
@@ -253,17 +253,17 @@ class Lease:
             with suppress(ValueError):  # another thread was quicker
                 self._unsent.remove(request)
 
-    def _send_report(self, request: ReportRequest) -> LeaseAnswer:
+    def _send_report(self, request: ReportRequest) -> LeaseResponse:
         self._send_unsent()
         return self._show(request)
 
-    def _show(self, request: LeaseRequest) -> LeaseAnswer:
+    def _show(self, request: LeaseRequest) -> LeaseResponse:
         return self._take(self._broker.show_lease, request)
 
-    def _show_quickly(self, request: LeaseRequest) -> LeaseAnswer:
+    def _show_quickly(self, request: LeaseRequest) -> LeaseResponse:
         return self._take(self._broker.show_lease_quickly, request)
 
-    def _take(self, send: Callable[[LeaseRequest], LeaseAnswer], request: LeaseRequest) -> LeaseAnswer:
+    def _take(self, send: Callable[[LeaseRequest], LeaseResponse], request: LeaseRequest) -> LeaseResponse:
         asked = self._clock.monotonic()
         try:
             response = send(request)

@@ -13,19 +13,19 @@ from broker.identity import Identities, sent_by_holder
 from broker.lease import Leases
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.protocol import (
-    ClaimAnswer,
     ClaimRequest,
+    ClaimResponse,
     EndedRequest,
-    ForgeTokenAnswer,
     ForgeTokenRequest,
-    GrantAnswer,
+    ForgeTokenResponse,
     GrantRequest,
-    LeaseAnswer,
+    GrantResponse,
+    LeaseResponse,
     RenewRequest,
     ReportRequest,
     Request,
-    ReserveAnswer,
     ReserveRequest,
+    ReserveResponse,
     SavedRequest,
     StartedRequest,
 )
@@ -57,7 +57,9 @@ class Broker:
     now: Callable[[], datetime]
     forge: Forge | None = None
 
-    def handle(self, request: Request) -> ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer | ReserveAnswer:
+    def handle(
+        self, request: Request
+    ) -> ClaimResponse | LeaseResponse | ForgeTokenResponse | GrantResponse | ReserveResponse:
         """Handle one request. A lease that is no longer live is a response, not an error."""
         if isinstance(request, ClaimRequest):
             return self._claims.claim(request)

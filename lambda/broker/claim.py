@@ -15,7 +15,7 @@ from broker.retire import retires
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import Expire, Lose, TransitionError
-from outpost.domain.protocol import Assignment, ClaimAnswer, ClaimRequest
+from outpost.domain.protocol import Assignment, ClaimRequest, ClaimResponse
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.caller_identity import StsError
 from outpost.store.credentials import PolicyRefusedError
@@ -43,22 +43,22 @@ class Claims:
     agents: Mapping[Agent, AgentSettings]
     now: Callable[[], datetime]
 
-    def claim(self, request: ClaimRequest) -> ClaimAnswer:
+    def claim(self, request: ClaimRequest) -> ClaimResponse:
         """Return work, or that there is none now, or that the worker is to leave."""
         agent = next((agent for agent in self.agents if agent == request.agent), None)
         if agent is None:  # disabled since the worker was launched
-            return ClaimAnswer(retire=True)
+            return ClaimResponse(retire=True)
         try:
             worker = self._verified(request, agent)
             if worker is None:
-                return ClaimAnswer()
+                return ClaimResponse()
             worker = self.workers.idle(worker)
         except NoProofError as why:
             logger.warning("a worker is retired", extra={"worker": request.worker_id, "why": str(why)})
-            return ClaimAnswer(retire=True)
+            return ClaimResponse(retire=True)
         except ForeignWorkerError as why:
             logger.exception("a claim is refused", extra={"worker": request.worker_id, "why": str(why)})
-            return ClaimAnswer(retire=True)
+            return ClaimResponse(retire=True)
         except StsError:
             self.workers.note_request(agent, request.worker_id)
             raise
@@ -98,7 +98,7 @@ class Claims:
             proven=True,
         )
 
-    def _choose(self, worker: Worker, secret_sha256: str | None) -> ClaimAnswer:
+    def _choose(self, worker: Worker, secret_sha256: str | None) -> ClaimResponse:
         """Let the worker claim a dispatch of the first tenant that has one; what fails for one holds up no other."""
         until, failure = self.now() + CHOOSING, None
         choice = self.candidates.of(worker.agent, self.now())
@@ -120,7 +120,7 @@ class Claims:
             raise failure
         warm = self.agents[worker.agent].warm_at(self.now())
         spare = retires(worker, self.workers.alive(worker.agent), warm, self.now())
-        return ClaimAnswer(retire=worker.retiring or spare)
+        return ClaimResponse(retire=worker.retiring or spare)
 
     def _assign(self, worker: Worker, candidate: Candidate, secret_sha256: str | None) -> Assignment | None:
         """Let the worker claim one of the tenant's dispatches; return what it needs, or None when others were quicker.
@@ -151,7 +151,7 @@ class Claims:
             self.dispatches.postpone(row, self.now())
             raise
 
-    def _repeat(self, agent: Agent, request: ClaimRequest) -> ClaimAnswer:
+    def _repeat(self, agent: Agent, request: ClaimRequest) -> ClaimResponse:
         """Return a worker's work once more, if the response was lost, and never other work."""
         worker = self.workers.get(agent, request.worker_id)
         row = self.dispatches.get(worker.dispatch_id) if worker and worker.dispatch_id else None
@@ -162,22 +162,22 @@ class Claims:
             or row.secret_sha256 not in (None, request.secret_sha256)
             or row.status is not Status.PROVISIONING
         ):
-            return ClaimAnswer(retire=True)
+            return ClaimResponse(retire=True)
         try:
             self.workers.beat(agent, row.lease)  # preparing the response may fail again and again
         except ConflictError:
-            return ClaimAnswer(retire=True)
+            return ClaimResponse(retire=True)
         return self._hand_out(self.assignments.of(row))
 
-    def _hand_out(self, assignment: Assignment) -> ClaimAnswer:
+    def _hand_out(self, assignment: Assignment) -> ClaimResponse:
         """Return what was claimed; give it back where its tenant was suspended between the first read and the claim.
 
         A suspension that is not seen here comes after the claim: it is one of running work.
         """
         tenant = self.assignments.tenants.get(assignment.tenant_id)
         if tenant is not None and tenant.status == "active":
-            return ClaimAnswer(assignment=assignment)
+            return ClaimResponse(assignment=assignment)
         reason = Reason.of(ReasonCode.WORKER_LOST, "The tenant was suspended before the run began.")
         with suppress(TransitionError):  # the sweep or a cancel was quicker
             self.dispatches.change(assignment.dispatch_id, Lose(assignment.lease, reason, self.now()))
-        return ClaimAnswer(retire=True)
+        return ClaimResponse(retire=True)

@@ -15,7 +15,7 @@ from outpost.domain.budget_event import DETAIL_TYPE, BudgetThreshold, threshold_
 from outpost.domain.budgets import WARNING_PERCENT, Budget, month_of
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.lifecycle import TransitionError
-from outpost.domain.protocol import GrantAnswer, GrantRequest
+from outpost.domain.protocol import GrantRequest, GrantResponse
 from outpost.domain.tenants import Tenant
 from outpost.domain.usage_event import SOURCE
 from outpost.names import Env
@@ -59,22 +59,22 @@ class Grants:
         tenant = tenants.get(row.tenant_id)
         return tenant is not None and self.budgets.limits.apply_to(tenant)
 
-    def handle(self, request: GrantRequest, row: Dispatch | None, tenant: Tenant | None, at: datetime) -> GrantAnswer:
+    def handle(self, request: GrantRequest, row: Dispatch | None, tenant: Tenant | None, at: datetime) -> GrantResponse:
         """Grant what is requested, or return which budget has no room."""
         if row is None or tenant is None or row.lease != request.lease:
-            return GrantAnswer(live=False)
+            return GrantResponse(live=False)
         if tenant.status != "active" and not request.final:
-            return GrantAnswer(live=True, allowed=row.spending.allowed, refused=f"suspended tenant {tenant.id}")
+            return GrantResponse(live=True, allowed=row.spending.allowed, refused=f"suspended tenant {tenant.id}")
         try:
             if request.final:
                 changed = self.budgets.give_back(row, request.lease, request.micros, at)
-                return GrantAnswer(live=True, allowed=changed.spending.allowed)
+                return GrantResponse(live=True, allowed=changed.spending.allowed)
             granted = self.budgets.grant(row, request.lease, request.micros, tenant, at)
         except TransitionError:
-            return GrantAnswer(live=False)
+            return GrantResponse(live=False)
         short = granted.shortage
         self._report(granted, at)
-        return GrantAnswer(
+        return GrantResponse(
             live=True,
             allowed=granted.row.spending.allowed,
             left=short.room if short else 0,

@@ -12,7 +12,14 @@ from broker.forge import Forge
 from broker.grants import Grants
 from broker.identity import Identities
 from outpost.domain.ids import now
-from outpost.domain.protocol import REQUEST, ClaimAnswer, ForgeTokenAnswer, GrantAnswer, LeaseAnswer, ReserveAnswer
+from outpost.domain.protocol import (
+    REQUEST,
+    ClaimResponse,
+    ForgeTokenResponse,
+    GrantResponse,
+    LeaseResponse,
+    ReserveResponse,
+)
 from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
 from outpost.store.budgets import Budgets, MonthlyLimits
@@ -61,25 +68,25 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return answer.model_dump(mode="json")
 
 
-def _kind(answer: ClaimAnswer | LeaseAnswer | ForgeTokenAnswer | GrantAnswer | ReserveAnswer) -> str:
+def _kind(answer: ClaimResponse | LeaseResponse | ForgeTokenResponse | GrantResponse | ReserveResponse) -> str:
     match answer:
-        case ClaimAnswer(assignment=None, retire=retire):
+        case ClaimResponse(assignment=None, retire=retire):
             return "retire" if retire else "wait"
-        case ClaimAnswer(assignment=assignment):
+        case ClaimResponse(assignment=assignment):
             return f"assigned {assignment.dispatch_id}" if assignment else "wait"
-        case ForgeTokenAnswer(refused=str(reason)) | GrantAnswer(refused=str(reason)):
+        case ForgeTokenResponse(refused=str(reason)) | GrantResponse(refused=str(reason)):
             return f"refused: {reason}"
-        case ReserveAnswer(room=int(room)):
+        case ReserveResponse(room=int(room)):
             return f"refused: {room} bytes are left"
     return _live_kind(answer) if answer.live else "stale"
 
 
-def _live_kind(answer: LeaseAnswer | ForgeTokenAnswer | GrantAnswer | ReserveAnswer) -> str:
+def _live_kind(answer: LeaseResponse | ForgeTokenResponse | GrantResponse | ReserveResponse) -> str:
     match answer:
-        case ForgeTokenAnswer(token=token):
+        case ForgeTokenResponse(token=token):
             return "token" if token else "no token"
-        case GrantAnswer(allowed=allowed):
+        case GrantResponse(allowed=allowed):
             return f"allowed {allowed}"
-        case LeaseAnswer(cancel=True):
+        case LeaseResponse(cancel=True):
             return "cancel"
     return "live"

@@ -10,13 +10,13 @@ from outpost.domain.dispatch import Dispatch, Lease, Status
 from outpost.domain.lifecycle import Event, Finish, Progress, Report, Start, TransitionError
 from outpost.domain.protocol import (
     EndedRequest,
-    ForgeTokenAnswer,
     ForgeTokenRequest,
-    LeaseAnswer,
+    ForgeTokenResponse,
+    LeaseResponse,
     RenewRequest,
     ReportRequest,
-    ReserveAnswer,
     ReserveRequest,
+    ReserveResponse,
     SavedRequest,
     StartedRequest,
 )
@@ -28,7 +28,7 @@ from outpost.store.tenants import Tenants
 from outpost.store.workers import Workers
 from outpost.store.workspaces import Workspaces
 
-STALE = LeaseAnswer(live=False)
+STALE = LeaseResponse(live=False)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Leases:
     now: Callable[[], datetime]
     forge: Forge | None
 
-    def renew(self, request: RenewRequest, row: Dispatch | None) -> LeaseAnswer:
+    def renew(self, request: RenewRequest, row: Dispatch | None) -> LeaseResponse:
         """Count a heartbeat; return whether to go on, and new credentials when they are asked for.
 
         A suspended tenant's attempts get no new ones: they end with those that they have, within the hour.
@@ -67,20 +67,22 @@ class Leases:
 
     def account_workspace(
         self, request: ReserveRequest | SavedRequest, row: Dispatch | None
-    ) -> ReserveAnswer | LeaseAnswer:
+    ) -> ReserveResponse | LeaseResponse:
         """Account for the size of a workspace that is about to be written back, if there is room, or that was."""
         return self._reserve(request, row) if isinstance(request, ReserveRequest) else self._saved(request, row)
 
-    def _reserve(self, request: ReserveRequest, row: Dispatch | None) -> ReserveAnswer:
+    def _reserve(self, request: ReserveRequest, row: Dispatch | None) -> ReserveResponse:
         tenant = self.tenants.get(row.tenant_id) if row else None
         if row is None or row.lease != request.lease or tenant is None:
-            return ReserveAnswer(live=False)
+            return ReserveResponse(live=False)
         try:
-            return ReserveAnswer(live=True, room=self.workspaces.reserve(row, request.size_bytes, QUOTAS[tenant.tier]))
+            return ReserveResponse(
+                live=True, room=self.workspaces.reserve(row, request.size_bytes, QUOTAS[tenant.tier])
+            )
         except ConflictError:
-            return ReserveAnswer(live=False)
+            return ReserveResponse(live=False)
 
-    def _saved(self, request: SavedRequest, row: Dispatch | None) -> LeaseAnswer:
+    def _saved(self, request: SavedRequest, row: Dispatch | None) -> LeaseResponse:
         if row is None or row.lease != request.lease:
             return STALE
         try:
@@ -89,21 +91,21 @@ class Leases:
             return STALE
         return _live(row)
 
-    def forge_token(self, request: ForgeTokenRequest, row: Dispatch | None) -> ForgeTokenAnswer:
+    def forge_token(self, request: ForgeTokenRequest, row: Dispatch | None) -> ForgeTokenResponse:
         """Return a token for one call of git, or why there is none."""
         tenant = self.tenants.get(row.tenant_id) if row else None
         if row is None or row.lease != request.lease or tenant is None:
-            return ForgeTokenAnswer(live=False)
+            return ForgeTokenResponse(live=False)
         if tenant.status != "active":
-            return ForgeTokenAnswer(live=True, refused=f"tenant {tenant.id} is suspended")
+            return ForgeTokenResponse(live=True, refused=f"tenant {tenant.id} is suspended")
         try:
             token = self.forge.token(row.spec, tenant) if self.forge else None
         except ForgeError as error:
             # Not a failure of this function: those are repeated, and ring an alarm.
-            return ForgeTokenAnswer(live=True, refused=str(error))
-        return ForgeTokenAnswer(live=True, token=token)
+            return ForgeTokenResponse(live=True, refused=str(error))
+        return ForgeTokenResponse(live=True, token=token)
 
-    def advance(self, request: StartedRequest | EndedRequest | ReportRequest, row: Dispatch | None) -> LeaseAnswer:
+    def advance(self, request: StartedRequest | EndedRequest | ReportRequest, row: Dispatch | None) -> LeaseResponse:
         """Apply a step of the run to the row. A start is a heartbeat too, which a worker declared lost cannot send."""
         if row is None:
             return STALE
@@ -136,8 +138,8 @@ class Leases:
         return tenant is None or tenant.status != "active"
 
 
-def _live(row: Dispatch) -> LeaseAnswer:
-    return LeaseAnswer(live=True, cancel=row.cancel_requested_at is not None, cancel_reason=row.cancel_reason)
+def _live(row: Dispatch) -> LeaseResponse:
+    return LeaseResponse(live=True, cancel=row.cancel_requested_at is not None, cancel_reason=row.cancel_reason)
 
 
 def _step(request: StartedRequest | EndedRequest | ReportRequest, at: datetime) -> tuple[Event, Status]:

@@ -218,14 +218,14 @@ class Assignment(_Message):
     """In place of a provider's key; None where the agent calls its own provider."""
 
 
-class ClaimAnswer(_Message):
+class ClaimResponse(_Message):
     """Work, or how long to wait before asking again; `retire` ends the worker."""
 
     assignment: Assignment | None = None
     retire: bool = False
 
 
-class LeaseAnswer(_Message):
+class LeaseResponse(_Message):
     """What a worker learns when it shows its lease. Not live: stop, and write nothing more."""
 
     live: bool
@@ -237,7 +237,7 @@ class LeaseAnswer(_Message):
     """New ones for `Assignment.bedrock`, together with `credentials`."""
 
 
-class ReserveAnswer(_Message):
+class ReserveResponse(_Message):
     """Whether the workspace may be written back. Not live: stop, and write nothing more."""
 
     live: bool
@@ -245,7 +245,7 @@ class ReserveAnswer(_Message):
     """Bytes that the workspace may take, where that is less than was asked for; None: accounted for."""
 
 
-class ForgeTokenAnswer(_Message):
+class ForgeTokenResponse(_Message):
     """A token for one call of git. Not live: stop, and write nothing more."""
 
     live: bool
@@ -255,7 +255,7 @@ class ForgeTokenAnswer(_Message):
     """Why there is no token where it takes one, or the forge gives none: asking again changes nothing."""
 
 
-class GrantAnswer(_Message):
+class GrantResponse(_Message):
     """What an attempt may spend. Not live: stop, and write nothing more."""
 
     live: bool

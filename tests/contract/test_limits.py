@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from control_plane.boundary import MAX_HEAD_BYTES, MAX_URL_BYTES
+from control_plane.middleware import MAX_HEAD_BYTES, MAX_URL_BYTES
 from outpost.domain.ids import is_id
 from tests.contract.running import Api, fields, refused
 

@@ -9,7 +9,7 @@ import pytest
 from broker.broker import Broker
 from outpost.domain.agents import Agent, AgentSettings, Alias
 from outpost.domain.ids import new_id
-from outpost.domain.protocol import Assignment, ClaimAnswer, LeaseAnswer, RenewRequest
+from outpost.domain.protocol import Assignment, ClaimResponse, LeaseResponse, RenewRequest
 from tests.launched import TASK_ROLE, claim_request, launch
 from tests.store.test_broker import promotion
 
@@ -41,7 +41,7 @@ def at_bedrock(store: Store, broker: Broker) -> Broker:
 
 def assigned(broker: Broker, agent: Agent) -> Assignment:
     answer = broker.handle(claim_request(launch(broker.workers, agent), agent))
-    assert isinstance(answer, ClaimAnswer)
+    assert isinstance(answer, ClaimResponse)
     assert answer.assignment is not None
     return answer.assignment
 
@@ -73,10 +73,10 @@ def test_the_session_is_renewed_with_that_of_the_attempt(store: Store, at_bedroc
     got = assigned(at_bedrock, Agent.CLAUDE)
     renew = RenewRequest(dispatch_id=got.dispatch_id, lease=got.lease)
     first = at_bedrock.handle(renew)
-    assert isinstance(first, LeaseAnswer)
+    assert isinstance(first, LeaseResponse)
     assert first.bedrock_credentials is None
     second = at_bedrock.handle(renew.model_copy(update={"want_credentials": True}))
-    assert isinstance(second, LeaseAnswer)
+    assert isinstance(second, LeaseResponse)
     assert second.bedrock_credentials is not None
     assert got.bedrock is not None
     assert second.bedrock_credentials.access_key_id != got.bedrock.credentials.access_key_id

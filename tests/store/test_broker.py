@@ -18,13 +18,13 @@ from outpost.domain.lifecycle import Cancel, Lose
 from outpost.domain.promotion import Promotion
 from outpost.domain.protocol import (
     Assignment,
-    ClaimAnswer,
+    ClaimResponse,
     EndedRequest,
-    ForgeTokenAnswer,
     ForgeTokenRequest,
-    GrantAnswer,
+    ForgeTokenResponse,
     GrantRequest,
-    LeaseAnswer,
+    GrantResponse,
+    LeaseResponse,
     RenewRequest,
     ReportRequest,
     SavedRequest,
@@ -40,9 +40,9 @@ from tests.launched import claim_request, launch
 Store = Any
 
 
-def ask(broker: Broker, worker_id: str | None = None) -> ClaimAnswer:
+def ask(broker: Broker, worker_id: str | None = None) -> ClaimResponse:
     answer = broker.handle(claim_request(launch(broker.workers, worker_id=worker_id)))
-    assert isinstance(answer, ClaimAnswer)
+    assert isinstance(answer, ClaimResponse)
     return answer
 
 
@@ -52,9 +52,9 @@ def assigned(broker: Broker, worker_id: str | None = None) -> Assignment:
     return assignment
 
 
-def lease_answer(broker: Broker, request: Any) -> LeaseAnswer:  # noqa: ANN401 - any request that shows a lease
+def lease_response(broker: Broker, request: Any) -> LeaseResponse:  # noqa: ANN401 - any request that shows a lease
     answer = broker.handle(request)
-    assert isinstance(answer, LeaseAnswer)
+    assert isinstance(answer, LeaseResponse)
     return answer
 
 
@@ -69,7 +69,7 @@ def test_a_worker_gets_task_token_prefix_and_credentials(store: Store, broker: B
 
 
 def test_nothing_to_do_is_an_answer(broker: Broker) -> None:
-    assert ask(broker) == ClaimAnswer()
+    assert ask(broker) == ClaimResponse()
 
 
 def test_a_lost_answer_is_given_again_and_a_second_task_never(store: Store, broker: Broker) -> None:
@@ -77,8 +77,8 @@ def test_a_lost_answer_is_given_again_and_a_second_task_never(store: Store, brok
     store.dispatch()
     first = assigned(broker, "w1")
     assert assigned(broker, "w1").dispatch_id == first.dispatch_id
-    lease_answer(broker, StartedRequest(dispatch_id=first.dispatch_id, lease=first.lease))
-    assert ask(broker, "w1") == ClaimAnswer(retire=True)
+    lease_response(broker, StartedRequest(dispatch_id=first.dispatch_id, lease=first.lease))
+    assert ask(broker, "w1") == ClaimResponse(retire=True)
 
 
 def test_one_tenants_long_queue_does_not_delay_anothers_first_task(store: Store, broker: Broker) -> None:
@@ -109,7 +109,7 @@ def test_a_tenant_that_is_suspended_while_its_work_is_claimed_gets_no_credential
 
     with monkeypatch.context() as patch:
         patch.setattr(broker.dispatches, "task", suspended_meanwhile)
-        assert ask(broker) == ClaimAnswer(retire=True)
+        assert ask(broker) == ClaimResponse(retire=True)
     waiting = store.dispatches.get(row.id)
     assert (waiting.status, waiting.lease, store.workers.slots("acme").taken) == (Status.PENDING, None, {})
     store.tenants.change("acme", status="active")
@@ -126,9 +126,9 @@ def test_a_suspended_tenants_running_work_gets_no_new_credentials_tokens_or_mone
     requests = (RenewRequest(want_credentials=True, **held), ForgeTokenRequest(**held), GrantRequest(micros=1, **held))
     store.tenants.change("acme", status="suspended")
     renewed, token, grant = (with_forge.handle(request) for request in requests)
-    assert renewed == LeaseAnswer(live=True)
-    assert token == ForgeTokenAnswer(live=True, refused="tenant acme is suspended")
-    assert grant == GrantAnswer(live=True, refused="suspended tenant acme")
+    assert renewed == LeaseResponse(live=True)
+    assert token == ForgeTokenResponse(live=True, refused="tenant acme is suspended")
+    assert grant == GrantResponse(live=True, refused="suspended tenant acme")
     store.tenants.change("acme", status="active")
     renewed, token, grant = (with_forge.handle(request) for request in requests)
     assert renewed.credentials  # type: ignore[union-attr]
@@ -152,7 +152,7 @@ def test_an_attempt_runs_from_claim_to_success(store: Store, broker: Broker) -> 
         EndedRequest(dispatch_id=got.dispatch_id, lease=got.lease, exit_code=0),
         ReportRequest(dispatch_id=got.dispatch_id, lease=got.lease, outcome=Status.SUCCESS, reason=done),
     ]
-    assert [lease_answer(broker, request).live for request in requests] == [True] * 4
+    assert [lease_response(broker, request).live for request in requests] == [True] * 4
     row = store.dispatches.get(got.dispatch_id)
     assert (row.status, row.exit_code, row.reason.code) == (Status.SUCCESS, 0, ReasonCode.COMPLETED)
     assert row.progress == "half way"
@@ -162,8 +162,8 @@ def test_a_request_whose_answer_was_lost_may_be_repeated(store: Store, broker: B
     store.dispatch()
     got = assigned(broker)
     started = StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease)
-    assert lease_answer(broker, started).live
-    assert lease_answer(broker, started).live
+    assert lease_response(broker, started).live
+    assert lease_response(broker, started).live
 
 
 @pytest.mark.parametrize("repeated", [False, True], ids=["first", "repeated"])
@@ -173,10 +173,10 @@ def test_a_worker_that_is_declared_lost_starts_no_agent(store: Store, broker: Br
     got = assigned(broker)
     started = StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease)
     if repeated:
-        assert lease_answer(broker, started).live
+        assert lease_response(broker, started).live
     before = store.dispatches.get(got.dispatch_id)
     assert store.workers.mark_lost(store.workers.get(Agent.SHELL, got.lease.worker_id))
-    assert lease_answer(broker, started) == LeaseAnswer(live=False)
+    assert lease_response(broker, started) == LeaseResponse(live=False)
     assert store.dispatches.get(got.dispatch_id) == before
 
 
@@ -184,7 +184,7 @@ def test_the_start_of_an_agent_counts_as_a_heartbeat(store: Store, broker: Broke
     store.dispatch()
     got = assigned(broker)
     read = store.workers.get(Agent.SHELL, got.lease.worker_id)
-    lease_answer(broker, StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease))
+    lease_response(broker, StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease))
     assert not store.workers.mark_lost(read)
 
 
@@ -201,24 +201,24 @@ def test_a_worker_that_lost_its_lease_is_told_so_and_changes_nothing(store: Stor
         EndedRequest(dispatch_id=got.dispatch_id, lease=got.lease, exit_code=0),
         ReportRequest(dispatch_id=got.dispatch_id, lease=got.lease, outcome=Status.SUCCESS, reason=done),
     ):
-        assert lease_answer(broker, request) == LeaseAnswer(live=False)
+        assert lease_response(broker, request) == LeaseResponse(live=False)
     assert store.dispatches.get(got.dispatch_id) == before
 
 
 def test_a_cancel_reaches_the_worker_with_its_next_heartbeat(store: Store, broker: Broker) -> None:
     store.dispatch()
     got = assigned(broker)
-    lease_answer(broker, StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease))
+    lease_response(broker, StartedRequest(dispatch_id=got.dispatch_id, lease=got.lease))
     store.dispatches.change(got.dispatch_id, Cancel("enough", now()))
-    assert lease_answer(broker, RenewRequest(dispatch_id=got.dispatch_id, lease=got.lease)).cancel
+    assert lease_response(broker, RenewRequest(dispatch_id=got.dispatch_id, lease=got.lease)).cancel
 
 
 def test_credentials_are_renewed_on_request_only(store: Store, broker: Broker) -> None:
     store.dispatch()
     got = assigned(broker)
     renew = RenewRequest(dispatch_id=got.dispatch_id, lease=got.lease)
-    assert lease_answer(broker, renew).credentials is None
-    wanted = lease_answer(broker, renew.model_copy(update={"want_credentials": True})).credentials
+    assert lease_response(broker, renew).credentials is None
+    wanted = lease_response(broker, renew.model_copy(update={"want_credentials": True})).credentials
     assert wanted is not None
     assert wanted.access_key_id != got.credentials.access_key_id
 
@@ -227,12 +227,12 @@ def test_a_long_line_of_progress_is_written_once_shortened(store: Store, broker:
     store.dispatch()
     got = assigned(broker)
     renew = RenewRequest(dispatch_id=got.dispatch_id, lease=got.lease, progress="\N{GRINNING FACE}" * 500)
-    lease_answer(broker, renew)
+    lease_response(broker, renew)
     first = store.dispatches.get(got.dispatch_id)
     assert renew.progress
     assert first.progress
     assert renew.progress.startswith(first.progress)
-    lease_answer(broker, renew)
+    lease_response(broker, renew)
     assert store.dispatches.get(got.dispatch_id).version == first.version
 
 
@@ -285,8 +285,8 @@ def test_only_the_live_holder_of_a_workspace_accounts_for_its_size(
     assert assignment.workspace_room == QUOTAS["free"].size_bytes
     request = SavedRequest(dispatch_id=row.id, lease=assignment.lease, size_bytes=42)
     stale = request.model_copy(update={"lease": Lease(worker_id="other", token=1)})
-    assert broker.handle(stale) == LeaseAnswer(live=False)
-    assert broker.handle(request) == LeaseAnswer(live=True)
+    assert broker.handle(stale) == LeaseResponse(live=False)
+    assert broker.handle(request) == LeaseResponse(live=True)
     found = broker.workspaces.get("acme", id_)
     assert found is not None
     assert found.size_bytes == 42
@@ -332,16 +332,16 @@ def test_a_token_of_the_forge_is_given_for_the_live_attempt_only(store: Store, w
     row = store.dispatch(repo="owner/name", retryable=True)
     first = assigned(with_forge, "w1")
     asked = ForgeTokenRequest(dispatch_id=row.id, lease=first.lease)
-    assert with_forge.handle(asked) == ForgeTokenAnswer(live=True, token="a-token")
+    assert with_forge.handle(asked) == ForgeTokenResponse(live=True, token="a-token")
     foreign = asked.model_copy(update={"lease": Lease(worker_id="w2", token=1)})
-    assert with_forge.handle(foreign) == ForgeTokenAnswer(live=False)
+    assert with_forge.handle(foreign) == ForgeTokenResponse(live=False)
     store.dispatches.change(row.id, Lose(first.lease, Reason.of(ReasonCode.WORKER_LOST, "gone"), now()))
-    assert with_forge.handle(asked) == ForgeTokenAnswer(live=False)
+    assert with_forge.handle(asked) == ForgeTokenResponse(live=False)
     second = assigned(with_forge, "w2")
     assert second.lease.token == 2
-    assert with_forge.handle(asked) == ForgeTokenAnswer(live=False)
+    assert with_forge.handle(asked) == ForgeTokenResponse(live=False)
     again = asked.model_copy(update={"lease": second.lease})
-    assert with_forge.handle(again) == ForgeTokenAnswer(live=True, token="a-token")
+    assert with_forge.handle(again) == ForgeTokenResponse(live=True, token="a-token")
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_why_a_promotion_gets_no_token_is_an_answer(store: Store, with_forge: Br
     assignment = assigned(with_forge)
     assert assignment.forge
     answer = with_forge.handle(ForgeTokenRequest(dispatch_id=row.id, lease=assignment.lease))
-    assert isinstance(answer, ForgeTokenAnswer)
+    assert isinstance(answer, ForgeTokenResponse)
     assert (answer.live, answer.token) == (True, None)
     assert words in str(answer.refused)
 
@@ -390,7 +390,7 @@ def test_a_worker_of_an_agent_that_was_disabled_leaves_and_its_running_dispatch_
     disabled = replace(broker, agents={})
     renew = RenewRequest(dispatch_id=running.dispatch_id, lease=running.lease, want_credentials=True)
 
-    assert ask(disabled) == ClaimAnswer(retire=True)
-    answer = lease_answer(disabled, renew)
+    assert ask(disabled) == ClaimResponse(retire=True)
+    answer = lease_response(disabled, renew)
     assert answer.live
     assert answer.credentials is not None

@@ -16,14 +16,14 @@ from outpost.domain.budgets import MICROS, SLICE
 from outpost.domain.dispatch import Dispatch, Lease, Status, Usage
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Finish, Lose, Report, Start
-from outpost.domain.protocol import GrantAnswer, GrantRequest
+from outpost.domain.protocol import GrantRequest, GrantResponse
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
 from outpost.store.budgets import ENVIRONMENT, Budgets, MonthlyLimits, month_key
 from outpost.store.workers import Worker, WorkerState
 
 Store = Any
-Ask = Callable[..., GrantAnswer]
+Ask = Callable[..., GrantResponse]
 NOVEMBER = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC)
 DECEMBER = NOVEMBER + timedelta(seconds=1)
 LOST = Reason.of(ReasonCode.WORKER_LOST, "gone")
@@ -73,11 +73,11 @@ def limited(
     )
 
 
-def ask(broker: Broker, row: Dispatch, usd: float, *, final: bool = False) -> GrantAnswer:
+def ask(broker: Broker, row: Dispatch, usd: float, *, final: bool = False) -> GrantResponse:
     assert row.lease is not None
     request = GrantRequest(dispatch_id=row.id, lease=row.lease, micros=round(usd * MICROS), final=final)
     answer = broker.handle(request)
-    assert isinstance(answer, GrantAnswer)
+    assert isinstance(answer, GrantResponse)
     return answer
 
 
@@ -90,7 +90,7 @@ def test_a_grant_is_a_slice_ahead_of_what_is_needed_and_counts_for_tenant_and_en
 ) -> None:
     broker = limited(broker, MonthlyLimits(environment=100, tenant=50))
     row = claimed(store)
-    assert ask(broker, row, 3) == GrantAnswer(live=True, allowed=3 * MICROS + SLICE)
+    assert ask(broker, row, 3) == GrantResponse(live=True, allowed=3 * MICROS + SLICE)
     assert committed(broker) == committed(broker, ENVIRONMENT) == 4
 
 
@@ -106,8 +106,8 @@ def test_a_worker_that_lost_its_lease_is_granted_nothing(store: Store, broker: B
     broker = limited(broker, MonthlyLimits(tenant=50))
     row = claimed(store)
     lose(store, row)
-    assert ask(broker, row, 1) == GrantAnswer(live=False)
-    assert ask(broker, row, 1, final=True) == GrantAnswer(live=False)
+    assert ask(broker, row, 1) == GrantResponse(live=False)
+    assert ask(broker, row, 1, final=True) == GrantResponse(live=False)
     assert committed(broker) == 0
 
 
@@ -273,4 +273,4 @@ def test_a_worker_needs_grants_where_a_budget_applies(
 def test_a_lease_of_another_worker_is_not_granted_anything(store: Store, broker: Broker) -> None:
     row = claimed(store, max_cost_usd=5)
     stale = GrantRequest(dispatch_id=row.id, lease=Lease(worker_id="w9", token=1), micros=MICROS)
-    assert broker.handle(stale) == GrantAnswer(live=False)
+    assert broker.handle(stale) == GrantResponse(live=False)

@@ -10,7 +10,7 @@ from broker.broker import Broker
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Lease, Status
 from outpost.domain.ids import now
-from outpost.domain.protocol import Assignment, ClaimAnswer, ReportRequest
+from outpost.domain.protocol import Assignment, ClaimResponse, ReportRequest
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.database import Database
 from tests.launched import claim_request, launch
@@ -21,7 +21,7 @@ QUEUED = 500
 
 def claim(broker: Broker) -> Assignment | None:
     answer = broker.handle(claim_request(launch(broker.workers)))
-    assert isinstance(answer, ClaimAnswer)
+    assert isinstance(answer, ClaimResponse)
     return answer.assignment
 
 

@@ -13,7 +13,7 @@ from broker.candidates import EXAMINED, WINDOW
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
-from outpost.domain.protocol import ClaimAnswer
+from outpost.domain.protocol import ClaimResponse
 from outpost.domain.tenants import Limits, Tenant
 from outpost.store.database import Database, Item, to_attributes
 from outpost.store.rows import items_of, queue_entry
@@ -61,7 +61,7 @@ def write(database: Database, table: str, items: Iterator[Mapping[str, Any]]) ->
 def claim(broker: Broker) -> str | None:
     """Let a new worker claim; return the tenant that it serves."""
     answer = broker.handle(claim_request(launch(broker.workers)))
-    assert isinstance(answer, ClaimAnswer)
+    assert isinstance(answer, ClaimResponse)
     return answer.assignment.tenant_id if answer.assignment else None
 
 

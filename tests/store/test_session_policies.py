@@ -15,7 +15,7 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel
-from outpost.domain.protocol import ClaimAnswer
+from outpost.domain.protocol import ClaimResponse
 from outpost.domain.secrets import MAX_NAME_LENGTH, TenantSecret
 from outpost.names import tenant_secrets_prefix
 from outpost.store import database as database_module
@@ -60,9 +60,9 @@ def test_no_policy_is_near_the_limit_and_each_secret_is_named_once_and_whole(ten
     assert all("s3:" not in policy.text for policy in policies[1:])
 
 
-def ask(broker: Broker) -> ClaimAnswer:
+def ask(broker: Broker) -> ClaimResponse:
     answer = broker.handle(claim_request(launch(broker.workers)))
-    assert isinstance(answer, ClaimAnswer)
+    assert isinstance(answer, ClaimResponse)
     return answer
 
 

@@ -22,8 +22,8 @@ from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel
 from outpost.domain.protocol import (
     Assignment,
-    ClaimAnswer,
     ClaimRequest,
+    ClaimResponse,
     EndedRequest,
     ForgeTokenRequest,
     GrantRequest,
@@ -45,7 +45,7 @@ from tests.conftest import CREDENTIALS, run_emulator
 from tests.launched import REGION, TASK_ROLE, claim_request, launch, session
 
 Store = Any
-WAIT, RETIRE = ClaimAnswer(), ClaimAnswer(retire=True)
+WAIT, RETIRE = ClaimResponse(), ClaimResponse(retire=True)
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +81,9 @@ class Fleet:
         response = self.ecs.run_task(cluster=cluster or self.cluster, taskDefinition=family, **started)
         return str(response["tasks"][0]["taskArn"].rpartition("/")[2])
 
-    def ask(self, request: ClaimRequest) -> ClaimAnswer:
+    def ask(self, request: ClaimRequest) -> ClaimResponse:
         answer = self.broker.handle(request)
-        assert isinstance(answer, ClaimAnswer)
+        assert isinstance(answer, ClaimResponse)
         return answer
 
     def refuses(self, request: ClaimRequest) -> bool:

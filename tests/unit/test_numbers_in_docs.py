@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from broker import candidates, claim
-from control_plane import audit, boundary, log_reader, server, streams, threads
+from control_plane import audit, log_reader, middleware, server, streams, threads
 from outpost.domain import audit as records
 from outpost.domain import deadlines, launches, protocol
 from outpost.store import caller_identity, dispatches, planner_lock, row_details
@@ -48,8 +48,8 @@ NUMBERS = {
     ],
     "infrastructure.md": [f"with a signature every {minutes(records.CHECKPOINT_PERIOD)} minutes"],
     "api.md": [
-        f"A body is at most {boundary.MAX_BODY_BYTES // 2**20} MiB, path and query together "
-        f"{boundary.MAX_URL_BYTES // 2**10} KiB, all headers together {boundary.MAX_HEAD_BYTES // 2**10} KiB",
+        f"A body is at most {middleware.MAX_BODY_BYTES // 2**20} MiB, path and query together "
+        f"{middleware.MAX_URL_BYTES // 2**10} KiB, all headers together {middleware.MAX_HEAD_BYTES // 2**10} KiB",
         f"A request's head has {seconds(server.HEAD_SECONDS)} s, its body {seconds(server.BODY_SECONDS)} s",
         f"For {dispatches.IDEMPOTENCY_HOURS} hours the same key and body",
     ],

@@ -23,7 +23,7 @@ from outpost.domain.budgets import MICROS, SLICE, Budget, in_usd, month_of, slic
 from outpost.domain.dispatch import Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.pricing import cost, most_cost
-from outpost.domain.protocol import GrantAnswer
+from outpost.domain.protocol import GrantResponse
 from outpost.domain.providers import PROVIDERS
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
@@ -54,14 +54,14 @@ class Account:
     requests: list[int] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
 
-    def grant(self, total: int) -> GrantAnswer:
+    def grant(self, total: int) -> GrantResponse:
         self.requests.append(total)
         budget = Budget("tenant", "the tenant's budget", self.limit, self.allowed)
         missing = total - self.allowed
         if budget.room < missing:
-            return GrantAnswer(live=True, allowed=self.allowed, left=budget.room, refused=budget.name)
+            return GrantResponse(live=True, allowed=self.allowed, left=budget.room, refused=budget.name)
         self.allowed += max(slice_of(missing, [budget]), 0) if missing > 0 else 0
-        return GrantAnswer(live=True, allowed=self.allowed, warnings=self.warnings)
+        return GrantResponse(live=True, allowed=self.allowed, warnings=self.warnings)
 
 
 def purse(
@@ -199,7 +199,7 @@ def test_a_refusal_stands_for_seconds_but_for_requests_that_need_less() -> None:
 
 
 def test_a_broker_that_does_not_respond_refuses_the_call_and_ends_no_budget() -> None:
-    def broken(_: int) -> GrantAnswer:
+    def broken(_: int) -> GrantResponse:
         raise GrantError("the broker did not respond")
 
     meter = Meter(None, Purse(broken, print, Spec(agent=Agent.CLAUDE), 0))

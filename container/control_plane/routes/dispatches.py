@@ -9,7 +9,6 @@ from control_plane.admission import admit, check_secrets, fingerprint
 from control_plane.auth import AuthenticatedRoute, MayCancel, MayDispatch, MayList, MayRead, Principal
 from control_plane.envelope import Pagination, Success, success
 from control_plane.openapi import CONFLICT, DispatchId, errors
-from control_plane.persistent import dispatch_persistent
 from control_plane.routes.access import Injected, open_cursor, owned
 from control_plane.schemas.dispatches import (
     CancelRequest,
@@ -21,6 +20,7 @@ from control_plane.schemas.dispatches import (
 )
 from control_plane.schemas.logs import InlineLogs, shown
 from control_plane.services import Services
+from control_plane.workspace_dispatch import dispatch_in_workspace
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Cancel
@@ -66,7 +66,7 @@ async def create(
     at = now()
     idempotency = Idempotency(idempotency_key, fingerprint(body)) if idempotency_key else None
     if body.workspace_mode == "persistent":
-        created, repeated = await asyncio.to_thread(dispatch_persistent, services, body, caller, idempotency, at)
+        created, repeated = await asyncio.to_thread(dispatch_in_workspace, services, body, caller, idempotency, at)
     else:
         row = admit(body, caller, services.policy, at)
         daily = caller.tenant.limits.daily

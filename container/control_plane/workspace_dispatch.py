@@ -18,7 +18,7 @@ _TRIES = 20
 """Places that others were quicker to take, before giving up."""
 
 
-def dispatch_persistent(
+def dispatch_in_workspace(
     services: Services, body: DispatchRequest, caller: Principal, idempotency: Idempotency | None, at: datetime
 ) -> tuple[Dispatch, bool]:
     """Accept a dispatch that continues in a workspace, or makes one; return whether this repeats an earlier request.

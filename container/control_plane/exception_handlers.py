@@ -1,4 +1,4 @@
-"""Exceptions on their way out: each becomes an answer in the API's form."""
+"""Exception handlers: each exception becomes a response in the API's form."""
 
 from http import HTTPStatus
 
@@ -25,23 +25,23 @@ from outpost.store.workspaces import WorkspaceInUseError
 logger = structlog.get_logger()
 
 SECRETS = frozenset({"value"})
-"""Fields of bodies whose values no answer shows."""
+"""Fields of bodies whose values no response shows."""
 
 
-def answer(request: Request, error: ApiError) -> Response:
-    """Return the answer that tells an error."""
+def error_response(request: Request, error: ApiError) -> Response:
+    """Return the response for an error."""
     body = failure(error, meta(request))
     return Response(body, error.status_code, dict(error.headers or {}), media_type="application/json")
 
 
 def failure(error: ApiError, about: Meta) -> str:
-    """Return the body that tells an error."""
+    """Return the body of an error response, in JSON."""
     problem = Problem(code=error.code, message=error.message, details=error.details or None)
     return Failure(error=problem, meta=about).model_dump_json(by_alias=True)
 
 
 def install(app: FastAPI) -> None:
-    """Give every exception that a route may raise its answer; the boundary answers all others with a 500."""
+    """Register a handler for each exception that a route may raise; the middleware responds to all others with 500."""
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _malformed)
     for conflict in (IdempotencyConflictError, TransitionError, ExistsError, WorkspaceInUseError, WorkspaceTakenError):
@@ -56,7 +56,7 @@ def install(app: FastAPI) -> None:
 
 async def _http(request: Request, error: Exception) -> Response:
     if isinstance(error, ApiError):
-        return answer(request, error)
+        return error_response(request, error)
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.BAD_REQUEST
     message = {
         HTTPStatus.NOT_FOUND: "There is no such route: see /docs.",
@@ -66,12 +66,12 @@ async def _http(request: Request, error: Exception) -> Response:
     headers = error.headers if isinstance(error, HTTPException) else None
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(allowed(request.app, request.scope))}
-    return answer(request, ApiError(CODES.get(status, ErrorCode.VALIDATION_ERROR), message, headers=headers))
+    return error_response(request, ApiError(CODES.get(status, ErrorCode.VALIDATION_ERROR), message, headers=headers))
 
 
 async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
-    return answer(request, invalid(*(_detail(found) for found in error.errors())))
+    return error_response(request, invalid(*(_detail(found) for found in error.errors())))
 
 
 def _detail(found: dict[str, object]) -> tuple[str, str]:
@@ -88,20 +88,20 @@ def _detail(found: dict[str, object]) -> tuple[str, str]:
 
 
 async def _conflict(request: Request, error: Exception) -> Response:
-    return answer(request, ApiError(ErrorCode.CONFLICT, str(error)))
+    return error_response(request, ApiError(ErrorCode.CONFLICT, str(error)))
 
 
 async def _daily_limit(request: Request, error: Exception) -> Response:
-    return answer(request, daily_limit(str(error), now()))
+    return error_response(request, daily_limit(str(error), now()))
 
 
 async def _contended(request: Request, error: Exception) -> Response:
     logger.warning("contended", error=str(error))
-    return answer(request, unavailable("Too many writes to the same thing at this moment: try again."))
+    return error_response(request, unavailable("Too many writes to the same thing at this moment: try again."))
 
 
 async def _aws(request: Request, error: Exception) -> Response:
     if isinstance(error, ClientError) and not throttled(error):
         raise error
     logger.warning("AWS is not available", error=type(error).__name__, exc_info=error)
-    return answer(request, unavailable("A service that this one needs does not answer: try again."))
+    return error_response(request, unavailable("A service that this one needs does not answer: try again."))

@@ -1,4 +1,4 @@
-"""The outermost layer of the service: request id, limits of size, a log line a request, and an answer for any error."""
+"""The outermost layer of the service: request id, limits of size, a log line a request, a response to any error."""
 
 import re
 import time
@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.auth import Principal
 from control_plane.errors import ApiError, ErrorCode, invalid
+from control_plane.exception_handlers import error_response
 from control_plane.forwarded import apply_forwarded
 from control_plane.methods import ResponseEndedError, allowed, normalized, send_options, without_body
-from control_plane.refusals import answer
 from control_plane.services import Services
 from outpost.domain.ids import new_id, now
 
@@ -26,14 +26,14 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_URL_BYTES = 16 * 1024
 """Both as the load balancer has them."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-"""A client's own request id is taken over when it is this: nothing that could break a log line or a header."""
+"""A client's own request id is taken over when it matches: it cannot break a log line or a header."""
 QUIET_ROUTES = frozenset({"/health/live"})
 """The load balancer asks every few seconds; a line each would bury the rest."""
 
 
 @dataclass
-class _Exchange:
-    """One request and what became of it."""
+class _RequestLog:
+    """One request and its response, as they are logged and audited."""
 
     scope: Scope
     method: str
@@ -90,13 +90,13 @@ class _Exchange:
 
 
 def outcome(status: int | None) -> str:
-    """Return what became of a request: done, refused, or failed."""
+    """Return the outcome of a request by its status: done, refused, or failed."""
     if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return "failed"
     return "refused" if status >= HTTPStatus.BAD_REQUEST else "done"
 
 
-class Boundary:
+class RequestMiddleware:
     """ASGI middleware around everything else."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -115,15 +115,15 @@ class Boundary:
         apply_forwarded(scope, scope["app"].state.services.proxies)
         offered = Headers(scope=scope).get("x-request-id", "")
         request_id = offered if REQUEST_ID.fullmatch(offered) else new_id()
-        exchange = _Exchange(scope, method, request_id, started=time.perf_counter())
+        request_log = _RequestLog(scope, method, request_id, started=time.perf_counter())
         scope["state"] = scope.get("state", {}) | {"request_id": request_id, "method": method}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.begin_response(message)
+                request_log.begin_response(message)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+        with structlog.contextvars.bound_contextvars(request_id=request_log.request_id):
             try:
                 await self._call(scope, receive, send_with_headers)
             except ResponseEndedError:
@@ -132,11 +132,11 @@ class Boundary:
                 logger.info("client hung up", route=getattr(scope.get("route"), "path", None))
             except Exception:
                 logger.exception("unexpected error", route=getattr(scope.get("route"), "path", None))
-                if exchange.status is not None:
-                    raise  # half an answer is out: only closing the connection is honest
-                await _refuse(_unexpected(exchange.request_id), scope, receive, send_with_headers)
+                if request_log.status is not None:
+                    raise  # half a response is sent: only closing the connection shows that it is incomplete
+                await _refuse(_unexpected(request_log.request_id), scope, receive, send_with_headers)
             finally:
-                exchange.log()
+                request_log.log()
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         if refusal := _oversize(scope):
@@ -159,7 +159,7 @@ class Boundary:
 
 
 async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
-    await answer(Request(scope), error)(scope, receive, send)
+    await error_response(Request(scope), error)(scope, receive, send)
 
 
 def _oversize(scope: Scope) -> ApiError | None:
