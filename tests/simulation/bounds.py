@@ -117,8 +117,12 @@ class _View(NamedTuple):
 
     @property
     def idle(self) -> set[str]:
-        """Return the agents of which a worker is idle."""
-        return {row["pk"]["S"].removeprefix("WORKERS#") for row in self.rows.values() if _state(row) == "idle"}
+        """Return the agents of which a worker is idle, and responds."""
+        return {
+            row["pk"]["S"].removeprefix("WORKERS#")
+            for id_, row in self.rows.items()
+            if _state(row) == "idle" and not _has_ended(self.tasks[id_]) and _responds(self.tasks[id_], self.now)
+        }
 
     def unheard(self, beats: dict[str, float]) -> bool:
         """Return whether a worker that responds is unheard, or two that do not."""

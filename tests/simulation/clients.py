@@ -18,6 +18,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.invariants import Monitor
 from tests.simulation.scenario import Order, Scenario
 from tests.simulation.scheduler import Host, Scheduler
+from tests.simulation.workers import MODEL
 
 ANSWER_SECONDS = 2_000.0
 """Seconds after the last fault within which a client that repeats its request is accepted; it may want a workspace."""
@@ -99,6 +100,8 @@ class Clients:
     def _row(self, order: Order) -> Dispatch:
         spec = Spec(
             agent=order.agent,
+            model_id=MODEL,
+            max_cost_usd=order.max_cost,
             retryable=order.retryable,
             timeout_seconds=order.timeout,
             queue_timeout_seconds=order.queue_timeout,

@@ -83,6 +83,8 @@ ENVIRONMENT = {
     Env.PLANNER_FUNCTION: "planner",
     Env.USAGE_EVENTS_FUNCTION: "usage_events",
     Env.DEAD_LETTERS: "https://sqs/dead-letters",
+    Env.MODEL_BUDGET: "",
+    Env.TENANT_MODEL_BUDGET: "",
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from outpost.domain.agents import Agent
+from outpost.domain.budgets import to_micros
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import EDGES
 from outpost.domain.workspaces import QUOTAS
@@ -28,6 +29,8 @@ BEAT_SECONDS = 30.0
 """A worker whose latest heartbeat was counted less long ago is alive."""
 STARTING_SECONDS = 180.0
 """A task that has not asked for work by then is supply no more."""
+PLANNER_SECONDS = 60.0
+"""A planner launches at most so long after it has read what there is: its function's time limit."""
 ORPHAN_SECONDS = 120.0
 OUTAGE_BOUND = 8 * 3_600.0
 """The longest silence of the whole fleet for which no worker is declared lost."""
@@ -56,6 +59,7 @@ class Monitor:
     rows: dict[str, Dispatch] = field(default_factory=dict)
     beats: dict[str, float] = field(default_factory=dict)
     """When each worker's latest heartbeat was counted."""
+    first_beats: dict[str, float] = field(default_factory=dict)
     summaries: dict[tuple[str, int], float] = field(default_factory=dict)
     """When an attempt stored the summary of a success, as the holder of the dispatch."""
     starts: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -67,6 +71,11 @@ class Monitor:
     violated: Violated | None = None
     """What was violated first."""
     accepted_ids: dict[int, str] = field(default_factory=dict)
+    suspended: set[str] = field(default_factory=set)
+    refused: set[tuple[str, int]] = field(default_factory=set)
+    """Attempts that were claimed while their tenant was suspended, which it still is."""
+    spendings: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """US dollars that the model calls of each dispatch have cost."""
     demand: list[tuple[float, dict[Agent, int]]] = field(default_factory=list)
 
     def watch(self, dynamodb: FakeDynamoDB, ecs: FakeEcs) -> None:
@@ -102,6 +111,7 @@ class Monitor:
             ("workers", "WORKERS"): self._worker_changed,
             ("workers", "TENANT"): self._slot_changed,
             ("workspaces", "TENANT"): self._workspace_changed,
+            ("dispatches", "MONTH"): self._month_changed,
         }
         for change in changes:
             check = kinds.get((change.table, change.key[0].partition("#")[0]))
@@ -111,6 +121,8 @@ class Monitor:
             if change.table == "dispatches" and change.key[1] == ROW:
                 self._check_places(self.rows[change.key[0].removeprefix("DISPATCH#")])
             elif change.table == "queues" and change.new is not None:
+                if "not_before" in change.new:
+                    self._count_demand()
                 self._check_places(self.rows[change.key[1].partition("#")[2]])
 
     def _row_changed(self, change: Change) -> None:
@@ -129,6 +141,8 @@ class Monitor:
         )
         self.log(f"dispatch {self.number_of(new.id)}", what + (f": {new.reason.code}" if new.reason else ""))
         if old is not None and new.attempt > old.attempt:
+            if new.tenant_id in self.suspended:
+                self.refused.add((new.id, new.attempt))
             before = self.claims.setdefault(new.worker_id, new.id)
             self.require("a worker claims once in its life", before == new.id, f"{new.worker_id}: {before}, {new.id}")
         if old is None:
@@ -176,7 +190,8 @@ class Monitor:
                 continue
             busy = sum(r.tenant_id == row.tenant_id and r.slot is not None for r in self.rows.values())
             theirs = self.served.get(row.tenant_id, 0.0)
-            passed = busy < self.scenario.tenants[row.tenant_id] and theirs < mine and now - row.queued_at
+            served = row.tenant_id not in self.suspended and busy < self.scenario.tenants[row.tenant_id]
+            passed = served and theirs < mine and now - row.queued_at
             self.require("tenants are served fairly", not passed, f"{new.tenant_id} before {row.tenant_id}")
         self.served[new.tenant_id] = self.scheduler.now
 
@@ -195,7 +210,8 @@ class Monitor:
         self.require("an uploaded success is never lost", kept, f"{old.id} is {new.status}, stored at {stored}")
         lost = new.status is Status.PENDING or (new.reason and new.reason.code in ("WORKER_LOST", "SPOT_INTERRUPTED"))
         worker = self._task(old.worker_id)
-        if lost and worker is not None:
+        broker = self.scheduler.host()
+        if lost and worker is not None and not (broker and broker.function == "broker"):  # that gives a claim back
             dead = not self._beats(worker)
             self.require("no live worker is declared lost", dead, f"{worker.host.name} with {old.id}")
 
@@ -223,6 +239,7 @@ class Monitor:
         heard = old is None or new.get("beat") != old.get("beat") or new["worker_state"] != old["worker_state"]
         if heard and new["worker_state"]["S"] in ("idle", "busy"):
             self.beats[worker_id] = self.scheduler.now
+            self.first_beats.setdefault(worker_id, self.scheduler.now)
 
     def _slot_changed(self, change: Change) -> None:
         tenant = change.key[0].removeprefix("TENANT#")
@@ -275,9 +292,40 @@ class Monitor:
         """An agent is started."""
         self.log(host.name, f"agent of dispatch {self.number_of(dispatch_id)} starts, attempt {attempt}")
         before, row = self.starts[dispatch_id], self.rows[dispatch_id]
+        refused = (dispatch_id, attempt) in self.refused
+        self.require("nothing of a suspended tenant starts", not refused, f"{dispatch_id} of {row.tenant_id}")
         allowed = not before or row.spec.retryable
         self.require("nothing runs twice without permission", allowed, f"{dispatch_id}: {before} and {attempt}")
         before.append(attempt)
+
+    def status_changed(self, tenant_id: str, status: str) -> None:
+        """A tenant was suspended or resumed."""
+        if status == "suspended":
+            self.suspended.add(tenant_id)
+            return
+        self.suspended.discard(tenant_id)
+        self.refused = {each for each in self.refused if self.rows[each[0]].tenant_id != tenant_id}
+
+    def spent(self, dispatch_id: str, usd: float) -> None:
+        """A model call costs so much: no budget is passed."""
+        self.spendings[dispatch_id] += usd
+        row = self.rows[dispatch_id]
+        sums = {"dispatch": self.spendings[dispatch_id], "environment": sum(self.spendings.values())}
+        sums["tenant"] = sum(usd for id_, usd in self.spendings.items() if self.rows[id_].tenant_id == row.tenant_id)
+        limits = {"dispatch": row.spec.max_cost_usd, "environment": self.scenario.budget}
+        limits["tenant"] = self.scenario.budgets[row.tenant_id]
+        for scope, limit in limits.items():
+            within = limit is None or to_micros(sums[scope]) <= to_micros(limit)
+            self.require("no budget is passed", within, f"{dispatch_id}: {sums[scope]} of the {scope}'s {limit} USD")
+
+    def _month_changed(self, change: Change) -> None:
+        """What is charged and held stays within the budget."""
+        tenant, totals = change.key[0].split("#")[1], from_attributes(change.new or {})
+        limit = self.scenario.budget if tenant == ENVIRONMENT_TOTALS else self.scenario.budgets[tenant]
+        charged, committed = int(totals.get("charged", 0)), int(totals.get("committed", 0))
+        text = f"{change.key[0]}: {charged} charged, {committed} committed of {limit} USD"
+        self.require("what is charged was granted", 0 <= charged <= committed, text)
+        self.require("no more is granted than a budget has", limit is None or committed <= to_micros(limit), text)
 
     def agent_ends(self, host: Host, dispatch_id: str, attempt: int) -> None:
         """An agent has ended."""
@@ -304,8 +352,8 @@ class Monitor:
     def may_start(self, row: Dispatch) -> bool:
         """Return whether a pending dispatch may be claimed: its tenant has a free slot, and nothing delays it."""
         busy = sum(each.tenant_id == row.tenant_id and each.slot is not None for each in self.rows.values())
-        entry = self._db.items("queues").get(queue_entry_key(row), {})
-        return busy < self.scenario.tenants[row.tenant_id] and "not_before" not in entry
+        may = busy < self.scenario.tenants[row.tenant_id] and row.tenant_id not in self.suspended
+        return may and not self._is_postponed(row)
 
     def _is_lost(self, worker_id: str | None) -> bool:
         return any(row.get("worker_state") == {"S": "lost"} for row in self._worker_rows(worker_id))
@@ -318,10 +366,15 @@ class Monitor:
     def _count_demand(self) -> None:
         wanted: dict[Agent, int] = defaultdict(int)
         for tenant, limit in self.scenario.tenants.items():
-            pending = [r for r in self.rows.values() if r.tenant_id == tenant and r.status is Status.PENDING]
-            for row in sorted(pending, key=lambda row: row.id)[:limit]:
-                wanted[row.spec.agent] += 1
+            rows = (row for row in self.rows.values() if row.tenant_id == tenant and row.status is Status.PENDING)
+            pending = sorted(row.id for row in rows)
+            ready = [id_ for id_ in pending if not self._is_postponed(self.rows[id_])]
+            for id_ in {*pending[:limit], *ready[:limit]}:
+                wanted[self.rows[id_].spec.agent] += 1
         self.demand.append((self.scheduler.now, dict(wanted)))
+
+    def _is_postponed(self, row: Dispatch) -> bool:
+        return "not_before" in self._db.items("queues").get(queue_entry_key(row), {})
 
     def launched(self, made: Sequence[Task]) -> None:
         """Tasks were launched: no more than were wanted a while ago."""
@@ -350,8 +403,11 @@ class Monitor:
         now = self.scheduler.now
         if task.stopped is not None or task.stop_asked is not None or task.host.frozen_until > now - 100:
             return False
-        if not task.running or task.id not in self.beats:
-            return now - task.created < STARTING_SECONDS - 2 * self.faults.skew
+        limit, asked = STARTING_SECONDS - 2 * self.faults.skew, self.first_beats.get(task.id)
+        if not task.running or asked is None:
+            return now - task.created < limit
+        if asked - task.created >= limit and now - asked < PLANNER_SECONDS:
+            return False  # a planner that has given it up may have read the workers before
         return not task.host.cut_off[0] <= now <= task.host.cut_off[1] + 100
 
     def _has_claimed(self, task: Task) -> bool:
@@ -385,6 +441,12 @@ class Monitor:
         missing = {row.id for row in self.rows.values()} - (counted & sent) - dead_letters
         self.require("each ended dispatch is counted and sent", not missing, ", ".join(sorted(missing)))
         totals = [item for (pk, _), item in items.items() if pk.startswith(f"USAGE#{ENVIRONMENT_TOTALS}#")]
+        for pk, item in ((pk, item) for (pk, _), item in items.items() if pk.startswith("MONTH#")):
+            settled = not self.rows.keys() <= counted or item.get("charged", {"N": "0"}) == item["committed"]
+            self.require("what ended dispatches held is given back", settled, f"{pk}: {item}")
+        for row in self.rows.values():
+            charged, spent = sum((row.charges or {}).values()), to_micros(self.spendings[row.id])
+            self.require("what was spent is charged", spent <= charged, f"{row.id}: {spent} spent, {charged} charged")
         total = sum(int(item["dispatches"]["N"]) for item in totals)
         self.require("each ended dispatch is counted once", total == len(counted), f"{total}, not {len(counted)}")
 

@@ -2,16 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 import sweep.handler
+import sweep.silence
 from outpost.domain.artifacts import Summary
 from outpost.domain.dispatch import Dispatch, Lease
+from outpost.domain.tenants import Tenant
 from outpost.store.artifacts import Artifacts
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
+from outpost.store.tenants import Tenants
+from outpost.store.usage import UsageCounters
+from sweep.task_check import TaskCheck
 from tests.simulation.dynamodb import FakeDynamoDB
 from tests.simulation.simulate import Run, Simulator
 
@@ -19,6 +25,7 @@ CONDITIONS = (
     ("dispatches", "attribute_not_exists(pk)"),
     ("dispatches", "attribute_not_exists(dispatched) OR dispatched < :share"),
     ("dispatches", "attribute_not_exists(pk) OR expires_at < :now"),
+    ("dispatches", "attribute_not_exists(committed) OR committed <= :room"),
     ("dispatches", "version = :version"),
     ("queues", "attribute_exists(pk)"),
     ("workers", "attribute_exists(pk) AND attribute_not_exists(dispatch_id) AND worker_state <> :lost"),
@@ -79,8 +86,16 @@ def _nothing(*_: object, **__: object) -> None:
     return None
 
 
+_read_tenant = Tenants.get
+
+
 def _lost(_: Artifacts, __: Dispatch, lost: Summary) -> Summary:
     return lost
+
+
+def _active(tenants: Tenants, tenant_id: str) -> Tenant | None:
+    found = _read_tenant(tenants, tenant_id)
+    return found and found.model_copy(update={"status": "active"})
 
 
 def _no_intents(*_: object) -> tuple[()]:
@@ -92,6 +107,10 @@ MUTATIONS = (
     Mutation("the sweep", _without(sweep.handler, "handler", _nothing)),
     Mutation("intents", _without(Launches, "intents", _no_intents)),
     Mutation("recovery from summaries", _without(Artifacts, "settle_summary", _lost)),
+    Mutation("suspension", _without(Tenants, "get", _active)),
+    Mutation("settlement of grants", _without(UsageCounters, "_settling", _no_intents)),
+    Mutation("a lease of 30 s", _without(sweep.silence, "LEASE", timedelta(seconds=90))),
+    Mutation("ECS's list in the sweep", _without(TaskCheck, "run", _nothing)),
     Mutation("idempotency", _without(Dispatches, "replay", _nothing)),
     *(_unchecked(table, condition) for table, condition in CONDITIONS),
 )

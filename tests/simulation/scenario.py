@@ -1,7 +1,7 @@
 """What is asked of the simulated environment: tenants, agents, dispatches and what their agents will do."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from outpost.domain.agents import Agent, AgentSettings
 from tests.launched import TASK_ROLE
@@ -26,10 +26,21 @@ class Order:
     queue_timeout: int
     in_workspace: bool
     timeout: int
+    max_cost: float | None = None
+    """US dollars that its model calls may cost."""
 
     @property
     def label(self) -> str:
         return f"dispatch {self.number}"
+
+
+@dataclass(frozen=True)
+class Suspension:
+    """A tenant that the operator suspends for some seconds."""
+
+    tenant: str
+    at: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,11 @@ class Scenario:
     """Dispatches of a day that each may have."""
     agents: dict[Agent, AgentSettings]
     orders: list[Order]
+    suspension: Suspension | None = None
+    budgets: dict[str, float | None] = field(default_factory=dict)
+    """US dollars that each tenant's model calls of a month may cost; None: any."""
+    budget: float | None = None
+    """The same, of all tenants together."""
 
     def order(self, number: int) -> Order:
         return next(order for order in self.orders if order.number == number)
@@ -66,7 +82,17 @@ def make_scenario(seed: int, without: frozenset[str] = frozenset()) -> Scenario:
     burst = draw.random() < 0.5
     orders = [_order(draw, number, list(tenants), names, burst) for number in range(1, draw.choice((2, 3, 4, 5)) + 1)]
     daily = {tenant: draw.choice((1, 2, 1_000, 1_000, 1_000)) for tenant in tenants}
-    return Scenario(tenants, daily, agents, [order for order in orders if order.label not in without])
+    limited = random.Random(f"limits/{seed}")
+    suspension = _suspension(limited, list(tenants))
+    budgets = {tenant: limited.choice((None, None, 2.0, 5.0)) for tenant in tenants}
+    orders = [replace(order, max_cost=limited.choice((None, None, 0.7, 3.0))) for order in orders]
+    kept = [order for order in orders if order.label not in without]
+    return Scenario(tenants, daily, agents, kept, suspension, budgets, limited.choice((None, None, 3.0, 8.0)))
+
+
+def _suspension(draw: random.Random, tenants: list[str]) -> Suspension | None:
+    tenant, at, seconds = draw.choice(tenants), draw.uniform(0, 90), draw.choice((5, 30, 120, 300))
+    return Suspension(tenant, at, seconds) if draw.random() < 0.25 else None
 
 
 def _order(draw: random.Random, number: int, tenants: list[str], agents: tuple[Agent, ...], burst: bool) -> Order:

@@ -85,6 +85,6 @@ def simulator() -> Iterator[Simulator]:
     """Drive our code while the block lasts."""
     nothing: Any = None
     with rare_collections(), tempfile.TemporaryDirectory() as folder, interpreting() as interpreter:
-        stage = Stage(interpreter, Path(folder), nothing, nothing, nothing, nothing, {}, nothing)
+        stage = Stage(interpreter, Path(folder), nothing, nothing, nothing, nothing, {}, nothing, nothing)
         with scripted(stage):
             yield Simulator(interpreter, stage)

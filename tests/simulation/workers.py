@@ -22,20 +22,30 @@ from outpost.domain.agents import Agent
 from outpost.domain.artifacts import LogSource
 from outpost.domain.collection import Collection
 from outpost.domain.findings import Findings
+from outpost.domain.pricing import cost
 from outpost.domain.protocol import ClaimRequest, IdentityProof
+from outpost.domain.usage import Tokens
 from tests.simulation.ecs import Task
 from tests.simulation.interpreter import Interpreter
 from tests.simulation.scheduler import Host
 from worker.agent_process import AgentEnd
 from worker.archive import ArchiveFullError
 from worker.collect import Patch
+from worker.dollars import GrantError, Purse
 from worker.isolation import NoIsolation
 from worker.outcome import Evidence
 from worker.settings import Identity, Settings
 from worker.stop import StopSignal
 from worker.store import AttemptStore
+from worker.usage import BudgetExceededError, Meter
 
 BROKER = "broker"
+MODEL = "claude-sonnet-5-5"
+"""What agents call; its price is in outpost/domain/models.toml."""
+CALLS = 4
+"""Model calls of a run with a budget in dollars."""
+MOST, USED = Tokens(output=40_000), Tokens(output=30_000)
+"""What a call could use, and uses."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,7 @@ class Stage:
     agent_ends: Callable[[Host, str, int], None]
     exit_of: Callable[[Host, int], None]
     registered: dict[str, Callable[..., object]]
+    spent: Callable[[str, float], None]
     tasks: Callable[[], Mapping[str, Task]]
 
     def task(self) -> Task:
@@ -130,10 +141,11 @@ class _Log:
 class _Agent:
     final_message = "done"
     settings_files: Sequence[str] = ()
-    meter = SimpleNamespace(tokens=SimpleNamespace(input=1, cached=0, output=1), calls=1, cost=None, committed_micros=0)
 
-    def __init__(self, stage: Stage, dispatch_id: str, token: int) -> None:
+    def __init__(self, stage: Stage, dispatch_id: str, token: int, purse: Purse | None) -> None:
         self._stage, self._id, self._token = stage, dispatch_id, token
+        self.meter, self._calls = Meter(None, purse), CALLS if purse else 1
+        self._has_budget = purse is not None
 
     def prepare(self, _: Mapping[str, str]) -> None:
         """No model is called."""
@@ -148,11 +160,30 @@ class _Agent:
         stage, script = self._stage, self._stage.scripts(self._id)
         host, began = stage.interpreter.host(), stage.interpreter.monotonic()
         stage.agent_starts(host, self._id, self._token)
-        stopped = stop.wait(script.running)
+        stopped = self._work(stop, script.running)
         stage.agent_ends(host, self._id, self._token)
         code = 143 if stopped else script.exit_code
         end = AgentEnd(code, stage.interpreter.monotonic() - began, stopped=stop.cause if stopped else None)
-        return Evidence(end, time_limit=600)
+        return Evidence(end, time_limit=600, refusal=self.meter.refusal)
+
+    def _work(self, stop: StopSignal, seconds: float) -> bool:
+        """Call the model now and then, where that has a budget; return whether the agent was stopped."""
+        for _ in range(self._calls):
+            if stop.wait(seconds / self._calls):
+                return True
+            if self._has_budget:
+                self._call_model()
+        return False
+
+    def _call_model(self) -> None:
+        try:
+            reservation = self.meter.reserve(MODEL, MOST)
+        except (BudgetExceededError, GrantError):
+            return
+        if reservation is not None:
+            self._stage.spent(self._id, cost(MODEL, USED) or 0.0)
+            with reservation:
+                reservation.used = lambda: USED
 
 
 def run_worker(stage: Stage, task: Task, agent: Agent) -> None:
@@ -213,7 +244,7 @@ def scripted(stage: Stage) -> Iterator[None]:
         patch.setattr(
             worker.attempt,
             "AgentSession",
-            lambda assignment, *_: _Agent(stage, assignment.dispatch_id, assignment.lease.token),
+            lambda assignment, *rest: _Agent(stage, assignment.dispatch_id, assignment.lease.token, rest[-1]),
         )
         context = SimpleNamespace(record=record, text="", file=file)
         patch.setattr(worker.agent_attempt, "lay_out_context", lambda *_: context)

@@ -111,6 +111,7 @@ class World:
         stage.scripts = self._script
         stage.agent_starts, stage.agent_ends = self.monitor.agent_starts, self.monitor.agent_ends
         stage.exit_of = self._exited
+        stage.spent = self.monitor.spent
         stage.registered = {}
         stage.tasks = lambda: self.ecs.tasks
 
@@ -177,21 +178,38 @@ class World:
         for order in self.scenario.orders:
             for copy in range(order.repeats):
                 self.clients.start(order, copy)
+        if suspension := self.scenario.suspension:
+            self.scheduler.after(suspension.at, partial(self._set_status, suspension.tenant, "suspended"))
+            self.scheduler.after(
+                suspension.at + suspension.seconds, partial(self._set_status, suspension.tenant, "active")
+            )
         if self.faults.deploy_at is not None and self.faults.note("deploy", 0):
             self.scheduler.start(Host("deploy", 0), self._deploy, self.faults.deploy_at)
 
     def _populate(self) -> None:
         """Write the tenants, without the boundary: they are there from the start."""
         for name, concurrent in self.scenario.tenants.items():
-            limits = Limits(concurrent=concurrent, daily=self.scenario.daily[name], timeout_seconds=86_400)
+            limits = Limits(
+                concurrent=concurrent,
+                daily=self.scenario.daily[name],
+                timeout_seconds=86_400,
+                monthly_budget_usd=self.scenario.budgets[name],
+            )
             tenant = Tenant(id=name, name=name, overrides=limits, created_at=now())
             Tenants(_direct(self.dynamodb)).add(tenant)
+
+    def _set_status(self, tenant_id: str, status: str) -> None:
+        """Suspend or resume a tenant, as the operator does."""
+        Tenants(_direct(self.dynamodb)).change(tenant_id, status=status)
+        self._tell("operator", f"{tenant_id} is {status}")
+        self.monitor.status_changed(tenant_id, status)
 
     def _variables(self, revision: int) -> dict[str, str]:
         agents: dict[Agent, AgentSettings] = self.scenario.agents
         return {
             Env.AGENTS: json.dumps({agent: settings.model_dump(mode="json") for agent, settings in agents.items()}),
             Env.REVISIONS: json.dumps(dict.fromkeys(agents, revision)),
+            Env.MODEL_BUDGET: str(self.scenario.budget or ""),
         }
 
     def _deploy(self) -> None:
@@ -289,8 +307,8 @@ class _Direct:
     def __init__(self, dynamodb: FakeDynamoDB) -> None:
         self._dynamodb = dynamodb
 
-    def put_item(self, **request: Any) -> dict[str, Any]:  # noqa: ANN401
-        return self._dynamodb.put_item(request)
+    def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
+        return lambda **request: getattr(self._dynamodb, operation)(request)
 
 
 def _direct(dynamodb: FakeDynamoDB) -> Database:
