@@ -368,8 +368,8 @@ class Monitor:
         for tenant, limit in self.scenario.tenants.items():
             rows = (row for row in self.rows.values() if row.tenant_id == tenant and row.status is Status.PENDING)
             pending = sorted(row.id for row in rows)
-            ready = [id_ for id_ in pending if not self._is_postponed(self.rows[id_])]
-            for id_ in {*pending[:limit], *ready[:limit]}:
+            varies = any(self._is_postponed(self.rows[id_]) for id_ in pending)  # which of them may be claimed
+            for id_ in pending if varies else pending[:limit]:
                 wanted[self.rows[id_].spec.agent] += 1
         self.demand.append((self.scheduler.now, dict(wanted)))
 
