@@ -217,6 +217,11 @@ class Faults:
         begun = (e for e in self.outages if e.service in services and e.start <= until <= e.end + 60)
         return max((min(until, e.end) - e.start for e in begun), default=0.0)
 
+    def away_seconds(self, services: tuple[str, ...], since: float, until: float) -> float:
+        """Return for how long of a time one of the services was away; outages that overlap count each."""
+        mine = (e for e in self.outages if e.service in services)
+        return sum(max(0.0, min(until, e.end) - max(since, e.start)) for e in mine)
+
 
 def task_fate(faults: Faults, host: Host, moment: float) -> str | None:
     """Draw what becomes of a task, None: nothing bad."""

@@ -224,9 +224,10 @@ class Monitor:
             return False
         if host.frozen_until > now - 2 * BEAT_SECONDS or host.cut_off[0] <= now <= host.cut_off[1] + 2 * BEAT_SECONDS:
             return False
-        if now - self.beats.get(task.id, -1e9) <= BEAT_SECONDS:
-            return True
-        return 0 < self.faults.outage_seconds(("lambda", "dynamodb"), now) < OUTAGE_BOUND
+        away = ("lambda", "dynamodb")
+        heard = self.beats.get(task.id, -1e9)
+        silent = now - heard - self.faults.away_seconds(away, heard, now)
+        return silent <= BEAT_SECONDS and self.faults.outage_seconds(away, now) < OUTAGE_BOUND
 
     def _worker_changed(self, change: Change) -> None:
         new, old = change.new, change.old
