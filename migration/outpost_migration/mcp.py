@@ -12,6 +12,8 @@ from outpost_migration.errors import MigrationError
 
 _ATTEMPTS = 6
 """Requests until a refusal that passes (429, 503) counts as the response."""
+_LONGEST_PAUSE = 60.0
+"""Seconds that are waited before a request is repeated, at most, whatever the service asks for."""
 TOOLS = (
     "outpost_dispatch",
     "outpost_status",
@@ -57,7 +59,7 @@ class McpClient:
 
         try:
             return anyio.run(session)
-        except (MCPError, httpx2.HTTPError, ExceptionGroup) as error:
+        except (MCPError, httpx2.HTTPError, ValueError, ExceptionGroup) as error:
             raise MigrationError(f"MCP at {self._url} failed: {_cause(error)}") from error
 
 
@@ -69,7 +71,7 @@ class _Retrying(httpx2.AsyncHTTPTransport):
             response = await super().handle_async_request(request)
             if response.status_code in (429, 503) and attempt < _ATTEMPTS:
                 await response.aclose()
-                await anyio.sleep(float(response.headers.get("Retry-After", 2)))
+                await anyio.sleep(min(float(response.headers.get("Retry-After", 2)), _LONGEST_PAUSE))
             elif response.status_code in (401, 403, 429) or response.status_code >= 500:
                 await response.aclose()
                 raise httpx2.HTTPStatusError(f"HTTP {response.status_code}", request=request, response=response)

@@ -205,9 +205,12 @@ def test_streams_keep_nobody_else_from_the_load_balancer_and_from_aws(balancer: 
         assert balancer.aws.client("sts").get_caller_identity()["Account"]
 
 
+UNLIMITED = httpx.Limits(max_connections=None)
+
+
 def test_requests_that_were_given_up_keep_nobody_else_from_the_load_balancer(balancer: Balancer) -> None:
     async def give_up() -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=1) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(60, read=1), limits=UNLIMITED) as client:
             hanging = (client.get(balancer.url("/hangs"), headers=balancer.headers()) for _ in range(MANY))
             ends = await asyncio.gather(*hanging, return_exceptions=True)
         assert {type(end) for end in ends} == {httpx.ReadTimeout}

@@ -26,6 +26,21 @@ def test_a_refusal_that_stays_is_reported_with_its_status() -> None:
         assert server.answers == []
 
 
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: 6\r\n\r\n<html>"
+
+
+@pytest.mark.parametrize("kind", [b"text/html", b"application/json"])
+def test_a_service_that_is_no_mcp_server_is_named(kind: bytes) -> None:
+    with serving(Service(*[PAGE % kind] * 3)) as server, pytest.raises(MigrationError, match="/mcp failed: "):
+        McpClient(f"http://127.0.0.1:{server.server_port}", "key").tools()
+
+
+def test_a_pause_that_is_no_number_of_seconds_is_refused() -> None:
+    dated = b"HTTP/1.1 503 No\r\nRetry-After: Sat, 28 Nov 2026 12:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
+    with serving(Service(*[dated] * 3)) as server, pytest.raises(MigrationError, match="/mcp failed: "):
+        McpClient(f"http://127.0.0.1:{server.server_port}", "key").tools()
+
+
 def test_a_service_that_cannot_be_reached_is_named() -> None:
     with pytest.raises(MigrationError, match=r"MCP at http://127\.0\.0\.1:\d+/mcp failed: "):
         McpClient(f"http://127.0.0.1:{free_port()}", "key").tools()

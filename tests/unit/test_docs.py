@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,13 @@ def test_every_folder_is_on_the_map() -> None:
     folders = {path.partition("/")[0] for path in output_of("git", "ls-files").splitlines() if "/" in path}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {folder for folder in folders if not folder.startswith(".") and f"`{folder}/" not in readme} == set()
+
+
+def test_the_readme_shows_as_many_contracts_as_there_are() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    assert f"Contracts: {len(contracts)} kept, 0 broken." in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_make_alone_lists_every_target() -> None:

@@ -34,6 +34,8 @@ def checkout(tmp_path: Path) -> Path:
         shutil.copyfile(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "changes", tmp_path / "changes")
     (tmp_path / "changes" / "+new.added.md").write_text("Something new.\n")
+    guide = tmp_path / "docs" / "upgrading.md"
+    guide.write_text(guide.read_text().replace("## To the next release\n", "## To the next release\n- Do this.\n", 1))
     shutil.copyfile(ROOT / "tools" / "release.py", tmp_path / "tools" / "release.py")
     git(tmp_path, "init", "--quiet", "--initial-branch=main")
     git(tmp_path, "add", "--all")
@@ -71,7 +73,7 @@ def test_a_release_sets_version_changelog_commit_and_tag(checkout: Path) -> None
     assert changelog.index("## 99.0.0") < changelog.index("## 0.3.0")
     assert list((checkout / "changes").glob("*.md")) == [checkout / "changes" / "README.md"]
     guide = (checkout / "docs" / "upgrading.md").read_text()
-    assert re.search(r"^## To the next release\n\nNothing\.\n\n## To 99\.0\.0\n- ", guide, re.M)
+    assert re.search(r"^## To the next release\n\nNothing\.\n\n## To 99\.0\.0\n- Do this\.\n", guide, re.M)
     assert git(checkout, "describe").strip() == "v99.0.0"
     assert git(checkout, "status", "--porcelain") == ""
     locked = tomllib.loads((checkout / "uv.lock").read_text())["package"]
