@@ -1,7 +1,6 @@
 """`python -m control_plane`: serve until SIGTERM, then finish what was begun."""
 
 import os
-import sys
 
 import structlog
 
@@ -12,13 +11,9 @@ from control_plane.services import Services
 from control_plane.telemetry import configure_logging
 from outpost.names import Env
 
-SWITCH_SECONDS = 0.0005
-"""How long a thread that computes holds up the event loop; 5 ms by default, longer than a request takes."""
-
 
 def main() -> None:
     """Read secrets, register the operator, serve."""
-    sys.setswitchinterval(SWITCH_SECONDS)
     configure_logging()
     secrets = Secrets.from_environment()
     services = Services.from_environment(secrets.signing())

@@ -146,6 +146,7 @@ def configure(app: object, host: str, port: int) -> uvicorn.Config:
         log_config=None,
         server_header=False,
         proxy_headers=False,  # it would take the first address, which the client chooses; see `forwarded`
+        reset_contextvars=True,  # a pipelined request begins in the task of the one before it, and is no part of that
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )

@@ -3,7 +3,8 @@
 A request runs in steps, from one wait to the next, and the loop runs steps in the order in which they became ready.
 Without turns, each step of a request waits behind one of every request that another tenant has sent. So a tenant has a
 few requests handled at once, of which one makes a step in each round of the loop; and while other tenants are served,
-its steps take no more than its share of the loop's time. Calls that block have a share of their own
+its steps take no more than its share of the loop's time, as long as none takes more than a third of `PAUSE_SECONDS`.
+Streams of a tenant, with what keeps them up to date, are among its requests. Calls that block have a share of their own
 (`control_plane.threads`), which is as large.
 """
 
@@ -12,7 +13,7 @@ from asyncio import AbstractEventLoop, Semaphore, Task, get_running_loop, sleep
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -22,7 +23,9 @@ from control_plane.threads import MOST_WAITING, SHARE, THREADS, count_time, too_
 LOOP_SHARE = SHARE / THREADS
 """Of the loop's time, for a tenant beside others."""
 BURST_SECONDS = 0.02
-"""How much a tenant that took less than its share may take at once, and how long one that took more waits at most."""
+"""How much a tenant that took less than its share may take at once."""
+PAUSE_SECONDS = 0.2
+"""How long a tenant that took more than its share waits at most: its share holds for steps of up to a third of it."""
 CONTESTED_SECONDS = 1.0
 """How long after a request of another tenant the loop counts as shared."""
 _TICK_SECONDS = 0.001
@@ -32,7 +35,7 @@ Clock = Callable[[], float]
 
 
 class _Turn:
-    """The turns of one tenant, as long as it has requests."""
+    """The turns of one tenant, as long as it has requests or waits for its next step."""
 
     def __init__(self, at_once: int, clock: Clock, is_contested: Callable[[], bool]) -> None:
         self.places = Semaphore(at_once)
@@ -49,13 +52,18 @@ class _Turn:
     def end(self, seconds: float) -> None:
         """Count the loop's time that the step has taken, and let the next one begin when it is due."""
         at, loop = self._clock(), get_running_loop()
+        most = PAUSE_SECONDS if self._is_contested() else 0.0
         paid = max(self._paid_until, at - BURST_SECONDS) + seconds / LOOP_SHARE
-        self._paid_until = min(paid, at + BURST_SECONDS)
+        self._paid_until = min(paid, at + most)
         pause = self._paid_until - at
-        if pause >= _TICK_SECONDS and self._is_contested():
-            loop.call_later(pause, self._step.release)
+        if pause >= _TICK_SECONDS:
+            loop.call_later(pause, self._release)
         else:
-            loop.call_soon(self._step.release)
+            loop.call_soon(self._release)
+
+    def _release(self) -> None:
+        """Let the next step begin. The loop keeps the turn until then, also when its tenant has no request left."""
+        self._step.release()
 
 
 class _Request:
@@ -77,7 +85,7 @@ _current: ContextVar[_Request | None] = ContextVar("_current", default=None)
 
 
 class _Steps(Awaitable[None]):
-    """A coroutine whose steps are its request's. One that is cancelled makes its next step at once."""
+    """A coroutine whose steps are its request's. One that is cancelled or closed makes its next step at once."""
 
     def __init__(self, request: _Request, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._request = request
@@ -85,7 +93,7 @@ class _Steps(Awaitable[None]):
 
     def __await__(self) -> Generator[Any, Any, Any]:
         step: Callable[[], Any] = partial(self._coroutine.send, None)
-        cancelled = False
+        waits_for, cancelled = None, False
         try:
             while True:
                 turn = None if cancelled else self._request.turn
@@ -98,9 +106,12 @@ class _Steps(Awaitable[None]):
                 try:
                     step, cancelled = partial(self._coroutine.send, (yield waits_for)), False
                 except BaseException as error:  # noqa: BLE001 - as above
-                    step, cancelled = partial(self._coroutine.throw, error), True
+                    step = partial(self._coroutine.throw, error)
+                    cancelled = not isinstance(error, Exception)  # CancelledError, GeneratorExit
         except StopIteration as end:
             return end.value
+        finally:
+            del step, waits_for  # they may hold the error, whose traceback holds this frame
 
     def _make(self, step: Callable[[], Any], turn: _Turn | None) -> Any:  # noqa: ANN401 - what the coroutine waits for
         request = self._request
@@ -108,6 +119,7 @@ class _Steps(Awaitable[None]):
         try:
             return step()
         finally:
+            del step  # as above
             request.count(request.clock() - began)
             if turn is not None:
                 turn.end(request.unpaid)
@@ -179,7 +191,8 @@ class Turns:
 
 def create_task(loop: AbstractEventLoop, coroutine: Any, **options: Any) -> Task[Any]:  # noqa: ANN401 - as asyncio has it
     """Create a task that runs in the turns of the request that it belongs to: the factory of the loop's tasks."""
-    request = _current.get()
+    context: Context | None = options.get("context")
+    request = _current.get() if context is None else context.get(_current)
     if request is None:
         return Task(coroutine, loop=loop, **options)
     task = Task(_paced(_Steps(request, coroutine)), loop=loop, **options)

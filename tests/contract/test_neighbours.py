@@ -20,6 +20,7 @@ from control_plane import server, streams
 from control_plane.app import create_app
 from control_plane.signing import Json
 from control_plane.threads import SHARE
+from control_plane.turns import Turns
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id
 from outpost.domain.tenants import Tenant
@@ -83,6 +84,30 @@ def test_a_flood_of_the_event_loop_is_passed_by_another_tenants_request(api: Api
         return answered[2:].index(small)
 
     assert asyncio.run(run()) < SOON
+
+
+def test_a_pipelined_request_takes_a_place_of_its_own_tenant(
+    api: Api, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its task begins when the request before it responds, which may be another tenant's, as behind a proxy."""
+    placed: list[str] = []
+    second, note_request = api.tenant(), Turns._note
+
+    def note(turns: Turns, tenant_id: str) -> None:
+        placed.append(tenant_id)
+        note_request(turns, tenant_id)
+
+    monkeypatch.setattr(Turns, "_note", note)
+    place = urlsplit(api.url)
+    requests = [
+        f"GET /dispatch HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\nConnection: {connection}\r\n\r\n"
+        for key, connection in ((api.key(tenant), "keep-alive"), (api.key(second), "close"))
+    ]
+    with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+        connection.sendall("".join(requests).encode())
+        with connection.makefile("rb") as stream:
+            assert stream.read().count(b"HTTP/1.1 200 ") == len(requests)
+    assert placed == [tenant.id, second.id]
 
 
 LIST_TOOLS = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}

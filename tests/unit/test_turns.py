@@ -1,16 +1,21 @@
 """Turns on the event loop, in virtual time: a flood takes its share of the loop beside another tenant's requests."""
 
 import asyncio
+import gc
 import inspect
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context
+from functools import partial
 from typing import Any
 
 import pytest
 
 from control_plane.errors import ApiError
 from control_plane.threads import TenantThreads, count_time
-from control_plane.turns import BURST_SECONDS, LOOP_SHARE, Turns, create_task
+from control_plane.turns import BURST_SECONDS, LOOP_SHARE, PAUSE_SECONDS, Turns, create_task
 
 STEP = 0.001
 """Seconds of the loop that a step of the flood takes."""
@@ -67,9 +72,9 @@ class Replica:
         while self.loop.now < until:
             await self.serve(tenant, handle)
 
-    def check_share(self, unpaid: float = 0) -> None:
+    def check_share(self, unpaid: float = 0, step: float = STEP) -> None:
         share = LOOP_SHARE * self.loop.now
-        assert share / 2 < self.taken <= share + LOOP_SHARE * BURST_SECONDS + STEP + unpaid
+        assert share / 2 < self.taken <= share + LOOP_SHARE * BURST_SECONDS + step + unpaid
 
 
 def run(test: Callable[[Replica], Coroutine[Any, Any, None]], **options: int) -> None:
@@ -80,12 +85,30 @@ def run(test: Callable[[Replica], Coroutine[Any, Any, None]], **options: int) ->
         loop.close()
 
 
-def test_a_flood_takes_its_share_of_the_loop_beside_another_tenant() -> None:
+@pytest.mark.parametrize("step", [STEP, 0.02, PAUSE_SECONDS / 3])
+@pytest.mark.parametrize("connections", [1, 34])
+def test_a_flood_takes_its_share_of_the_loop_beside_another_tenant(connections: int, step: float) -> None:
     async def test(replica: Replica) -> None:
         await replica.serve("small", replica.small)
-        flood = [replica.repeat("flood", replica.flood, until=1) for _ in range(34)]
-        await asyncio.gather(replica.repeat("small", replica.small, until=1), *flood)
-        replica.check_share()
+        one = partial(replica.repeat, "flood", partial(replica.flood, step), until=3)
+        flood = [asyncio.create_task(one()) for _ in range(connections)]
+        await replica.repeat("small", replica.small, until=3)
+        replica.check_share(step=step)
+        await asyncio.gather(*flood)
+
+    run(test)
+
+
+def test_what_a_tenant_took_while_it_was_alone_is_not_charged_to_it() -> None:
+    async def test(replica: Replica) -> None:
+        keeps_turn = asyncio.create_task(replica.serve("flood", partial(asyncio.sleep, 1)))
+        for _ in range(100):
+            await replica.serve("flood", replica.flood)
+        await replica.serve("small", replica.small)
+        began = replica.loop.now
+        await replica.serve("flood", replica.flood)
+        assert replica.loop.now - began == pytest.approx(STEP)
+        await keeps_turn
 
     run(test)
 
@@ -173,6 +196,74 @@ def test_a_task_that_is_cancelled_before_it_begins_leaves_nothing() -> None:
         await replica.serve("acme", cancel)
         await asyncio.sleep(1)
         assert inspect.getcoroutinestate(never) == inspect.CORO_CLOSED
+
+    run(test)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
+def test_a_task_that_fails_leaves_nothing_to_the_garbage_collector(error: type[BaseException]) -> None:
+    class FailureError(error):  # type: ignore[valid-type,misc]
+        pass
+
+    failures: list[weakref.ref[BaseException]] = []
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        failure = FailureError()
+        failures.append(weakref.ref(failure))
+        try:
+            raise failure
+        finally:
+            del failure
+
+    async def in_a_task() -> None:
+        with suppress(FailureError):
+            await asyncio.create_task(fail())
+
+    async def test(replica: Replica) -> None:
+        await replica.serve("acme", in_a_task)
+        await asyncio.sleep(0)
+        assert [each() for each in failures] == [None]
+
+    gc.disable()
+    try:
+        run(test)
+    finally:
+        gc.enable()
+
+
+def test_a_failed_call_of_a_request_gives_it_no_step_out_of_turn() -> None:
+    """Only a request that is cancelled makes its next step at once."""
+
+    async def test(replica: Replica) -> None:
+        async def failed_call() -> None:
+            call = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(call.set_exception, ConnectionError())
+            with suppress(ConnectionError):
+                await call
+            await replica.flood()
+
+        await replica.serve("small", replica.small)
+        flood = [replica.repeat("flood", failed_call, until=1) for _ in range(34)]
+        await asyncio.gather(replica.repeat("small", replica.small, until=1), *flood)
+        replica.check_share()
+
+    run(test)
+
+
+def test_a_task_in_a_context_of_its_own_belongs_to_no_request() -> None:
+    """As uvicorn begins a pipelined request, when the one before it responds."""
+
+    async def test(replica: Replica) -> None:
+        async def first() -> None:
+            behind = replica.serve("behind", partial(replica.flood, 20 * STEP))
+            await asyncio.get_running_loop().create_task(behind, context=Context())
+
+        await replica.serve("small", replica.small)
+        await replica.serve("first", first)
+        began = replica.loop.now
+        await replica.serve("first", replica.flood)
+        assert replica.loop.now - began == pytest.approx(STEP)
 
     run(test)
 
