@@ -33,16 +33,25 @@ class Chooser:
         self._prefix = prefix
         self._inventory = inventory
         self._omissions = omissions
-        self._moved: frozenset[bytes] = frozenset()
+        self._moved: AbstractSet[bytes] = frozenset()
 
-    def doubtful(self, paths: Iterable[bytes]) -> list[bytes]:
-        """Return the new files that are left out, unless the repository had them at another place."""
-        return [path for path in paths if self._leftover(path) or self._prefix + path in self._inventory.large]
+    def is_any_left_out(self, paths: Iterable[bytes]) -> bool:
+        """Return whether a new file is left out, unless the repository had it at another place."""
+        return any(self._leftover(path) or self._prefix + path in self._inventory.large for path in paths)
 
-    def keep_moved(self, paths: AbstractSet[bytes]) -> None:
-        """Take these new files for the repository's own, which were moved, and leftovers beside them as well."""
-        self._moved = frozenset(paths)
-        self._old |= {found.place.removeprefix(self._prefix) for path in paths if (found := self._leftover(path))}
+    def keep_moved(self, moved: Mapping[bytes, bytes]) -> None:
+        """Take these new files, which were moved (path -> path before), for the repository's own.
+
+        So is all that is beside one in a folder of leftovers that was moved with it: of the same name, with the file at
+        the same path below it.
+        """
+        for path, origin in moved.items():
+            if (found := self._leftover(path)) and found.place.endswith(b"/"):
+                above = found.place[:-1].rpartition(b"/")[0]
+                below = (b"/" + self._prefix + path).removeprefix(b"/" + above if above else b"")
+                if (b"/" + self._prefix + origin).endswith(below):
+                    self._old.add(found.place.removeprefix(self._prefix))
+        self._moved = moved.keys()
 
     def without_leftovers(self, paths: Iterable[bytes], forced: AbstractSet[bytes]) -> list[bytes]:
         """Return new files without those that programs left behind.
@@ -51,7 +60,7 @@ class Chooser:
         """
         kept, left = list[bytes](), Counter[Leftover]()
         for path in paths:
-            found = None if path in forced else self._leftover(path)
+            found = None if path in forced or path in self._moved else self._leftover(path)
             if found is None:
                 kept.append(path)
             else:

@@ -11,10 +11,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.collection.adding import add_readable
 from worker.collection.calls import Calls
 from worker.collection.choice import HISTORY, REFUSED, Chooser, unfit
 from worker.collection.commits import copy_objects
-from worker.collection.git_errors import unread_path
 from worker.collection.index_changes import AS_BEGAN, MODE, TAKEN_OUT, as_began, ignored, index_modes
 from worker.collection.inventory import Inventory, sizes_of
 from worker.collection.moved import find_moved
@@ -25,8 +25,6 @@ from worker.collection.record import LINK, Entries, Entry, Record, parse_entries
 from worker.collection.sparse import not_checked_out
 from worker.git import git
 
-_MOST_FAILURES = 20
-"""Files that fail one after the other, each of which makes git begin again."""
 _COPIES = 3
 """What a new file takes of the disk: an object, its lines in the patch, and some of a bundle."""
 _DEPTH = 20
@@ -91,8 +89,8 @@ class Staging:
         changed = [path for path in changed if path not in untracked]
         reasons = {path: reason for path, reason in reasons.items() if path not in untracked}
         visible = [*self._new(tree.files)]
-        if doubtful := chooser.doubtful(visible):
-            chooser.keep_moved(find_moved(self._calls, tree.files, base, self._entries(), doubtful, self._variables))
+        if chooser.is_any_left_out(visible):
+            chooser.keep_moved(find_moved(self._calls, tree.files, base, self._entries(), visible, self._variables))
         forced = {path for path in tree.record.added - base.keys() - set(visible) if not is_below(path, links.inside)}
         sizes = self._sizes(chooser.without_leftovers([*visible, *forced], forced))
         for path in sorted((forced & tree.record.index.keys()) - sizes.keys() - tree.record.committed.keys()):
@@ -273,18 +271,8 @@ class Staging:
 
     def _add(self, paths: list[bytes]) -> dict[bytes, str]:
         """Bring the index up to the files; returns those that could not be read, and why."""
-        failed: dict[bytes, str] = {}
-        while True:
-            wanted = (path + b"\0" for path in paths if path not in failed)
-            try:
-                self._feed(["update-index", "-z", "--add", "--remove", "--replace", "--stdin"], wanted)
-            except subprocess.CalledProcessError as error:
-                path = unread_path(error.stderr or b"", paths)
-                if path is None or path in failed or len(failed) == _MOST_FAILURES:
-                    raise
-                failed[path] = "unreadable"
-            else:
-                return failed
+        command = self._command("update-index", "-z", "--add", "--remove", "--replace", "--stdin")
+        return add_readable(self._calls, command, paths, self._variables)
 
     def _command(self, *arguments: str) -> list[str]:
         return git("-C", str(self._tree.files), *arguments)
