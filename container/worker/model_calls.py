@@ -118,7 +118,8 @@ class ModelCall:
     def __init__(self) -> None:
         self._status: int | None = None
         self._content_type = ""
-        self._streams = False
+        self._streams: bool | None = None
+        """Whether it is a stream of events; None before enough bytes to say."""
         self._failed: ProviderError | None = None
         self._complete = False
         self._rest = bytearray()
@@ -143,10 +144,10 @@ class ModelCall:
 
     def feed(self, data: bytes) -> None:
         """Read a piece of the body."""
-        if not self._size:
-            self._streams = is_event_stream(self._content_type, data)
         self._size += len(data)
         self._beginning += data[: max(0, MAX_MESSAGE - len(self._beginning))]
+        if self._streams is None:
+            self._streams = is_event_stream(self._content_type, self._beginning)
         if not self._streams:
             self._rest += data[: max(0, _MAX_BYTES - len(self._rest))]
             return

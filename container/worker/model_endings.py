@@ -46,14 +46,22 @@ _OUTPUT = frozenset({"content", "choices", "output", "candidates"})
 
 
 _STREAM = re.compile(rb"(\xef\xbb\xbf)?\s*(data|event|id|retry)?:")
+_PERHAPS_STREAM = re.compile(
+    rb"\xef|\xef\xbb|(\xef\xbb\xbf)?\s*(d|da|dat|data|e|ev|eve|even|event|i|id|r|re|ret|retr|retry)?"
+)
+STREAM_BEGINNING = 64
+"""Bytes, at most, that say whether a body is a stream."""
 
 
-def is_event_stream(content_type: str, beginning: bytes) -> bool:
+def is_event_stream(content_type: str, beginning: bytes) -> bool | None:
     """Return whether a body is a stream of server-sent events: by its type, or by its beginning.
 
+    None when `beginning`, all of the body so far or its first `STREAM_BEGINNING` bytes, is too short to say.
     Gateways give streams other types, and the CLIs read them all the same (HTML Standard, "Parsing an event stream").
     """
-    return content_type.lower().startswith("text/event-stream") or _STREAM.match(beginning) is not None
+    if content_type.lower().startswith("text/event-stream") or _STREAM.match(beginning):
+        return True
+    return None if len(beginning) < STREAM_BEGINNING and _PERHAPS_STREAM.fullmatch(beginning) else False
 
 
 @dataclass(frozen=True)

@@ -234,8 +234,13 @@ def _passes(error: BotoCoreError | ClientError) -> bool:
 
 
 def _is_refusal(error: BotoCoreError | ClientError) -> bool:
-    """Return whether S3 refused the one request that was made, so that it stored nothing."""
+    """Return whether S3 refused the one request that was made, so that it stored nothing.
+
+    A conflict is no refusal: S3 still handles another write of the key, which may be an earlier try of this one.
+    """
     if not isinstance(error, ClientError) or error.operation_name != "PutObject":
+        return False
+    if _status(error) == HTTPStatus.CONFLICT or isinstance(error.__cause__, ClientError):
         return False
     repeated = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
     return not repeated and HTTPStatus.BAD_REQUEST <= _status(error) < HTTPStatus.INTERNAL_SERVER_ERROR

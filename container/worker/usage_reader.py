@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from outpost.domain.usage import Tokens, tokens_of
-from worker.model_endings import is_event_stream
+from worker.model_endings import STREAM_BEGINNING, is_event_stream
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """Of a response, or an event in a stream, that is parsed; a larger one counts one token a byte."""
@@ -30,7 +30,7 @@ class UsageReader:
         """`content_type` of the response."""
         self._content_type = content_type
         self._streams: bool | None = None
-        """Whether it is a stream of events; None before its first bytes."""
+        """Whether it is a stream of events; None before enough bytes to say."""
         self._rest = bytearray()
         self._lost = False
         self._usage: dict[str, Any] = {}
@@ -44,10 +44,10 @@ class UsageReader:
     def feed(self, data: bytes) -> None:
         """Read a piece of the response."""
         with self._lock:
-            if self._streams is None:
-                self._streams = is_event_stream(self._content_type, data)
             start = max(len(self._rest) - len(_USAGE), 0)
             self._rest += data
+            if self._streams is None:
+                self._streams = is_event_stream(self._content_type, bytes(self._rest[:STREAM_BEGINNING]))
             self._has_usage = self._has_usage or self._rest.find(_USAGE, start) >= 0
             if self._streams and (self._has_usage or len(self._rest) > MAX_EVENT_BYTES):
                 self._read_lines()

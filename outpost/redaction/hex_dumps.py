@@ -15,6 +15,9 @@ _AT_EDGE = 6
 """Bytes of a value's beginning that count at the end of a row, and of its end at the beginning of one."""
 _WORD = re.compile(rb"[a-z:/.@_-]*|[0-9]*")
 """Of the beginning or the end of a value, hardly a part of a secret: words, schemes and numbers."""
+_NUMBER = re.compile(rb"[0-9.,:_/ -]+")
+"""A value of digits: each of its parts is one, and counts."""
+_REPEATED = re.compile(rb"(.{1,2})\1+", re.DOTALL)
 _GROUP = "(?:[0-9a-fA-F]{2}){1,2}"
 _OFFSET = r"(?m)(?:^|\\n|[\"' ])[0-9a-fA-F]{6,8}:? {1,2}"
 """Of a row; in JSON, the line before it ends in two characters."""
@@ -25,7 +28,7 @@ _ROW = compiled(f'{_OFFSET}({_GROUP}(?: {{1,2}}{_GROUP}){{2,31}})[^\\n\\\\"]*')
 RUN = r"(?:(?:%(?:25)*|=|\\+(?:x|u00))?[0-9a-fA-F]{2}){12,}"
 """A pattern of RE2: bytes in hexadecimal digits, in percent-encoding, quoted-printable or escapes of strings."""
 _RUN = compiled(RUN)
-_MARKS = re.compile(rb"%(?:25)*|=|\\+(?:x|u00)")
+_MARKS = re.compile(rb"%(?:25)*(?=[0-9a-fA-F]{2})|=|\\+(?:x|u00)")
 
 
 class DumpedSecrets:
@@ -34,20 +37,17 @@ class DumpedSecrets:
     def __init__(self, values: Iterable[tuple[str, str]]) -> None:
         """`values`: the names and values of secrets."""
         encoded = [(name, value.encode("utf-8", "surrogatepass")) for name, value in values]
-        self._names = {
-            part: name
-            for name, value in encoded
-            for start in range(len(value) - _LEAST + 1)
-            if not _is_common(part := value[start : start + _LEAST])
-        }
-        self._beginnings = {value[:_AT_EDGE]: name for name, value in encoded if not _WORD.fullmatch(value[:_AT_EDGE])}
-        self._ends = {value[-_AT_EDGE:]: name for name, value in encoded if not _WORD.fullmatch(value[-_AT_EDGE:])}
+        self._names = {part: name for name, value in encoded for part in _parts(value, _LEAST)}
+        self._short = {part: name for name, value in encoded for part in _parts(value, _AT_EDGE)}
+        self._beginnings = {value[:_AT_EDGE]: name for name, value in encoded if value[:_AT_EDGE] in self._short}
+        self._ends = {value[-_AT_EDGE:]: name for name, value in encoded if value[-_AT_EDGE:] in self._short}
 
     def find(self, data: bytes) -> Iterator[tuple[str, int, int]]:
         """Yield name, first and last place of the rows with a part of a value, from their bytes to their end."""
         for row in _ROW.finditer(data):
-            shown = bytes.fromhex(row[1].decode())
-            if name := self._part_of(shown):
+            # The text beside the bytes may look like further ones.
+            shown = (bytes.fromhex(digits.decode()) for digits in (row[1], row[1].rpartition(b"  ")[0]))
+            if name := next(filter(None, map(self._part_of, shown)), None):
                 yield name, row.start(1), row.end()
 
     def find_runs(self, data: bytes) -> Iterator[tuple[str, int, int]]:
@@ -61,11 +61,16 @@ class DumpedSecrets:
                     break
 
     def _inside(self, shown: bytes) -> str | None:
-        parts = (shown[start : start + _LEAST] for start in range(len(shown) - _LEAST + 1))
-        return next((name for part in parts if (name := self._names.get(part))), None)
+        return next((name for part in _windows(shown, _LEAST) if (name := self._names.get(part))), None)
+
+    def _in_short(self, shown: bytes) -> str | None:
+        """Return the name of the secret of which a row of fewer than `_LEAST` bytes shows a part."""
+        return next((name for part in _windows(shown, _AT_EDGE) if (name := self._short.get(part))), None)
 
     def _part_of(self, shown: bytes) -> str | None:
         """Return the name of the secret of which a row shows a part."""
+        if len(shown) < _LEAST:
+            return self._in_short(shown)
         return self._inside(shown) or self._at_end(shown) or self._at_beginning(shown)
 
     def _at_end(self, shown: bytes) -> str | None:
@@ -75,6 +80,17 @@ class DumpedSecrets:
     def _at_beginning(self, shown: bytes) -> str | None:
         first = (shown[:size][-_AT_EDGE:] for size in range(_AT_EDGE, _LEAST))
         return next((name for part in first if (name := self._ends.get(part))), None)
+
+
+def _windows(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[start : start + size] for start in range(len(data) - size + 1))
+
+
+def _parts(value: bytes, size: int) -> Iterator[bytes]:
+    """Yield the parts of a value that are in few other texts."""
+    is_number = _NUMBER.fullmatch(value) is not None
+    is_common = _REPEATED.fullmatch if is_number else _is_common if size == _LEAST else _WORD.fullmatch
+    return (part for part in _windows(value, size) if not is_common(part))
 
 
 def _is_common(part: bytes) -> bool:

@@ -3,7 +3,7 @@
 Fed line by line: a private key spans lines, so a redactor remembers the lines so far. Use one redactor per stream.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 
@@ -32,8 +32,8 @@ class Redactor:
         """`known`: name of a secret -> its value."""
         self._known = KnownSecrets(known or {})
         self._private_keys = PrivateKeys()
-        self._before = ""
-        """The end of the line before, when that may have been cut."""
+        self._before: tuple[str, ...] = ()
+        """What may stand before the next line: the end of the last one, when that may have been cut or go on."""
 
     def know(self, known: Mapping[str, str]) -> None:
         """Search for these values from now on. The lines so far are not forgotten."""
@@ -78,21 +78,23 @@ class Redactor:
 
     def _across_cuts(self, text: str) -> list[Match]:
         """Return the parts of secrets that began in the line before, or may go on in the next one."""
-        before, cut = self._before, len(self._before)
-        joined = before + text[:_WINDOW] if cut else ""
+        matches = [match for before in self._before for match in self._begun(before, text)]
+        is_long, goes_on = len(text) >= _LONG, text.endswith(_CONTINUED)
+        befores = ("",) if is_long else (self._before or ("",)) if goes_on else ()
+        ends = [(before + text)[-_WINDOW:] for before in befores]
+        self._before = (*(ends if is_long else ()), *(f"{end}\n" for end in ends if goes_on))
+        return matches + [match for end in ends for match in self._unfinished(end, len(text))]
+
+    def _begun(self, before: str, text: str) -> Iterator[Match]:
+        """Yield the parts of a line that belong to secrets which began in `before`."""
+        joined, cut = before + text[:_WINDOW], len(before)
         found = [*self._known.find(joined), *(() if before.endswith("\n") else _look_like_secrets(joined))]
-        matches = [Match(match.kind, 0, match.end - cut) for match in found if match.start < cut < match.end]
-        end = ""
-        if len(text) >= _LONG:
-            end = self._before = text[-_WINDOW:]
-        elif text.endswith(_CONTINUED):
-            end = (before + text)[-_WINDOW:]
-            self._before = f"{end}\n"
-        else:
-            self._before = ""
-        start = len(text) - len(end)
-        unfinished = self._known.find_beginning(end) if end else ()
-        return matches + [Match(match.kind, max(0, match.start + start), len(text)) for match in unfinished]
+        return (Match(match.kind, 0, match.end - cut) for match in found if match.start < cut < match.end)
+
+    def _unfinished(self, end: str, length: int) -> Iterator[Match]:
+        """Yield the parts of a line of `length` characters, which ends in `end`, that may go on in the next one."""
+        start = length - len(end)
+        return (Match(match.kind, max(0, match.start + start), length) for match in self._known.find_beginning(end))
 
 
 @cache

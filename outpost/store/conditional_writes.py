@@ -31,12 +31,14 @@ def put_conditionally(
 ) -> str:
     """Write an object that has the ETag given, or that does not exist (None). Returns the ETag written.
 
-    A file is written from its beginning. Raises `PreconditionFailedError`, and botocore's errors.
+    A file is written from its beginning. Raises `PreconditionFailedError`, and botocore's errors; the cause of one that
+    follows a conflict is the conflict, whose other write may have been carried out.
     """
     request: PutObjectRequestTypeDef = {"Bucket": bucket, "Key": key, "ContentType": content_type, "Body": body}
     request |= {"ChecksumAlgorithm": "CRC32"}
     request |= {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
     pauses = iter(_CONFLICT_PAUSES)
+    conflict: ClientError | None = None
     while True:
         try:
             _rewind(body)
@@ -47,7 +49,8 @@ def put_conditionally(
                 return _etag_of_same(client, bucket, key, body, error)
             pause = next(pauses, None)
             if code != "ConditionalRequestConflict" or pause is None:
-                raise
+                raise error from conflict
+            conflict = error
             time.sleep(pause)
 
 

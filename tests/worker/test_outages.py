@@ -18,6 +18,7 @@ from outpost.domain.artifacts import Artifact, LogSource, Summary
 from outpost.domain.dispatch import Status, Usage
 from outpost.domain.protocol import Assignment, ClaimRequest, ReportRequest
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.store import conditional_writes
 from tests.eventually import eventually
 from tests.worker.aws_endpoint import (
     DENIED,
@@ -554,6 +555,22 @@ def test_a_summary_that_an_earlier_try_may_have_stored_is_no_failed_upload(
             monkeypatch.setattr(store_module, "_RETRIES", two)
             store.use(assignment().credentials)
         store.persist(120)
+        with pytest.raises(UnconfirmedError):
+            store.put_summary(SUMMARY)
+        assert endpoint.ops == ["put", "put"]
+
+
+CONFLICT = Response(409, body=b"<Error><Code>ConditionalRequestConflict</Code></Error>")
+
+
+@pytest.mark.parametrize("responses", [[CONFLICT, CONFLICT], [CONFLICT, FORBIDDEN]], ids=["again", "then refused"])
+def test_a_summary_that_another_write_may_have_stored_is_no_failed_upload(
+    responses: list[Response], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 still handles another write of the key, which may be an earlier try."""
+    monkeypatch.setattr(conditional_writes, "_CONFLICT_PAUSES", (0.0,))
+    pending = iter(responses)
+    with _store(lambda *_: next(pending), monkeypatch) as (store, _, endpoint):
         with pytest.raises(UnconfirmedError):
             store.put_summary(SUMMARY)
         assert endpoint.ops == ["put", "put"]

@@ -346,6 +346,16 @@ def test_a_whole_response_is_a_success_and_ends_the_row_of_failures(content_type
         assert (proxy.calls.succeeded, proxy.calls.last_failure) == (1, None)
 
 
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_a_stream_without_its_type_is_recognised_however_it_is_cut(size: int) -> None:
+    calls, stream = ModelCalls(), START + STOP
+    with calls.open() as call:
+        call.begin(200, "")
+        for at in range(0, len(stream), size):
+            call.feed(stream[at : at + size])
+    assert (calls.succeeded, calls.last_failure) == (1, None)
+
+
 CUT, REFUSED_END = ReasonCode.NO_RESULT, ReasonCode.MODEL_REQUEST_REFUSED
 ENDINGS: list[tuple[dict[str, object], ReasonCode | None, bool]] = [
     ({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, None, False),

@@ -98,6 +98,17 @@ def test_a_stream_of_another_type_is_read_as_a_stream(content_type: str) -> None
     assert reader.used(MOST) == Tokens(input=7, output=40)
 
 
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbfid: 1\n", b"\n", b"retry: 10\n", b"event: a\n", b": hello\n"])
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_a_stream_of_another_type_is_read_as_a_stream_however_it_is_cut(start: bytes, size: int) -> None:
+    reader = UsageReader("text/plain")
+    stream = start + b'data: {"usage": {"input_tokens": 7, "output_tokens": 40}}\n\ndata: [DONE]\n\n'
+    for at in range(0, len(stream), size):
+        reader.feed(stream[at : at + size])
+    reader.finish()
+    assert reader.reported() == Tokens(input=7, output=40)
+
+
 def test_an_event_too_large_to_hold_is_passed_over_and_the_next_is_counted() -> None:
     reader = UsageReader("text/event-stream")
     reader.feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1))

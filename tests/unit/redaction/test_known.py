@@ -234,6 +234,13 @@ def test_a_large_value_in_hexadecimal_digits_is_found(form: str, before: bytes) 
     assert end - start >= len(DIGITS[form](value.encode()[1_000:1_100])) - 2
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_large_value_is_found_across_its_percent_signs(times: int) -> None:
+    value = "".join(f"{number:04x}%Z" for number in range(2_000))
+    text = "".join(f"%{'25' * (times - 1)}{byte:02X}" for byte in value.encode()[1_000:1_012])
+    assert list(KnownSecrets({"TOKEN": value}).find(text))
+
+
 @pytest.mark.parametrize("other", [b"https://example.org/", b"postgres is a database", b"0000000000000000"])
 def test_rows_with_common_words_of_a_value_stay(other: bytes) -> None:
     known = KnownSecrets({"URL": "postgres://app:q8Zr2LkT0@db/0000000000000000", "HOOK": "https://hooks.test/q8Zr2"})
@@ -245,6 +252,36 @@ def test_rows_with_common_words_of_a_value_stay(other: bytes) -> None:
 def test_a_short_value_that_two_rows_of_a_hex_dump_share_is_found(dump: str, before: int) -> None:
     text = DUMPS[dump](b"." * before + b"q8Zr2LkT0vXw" + b"." * 20)
     assert list(KnownSecrets({"TOKEN": "q8Zr2LkT0vXw"}).find(text))
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+@pytest.mark.parametrize("value", ["4929174026385162", "4929-1740-2638-5162"])
+@pytest.mark.parametrize("before", range(16))
+def test_a_value_of_digits_is_found_in_the_rows_of_a_hex_dump(dump: str, value: str, before: int) -> None:
+    text = DUMPS[dump](b"." * before + value.encode() + b"." * 20)
+    cleaned = redact(text, list(KnownSecrets({"PIN": value}).find(text)))
+    left = re.findall(r"[0-9a-f]{8}:? +((?:[0-9a-f]{2,4} {1,2})+)", cleaned)
+    shown = bytes.fromhex("".join(left).replace(" ", ""))
+    assert not [start for start in range(len(value) - 5) if value[start : start + 6].encode() in shown]
+    assert not [start for start in range(len(value) - 5) if value[start : start + 6] in cleaned]
+
+
+def test_a_large_value_of_digits_in_hexadecimal_digits_is_found() -> None:
+    value = "".join(f"{number * 7919:06d}" for number in range(2_000))
+    assert list(KnownSecrets({"PAD": value}).find(value[1_000:1_100].encode().hex()))
+
+
+@pytest.mark.parametrize("width", [6, 7])
+@pytest.mark.parametrize("value", ["q8Zr2LkT0vXw5MnB-uor5ClFKHu6MUbgXOsHzo", "4929174026385162"])
+def test_short_rows_inside_a_value_are_found(width: int, value: str) -> None:
+    known = KnownSecrets({"TOKEN": value})
+    for before in range(width):
+        data = b"." * before + value.encode()
+        rows = [data[at : at + width] for at in range(0, len(data), width)]
+        text = "".join(f"{width * at:08x}: {row.hex(' ', -2)}  {_shown(row)}\n" for at, row in enumerate(rows))
+        cleaned = redact(text, list(known.find(text)))
+        assert not [row for row in rows if len(row) == width and row in value.encode() and _shown(row) in cleaned]
+    assert list(known.find("00000000: 6e6f 7468 696e  nothin\n")) == []
 
 
 def _with_soft_breaks(value: str, width: int) -> str:
@@ -278,6 +315,22 @@ def test_a_value_that_goes_on_in_the_next_line_of_a_log_is_taken_out(form: str, 
     cleaned = Redactor({"TOKEN": value}).text("\n".join(lines))
     assert cleaned.count("\n") == len(lines) - 1
     assert not [part for part in re.findall(r"\w+", "\n".join(lines)[2:-8]) if len(part) > 3 and part in cleaned]
+
+
+@pytest.mark.parametrize("end", ["=", "\\"])
+@pytest.mark.parametrize("more", ["", "Zr2LkT0v"])
+def test_a_value_that_goes_on_behind_a_long_line_is_taken_out(end: str, more: str) -> None:
+    value = f"q8Xw5MnB{more}uor5ClFKHu6MUb"
+    lines = ["." * 1_100 + f"q8Xw5MnB{end}", *([more + end] if more else []), "uor5ClFKHu6MUb and on"]
+    cleaned = Redactor({"TOKEN": value}).text("\n".join(lines)).split("\n")
+    assert cleaned == ["." * 1_100 + MARK, *([MARK] if more else []), f"{MARK} and on"]
+
+
+@pytest.mark.parametrize("end", ["=", "\\"])
+def test_a_value_with_the_sign_of_a_break_survives_no_cut_behind_it(end: str) -> None:
+    redactor = Redactor({"TOKEN": f"q8Xw5MnB{end}uor5ClFKHu6MUb"})
+    assert redactor.line("." * 1_100 + f"q8Xw5MnB{end}") == "." * 1_100 + MARK
+    assert redactor.line("uor5ClFKHu6MUb and on") == f"{MARK} and on"
 
 
 @pytest.mark.parametrize("before", ["", "a", "ab"])
