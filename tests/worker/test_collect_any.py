@@ -94,7 +94,10 @@ GIT = st.sampled_from(
         *("git gc -q", "touch .git/index.lock", "rm -f .git/index", "rm -rf .git", "git init -q", "git clean -qfdx"),
         *("git config core.autocrlf true", "git config core.fileMode false", "git config core.symlinks false"),
         *("git config core.worktree /", "git config core.excludesFile /etc/passwd"),
-        *("git worktree add -q wt", "git worktree add -q ':(x)w'", "git sparse-checkout set old", "git commit -qm z"),
+        # A worktree without changes holds nothing that its commit does not (ADR 30).
+        "git worktree add -q wt && echo more >> wt/README.md",
+        "git worktree add -q ':(x)w' && echo more >> ':(x)w/README.md'",
+        *("git sparse-checkout set old", "git commit -qm z"),
         *("git add -Af", "git update-index --split-index", "git bisect start; git bisect bad", "git tag -am t t"),
         *("echo '*.txt' > .git/info/exclude", "git replace HEAD HEAD~1", "git rev-parse HEAD > .git/shallow"),
     ]
