@@ -30,8 +30,8 @@ EDGES: dict[Status, frozenset[Status]] = {
     Status.CANCELLED: frozenset(),
 }
 
-PROGRESS_BYTES = 600
-"""What a line of progress takes of a row, which it changes each few seconds: the rest of the line is not kept."""
+PROGRESS_BYTES = 300
+"""What a line of progress takes of a row, at most: it changes every few seconds, so the row itself has it."""
 
 
 class TransitionError(Exception):

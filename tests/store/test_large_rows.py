@@ -7,7 +7,7 @@ import pytest
 from dispatch_changes.changes import Change
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
-from outpost.domain.lifecycle import Cancel, Claim, Lose, Progress, Start
+from outpost.domain.lifecycle import PROGRESS_BYTES, Cancel, Claim, Lose, Progress, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
 from outpost.store import row_reader, rows
@@ -83,7 +83,7 @@ def test_a_line_of_progress_is_written_into_the_row_alone(store: Store, database
     claimed = store.dispatches.change(row.id, Claim("w", 0, now()))
     for number in range(3):
         store.dispatches.change(row.id, Progress(claimed.lease, f"{number}".ljust(500, character)))
-    assert store.dispatches.get(row.id).progress.startswith("2" + character * 98)
+    assert store.dispatches.get(row.id).progress.startswith("2" + character * ((PROGRESS_BYTES - 1) // len(r"\u0001")))
     assert len(details(database, row)) == 1
 
 
