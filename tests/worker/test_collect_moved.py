@@ -37,7 +37,7 @@ def test_a_tracked_file_that_is_too_large_may_be_moved(
     git_server: GitServer, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inventory, "MAX_FILE_BYTES", 1_000)
-    run = prepare("full", git_server.create("large", {"data": b"1" * 2_000, "more": b"2" * 2_000}))
+    run = prepare("full", git_server.create("moved-large", {"data": b"1" * 2_000, "more": b"2" * 2_000}))
     run.agent("mv data moved; truncate -s 2000 made; truncate -s 3000 more")
     patch = run.collect()
     assert "rename to moved" in patch.file.read_text()
