@@ -26,7 +26,7 @@ class ProcessDiedError(LocalError):
 
     def __init__(self, name: str, log: Path, lines: int = 15) -> None:
         tail = log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else []
-        super().__init__("\n".join([f"the {name} ended while starting; the end of {log}:", *tail]))
+        super().__init__("\n".join([f"the {name} did not start; the end of {log}:", *tail]))
 
 
 class DeployError(LocalError):

@@ -99,7 +99,7 @@ def marked(data_dir: Path, variable: str, value: str) -> Iterable[psutil.Process
             yield process
 
 
-def wait_for_port(port: int, process: psutil.Process, seconds: float = 30.0) -> bool:
+def wait_for_port(port: int, process: psutil.Process, seconds: float = 120.0) -> bool:
     """Wait until something accepts connections on 127.0.0.1; False when the process ended or the time is over."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and _alive(process):
