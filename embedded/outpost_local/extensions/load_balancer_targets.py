@@ -65,9 +65,9 @@ class Forwarder:
         try:
             response = await self._transport.handle_async_request(request)
         except httpx.TimeoutException:
-            return _failed(HTTPStatus.GATEWAY_TIMEOUT)
+            return error_response(HTTPStatus.GATEWAY_TIMEOUT)
         except httpx.TransportError:
-            return _failed(HTTPStatus.BAD_GATEWAY)
+            return error_response(HTTPStatus.BAD_GATEWAY)
         return response.status_code, _headers(response), StreamingResponse(_Body(response).stream)
 
 
@@ -79,7 +79,10 @@ class _Body:
 
     async def stream(self, send: Send, receive: Receive) -> None:
         """Relay the body until it ends or the client is gone. Of one that is cut short, the end is not sent."""
-        relay, gone = asyncio.ensure_future(self._relay(send)), asyncio.ensure_future(_disconnected(receive))
+        relay, gone = (
+            asyncio.ensure_future(self._relay(send)),
+            asyncio.ensure_future(alb._await_http_disconnect(receive)),
+        )
         try:
             await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -119,12 +122,8 @@ def _headers(response: httpx.Response) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def _failed(status: HTTPStatus) -> Response:
+def error_response(status: HTTPStatus) -> Response:
+    """Return a response of the load balancer itself."""
     title = f"{status.value} {status.phrase}"
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"  # noqa: E501
-    return status.value, {"Content-Type": "text/html"}, page.encode()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    return status.value, {"Content-Type": "text/html", "Server": "awselb/2.0"}, page.encode()

@@ -8,16 +8,16 @@ here; AWS estimates them, some seconds late.
 
 import time
 from collections import defaultdict, deque
+from http import HTTPStatus
 from typing import Any
 
 from ministack.core.responses import get_request_client_ip
 from ministack.services import alb, waf
 
+from outpost_local.extensions.load_balancer_targets import error_response
 from outpost_ops.waf.request import WebRequest
 from outpost_ops.waf.web_acl import Json, evaluate
 
-_PAGE = "<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body>\r\n<center><h1>403 Forbidden</h1></center>\r\n</body>\r\n</html>\r\n"  # noqa: E501
-_FORBIDDEN = (403, {"Content-Type": "text/html", "Server": "awselb/2.0"}, _PAGE.encode())
 _recent: dict[tuple[str, str], deque[float]] = defaultdict(deque)
 """(ARN of a web ACL, address) -> times of its requests in the longest window."""
 
@@ -42,7 +42,7 @@ def install() -> None:
         if acl:
             request = WebRequest(method, raw_path or path, raw_query_string or "", tuple(headers.items()), body or b"")
             if evaluate(acl, request, _count(acl)).blocked:
-                return _FORBIDDEN
+                return error_response(HTTPStatus.FORBIDDEN)
         given = {"raw_query_string": raw_query_string, "raw_path": raw_path}
         return await dispatch(balancer, method, path, headers, body, query, *rest, **given, **options)
 
