@@ -4,7 +4,7 @@ Rows cut values, and show them as text as well.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from outpost.redaction.patterns import compiled
 from outpost.redaction.searchable import searchable
@@ -56,30 +56,23 @@ class DumpedSecrets:
             digits = _MARKS.sub(b"", run[0]).decode()
             for start in (0, 1):
                 shown = bytes.fromhex(digits[start : len(digits) - (len(digits) - start) % 2])
-                if name := self._inside(shown):
+                if name := _first(_windows(shown, _LEAST), self._names):
                     yield name, *run.span()
                     break
-
-    def _inside(self, shown: bytes) -> str | None:
-        return next((name for part in _windows(shown, _LEAST) if (name := self._names.get(part))), None)
-
-    def _in_short(self, shown: bytes) -> str | None:
-        """Return the name of the secret of which a row of fewer than `_LEAST` bytes shows a part."""
-        return next((name for part in _windows(shown, _AT_EDGE) if (name := self._short.get(part))), None)
 
     def _part_of(self, shown: bytes) -> str | None:
         """Return the name of the secret of which a row shows a part."""
         if len(shown) < _LEAST:
-            return self._in_short(shown)
-        return self._inside(shown) or self._at_end(shown) or self._at_beginning(shown)
-
-    def _at_end(self, shown: bytes) -> str | None:
+            return _first(_windows(shown, _AT_EDGE), self._short)
         last = (shown[-size:][:_AT_EDGE] for size in range(_AT_EDGE, _LEAST))
-        return next((name for part in last if (name := self._beginnings.get(part))), None)
-
-    def _at_beginning(self, shown: bytes) -> str | None:
         first = (shown[:size][-_AT_EDGE:] for size in range(_AT_EDGE, _LEAST))
-        return next((name for part in first if (name := self._ends.get(part))), None)
+        whole = _first(_windows(shown, _LEAST), self._names)
+        return whole or _first(last, self._beginnings) or _first(first, self._ends)
+
+
+def _first(parts: Iterable[bytes], names: Mapping[bytes, str]) -> str | None:
+    """Return the name of the first part that has one."""
+    return next((name for part in parts if (name := names.get(part))), None)
 
 
 def _windows(data: bytes, size: int) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ _QUOTING = f"(?:[\\\\`^]|{_PERCENT}5[Cc])*"
 """Escape characters as many as there are layers of quoting."""
 _AMPERSAND = f"(?:&|{_PERCENT}26|{_BACKSLASH}u0026)(?:amp(?:;|{_PERCENT}3[Bb]))*"
 _BREAK = "(?:[=\\\\]\\r?\\n[ \\t]*)?"
-"""Of a line that goes on in the next one: soft in quoted-printable, escaped in shells, YAML, C and Python."""
+"""Of a line that is continued in the next one: soft in quoted-printable, escaped in shells, YAML, C and Python."""
 _LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f", "\v": "v", "\0": "0", "\x1b": "e"}
 
 
@@ -43,7 +43,7 @@ def spelled(value: str, *, letters: bool = True) -> str:
 def spelled_beginning(value: str, least: int) -> str:
     """Return a pattern that matches `least` characters or more of the beginning of `value` at the end of a text.
 
-    The text may end in what says that its last line goes on.
+    The text may end in what says that its last line is continued.
     """
     characters = _characters(value, letters=False)
     rest = [f"(?:{_BREAK}{character}" for character in characters[least:]]

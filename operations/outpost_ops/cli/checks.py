@@ -23,7 +23,7 @@ EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 def use_local() -> str | None:
     """Point this process at the environment of this machine; return the URL of its API. Raises `OperationError`.
 
-    Whoever names another endpoint in AWS_ENDPOINT_URL means that one.
+    Returns None, and changes nothing, where AWS_ENDPOINT_URL names another endpoint.
     """
     if os.environ.get("AWS_ENDPOINT_URL"):
         return None
