@@ -31,6 +31,8 @@ from tests.second_run import SecondRun
 # Machines are shared: how long an example takes says nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+# For `.ci/run`: the same commit draws the same examples, so that a change is refused for what it did.
+settings.register_profile("repeatable", settings.get_profile("untimed"), derandomize=True, print_blob=True)
 
 # Each session of botocore parses the services' models again (0.1 to 0.4 s a client); the runner's share them.
 botocore.session.create_loader = functools.cache(botocore.loaders.create_loader)
