@@ -10,9 +10,9 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from outpost.domain.providers import PROVIDERS
-from worker.model_credentials import ProviderKey
-from worker.model_proxy import ModelProxy
-from worker.usage import Meter
+from worker.model_proxy.credentials import ProviderKey
+from worker.model_proxy.meter import Meter
+from worker.model_proxy.server import ModelProxy
 
 CALLS = 50
 EVENTS = 2_000

@@ -22,7 +22,7 @@ from worker.clone import CloneError
 from worker.context import lay_out_context
 from worker.lease import ForgeTokenError
 from worker.lines import lines_of
-from worker.model_access import ModelKeyError
+from worker.model_proxy.access import ModelKeyError
 from worker.outcome import Outcome, cancelled, decide_outcome, failed, naming_settings
 from worker.stop import Cause, Stopped
 from worker.store import SecretError

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from worker.adapters.transcript import Message, Transcript, end_of_events
 from worker.lines import EventSplitter, LineSplitter
-from worker.model_calls import ModelCalls
+from worker.model_proxy.calls import ModelCalls
 
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 """Of messages for the log; what follows is still read for the final event, and dropped."""

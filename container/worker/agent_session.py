@@ -14,17 +14,17 @@ from worker.adapters.base import Run
 from worker.adapters.transcript import Message
 from worker.agent_output import AgentOutput
 from worker.agent_process import AgentCommand, AgentEnd, run_agent
-from worker.dollars import Purse
 from worker.isolation import Isolation
-from worker.model_access import ModelAccess, ModelKey, model_access
-from worker.model_calls import ModelCalls
-from worker.model_credentials import Signer
 from worker.model_endings import Ending
+from worker.model_proxy.access import ModelAccess, ModelKey, model_access
+from worker.model_proxy.calls import ModelCalls
+from worker.model_proxy.credentials import Signer
+from worker.model_proxy.meter import Meter
+from worker.model_proxy.purse import Purse
 from worker.outcome import Evidence
 from worker.settings import Settings
 from worker.stop import StopSignal
 from worker.store import AttemptStore, SecretError
-from worker.usage import Meter
 from worker.workspace import Workspace
 
 PREPARE_SECONDS = 30.0

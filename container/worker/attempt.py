@@ -24,17 +24,17 @@ from outpost.domain.reasons import ReasonCode
 from worker.agent_session import AgentSession
 from worker.archive import Archive, ArchiveError, ArchiveFullError
 from worker.broker import Broker, BrokerError
-from worker.dollars import GrantError, Purse
 from worker.isolation import Isolation, IsolationError, end_all
 from worker.lease import Lease, heartbeats
 from worker.limits import HeldRoom
 from worker.logs import RunLog
+from worker.model_proxy.meter import usage_of
+from worker.model_proxy.purse import GrantError, Purse
 from worker.outcome import Outcome, failed, without_results
 from worker.results import Results
 from worker.settings import Identity, Settings
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import AttemptStore, UnconfirmedError
-from worker.usage import usage_of
 from worker.workspace import Workspace
 
 EXIT_DONE = 0

@@ -32,7 +32,7 @@ from outpost.domain.protocol import (
 )
 from worker.broker import Broker, BrokerError
 from worker.clock import SYSTEM_CLOCK, Clock
-from worker.dollars import GrantError
+from worker.model_proxy.purse import GrantError
 from worker.stop import Cause, Stopped, StopSignal
 
 HEARTBEAT_SECONDS = 10.0

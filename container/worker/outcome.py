@@ -17,8 +17,8 @@ from worker.adapters.transcript import Verdict
 from worker.agent_process import AgentEnd
 from worker.limits import Limit
 from worker.lines import printable
-from worker.model_calls import CallFailure
 from worker.model_endings import Ending
+from worker.model_proxy.calls import CallFailure
 from worker.provider_errors import cause_of
 from worker.stop import Cause
 

@@ -31,13 +31,13 @@ from tests.simulation.scheduler import Host
 from worker.agent_process import AgentEnd
 from worker.archive import ArchiveFullError
 from worker.collect import Patch
-from worker.dollars import GrantError, Purse
 from worker.isolation import NoIsolation
+from worker.model_proxy.meter import BudgetExceededError, Meter
+from worker.model_proxy.purse import GrantError, Purse
 from worker.outcome import Evidence
 from worker.settings import Identity, Settings
 from worker.stop import StopSignal
 from worker.store import AttemptStore
-from worker.usage import BudgetExceededError, Meter
 
 BROKER = "broker"
 MODEL = "claude-sonnet-5-5"

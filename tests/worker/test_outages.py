@@ -42,10 +42,10 @@ from worker import store as store_module
 from worker.broker import Broker, BrokerError
 from worker.claim import FIRST_PAUSE, LONGEST_PAUSE, REFUSED_SECONDS, WakeUps, wait_for_work
 from worker.clock import Clock
-from worker.dollars import GrantError
 from worker.isolation import Launcher
 from worker.lease import GRANT_SECONDS, HEARTBEAT_SECONDS, RESERVE_SECONDS, RETRY_SECONDS, Lease, send_heartbeats
 from worker.logs import RunLog
+from worker.model_proxy.purse import GrantError
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import AttemptStore, UnconfirmedError, UploadError
 

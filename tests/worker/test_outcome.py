@@ -11,8 +11,8 @@ from outpost.domain.reasons import Reason, ReasonCode
 from worker.adapters.transcript import Verdict
 from worker.agent_process import AgentEnd
 from worker.limits import Limit
-from worker.model_calls import CallFailure
 from worker.model_endings import Ending
+from worker.model_proxy.calls import CallFailure
 from worker.outcome import Evidence, decide_outcome, naming_settings
 from worker.provider_errors import ProviderError
 from worker.stop import Cause

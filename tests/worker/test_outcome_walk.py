@@ -12,7 +12,7 @@ from tests.worker.test_adapters import CLAUDE, CODEX, GEMINI, lines
 from worker.adapters import ADAPTERS
 from worker.agent_output import AgentOutput
 from worker.agent_process import AgentEnd
-from worker.model_calls import ModelCalls
+from worker.model_proxy.calls import ModelCalls
 from worker.outcome import Evidence, Outcome, decide_outcome
 
 EVENTS = {Agent.CLAUDE: CLAUDE, Agent.CODEX: CODEX, Agent.GEMINI: GEMINI}

@@ -14,10 +14,10 @@ from outpost.domain.providers import PROVIDERS
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from tests.worker.model_server import CACHED, INPUT, OUTPUT, ModelServer, model_server
-from worker.model_access import ModelKey, ModelKeyError, model_access
-from worker.model_credentials import ProviderKey
-from worker.model_proxy import ModelProxy
-from worker.usage import Meter
+from worker.model_proxy.access import ModelKey, ModelKeyError, model_access
+from worker.model_proxy.credentials import ProviderKey
+from worker.model_proxy.meter import Meter
+from worker.model_proxy.server import ModelProxy
 
 KEY = "the-real-key"
 MESSAGE = {"model": "claude-opus-5-5", "stream": True, "messages": [{"role": "user", "content": "hello"}]}

@@ -13,7 +13,7 @@ from tests.worker.model_server import ModelServer, model_server
 from tests.worker.test_real_clis import MODELS, TASK
 from worker.adapters import ADAPTERS
 from worker.adapters.base import Run
-from worker.model_access import ModelAccess, ModelKey, model_access
+from worker.model_proxy.access import ModelAccess, ModelKey, model_access
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 

@@ -14,7 +14,7 @@ from tests.worker.test_adapters import AIDER, CLAUDE, CODEX, COPILOT, GEMINI, GR
 from worker.adapters.transcript import Message, Verdict, tool_output
 from worker.agent_output import AgentOutput
 from worker.lines import MAX_EVENT_BYTES, EventSplitter
-from worker.model_calls import ModelCalls
+from worker.model_proxy.calls import ModelCalls
 from worker.provider_errors import cause_of
 
 Event = dict[str, object]

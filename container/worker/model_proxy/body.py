@@ -4,7 +4,7 @@ import re
 from email.message import Message
 from io import BufferedIOBase
 
-from worker.proxy_errors import RefusedError
+from worker.model_proxy.errors import RefusedError
 
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 _DIGITS = re.compile("[0-9a-fA-F]{1,16}")

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from outpost.domain.agents import CATALOGUE, Agent, CatalogueEntry
 from outpost.domain.models import provider_id
 from outpost.domain.providers import PROVIDERS, on_bedrock
-from worker.dollars import Purse
-from worker.model_calls import ModelCalls
-from worker.model_credentials import ProviderKey, Signer
-from worker.model_proxy import ModelProxy
-from worker.usage import Meter
+from worker.model_proxy.calls import ModelCalls
+from worker.model_proxy.credentials import ProviderKey, Signer
+from worker.model_proxy.meter import Meter
+from worker.model_proxy.purse import Purse
+from worker.model_proxy.server import ModelProxy
 
 
 class ModelKeyError(Exception):

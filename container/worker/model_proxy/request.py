@@ -12,7 +12,7 @@ from typing import Any
 
 from outpost.domain.providers import Provider
 from outpost.domain.usage import Tokens
-from worker.proxy_errors import RefusedError
+from worker.model_proxy.errors import RefusedError
 
 HIDDEN_TOKENS = 1_000
 """Input that providers add: Anthropic's instructions for tools take up to 700 (platform.claude.com, "Tool use")."""

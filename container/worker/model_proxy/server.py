@@ -23,16 +23,16 @@ import structlog
 from outpost.domain.providers import Provider
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
-from worker.dollars import GrantError
-from worker.model_calls import ModelCall, ModelCalls
-from worker.model_credentials import Credential
-from worker.model_request import ModelRequest, read_request
+from worker.model_proxy.body import read_body
+from worker.model_proxy.calls import ModelCall, ModelCalls
+from worker.model_proxy.credentials import Credential
+from worker.model_proxy.errors import RefusedError, error_body, unauthorized
+from worker.model_proxy.meter import BudgetExceededError, Meter, Reservation
+from worker.model_proxy.purse import GrantError
+from worker.model_proxy.request import ModelRequest, read_request
+from worker.model_proxy.upstream import Call, ConnectError, Upstream
+from worker.model_proxy.usage_reader import UsageReader
 from worker.provider_errors import ProviderError
-from worker.proxy_errors import RefusedError, error_body, unauthorized
-from worker.request_body import read_body
-from worker.upstream import Call, ConnectError, Upstream
-from worker.usage import BudgetExceededError, Meter, Reservation
-from worker.usage_reader import UsageReader
 
 ERROR_BYTES = 64 * 1024
 """Of a rejection's body, which is read for its message."""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from outpost.domain.providers import Provider
-from worker.model_credentials import Credential
+from worker.model_proxy.credentials import Credential
 
 CONNECT_SECONDS = 15.0
 RESPONSE_SECONDS = 900.0

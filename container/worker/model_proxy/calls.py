@@ -13,8 +13,8 @@ from http import HTTPStatus
 from outpost.domain.reasons import ReasonCode
 from worker.json_values import object_at, parsed
 from worker.model_endings import ENDINGS, Ending, ending_of, is_event_stream, is_response
+from worker.model_proxy.upstream import ConnectError
 from worker.provider_errors import MAX_MESSAGE, ProviderError, error_of_body, error_of_event, error_of_response
-from worker.upstream import ConnectError
 
 _MAX_BYTES = 8 * 1024 * 1024
 """Of an event of a stream, or of a body that is no stream, that is read."""
