@@ -10,7 +10,7 @@ import pytest
 from app import OutpostApp
 from outpost.domain.agents import Agent
 from outpost_local.environment import LocalEnvironment
-from outpost_local.extensions.service_quotas import QUOTAS
+from outpost_local.extensions.servicequotas.quotas import QUOTAS
 from outpost_local.realism import Realism
 from outpost_ops.config import load
 from outpost_ops.doctor.finding import Level

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from outpost_local.environment import LocalEnvironment
-from outpost_local.extensions.target_health import Health
+from outpost_local.extensions.elbv2.target_health import Health
 from tests.eventually import eventually
 from tests.local.stacks import Stack, resource
 

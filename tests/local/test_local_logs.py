@@ -26,7 +26,7 @@ MEETING = """
 import json, os, threading
 os.environ |= {"MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 from ministack.services import cloudwatch_logs as logs, lambda_svc
-from outpost_local.extensions import log_groups
+from outpost_local.extensions.logs import log_groups
 log_groups.install()
 arn, meeting = logs._make_group_arn, threading.Barrier(2)
 
@@ -67,7 +67,7 @@ LATE = """
 import io, json, os, threading, time, zipfile
 os.environ |= {"MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
 from ministack.core import lambda_runtime
-from outpost_local.extensions import function_logs
+from outpost_local.extensions.lambda_ import function_logs
 function_logs.install()
 run = threading.Thread.run
 

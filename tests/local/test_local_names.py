@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from outpost_local.environment import LocalEnvironment
-from outpost_local.extensions.generated_names import physical_name
+from outpost_local.extensions.cloudformation.generated_names import physical_name
 from tests.local.accounts import allow, client_as, create_role
 from tests.local.stacks import Stack, network, resource
 

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from outpost_local.environment import LocalEnvironment
-from outpost_local.extensions import document_sizes
+from outpost_local.extensions.cloudformation import document_sizes
 from tests.local.stacks import Stack, resource
 
 TRUST = {

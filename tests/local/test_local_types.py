@@ -37,9 +37,11 @@ def test_ministack_still_lacks_every_type_we_add() -> None:
 
 def test_the_list_of_added_types_is_complete() -> None:
     program = (
-        "from outpost_local.extensions import cloudformation, network_types, operations_types, scaling_types\n"
+        "from outpost_local.extensions.cloudformation import handlers, operations_types\n"
+        "from outpost_local.extensions.ec2 import network_types\n"
+        "from outpost_local.extensions.ecs import scaling_types\n"
         "for module in (network_types, operations_types, scaling_types): module.install()\n"
-        "print(*cloudformation.type_names)"
+        "print(*handlers.type_names)"
     )
     added = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
     assert set(added) == OURS

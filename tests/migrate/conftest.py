@@ -19,7 +19,7 @@ from outpost.names import MigrationOutput
 from outpost_client import Client
 from outpost_client.models import Limits
 from outpost_local.environment import LocalEnvironment
-from outpost_local.extensions.virtual_clock import clock_file
+from outpost_local.extensions.cloudwatch.virtual_clock import clock_file
 from outpost_local.first_run import api_url, operator_key
 from outpost_local.settings import ROOT_KEY
 from outpost_local.v1 import DemonstrationHost, ensure_host

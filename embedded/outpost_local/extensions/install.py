@@ -6,67 +6,56 @@ from collections.abc import Callable
 from ministack.services import ecs
 
 from outpost_local.container_engine import ContainerEngine
-from outpost_local.extensions import (
-    access_logs,
-    application_scaling,
-    bucket_encryption,
-    container_options,
+from outpost_local.extensions.backup import recovery_points
+from outpost_local.extensions.cloudformation import (
+    conditions,
     document_limits,
     exports,
-    file_system,
-    function_logs,
-    function_placement,
     generated_names,
-    iam_cloudwatch,
-    iam_denials,
-    iam_ecs,
-    iam_keys,
-    iam_kms,
-    iam_object_writes,
-    iam_resources,
-    iam_sts,
-    iam_transport,
-    key_admissions,
-    key_deliveries,
-    lambda_workers,
-    load_balancer_listeners,
-    load_balancer_metrics,
-    load_balancer_paths,
-    load_balancer_targets,
-    log_groups,
-    managed_instances,
-    metric_math_alarms,
-    missing_data,
-    network_types,
     operations_types,
     prerequisites,
     property_validation,
     protected_deletes,
-    public_parameters,
-    recovery_points,
     replacement,
     resource_checks,
+    taken_names,
+)
+from outpost_local.extensions.cloudtrail import send_command, trail_delivery, trail_lookup
+from outpost_local.extensions.cloudwatch import metric_math_alarms, missing_data, virtual_clock
+from outpost_local.extensions.dynamodb import table_protection
+from outpost_local.extensions.ec2 import network_types, public_parameters
+from outpost_local.extensions.ecs import (
+    application_scaling,
+    container_options,
+    file_system,
     scaling_types,
-    secret_references,
-    send_command,
     service_capacity,
     service_deployments,
-    stack_conditions,
     steady_services,
-    table_protection,
-    taken_names,
-    target_health,
     task_definitions,
     task_lifecycle,
     task_logs,
-    trail_delivery,
-    trail_lookup,
-    virtual_clock,
-    web_acl,
 )
-from outpost_local.extensions.iam_task_roles import AsgiApp, TaskCredentials
+from outpost_local.extensions.ecs.task_events import TaskEvents
+from outpost_local.extensions.elbv2 import listeners, metrics, paths, target_health, targets, web_acl
+from outpost_local.extensions.iam import (
+    cloudwatch_keys,
+    denials,
+    ecs_calls,
+    kms_keys,
+    object_writes,
+    resources,
+    sessions,
+    transport,
+)
+from outpost_local.extensions.iam.task_roles import AsgiApp, TaskCredentials
+from outpost_local.extensions.kms import callers, deliveries
+from outpost_local.extensions.lambda_ import function_logs, function_placement, workers
+from outpost_local.extensions.logs import key_admissions, log_groups
+from outpost_local.extensions.s3 import access_logs, bucket_encryption
+from outpost_local.extensions.secretsmanager import secret_references
+from outpost_local.extensions.ssm import managed_instances
 from outpost_local.extensions.strictness import install_strictness
-from outpost_local.extensions.task_events import TaskEvents
 from outpost_local.process_engine import SELF_NAME, ProcessEngine
 from outpost_local.settings import Settings
 
@@ -76,23 +65,23 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
     for module in (network_types, operations_types, scaling_types, secret_references, task_definitions):
         module.install()
     for module in (
-        iam_denials,
-        iam_transport,
-        iam_resources,
-        iam_ecs,
+        denials,
+        transport,
+        resources,
+        ecs_calls,
         application_scaling,
-        iam_cloudwatch,
-        iam_sts,
-        iam_keys,
-        iam_kms,
-        iam_object_writes,
-        key_deliveries,
-        lambda_workers,
-        load_balancer_paths,
-        load_balancer_listeners,
-        load_balancer_targets,
+        cloudwatch_keys,
+        sessions,
+        callers,
+        kms_keys,
+        object_writes,
+        deliveries,
+        workers,
+        paths,
+        listeners,
+        targets,
         target_health,  # chooses a target for what is installed above
-        load_balancer_metrics,
+        metrics,
         web_acl,
         missing_data,
         metric_math_alarms,
@@ -114,7 +103,7 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
         recovery_points,
         generated_names,  # around the handlers above
         resource_checks,
-        stack_conditions,
+        conditions,
         exports,
         replacement,
         property_validation,
@@ -137,4 +126,4 @@ def install_extensions(settings: Settings) -> tuple[ProcessEngine | ContainerEng
     engine = ProcessEngine(settings) if settings.engine == "process" else ContainerEngine(settings)
     ecs._docker = engine
     os.environ["HOSTNAME"] = SELF_NAME
-    return engine, lambda app: load_balancer_listeners.serving(credentials.serving(app))
+    return engine, lambda app: listeners.serving(credentials.serving(app))

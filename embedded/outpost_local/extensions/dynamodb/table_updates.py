@@ -1,0 +1,61 @@
+"""A table that UpdateTable changes is UPDATING for a while: MiniStack changes it at once.
+
+UpdateTable is asynchronous. "While it's UPDATING, you can't issue another UpdateTable request", and DeleteTable of a
+table in the state CREATING or UPDATING fails with ResourceInUseException (Amazon DynamoDB API Reference: UpdateTable,
+DeleteTable). CloudFormation waits until its own updates are done: here they take no time.
+"""
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ministack.core.responses import error_response_json, json_response
+from ministack.services import dynamodb
+
+from outpost_local.extensions.cloudformation.handlers import Response
+from outpost_local.realism import Realism
+
+
+def install(realism: Realism) -> None:
+    """Put the state before MiniStack's handler, and into the descriptions of tables."""
+    if realism.table_update_seconds:
+        updates = _Updates(realism.table_update_seconds, dynamodb.handle_request, dynamodb._table_description)
+        dynamodb.handle_request, dynamodb._table_description = updates.handle, updates.describe
+
+
+class _Updates:
+    """Until when each table is UPDATING, by its id, in seconds of the monotonic clock."""
+
+    def __init__(
+        self, seconds: float, handle: Callable[..., Awaitable[Response]], describe: Callable[..., Any]
+    ) -> None:
+        self._seconds, self._handle, self._describe = seconds, handle, describe
+        self._until: dict[str, float] = {}
+
+    async def handle(self, method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Response:
+        """Refuse to change a table that is UPDATING; begin to update one that may be changed."""
+        action = headers.get("x-amz-target", "").rpartition(".")[2]
+        if action not in ("UpdateTable", "DeleteTable"):
+            return await self._handle(method, path, headers, body, query)
+        name = dynamodb._normalize_table_name(json.loads(body).get("TableName"))
+        if self._is_updating(name):
+            message = f"Attempt to change a resource which is still in use: Table is being updated: {name}"
+            return error_response_json("ResourceInUseException", message, 400)  # type: ignore[no-any-return]
+        response = await self._handle(method, path, headers, body, query)
+        if response[0] != 200 or action == "DeleteTable":
+            return response
+        self._until[dynamodb._tables[name]["TableId"]] = time.monotonic() + self._seconds
+        return json_response({"TableDescription": self.describe(name)})  # type: ignore[no-any-return]
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """Return MiniStack's description, with the state."""
+        description: dict[str, Any] = self._describe(name)
+        return description | {"TableStatus": "UPDATING"} if self._is_updating(name) else description
+
+    def _is_updating(self, name: str) -> bool:
+        table_id = dynamodb._tables.get(name, {}).get("TableId")
+        if self._until.get(table_id, 0) > time.monotonic():
+            return True
+        self._until.pop(table_id, None)
+        return False

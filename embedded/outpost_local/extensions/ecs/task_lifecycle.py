@@ -1,0 +1,170 @@
+"""RunTask and StopTask behave as ECS documents them (extends gap 3).
+
+MiniStack's StopTask reports STOPPED with exit code 0 before the container even got SIGTERM, and ignores stopTimeout;
+its RunTask ignores clientToken and the limits on count and overrides. What a worker does on SIGTERM, the exit code 137
+of a killed one, and the retry of a launch would all be tested against something that does not exist.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from docker.errors import DockerException
+from ministack.core.concurrency import resource_lock, spawn_background
+from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, request_scope
+from ministack.services import ecs, ecs_metadata
+
+from outpost_local.extensions.cloudformation.handlers import Response
+
+logger = logging.getLogger("outpost.ecs")
+
+OVERRIDES_LIMIT = 8192
+COUNT_LIMIT = 10
+_DEFAULT_STOP_TIMEOUT = 30
+
+Task = dict[str, Any]
+Request = dict[str, Any]
+
+
+def install(on_change: Callable[[Task], None]) -> None:
+    """Replace RunTask and StopTask; `on_change` is called after each change of a task made here."""
+    stop_user = _stopper("UserInitiated", on_change)
+    stop_service = _stopper("ServiceSchedulerInitiated", on_change)
+    ecs._ACTION_MAP["StopTask"] = stop_user
+    ecs._stop_task = stop_service  # the service scheduler calls it by this name
+    ecs._ACTION_MAP["RunTask"] = _IdempotentRunTask(ecs._run_task)
+
+
+class _IdempotentRunTask:
+    """RunTask with its limits, answering a repeated clientToken with the tasks of the first call."""
+
+    def __init__(self, run_task: Callable[[Request], Response]) -> None:
+        self._run_task = run_task
+        self._answers: dict[tuple[str, str], tuple[str, Response]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, data: Request) -> Response:
+        refused = _limit_error(data)
+        if refused:
+            return _error("InvalidParameterException", refused)
+        data = {"group": f"family:{_family(data)}", **data}
+        token = data.get("clientToken")
+        if not token:
+            return self._run_task(data)
+        key = (str(ecs._resolve_cluster_name(data.get("cluster", "default"))), token)
+        request = json.dumps(data, sort_keys=True)
+        with self._lock:
+            if key not in self._answers:
+                answer = self._run_task(data)
+                if answer[0] >= 400:
+                    return answer
+                self._answers[key] = (request, answer)
+            first_request, answer = self._answers[key]
+        if first_request != request:
+            message = "The clientToken is already in use with a different request."
+            arns = [task["taskArn"] for task in json.loads(answer[2])["tasks"]]
+            return _error("ConflictException", message, {"resourceIds": arns})
+        return answer
+
+
+def _error(code: str, message: str, members: dict[str, Any] | None = None) -> Response:
+    response: Response = error_response_json(code, message, 400, members)
+    return response
+
+
+def _family(data: Request) -> str:
+    return str(data.get("taskDefinition", "")).rpartition("/")[2].partition(":")[0]
+
+
+def _limit_error(data: Request) -> str | None:
+    count = data.get("count", 1)
+    if not 1 <= count <= COUNT_LIMIT:
+        return f"count {count} is out of range: must be between 1 and {COUNT_LIMIT}."
+    length = len(json.dumps(data.get("overrides", {})).encode())
+    if length > OVERRIDES_LIMIT:
+        return f"Container Overrides length must be at most {OVERRIDES_LIMIT}, it is {length}."
+    return None
+
+
+def _stopper(stop_code: str, on_change: Callable[[Task], None]) -> Callable[[Request], Response]:
+    def stop(data: Request) -> Response:
+        cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+        task = ecs._resolve_task(data.get("task", ""), cluster) if cluster else None
+        if task is None:
+            return _error("InvalidParameterException", "The referenced task was not found.")
+        begun = _begin_stop(task, data.get("reason", "Task stopped by user"), stop_code)
+        response: Response = json_response({"task": ecs._sanitize(task)})
+        if begun:
+            on_change(task)
+            account, region = get_account_id(), get_region()
+            spawn_background(lambda: _finish_stop(task, account, region, on_change), thread_name="ecs-stop-task")
+        return response
+
+    return stop
+
+
+def _begin_stop(task: Task, reason: str, stop_code: str) -> bool:
+    """Mark the task as stopping and take it out of its target groups; False when it was already on its way."""
+    arn = task["taskArn"]
+    with resource_lock("ecs-task", arn):
+        if not ecs._task_is_active(arn, task):
+            return False
+        ecs._bump_task_version(task)
+        task.update(
+            desiredStatus="STOPPED",
+            lastStatus="DEACTIVATING",
+            stoppingAt=ecs._iso(),
+            stoppedReason=reason,
+            stopCode=stop_code,
+        )
+    ecs_metadata.set_task_status(arn, known_status="DEACTIVATING", desired_status="STOPPED")
+    _refresh(task)
+    return True
+
+
+def _finish_stop(task: Task, account: str, region: str, on_change: Callable[[Task], None]) -> None:
+    """Stop the containers as their definitions say, then report STOPPED with their own exit codes."""
+    with request_scope(account, region):
+        task["lastStatus"] = "STOPPING"
+        codes = _stop_containers(task)
+        now = ecs._iso()
+        with resource_lock("ecs-task", task["taskArn"]):
+            ecs._bump_task_version(task)
+            for container, code in zip(task["containers"], codes, strict=False):
+                container["exitCode"] = code
+            for container in task["containers"]:
+                container["lastStatus"] = "STOPPED"
+            task.update(lastStatus="STOPPED", stoppedAt=now, executionStoppedAt=now)
+        ecs_metadata.set_task_status(task["taskArn"], known_status="STOPPED")
+        ecs._cleanup_task_resources(task, ecs._get_docker())
+        _refresh(task)
+        on_change(task)
+
+
+def _stop_containers(task: Task) -> list[int | None]:
+    engine = ecs._get_docker()
+    definition = ecs._task_defs.get(ecs._resolve_td_key(task["taskDefinitionArn"])) or {}
+    timeouts = [
+        int(container.get("stopTimeout", _DEFAULT_STOP_TIMEOUT))
+        for container in definition.get("containerDefinitions", [])
+    ]
+    codes: list[int | None] = []
+    for container_id, timeout in zip(list(task.get("_docker_ids") or []), timeouts, strict=False):
+        try:
+            container = engine.containers.get(container_id)
+            container.stop(timeout=timeout)
+            codes.append(int(container.wait()["StatusCode"]))
+        except DockerException:
+            # The task must not hang in STOPPING because the engine lost a container; its exit code stays unknown.
+            logger.exception("stopping container %s", container_id)
+            codes.append(None)
+    return codes
+
+
+def _refresh(task: Task) -> None:
+    cluster = ecs._cluster_name_from_arn(task.get("clusterArn", ""))
+    if cluster:
+        ecs._recount_cluster(cluster)
+        ecs._refresh_service_state(cluster, task.get("group", ""))
