@@ -23,6 +23,7 @@ PAGES = (
     "docs/architecture.md",
     "docs/migration-runbook.md",
     "docs/operations.md",
+    "docs/recipes.md",
     "docs/upgrading.md",
 )
 TARGETS = set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
