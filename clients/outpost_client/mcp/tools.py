@@ -11,9 +11,9 @@ from urllib.parse import quote
 import httpx
 from mcp_types import Tool
 
-from outpost_client.calls import Call, Data, send
 from outpost_client.errors import ApiError, Detail
 from outpost_client.mcp.arguments import read_arguments
+from outpost_client.mcp.calls import Call, Data, send
 from outpost_client.mcp.catalogue import CATALOGUE, LABEL, LABEL_SCHEMA, Arguments, Entry
 from outpost_client.mcp.schemas import Document, Operation, Schema, operation, portable, snake, to_snake, value_to_snake
 
