@@ -10,7 +10,8 @@ from pydantic.alias_generators import to_camel
 class Model(BaseModel):
     """A value of the API: camelCase there, snake_case here. Fields that a newer service adds are ignored."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    # Built when first used: most commands use few of the models.
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, defer_build=True)
 
 
 class Status(StrEnum):

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from outpost_client import ApiError
 from outpost_client.cli.connection import ERROR, LOCAL_PROFILE
-from outpost_client.cli.dispatches import Json
+from outpost_client.cli.options import Json
 from outpost_client.cli.output import err, out, print_json, print_table, print_text, show_error
 from outpost_local import processes
 from outpost_local.cdk import CdkApp

@@ -82,6 +82,16 @@ def test_a_start_loads_neither_aws_nor_http_nor_mcp(arguments: list[str], tmp_pa
     loaded = set(json.loads(done.stderr.splitlines()[-1]))
     assert {"outpost_client", "typer"} <= loaded
     assert loaded.isdisjoint({"outpost", "boto3", "botocore", "aws_cdk", "httpx", "mcp"})
+    assert "markdown_it" not in loaded  # of Rich's help, which takes as long as all else
+
+
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    start = START.replace("importlib.metadata.entry_points", "_")  # with the commands of operators
+    done = subprocess.run([sys.executable, "-c", start, "--help"], capture_output=True, text=True, check=True)
+
+    assert "doctor" in done.stdout
+    loaded = set(json.loads(done.stderr.splitlines()[-1]))
+    assert loaded.isdisjoint({"boto3", "botocore", "aws_cdk", "httpx", "mcp", "rich", "pydantic"})
 
 
 def test_the_clients_words_are_those_of_the_service() -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pydantic import BaseModel
@@ -10,9 +11,9 @@ from typer import Context
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from outpost_client.cli import dispatches, output
+from outpost_client.cli import options, output
 from outpost_client.cli.api_names import in_cli_words
-from outpost_client.cli.main import app
+from outpost_client.cli.main import COMMANDS, Commands, app, summary
 from outpost_client.cli.usage import _figures
 from outpost_client.cli.watch import EXIT_CODES
 from outpost_client.errors import ApiError, Detail
@@ -49,6 +50,14 @@ def test_a_task_is_given_exactly_once(arguments: list[str]) -> None:
 def test_a_command_that_is_nearly_right_is_suggested() -> None:
     ended = CliRunner().invoke(app, ["dispach"])
     assert (ended.exit_code, "'dispatch'" in ended.stderr) == (2, True)
+
+
+def test_the_list_of_commands_shows_the_first_line_of_each_commands_help() -> None:
+    """It is read from the source, without an import."""
+    commands = cast("Commands", get_command(app))
+    assert set(commands.entries) >= {*COMMANDS, "doctor"}
+    for name, entry in commands.entries.items():
+        assert summary(entry) == commands.get_command(None, name).help.partition("\n")[0]
 
 
 def test_a_tag_without_a_value_is_refused_with_an_example() -> None:
@@ -193,5 +202,5 @@ def test_a_failed_dispatch_is_shown_with_its_reason_and_remedy() -> None:
 
 
 def test_colons_after_the_first_belong_to_a_tags_value() -> None:
-    assert dispatches.parse_tags(["url:http://x", "empty:"]) == {"url": "http://x", "empty": ""}
-    assert dispatches.parse_tags(None) is None
+    assert options.parse_tags(["url:http://x", "empty:"]) == {"url": "http://x", "empty": ""}
+    assert options.parse_tags(None) is None

@@ -1,5 +1,9 @@
-"""The operator's commands: tenants and their keys. They need a key of the operator tenant with the scope admin."""
+"""The commands for tenants, their keys and their secrets. They need a key with the scope admin.
 
+Tenants and keys are for a key of the operator tenant only; a tenant's own key may set its secrets.
+"""
+
+import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -7,23 +11,18 @@ from typing import Annotated
 import typer
 
 from outpost_client.cli.connection import connect
-from outpost_client.cli.dispatches import Json, parse_dollars
-from outpost_client.cli.output import err, out, print_json, print_table, since
-from outpost_client.models import IssuedKey, Limits, Scope, Tenant
+from outpost_client.cli.options import Cursor, Json, TenantId, dollars
+from outpost_client.cli.output import err, out, print_json, print_page, print_table, since
+from outpost_client.models import IssuedKey, Key, Limits, Scope, Tenant
 
 tenants = typer.Typer(help="Create and look after tenants (operator).", no_args_is_help=True)
 keys = typer.Typer(help="Issue and revoke API keys (operator).", no_args_is_help=True)
+secrets = typer.Typer(help="Set what a tenant's agents may be given (admin).", no_args_is_help=True)
 
-TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="Id of a tenant")]
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Id of a key")]
-MonthlyBudget = Annotated[
-    float | None,
-    typer.Option(
-        "--monthly-budget-usd", parser=parse_dollars, metavar="USD", help="A month (UTC) for model calls; from 0.01"
-    ),
-]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the secret, such as NPM_TOKEN")]
+MonthlyBudget = Annotated[float | None, dollars("A month (UTC) for model calls; from 0.01", "--monthly-budget-usd")]
 TIERS = ("free", "starter", "pro", "enterprise")
-Cursor = Annotated[str | None, typer.Option(help="Go on where the last page ended")]
 WORKING_SCOPES = tuple(scope for scope in Scope if scope not in (Scope.ADMIN, Scope.RELEASE))
 """What a key may do unless said otherwise: everything within its tenant."""
 
@@ -69,13 +68,12 @@ def create_tenant(
 def list_tenants(context: typer.Context, cursor: Cursor = None, as_json: Json = False) -> None:
     """List the tenants."""
     with connect(context) as client:
-        page = client.tenants(cursor)
-        if as_json:
-            print_json(page)
-            return
-        rows = [(item.id, item.name, item.tier, item.status, since(item.created_at)) for item in page.items]
-        print_table("ID", "NAME", "TIER", "STATUS", "CREATED", rows=rows)
-        _tell_of_more(page.cursor, has_more=page.has_more)
+        print_page(
+            client.tenants(cursor),
+            ("ID", "NAME", "TIER", "STATUS", "CREATED"),
+            lambda each: (each.id, each.name, each.tier, each.status, since(each.created_at)),
+            as_json=as_json,
+        )
 
 
 @tenants.command("show")
@@ -204,27 +202,17 @@ def rotate_key(
 def list_keys(context: typer.Context, tenant_id: TenantId, cursor: Cursor = None, as_json: Json = False) -> None:
     """List a tenant's keys."""
     with connect(context) as client:
-        page = client.keys(tenant_id, cursor)
-        if as_json:
-            print_json(page)
-            return
-        rows = [
-            (
-                *(item.id, item.prefix, item.name, item.status, " ".join(item.scopes), since(item.created_at)),
-                since(item.last_used_at) if item.last_used_at else "never",
-            )
-            for item in page.items
-        ]
-        print_table("ID", "PREFIX", "NAME", "STATUS", "SCOPES", "CREATED", "LAST USED", rows=rows)
-        _tell_of_more(page.cursor, has_more=page.has_more)
+        columns = ("ID", "PREFIX", "NAME", "STATUS", "SCOPES", "CREATED", "LAST USED")
+        print_page(client.keys(tenant_id, cursor), columns, _key_row, as_json=as_json)
+
+
+def _key_row(key: Key) -> tuple[str, ...]:
+    used = since(key.last_used_at) if key.last_used_at else "never"
+    return key.id, key.prefix, key.name, key.status, " ".join(key.scopes), since(key.created_at), used
 
 
 @keys.command("revoke")
-def revoke_key(
-    context: typer.Context,
-    key_id: KeyId,
-    as_json: Json = False,
-) -> None:
+def revoke_key(context: typer.Context, key_id: KeyId, as_json: Json = False) -> None:
     """Revoke a key: it opens nothing 30 s later."""
     with connect(context) as client:
         key = client.revoke_key(key_id)
@@ -257,6 +245,34 @@ def _show_text(issued: IssuedKey, *, as_json: bool) -> None:
     err.print("Keep it: it is not shown again. Commands read it from OUTPOST_API_KEY.")
 
 
-def _tell_of_more(cursor: str | None, *, has_more: bool) -> None:
-    if has_more:
-        err.print(f"There are more: --cursor {cursor}")
+@secrets.command("set")
+def set_secret(context: typer.Context, tenant_id: TenantId, name: Name, as_json: Json = False) -> None:
+    """Set a secret; its value is asked for, or read from standard input. Never an argument: those are visible."""
+    value = typer.prompt("Value", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().rstrip("\n")
+    with connect(context) as client:
+        secret = client.set_secret(tenant_id, name, value)
+        print_json(secret) if as_json else out.print(
+            f"{secret.name} is set: outpost dispatch ... --secret {secret.name}"
+        )
+        if secret.warning:
+            err.print(f"Warning: {secret.warning}")
+
+
+@secrets.command("list")
+def list_secrets(context: typer.Context, tenant_id: TenantId, as_json: Json = False) -> None:
+    """List the names of a tenant's secrets."""
+    with connect(context) as client:
+        print_page(
+            client.secrets(tenant_id),
+            ("NAME", "SET", "SEARCHED"),
+            lambda each: (each.name, since(each.updated_at), "yes" if each.searched else "no"),
+            as_json=as_json,
+        )
+
+
+@secrets.command("delete")
+def delete_secret(context: typer.Context, tenant_id: TenantId, name: Name, as_json: Json = False) -> None:
+    """Delete a secret for good."""
+    with connect(context) as client:
+        secret = client.delete_secret(tenant_id, name)
+        print_json(secret) if as_json else out.print(f"{secret.name} is deleted.")

@@ -94,18 +94,24 @@ def save_profile(profile: Profile, path: Path) -> None:
     part.replace(path)
 
 
-@contextmanager
-def connect(context: typer.Context) -> "Iterator[Client]":
-    """Give a client; end the command with the error and its remedy when the API refuses or cannot be reached."""
-    from outpost_client.session import Client  # noqa: PLC0415 - HTTP is loaded by what calls the API
-
+def configured(context: typer.Context) -> Profile:
+    """Return the connection to use; exit with the remedy where none is configured."""
     try:
-        profile = load_profile(context.obj)
-        with Client(profile.url, profile.key) as client:
-            yield client
+        return load_profile(context.obj)
     except ProfileError as error:
         show_error(str(error))
         raise typer.Exit(ERROR) from error
+
+
+@contextmanager
+def connect(context: typer.Context) -> "Iterator[Client]":
+    """Yield a client; exit with the error and its remedy when the API refuses or cannot be reached."""
+    from outpost_client.session import Client  # noqa: PLC0415 - HTTP is loaded by what calls the API
+
+    profile = configured(context)
+    try:
+        with Client(profile.url, profile.key) as client:
+            yield client
     except ApiError as refused:
         shown = in_cli_words(refused, context)
         show_error(shown.message, code=shown.code, details=shown.details, request_id=shown.request_id)

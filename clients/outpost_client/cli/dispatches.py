@@ -1,6 +1,5 @@
-"""The commands for dispatches: hand in, look, follow, cancel, fetch what came of it."""
+"""The commands for dispatches: create, show, follow, cancel, fetch and publish their results."""
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 from rich.text import Text
 
 from outpost_client.cli.connection import ERROR, connect
+from outpost_client.cli.options import Cursor, Id, Json, Watch, dollars, parse_tags
 from outpost_client.cli.output import (
     err,
     findings_text,
@@ -17,30 +17,17 @@ from outpost_client.cli.output import (
     out,
     print_dispatch,
     print_json,
+    print_page,
     print_table,
     show_error,
     since,
     status_text,
 )
 from outpost_client.cli.watch import EXIT_CODES, watch
-from outpost_client.models import Artifact, Dispatch, DispatchRequest, LogLine, PromotionRequest, ReleaseRequest
+from outpost_client.models import Artifact, Dispatch, DispatchRequest, PromotionRequest, ReleaseRequest
 
 if TYPE_CHECKING:
     from outpost_client.session import Client
-
-Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a dispatch")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line")]
-
-
-def parse_dollars(text: str) -> float:
-    """Return an amount in US dollars. Raises `typer.BadParameter` for what is no finite number."""
-    try:
-        amount = float(text)
-    except ValueError:
-        amount = math.nan
-    if not math.isfinite(amount):
-        raise typer.BadParameter(f"{text!r} is no amount of US dollars, such as 2.50")
-    return amount
 
 
 def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
@@ -68,16 +55,13 @@ def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
     tag: Annotated[list[str] | None, typer.Option(metavar="KEY:VALUE", help="Tag; repeatable")] = None,
     retryable: Annotated[bool, typer.Option("--retryable", help="Running twice does no harm")] = False,
     max_cost_usd: Annotated[
-        float | None,
-        typer.Option(
-            parser=parse_dollars, metavar="USD", help="What its model calls may cost, all attempts together; from 0.01"
-        ),
+        float | None, dollars("What its model calls may cost, all attempts together; from 0.01")
     ] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key within 24 h dispatches once")] = None,
-    watch_it: Annotated[bool, typer.Option("--watch", "-w", help="Show states and log until it ended")] = False,
+    watch_it: Watch = False,
     as_json: Json = False,
 ) -> None:
-    """Hand in a task; with --watch, follow it to its end.
+    """Dispatch a task; with --watch, follow it to its end.
 
     Exit code with --watch: 0 success, 1 failed, 124 timeout, 130 cancelled; 2 when the task was not accepted.
     """
@@ -101,7 +85,7 @@ def dispatch(  # noqa: PLR0913 - an option for each field of POST /dispatch
     )
     with connect(context) as client:
         accepted = client.dispatch(request, idempotency_key)
-        _tell_accepted(client, accepted, watch_it=watch_it, as_json=as_json)
+        _show_accepted(client, accepted, watch_it=watch_it, as_json=as_json)
 
 
 def status(context: typer.Context, dispatch_id: Id, as_json: Json = False) -> None:
@@ -114,7 +98,7 @@ def status(context: typer.Context, dispatch_id: Id, as_json: Json = False) -> No
 def logs(
     context: typer.Context,
     dispatch_id: Id,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the dispatch ended")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until the dispatch has ended")] = False,
     as_json: Json = False,
 ) -> None:
     """Print a dispatch's log; with -f, lines as they come, and the exit code of `dispatch --watch`."""
@@ -123,7 +107,14 @@ def logs(
             ended = watch(client, dispatch_id, as_json=as_json)
             raise typer.Exit(EXIT_CODES[ended.status])
         for line in client.log_lines(dispatch_id):
-            _print_line(line, as_json=as_json)
+            print_json(line) if as_json else out.print(log_text(line))
+
+
+LIST_COLUMNS = ("ID", "STATUS", "AGENT", "REPOSITORY", "CREATED")
+
+
+def _list_row(row: Dispatch) -> tuple[str | Text, ...]:
+    return row.id, status_text(row.status, withheld=row.withheld), row.agent, row.repo or "", since(row.created_at)
 
 
 def list_(  # noqa: PLR0913 - an option for each filter of GET /dispatch
@@ -135,32 +126,16 @@ def list_(  # noqa: PLR0913 - an option for each filter of GET /dispatch
     since_: Annotated[str | None, typer.Option("--since", help="Created at or after this time (ISO 8601)")] = None,
     until: Annotated[str | None, typer.Option(help="Created before this time (ISO 8601)")] = None,
     tag: Annotated[
-        list[str] | None, typer.Option(metavar="KEY:VALUE", help="With this tag; repeatable, all must fit")
+        list[str] | None, typer.Option(metavar="KEY:VALUE", help="With this tag; repeatable, all must match")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Dispatches on the page")] = 20,
-    cursor: Annotated[str | None, typer.Option(help="Go on where the last page ended")] = None,
+    cursor: Cursor = None,
     as_json: Json = False,
 ) -> None:
     """List dispatches, newest first."""
     filters = {"status": status_, "agent": agent, "repo": repo, "since": since_, "until": until, "tag": tag}
     with connect(context) as client:
-        page = client.dispatches(filters, cursor, limit)
-        if as_json:
-            print_json(page)
-            return
-        rows = [
-            (
-                found.id,
-                status_text(found.status, withheld=found.withheld),
-                found.agent,
-                found.repo or "",
-                since(found.created_at),
-            )
-            for found in page.items
-        ]
-        print_table("ID", "STATUS", "AGENT", "REPOSITORY", "CREATED", rows=rows)
-        if page.has_more:
-            err.print(f"There are more: --cursor {page.cursor}")
+        print_page(client.dispatches(filters, cursor, limit), LIST_COLUMNS, _list_row, as_json=as_json)
 
 
 def cancel(
@@ -192,7 +167,7 @@ def promote(  # noqa: PLR0913 - an option for each field of the request
     message: Annotated[str | None, typer.Option("--message", "-m", help="Message of the commit")] = None,
     author_name: Annotated[str | None, typer.Option(help="Author of the commit")] = None,
     author_email: Annotated[str | None, typer.Option(help="The author's address")] = None,
-    watch_it: Annotated[bool, typer.Option("--watch", "-w", help="Show states and log until it ended")] = False,
+    watch_it: Watch = False,
     as_json: Json = False,
 ) -> None:
     """Push a successful dispatch's result to a branch of its repository; with --pr, open a pull request.
@@ -211,7 +186,7 @@ def promote(  # noqa: PLR0913 - an option for each field of the request
     )
     with connect(context) as client:
         accepted = client.promote(dispatch_id, request)
-        _tell_accepted(client, accepted, watch_it=watch_it, as_json=as_json)
+        _show_accepted(client, accepted, watch_it=watch_it, as_json=as_json)
 
 
 def release(
@@ -262,23 +237,19 @@ def artifacts(
             raise typer.Exit(ERROR if download else 0)
 
 
-def _tell_accepted(client: "Client", accepted: Dispatch, *, watch_it: bool, as_json: bool) -> None:
-    """Say what was accepted, or show it to its end and exit as it ended."""
+def _show_accepted(client: "Client", accepted: Dispatch, *, watch_it: bool, as_json: bool) -> None:
+    """Show what was accepted, or follow it to its end and exit with its exit code."""
     if watch_it:
         err.print(f"Dispatch {accepted.id}")
         raise typer.Exit(EXIT_CODES[watch(client, accepted.id, as_json=as_json).status])
     if as_json:
         print_json(accepted)
-    else:
-        if accepted.promotes and accepted.promotes.findings:
-            err.print("Found in the patch:")
-            err.print(Text(findings_text(accepted.promotes.findings)))
-        out.print(accepted.id)
-        err.print(f"Accepted. Follow it: outpost logs -f {accepted.id}")
-
-
-def _print_line(line: LogLine, *, as_json: bool) -> None:
-    print_json(line) if as_json else out.print(log_text(line))
+        return
+    if accepted.promotes and accepted.promotes.findings:
+        err.print("Found in the patch:")
+        err.print(Text(findings_text(accepted.promotes.findings)))
+    out.print(accepted.id)
+    err.print(f"Accepted. Follow it: outpost logs -f {accepted.id}")
 
 
 def _download(client: "Client", found: Sequence[Artifact], folder: Path) -> None:
@@ -304,15 +275,3 @@ def _task_text(task: str | None, file: Path | None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         show_error(f"The task cannot be read from {file}: {error}")
         raise typer.Exit(ERROR) from error
-
-
-def parse_tags(pairs: list[str] | None) -> dict[str, str] | None:
-    """Return the tags of `KEY:VALUE` options. Raises `typer.BadParameter`."""
-    split = [pair.partition(":") for pair in pairs or []]
-    for key, colon, _ in split:
-        if not (key and colon):
-            raise typer.BadParameter(f"{key!r} is not KEY:VALUE, for example --tag team:payments")
-    keys = [key for key, _, _ in split]
-    if twice := next((key for key in keys if keys.count(key) > 1), None):
-        raise typer.BadParameter(f"--tag gives {twice!r} {keys.count(twice)} values: a tag has one")
-    return {key: value for key, _, value in split} or None

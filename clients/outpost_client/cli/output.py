@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from pydantic import BaseModel
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from outpost_client.errors import Detail
-from outpost_client.models import Dispatch, LogLine
+from outpost_client.models import Dispatch, Item, LogLine, Page
 from outpost_client.results import Findings, Status
 
 STYLES = {
@@ -119,6 +119,18 @@ def print_table(*columns: str, rows: Iterable[Sequence[str | Text]]) -> None:
     if total > out.width:
         table.width = total
     out.print(table)
+
+
+def print_page(
+    page: Page[Item], columns: Sequence[str], row: Callable[[Item], Sequence[str | Text]], *, as_json: bool
+) -> None:
+    """Print part of a list, one item a row or as JSON, and the option that continues it."""
+    if as_json:
+        print_json(page)
+        return
+    print_table(*columns, rows=map(row, page.items))
+    if page.has_more:
+        err.print(f"There are more: --cursor {page.cursor}")
 
 
 def dispatch_table(dispatch: Dispatch) -> Table:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from outpost_client.cli.connection import connect
-from outpost_client.cli.dispatches import Json
+from outpost_client.cli.options import Json
 from outpost_client.cli.output import err, out, print_json, print_table, print_text, printable
 from outpost_client.models import MonthlyBudget, Usage, UsageFigures, UsageRow
 

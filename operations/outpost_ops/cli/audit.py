@@ -15,7 +15,7 @@ from rich.text import Text
 
 from outpost.domain.ids import now
 from outpost_client.cli.connection import ERROR
-from outpost_client.cli.dispatches import Json
+from outpost_client.cli.options import Json
 from outpost_client.cli.output import err, out, print_json, print_table, show_error
 from outpost_ops.cli.aws import aws_session
 from outpost_ops.cli.checks import EXIT_CODES, STYLES, use_local
