@@ -17,8 +17,8 @@ from rich.table import Table
 
 from benchmarks.load import Sample, ask, drive
 from benchmarks.stand import Stand, fresh, pending, service
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.domain.ids import now
-from outpost.store.database import CLIENT_CONFIG
 from tests import guard
 from tests.contract.relay import relay
 

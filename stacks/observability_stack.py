@@ -35,9 +35,9 @@ class ObservabilityStack(OutpostStack):
         balancer = control_plane.load_balancer.balancer
         functions = {
             "broker": fleet.broker.function,
-            "capacity": fleet.planner.function,
+            "planner": fleet.planner.function,
             "task_events": fleet.task_events.function,
-            "sweep": fleet.sweep.function,
+            "reconciler": fleet.sweep.function,
             "usage_events": fleet.usage_events.function,
             "workspace_reaper": fleet.reaper.function,
             "dispatch_changes": control_plane.changes.function,

@@ -5,11 +5,12 @@ import time
 import boto3
 from botocore.credentials import ReadOnlyCredentials
 
+from outpost.aws.caller_identity import prove
 from outpost.domain.agents import Agent
 from outpost.domain.ids import new_id, now
 from outpost.domain.protocol import ClaimRequest
-from outpost.store.caller_identity import prove
-from outpost.store.workers import Worker, Workers, WorkerState
+from outpost.domain.workers import Worker, WorkerState
+from outpost.store.workers import Workers
 
 REGION = "us-east-1"
 TASK_ROLE = "arn:aws:iam::000000000000:role/outpost-worker"

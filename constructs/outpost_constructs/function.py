@@ -20,8 +20,10 @@ from outpost_ops.bundle import build_functions
 from outpost_ops.config import EnvironmentConfig
 
 _LATEST_PYTHON = "3.14"
-_MEMORY = {"sweep": 256}
-"""MB, where not 512, by package: the sweep waits for most of its time, which is paid by the memory."""
+_MEMORY = {"reconciler": 256}
+"""MB, where not 512, by package: the reconciler waits for most of its time, which is paid by the memory."""
+_LOG_NAMES = {"planner": "capacity", "reconciler": "sweep"}
+"""Log groups named after what the package was called before: another name would delete the group and its lines."""
 
 
 class OutpostFunction(lambda_.Function):
@@ -40,7 +42,9 @@ class OutpostFunction(lambda_.Function):
         log_group: ExpiringLogGroup | None = None,
     ) -> None:
         if log_group is None:
-            log_group = ExpiringLogGroup(scope, f"{construct_id}Logs", config=config, name=package.replace("_", "-"))
+            log_group = ExpiringLogGroup(
+                scope, f"{construct_id}Logs", config=config, name=_LOG_NAMES.get(package, package).replace("_", "-")
+            )
         role = iam.Role(
             scope,
             f"{construct_id}Role",

@@ -37,7 +37,7 @@ class Planner(Construct):
         self.function = OutpostFunction(
             self,
             "Function",
-            package="capacity",
+            package="planner",
             description="Launches the workers that runnable dispatches and warm pools need",
             timeout=Duration.seconds(60),
             environment={

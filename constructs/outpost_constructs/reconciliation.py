@@ -75,7 +75,7 @@ class Sweep(Construct):
         self.function = OutpostFunction(
             self,
             "Function",
-            package="sweep",
+            package="reconciler",
             description="Heals lost events and wake-ups, stops orphans, enforces deadlines",
             timeout=Duration.seconds(75),
             environment={**environment, Env.BROKER_FUNCTION: broker.function_name},

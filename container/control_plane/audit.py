@@ -1,6 +1,6 @@
 """The audit log of calls: one record for each authenticated request, written by a thread of its own.
 
-Records wait in memory for a second at most and are written in batches (`outpost.store.audit_writer`), as a hash chain
+Records wait in memory for a second at most and are written in batches (`outpost.fleet.audit_writer`), as a hash chain
 of this replica's life. Its head is signed when the replica starts, every five minutes, and when it stops. A crash
 loses what waits; the checkpoints say how many records that is at most.
 """
@@ -16,8 +16,8 @@ import structlog
 
 from control_plane.telemetry import emit
 from outpost.domain.audit import CHECKPOINT_PERIOD, Fields
+from outpost.fleet.audit_writer import AuditClients, AuditPlace, AuditWriter, UndeliveredError
 from outpost.names import Metric
-from outpost.store.audit_writer import AuditClients, AuditPlace, AuditWriter, UndeliveredError
 
 logger = structlog.get_logger()
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import boto3
 
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.domain.ids import now
 from outpost.domain.tenants import KEY_PATTERN, KEY_PREFIX_LENGTH, OPERATOR, ApiKey, Scope, Tenant, hash_key
 from outpost.names import Env
-from outpost.store.database import CLIENT_CONFIG
 from outpost.store.tenants import ExistsError, Tenants
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Reads a dispatch without a thread: most requests begin with it, and a hop to a thread and back costs as much again.
 
-The call is that of outpost/store/fast_client.py, awaited: aiohttp transports it, with the client's timeouts, number of
+The call is that of outpost/aws/fast_client.py, awaited: aiohttp transports it, with the client's timeouts, number of
 attempts and exceptions. It calls none of the client's hooks.
 """
 
@@ -24,11 +24,11 @@ from botocore.exceptions import (
 )
 from botocore.httpsession import get_cert_path
 
+from outpost.aws.connections import ExceptionMap, HttpResponse, map_exception
+from outpost.aws.fast_client import FastClient
+from outpost.aws.json_protocol import is_retryable
 from outpost.domain.dispatch import Dispatch
-from outpost.store.connections import ExceptionMap, HttpResponse, map_exception
 from outpost.store.database import Database, from_attributes, key
-from outpost.store.fast_client import FastClient
-from outpost.store.json_protocol import is_retryable
 from outpost.store.row_reader import complete_row
 from outpost.store.rows import is_whole, key_of, row_from
 

@@ -17,9 +17,11 @@ from control_plane.start_estimate import run_seconds
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
+from outpost.domain.slots import Slots
 from outpost.domain.tenants import OPERATOR, Tenant
+from outpost.domain.workers import WorkerState
 from outpost.store.dispatches import EXAMINED, Dispatches
-from outpost.store.workers import Slots, Workers, WorkerState
+from outpost.store.workers import Workers
 
 FRESH_SECONDS = 5.0
 

@@ -20,18 +20,19 @@ from control_plane.rate_limit import RateLimiter
 from control_plane.signing import Signer
 from control_plane.start_estimate import StartEstimator
 from control_plane.streams import StreamRegistry
+from outpost.aws.client_config import CLIENT_CONFIG
+from outpost.fleet.agent_settings import load_agents
+from outpost.fleet.wakeups import Wakeups
 from outpost.names import Env
-from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
 from outpost.store.budgets import Budgets, MonthlyLimits
-from outpost.store.database import CLIENT_CONFIG, Database
+from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.links import Links
 from outpost.store.rates import Rates
 from outpost.store.secrets import TenantSecrets
 from outpost.store.tenants import Tenants
 from outpost.store.usage import UsageCounters
-from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
 from outpost.store.workspaces import Workspaces
 

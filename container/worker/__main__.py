@@ -14,8 +14,8 @@ import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, NoCredentialsError
 
+from outpost.aws.caller_identity import prove
 from outpost.domain.protocol import ClaimRequest
-from outpost.store.caller_identity import prove
 from worker.agent_attempt import AgentAttempt
 from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED
 from worker.broker import Broker, BrokerError

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
-from outpost.store.forge import ForgeApi, ForgeError
+from outpost.fleet.forge import ForgeApi, ForgeError
 
 SECONDS = 30.0
 

@@ -6,7 +6,7 @@ from outpost.domain.ids import now
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.repository import forge_repository
-from outpost.store.forge import ForgeError
+from outpost.fleet.forge import ForgeError
 from worker.attempt import Attempt
 from worker.clone import CloneError
 from worker.forge import PullRequest, open_pull_request

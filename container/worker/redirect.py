@@ -11,7 +11,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from outpost.domain.repository import forge_repository
-from outpost.store.forge import NoRedirect
+from outpost.fleet.forge import NoRedirect
 from worker.git import basic_credentials
 from worker.lines import printable
 

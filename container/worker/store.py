@@ -14,11 +14,11 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as AwsConnectionError
 from botocore.loaders import Loader, create_loader
 
+from outpost.aws.conditional_writes import PreconditionFailedError, put_conditionally
 from outpost.domain.artifacts import Artifact, Summary, chunk_key, stored_name
 from outpost.domain.collection import Collection
 from outpost.domain.findings import Findings
 from outpost.domain.protocol import Assignment, Credentials
-from outpost.store.conditional_writes import PreconditionFailedError, put_conditionally
 from worker.clock import SYSTEM_CLOCK, Clock
 from worker.stop import Cause, Stopped
 

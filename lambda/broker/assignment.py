@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from broker.credentials import AttemptCredentials
 from broker.forge import Forge
 from broker.grants import Grants
 from outpost.domain.agents import CATALOGUE, Agent, AgentSettings
@@ -11,7 +12,6 @@ from outpost.domain.dispatch import Dispatch
 from outpost.domain.protocol import Assignment, BedrockAccess, Credentials
 from outpost.domain.workspaces import QUOTAS, room
 from outpost.store.artifacts import Artifacts
-from outpost.store.credentials import AttemptCredentials
 from outpost.store.dispatches import Dispatches
 from outpost.store.tenants import Tenants
 from outpost.store.workspaces import Workspaces

@@ -7,6 +7,7 @@ from datetime import datetime
 from broker.assignment import Assignments
 from broker.candidates import Candidates
 from broker.claim import Claims
+from broker.credentials import AttemptCredentials
 from broker.forge import Forge
 from broker.grants import Grants
 from broker.identity import Identities, sent_by_holder
@@ -30,7 +31,6 @@ from outpost.domain.protocol import (
     StartedRequest,
 )
 from outpost.store.artifacts import Artifacts
-from outpost.store.credentials import AttemptCredentials
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants

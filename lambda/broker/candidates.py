@@ -10,11 +10,12 @@ from datetime import datetime
 from itertools import chain, islice
 
 from outpost.domain.agents import Agent
+from outpost.domain.slots import Slots
 from outpost.store.dispatches import Dispatches
 from outpost.store.live_dispatches import TenantQueue
 from outpost.store.tenants import Tenants
 from outpost.store.turns import Turns
-from outpost.store.workers import Slots, Workers
+from outpost.store.workers import Workers
 
 WINDOW = 16
 """Tenants that are compared."""

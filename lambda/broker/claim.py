@@ -10,19 +10,20 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from broker.assignment import Assignments
 from broker.candidates import Candidate, Candidates
+from broker.credentials import PolicyRefusedError
 from broker.identity import ForeignWorkerError, Identities, NoProofError
 from broker.retire import retires
+from outpost.aws.caller_identity import StsError
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import Expire, Lose, TransitionError
 from outpost.domain.protocol import Assignment, ClaimRequest, ClaimResponse
 from outpost.domain.reasons import Reason, ReasonCode
-from outpost.store.caller_identity import StsError
-from outpost.store.credentials import PolicyRefusedError
+from outpost.domain.workers import Worker, WorkerState
 from outpost.store.database import ConflictError
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
-from outpost.store.workers import Worker, Workers, WorkerState
+from outpost.store.workers import Workers
 
 logger = Logger(service="broker")
 

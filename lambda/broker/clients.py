@@ -6,7 +6,7 @@ for latency-aware Amazon DynamoDB applications" advises timeouts of about a seco
 
 from botocore.config import Config
 
-from outpost.store.database import CLIENT_CONFIG
+from outpost.aws.client_config import CLIENT_CONFIG
 
 DATABASE = CLIENT_CONFIG.merge(
     Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 3})

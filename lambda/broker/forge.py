@@ -18,8 +18,8 @@ from outpost.domain.dispatch import Spec
 from outpost.domain.ids import now
 from outpost.domain.repository import forge_repository
 from outpost.domain.tenants import Tenant
+from outpost.fleet.forge import ForgeApi, ForgeError
 from outpost.names import Env
-from outpost.store.forge import ForgeApi, ForgeError
 
 SECONDS = 2.0
 """How long a call of the forge's API waits to connect, and for each part of the answer.

@@ -10,8 +10,8 @@ import boto3
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
+from broker.budget_event import DETAIL_TYPE, BudgetThreshold, threshold_passed
 from broker.clients import OTHERS
-from outpost.domain.budget_event import DETAIL_TYPE, BudgetThreshold, threshold_passed
 from outpost.domain.budgets import WARNING_PERCENT, Budget, month_of
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.lifecycle import TransitionError

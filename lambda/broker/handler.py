@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from broker.broker import Broker
 from broker.clients import DATABASE, OTHERS
+from broker.credentials import AttemptCredentials
 from broker.forge import Forge
 from broker.grants import Grants
 from broker.identity import Identities
@@ -20,16 +21,15 @@ from outpost.domain.protocol import (
     LeaseResponse,
     ReserveResponse,
 )
-from outpost.store.agent_settings import load_agents
+from outpost.fleet.agent_settings import load_agents
+from outpost.fleet.wakeups import Wakeups
 from outpost.store.artifacts import Artifacts
 from outpost.store.budgets import Budgets, MonthlyLimits
-from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
 from outpost.store.turns import Turns
-from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
 from outpost.store.workspaces import Workspaces
 

@@ -9,12 +9,12 @@ import boto3
 from aws_lambda_powertools import Logger
 
 from broker.clients import OTHERS
+from outpost.aws.caller_identity import CallerIdentity, ProofRefusedError
 from outpost.domain.agents import AgentSettings
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import is_id
 from outpost.domain.protocol import ClaimRequest, LeaseRequest, sha256_of
 from outpost.names import Env
-from outpost.store.caller_identity import CallerIdentity, ProofRefusedError
 
 if TYPE_CHECKING:
     from types_boto3_ecs.client import ECSClient

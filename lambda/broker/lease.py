@@ -21,9 +21,9 @@ from outpost.domain.protocol import (
     StartedRequest,
 )
 from outpost.domain.workspaces import QUOTAS
+from outpost.fleet.forge import ForgeError
 from outpost.store.database import ConflictError
 from outpost.store.dispatches import Dispatches
-from outpost.store.forge import ForgeError
 from outpost.store.tenants import Tenants
 from outpost.store.workers import Workers
 from outpost.store.workspaces import Workspaces

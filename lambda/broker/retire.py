@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from outpost.store.workers import Worker, WorkerState
+from outpost.domain.workers import Worker, WorkerState
 
 LINGER = timedelta(seconds=20)
 """An idle worker beyond the warm target stays this long: the next task of a burst then starts at once."""

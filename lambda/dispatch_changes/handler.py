@@ -22,10 +22,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dispatch_changes.changes import Change
+from outpost.aws.client_config import CLIENT_CONFIG
+from outpost.fleet.audit_writer import AuditClients, AuditPlace, AuditWriter, UndeliveredError
+from outpost.fleet.metrics import emit
 from outpost.names import Env, Metric
-from outpost.store.audit_writer import AuditClients, AuditPlace, AuditWriter, UndeliveredError
-from outpost.store.database import CLIENT_CONFIG
-from outpost.store.metrics import emit
 
 if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient

@@ -9,9 +9,9 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.names import METRIC_NAMESPACE, ROLLBACK_PROPOSED, Env
-from outpost.store.database import CLIENT_CONFIG
-from outpost.store.documents import Documents
+from outpost_migration.monitor.documents import Documents
 from outpost_migration.monitor.model import HOST, V1Host
 from outpost_migration.monitor.sources import AccountSources
 from outpost_migration.monitor.watch import Watch

@@ -9,14 +9,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop, diagnose
 from outpost.domain.ids import now
-from outpost.store.agent_settings import load_agents
+from outpost.fleet.agent_settings import load_agents
+from outpost.fleet.recovery import Recovery
+from outpost.fleet.wakeups import Wakeups
+from outpost.fleet.worker_termination import WorkerTermination
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
-from outpost.store.recovery import Recovery
-from outpost.store.wakeups import Wakeups
-from outpost.store.worker_termination import WorkerTermination
 from outpost.store.workers import Workers
 
 logger = Logger(service="task_events")

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 from outpost.domain.ids import now as real_now
 from outpost.names import MigrationOutput
 from outpost.report import Check, overall
-from outpost.store.documents import Documents
 from outpost_client import ApiError, Client
 from outpost_client.errors import TRANSIENT
 from outpost_migration.deployment import Deployment
 from outpost_migration.endpoint import EndpointSecret
 from outpost_migration.errors import MigrationError
 from outpost_migration.host import Host, find_host
+from outpost_migration.monitor.documents import Documents
 from outpost_migration.monitor.model import HOST, V1Host
 from outpost_migration.reports import REPORTS, Report
 

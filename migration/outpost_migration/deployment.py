@@ -8,10 +8,10 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.names import MigrationOutput
-from outpost.store.database import CLIENT_CONFIG
-from outpost.store.documents import Documents
 from outpost_migration.errors import MigrationError
+from outpost_migration.monitor.documents import Documents
 from outpost_migration.v1.trail import Trail
 
 

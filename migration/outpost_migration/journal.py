@@ -15,8 +15,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from outpost.domain.ids import now
-from outpost.store.documents import DocumentChangedError, Documents
 from outpost_migration.errors import LockedError
+from outpost_migration.monitor.documents import DocumentChangedError, Documents
 
 LEASE = timedelta(seconds=90)
 State = Literal["running", "pass", "fail", "inconclusive", "error", "rolled-back"]

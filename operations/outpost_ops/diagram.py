@@ -42,7 +42,7 @@ def _function(package: str) -> Callable[[Resource], bool]:
 def _healing(resource: Resource) -> bool:
     """Take the Fleet's functions that neither give work nor launch."""
     functions = resource.stack == "Fleet" and resource.type == "AWS::Lambda::Function"
-    return functions and _package(resource) not in ("broker", "capacity")
+    return functions and _package(resource) not in ("broker", "planner")
 
 
 def _nothing(_resource: Resource) -> bool:
@@ -68,7 +68,7 @@ BOXES = {
     "artifacts": Box("Data", "Artifacts", _is("Data", "S3::Bucket")),
     "nat": Box("Network", "Way out", _is("Network", "EC2::NatGateway", "EC2::Instance", "EC2::VPCEndpoint")),
     "workers": Box("Fleet", "Workers", _is("Fleet", "ECS::TaskDefinition"), "one task, one dispatch"),
-    "planner": Box("Fleet", "Planner", _function("capacity"), "launches what demand needs"),
+    "planner": Box("Fleet", "Planner", _function("planner"), "launches what demand needs"),
     "files": Box("Data", "Workspaces", _is("Data", "EFS::FileSystem")),
     "observability": Box(
         "Observability", "Operators", _is("Observability", "CloudWatch::Dashboard", "CloudWatch::Alarm")

@@ -1,7 +1,9 @@
 """How long each state of a dispatch may take: pure functions of the row, for the row's `due_at` and for the sweep."""
 
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
+from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.reasons import Reason, ReasonCode
 
@@ -20,6 +22,24 @@ LEAVING = timedelta(seconds=60)
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _CANCELLABLE = (Status.PROVISIONING, Status.RUNNING)
+
+
+class RowState(NamedTuple):
+    """What the sweep has to know of a row, without its document."""
+
+    id: str
+    tenant_id: str
+    agent: Agent
+    status: Status
+    worker_id: str | None
+    attempt: int
+    due_at: datetime
+    """From when on the sweep has to act on it (`due_at`)."""
+
+    @classmethod
+    def of(cls, row: Dispatch) -> "RowState":
+        """Return the state of a row."""
+        return cls(row.id, row.tenant_id, row.spec.agent, row.status, row.worker_id, row.attempt, due_at(row))
 
 
 def due_at(row: Dispatch) -> datetime:

@@ -31,7 +31,7 @@ class _Request(_Message):
 class IdentityProof(_Message):
     """The variable parts of a request of sts:GetCallerIdentity that the worker has signed and the broker sends.
 
-    Method, host, body and the other headers are fixed (`outpost.store.caller_identity`). Nothing of it may be logged:
+    Method, host, body and the other headers are fixed (`outpost.aws.caller_identity`). Nothing of it may be logged:
     until it expires it proves the same to the same broker again.
     """
 

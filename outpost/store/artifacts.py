@@ -12,14 +12,14 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from outpost.aws.client_config import CLIENT_CONFIG
+from outpost.aws.conditional_writes import PreconditionFailedError, put_conditionally
 from outpost.domain.artifacts import Artifact, LogLine, Summary, attempt_prefix, chunk_key, stored_name
 from outpost.domain.collection import Collection
 from outpost.domain.context import context_prefix
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.findings import Findings
 from outpost.names import Env
-from outpost.store.conditional_writes import PreconditionFailedError, put_conditionally
-from outpost.store.database import CLIENT_CONFIG
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

@@ -11,22 +11,13 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from outpost.aws.client_config import CLIENT_CONFIG
+from outpost.aws.fast_client import fast_session
 from outpost.names import Env
-from outpost.store.fast_client import fast_session
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
-
-CLIENT_CONFIG = Config(
-    connect_timeout=2,
-    read_timeout=10,
-    max_pool_connections=64,
-    retries={"mode": "standard", "total_max_attempts": 4},
-    # Named after us in the audit trail; composing the default costs a tenth of a call's CPU time.
-    user_agent="outpost",
-)
-"""A call gives up after seconds, not minutes: the client gets an error in time, and can try again."""
 
 type_serializer = TypeSerializer()
 type_deserializer = TypeDeserializer()

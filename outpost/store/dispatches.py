@@ -5,8 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import lowest_id
 from outpost.domain.lifecycle import Event, apply
@@ -16,7 +17,6 @@ from outpost.store.live_dispatches import LiveDispatches
 from outpost.store.row_reader import complete_rows, read_row
 from outpost.store.rows import AFTER_IDS, items_of, key_of, queue_entry, queue_entry_key, row_from
 from outpost.store.schema import BY_TENANT
-from outpost.store.wakeups import Wakeups
 from outpost.store.workspaces import giving_back
 
 if TYPE_CHECKING:
@@ -69,10 +69,23 @@ class Page:
     last_id: str | None
 
 
+class Waker(Protocol):
+    """Wakes workers, as `outpost.fleet.wakeups.Wakeups` does."""
+
+    @property
+    def agents(self) -> Sequence[Agent]:
+        """The agents of this environment."""
+        ...
+
+    def send(self, agent: Agent) -> bool:
+        """Wake one worker of an agent; return whether the message was sent."""
+        ...
+
+
 class Dispatches:
     """The dispatches table; `live` finds those in it that have not ended."""
 
-    def __init__(self, database: Database, wakeups: Wakeups) -> None:
+    def __init__(self, database: Database, wakeups: Waker) -> None:
         self._db = database
         self._wakeups = wakeups
         self.live = LiveDispatches(database)

@@ -6,9 +6,10 @@ from itertools import groupby, islice
 from typing import NamedTuple
 
 from outpost.domain.agents import Agent
+from outpost.domain.deadlines import RowState
 from outpost.domain.dispatch import Dispatch
 from outpost.store.database import Database, Item, expression_values
-from outpost.store.rows import AFTER_IDS, RowState, key_of, queue_of, row_from, state_from
+from outpost.store.rows import AFTER_IDS, key_of, queue_of, row_from, state_from
 from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE
 
 _STATE = ("id", "tenant_id", "agent", "status", "worker_id", "attempt", "due_at")

@@ -2,10 +2,9 @@
 
 import zlib
 from datetime import datetime
-from typing import NamedTuple
 
 from outpost.domain.agents import Agent
-from outpost.domain.deadlines import due_at
+from outpost.domain.deadlines import RowState, due_at
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.store.database import Item, to_attributes
 from outpost.store.row_details import ROW_BYTES, completed, digest_of, item_bytes, shortened, texts_of, without_options
@@ -15,24 +14,6 @@ AFTER_IDS = "~"
 """Sorts after every id."""
 _NONE = "none"
 """Value of `details` in a row that has all its texts itself. Releases before had no such attribute."""
-
-
-class RowState(NamedTuple):
-    """What the sweep has to know of a row, without its document."""
-
-    id: str
-    tenant_id: str
-    agent: Agent
-    status: Status
-    worker_id: str | None
-    attempt: int
-    due_at: datetime
-    """From when on the sweep has to act on it (`outpost.domain.deadlines`)."""
-
-    @classmethod
-    def of(cls, row: Dispatch) -> "RowState":
-        """Return the state of a row."""
-        return cls(row.id, row.tenant_id, row.spec.agent, row.status, row.worker_id, row.attempt, due_at(row))
 
 
 def key_of(dispatch_id: str) -> tuple[str, str]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TypedDict
 import boto3
 from botocore.exceptions import ClientError
 
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.domain.secrets import MAX_SECRETS, TenantSecret
 from outpost.names import Env, tenant_secrets_prefix
 from outpost.redaction.searchable import searchable
-from outpost.store.database import CLIENT_CONFIG
 from outpost.store.tenants import Tenants
 
 if TYPE_CHECKING:

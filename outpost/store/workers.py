@@ -4,16 +4,15 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Enum, StrEnum, auto
+from enum import Enum, auto
 from typing import TYPE_CHECKING
-
-from pydantic import BaseModel, ConfigDict
 
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Lease
 from outpost.domain.lifecycle import Claim, TransitionError, apply
+from outpost.domain.slots import SOON, Slots
+from outpost.domain.workers import Worker, WorkerState
 from outpost.store.database import ConflictError, Database, Item, expression_values, key, to_attributes
 from outpost.store.dispatches import Dispatches
 
@@ -24,8 +23,6 @@ KEPT_AFTER_END = timedelta(days=1)
 _BEAT = "SET beat = beat + :one"
 _HOLDS = "fencing_token = :held AND worker_state = :busy"
 """It has claimed with this token, and is not declared lost."""
-SOON = timedelta(seconds=20)
-"""A moment: as long as a worker that was started for the next dispatch would wait for it."""
 
 
 CLAIM_TRIES = 16
@@ -38,57 +35,6 @@ class Lost(Enum):
     ROW = auto()
     SLOT = auto()
     WORKER = auto()
-
-
-class WorkerState(StrEnum):
-    """Starting (RunTask has returned), idle (requested work, found none), busy (claimed once), lost (was silent)."""
-
-    STARTING = "starting"
-    IDLE = "idle"
-    BUSY = "busy"
-    LOST = "lost"
-
-
-class Worker(BaseModel):
-    """A living worker task. `beat` counts its heartbeats; a watcher sees by its own clock whether it still grows."""
-
-    model_config = ConfigDict(frozen=True)
-
-    worker_id: str
-    task_arn: str
-    agent: Agent
-    revision: int
-    worker_state: WorkerState
-    launched_at: datetime
-    idle_since: datetime | None = None
-    dispatch_id: str | None = None
-    fencing_token: int | None = None
-    beat: int = 0
-    retiring: bool = False
-    """It leaves when it asks for work and finds none: of an old revision, in the place of its replacement."""
-    proven: bool = False
-    """Whether the broker has verified that the task is ours, and that it is the task who asks for work."""
-
-
-@dataclass(frozen=True)
-class Slots:
-    """A tenant's concurrency: which slots are taken, and when one was last given out."""
-
-    taken: dict[int, str]
-    last_served: str
-    agents: Counter[str] = field(default_factory=Counter)
-    """How many of those taken run which agent."""
-    ending: dict[int, datetime] = field(default_factory=dict)
-    """Those taken that will be free in a moment, and since when: the agent has ended, or the last one was quick."""
-
-    def free(self, limit: int) -> list[int]:
-        """Return the free slots under a limit."""
-        return [number for number in range(limit) if number not in self.taken]
-
-    def soon_free(self, limit: int, at: datetime) -> list[int]:
-        """Return the slots under a limit that are free, or will be in a moment."""
-        ending = [number for number, since in self.ending.items() if number < limit and at - since < SOON]
-        return [*self.free(limit), *ending]
 
 
 class Workers:

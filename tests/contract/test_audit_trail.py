@@ -19,8 +19,8 @@ from control_plane import audit as module
 from control_plane.audit import BATCH, STOP_SECONDS, WAITING, AuditLog, milliseconds
 from outpost.domain.audit import CHECKPOINT_PERIOD
 from outpost.domain.audit_checkpoint import CHECKPOINTS, Checkpoint, signing_input
+from outpost.fleet.audit_writer import AuditClients, AuditPlace
 from outpost.names import Env, Metric, Output, audit_log_group
-from outpost.store.audit_writer import AuditClients, AuditPlace
 from outpost_client.cli.main import app
 from outpost_ops.verify.audit_chains import GRACE, Kind
 from outpost_ops.verify.audit_evidence import Evidence

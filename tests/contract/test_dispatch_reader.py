@@ -21,10 +21,11 @@ from botocore.exceptions import (
 
 from control_plane import dispatch_reader
 from control_plane.dispatch_reader import DispatchReader
+from outpost.aws.client_config import CLIENT_CONFIG
+from outpost.aws.fast_client import fast_session
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id, now
-from outpost.store.database import CLIENT_CONFIG, Database
-from outpost.store.fast_client import fast_session
+from outpost.store.database import Database
 from tests.contract.running import Api
 from tests.loopback import Service, certificate, full_of_connections, serving, serving_tls
 

@@ -10,12 +10,12 @@ from botocore.config import Config
 from httpx_sse import connect_sse
 
 from control_plane.services import Services
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id
 from outpost.domain.tenants import Tenant
 from outpost.store import artifacts, database
-from outpost.store.database import CLIENT_CONFIG
 from tests.contract.relay import Relay, fails, loses_the_answer, once, relay, waits
 from tests.contract.running import TASK, Api, refused, serve
 from tests.eventually import eventually

@@ -16,7 +16,7 @@ from outpost.domain.ids import now
 from outpost.domain.lifecycle import Finish, Report, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import OPERATOR, Overrides, Scope
-from outpost.store.workers import Worker, WorkerState
+from outpost.domain.workers import Worker, WorkerState
 from tests.contract.running import TASK, Api, refused, serve
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sweep.silence import LEASE, PERIOD
+from reconciler.silence import LEASE, PERIOD
 
 FIGURES = Path(__file__).resolve().parents[2] / "build" / "faults.json"
 """Where the tests write what they measured: the name of a test -> `Figure`."""

@@ -7,8 +7,8 @@ import pytest
 
 from app import OutpostApp
 from outpost.domain.agents import CATALOGUE, MAX_WARM_WINDOWS, Agent, Alias
+from outpost.fleet.agent_settings import MOST_NAMES
 from outpost.names import Env
-from outpost.store.agent_settings import MOST_NAMES
 from outpost_ops.config import ConfigError, load
 from tests.infra.assembly import Assembly, synthesize
 from tests.infra.conftest import ROOT

@@ -71,13 +71,13 @@ def test_tests_and_caches_change_nothing(checkout: Path) -> None:
 
 def test_a_change_of_our_code_changes_the_bundle(checkout: Path) -> None:
     before = build_functions(*HOST)
-    handler = checkout / "lambda" / "sweep" / "handler.py"
+    handler = checkout / "lambda" / "reconciler" / "handler.py"
     handler.write_text(handler.read_text() + "\n")
 
     after = build_functions(*HOST)
 
     assert after != before
-    assert (after / "sweep" / "handler.py").read_bytes() == handler.read_bytes()
+    assert (after / "reconciler" / "handler.py").read_bytes() == handler.read_bytes()
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in (bundle.ROOT / "lambda").glob("*/__init__.py")))

@@ -136,7 +136,7 @@ def test_no_type_is_at_once_priced_paid_by_use_or_free() -> None:
                     Targets=[{"Arn": {"Fn::GetAtt": ["Sweep", "Arn"]}}],
                 ),
                 "Sweep": typed(
-                    "Lambda::Function", Handler="sweep.handler.handler", MemorySize=512, Architectures=["arm64"]
+                    "Lambda::Function", Handler="reconciler.handler.handler", MemorySize=512, Architectures=["arm64"]
                 ),
             },
             43_800 * 46 * 0.5 * 0.0000133334 + 0.0438 * 0.20,

@@ -150,8 +150,8 @@ def test_functions_get_the_variables_that_their_code_reads(assembly: Assembly, e
     }
     own = {
         "broker": {Env.AGENT_PARAMETERS, Env.ATTEMPT_ROLE_ARN},
-        "capacity": {Env.AGENT_PARAMETERS, Env.WORKER_SUBNETS, Env.WORKER_SECURITY_GROUP},
-        "sweep": {Env.AGENT_PARAMETERS},
+        "planner": {Env.AGENT_PARAMETERS, Env.WORKER_SUBNETS, Env.WORKER_SECURITY_GROUP},
+        "reconciler": {Env.AGENT_PARAMETERS},
         "task_events": {Env.AGENT_PARAMETERS},
     }
     for place, function in assembly.of_type("AWS::Lambda::Function", environment):

@@ -11,9 +11,9 @@ import boto3
 import pytest
 
 from outpost.domain.ids import now
-from outpost.store.documents import DocumentChangedError, Documents
 from outpost_migration.errors import LockedError
 from outpost_migration.journal import Content, Entry, Holder, Journal
+from outpost_migration.monitor.documents import DocumentChangedError, Documents
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, TransitionError
 from outpost.domain.workspaces import QUOTAS, Workspace, expiry, open_places
+from outpost.fleet.wakeups import Wakeups
 from outpost.store.database import ContentionError, Database
 from outpost.store.dispatches import DailyLimitError, Dispatches, Idempotency, WorkspaceTakenError
-from outpost.store.wakeups import Wakeups
 from outpost.store.workspaces import Workspaces
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import Monitor

@@ -26,31 +26,34 @@ from ulid import PureRandomPolicy, ULIDGenerator
 
 import broker.handler
 import broker.identity
-import capacity.handler
-import capacity.launcher
 import dispatch_changes.handler
-import sweep.handler
-import sweep.row_check
-import sweep.worker_check
+import planner.handler
+import planner.launcher
+import reconciler.handler
+import reconciler.row_check
+import reconciler.worker_check
 import task_events.handler
 import usage_events.handler
+from outpost.aws.caller_identity import TIMEOUTS, TRIES, Caller, StsError
 from outpost.domain import ids
 from outpost.domain.agents import Agent
 from outpost.domain.protocol import IdentityProof
+from outpost.fleet import metrics, wakeups
 from outpost.names import Env
-from outpost.store import database, live_dispatches, metrics, rows, wakeups
-from outpost.store.caller_identity import TIMEOUTS, TRIES, Caller, StsError
+from outpost.store import database, live_dispatches, rows
 from tests.simulation.aws import Boundary
 from tests.simulation.scheduler import Event, Host, Lock, Scheduler
 from worker.clock import SYSTEM_CLOCK
 
 DRIVEN = (
     "outpost.domain",
+    "outpost.aws",
+    "outpost.fleet",
     "outpost.store",
     "broker",
-    "capacity",
+    "planner",
     "dispatch_changes",
-    "sweep",
+    "reconciler",
     "task_events",
     "usage_events",
     "worker",
@@ -59,9 +62,9 @@ AGENTS = (Agent.SHELL, Agent.CLAUDE)
 """All agents that there are."""
 FUNCTIONS = (
     broker.handler,
-    capacity.handler,
+    planner.handler,
     dispatch_changes.handler,
-    sweep.handler,
+    reconciler.handler,
     task_events.handler,
     usage_events.handler,
 )
@@ -261,11 +264,14 @@ def interpreting() -> Iterator[Interpreter]:
         patch.setattr(metrics, "single_metric", _no_metric)
         patch.setattr(boto3, "client", interpreter.client)
         patch.setattr(broker.identity, "CallerIdentity", _Callers)
-        for module in (sweep.handler, sweep.worker_check):  # those of other agents have neither workers nor tasks
+        for module in (
+            reconciler.handler,
+            reconciler.worker_check,
+        ):  # those of other agents have neither workers nor tasks
             patch.setattr(module, "Agent", AGENTS)
-        for module in (sweep.row_check, live_dispatches, rows):  # a few dispatches have no use for more
+        for module in (reconciler.row_check, live_dispatches, rows):  # a few dispatches have no use for more
             patch.setattr(module, "ACTIVE_SHARDS", 2)
-        patch.setattr(capacity.launcher, "Random", lambda: _Random(interpreter))
+        patch.setattr(planner.launcher, "Random", lambda: _Random(interpreter))
         for module in (database, wakeups):
             patch.setattr(module, "fast_session", interpreter.session)
         for name, value in {"monotonic": interpreter.monotonic, "sleep": interpreter.sleep}.items():

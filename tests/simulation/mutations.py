@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import sweep.handler
-import sweep.silence
+import reconciler.handler
+import reconciler.silence
 from outpost.domain.artifacts import Summary
 from outpost.domain.dispatch import Dispatch, Lease
 from outpost.domain.tenants import Tenant
@@ -17,7 +17,7 @@ from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
 from outpost.store.usage import UsageCounters
-from sweep.task_check import TaskCheck
+from reconciler.task_check import TaskCheck
 from tests.simulation.dynamodb import FakeDynamoDB
 from tests.simulation.simulate import Run, Simulator
 
@@ -104,12 +104,12 @@ def _no_intents(*_: object) -> tuple[()]:
 
 MUTATIONS = (
     Mutation("fencing", _without(Lease, "__eq__", lambda self, other: isinstance(other, Lease))),
-    Mutation("the sweep", _without(sweep.handler, "handler", _nothing)),
+    Mutation("the sweep", _without(reconciler.handler, "handler", _nothing)),
     Mutation("intents", _without(Launches, "intents", _no_intents)),
     Mutation("recovery from summaries", _without(Artifacts, "settle_summary", _lost)),
     Mutation("suspension", _without(Tenants, "get", _active)),
     Mutation("settlement of grants", _without(UsageCounters, "_settling", _no_intents)),
-    Mutation("a lease of 30 s", _without(sweep.silence, "LEASE", timedelta(seconds=90))),
+    Mutation("a lease of 30 s", _without(reconciler.silence, "LEASE", timedelta(seconds=90))),
     Mutation("ECS's list in the sweep", _without(TaskCheck, "run", _nothing)),
     Mutation("idempotency", _without(Dispatches, "replay", _nothing)),
     *(_unchecked(table, condition) for table, condition in CONDITIONS),

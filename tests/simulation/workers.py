@@ -22,7 +22,6 @@ from outpost.domain.agents import Agent
 from outpost.domain.artifacts import LogSource
 from outpost.domain.collection import Collection
 from outpost.domain.findings import Findings
-from outpost.domain.pricing import cost
 from outpost.domain.protocol import ClaimRequest, IdentityProof
 from outpost.domain.usage import Tokens
 from tests.simulation.ecs import Task
@@ -33,6 +32,7 @@ from worker.archive import ArchiveFullError
 from worker.collect import Patch
 from worker.isolation import NoIsolation
 from worker.model_proxy.meter import BudgetExceededError, Meter
+from worker.model_proxy.pricing import cost
 from worker.model_proxy.purse import GrantError, Purse
 from worker.outcome import Evidence
 from worker.settings import Identity, Settings

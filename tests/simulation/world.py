@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 import broker.handler
-import capacity.handler
 import dispatch_changes.handler
-import sweep.handler
+import planner.handler
+import reconciler.handler
 import task_events.handler
 import usage_events.handler
 from outpost.domain.agents import Agent, AgentSettings
@@ -118,8 +118,8 @@ class World:
     def _functions(self) -> dict[str, Function]:
         return {
             BROKER: Function(_plain(broker.handler.handler), 10),
-            PLANNER: Function(_plain(capacity.handler.handler), 60),
-            SWEEP: Function(_plain(sweep.handler.handler), 75),
+            PLANNER: Function(_plain(planner.handler.handler), 60),
+            SWEEP: Function(_plain(reconciler.handler.handler), 75),
             TASK_EVENTS: Function(_plain(task_events.handler.handler), 30),
             CHANGES: Function(_plain(dispatch_changes.handler.handler), 60),
             USAGE_EVENTS: Function(_plain(usage_events.handler.handler), 30),

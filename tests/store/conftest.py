@@ -11,26 +11,27 @@ import boto3
 import pytest
 
 from broker.broker import Broker
+from broker.budget_event import BudgetThreshold
+from broker.credentials import AttemptCredentials
 from broker.grants import Grants
 from broker.identity import Identities
+from outpost.aws.caller_identity import CallerIdentity
 from outpost.domain.agents import Agent, AgentSettings
-from outpost.domain.budget_event import BudgetThreshold
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel
 from outpost.domain.tenants import Limits, Tenant
+from outpost.domain.workers import Worker, WorkerState
+from outpost.fleet.wakeups import Wakeups
 from outpost.names import Env
 from outpost.store.artifacts import Artifacts
 from outpost.store.budgets import Budgets, MonthlyLimits
-from outpost.store.caller_identity import CallerIdentity
-from outpost.store.credentials import AttemptCredentials
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
 from outpost.store.turns import Turns
-from outpost.store.wakeups import Wakeups
-from outpost.store.workers import Worker, Workers, WorkerState
+from outpost.store.workers import Workers
 from outpost.store.workspaces import Workspaces
 from tests.indexes import await_indexes
 from tests.launched import REGION, TASK_ROLE

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 from botocore.client import BaseClient
 
+from outpost.aws.fast_client import FastClient
 from outpost.store.database import Database
-from outpost.store.fast_client import FastClient
 from tests.conftest import create_tables
 from tests.indexes import await_indexes
 

@@ -14,18 +14,18 @@ from outpost.domain.artifacts import Summary
 from outpost.domain.dispatch import Dispatch, Status, Usage
 from outpost.domain.ids import new_id, now
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.workers import Worker, WorkerState
+from outpost.fleet.recovery import Recovery
+from outpost.fleet.wakeups import Wakeups
+from outpost.fleet.worker_termination import WorkerTermination
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import Database
 from outpost.store.heartbeat_snapshot import HeartbeatSnapshot
 from outpost.store.launches import Launches
-from outpost.store.recovery import Recovery
-from outpost.store.wakeups import Wakeups
-from outpost.store.worker_termination import WorkerTermination
-from outpost.store.workers import Worker, WorkerState
-from sweep.parts import Parts
-from sweep.silence import PERIOD
-from sweep.sweep import Sweep
-from sweep.tasks import Tasks
+from reconciler.parts import Parts
+from reconciler.reconciler import Sweep
+from reconciler.silence import PERIOD
+from reconciler.tasks import Tasks
 
 Store = Any
 LEASE_PASSES = 3

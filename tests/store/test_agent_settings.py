@@ -7,8 +7,8 @@ import boto3
 import pytest
 
 from outpost.domain.agents import Agent, AgentSettings
+from outpost.fleet.agent_settings import load_agents
 from outpost.names import Env
-from outpost.store.agent_settings import load_agents
 
 SETTINGS = {
     Agent.CLAUDE: AgentSettings(models={"flagship": "opus"}, queue_url="https://sqs/claude", family="claude"),

@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from broker.broker import Broker
+from broker.credentials import session_policies
 from broker.forge import Forge, OwnToken
 from broker.retire import LINGER, retires
 from outpost.domain.agents import CATALOGUE, Agent
@@ -31,10 +32,9 @@ from outpost.domain.protocol import (
     StartedRequest,
 )
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.workers import WorkerState
 from outpost.domain.workspaces import QUOTAS, Workspace, expiry
-from outpost.store.credentials import session_policies
 from outpost.store.database import Database
-from outpost.store.workers import WorkerState
 from tests.launched import claim_request, launch
 
 Store = Any

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from broker.broker import Broker
+from broker.budget_event import BudgetThreshold
 from broker.grants import EventNotSentError, Grants
 from outpost.domain.agents import Agent
-from outpost.domain.budget_event import BudgetThreshold
 from outpost.domain.budgets import MICROS, SLICE
 from outpost.domain.dispatch import Dispatch, Lease, Status, Usage
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Finish, Lose, Report, Start
 from outpost.domain.protocol import GrantRequest, GrantResponse
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.workers import Worker, WorkerState
 from outpost.names import Env
 from outpost.store.budgets import ENVIRONMENT, Budgets, MonthlyLimits, month_key
-from outpost.store.workers import Worker, WorkerState
 
 Store = Any
 Ask = Callable[..., GrantResponse]

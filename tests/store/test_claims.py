@@ -11,8 +11,8 @@ from outpost.domain.dispatch import Dispatch, Lease, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Finish, Lose, Report, Start
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.workers import Worker, WorkerState
 from outpost.store.database import ConflictError
-from outpost.store.workers import Worker, WorkerState
 
 Store = Any
 LOST = Reason.of(ReasonCode.WORKER_LOST, "gone")

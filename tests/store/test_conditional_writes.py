@@ -9,10 +9,10 @@ import pytest
 from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
+from outpost.aws import conditional_writes
+from outpost.aws.conditional_writes import PreconditionFailedError, put_conditionally
 from outpost.domain.ids import new_id
-from outpost.store import conditional_writes
-from outpost.store.conditional_writes import PreconditionFailedError, put_conditionally
-from outpost.store.documents import DocumentChangedError, Documents
+from outpost_migration.monitor.documents import DocumentChangedError, Documents
 from tests.conftest import CREDENTIALS
 from tests.contract.relay import Fault, Relay, loses_the_answer, once, relay
 

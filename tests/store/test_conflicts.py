@@ -11,18 +11,19 @@ import pytest
 from botocore.exceptions import ClientError
 
 from control_plane.dispatch_reader import DispatchReader
+from outpost.aws.client_config import CLIENT_CONFIG
+from outpost.aws.fast_client import fast_session
+from outpost.aws.json_protocol import RETRYABLE
 from outpost.domain.agents import Agent
 from outpost.domain.ids import new_id, now
 from outpost.domain.launches import Intent, LaunchFailure, LaunchRate
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.fleet.wakeups import Wakeups
 from outpost.store import database as module
-from outpost.store.database import CLIENT_CONFIG, TRIES, ConflictError, ContentionError, Database
+from outpost.store.database import TRIES, ConflictError, ContentionError, Database
 from outpost.store.dispatches import Dispatches, Idempotency
-from outpost.store.fast_client import fast_session
-from outpost.store.json_protocol import RETRYABLE
 from outpost.store.launches import Launches
 from outpost.store.planner_lock import PlannerLock, Term
-from outpost.store.wakeups import Wakeups
 from tests.contract.relay import Fault, Relay, fails, loses_the_answer, once, relay
 from tests.loopback import Service, serving
 

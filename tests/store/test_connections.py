@@ -12,7 +12,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from outpost.store.connections import Connections
+from outpost.aws.connections import Connections
 from tests.loopback import Service, certificate, full_of_connections, serving, serving_tls
 
 ANSWER = b"HTTP/1.1 200 OK\r\nX-Amzn-RequestId:  7 \r\nContent-Length: 4\r\n\r\n{  }"

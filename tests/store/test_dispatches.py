@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from control_plane.schemas.dispatches import DispatchRequest
+from outpost.domain.deadlines import RowState
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Claim, TransitionError
@@ -14,7 +15,7 @@ from outpost.store.daily import shares
 from outpost.store.database import key
 from outpost.store.dispatches import DailyLimitError, Idempotency, IdempotencyConflictError
 from outpost.store.row_details import ROW_BYTES
-from outpost.store.rows import RowState, key_of
+from outpost.store.rows import key_of
 from outpost.store.schema import ACTIVE_SHARDS
 
 Store = Any

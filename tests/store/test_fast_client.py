@@ -7,8 +7,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
-from outpost.store.database import CLIENT_CONFIG, Database
-from outpost.store.fast_client import fast_session
+from outpost.aws.client_config import CLIENT_CONFIG
+from outpost.aws.fast_client import fast_session
+from outpost.store.database import Database
 
 KEY = {"pk": {"S": "a"}, "sk": {"S": "b"}}
 

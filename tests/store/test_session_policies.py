@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.broker import Broker
+from broker.credentials import MAX_POLICY_LENGTH, session_policies
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id, now
@@ -19,7 +20,6 @@ from outpost.domain.protocol import ClaimResponse
 from outpost.domain.secrets import MAX_NAME_LENGTH, TenantSecret
 from outpost.names import tenant_secrets_prefix
 from outpost.store import database as database_module
-from outpost.store.credentials import MAX_POLICY_LENGTH, session_policies
 from outpost.store.database import Database
 from outpost.store.dispatches import POSTPONED, UnknownDispatchError
 from tests.launched import claim_request, launch

@@ -11,12 +11,12 @@ from outpost.domain.ids import now
 from outpost.domain.launches import LaunchFailure
 from outpost.domain.lifecycle import Cancel, Event, Finish, Lose, Report, Start
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.workers import WorkerState
 from outpost.names import Metric
 from outpost.store.database import ConflictError
 from outpost.store.heartbeat_snapshot import TakenOverError
-from outpost.store.workers import WorkerState
-from sweep.silence import IDLE_SILENCE, PERIOD
-from sweep.task_check import SETTLING
+from reconciler.silence import IDLE_SILENCE, PERIOD
+from reconciler.task_check import SETTLING
 from tests.store.sweeping import LEASE_PASSES, Field, field
 
 __all__ = ["field"]

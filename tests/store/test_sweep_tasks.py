@@ -11,11 +11,11 @@ from outpost.domain.dispatch import Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.launches import LAUNCH_BURST, Intent, LaunchRate
 from outpost.domain.lifecycle import Start
+from outpost.domain.workers import WorkerState
 from outpost.store.database import Database
 from outpost.store.planner_lock import PlannerLock
-from outpost.store.workers import WorkerState
-from sweep.silence import PERIOD
-from sweep.task_check import CONSISTENT_AFTER, SETTLING
+from reconciler.silence import PERIOD
+from reconciler.task_check import CONSISTENT_AFTER, SETTLING
 from tests.store.sweeping import LEASE_PASSES, Field, field
 
 __all__ = ["field"]

@@ -21,12 +21,12 @@ from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Claim, apply
 from outpost.domain.tenants import Limits, Tenant
+from outpost.domain.workers import Worker, WorkerState
 from outpost.names import Env
 from outpost.store.database import Database, to_attributes
 from outpost.store.heartbeat_snapshot import HeartbeatSnapshot
 from outpost.store.rows import items_of, queue_entry
 from outpost.store.schema import ACTIVE_SHARDS
-from outpost.store.workers import Worker, WorkerState
 
 Store = Any
 pytestmark = pytest.mark.full
@@ -45,7 +45,7 @@ from importlib import import_module
 from pathlib import Path
 
 function, request, seconds = sys.argv[1:]
-module, name = {"sweep": ("sweep.handler", "PERIOD"), "capacity": ("capacity.demand", "WALK_LIMIT")}[function]
+module, name = {"reconciler": ("reconciler.handler", "PERIOD"), "planner": ("planner.demand", "WALK_LIMIT")}[function]
 setattr(import_module(module), name, timedelta(seconds=float(seconds)))
 
 class Context:
@@ -178,12 +178,12 @@ def test_ten_thousand_rows_are_planned_for_and_healed_a_part_at_a_time(
     store.await_indexes()
     assert sum(len(store.dispatches.live.page(n, " ", ROWS)) for n in range(ACTIVE_SHARDS)) == ROWS
     plan_until_a_worker_starts(store)
-    invoke("sweep", 0.01)
+    invoke("reconciler", 0.01)
     snapshot = HeartbeatSnapshot(database)
     snapshot.take_over("test")
     assert snapshot.state("test").row is not None  # where the next pass continues
     for _ in range(CALLS):
-        invoke("sweep", 2)
+        invoke("reconciler", 2)
         ended = [row for row in late if store.dispatches.get(row.id).status is Status.FAILED]
         left = store.dispatches.live.without_entry(store.dispatches.live.states(row.id for row in unqueued).values())
         if len(ended) == LATE and not left:
@@ -195,7 +195,7 @@ def test_ten_thousand_rows_are_planned_for_and_healed_a_part_at_a_time(
 def plan_until_a_worker_starts(store: Store) -> None:
     """Only the last of all tenants has a free slot: for it one worker starts."""
     for _ in range(CALLS):
-        invoke("capacity", 3)
+        invoke("planner", 3)
         if started := len(store.workers.alive(Agent.SHELL)) - (TENANTS - 1):
             break
     assert started == 1

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from broker import handler
 from broker.broker import Broker
 from broker.identity import Identities
+from outpost.aws.caller_identity import LIFETIME, CallerIdentity, ProofRefusedError, StsError, prove
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Lease, Status
 from outpost.domain.ids import new_id, now
@@ -37,9 +38,8 @@ from outpost.domain.protocol import (
     sha256_of,
 )
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.workers import WorkerState
 from outpost.domain.workspaces import Workspace, expiry
-from outpost.store.caller_identity import LIFETIME, CallerIdentity, ProofRefusedError, StsError, prove
-from outpost.store.workers import WorkerState
 from outpost_local.realism import Realism
 from tests.conftest import CREDENTIALS, run_emulator
 from tests.launched import REGION, TASK_ROLE, claim_request, launch, session

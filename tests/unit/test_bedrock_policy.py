@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.credentials import MAX_POLICY_LENGTH, model_policy
 from outpost.domain.agents import Agent, Alias
 from outpost.domain.bedrock import MAX_ID_LENGTH, agent_models, bedrock_model, statements
-from outpost.store.credentials import MAX_POLICY_LENGTH, model_policy
 
 ACCOUNT = "123456789012"
 CALLS = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]

@@ -7,9 +7,9 @@ from botocore.config import Config
 
 from broker.claim import CHOOSING
 from broker.clients import DATABASE, OTHERS
+from outpost.aws.caller_identity import TIMEOUTS, TRIES
+from outpost.aws.json_protocol import PAUSE
 from outpost.domain.protocol import BROKER_SECONDS
-from outpost.store.caller_identity import TIMEOUTS, TRIES
-from outpost.store.json_protocol import PAUSE
 from worker import broker as worker_side
 
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outpost.domain.agents import Agent
-from outpost.domain.deadlines import CLOSE_AFTER_CANCEL, GRACE, LEAVING, cancel_ignored, due_at, overdue
+from outpost.domain.deadlines import CLOSE_AFTER_CANCEL, GRACE, LEAVING, RowState, cancel_ignored, due_at, overdue
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.reasons import ReasonCode
 from outpost.store.database import from_attributes
-from outpost.store.rows import RowState, items_of, state_from
+from outpost.store.rows import items_of, state_from
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HELD = (Status.PROVISIONING, Status.RUNNING, Status.COMPLETING)

@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity.demand import WALK_LIMIT, Demand, Walk
 from outpost.domain.agents import Agent
+from outpost.domain.slots import Slots
 from outpost.domain.tenants import Limits, Tenant
-from outpost.store.workers import Slots
+from planner.demand import WALK_LIMIT, Demand, Walk
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Queues = dict[Agent, dict[str, list[str]]]

@@ -13,8 +13,8 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Spec
 from outpost.domain.ids import now
 from outpost.domain.tenants import Tenant
+from outpost.fleet.forge import ForgeApi, ForgeError
 from outpost.names import Env
-from outpost.store.forge import ForgeApi, ForgeError
 
 
 @contextmanager

@@ -8,11 +8,12 @@ import pytest
 
 from broker import candidates, claim
 from control_plane import audit, log_reader, middleware, server, streams, threads
+from outpost.aws import caller_identity
 from outpost.domain import audit as records
 from outpost.domain import deadlines, launches, protocol
-from outpost.store import caller_identity, dispatches, planner_lock, row_details
+from outpost.store import dispatches, planner_lock, row_details
 from outpost_ops.verify import audit_chains
-from sweep import silence, worker_check
+from reconciler import silence, worker_check
 from worker import agent_process, attempt, lease
 from worker import claim as waiting
 

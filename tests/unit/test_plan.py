@@ -6,7 +6,6 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity.plan import BATCH, DRAIN_STEPS, STARTING_LIMIT, UNKNOWN_REVISION, Fleet, batches, plan, ration, runnable
 from outpost.domain.agents import Agent
 from outpost.domain.launches import (
     FORGOTTEN_AFTER,
@@ -18,7 +17,8 @@ from outpost.domain.launches import (
     count_failure,
 )
 from outpost.domain.reasons import Reason, ReasonCode
-from outpost.store.workers import Worker, WorkerState
+from outpost.domain.workers import Worker, WorkerState
+from planner.plan import BATCH, DRAIN_STEPS, STARTING_LIMIT, UNKNOWN_REVISION, Fleet, batches, plan, ration, runnable
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IDLE, STARTING, BUSY = WorkerState.IDLE, WorkerState.STARTING, WorkerState.BUSY

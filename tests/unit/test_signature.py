@@ -9,7 +9,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outpost.store.signature import sign
+from outpost.aws.signature import sign
 
 
 @given(st.binary())

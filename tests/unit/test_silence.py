@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outpost.domain.agents import Agent
-from outpost.store.heartbeat_snapshot import Observation, SweepState
-from outpost.store.workers import Worker, WorkerState
-from sweep.listening import Listening
-from sweep.silence import COMMON_LEASE, IDLE_SILENCE, LEASE, NEVER_ASKED, PAUSE_LIMIT, PERIOD
+from outpost.domain.heartbeats import Observation, SweepState
+from outpost.domain.workers import Worker, WorkerState
+from reconciler.listening import Listening
+from reconciler.silence import COMMON_LEASE, IDLE_SILENCE, LEASE, NEVER_ASKED, PAUSE_LIMIT, PERIOD
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 STEP = PERIOD.total_seconds()

@@ -16,8 +16,8 @@ from outpost.domain.audit_checkpoint import Checkpoint
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Claim, apply
+from outpost.fleet.audit_writer import UndeliveredError
 from outpost.names import Env
-from outpost.store.audit_writer import UndeliveredError
 from outpost.store.rows import items_of
 from tests.conftest import CREDENTIALS
 from tests.loopback import Service, serving

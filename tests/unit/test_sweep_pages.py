@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from outpost.domain.agents import Agent
+from outpost.domain.deadlines import RowState
 from outpost.domain.dispatch import Status
-from outpost.store.heartbeat_snapshot import Observation, SweepState
-from outpost.store.rows import RowState
+from outpost.domain.heartbeats import Observation, SweepState
+from outpost.domain.workers import Worker, WorkerState
 from outpost.store.schema import ACTIVE_SHARDS
-from outpost.store.workers import Worker, WorkerState
-from sweep.silence import PERIOD
-from sweep.sweep import Sweep
+from reconciler.reconciler import Sweep
+from reconciler.silence import PERIOD
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = T0 + timedelta(days=1)

@@ -20,13 +20,13 @@ from outpost.domain.artifacts import Artifact, LogLine, Summary
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
 from outpost.domain.tenants import Limits, Tenant
+from outpost.fleet.agent_settings import load_agents
+from outpost.fleet.wakeups import Wakeups
 from outpost.names import Env
-from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts, prefix_of
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.tenants import Tenants
-from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
 from outpost_local.settings import OWNER_MARKER, REPOSITORY_ROOT
 from tests.conftest import CREDENTIALS, create_tables

@@ -18,9 +18,9 @@ from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.workspaces import QUOTAS
+from outpost.fleet.recovery import Recovery
 from outpost.names import Env
 from outpost.store.database import Database
-from outpost.store.recovery import Recovery
 from outpost.store.workspaces import Workspaces
 from tests.eventually import eventually
 from tests.loopback import serving

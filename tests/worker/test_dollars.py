@@ -22,7 +22,6 @@ from outpost.domain.artifacts import Artifact
 from outpost.domain.budgets import MICROS, SLICE, Budget, in_usd, month_of, slice_of, to_micros, to_usd
 from outpost.domain.dispatch import Spec, Status
 from outpost.domain.ids import new_id, now
-from outpost.domain.pricing import cost, most_cost
 from outpost.domain.protocol import GrantResponse
 from outpost.domain.providers import PROVIDERS
 from outpost.domain.reasons import ReasonCode
@@ -38,6 +37,7 @@ from tests.worker.scripted_provider import DIALOGUES, USED, Dialogue, ScriptedPr
 from tests.worker.test_budget import call, status_of_call
 from worker.model_proxy.credentials import ProviderKey
 from worker.model_proxy.meter import BudgetExceededError, Meter, Reservation
+from worker.model_proxy.pricing import cost, most_cost
 from worker.model_proxy.purse import GrantError, Purse
 from worker.model_proxy.server import ModelProxy
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 import boto3
 import pytest
 
+from broker.credentials import AttemptCredentials
 from outpost.domain.artifacts import Artifact, LogSource, Summary, stored_name
 from outpost.domain.collection import Collection, LeftOut
 from outpost.domain.dispatch import Dispatch, Status, Usage
@@ -17,9 +18,8 @@ from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Lose
 from outpost.domain.protocol import Assignment, ClaimRequest, Credentials, SecretCredentials
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.fleet.recovery import Recovery
 from outpost.names import Env
-from outpost.store.credentials import AttemptCredentials
-from outpost.store.recovery import Recovery
 from tests.launched import claim_request, launch
 from tests.loopback import Service, serving
 from tests.worker.brokers import create_broker

@@ -14,11 +14,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from outpost.aws import conditional_writes
 from outpost.domain.artifacts import Artifact, LogSource, Summary
 from outpost.domain.dispatch import Status, Usage
 from outpost.domain.protocol import Assignment, ClaimRequest, ReportRequest
 from outpost.domain.reasons import Reason, ReasonCode
-from outpost.store import conditional_writes
 from tests.eventually import eventually
 from tests.worker.aws_endpoint import (
     DENIED,

@@ -10,7 +10,6 @@ from outpost.domain.agents import Agent, Alias
 from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.budgets import SLICE, to_usd
 from outpost.domain.dispatch import Status
-from outpost.domain.pricing import cost
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from outpost.names import Env
@@ -18,6 +17,7 @@ from outpost_ops.config import load
 from tests.real_clis import ROOT, path_with_cli
 from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
 from tests.worker.model_server import CACHED, FAREWELL, INPUT, OUTPUT, ModelServer, model_server
+from worker.model_proxy.pricing import cost
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 

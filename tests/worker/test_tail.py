@@ -6,10 +6,10 @@ from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop
 from outpost.domain.dispatch import LOG_TAIL_BYTES, Status
 from outpost.domain.ids import now
+from outpost.fleet.recovery import Recovery
+from outpost.fleet.worker_termination import WorkerTermination
 from outpost.store.database import Database
 from outpost.store.launches import Launches
-from outpost.store.recovery import Recovery
-from outpost.store.worker_termination import WorkerTermination
 from outpost.store.workers import Workers
 from tests.worker.conftest import Platform, kill
 

@@ -12,7 +12,6 @@ from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import new_id
 from outpost.domain.models import Price, find_model
-from outpost.domain.pricing import cost
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens, compute_seconds, tokens_of
 from outpost.names import Env
@@ -20,6 +19,7 @@ from tests.worker.brokers import broker_variables, create_broker
 from tests.worker.conftest import PROVIDER_KEY, Platform
 from tests.worker.model_server import INPUT, OUTPUT, model_server
 from worker.model_proxy.meter import Meter
+from worker.model_proxy.pricing import cost
 from worker.model_proxy.usage_reader import MAX_EVENT_BYTES, UsageReader
 
 MOST = Tokens(input=1_000, output=500)

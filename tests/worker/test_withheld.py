@@ -12,10 +12,10 @@ from outpost.domain.findings import Finding, Findings
 from outpost.domain.ids import now
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.secrets import TenantSecret
+from outpost.fleet.recovery import Recovery
 from outpost.names import Env
 from outpost.store.artifacts import Stored, prefix_of
 from outpost.store.database import Database
-from outpost.store.recovery import Recovery
 from outpost.store.tenants import Tenants
 from tests.eventually import eventually
 from tests.worker.conftest import Platform

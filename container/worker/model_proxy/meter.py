@@ -10,8 +10,8 @@ from typing import Literal, NoReturn
 
 from outpost.domain.budgets import MICROS, in_usd
 from outpost.domain.dispatch import Usage
-from outpost.domain.pricing import cost, most_cost
 from outpost.domain.usage import Tokens, compute_seconds
+from worker.model_proxy.pricing import cost, most_cost
 from worker.model_proxy.purse import Purse
 from worker.settings import Identity
 

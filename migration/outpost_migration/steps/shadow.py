@@ -11,11 +11,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from outpost.report import Check
-from outpost.store.documents import Versioned
 from outpost_client.models import Dispatch, DispatchRequest
 from outpost_client.results import Status
 from outpost_migration.context import Context
 from outpost_migration.errors import MigrationError
+from outpost_migration.monitor.documents import Versioned
 from outpost_migration.reports import Outcome, Pair, ParityReport
 from outpost_migration.v1.layout import SCRIPTS_FOLDER
 

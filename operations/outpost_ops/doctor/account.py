@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from outpost.store.database import CLIENT_CONFIG
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost_ops.aws_rules.linked_roles import LinkedRole
 from outpost_ops.config import EnvironmentConfig
 from outpost_ops.doctor.finding import Finding, Level

@@ -7,9 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 from pydantic import BaseModel, ConfigDict
 
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.names import Output, audit_log_group
 from outpost.report import Status
-from outpost.store.database import CLIENT_CONFIG
 from outpost_ops.verify.audit_chains import INCONCLUSIVE, Finding, evidence_start, verify_chains
 from outpost_ops.verify.audit_evidence import Evidence
 from outpost_ops.verify.deployed import NotDeployedError

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from outpost.store.database import CLIENT_CONFIG
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost_ops.config import EnvironmentConfig
 
 

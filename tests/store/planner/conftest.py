@@ -12,22 +12,22 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from capacity.demand import Demand
-from capacity.launcher import Launcher, NoResponseError, Placement
-from capacity.planner import Planner
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.diagnosis import TaskStop
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Start
 from outpost.domain.tenants import Limits
+from outpost.domain.workers import Worker, WorkerState
+from outpost.fleet.recovery import Recovery
+from outpost.fleet.worker_termination import WorkerTermination
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import ConflictError, Database
 from outpost.store.launches import Launches
 from outpost.store.planner_lock import PlannerLock
-from outpost.store.recovery import Recovery
-from outpost.store.worker_termination import WorkerTermination
-from outpost.store.workers import Worker, WorkerState
+from planner.demand import Demand
+from planner.launcher import Launcher, NoResponseError, Placement
+from planner.planner import Planner
 
 Store = Any
 START_SECONDS = 30.0

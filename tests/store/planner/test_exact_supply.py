@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from capacity.demand import Demand, Walk
-from capacity.launcher import NoResponseError
 from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop
 from outpost.domain.ids import new_id
 from outpost.domain.launches import FORGOTTEN_AFTER, REPEATED_FOR, Intent
 from outpost.domain.lifecycle import Cancel
 from outpost.domain.tenants import Limits
+from outpost.domain.workers import Worker
 from outpost.store.database import Database
 from outpost.store.planner_lock import PlannerLock
-from outpost.store.workers import Worker
+from planner.demand import Demand, Walk
+from planner.launcher import NoResponseError
 
 World = Any
 

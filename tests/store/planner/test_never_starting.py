@@ -13,18 +13,19 @@ from typing import Any
 
 import pytest
 
-from capacity.demand import Demand
-from capacity.launcher import Launcher, Placement
-from capacity.planner import Planner
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id
 from outpost.domain.launches import LAUNCH_BURST, Intent, LaunchRate
 from outpost.domain.lifecycle import Claim, Finish, Report, Start, apply
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.slots import Slots
 from outpost.domain.tenants import Limits, Tenant
+from outpost.domain.workers import Worker, WorkerState
 from outpost.names import Env
-from outpost.store.workers import Slots, Worker, WorkerState
+from planner.demand import Demand
+from planner.launcher import Launcher, Placement
+from planner.planner import Planner
 from tests.store.planner.conftest import START_SECONDS, Clock, SimulatedEcs
 
 DONE = Reason.of(ReasonCode.COMPLETED, "Done.")

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from outpost.domain.agents import Agent, AgentSettings
+from outpost.fleet.recovery import Recovery
+from outpost.fleet.wakeups import Wakeups
+from outpost.fleet.worker_termination import WorkerTermination
 from outpost.store.dispatches import Dispatches
 from outpost.store.heartbeat_snapshot import HeartbeatSnapshot
 from outpost.store.launches import Launches
-from outpost.store.recovery import Recovery
-from outpost.store.wakeups import Wakeups
-from outpost.store.worker_termination import WorkerTermination
 from outpost.store.workers import Workers
-from sweep.tasks import Tasks
+from reconciler.tasks import Tasks
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from outpost.domain.agents import Agent
 from outpost.domain.launches import Intent, LaunchFailure
-from outpost.store.workers import Worker, WorkerState
+from outpost.domain.workers import Worker, WorkerState
 
 BATCH = 10
 """Tasks that one RunTask call can start."""

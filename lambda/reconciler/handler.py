@@ -15,24 +15,24 @@ from botocore.config import Config
 
 from outpost.domain.agents import Agent, AgentSettings, worker_family
 from outpost.domain.ids import now
+from outpost.fleet.agent_settings import load_agents
+from outpost.fleet.recovery import Recovery
+from outpost.fleet.wakeups import Wakeups
+from outpost.fleet.worker_termination import WorkerTermination
 from outpost.names import Env
-from outpost.store.agent_settings import load_agents
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.heartbeat_snapshot import HeartbeatSnapshot, TakenOverError
 from outpost.store.launches import Launches
-from outpost.store.recovery import Recovery
-from outpost.store.wakeups import Wakeups
-from outpost.store.worker_termination import WorkerTermination
 from outpost.store.workers import Workers
-from sweep.parts import Parts
-from sweep.probe import BrokerProbe
-from sweep.silence import PERIOD
-from sweep.sweep import Sweep
-from sweep.tasks import Tasks
+from reconciler.parts import Parts
+from reconciler.probe import BrokerProbe
+from reconciler.reconciler import Sweep
+from reconciler.silence import PERIOD
+from reconciler.tasks import Tasks
 
-logger = Logger(service="sweep")
+logger = Logger(service="reconciler")
 
 PASSES = 4
 _ECS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
-from outpost.store.conditional_writes import PreconditionFailedError, put_conditionally
+from outpost.aws.conditional_writes import PreconditionFailedError, put_conditionally
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

@@ -19,9 +19,9 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import URLLib3Session
 
+from outpost.aws.signature import authorization, sign
 from outpost.domain.protocol import IdentityProof
 from outpost.names import Env
-from outpost.store.signature import authorization, sign
 
 LIFETIME = timedelta(minutes=5)
 """How old a proof may be, or ahead of our clock; workers sign a new one for each claim. STS itself takes 15 minutes."""

@@ -7,16 +7,16 @@ from datetime import datetime
 from aws_lambda_powertools import Logger
 
 from outpost.domain.agents import Agent
+from outpost.fleet.metrics import emit
 from outpost.names import Metric
-from outpost.store.metrics import emit
-from sweep.listening import Listening
-from sweep.parts import Parts
-from sweep.progress import Progress
-from sweep.row_check import RowCheck
-from sweep.task_check import SETTLING
-from sweep.worker_check import WorkerCheck
+from reconciler.listening import Listening
+from reconciler.parts import Parts
+from reconciler.progress import Progress
+from reconciler.row_check import RowCheck
+from reconciler.task_check import SETTLING
+from reconciler.worker_check import WorkerCheck
 
-logger = Logger(service="sweep")
+logger = Logger(service="reconciler")
 
 FOR_WORKERS = 0.6
 """The share of a pass's time after which workers leave the rest to the rows."""

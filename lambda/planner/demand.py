@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from heapq import merge
 from itertools import groupby
 
-from capacity.plan import runnable
 from outpost.domain.agents import Agent
+from outpost.domain.slots import Slots
 from outpost.store.dispatches import Dispatches
 from outpost.store.tenants import Tenants
-from outpost.store.workers import Slots, Workers
+from outpost.store.workers import Workers
+from planner.plan import runnable
 
 WALK_LIMIT = timedelta(seconds=10)
 """What one walk may take: more than a thousand tenants at the latencies of DynamoDB, a minute of launches."""

@@ -10,14 +10,14 @@ from aws_lambda_powertools import Logger
 from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop
 from outpost.domain.ids import is_id
-from outpost.store.workers import Worker
-from sweep.listening import Listening
-from sweep.parts import Parts
-from sweep.progress import Progress
-from sweep.silence import IDLE_SILENCE
-from sweep.tasks import Task
+from outpost.domain.workers import Worker
+from reconciler.listening import Listening
+from reconciler.parts import Parts
+from reconciler.progress import Progress
+from reconciler.silence import IDLE_SILENCE
+from reconciler.tasks import Task
 
-logger = Logger(service="sweep")
+logger = Logger(service="reconciler")
 
 SETTLING = timedelta(seconds=15)
 """What a wake-up and ECS's lists have to arrive before the sweep believes that they were lost."""

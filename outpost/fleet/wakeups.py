@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from outpost.aws.client_config import CLIENT_CONFIG
+from outpost.aws.fast_client import fast_session
 from outpost.domain.agents import Agent, AgentSettings
-from outpost.store.database import CLIENT_CONFIG
-from outpost.store.fast_client import fast_session
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient

@@ -10,13 +10,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.domain.artifacts import attempt_prefix, promoted_patch
 from outpost.domain.bedrock import BedrockModel, agent_models, statements
 from outpost.domain.context import context_prefix
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.protocol import Credentials, SecretCredentials
 from outpost.names import Env
-from outpost.store.database import CLIENT_CONFIG
 
 if TYPE_CHECKING:
     from types_boto3_sts.client import STSClient

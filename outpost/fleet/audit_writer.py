@@ -15,10 +15,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.domain.audit import Chain, Fields, Line, batches
 from outpost.domain.audit_checkpoint import RECORDS, Checkpoint, Head, day, encoded, signing_input
 from outpost.names import Env
-from outpost.store.database import CLIENT_CONFIG
 
 if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient

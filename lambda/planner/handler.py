@@ -10,23 +10,23 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import TypeAdapter
 
-from capacity.demand import Demand
-from capacity.launcher import Launcher
-from capacity.planner import Planner
 from outpost.domain.agents import Agent
 from outpost.domain.ids import now
+from outpost.fleet.agent_settings import load_agents
+from outpost.fleet.metrics import emit
+from outpost.fleet.wakeups import Wakeups
 from outpost.names import Env, Metric
-from outpost.store.agent_settings import load_agents
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
-from outpost.store.metrics import emit
 from outpost.store.planner_lock import PlannerLock
 from outpost.store.tenants import Tenants
-from outpost.store.wakeups import Wakeups
 from outpost.store.workers import Workers
+from planner.demand import Demand
+from planner.launcher import Launcher
+from planner.planner import Planner
 
-logger = Logger(service="capacity")
+logger = Logger(service="planner")
 
 RESERVE = timedelta(seconds=15)
 """What one slow round may take beyond the time at which the last one begins."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from aws_lambda_powertools import Logger
 
-logger = Logger(service="sweep")
+logger = Logger(service="reconciler")
 
 Thing = TypeVar("Thing")
 

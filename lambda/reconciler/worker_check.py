@@ -8,18 +8,17 @@ from datetime import datetime
 from aws_lambda_powertools import Logger
 
 from outpost.domain.agents import Agent
-from outpost.domain.deadlines import cancel_ignored, overdue
+from outpost.domain.deadlines import RowState, cancel_ignored, overdue
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.domain.workers import Worker, WorkerState
+from outpost.fleet.metrics import emit
 from outpost.names import Metric
-from outpost.store.metrics import emit
-from outpost.store.rows import RowState
-from outpost.store.workers import Worker, WorkerState
-from sweep.listening import Listening
-from sweep.parts import Parts
-from sweep.progress import Progress
-from sweep.task_check import Page, TaskCheck
+from reconciler.listening import Listening
+from reconciler.parts import Parts
+from reconciler.progress import Progress
+from reconciler.task_check import Page, TaskCheck
 
-logger = Logger(service="sweep")
+logger = Logger(service="reconciler")
 
 PAGE = 500
 """Workers that are read and handled together."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
-from outpost.store.heartbeat_snapshot import Observation
-from outpost.store.workers import Worker, WorkerState
+from outpost.domain.heartbeats import Observation
+from outpost.domain.workers import Worker, WorkerState
 
 PERIOD = timedelta(seconds=15)
 """Between two passes. A longer gap counts as one period at most."""

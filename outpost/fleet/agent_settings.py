@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import boto3
 from pydantic import TypeAdapter
 
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.names import Env
-from outpost.store.database import CLIENT_CONFIG
 
 if TYPE_CHECKING:
     from types_boto3_ssm.client import SSMClient

@@ -15,7 +15,7 @@ from outpost.names import Env
 if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
 
-logger = Logger(service="sweep")
+logger = Logger(service="reconciler")
 
 _CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1})
 """As impatient as a heartbeat: a broker that is slower than this does not hear the workers in time either."""

@@ -9,15 +9,15 @@ from datetime import datetime
 
 from aws_lambda_powertools import Logger
 
+from outpost.domain.deadlines import RowState
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import Expire, TransitionError
 from outpost.domain.reasons import Reason, ReasonCode
-from outpost.store.rows import RowState
 from outpost.store.schema import ACTIVE_SHARDS
-from sweep.parts import Parts
-from sweep.progress import Progress
+from reconciler.parts import Parts
+from reconciler.progress import Progress
 
-logger = Logger(service="sweep")
+logger = Logger(service="reconciler")
 
 PAGE = 500
 """Rows that are read and handled together."""

@@ -15,8 +15,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.httpsession import get_cert_path
 
-from outpost.store.connections import Connections
-from outpost.store.json_protocol import JsonProtocol, is_retryable
+from outpost.aws.connections import Connections
+from outpost.aws.json_protocol import JsonProtocol, is_retryable
 
 FAST_OPERATIONS = frozenset(
     {

@@ -6,19 +6,20 @@ from datetime import datetime
 
 from aws_lambda_powertools import Logger
 
-from capacity.demand import Demand
-from capacity.launcher import Launcher, NoResponseError, is_throttle
-from capacity.plan import Fleet, batches, plan, ration
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.ids import made_at
 from outpost.domain.launches import Intent
+from outpost.domain.slots import Slots
+from outpost.fleet.metrics import emit
 from outpost.names import Metric
 from outpost.store.launches import Launches
-from outpost.store.metrics import emit
 from outpost.store.planner_lock import LockLostError, PlannerLock, Term
-from outpost.store.workers import Slots, Workers
+from outpost.store.workers import Workers
+from planner.demand import Demand
+from planner.launcher import Launcher, NoResponseError, is_throttle
+from planner.plan import Fleet, batches, plan, ration
 
-logger = Logger(service="capacity")
+logger = Logger(service="planner")
 
 PACE_SECONDS = 0.5
 """Between two rounds while the launch rate is the bottleneck: ten tasks, one RunTask call."""

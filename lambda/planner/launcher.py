@@ -18,23 +18,24 @@ from aws_lambda_powertools import Logger
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from capacity.plan import UNKNOWN_REVISION
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.diagnosis import launch_refused
 from outpost.domain.ids import new_id, now
 from outpost.domain.launches import Intent, LaunchFailure, LaunchRate
+from outpost.domain.workers import Worker, WorkerState
+from outpost.fleet.metrics import emit
 from outpost.names import WORKER_CONTAINER, Env, Metric
-from outpost.store.database import CLIENT_CONFIG
 from outpost.store.launches import Launches
-from outpost.store.metrics import emit
 from outpost.store.planner_lock import Term
-from outpost.store.workers import Worker, Workers, WorkerState
+from outpost.store.workers import Workers
+from planner.plan import UNKNOWN_REVISION
 
 if TYPE_CHECKING:
     from types_boto3_ecs.client import ECSClient
     from types_boto3_ecs.type_defs import TaskTypeDef
 
-logger = Logger(service="capacity")
+logger = Logger(service="planner")
 
 _ON_DEMAND = "FARGATE"
 _SPOT = "FARGATE_SPOT"

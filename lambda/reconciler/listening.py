@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from outpost.store.heartbeat_snapshot import Observation, SweepState
-from outpost.store.workers import Worker
-from sweep.silence import PAUSE_LIMIT, PERIOD, Hearing, count_silence, is_lost, observe
+from outpost.domain.heartbeats import Observation, SweepState
+from outpost.domain.workers import Worker
+from reconciler.silence import PAUSE_LIMIT, PERIOD, Hearing, count_silence, is_lost, observe
 
 _LONG = timedelta(days=1)
 

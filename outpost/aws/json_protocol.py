@@ -17,8 +17,8 @@ from botocore.client import BaseClient
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, NoCredentialsError
 
-from outpost.store.connections import HttpResponse
-from outpost.store.signature import sign
+from outpost.aws.connections import HttpResponse
+from outpost.aws.signature import sign
 
 RETRYABLE = frozenset(
     {

@@ -6,12 +6,13 @@ from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop, diagnose
 from outpost.domain.dispatch import Lease
 from outpost.domain.launches import LaunchFailure
+from outpost.domain.workers import Worker, WorkerState
+from outpost.fleet.metrics import emit
+from outpost.fleet.recovery import Recovery
 from outpost.names import Metric
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
-from outpost.store.metrics import emit
-from outpost.store.recovery import Recovery
-from outpost.store.workers import Worker, Workers, WorkerState
+from outpost.store.workers import Workers
 
 CLEAN_EXITS = (0, 143)
 """A worker that never asked for work and yet ended well was stopped by us: 143 is SIGTERM."""
