@@ -1,4 +1,4 @@
-"""`make bench`: how fast the control plane answers, beside the bare AWS calls that the answers need."""
+"""`make bench`: how fast the control plane responds, beside the AWS calls that a response needs."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import boto3
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.load import Sample, ask, drive
+from benchmarks.load import Sample, drive, send
 from benchmarks.stand import Stand, fresh, pending, service
 from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.domain.ids import now
@@ -112,9 +112,9 @@ def _calls(stand: Stand) -> dict[str, dict[str, float]]:
     endpoint = stand.environment["AWS_ENDPOINT_URL"]
     with relay(endpoint) as way, service(stand.environment | {"AWS_ENDPOINT_URL": way.url}) as (port, _):
         for name, requests in stand.requests.items():
-            ask(port, requests, 1)  # the look-up of its key is cached from here on
+            send(port, requests, 1)  # the look-up of its key is cached from here on
             way.made.clear()
-            ask(port, requests, COUNTED)
+            send(port, requests, COUNTED)
             counted[name] = {operation: count / COUNTED for operation, count in way.made.items()}
     return counted
 

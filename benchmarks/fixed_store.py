@@ -1,7 +1,7 @@
-"""AWS as reads of it take on AWS itself: the same time whatever this machine does.
+"""Reads that take the time that they take on AWS, whatever this machine does.
 
 The emulator shares the machine's cores with what is measured, so that a flood which reads slows down everybody's reads.
-Here a read that was made before is answered from memory after `LATENCY_SECONDS`. All else goes on to the emulator.
+Here a read that was made before has its response from memory after `LATENCY_SECONDS`. All else is sent to the emulator.
 """
 
 import asyncio
@@ -65,13 +65,13 @@ class _Store:
         operation = fields.get("x-amz-target", "").rpartition(".")[2]
         key = (method, path, operation, body)
         if (response := self._known.get(key)) is None:
-            response = await asyncio.to_thread(self._ask, method, path, headers, body)
+            response = await asyncio.to_thread(self._forward, method, path, headers, body)
             if operation in _READS or method == "GET":
                 self._known[key] = response
         await asyncio.sleep(begun + LATENCY_SECONDS - asyncio.get_running_loop().time())
         return response
 
-    def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
+    def _forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
         found = self._aws.request(
             method, f"{self._endpoint}{path}", body=body, headers=headers, retries=False, decode_content=False
         )

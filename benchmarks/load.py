@@ -17,14 +17,14 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked, ready to be sent, and the status of a right answer."""
+    """A request, ready to be sent, and the status expected of its response."""
 
     raw: bytes
     status: int = 200
 
     @classmethod
     def of(cls, method: str, path: str, key: str | None = None, body: object = None, status: int = 200) -> "Request":
-        """Spell a request."""
+        """Return a request of HTTP/1.1."""
         content = b"" if body is None else json.dumps(body).encode()
         headers = ["Host: localhost", f"Content-Length: {len(content)}"]
         headers += [f"X-API-Key: {key}"] if key else []
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a load was served with. Times in milliseconds, memory in MiB."""
+    """The responses to a load, and their cost. Times in milliseconds, memory in MiB."""
 
     requests: int
     p50: float
@@ -44,17 +44,17 @@ class Sample:
     memory: float
 
 
-def ask(port: int, requests: Iterator[Request], number: int) -> None:
-    """Ask some times, one after the other. Raises `RuntimeError` at an answer of another status than the right one."""
+def send(port: int, requests: Iterator[Request], number: int) -> None:
+    """Send requests, one after the other. Raises `RuntimeError` for a response of another status than expected."""
 
     async def once() -> None:
-        await _ask(await asyncio.open_connection("127.0.0.1", port), requests, range(number))
+        await _send(await asyncio.open_connection("127.0.0.1", port), requests, range(number))
 
     asyncio.run(once())
 
 
 def drive(port: int, requests: Iterator[Request], clients: int, seconds: float, server: psutil.Process) -> Sample:
-    """Let the clients ask for some seconds, each again as soon as it is answered. Raises as `ask` does."""
+    """Send requests from these clients for some seconds, each after its last response. Raises as `send` does."""
     return asyncio.run(_drive(port, requests, clients, seconds, server))
 
 
@@ -62,9 +62,9 @@ async def _drive(
     port: int, requests: Iterator[Request], clients: int, seconds: float, server: psutil.Process
 ) -> Sample:
     connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(clients)]
-    await asyncio.gather(*(_ask(connection, requests, range(WARM_UP // clients + 1)) for connection in connections))
+    await asyncio.gather(*(_send(connection, requests, range(WARM_UP // clients + 1)) for connection in connections))
     cpu, begin = _cpu(server), time.perf_counter()
-    loads = (_ask(connection, requests, _until(begin + seconds)) for connection in connections)
+    loads = (_send(connection, requests, _until(begin + seconds)) for connection in connections)
     times = sorted(chain.from_iterable(await asyncio.gather(*loads)))
     took, used = time.perf_counter() - begin, _cpu(server) - cpu
     return Sample(
@@ -83,7 +83,7 @@ def _until(end: float) -> Iterator[None]:
         yield
 
 
-async def _ask(connection: Connection, requests: Iterator[Request], times: Iterable[object]) -> list[float]:
+async def _send(connection: Connection, requests: Iterator[Request], times: Iterable[object]) -> list[float]:
     reader, writer = connection
     took = []
     for _ in times:
@@ -94,7 +94,7 @@ async def _ask(connection: Connection, requests: Iterator[Request], times: Itera
         body = await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
         took.append(time.perf_counter() - begin)
         if int(head[9:12]) != request.status:
-            raise RuntimeError(f"{request.raw[:60]!r} was answered {head[9:12]!r}: {body[:300]!r}")
+            raise RuntimeError(f"{request.raw[:60]!r} got status {head[9:12]!r}: {body[:300]!r}")
     return took
 
 

@@ -1,7 +1,7 @@
 """How long a dispatch takes from the request to the agent's first instruction when a warm worker waits for it.
 
 `python -m benchmarks.warm_start` measures the whole environment: with the process engine, and with real containers
-where an engine answers. The agent's first instruction prints the time; clock and processors are the machine's own, so
+where an engine responds. The agent's first instruction prints the time; clock and processors are the machine's own, so
 the worker that takes the claimed one's place starts up beside what is measured.
 """
 
@@ -136,13 +136,13 @@ def _start(outpost: Outpost, repository: str | None) -> Start:
 
 def _idle(outpost: Outpost) -> int:
     """Return how many workers wait for work."""
-    answer = outpost.environment.client("dynamodb").scan(
+    items = outpost.environment.client("dynamodb").scan(
         TableName=output(outpost.environment, Output.WORKERS_TABLE),
         FilterExpression="begins_with(pk, :worker) AND worker_state = :idle",
         ExpressionAttributeValues={":worker": {"S": "WORKERS#"}, ":idle": {"S": "idle"}},
         ConsistentRead=True,
     )
-    return int(answer["Count"])
+    return int(items["Count"])
 
 
 def _table(found: dict[str, dict[str, list[Start]]]) -> Table:

@@ -151,7 +151,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def run_emulator(folder: Path, realism: Realism) -> Iterator[str]:
     """Run the emulator with its files in a folder."""
     port = free_port()
-    # Functions inherit it: one that was told of another emulator by another suite would call that one.
+    # Functions inherit it: one that inherited another suite's emulator would call that one.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | CREDENTIALS
     environ |= {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "IOT_MTLS_ENABLED": "0", "TMPDIR": str(folder)}
     environ |= realism.environment()

@@ -19,9 +19,9 @@ DEFAULT_BASE = "docker.io/library/python:3.13-slim-bookworm"
 
 @contextmanager
 def container_engine(folder: Path) -> Iterator[Engine]:
-    """Yield an engine that answers; skip, saying so, where there is none."""
+    """Yield an engine that responds; skip with the reason where there is none."""
     with pytest.MonkeyPatch.context() as patch:
-        if shutil.which("docker") and answers("docker"):
+        if shutil.which("docker") and responds("docker"):
             yield "docker"
         elif shutil.which("podman"):
             patch.setenv("CONTAINERS_CONF", str(write_podman_settings(folder)))
@@ -31,7 +31,7 @@ def container_engine(folder: Path) -> Iterator[Engine]:
                 cwd=folder,  # its monitors leave files there
             )
             try:
-                if not eventually(lambda: answers("podman") or service.poll() is not None) or service.poll():
+                if not eventually(lambda: responds("podman") or service.poll() is not None) or service.poll():
                     pytest.skip("not run: podman system service does not start here")
                 yield "podman"
             finally:
@@ -41,7 +41,7 @@ def container_engine(folder: Path) -> Iterator[Engine]:
             pytest.skip("not run: neither docker nor podman works here")
 
 
-def answers(engine: Engine) -> bool:
+def responds(engine: Engine) -> bool:
     try:
         connect(engine).close()
     except LocalError:

@@ -1,4 +1,4 @@
-"""A service on loopback that answers as it is told to, and hangs up as it is told to; over TLS, too."""
+"""A service on loopback with given responses; it can close connections, and speak TLS."""
 
 import socket
 import ssl
@@ -23,17 +23,17 @@ Server = TypeVar("Server", bound=BaseServer)
 
 
 class Service(ThreadingHTTPServer):
-    """Gives these answers in turn, and the body itself when there are none left; after an empty one it hangs up."""
+    """Sends these responses in turn, then each request's body; an empty one closes the connection before it."""
 
     daemon_threads = True
 
-    def __init__(self, *answers: bytes) -> None:
+    def __init__(self, *responses: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answers = list(answers)
+        self.responses = list(responses)
         self.connections = 0
         self.asked: list[tuple[dict[str, str], bytes]] = []
         """Headers, names in lower case, and body of each request."""
-        self.hung_up = Event()
+        self.closed = Event()
 
     def process_request(self, request: object, client_address: object) -> None:
         self.connections += 1
@@ -41,10 +41,10 @@ class Service(ThreadingHTTPServer):
 
     def shutdown_request(self, request: object) -> None:
         super().shutdown_request(request)  # type: ignore[arg-type]
-        self.hung_up.set()
+        self.closed.set()
 
     def handle_error(self, *_: object) -> None:
-        """Keep standard error for failures: that a client hangs up is what is tested."""
+        """Keep standard error for failures: that a client closes its connection is what is tested."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -55,16 +55,16 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.asked.append(({name.lower(): value for name, value in self.headers.items()}, body))
         echo = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-        answer = self.server.answers.pop(0) if self.server.answers else echo
-        self.close_connection = self.server.answers[:1] == [b""]
+        response = self.server.responses.pop(0) if self.server.responses else echo
+        self.close_connection = self.server.responses[:1] == [b""]
         if self.close_connection:
-            self.server.answers.pop(0)
-        self.wfile.write(answer)  # last: the next request may come before this returns
+            self.server.responses.pop(0)
+        self.wfile.write(response)  # last: the next request may come before this returns
 
     do_PUT = do_POST  # noqa: N815 - the base class calls it so
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -92,9 +92,9 @@ def serving_tls(certificate: str) -> Iterator[Service]:
 
 @contextmanager
 def full_of_connections() -> Iterator[int]:
-    """Listen at a port that lets nobody in."""
+    """Listen at a port that accepts no connection."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as waiting:
-        for _ in range(4):  # more than the queue of those whom nobody has let in
+        for _ in range(4):  # more than the queue of waiting connections
             client = waiting.enter_context(socket.socket())
             client.setblocking(False)
             client.connect_ex(server.getsockname())

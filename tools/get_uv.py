@@ -39,8 +39,8 @@ def fetch(url: str, accept: str = "*/*") -> bytes:
         headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
         url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     context = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE") or os.environ.get("PIP_CERT"))
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60, context=context) as answer:  # noqa: S310
-        body: bytes = answer.read()
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60, context=context) as response:  # noqa: S310
+        body: bytes = response.read()
     return body
 
 

@@ -85,8 +85,8 @@ def _operation(described: dict[str, Any], operation: OPERATION) -> str:
     if "requestBody" in found:
         schema = found["requestBody"]["content"]["application/json"]["schema"]
         lines += [f"Body: {_type(schema)}.", ""]
-    for status, answer in found["responses"].items():
-        lines.append(f"- **{status}**: {_answer(described, answer)}")
+    for status, response in found["responses"].items():
+        lines.append(f"- **{status}**: {_response(described, response)}")
     return "\n".join([*lines, ""])
 
 
@@ -94,36 +94,36 @@ def _described(parameter: Mapping[str, Any]) -> Schema:
     return {"description": parameter.get("description", "")}
 
 
-def _answer(described: dict[str, Any], answer: Mapping[str, Any]) -> str:
-    schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+def _response(described: dict[str, Any], response: Mapping[str, Any]) -> str:
+    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
     name = schema.get("$ref", "").rpartition("/")[2]
     if not name.startswith("Success"):
-        return str(answer["description"])
+        return str(response["description"])
     data = described["components"]["schemas"][name]["properties"]["data"]
-    said = answer["description"]
-    return f"{'' if said == 'Successful Response' else f'{said} '}`data` is {_type(data)}."
+    text = response["description"]
+    return f"{'' if text == 'Successful Response' else f'{text} '}`data` is {_type(data)}."
 
 
 def _objects(described: dict[str, Any]) -> Iterator[str]:
     for name, schema in described["components"]["schemas"].items():
         if name.startswith("Success"):
             continue
-        said = schema.get("description", "").strip()
+        text = schema.get("description", "").strip()
         body = (
             _rows(described, schema["properties"], schema.get("required", []) if name.endswith(_TAKEN) else [])
             if "properties" in schema
             else f"One of {', '.join(f'`{value}`' for value in schema['enum'])}."
         )
-        yield f"### {name}\n{said}\n\n{body}\n"
+        yield f"### {name}\n{text}\n\n{body}\n"
 
 
 def _errors(described: dict[str, Any]) -> str:
-    told: dict[str, str] = {}
+    codes: dict[str, str] = {}
     for _, _, operation in _operations(described):
-        for status, answer in operation["responses"].items():
-            if re.match(r"[A-Z_]+: ", answer["description"]):
-                told[status] = answer["description"]
-    rows = [f"| {status} | `{said.partition(': ')[0]}` | {said.partition(': ')[2]} |" for status, said in told.items()]
+        for status, response in operation["responses"].items():
+            if re.match(r"[A-Z_]+: ", response["description"]):
+                codes[status] = response["description"]
+    rows = [f"| {status} | `{text.partition(': ')[0]}` | {text.partition(': ')[2]} |" for status, text in codes.items()]
     return "\n".join(["| status | code | what |", "|---|---|---|", *sorted(rows)])
 
 
@@ -166,8 +166,8 @@ def _what(schema: Schema, required: bool) -> str:
     notes += [f"{label} {value}" for label, value in limits.items()]
     if "default" in schema and schema["default"] not in (None, [], {}):
         notes.append(f"default `{str(schema['default']).lower()}`")
-    said = str(schema.get("description", "")).strip()
-    return f"{said} ({'; '.join(notes)})" if notes else said
+    text = str(schema.get("description", "")).strip()
+    return f"{text} ({'; '.join(notes)})" if notes else text
 
 
 def _limits(schema: Schema) -> Iterator[tuple[str, str]]:
@@ -211,12 +211,12 @@ def _hints(bound: BoundTool) -> str:
 
 
 def _tool(tools: Mapping[str, BoundTool], bound: BoundTool) -> str:
-    given, answer = bound.input_schema, bound.output_schema
+    given, response = bound.input_schema, bound.output_schema
     rows = dict(given["properties"])
     lines = [f"### {bound.entry.name}", bound.entry.description, "", "Input:", ""]
     lines += [_plain_table(rows, given["required"]), "", "Output:", ""]
     dispatch = _dispatch(tools)["properties"]
-    properties = answer["properties"]
+    properties = response["properties"]
     if set(dispatch) <= set(properties):
         rest = {name: schema for name, schema in properties.items() if name not in dispatch}
         lines.append(f"A [dispatch](#a-dispatch){' and:' if rest else '.'}")
@@ -224,7 +224,7 @@ def _tool(tools: Mapping[str, BoundTool], bound: BoundTool) -> str:
     elif set(dispatch) <= set(properties.get("items", {}).get("items", {}).get("properties", {})):
         lines.append("`items`, each a [dispatch](#a-dispatch), and `pagination` with `cursor`, `has_more`, `limit`.")
     else:
-        lines.append(_table(answer))
+        lines.append(_table(response))
     return "\n".join([*lines, ""])
 
 

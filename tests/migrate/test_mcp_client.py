@@ -23,7 +23,7 @@ def test_a_refusal_that_stays_is_reported_with_its_status() -> None:
     with serving(Service(*[refusal(503)] * 6)) as server:
         with pytest.raises(MigrationError, match=r"/mcp failed: HTTP 503"):
             McpClient(f"http://127.0.0.1:{server.server_port}", "key").call("outpost_health", {})
-        assert server.answers == []
+        assert server.responses == []
 
 
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: 6\r\n\r\n<html>"

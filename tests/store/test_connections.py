@@ -35,7 +35,7 @@ def test_a_connection_that_the_service_has_given_up_is_replaced_unnoticed() -> N
     with serving(Service(ANSWER, b"")) as service:
         connections = connect(service)
         connections.post({}, b"1")
-        service.hung_up.wait()
+        service.closed.wait()
         assert connections.post({}, b"2").body == b"2"
         assert service.connections == 2
 

@@ -133,7 +133,7 @@ def test_a_change_of_progress_starts_nobody(endpoints: Endpoints) -> None:
 
 
 def test_a_follower_that_cannot_be_invoked_gets_a_dead_letter_and_the_others_their_part(endpoints: Endpoints) -> None:
-    endpoints.functions.answers[:0] = [FAILED] * TRIES
+    endpoints.functions.responses[:0] = [FAILED] * TRIES
     cancelled, before = ended()
     assert handler({"Records": [record(cancelled, before)]}, Context()) == {"batchItemFailures": []}
     assert "ended" in endpoints.invoked()[TRIES]
@@ -177,7 +177,7 @@ def signed(body: bytes) -> Checkpoint:
 def test_what_cloudwatch_logs_does_not_take_is_set_aside_in_the_audit_bucket(
     endpoints: Endpoints, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    endpoints.logs.answers[:0] = [FAILED] * AUDIT_TRIES
+    endpoints.logs.responses[:0] = [FAILED] * AUDIT_TRIES
     assert handler({"Records": [record(row())]}, Context()) == {"batchItemFailures": []}
     aside, checkpoint = (body for _, body in endpoints.bucket.asked)
     assert states([json.loads(line) for line in aside.splitlines()]) == ["pending"]
@@ -186,8 +186,8 @@ def test_what_cloudwatch_logs_does_not_take_is_set_aside_in_the_audit_bucket(
 
 
 def test_what_nobody_takes_makes_the_stream_deliver_again_and_is_written_first_then(endpoints: Endpoints) -> None:
-    endpoints.logs.answers[:0] = [FAILED] * AUDIT_TRIES
-    endpoints.bucket.answers[:0] = [FAILED] * AUDIT_TRIES
+    endpoints.logs.responses[:0] = [FAILED] * AUDIT_TRIES
+    endpoints.bucket.responses[:0] = [FAILED] * AUDIT_TRIES
     batch = {"Records": [record(row())]}
     with pytest.raises(UndeliveredError):
         handler(batch, Context())
@@ -199,7 +199,7 @@ def test_what_nobody_takes_makes_the_stream_deliver_again_and_is_written_first_t
 
 
 def test_a_head_that_cannot_be_signed_repeats_nothing(endpoints: Endpoints, capsys: pytest.CaptureFixture[str]) -> None:
-    endpoints.keys.answers[:0] = [FAILED] * AUDIT_TRIES
+    endpoints.keys.responses[:0] = [FAILED] * AUDIT_TRIES
     assert handler({"Records": [record(row())]}, Context()) == {"batchItemFailures": []}
     assert '"AuditUnsigned":[1.0]' in capsys.readouterr().out.replace(" ", "")
     assert endpoints.bucket.asked == []
