@@ -12,9 +12,7 @@ def await_indexes(database: Database) -> None:
     """Wait until every index shows what its table holds."""
     for name, table in ((database.dispatches, schema.DISPATCHES), (database.tenants, schema.TENANTS)):
         for index in table.indexes:
-            eventually(
-                partial(_follows, database.client, name, index), within=10, what=f"{name}: {index.name} as its table"
-            )
+            eventually(partial(_follows, database.client, name, index), what=f"{name}: {index.name} as its table")
 
 
 def _follows(client: Any, table: str, index: schema.Index) -> bool:  # noqa: ANN401 - boto3's client

@@ -160,7 +160,7 @@ def test_a_queue_that_does_not_answer_does_not_hold_a_dispatch(client: httpx.Cli
     release = Event()
     way.faults["SendMessage"] = waits(release)
     way.made.clear()
-    answer = client.post("/dispatch", json=TASK, timeout=10)
+    answer = client.post("/dispatch", json=TASK, timeout=30)
     release.set()
     assert answer.status_code == 201
     assert (way.made["TransactWriteItems"], way.made["SendMessage"]) == (1, TRIES)

@@ -167,7 +167,7 @@ def test_after_killing_everything_a_new_start_works(environment: LocalEnvironmen
     for process in everything:
         with suppress(psutil.NoSuchProcess):  # it ended with the one before
             process.kill()
-    psutil.wait_procs(everything, timeout=5)
+    psutil.wait_procs(everything, timeout=60)
     assert not environment.status().running
     environment.start()
     assert environment.status().running
@@ -181,7 +181,7 @@ def test_tasks_end_when_the_server_is_killed(environment: LocalEnvironment) -> N
     eventually(lambda: len(environment.task_processes(arn.rpartition("/")[2])) > 2)
     tasks = environment.task_processes(arn.rpartition("/")[2])
     psutil.Process(environment.status().server_pid).kill()
-    assert not psutil.wait_procs(tasks, timeout=10)[1]
+    assert not psutil.wait_procs(tasks, timeout=60)[1]
 
 
 def test_a_record_with_a_reused_process_id_harms_nobody(environment: LocalEnvironment) -> None:

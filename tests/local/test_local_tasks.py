@@ -83,7 +83,7 @@ def test_a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout_with_every
     aws.client("ecs").stop_task(task=arn)
     task = eventually(status_is(aws, arn, "STOPPED"))
     assert task["containers"][0]["exitCode"] == 137
-    assert not psutil.wait_procs(processes, timeout=5)[1]
+    assert not psutil.wait_procs(processes, timeout=60)[1]
     eventually(lambda: not homes[0].exists())
 
 

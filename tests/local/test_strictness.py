@@ -79,9 +79,7 @@ def test_writes_and_transactions_conflict_by_chance(unlucky: Clients) -> None:
     }
     writes = [{"Put": put(table, "1")}, {"Put": put(table, "2")}]
     cancelled = re.escape("specific reasons [TransactionConflict, None]")
-    eventually(
-        lambda: re.search(cancelled, str(error_of(dynamodb.transact_write_items, TransactItems=writes))), within=10
-    )
+    eventually(lambda: re.search(cancelled, str(error_of(dynamodb.transact_write_items, TransactItems=writes))))
 
 
 def test_of_a_batch_some_writes_are_left(unlucky: Clients) -> None:

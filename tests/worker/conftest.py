@@ -230,7 +230,7 @@ def platform(
     for worker in platform.workers.values():
         if worker.poll() is None:
             kill(worker)
-        worker.communicate(timeout=10)
+        worker.communicate(timeout=60)
 
 
 def kill(worker: subprocess.Popen[bytes]) -> None:

@@ -80,7 +80,7 @@ def call_model() -> None:
     }
     body = json.dumps({"contents": []} if NAME == "gemini" else {"model": "a-model", "messages": [], "input": []})
     headers = {"Authorization": f"Bearer {token[0]}", "Content-Type": "application/json"}
-    connection = http.client.HTTPConnection(address[1], timeout=10)
+    connection = http.client.HTTPConnection(address[1], timeout=60)
     connection.request("POST", paths.get(NAME, "/v1/responses"), body, headers)
     connection.getresponse().read()
     connection.close()

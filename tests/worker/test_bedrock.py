@@ -60,7 +60,7 @@ def call(
 ) -> tuple[int, str]:
     (token,) = access.environment.values()
     body = {"model": MODELS[agent], "stream": True, "messages": [], **fields}
-    connection = http.client.HTTPConnection((access.base_url or "").removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection((access.base_url or "").removeprefix("http://"), timeout=60)
     shown = {"Authorization": f"Bearer {token}", **(headers or {})}
     connection.request("POST", path or PATHS[agent], json.dumps(body), shown)
     response = connection.getresponse()

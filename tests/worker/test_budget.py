@@ -42,7 +42,7 @@ def serving(provider: ScriptedProvider, budget: int = BUDGET) -> Iterator[ModelP
 @contextmanager
 def call(proxy: ModelProxy, dialogue: Dialogue) -> Iterator[http.client.HTTPResponse]:
     """Make a dialogue's call, and hang up at the end of the block."""
-    with closing(http.client.HTTPConnection(proxy.host, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection(proxy.host, timeout=60)) as connection:
         connection.request("POST", dialogue.path, json.dumps(dialogue.body), {"x-api-key": proxy.token})
         with closing(connection.getresponse()) as response:
             yield response
@@ -199,7 +199,7 @@ def test_an_agent_that_hangs_up_while_it_waits_makes_no_call() -> None:
         held = proxy.meter.reserve("the-model", Tokens(input=9_000))
         assert held is not None
         before = set(threading.enumerate())
-        with closing(http.client.HTTPConnection(proxy.host, timeout=10)) as connection:
+        with closing(http.client.HTTPConnection(proxy.host, timeout=60)) as connection:
             connection.request("POST", dialogue.path, json.dumps(dialogue.body), {"x-api-key": proxy.token})
             eventually(lambda: set(threading.enumerate()) > before)
         with held:

@@ -61,7 +61,7 @@ def ask(
     method: str = "POST",
     headers: dict[str, str] | None = None,
 ) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(proxy.host, timeout=10)
+    connection = http.client.HTTPConnection(proxy.host, timeout=60)
     content = json.dumps(body).encode() if method == "POST" else None
     connection.request(method, path, content, {"x-api-key": proxy.token} if headers is None else headers)
     answer = connection.getresponse()
@@ -71,7 +71,7 @@ def ask(
 
 
 def connected(proxy: ModelProxy) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", int(proxy.host.rpartition(":")[2])), timeout=10)
+    return socket.create_connection(("127.0.0.1", int(proxy.host.rpartition(":")[2])), timeout=60)
 
 
 CALLS: dict[str, tuple[str, object]] = {
@@ -183,7 +183,7 @@ def test_a_key_that_the_provider_rejects_is_told_once_and_not_tried_again(provid
 
 def test_a_stream_arrives_as_it_is_sent(provider: ModelServer) -> None:
     with serving(provider.url) as proxy:
-        direct = http.client.HTTPConnection(provider.url.removeprefix("http://"), timeout=10)
+        direct = http.client.HTTPConnection(provider.url.removeprefix("http://"), timeout=60)
         direct.request("POST", "/v1/messages", json.dumps(MESSAGE), {"x-api-key": KEY})
         assert ask(proxy)[1] == direct.getresponse().read()
         direct.close()
@@ -203,7 +203,7 @@ def test_a_response_keeps_its_type(provider: ModelServer, stream: bool, kind: st
 def test_a_chunked_request_is_understood(provider: ModelServer) -> None:
     content = json.dumps(MESSAGE).encode()
     with serving(provider.url) as proxy:
-        connection = http.client.HTTPConnection(proxy.host, timeout=10)
+        connection = http.client.HTTPConnection(proxy.host, timeout=60)
         connection.request(
             "POST", "/v1/messages", iter([content[:10], content[10:]]), {"x-api-key": proxy.token}, encode_chunked=True
         )
