@@ -1,4 +1,9 @@
-"""Who still calls v1: each accepted SendCommand, told apart from other uses of Run Command, as a metric and a line."""
+"""Who still calls v1: a metric and a log line for each event of a SendCommand that may have reached v1's host.
+
+The metric is for the alarm: 1 for a dispatch, 0 for any other use of Run Command. Its sum is not the number of
+dispatches, as EventBridge and Lambda may deliver an event more than once (Amazon EventBridge User Guide: "Events");
+the number of distinct `command`s in the lines is, and so is `ssm_calls` of the monitoring report.
+"""
 
 import os
 from functools import cache
