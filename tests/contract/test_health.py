@@ -8,8 +8,8 @@ import httpx
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from control_plane.probes import Probes
 from control_plane.services import Services
+from control_plane.services.health import Probes
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import now

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from control_plane import log_reader
+from control_plane.services import log_reader
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Lose, Progress, Start

@@ -16,8 +16,9 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from control_plane import server, streams
+from control_plane import server
 from control_plane.app import create_app
+from control_plane.services import streams
 from control_plane.signing import Json
 from control_plane.threads import SHARE
 from control_plane.turns import Turns
@@ -231,7 +232,7 @@ def test_reading_a_log_ends_with_its_budget_and_goes_on_from_there(
 ) -> None:
     for number in range(1, 6):
         api.chunk(running, number, f"line {number}")
-    monkeypatch.setattr("control_plane.log_reader.READ_SECONDS", -1.0)
+    monkeypatch.setattr("control_plane.services.log_reader.READ_SECONDS", -1.0)
     lines, cursor, pages = [], None, 0
     more = True
     while more:

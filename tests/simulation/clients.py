@@ -74,7 +74,7 @@ class Clients:
         return row, store
 
     def _request(self, order: Order, store: Dispatches, workspaces: Workspaces) -> Dispatch:
-        """Make one request, as the control plane handles it (control_plane/workspace_dispatch.py for workspaces)."""
+        """Make one request, as the control plane handles it (control_plane/services/dispatches.py for workspaces)."""
         key, row = Idempotency(key=f"key-{order.number}", body_sha256="same"), self._row(order)
         daily, writes = self.scenario.daily[order.tenant], []
         if order.in_workspace:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from broker import candidates, claim
-from control_plane import audit, log_reader, middleware, server, streams, threads
+from control_plane import audit, middleware, server, threads
+from control_plane.services import log_reader, streams
 from outpost.aws import caller_identity
 from outpost.domain import audit as records
 from outpost.domain import deadlines, launches, protocol

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.promotion import promoted
+from control_plane.services.promotions import promoted
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.artifacts import Artifact, LogSource
 from outpost.domain.dispatch import Dispatch, Status

@@ -20,7 +20,7 @@ from control_plane.schemas.dispatches import (
 )
 from control_plane.schemas.logs import InlineLogs, shown
 from control_plane.services import Services
-from control_plane.workspace_dispatch import dispatch_in_workspace
+from control_plane.services.dispatches import dispatch_in_workspace
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Cancel

@@ -15,13 +15,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from control_plane.auth import AuthenticatedRoute, MayRead
 from control_plane.errors import ApiError, invalid
-from control_plane.log_reader import Position
 from control_plane.openapi import DispatchId, errors
 from control_plane.routes.access import Injected, owned
 from control_plane.schemas.dispatches import DispatchView
 from control_plane.schemas.logs import LogLineView
 from control_plane.services import Services
-from control_plane.streams import Cursor, Event
+from control_plane.services.log_reader import Position
+from control_plane.services.streams import Cursor, Event
 from outpost.domain.artifacts import LogLine
 from outpost.domain.dispatch import Dispatch
 

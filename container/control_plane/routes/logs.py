@@ -6,10 +6,10 @@ from fastapi import APIRouter, Query, Request
 
 from control_plane.auth import AuthenticatedRoute, MayRead
 from control_plane.envelope import Pagination, Success, success
-from control_plane.log_reader import Position
 from control_plane.openapi import DispatchId, errors
 from control_plane.routes.access import Injected, open_cursor, owned
 from control_plane.schemas.logs import LogLineView, LogQuery, shown
+from control_plane.services.log_reader import Position
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["dispatch"])
 

@@ -8,11 +8,11 @@ from control_plane.auth import AuthenticatedRoute, MayPromote
 from control_plane.envelope import Success, success
 from control_plane.errors import ApiError, ErrorCode
 from control_plane.openapi import CONFLICT, DispatchId, Responses, errors
-from control_plane.promotion import check, promoted, promotion, publication
 from control_plane.routes.access import Injected, owned
 from control_plane.schemas.dispatches import DispatchView
 from control_plane.schemas.promotions import PromotionRequest
 from control_plane.services import Services
+from control_plane.services.promotions import check, promoted, promotion, publication
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
 from outpost.store.dispatches import Idempotency

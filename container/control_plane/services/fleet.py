@@ -13,7 +13,7 @@ from cachetools import TTLCache
 
 from control_plane.admission import Policy
 from control_plane.schemas.health import AgentFleetView, AgentTotalsView, FleetView, TotalsView
-from control_plane.start_estimate import run_seconds
+from control_plane.services.start_estimate import run_seconds
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now

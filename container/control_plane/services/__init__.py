@@ -13,13 +13,13 @@ from control_plane.admission import Policy
 from control_plane.audit import AuditLog
 from control_plane.auth import Authenticator
 from control_plane.dispatch_reader import DispatchReader
-from control_plane.fleet import Fleet
-from control_plane.log_reader import LogReader
-from control_plane.probes import Probe, Probes
 from control_plane.rate_limit import RateLimiter
+from control_plane.services.fleet import Fleet
+from control_plane.services.health import Probe, Probes
+from control_plane.services.log_reader import LogReader
+from control_plane.services.start_estimate import StartEstimator
+from control_plane.services.streams import StreamRegistry
 from control_plane.signing import Signer
-from control_plane.start_estimate import StartEstimator
-from control_plane.streams import StreamRegistry
 from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.fleet.agent_settings import load_agents
 from outpost.fleet.wakeups import Wakeups

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cachetools import LRUCache
 
 from control_plane.errors import ApiError, too_many
-from control_plane.log_reader import Position
+from control_plane.services.log_reader import Position
 from outpost.domain.artifacts import LogLine
 from outpost.domain.dispatch import Dispatch, Status
 
