@@ -12,15 +12,13 @@ from control_plane.openapi import PROTECTED, DocumentedApp, errors
 from control_plane.routes import (
     artifacts,
     dispatches,
-    events,
     health,
     keys,
-    logs,
-    promotions,
-    releases,
+    results,
     secrets,
     tenants,
     usage,
+    watching,
     workspaces,
 )
 from control_plane.services import Services
@@ -52,7 +50,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(dispatches.router, responses=PROTECTED)
     for public in (health.router, artifacts.links):
         app.include_router(public, responses=errors())
-    for protected in (logs, events, promotions, releases, artifacts, workspaces, usage, tenants, keys, secrets):
+    for protected in (watching, results, artifacts, workspaces, usage, tenants, keys, secrets):
         app.include_router(protected.router, responses=PROTECTED)
     app.include_router(health.fleet_router, responses=PROTECTED)
     pages.install(app)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse, connect_sse
 
-from control_plane.routes import events
+from control_plane.routes import watching
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Cancel, Lose, Start
@@ -115,7 +115,7 @@ def test_a_second_attempt_follows_on_the_whole_log_of_the_first(api: Api, client
 def test_a_silence_is_broken_by_comments(
     client: httpx.Client, running: Dispatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "SILENCE_SECONDS", 0)
+    monkeypatch.setattr(watching, "SILENCE_SECONDS", 0)
     with client.stream("GET", f"/dispatch/{running.id}/events") as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         assert next(line for line in answer.iter_lines() if line.startswith(":"))
@@ -124,7 +124,7 @@ def test_a_silence_is_broken_by_comments(
 def test_a_follower_takes_no_comment_for_an_event(
     api: Api, tenant: Tenant, running: Dispatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "SILENCE_SECONDS", 0)
+    monkeypatch.setattr(watching, "SILENCE_SECONDS", 0)
     with Client(api.url, api.key(tenant)) as follower:
         told = (each.message if isinstance(each, LogLine) else each.status for each in follower.watch(running.id))
         assert next(told) == Status.RUNNING
@@ -236,7 +236,7 @@ def test_a_vanished_watcher_leaves_nothing_behind(api: Api, client: httpx.Client
 def test_a_watcher_that_takes_nothing_is_let_go_and_costs_the_others_nothing(
     api: Api, client: httpx.Client, running: Dispatch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(events, "STUCK_SECONDS", 0.5)
+    monkeypatch.setattr(watching, "STUCK_SECONDS", 0.5)
     caplog.set_level("INFO")
     for number in range(1, 9):
         api.chunk(running, number, *("x" * 100_000 for _ in range(10)))

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control_plane.schemas.dispatches import CancelRequest, DispatchRequest, TagKey, TagValue
-from control_plane.schemas.promotions import PromotionRequest
-from control_plane.schemas.releases import MOST_SECRETS, ReleaseRequest
+from control_plane.schemas.results import MOST_SECRETS, PromotionRequest, ReleaseRequest
 from outpost.domain.agents import Agent
 from outpost.domain.artifacts import Artifact
 from outpost.domain.collection import MAX_TEXT_LENGTH, MOST_GLOBS, Collection, KeptRef, LeftOut, NestedChange

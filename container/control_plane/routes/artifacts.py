@@ -17,7 +17,7 @@ from control_plane.envelope import Success, success
 from control_plane.errors import ApiError, ErrorCode
 from control_plane.openapi import DispatchId, errors
 from control_plane.routes.access import Injected, owned
-from control_plane.schemas.artifacts import ArtifactList, ArtifactQuery, ArtifactView, LinkQuery, WithheldView
+from control_plane.schemas.results import ArtifactList, ArtifactQuery, ArtifactView, LinkQuery, WithheldView
 from control_plane.services import Services
 from control_plane.signing import BadTokenError, Json
 from control_plane.threads import calling_tenant

@@ -11,7 +11,7 @@ from control_plane.errors import ApiError, ErrorCode, invalid, not_found, unavai
 from control_plane.openapi import TenantId, errors
 from control_plane.routes.access import Injected
 from control_plane.routes.tenants import existing
-from control_plane.schemas.secrets import SecretRequest, SecretView
+from control_plane.schemas.tenants import SecretRequest, SecretView
 from outpost.domain.ids import now
 from outpost.domain.secrets import check_name
 from outpost.store.secrets import SecretBusyError, TooManySecretsError

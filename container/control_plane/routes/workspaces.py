@@ -11,8 +11,8 @@ from control_plane.envelope import Pagination, Success, success
 from control_plane.errors import not_found
 from control_plane.openapi import CONFLICT, WorkspaceId, errors
 from control_plane.routes.access import Injected, open_cursor
+from control_plane.schemas.dispatches import WorkspaceView
 from control_plane.schemas.tenants import PageQuery
-from control_plane.schemas.workspaces import WorkspaceView
 from control_plane.services import Services
 from outpost.domain.ids import is_id
 from outpost.domain.workspaces import Workspace

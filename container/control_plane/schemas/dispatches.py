@@ -1,18 +1,25 @@
-"""What POST /dispatch takes and what every dispatch route shows."""
+"""Dispatches and workspaces as the API takes and shows them."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from control_plane.envelope import Body, View
 from control_plane.schemas.logs import InlineLogs
+from control_plane.schemas.results import (
+    CollectionView,
+    FindingsView,
+    PromotionView,
+    ReasonView,
+    ReleaseView,
+    UsageView,
+)
 from control_plane.schemas.times import Time
 from outpost.domain.agents import Agent
 from outpost.domain.collection import MOST_GLOBS, Glob
 from outpost.domain.dispatch import ContextLevel, Dispatch, InitMode, Kind, Status, WorkspaceMode
 from outpost.domain.ids import ULID_PATTERN
-from outpost.domain.reasons import ReasonCode
 from outpost.domain.repository import MAX_BRANCH_LENGTH, MAX_REPO_LENGTH, short_branch
 from outpost.domain.secrets import MAX_NAME_LENGTH, NAME_PATTERN
 
@@ -156,108 +163,6 @@ class StatusQuery(Body):
     log_offset: int = Field(default=0, ge=0, description="How many lines of the current attempt's log to skip.")
 
 
-class ReasonView(View):
-    """Why a dispatch ended."""
-
-    code: ReasonCode = Field(description="For programs.")
-    message: str = Field(description="What happened.")
-    remedy: str = Field(description="What to do about it.")
-
-
-class UsageView(View):
-    """What the last attempt consumed."""
-
-    duration_seconds: float = Field(description="Run time of the agent.")
-    input_tokens: int = Field(description="Tokens that the model read.")
-    cached_input_tokens: int = Field(description="Of these: from the provider's cache, at its lower price.")
-    output_tokens: int = Field(description="Tokens that the model wrote.")
-    model_calls: int = Field(description="Calls of the model.")
-    model_cost_usd: float | None = Field(
-        description="What they cost at the provider's list price, in US dollars; null when a model has no known price."
-    )
-    vcpu_seconds: float = Field(description="vCPUs of the worker, times the seconds from claim to report.")
-    gb_seconds: float = Field(description="Its memory in GB, times the same seconds.")
-    capacity: Literal["spot", "on-demand"] | None = Field(description="What the worker ran on; null when not known.")
-
-
-class FindingView(View):
-    """A place where a secret was found. The secret itself is never shown."""
-
-    artifact: str = Field(description="The artifact that holds it.", examples=["changes.patch"])
-    path: str = Field(description="The file that the artifact adds or changes.", examples=["config.py"])
-    line: int | None = Field(description="Line in the new file; null for its name and for content that is not text.")
-    kind: str = Field(description="Name of the secret, or of the format.", examples=["NPM_TOKEN"])
-    known: bool = Field(description="Whether it is the value of a known secret, not merely a text in such a format.")
-
-
-class FindingsView(View):
-    """Secrets found in the results."""
-
-    secrets: dict[str, int] = Field(description="Known secrets whose values were found: name and number of places.")
-    formats: dict[str, int] = Field(
-        description="Formats of secrets that were found, with the number of places: warnings."
-    )
-    places: list[FindingView] = Field(description="The first places; `findings.json` has more.")
-    withheld: list[str] = Field(description="Artifacts that hold known secrets: they can be fetched once released.")
-
-
-class LeftOutView(View):
-    """Files of one place that are not in the patch."""
-
-    path: str = Field(description="The file, or a folder with a final slash.", examples=["dist/"])
-    reason: str = Field(description="Why.", examples=["ignored by the repository"])
-    files: int | None = Field(description="How many files; null when they were not counted.")
-
-
-class KeptRefView(View):
-    """A branch, tag or stash with commits that only the agent had."""
-
-    name: str = Field(description="The ref in `commits.bundle`.", examples=["refs/heads/fix"])
-    commit: str = Field(description="The commit.")
-    subject: str = Field(description="The first line of its message.")
-
-
-class NestedChangeView(View):
-    """Edits in a submodule, or in another worktree of the repository."""
-
-    path: str = Field(description="Its folder.", examples=["vendor/lib"])
-    kind: Literal["submodule", "worktree"] = Field(description="What it is.")
-    base: str | None = Field(description="The commit that `nested.patch` compares with; null without one.")
-    files_changed: int = Field(description="How many files were changed there.")
-
-
-class CollectionView(View):
-    """What was kept beside the patch, and what was left out: the first entries of each; `summary.json` has more."""
-
-    left_out: list[LeftOutView] = Field(description="What is not in the patch, and why.")
-    left_out_count: int = Field(description="How many places there are.")
-    refs: list[KeptRefView] = Field(description="The agent's commits and stashes: they are in `commits.bundle`.")
-    refs_count: int = Field(description="How many refs there are.")
-    nested: list[NestedChangeView] = Field(description="Edits in nested repositories: they are in `nested.patch`.")
-    nested_count: int = Field(description="How many nested repositories were changed.")
-
-
-class ReleaseView(View):
-    """Who released what was withheld."""
-
-    by: str = Field(description="Display prefix of the API key.")
-    at: datetime = Field(description="When.")
-    reason: str = Field(description="Why.")
-
-
-class PromotionView(View):
-    """Which result is published, and where to."""
-
-    dispatch_id: str = Field(description="The dispatch whose result it is.")
-    branch: str = Field(description="The branch that is pushed.")
-    base_commit: str | None = Field(
-        description="The commit that the patch applies to; null when it is the first of an empty repository."
-    )
-    to_default: bool = Field(description="Whether the branch may be the default one.")
-    create_pr: bool = Field(description="Whether a pull request is opened.")
-    findings: FindingsView | None = Field(description="Secrets found in what is published; null when none was.")
-
-
 class DispatchView(View):
     """A dispatch. The task's text is not shown again."""
 
@@ -340,3 +245,15 @@ class StatusView(DispatchView):
         description="The last log lines, up to 8 KB, of a dispatch that did not succeed; else null."
     )
     logs: InlineLogs | None = Field(description="Log lines, when `logLimit` asks for some.")
+
+
+class WorkspaceView(View):
+    """Files that outlive a dispatch."""
+
+    id: str = Field(description="ULID.")
+    repo: str | None = Field(description="The repository that it began with.")
+    size_bytes: int = Field(description="Size of its archive when it was last stored.")
+    created_at: datetime = Field(description="When it was created.")
+    used_at: datetime = Field(description="When a dispatch last used it.")
+    expires_at: datetime = Field(description="When it is deleted unless it is used before.")
+    dispatch_id: str | None = Field(description="The dispatch that uses it now; null when it is free.")

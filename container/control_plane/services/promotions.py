@@ -8,7 +8,7 @@ from typing import NamedTuple
 from control_plane.admission import Policy, Refusal
 from control_plane.auth import Principal
 from control_plane.errors import ApiError, ErrorCode, invalid
-from control_plane.schemas.promotions import PromotionRequest
+from control_plane.schemas.results import PromotionRequest
 from outpost.domain.artifacts import Artifact, Summary
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.findings import BRIEF_PLACES, Findings

@@ -1,4 +1,4 @@
-"""/dispatch/{id}/events: a dispatch as it goes on, as Server-Sent Events."""
+"""/dispatch/{id}/logs and /events: the log page by page, and a dispatch as it runs, as Server-Sent Events."""
 
 import asyncio
 import time
@@ -7,27 +7,55 @@ from contextlib import AbstractContextManager, aclosing
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from control_plane.auth import AuthenticatedRoute, MayRead
+from control_plane.envelope import Pagination, Success, success
 from control_plane.errors import ApiError, invalid
 from control_plane.openapi import DispatchId, errors
-from control_plane.routes.access import Injected, owned
+from control_plane.routes.access import Injected, open_cursor, owned
 from control_plane.schemas.dispatches import DispatchView
-from control_plane.schemas.logs import LogLineView
+from control_plane.schemas.logs import LogLineView, LogQuery, shown
 from control_plane.services import Services
 from control_plane.services.log_reader import Position
 from control_plane.services.streams import Cursor, Event
 from outpost.domain.artifacts import LogLine
 from outpost.domain.dispatch import Dispatch
 
-logger = structlog.get_logger()
 router = APIRouter(route_class=AuthenticatedRoute, tags=["dispatch"])
 
+
+@router.get("/dispatch/{dispatch_id}/logs", summary="Read a dispatch's log", responses=errors(400, 404))
+async def read(
+    dispatch_id: DispatchId,
+    query: Annotated[LogQuery, Query()],
+    caller: MayRead,
+    services: Injected,
+    request: Request,
+) -> Success[list[LogLineView]]:
+    """Read the log of the current attempt, oldest line first.
+
+    `meta.pagination.cursor` is always given, also on the last page. To follow a live dispatch, read until `hasMore` is
+    false, wait a moment, and go on with the last cursor, until the dispatch has ended and `hasMore` is false. No line
+    comes twice, none is left out. When a dispatch is tried again, the cursor goes on into the new attempt's log.
+    """
+    row = await owned(services, caller, dispatch_id)
+    context = (caller.tenant.id, row.id)
+    cursor = open_cursor(services, "logs", context, query.cursor)
+    start = Position(int(cursor["attempt"]), int(cursor["chunk"]), int(cursor["line"])) if cursor else None
+    page = await services.logs.page(row, start, query.limit)
+    place = {"attempt": page.next.attempt, "chunk": page.next.chunk, "line": page.next.line}
+    pagination = Pagination(
+        cursor=services.signer.seal("logs", context, {**place}), has_more=page.has_more, limit=query.limit
+    )
+    return success(request, shown(page.lines), pagination)
+
+
+logger = structlog.get_logger()
 SILENCE_SECONDS = 15
 """A comment breaks longer silences: load balancers cut connections that say nothing for a minute."""
 STUCK_SECONDS = 30
