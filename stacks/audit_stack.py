@@ -13,4 +13,6 @@ class AuditStack(OutpostStack):
 
     def __init__(self, scope: Construct, construct_id: str, *, data: DataStack, config: EnvironmentConfig) -> None:
         super().__init__(scope, construct_id, purpose="audit", config=config)
-        self.trail = AuditTrail(self, "Trail", artifacts=data.artifacts, access_logs=data.access_logs, config=config)
+        self.trail = AuditTrail(
+            self, "Trail", artifacts=data.artifacts, access_logs=data.access_logs, retention=config.retention
+        )

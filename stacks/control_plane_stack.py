@@ -2,7 +2,6 @@
 
 import json
 
-from aws_cdk import CfnOutput
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -14,6 +13,7 @@ from outpost_constructs.firewall import Firewall
 from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.secrets import grant_secret
 from outpost_constructs.stack import OutpostStack
+from outpost_constructs.store_table import Access
 from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets, tenant_secrets_environment
 from outpost_ops.config import EnvironmentConfig
 from stacks.audit_stack import AuditStack
@@ -44,19 +44,21 @@ class ControlPlaneStack(OutpostStack):
             network=network.network,
             security_group=network.security_groups.load_balancer,
             access_logs=data.access_logs,
-            config=config,
+            ingress=config.ingress,
+            tls=config.tls,
         )
         if config.ingress.waf:
-            Firewall(self, "Firewall", load_balancer_arn=self.load_balancer.balancer.load_balancer_arn, config=config)
+            protected = self.load_balancer.balancer.load_balancer_arn
+            Firewall(self, "Firewall", load_balancer_arn=protected, ingress=config.ingress)
         self.changes = DispatchChanges(
             self,
             "AuditRecords",
-            dispatches=data.dispatches,
-            planner=fleet.planner.function,
-            usage_events=fleet.usage_events.function,
+            tables=data.tables,
+            planner=fleet.planner,
+            usage_events=fleet.usage_events,
             trail=audit.trail,
-            config=config,
         )
+        agents = agent_settings(data, config)
         self.api = ControlPlaneService(
             self,
             "Api",
@@ -66,59 +68,55 @@ class ControlPlaneStack(OutpostStack):
             load_balancer=self.load_balancer,
             environment={
                 **service_environment(data, config),
-                Env.AGENTS: json.dumps(
-                    {agent: each.model_dump(mode="json") for agent, each in agent_settings(data, config).items()}
-                ),
+                Env.AGENTS: json.dumps({agent: each.model_dump(mode="json") for agent, each in agents.items()}),
                 Env.FILE_SYSTEM_ID: data.workspaces.file_system.file_system_id,
                 Env.BOOTSTRAP_KEY_SECRET: data.secrets.bootstrap_key.secret_arn,
                 Env.SIGNING_SECRET: data.secrets.signing_key.secret_arn,
                 Env.TRUSTED_PROXIES: str(config.ingress.proxies),
-                **self.changes.audit_environment(audit.trail),
+                **self.changes.audit_environment(),
                 Env.RETENTION_DAYS: str(config.retention.artifacts_days),
                 Env.API_HOSTS: ",".join(self.load_balancer.hosts),
                 **tenant_secrets_environment(self),
             },
-            config=config,
+            size=config.control_plane,
         )
         self.api.roll_back_on_alarms(self.load_balancer, data.alarm_topic)
-        self._grant_data(self.api.definition.task_role, data)
-        self.changes.grant_write(self.api.definition.task_role, audit.trail)
-        grant_manage_tenant_secrets(self, self.api.definition.task_role, config)
+        role = self.api.definition.task_role
+        self._grant_data(role, data)
+        self.changes.grant_write(role)
+        grant_manage_tenant_secrets(role)
         if config.deletion_protection:
-            balancer = self.load_balancer.balancer
-            DeletionProtection(self, "DeletionProtection", load_balancers=[balancer], config=config)
+            DeletionProtection(self, "DeletionProtection", load_balancers=[self.load_balancer.balancer])
         self._outputs(data, audit)
 
     @staticmethod
     def _grant_data(role: iam.IRole, data: DataStack) -> None:
-        for table in (data.dispatches, data.pending, data.tenants):
-            table.grant_read_write(role)
-        data.dispatches.grant_read_many(role)  # a list reads what does not fit into rows
-        data.pending.grant_delete(role)  # a cancelled dispatch leaves its queue
-        data.tenants.grant_delete(role)  # names of secrets
-        data.workspace_rows.grant_read_write(role)
-        data.workspace_rows.grant_delete(role)
-        data.workspace_rows.grant_check(role)  # the workspace that had a place is gone
-        data.workers.grant_read(role)
-        for queue in data.queues.values():
-            queue.grant_send(role)
+        tables = data.tables
+        Access(
+            reads=[tables.workers],
+            batches=[tables.dispatches],  # a list reads what does not fit into rows
+            writes=[tables.dispatches, tables.pending, tables.tenants, tables.workspace_rows],
+            deletes=[tables.pending, tables.tenants, tables.workspace_rows],  # of cancelled dispatches; secrets' names
+            checks=[tables.workspace_rows],  # the workspace that had a place is gone
+            wakes=list(data.queues.values()),
+        ).grant_to(role)
         data.artifacts.grant_read_tenants(role)
         data.workspaces.grant_describe(role)
         for secret in (data.secrets.bootstrap_key, data.secrets.signing_key):
             grant_secret(secret, role)
 
     def _outputs(self, data: DataStack, audit: AuditStack) -> None:
-        values = {
-            Output.API_URL: self.load_balancer.url,
-            Output.BOOTSTRAP_SECRET_ARN: data.secrets.bootstrap_key.secret_arn,
-            Output.ARTIFACTS_BUCKET: data.artifacts.bucket_name,
-            Output.AUDIT_BUCKET: audit.trail.bucket.bucket_name,
-            Output.AUDIT_KEY: audit.trail.signing_key.key_arn,
-            Output.CLUSTER: data.cluster.cluster_name,
-            Output.CONTROL_PLANE_SERVICE: self.api.service.service_name,
-            Output.DISPATCHES_TABLE: data.dispatches.table_name,
-            Output.TENANTS_TABLE: data.tenants.table_name,
-            Output.WORKERS_TABLE: data.workers.table_name,
-        }
-        for name, value in values.items():
-            CfnOutput(self, name, value=value)
+        self.add_outputs(
+            {
+                Output.API_URL: self.load_balancer.url,
+                Output.BOOTSTRAP_SECRET_ARN: data.secrets.bootstrap_key.secret_arn,
+                Output.ARTIFACTS_BUCKET: data.artifacts.bucket_name,
+                Output.AUDIT_BUCKET: audit.trail.bucket.bucket_name,
+                Output.AUDIT_KEY: audit.trail.signing_key.key_arn,
+                Output.CLUSTER: data.cluster.cluster_name,
+                Output.CONTROL_PLANE_SERVICE: self.api.service.service_name,
+                Output.DISPATCHES_TABLE: data.tables.dispatches.table_name,
+                Output.TENANTS_TABLE: data.tables.tenants.table_name,
+                Output.WORKERS_TABLE: data.tables.workers.table_name,
+            }
+        )

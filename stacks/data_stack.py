@@ -2,7 +2,6 @@
 
 from constructs import Construct
 
-from outpost.store import schema
 from outpost_constructs.access_logs import AccessLogsBucket
 from outpost_constructs.alarm_topic import AlarmTopic
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
@@ -12,7 +11,7 @@ from outpost_constructs.deletion_protection import DeletionProtection
 from outpost_constructs.queues import WakeUpQueue
 from outpost_constructs.secrets import Secrets
 from outpost_constructs.stack import OutpostStack
-from outpost_constructs.store_table import StoreTable
+from outpost_constructs.store_table import Tables
 from outpost_constructs.workspaces import Workspaces
 from outpost_ops.config import EnvironmentConfig
 from stacks.network_stack import NetworkStack
@@ -28,35 +27,32 @@ class DataStack(OutpostStack):
         self, scope: Construct, construct_id: str, *, network: NetworkStack, config: EnvironmentConfig
     ) -> None:
         super().__init__(scope, construct_id, purpose="data", config=config)
-        self.alarm_topic = AlarmTopic(self, "Notices", config=config)
-        self.access_logs = AccessLogsBucket(self, "AccessLogs", config=config)
-        self.dispatches = StoreTable(self, "Dispatches", table=schema.DISPATCHES, config=config)
-        self.tenants = StoreTable(self, "Tenants", table=schema.TENANTS, config=config)
-        self.workers = StoreTable(self, "Workers", table=schema.WORKERS, config=config)
-        self.pending = StoreTable(self, "Pending", table=schema.QUEUES, config=config)
-        self.workspace_rows = StoreTable(self, "WorkspaceRows", table=schema.WORKSPACES, config=config)
-        self.artifacts = ArtifactsBucket(self, "Artifacts", access_logs=self.access_logs, config=config)
+        retention = config.retention
+        self.alarm_topic = AlarmTopic(self, "Notices", email=config.alarm_email)
+        self.access_logs = AccessLogsBucket(self, "AccessLogs", days=retention.audit_days)
+        self.tables = Tables.create(self)
+        self.artifacts = ArtifactsBucket(self, "Artifacts", access_logs=self.access_logs, days=retention.artifacts_days)
         self.workspaces = Workspaces(
             self,
             "Workspaces",
             network=network.network,
             security_group=network.security_groups.file_system,
-            config=config,
+            automatic_backups=not retention.backup_days,  # else our own plan copies the files
         )
-        self.secrets = Secrets(self, "Secrets", config=config)
-        if config.retention.backup_days:
+        # Also for agents that are not enabled: this stack is deployed while the others still work with them.
+        agents = config.configured_agents
+        self.secrets = Secrets(self, "Secrets", agents={agent: config.provider_of(agent) for agent in agents})
+        wake_ups = {agent: WakeUpQueue(self, f"WakeUps{agent.capitalize()}") for agent in agents}
+        self.queues = {agent: wake_ups[agent] for agent in config.enabled_agents}
+        self.cluster = Cluster(self, "Cluster", vpc=network.network.vpc, insights=config.container_insights)
+        if retention.backup_days:
             Backups(
                 self,
                 "Backups",
-                # Workers are gone long before anybody could restore them; the sweep fills queues again.
-                tables=[self.dispatches, self.tenants, self.workspace_rows],
+                # Workers are gone long before anybody could restore them; the reconciler fills queues again.
+                tables=[self.tables.dispatches, self.tables.tenants, self.tables.workspace_rows],
                 file_system=self.workspaces.file_system,
-                config=config,
+                retention=retention,
             )
         if config.deletion_protection:
-            tables = (self.dispatches, self.tenants, self.workers, self.pending, self.workspace_rows)
-            DeletionProtection(self, "DeletionProtection", tables=[each.table_arn for each in tables], config=config)
-        # Also for agents that are not enabled: this stack is deployed while the others still work with them.
-        configured = {agent: WakeUpQueue(self, f"WakeUps{agent.capitalize()}") for agent in config.configured_agents}
-        self.queues = {agent: configured[agent] for agent in config.enabled_agents}
-        self.cluster = Cluster(self, "Cluster", vpc=network.network.vpc, config=config)
+            DeletionProtection(self, "DeletionProtection", tables=[each.table_arn for each in self.tables.all])

@@ -32,15 +32,21 @@ class FleetStack(OutpostStack):
     ) -> None:
         super().__init__(scope, construct_id, purpose="fleet", config=config)
         environment = service_environment(data, config)
+        tables, queues = data.tables, list(data.queues.values())
         self.broker = Broker(
             self,
             "Broker",
             cluster=data.cluster,
+            tables=tables,
+            queues=queues,
             artifacts=data.artifacts,
-            providers=list(data.secrets.providers.values()),
             environment=environment,
-            config=config,
         )
+        self.broker.lend_secrets(
+            [data.secrets.providers[each] for each in data.secrets.providers if each in data.queues]
+        )
+        self.broker.lend_models(config.bedrock_models, config.bedrock_region)
+        self.broker.connect_forge(config.git)
         self.tasks = [
             WorkerTask(
                 self,
@@ -48,72 +54,51 @@ class FleetStack(OutpostStack):
                 agent=agent,
                 queue=data.queues[agent],
                 workspaces=data.workspaces,
-                broker=self.broker.function,
+                broker=self.broker,
                 environment={Env.ENVIRONMENT: config.name, Env.VERSION: release(), **git_environment(config)},
-                config=config,
+                settings=settings,
             )
-            for agent in config.enabled_agents
+            for agent, settings in config.enabled_agents.items()
         ]
         self.planner = Planner(
             self,
             "Planner",
             cluster=data.cluster,
+            tables=tables,
             tasks=self.tasks,
             subnets=network.network.private_subnets,
             security_group=network.security_groups.workers,
             environment=environment,
-            config=config,
         )
-        self.task_events = TaskEvents(self, "TaskEvents", cluster=data.cluster, environment=environment, config=config)
+        self.task_events = TaskEvents(
+            self,
+            "TaskEvents",
+            cluster=data.cluster,
+            tables=tables,
+            queues=queues,
+            artifacts=data.artifacts,
+            environment=environment,
+        )
         self.sweep = Sweep(
             self,
             "Sweep",
             cluster=data.cluster,
-            broker=self.broker.function,
+            tables=tables,
+            queues=queues,
+            artifacts=data.artifacts,
+            broker=self.broker,
             environment=environment,
-            config=config,
         )
+        self.usage_events = UsageEvents(self, "UsageEvents", tables=tables, environment=environment)
         self.reaper = WorkspaceReaper(
             self,
             "Reaper",
-            rows=data.workspace_rows,
+            tables=tables,
             workspaces=data.workspaces,
             network=network.network,
             security_group=network.security_groups.reaper,
             environment=environment,
-            config=config,
         )
-        self.usage_events = UsageEvents(self, "UsageEvents", environment=environment, config=config)
         roles = {task.agent: task.definition.task_role.role_arn for task in self.tasks}
-        AgentParameters(self, "Agents", settings=agent_settings(data, config, roles), config=config).give_to(
-            [each.function for each in (self.broker, self.planner, self.task_events, self.sweep)]
-        )
-        self._grant_data(data)
-
-    def _grant_data(self, data: DataStack) -> None:
-        broker, planner = self.broker.function, self.planner.function
-        for closing in (broker, self.task_events.function, self.sweep.function):
-            data.dispatches.grant_read_write(closing)
-            data.pending.grant_read_write(closing)
-            data.pending.grant_delete(closing)
-            data.workers.grant_read_write(closing)
-            data.workspace_rows.grant_read_write(closing)  # an ending dispatch gives its workspace back
-            for queue in data.queues.values():
-                queue.grant_send(closing)
-        data.dispatches.grant_read_write(self.usage_events.function)  # counters beside the rows
-        data.dispatches.grant_read(planner)
-        data.pending.grant_read(planner)
-        data.workers.grant_read_write(planner)
-        data.workers.grant_delete(planner)  # launch intents that came to something
-        data.workers.grant_delete(broker)  # a failure to launch, once a worker asks for work
-        for registering in (broker, planner):
-            data.workers.grant_check(registering)  # that the new worker has not ended
-        for ending in (self.task_events.function, self.sweep.function):
-            data.workers.grant_delete(ending)  # living workers
-        data.dispatches.grant_check(self.sweep.function)  # that a row is still pending
-        for table in (data.dispatches, data.pending, data.workers):
-            table.grant_read_many(self.sweep.function)
-        for claiming in (broker, planner):
-            data.tenants.grant_read(claiming)
-        for healing in (self.task_events.function, self.sweep.function):
-            data.artifacts.grant_settle(healing)
+        settings_of = AgentParameters(self, "Agents", settings=agent_settings(data, config, roles))
+        settings_of.give_to([self.broker, self.planner, self.task_events, self.sweep])

@@ -1,6 +1,6 @@
 """Migration: the tools to leave v1 with. Optional; one environment of an account and region has them."""
 
-from aws_cdk import CfnOutput, Fn
+from aws_cdk import Fn
 from constructs import Construct
 
 from outpost.names import ENDPOINT_SECRET_NAME, Env, MigrationOutput
@@ -34,7 +34,7 @@ class MigrationStack(OutpostStack):
         environment: dict[str, str] = {Env.ENVIRONMENT: config.name, Env.AUDIT_BUCKET: bucket.bucket_name}
         balancer = control_plane.load_balancer.balancer
         target_group = control_plane.api.target_group
-        self.watch = LegacyWatch(self, "LegacyWatch", bucket=bucket, environment=environment, config=config)
+        self.watch = LegacyWatch(self, "LegacyWatch", bucket=bucket, environment=environment)
         self.monitor = MigrationMonitor(
             self,
             "Monitor",
@@ -44,35 +44,26 @@ class MigrationStack(OutpostStack):
                 Env.LOAD_BALANCER: balancer.load_balancer_full_name,
                 Env.TARGET_GROUP: Fn.select(5, Fn.split(":", target_group.target_group_arn)),
             },
-            config=config,
         )
         self.alarms = Alarms(self, "Alarms", topic=data.alarm_topic)
-        self.alarms.add_at_once(
-            "LegacyDispatch",
-            self.watch.metric,
-            description="A client still dispatches by v1",
-            runbook="legacy-dispatches",
+        self.alarms.add(
+            "LegacyDispatch", self.watch.metric, "A client still dispatches by v1", "legacy-dispatches", minutes=1
         )
-        self.alarms.add_at_once(
-            "RollbackProposed",
-            self.monitor.metric,
-            description="The monitor proposes a rollback",
-            runbook="rollback-proposed",
+        self.alarms.add(
+            "RollbackProposed", self.monitor.metric, "The monitor proposes a rollback", "rollback-proposed", minutes=1
         )
-        self.alarms.add_function("legacy_watch", self.watch.function)
-        self.alarms.add_function("migration_monitor", self.monitor.function)
-        self.alarms.add_dead_letters("LegacyWatch", self.watch.dead_letters)
-        values = {
-            MigrationOutput.ENDPOINT_SECRET: ENDPOINT_SECRET_NAME,
-            MigrationOutput.AUDIT_BUCKET: bucket.bucket_name,
-            MigrationOutput.TRAIL: audit.trail.trail.trail_arn,
-            MigrationOutput.API_URL: control_plane.load_balancer.url,
-            MigrationOutput.CLUSTER: data.cluster.cluster_name,
-            MigrationOutput.SERVICE: control_plane.api.service.service_name,
-            MigrationOutput.LOAD_BALANCER: balancer.load_balancer_arn,
-            MigrationOutput.TARGET_GROUP: target_group.target_group_arn,
-            MigrationOutput.CAPACITY_FUNCTION: fleet.planner.function.function_name,
-            MigrationOutput.MONITOR_FUNCTION: self.monitor.function.function_name,
-        }
-        for name, value in values.items():
-            CfnOutput(self, name, value=value)
+        self.alarms.add_functions([self.watch, self.monitor])
+        self.add_outputs(
+            {
+                MigrationOutput.ENDPOINT_SECRET: ENDPOINT_SECRET_NAME,
+                MigrationOutput.AUDIT_BUCKET: bucket.bucket_name,
+                MigrationOutput.TRAIL: audit.trail.trail.trail_arn,
+                MigrationOutput.API_URL: control_plane.load_balancer.url,
+                MigrationOutput.CLUSTER: data.cluster.cluster_name,
+                MigrationOutput.SERVICE: control_plane.api.service.service_name,
+                MigrationOutput.LOAD_BALANCER: balancer.load_balancer_arn,
+                MigrationOutput.TARGET_GROUP: target_group.target_group_arn,
+                MigrationOutput.CAPACITY_FUNCTION: fleet.planner.function.function_name,
+                MigrationOutput.MONITOR_FUNCTION: self.monitor.function.function_name,
+            }
+        )

@@ -15,7 +15,14 @@ class NetworkStack(OutpostStack):
     def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
         super().__init__(scope, construct_id, purpose="network", config=config)
         if config.encryption == "customer":
-            EnvironmentKey(self, config=config)
-        self.network = Network(self, "Network", config=config)
-        self.security_groups = SecurityGroups(self, "SecurityGroups", vpc=self.network.vpc, config=config)
+            EnvironmentKey(self)
+        self.network = Network(self, "Network", network=config.network, zones=config.zones)
+        self.security_groups = SecurityGroups(
+            self,
+            "SecurityGroups",
+            vpc=self.network.vpc,
+            clients=config.ingress.cidrs,
+            https=config.tls.enabled,
+            worker_egress=config.network.worker_egress,
+        )
         self.network.add_interface_endpoints(config.network.endpoints, self.security_groups.endpoints)

@@ -1,17 +1,15 @@
 """Observability: the dashboard, and alarms that reach somebody."""
 
-from collections.abc import Mapping
-
 from constructs import Construct
 
 from outpost_constructs.alarms import Alarms
-from outpost_constructs.audit_alarms import alarm_on_audit
 from outpost_constructs.budget import Budget
+from outpost_constructs.custom_resource import ResourceFunction
 from outpost_constructs.dashboard import Dashboard
 from outpost_constructs.function import OutpostFunction
-from outpost_constructs.metrics import MINUTE, combine
+from outpost_constructs.metrics import MINUTE, OutpostMetrics, combine
 from outpost_constructs.stack import OutpostStack
-from outpost_constructs.work_alarms import alarm_on_work
+from outpost_constructs.work_alarms import alarm_on_audit, alarm_on_work
 from outpost_ops.config import EnvironmentConfig
 from stacks.control_plane_stack import ControlPlaneStack
 from stacks.data_stack import DataStack
@@ -32,16 +30,16 @@ class ObservabilityStack(OutpostStack):
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id, purpose="observability", config=config)
-        balancer = control_plane.load_balancer.balancer
-        functions = {
-            "broker": fleet.broker.function,
-            "planner": fleet.planner.function,
-            "task_events": fleet.task_events.function,
-            "reconciler": fleet.sweep.function,
-            "usage_events": fleet.usage_events.function,
-            "workspace_reaper": fleet.reaper.function,
-            "dispatch_changes": control_plane.changes.function,
-        }
+        functions = [
+            each
+            for stack in (fleet, control_plane)
+            for each in stack.node.find_all()
+            if isinstance(each, OutpostFunction) and not isinstance(each, ResourceFunction)
+        ]
+        balancer, metrics = (
+            control_plane.load_balancer.balancer,
+            OutpostMetrics(config.name, list(config.enabled_agents)),
+        )
         self.dashboard = Dashboard(
             self,
             "Dashboard",
@@ -49,38 +47,25 @@ class ObservabilityStack(OutpostStack):
             service=control_plane.api.service,
             queues={str(agent): queue.queue for agent, queue in data.queues.items()},
             functions=functions,
-            config=config,
+            metrics=metrics,
         )
-        Budget(self, "Budget", alarm_topic=data.alarm_topic, config=config)
+        Budget(self, "Budget", alarm_topic=data.alarm_topic, usd=config.cost.budget)
         self.alarms = Alarms(self, "Alarms", topic=data.alarm_topic)
-        self._alarm_on_failures(fleet, control_plane, functions)
-        alarm_on_audit(self.alarms, config)
-        alarm_on_work(self.alarms, [queue.dead_letters for queue in data.queues.values()], config)
-
-    def _alarm_on_failures(
-        self, fleet: FleetStack, control_plane: ControlPlaneStack, functions: Mapping[str, OutpostFunction]
-    ) -> None:
-        for name, function in functions.items():
-            self.alarms.add_function(name, function)
-        for name, queue in {
-            "TaskEvents": fleet.task_events.dead_letters,
-            "Reaper": fleet.reaper.dead_letters,
-            "UsageEvents": fleet.usage_events.dead_letters,
-            "DispatchChanges": control_plane.changes.dead_letters,
-        }.items():
-            self.alarms.add_dead_letters(name, queue)
-        logs = [control_plane.api.log_errors, *(function.log_errors for function in functions.values())]
+        self.alarms.add_functions(functions)
+        logs = [control_plane.api.log_errors, *(function.log_errors for function in functions)]
         self.alarms.add(
             "LogErrors",
             combine("SUM", logs, "errors"),
+            "Service and functions write errors into their logs",
+            "log-errors",
             above=5,
-            description="Service and functions write errors into their logs",
-            runbook="log-errors",
         )
         self.alarms.add(
             "SlowAnswers",
-            control_plane.load_balancer.balancer.metrics.target_response_time(period=MINUTE, statistic="p95"),
+            balancer.metrics.target_response_time(period=MINUTE, statistic="p95"),
+            "Five percent of the API's answers take a second or more",
+            "slow-answers",
             above=1,
-            description="Five percent of the API's answers take a second or more",
-            runbook="slow-answers",
         )
+        alarm_on_audit(self.alarms, metrics)
+        alarm_on_work(self.alarms, metrics, [queue.dead_letters for queue in data.queues.values()])

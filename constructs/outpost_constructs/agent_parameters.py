@@ -5,15 +5,14 @@ import json
 from collections.abc import Mapping, Sequence
 
 from aws_cdk import Stack
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.names import Env
-from outpost_constructs.stack import ENVIRONMENT_TAG
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.function import OutpostFunction
+from outpost_constructs.permissions import allow
+from outpost_constructs.stack import ENVIRONMENT_TAG, config_of
 
 _DIGEST_LENGTH = 12
 
@@ -31,11 +30,11 @@ class AgentParameters(Construct):
         construct_id: str,
         *,
         settings: Mapping[Agent, AgentSettings],
-        config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id)
+        environment = config_of(self).name
         self._names = [
-            f"/outpost/{config.name}/agents/{self._digest(each)}/{agent}" for agent, each in settings.items()
+            f"/outpost/{environment}/agents/{self._digest(each)}/{agent}" for agent, each in settings.items()
         ]
         self._parameters = [
             ssm.CfnParameter(
@@ -44,7 +43,7 @@ class AgentParameters(Construct):
                 name=name,
                 type="String",
                 value=each.model_dump_json(),
-                tags={ENVIRONMENT_TAG: config.name},
+                tags={ENVIRONMENT_TAG: environment},
             )
             for name, (agent, each) in zip(self._names, settings.items(), strict=True)
         ]
@@ -53,14 +52,13 @@ class AgentParameters(Construct):
         resolved = json.dumps(Stack.of(self).resolve(settings.model_dump_json()), sort_keys=True)
         return hashlib.sha256(resolved.encode()).hexdigest()[:_DIGEST_LENGTH]
 
-    def give_to(self, functions: Sequence[lambda_.Function]) -> None:
+    def give_to(self, functions: Sequence[OutpostFunction]) -> None:
         """Let functions read the settings of every agent, and set the variable that names these."""
         arns = [
             Stack.of(self).format_arn(service="ssm", resource="parameter", resource_name=name.removeprefix("/"))
             for name in self._names
         ]
         for function in functions:
-            grant = iam.Grant.add_to_principal(grantee=function, actions=["ssm:GetParameters"], resource_arns=arns)
-            grant.apply_before(function)
+            allow(function.role, "ssm:GetParameters", on=arns).apply_before(function.function)
             names = ",".join(parameter.ref for parameter in self._parameters)
-            function.add_environment(Env.AGENT_PARAMETERS, names)
+            function.function.add_environment(Env.AGENT_PARAMETERS, names)

@@ -7,13 +7,12 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from outpost_constructs.environment_key import key_of
-from outpost_ops.config import EnvironmentConfig
 
 
 class AlarmTopic(sns.Topic):
     """One topic for an environment, below every stack that has alarms."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, email: str | None) -> None:
         super().__init__(scope, construct_id, enforce_ssl=True, master_key=key_of(scope))
         # A topic with a policy of its own, as TLS demands, has no default policy that would let alarms publish.
         for service in ("cloudwatch", "budgets"):
@@ -26,5 +25,5 @@ class AlarmTopic(sns.Topic):
                     conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
                 )
             )
-        if config.alarm_email:
-            self.add_subscription(subscriptions.EmailSubscription(config.alarm_email))
+        if email:
+            self.add_subscription(subscriptions.EmailSubscription(email))

@@ -8,7 +8,7 @@ from constructs import Construct
 from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import READ, WRITE, grant_key, key_of
 from outpost_constructs.nag_suppressions import NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.permissions import allow
 
 CONTEXT = "context/*"
 """Tenants' notes for agents: `context/<tenant>/<name>.md`. They never expire."""
@@ -19,7 +19,7 @@ TENANTS = "tenants/*"
 
 
 class ArtifactsBucket(s3.Bucket):
-    """Private, TLS only, encrypted; objects get cheaper with age and expire together with their rows.
+    """Private, TLS only, encrypted; objects get cheaper with age and expire together with their rows, after `days`.
 
     Glacier Instant Retrieval keeps the last stage readable: what the API lists, it can serve.
     """
@@ -30,7 +30,7 @@ class ArtifactsBucket(s3.Bucket):
         construct_id: str,
         *,
         access_logs: s3.IBucket,
-        config: EnvironmentConfig,
+        days: int,
     ) -> None:
         key = key_of(scope)
         super().__init__(
@@ -46,7 +46,7 @@ class ArtifactsBucket(s3.Bucket):
             versioned=True,
             server_access_logs_bucket=access_logs,
             server_access_logs_prefix="artifacts/",
-            removal_policy=removal_policy(config),
+            removal_policy=removal_policy(scope),
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="expire-artifacts",
@@ -60,7 +60,7 @@ class ArtifactsBucket(s3.Bucket):
                             transition_after=Duration.days(90),
                         ),
                     ],
-                    expiration=Duration.days(config.retention.artifacts_days),
+                    expiration=Duration.days(days),
                     noncurrent_version_expiration=Duration.days(7),
                 ),
                 s3.LifecycleRule(id="abort-uploads", abort_incomplete_multipart_upload_after=Duration.days(7)),
@@ -69,15 +69,9 @@ class ArtifactsBucket(s3.Bucket):
 
     def grant_tenants(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
         """Allow the given S3 actions on the objects of attempts."""
-        acknowledge_wildcard(
-            grantee,
-            f"{printed(self, self.bucket_arn)}/{TENANTS}",
-            NAMED_AT_RUN_TIME,
-        )
+        acknowledge_wildcard(grantee, f"{printed(self, self.bucket_arn)}/{TENANTS}", NAMED_AT_RUN_TIME)
         grant_key(self.encryption_key, grantee, "s3", WRITE if "s3:PutObject" in actions else READ)
-        return iam.Grant.add_to_principal(
-            grantee=grantee, actions=list(actions), resource_arns=[self.arn_for_objects(TENANTS)]
-        )
+        return allow(grantee, *actions, on=[self.arn_for_objects(TENANTS)])
 
     def deny_replacing(self, role: iam.Role) -> None:
         """Deny writes over what attempts left: each has to ask for the object not to exist (`If-None-Match`).
@@ -100,21 +94,17 @@ class ArtifactsBucket(s3.Bucket):
     def grant_context(self, reader: iam.IGrantable, lister: iam.IGrantable) -> None:
         """Allow reading the tenants' notes for agents, and listing names: the lister cannot open what it finds."""
         acknowledge_wildcard(reader, f"{printed(self, self.bucket_arn)}/{CONTEXT}", NAMED_AT_RUN_TIME)
-        iam.Grant.add_to_principal(
-            grantee=reader, actions=["s3:GetObject"], resource_arns=[self.arn_for_objects(CONTEXT)]
-        )
-        iam.Grant.add_to_principal(grantee=lister, actions=["s3:ListBucket"], resource_arns=[self.bucket_arn])
+        allow(reader, "s3:GetObject", on=[self.arn_for_objects(CONTEXT)])
+        allow(lister, "s3:ListBucket", on=[self.bucket_arn])
 
     def grant_settle(self, grantee: iam.IGrantable) -> None:
         """Allow reading what attempts left, and writing the summary of one that left none."""
         self.grant_read_tenants(grantee)
         acknowledge_wildcard(grantee, f"{printed(self, self.bucket_arn)}/{SUMMARIES}", NAMED_AT_RUN_TIME)
         grant_key(self.encryption_key, grantee, "s3", WRITE)
-        iam.Grant.add_to_principal(
-            grantee=grantee, actions=["s3:PutObject"], resource_arns=[self.arn_for_objects(SUMMARIES)]
-        )
+        allow(grantee, "s3:PutObject", on=[self.arn_for_objects(SUMMARIES)])
 
     def grant_read_tenants(self, grantee: iam.IGrantable) -> None:
-        """Allow reading what attempts left; without ListBucket a missing object would be answered 403, not 404."""
+        """Allow reading what attempts left; without ListBucket a missing object would be 403, not 404."""
         self.grant_tenants(grantee, "s3:GetObject")
-        iam.Grant.add_to_principal(grantee=grantee, actions=["s3:ListBucket"], resource_arns=[self.bucket_arn])
+        allow(grantee, "s3:ListBucket", on=[self.bucket_arn])

@@ -12,7 +12,9 @@ from outpost_constructs.cdk_enums import audit_log_days, removal_policy
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.nag_suppressions import NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.permissions import allow
+from outpost_constructs.stack import config_of
+from outpost_ops.config.model import RetentionConfig
 
 AUDIT = "audit/"
 """Prefix of the audit log's checkpoints and of records that were set aside."""
@@ -31,11 +33,11 @@ class AuditTrail(Construct):
         *,
         artifacts: s3.IBucket,
         access_logs: s3.IBucket,
-        config: EnvironmentConfig,
+        retention: RetentionConfig,
     ) -> None:
         super().__init__(scope, construct_id)
         key = key_of(self)
-        lock_days = config.retention.lock_days
+        lock_days = retention.lock_days
         self.bucket = s3.Bucket(
             self,
             "Bucket",
@@ -49,18 +51,18 @@ class AuditTrail(Construct):
             versioned=True,
             server_access_logs_bucket=access_logs,
             server_access_logs_prefix="trail/",
-            removal_policy=removal_policy(config),
-            # Governance: whoever has to, and may bypass it, can still delete; the trail would show it.
+            removal_policy=removal_policy(self),
+            # Governance: those who may bypass it can still delete; the trail would show it.
             object_lock_default_retention=s3.ObjectLockRetention.governance(Duration.days(lock_days))
             if lock_days
             else None,
             # What the migration keeps (archive/, migration/) never expires.
             lifecycle_rules=[
-                ageing(config, prefix="AWSLogs/"),
+                ageing(retention.audit_days, prefix="AWSLogs/"),
                 s3.LifecycleRule(
                     id="expire-audit",
                     prefix=AUDIT,
-                    expiration=Duration.days(audit_log_days(config)),
+                    expiration=Duration.days(audit_log_days(self)),
                     noncurrent_version_expiration=Duration.days(30),
                 ),
             ],
@@ -68,11 +70,11 @@ class AuditTrail(Construct):
         self.signing_key = kms.Key(
             self,
             "SigningKey",
-            description=f"Outpost {config.name}: signs checkpoints of the audit log",
+            description=f"Outpost {config_of(self).name}: signs checkpoints of the audit log",
             key_spec=kms.KeySpec.RSA_3072,
             key_usage=kms.KeyUsage.SIGN_VERIFY,
             pending_window=Duration.days(30),
-            removal_policy=removal_policy(config),
+            removal_policy=removal_policy(self),
         )
         self.trail = cloudtrail.Trail(
             self,
@@ -83,7 +85,7 @@ class AuditTrail(Construct):
             include_global_service_events=True,
             enable_file_validation=True,
             send_to_cloud_watch_logs=True,
-            cloud_watch_log_group=ExpiringLogGroup(self, "Logs", config=config, name="trail"),
+            cloud_watch_log_group=ExpiringLogGroup(self, "Logs", name="trail"),
         )
         self.trail.add_s3_event_selector([cloudtrail.S3EventSelector(bucket=artifacts)])
 
@@ -91,12 +93,6 @@ class AuditTrail(Construct):
         """Let a writer of the audit log set records aside, and sign and store checkpoints. It can read none of them."""
         acknowledge_wildcard(grantee, f"{printed(self.bucket, self.bucket.bucket_arn)}/{AUDIT}*", NAMED_AT_RUN_TIME)
         grant_key(self.bucket.encryption_key, grantee, "s3", USE_DATA_KEYS)
-        iam.Grant.add_to_principal(
-            grantee=grantee, actions=["s3:PutObject"], resource_arns=[self.bucket.arn_for_objects(f"{AUDIT}*")]
-        )
-        iam.Grant.add_to_principal(
-            grantee=grantee,
-            actions=["kms:Sign"],
-            resource_arns=[self.signing_key.key_arn],
-            conditions={"StringEquals": {"kms:SigningAlgorithm": "RSASSA_PSS_SHA_256"}},
-        )
+        allow(grantee, "s3:PutObject", on=[self.bucket.arn_for_objects(f"{AUDIT}*")])
+        algorithm = {"kms:SigningAlgorithm": "RSASSA_PSS_SHA_256"}
+        allow(grantee, "kms:Sign", on=[self.signing_key.key_arn], when={"StringEquals": algorithm})

@@ -13,7 +13,8 @@ from constructs import Construct
 from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import key_of
 from outpost_constructs.nag_suppressions import acknowledge
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.stack import config_of
+from outpost_ops.config.model import RetentionConfig
 
 _MANAGED = "service-role/AWSBackupServiceRolePolicyForBackup"
 
@@ -31,17 +32,16 @@ class Backups(Construct):
         *,
         tables: Sequence[dynamodb.ITable],
         file_system: efs.IFileSystem,
-        config: EnvironmentConfig,
+        retention: RetentionConfig,
     ) -> None:
         super().__init__(scope, construct_id)
-        days = config.retention.backup_days
         self.vault = backup.BackupVault(
             self,
             "Vault",
-            backup_vault_name=f"outpost-{config.name}-{_of_this_stack(self)}",
+            backup_vault_name=f"outpost-{config_of(self).name}-{_of_this_stack(self)}",
             encryption_key=key_of(self),
-            block_recovery_point_deletion=config.retention.lock_days > 0,
-            removal_policy=removal_policy(config),
+            block_recovery_point_deletion=retention.lock_days > 0,
+            removal_policy=removal_policy(self),
         )
         role = iam.Role(
             self,
@@ -62,7 +62,7 @@ class Backups(Construct):
                 schedule_expression=events.Schedule.cron(hour="4", minute="0"),
                 start_window=Duration.hours(1),
                 completion_window=Duration.hours(6),
-                delete_after=Duration.days(days),
+                delete_after=Duration.days(retention.backup_days),
             )
         )
         plan.add_selection(

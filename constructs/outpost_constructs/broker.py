@@ -2,28 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import ArnFormat, Duration, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from outpost.domain.bedrock import statements
+from outpost.domain.bedrock import BedrockModel, statements
 from outpost.domain.protocol import BROKER_SECONDS
-from outpost.names import Env, tenant_secrets_prefix
+from outpost.names import Env
 from outpost_constructs.artifacts_bucket import ArtifactsBucket
 from outpost_constructs.cluster_access import ClusterAccess
 from outpost_constructs.environment_key import READ, grant_key, key_of
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.nag_suppressions import NAMED_AT_RUN_TIME, acknowledge_wildcard
+from outpost_constructs.permissions import allow
+from outpost_constructs.queues import WakeUpQueue
 from outpost_constructs.secrets import grant_secret
+from outpost_constructs.store_table import Access, Tables
+from outpost_constructs.tenant_secrets import tenant_secrets_arn
 from outpost_constructs.usage_events import default_bus
-from outpost_ops.config import EnvironmentConfig
+from outpost_ops.config.model import GitConfig
 
 _ROUTED = "AWS decides to which regions an inference profile routes; the condition names the profiles"
 
 
-class Broker(Construct):
+class Broker(OutpostFunction):
     """The function, and the role that it assumes for each attempt with a session policy naming that attempt only.
 
     The attempt role is the widest that a session can get: objects of attempts, provider keys, tenants' secrets,
@@ -36,86 +40,66 @@ class Broker(Construct):
         construct_id: str,
         *,
         cluster: ecs.ICluster,
+        tables: Tables,
+        queues: Sequence[WakeUpQueue],
         artifacts: ArtifactsBucket,
-        providers: Sequence[secretsmanager.ISecret],
         environment: Mapping[str, str],
-        config: EnvironmentConfig,
     ) -> None:
-        super().__init__(scope, construct_id)
-        self.function = OutpostFunction(
-            self,
-            "Function",
+        super().__init__(
+            scope,
+            construct_id,
             package="broker",
             description="Hands out dispatches to workers, takes their reports",
             timeout=Duration.seconds(BROKER_SECONDS),
             environment=environment,
-            config=config,
+            access=Access(
+                reads=[tables.tenants],
+                writes=tables.of_an_end,
+                deletes=[tables.pending, tables.workers],  # a failure to launch, once a worker asks for work
+                checks=[tables.workers],  # that a new worker has not ended
+                wakes=queues,
+            ),
         )
-        role = self.function.role
-        assert role is not None  # noqa: S101 - given in OutpostFunction; the L2 types it as optional
         self.attempt_role = iam.Role(
             self,
             "AttemptRole",
-            assumed_by=iam.ArnPrincipal(role.role_arn),
+            assumed_by=iam.ArnPrincipal(self.role.role_arn),
             description="One attempt of a dispatch: narrowed by the session policy that the broker adds",
             max_session_duration=Duration.hours(1),
         )
         self.function.add_environment(Env.ATTEMPT_ROLE_ARN, self.attempt_role.role_arn)
-        iam.Grant.add_to_principal(
-            grantee=self.function, actions=["sts:AssumeRole"], resource_arns=[self.attempt_role.role_arn]
-        )
-        ClusterAccess(cluster).grant_describe(self.function)
+        allow(self.role, "sts:AssumeRole", on=[self.attempt_role.role_arn])
+        ClusterAccess(cluster).grant_describe(self.role)
         artifacts.grant_tenants(self.attempt_role, "s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload")
         artifacts.deny_replacing(self.attempt_role)
-        artifacts.grant_context(reader=self.attempt_role, lister=self.function)
-        iam.Grant.add_to_principal(
-            grantee=self.function, actions=["events:PutEvents"], resource_arns=[default_bus(self)]
-        )
-        tenant_secrets = self._tenant_secrets(config)
+        artifacts.grant_context(reader=self.attempt_role, lister=self.role)
+        allow(self.role, "events:PutEvents", on=[default_bus(self)])
+
+    def lend_secrets(self, providers: Sequence[secretsmanager.ISecret]) -> None:
+        """Let attempts read provider keys and tenants' secrets."""
         for secret in providers:
             grant_secret(secret, self.attempt_role)
-        iam.Grant.add_to_principal(
-            grantee=self.attempt_role,
-            actions=["secretsmanager:GetSecretValue"],
-            resource_arns=[tenant_secrets],
-        )
+        tenants = tenant_secrets_arn(self)
+        allow(self.attempt_role, "secretsmanager:GetSecretValue", on=[tenants])
         grant_key(key_of(self), self.attempt_role, "secretsmanager", READ)
-        self._bedrock(config)
-        self._forge(config)
-        acknowledge_wildcard(
-            self.attempt_role,
-            tenant_secrets,
-            NAMED_AT_RUN_TIME,
-        )
+        acknowledge_wildcard(self.attempt_role, tenants, NAMED_AT_RUN_TIME)
 
-    def _bedrock(self, config: EnvironmentConfig) -> None:
-        """Let attempts call the models that agents are configured with at Bedrock."""
-        models = config.bedrock_models
+    def lend_models(self, models: Sequence[BedrockModel], region: str) -> None:
+        """Let attempts call these models of Bedrock."""
         if not models:
             return
-        for statement in statements(models, config.bedrock_region, config.account):
+        for statement in statements(models, region, Stack.of(self).account):
             self.attempt_role.add_to_policy(iam.PolicyStatement.from_json(statement))
         for routed in sorted({model.model for model in models if model.profile}):
             acknowledge_wildcard(self.attempt_role, f"arn:aws:bedrock:*::foundation-model/{routed}", _ROUTED)
 
-    def _forge(self, config: EnvironmentConfig) -> None:
-        """Only the function reads what tokens of the forge are made with: attempts ask it for one."""
-        app = config.git.app
-        secret = app.key_secret if app else config.git.token_secret
+    def connect_forge(self, git: GitConfig) -> None:
+        """Let only the function read what tokens of the forge are made with: attempts ask it for one."""
+        secret = git.app.key_secret if git.app else git.token_secret
         if secret is None:
             return
-        self.function.add_environment(Env.FORGE_APP_KEY_SECRET if app else Env.FORGE_TOKEN_SECRET, secret)
-        if app:
-            self.function.add_environment(Env.FORGE_APP_ID, app.id)
-        iam.Grant.add_to_principal(
-            grantee=self.function, actions=["secretsmanager:GetSecretValue"], resource_arns=[secret]
-        )
-        grant_key(key_of(self), self.function, "secretsmanager", READ)  # where the operator chose our key for it
-
-    def _tenant_secrets(self, config: EnvironmentConfig) -> str:
-        return Stack.of(self).format_arn(
-            service="secretsmanager",
-            resource="secret",
-            resource_name=f"{tenant_secrets_prefix(config.name)}*",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
+        self.function.add_environment(Env.FORGE_APP_KEY_SECRET if git.app else Env.FORGE_TOKEN_SECRET, secret)
+        if git.app:
+            self.function.add_environment(Env.FORGE_APP_ID, git.app.id)
+        allow(self.role, "secretsmanager:GetSecretValue", on=[secret])
+        grant_key(key_of(self), self.role, "secretsmanager", READ)  # where the operator chose our key for it

@@ -1,12 +1,13 @@
-"""The configuration's words in the CDK's vocabulary."""
+"""What every construct of an environment has in common, as the configuration says, in the CDK's vocabulary."""
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from constructs import IConstruct
 
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.stack import config_of
 
 _RETENTION = {
     1: logs.RetentionDays.ONE_DAY,
@@ -31,42 +32,48 @@ _RETENTION = {
 }
 
 
-def log_retention(config: EnvironmentConfig) -> logs.RetentionDays:
+def log_retention(scope: IConstruct) -> logs.RetentionDays:
     """Return how long log groups keep their events."""
-    return _RETENTION[config.retention.logs_days]
+    return _RETENTION[config_of(scope).retention.logs_days]
 
 
-def audit_retention(config: EnvironmentConfig) -> logs.RetentionDays:
+def audit_retention(scope: IConstruct) -> logs.RetentionDays:
     """Return how long the audit log is kept."""
-    return _RETENTION[audit_log_days(config)]
+    return _RETENTION[audit_log_days(scope)]
 
 
-def audit_log_days(config: EnvironmentConfig) -> int:
+def audit_log_days(scope: IConstruct) -> int:
     """Return the days of the audit log: the shortest retention on offer that is not shorter than the trail's."""
-    return next(days for days in sorted(_RETENTION) if days >= config.retention.audit_days)
+    return next(days for days in sorted(_RETENTION) if days >= config_of(scope).retention.audit_days)
 
 
-def removal_policy(config: EnvironmentConfig) -> RemovalPolicy:
+def removal_policy(scope: IConstruct) -> RemovalPolicy:
     """Return what becomes of stateful resources with their stack; a failed first create deletes them in any case."""
-    return {"destroy": RemovalPolicy.DESTROY, "retain": RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE}[config.removal]
+    return {"destroy": RemovalPolicy.DESTROY, "retain": RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE}[
+        config_of(scope).removal
+    ]
 
 
-def lambda_architecture(config: EnvironmentConfig) -> lambda_.Architecture:
+def lambda_architecture(scope: IConstruct) -> lambda_.Architecture:
     """Return the functions' architecture."""
-    return {"x86_64": lambda_.Architecture.X86_64, "arm64": lambda_.Architecture.ARM_64}[config.architecture]
+    return {"x86_64": lambda_.Architecture.X86_64, "arm64": lambda_.Architecture.ARM_64}[config_of(scope).architecture]
 
 
-def lambda_runtime(config: EnvironmentConfig) -> lambda_.Runtime:
+def lambda_runtime(scope: IConstruct) -> lambda_.Runtime:
     """Return the functions' Python runtime."""
-    return lambda_.Runtime(f"python{config.python}", lambda_.RuntimeFamily.PYTHON)
+    return lambda_.Runtime(f"python{config_of(scope).python}", lambda_.RuntimeFamily.PYTHON)
 
 
-def runtime_platform(config: EnvironmentConfig) -> ecs.RuntimePlatform:
+def runtime_platform(scope: IConstruct) -> ecs.RuntimePlatform:
     """Return the tasks' operating system and architecture."""
-    architecture = {"x86_64": ecs.CpuArchitecture.X86_64, "arm64": ecs.CpuArchitecture.ARM64}[config.architecture]
+    architecture = {"x86_64": ecs.CpuArchitecture.X86_64, "arm64": ecs.CpuArchitecture.ARM64}[
+        config_of(scope).architecture
+    ]
     return ecs.RuntimePlatform(operating_system_family=ecs.OperatingSystemFamily.LINUX, cpu_architecture=architecture)
 
 
-def image_platform(config: EnvironmentConfig) -> ecr_assets.Platform:
+def image_platform(scope: IConstruct) -> ecr_assets.Platform:
     """Return the platform that images are built for, whatever machine builds them."""
-    return {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Platform.LINUX_ARM64}[config.architecture]
+    return {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Platform.LINUX_ARM64}[
+        config_of(scope).architecture
+    ]

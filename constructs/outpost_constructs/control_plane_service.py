@@ -1,4 +1,4 @@
-"""The service that answers the API."""
+"""The service of the API."""
 
 from collections.abc import Mapping
 
@@ -18,13 +18,13 @@ from outpost_constructs.metrics import MINUTE
 from outpost_constructs.network import Network
 from outpost_constructs.security_groups import CONTROL_PLANE_PORT
 from outpost_constructs.task_definition import OutpostTaskDefinition
-from outpost_ops.config import EnvironmentConfig
+from outpost_ops.config.model import ControlPlaneConfig
 
 
 class ControlPlaneService(Construct):
     """A Fargate service behind the load balancer: rolls back a failing deploy, scales on CPU and requests.
 
-    A deploy fails when tasks do not become healthy, or when what they answer raises an alarm.
+    A deploy fails when tasks do not become healthy, or when their responses raise an alarm.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class ControlPlaneService(Construct):
         security_group: ec2.ISecurityGroup,
         load_balancer: LoadBalancer,
         environment: Mapping[str, str],
-        config: EnvironmentConfig,
+        size: ControlPlaneConfig,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.definition = self._definition(environment, config)
+        self.definition = self._definition(environment, size)
         self.service = ecs.FargateService(
             self,
             "Service",
@@ -74,18 +74,12 @@ class ControlPlaneService(Construct):
                 unhealthy_threshold_count=3,
             ),
         )
-        self._scale(config)
+        self._scale(size)
 
-    def _definition(self, environment: Mapping[str, str], config: EnvironmentConfig) -> OutpostTaskDefinition:
-        definition = OutpostTaskDefinition(
-            self,
-            "Definition",
-            cpu=config.control_plane.cpu,
-            memory=config.control_plane.memory,
-            config=config,
-        )
-        image = OutpostImage(self, "Image", package="control_plane", config=config)
-        log_group = ExpiringLogGroup(self, "Logs", config=config, name="control-plane")
+    def _definition(self, environment: Mapping[str, str], size: ControlPlaneConfig) -> OutpostTaskDefinition:
+        definition = OutpostTaskDefinition(self, "Definition", cpu=size.cpu, memory=size.memory)
+        image = OutpostImage(self, "Image", package="control_plane")
+        log_group = ExpiringLogGroup(self, "Logs", name="control-plane")
         self.log_errors = log_group.count_errors()
         definition.add_container(
             "control-plane",
@@ -105,8 +99,7 @@ class ControlPlaneService(Construct):
         )
         return definition
 
-    def _scale(self, config: EnvironmentConfig) -> None:
-        size = config.control_plane
+    def _scale(self, size: ControlPlaneConfig) -> None:
         scaling = self.service.auto_scale_task_count(min_capacity=size.minimum, max_capacity=size.maximum)
         scaling.scale_on_cpu_utilization("Cpu", target_utilization_percent=size.cpu_target)
         scaling.scale_on_request_count(
@@ -114,22 +107,21 @@ class ControlPlaneService(Construct):
         )
 
     def roll_back_on_alarms(self, load_balancer: LoadBalancer, alarm_topic: sns.ITopic) -> None:
-        """Raise alarms for wrong answers and unhealthy tasks; a deploy during which one is raised is rolled back."""
+        """Raise alarms for 5xx and unhealthy tasks; a deploy during which one is raised is rolled back."""
         alarms = Alarms(self, "Alarms", topic=alarm_topic)
         failing = (
             alarms.add(
                 "ServerErrors",
                 load_balancer.balancer.metrics.http_code_target(elbv2.HttpCodeTarget.TARGET_5XX_COUNT, period=MINUTE),
+                "The API answers with 5xx",
+                "server-errors",
                 above=5,
-                description="The API answers with 5xx",
-                runbook="server-errors",
             ),
             alarms.add(
                 "UnhealthyTasks",
                 self.target_group.metrics.unhealthy_host_count(period=MINUTE),
-                above=0,
-                description="A control plane task fails its health check",
-                runbook="unhealthy-tasks",
+                "A control plane task fails its health check",
+                "unhealthy-tasks",
             ),
         )
         self.service.enable_deployment_alarms(

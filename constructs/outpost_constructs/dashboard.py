@@ -1,18 +1,17 @@
 """The dashboard of an environment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Metric
-from outpost_constructs.metrics import MINUTE, by_agent, outpost_metric
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.function import OutpostFunction
+from outpost_constructs.metrics import MINUTE, OutpostMetrics
 
 
 class Dashboard(Construct):
@@ -26,21 +25,21 @@ class Dashboard(Construct):
         balancer: elbv2.ApplicationLoadBalancer,
         service: ecs.FargateService,
         queues: Mapping[str, sqs.IQueue],
-        functions: Mapping[str, lambda_.IFunction],
-        config: EnvironmentConfig,
+        functions: Sequence[OutpostFunction],
+        metrics: OutpostMetrics,
     ) -> None:
         super().__init__(scope, construct_id)
         codes = elbv2.HttpCodeTarget
-        metrics = balancer.metrics
+        requests = balancer.metrics
         self.dashboard = cloudwatch.Dashboard(self, "Dashboard")
         self.dashboard.add_widgets(
-            _graph("Requests", metrics.request_count(period=MINUTE)),
+            _graph("Requests", requests.request_count(period=MINUTE)),
             _graph(
                 "Answers",
-                metrics.http_code_target(codes.TARGET_4XX_COUNT, period=MINUTE, label="4xx"),
-                metrics.http_code_target(codes.TARGET_5XX_COUNT, period=MINUTE, label="5xx"),
+                requests.http_code_target(codes.TARGET_4XX_COUNT, period=MINUTE, label="4xx"),
+                requests.http_code_target(codes.TARGET_5XX_COUNT, period=MINUTE, label="5xx"),
             ),
-            _graph("Response time", metrics.target_response_time(period=MINUTE, statistic="p95", label="p95")),
+            _graph("Response time", requests.target_response_time(period=MINUTE, statistic="p95", label="p95")),
         )
         self.dashboard.add_widgets(
             _graph(
@@ -52,33 +51,35 @@ class Dashboard(Construct):
                 service.metric_cpu_utilization(period=MINUTE, label="CPU %"),
                 service.metric_memory_utilization(period=MINUTE, label="memory %"),
             ),
-            _graph("Function errors", *(f.metric_errors(period=MINUTE, label=name) for name, f in functions.items())),
+            _graph(
+                "Function errors",
+                *(each.function.metric_errors(period=MINUTE, label=each.package) for each in functions),
+            ),
         )
         self.dashboard.add_widgets(
-            _graph("Runnable dispatches", *by_agent(Metric.QUEUE_DEPTH, "Maximum", config)),
-            _graph("Age of the oldest, seconds", *by_agent(Metric.OLDEST_RUNNABLE, "Maximum", config)),
-            _graph("Claim latency p95, seconds", *by_agent(Metric.CLAIM_LATENCY, "p95", config)),
+            _graph("Runnable dispatches", *metrics.by_agent(Metric.QUEUE_DEPTH, "Maximum")),
+            _graph("Age of the oldest, seconds", *metrics.by_agent(Metric.OLDEST_RUNNABLE, "Maximum")),
+            _graph("Claim latency p95, seconds", *metrics.by_agent(Metric.CLAIM_LATENCY, "p95")),
         )
         self.dashboard.add_widgets(
-            _graph("Launches", *by_agent(Metric.LAUNCHES, "Sum", config)),
+            _graph("Launches", *metrics.by_agent(Metric.LAUNCHES, "Sum")),
             _graph(
                 "Launches refused, and workers that died before they asked for work",
-                *by_agent(Metric.LAUNCH_FAILURES, "Sum", config),
-                *by_agent(Metric.START_FAILURES, "Sum", config),
+                *metrics.by_agent(Metric.LAUNCH_FAILURES, "Sum"),
+                *metrics.by_agent(Metric.START_FAILURES, "Sum"),
             ),
-            _graph("Run time, seconds", *by_agent(Metric.RUN_TIME, "Average", config)),
+            _graph("Run time, seconds", *metrics.by_agent(Metric.RUN_TIME, "Average")),
         )
         self.dashboard.add_widgets(
-            _graph(
-                "Outcomes", *(outpost_metric(Metric.OUTCOMES, "Sum", config, Reason=str(code)) for code in ReasonCode)
-            ),
+            _graph("Outcomes", *(metrics.of(Metric.OUTCOMES, "Sum", Reason=str(code)) for code in ReasonCode)),
             _graph(
                 "Workers that fell silent",
-                outpost_metric(Metric.LEASE_EXPIRIES, "Sum", config),
-                outpost_metric(Metric.FLEET_SILENCE, "Maximum", config),
+                metrics.of(Metric.LEASE_EXPIRIES, "Sum"),
+                metrics.of(Metric.FLEET_SILENCE, "Maximum"),
             ),
             _graph(
-                "Function duration", *(f.metric_duration(period=MINUTE, label=name) for name, f in functions.items())
+                "Function duration",
+                *(each.function.metric_duration(period=MINUTE, label=each.package) for each in functions),
             ),
         )
 

@@ -1,41 +1,32 @@
 """The VPC's default security group, closed: CloudFormation cannot, so a function does."""
 
-from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost_constructs.function import OutpostFunction
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.custom_resource import ResourceFunction
 
 
-class ClosedDefaultGroup(Construct):
-    """Nothing is a member of it, and who becomes one by mistake can talk to nobody."""
+class ClosedDefaultGroup(ResourceFunction):
+    """Nothing is a member of it, and what becomes one by mistake can connect to nothing."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, vpc: ec2.Vpc, config: EnvironmentConfig) -> None:
-        super().__init__(scope, construct_id)
-        self.function = OutpostFunction(
-            self,
-            "Function",
+    def __init__(self, scope: Construct, construct_id: str, *, vpc: ec2.Vpc) -> None:
+        super().__init__(
+            scope,
+            construct_id,
             package="default_group",
             description="Closes the default security group of the VPC",
             timeout=Duration.seconds(30),
-            environment={},
-            config=config,
         )
-        group = vpc.vpc_default_security_group
-        arn = Stack.of(self).format_arn(service="ec2", resource="security-group", resource_name=group)
-        grant = iam.Grant.add_to_principal(
-            grantee=self.function,
-            actions=["ec2:RevokeSecurityGroupIngress", "ec2:RevokeSecurityGroupEgress"],
-            resource_arns=[arn],
-        )
-        closed = CustomResource(
-            self,
+        stack, group = Stack.of(self), vpc.vpc_default_security_group
+        self.serve(
             "Closed",
-            resource_type="Custom::ClosedDefaultGroup",
-            service_token=self.function.function_arn,
-            service_timeout=Duration.minutes(1),
-            properties={"GroupId": group, "Account": config.account},
+            "ClosedDefaultGroup",
+            {"GroupId": group, "Account": stack.account},
+            Duration.minutes(1),
+            {
+                ("ec2:RevokeSecurityGroupIngress", "ec2:RevokeSecurityGroupEgress"): [
+                    stack.format_arn(service="ec2", resource="security-group", resource_name=group)
+                ]
+            },
         )
-        grant.apply_before(closed)

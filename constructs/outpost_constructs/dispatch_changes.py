@@ -7,14 +7,14 @@ from constructs import Construct
 from outpost.names import Env
 from outpost_constructs.audit_trail import AuditTrail
 from outpost_constructs.cdk_enums import audit_retention
-from outpost_constructs.function import OutpostFunction
+from outpost_constructs.function import OutpostFunction, Stream
 from outpost_constructs.log_group import ExpiringLogGroup
-from outpost_constructs.queues import FailedDeliveries
-from outpost_constructs.store_table import ROW, Delivery, StoreTable
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.permissions import allow
+from outpost_constructs.stack import config_of
+from outpost_constructs.store_table import ROW, Tables
 
 
-class DispatchChanges(Construct):
+class DispatchChanges(OutpostFunction):
     """Records state changes in the audit log, and invokes what else follows them; calls are written by the service.
 
     It is the stream's only reader: AWS throttles more than two of a shard.
@@ -25,49 +25,45 @@ class DispatchChanges(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        dispatches: StoreTable,
+        tables: Tables,
         planner: OutpostFunction,
         usage_events: OutpostFunction,
         trail: AuditTrail,
-        config: EnvironmentConfig,
     ) -> None:
-        super().__init__(scope, construct_id)
-        self.log_group = ExpiringLogGroup(self, "Logs", config=config, name="audit", retention=audit_retention(config))
-        self.dead_letters = FailedDeliveries(self, "DeadLetters")
-        self.function = OutpostFunction(
-            self,
-            "Function",
+        changed = {"eventName": ["INSERT", "MODIFY"], "dynamodb": ROW}
+        super().__init__(
+            scope,
+            construct_id,
             package="dispatch_changes",
             description="Records changes of dispatches, and invokes what follows them",
             timeout=Duration.seconds(60),
             environment={
-                Env.ENVIRONMENT: config.name,
-                Env.PLANNER_FUNCTION: planner.function_name,
-                Env.USAGE_EVENTS_FUNCTION: usage_events.function_name,
-                Env.DEAD_LETTERS: self.dead_letters.queue_url,
-                **self.audit_environment(trail),
+                Env.ENVIRONMENT: config_of(scope).name,
+                Env.PLANNER_FUNCTION: planner.function.function_name,
+                Env.USAGE_EVENTS_FUNCTION: usage_events.function.function_name,
             },
-            config=config,
+            stream=Stream("Changes", tables.dispatches, changed, retries=10, window=Duration.seconds(0), partial=True),
         )
-        self.grant_write(self.function, trail)
-        iam.Grant.add_to_principal(
-            grantee=self.function,
-            actions=["lambda:InvokeFunction"],
-            resource_arns=[planner.function_arn, usage_events.function_arn],
+        self._trail = trail
+        self.log_group = ExpiringLogGroup(self, "Logs", name="audit", retention=audit_retention(self))
+        for name, value in {Env.DEAD_LETTERS: self.dead_letters.queue_url, **self.audit_environment()}.items():
+            self.function.add_environment(name, value)
+        self.grant_write(self.role)
+        allow(
+            self.role,
+            "lambda:InvokeFunction",
+            on=[planner.function.function_arn, usage_events.function.function_arn],
         )
-        changed = {"eventName": ["INSERT", "MODIFY"], "dynamodb": ROW}
-        delivery = Delivery(changed, retries=10, window=Duration.seconds(0), partial=True)
-        dispatches.deliver("Changes", self.function, self.dead_letters, delivery)
 
-    def audit_environment(self, trail: AuditTrail) -> dict[str, str]:
+    def audit_environment(self) -> dict[str, str]:
         """Return the variables that name the audit log to its writers."""
         return {
             Env.AUDIT_LOG_GROUP: self.log_group.log_group_name,
-            Env.AUDIT_BUCKET: trail.bucket.bucket_name,
-            Env.AUDIT_KEY: trail.signing_key.key_arn,
+            Env.AUDIT_BUCKET: self._trail.bucket.bucket_name,
+            Env.AUDIT_KEY: self._trail.signing_key.key_arn,
         }
 
-    def grant_write(self, grantee: iam.IGrantable, trail: AuditTrail) -> None:
-        """Let the grantee write records into streams of its own, and prove them."""
+    def grant_write(self, grantee: iam.IGrantable) -> None:
+        """Allow writing records into streams of the grantee's own, and proving them."""
         self.log_group.grant_write(grantee)
-        trail.grant_prove(grantee)
+        self._trail.grant_prove(grantee)

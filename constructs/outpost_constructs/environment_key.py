@@ -1,16 +1,14 @@
 """The environment's own key, where the configuration asks for one, and who may use it."""
 
-from collections.abc import Mapping
-
 from aws_cdk import Duration, Stack, Stage
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct, IConstruct
 
 from outpost_constructs.cdk_enums import removal_policy
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.permissions import Conditions, allow
+from outpost_constructs.stack import config_of
 
-Conditions = Mapping[str, Mapping[str, str | list[str]]]
 READ = ("kms:Decrypt", "kms:DescribeKey")
 WRITE = (*READ, "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
 USE_DATA_KEYS = ("kms:GenerateDataKey", "kms:Decrypt")
@@ -27,18 +25,18 @@ class EnvironmentKey(kms.Key):
     with the conditions that its documentation gives.
     """
 
-    def __init__(self, scope: Construct, *, config: EnvironmentConfig) -> None:
+    def __init__(self, scope: Construct) -> None:
         super().__init__(
             scope,
             _ID,
-            description=f"Outpost {config.name}: everything at rest",
+            description=f"Outpost {config_of(scope).name}: everything at rest",
             enable_key_rotation=True,
             pending_window=Duration.days(30),
-            removal_policy=removal_policy(config),
+            removal_policy=removal_policy(scope),
         )
         self._account, self._region = Stack.of(self).account, Stack.of(self).region
         self._admit_cloudtrail()
-        self._admit_log_groups(config)
+        self._admit_log_groups(config_of(self).name)
         self._admit_senders()
 
     def _admit_cloudtrail(self) -> None:
@@ -54,12 +52,12 @@ class EnvironmentKey(kms.Key):
         self._admit("TrailsDescribe", "cloudtrail", ["kms:DescribeKey"], ours)
         self._admit("TrailsDecrypt", "cloudtrail", ["kms:Decrypt"])
 
-    def _admit_log_groups(self, config: EnvironmentConfig) -> None:
+    def _admit_log_groups(self, environment: str) -> None:
         """Let CloudWatch Logs use the key for groups of this environment; writers and readers of logs need no grant.
 
         Source: CloudWatch Logs user guide, "Encrypt log data in CloudWatch Logs using AWS KMS".
         """
-        names = (f"/outpost/{config.name}/*", f"aws-waf-logs-outpost-{config.name}")
+        names = (f"/outpost/{environment}/*", f"aws-waf-logs-outpost-{environment}")
         groups = [f"arn:aws:logs:{self._region}:{self._account}:log-group:{name}" for name in names]
         actions = ("Encrypt", "Decrypt", "ReEncrypt*", "GenerateDataKey*", "Describe*")
         self._admit(
@@ -109,9 +107,5 @@ def grant_key(key: kms.IKey | None, grantee: iam.IGrantable, service: str, actio
     """Let the grantee use the key through one AWS service only; nothing to do where AWS holds the keys."""
     if key is None:
         return
-    iam.Grant.add_to_principal(
-        grantee=grantee,
-        actions=list(actions),
-        resource_arns=[key.key_arn],
-        conditions={"StringEquals": {"kms:ViaService": f"{service}.{Stack.of(key).region}.amazonaws.com"}},
-    )
+    service_of_region = f"{service}.{Stack.of(key).region}.amazonaws.com"
+    allow(grantee, *actions, on=[key.key_arn], when={"StringEquals": {"kms:ViaService": service_of_region}})

@@ -10,7 +10,8 @@ from constructs import Construct
 
 from outpost_constructs.cdk_enums import log_retention
 from outpost_constructs.environment_key import key_of
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.stack import config_of
+from outpost_ops.config.model import IngressConfig
 
 _CORE = "AWSManagedRulesCommonRuleSet"
 _BAD_INPUTS = "AWSManagedRulesKnownBadInputsRuleSet"
@@ -74,9 +75,7 @@ UNBLOCKED = {_CORE: ("NoUserAgent_HEADER",)}
 class Firewall(Construct):
     """Limits each address and applies managed rules, but not to what people may write freely."""
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, load_balancer_arn: str, config: EnvironmentConfig
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, load_balancer_arn: str, ingress: IngressConfig) -> None:
         super().__init__(scope, construct_id)
         managed = [_managed(priority, name) for priority, name in enumerate(GROUPS, start=1)]
         self.acl = waf.CfnWebACL(
@@ -86,21 +85,21 @@ class Firewall(Construct):
             default_action=waf.CfnWebACL.DefaultActionProperty(allow=waf.CfnWebACL.AllowActionProperty()),
             visibility_config=_visibility("all"),
             rules=[
-                _rate_limit(0, config),
+                _rate_limit(0, ingress.requests_per_address),
                 *managed,
                 *(_blocked_elsewhere(len(GROUPS) + 1 + place, part) for place, part in enumerate((BODIES, QUERIES))),
             ],
         )
         waf.CfnWebACLAssociation(self, "Association", resource_arn=load_balancer_arn, web_acl_arn=self.acl.attr_arn)
-        self._log(config)
+        self._log()
 
-    def _log(self, config: EnvironmentConfig) -> None:
-        name = f"aws-waf-logs-outpost-{config.name}"  # WAF delivers to no other names
+    def _log(self) -> None:
+        name = f"aws-waf-logs-outpost-{config_of(self).name}"  # WAF delivers to no other names
         group = logs.LogGroup(
             self,
             "Logs",
             log_group_name=name,
-            retention=log_retention(config),
+            retention=log_retention(self),
             removal_policy=RemovalPolicy.DESTROY,
             encryption_key=key_of(self),
         )
@@ -121,9 +120,9 @@ class Firewall(Construct):
         logging.node.add_dependency(group)
 
 
-def _rate_limit(priority: int, config: EnvironmentConfig) -> waf.CfnWebACL.RuleProperty:
+def _rate_limit(priority: int, limit: int) -> waf.CfnWebACL.RuleProperty:
     statement = waf.CfnWebACL.RateBasedStatementProperty(
-        limit=config.ingress.requests_per_address, aggregate_key_type="IP", evaluation_window_sec=300
+        limit=limit, aggregate_key_type="IP", evaluation_window_sec=300
     )
     return _blocking(priority, "requests-per-address", waf.CfnWebACL.StatementProperty(rate_based_statement=statement))
 

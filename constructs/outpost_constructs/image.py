@@ -8,7 +8,7 @@ from constructs import Construct
 
 from outpost_constructs.cdk_enums import image_platform
 from outpost_constructs.release import ROOT, release
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.stack import config_of
 
 _CONTEXT = ("pyproject.toml", "uv.lock")
 _OWN = {"control_plane": ("clients/outpost_client",), "worker": ()}
@@ -28,7 +28,6 @@ class OutpostImage(ecr_assets.DockerImageAsset):
         construct_id: str,
         *,
         package: str,
-        config: EnvironmentConfig,
         target: str | None = None,
         build_args: Mapping[str, str] | None = None,
     ) -> None:
@@ -39,8 +38,8 @@ class OutpostImage(ecr_assets.DockerImageAsset):
             directory=str(ROOT),
             file=f"container/{package}/Dockerfile",
             target=target,
-            platform=image_platform(config),
-            build_args={"VERSION": release(), **(build_args or {}), **config.images.build_args},
+            platform=image_platform(scope),
+            build_args={"VERSION": release(), **(build_args or {}), **config_of(scope).images.build_args},
             ignore_mode=IgnoreMode.DOCKER,
             exclude=_everything_but(folders),
         )

@@ -9,8 +9,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from outpost_constructs.network import Network
-from outpost_ops.config import EnvironmentConfig
-from outpost_ops.config.model import TlsConfig
+from outpost_ops.config.model import IngressConfig, TlsConfig
 
 
 class LoadBalancer(Construct):
@@ -27,7 +26,8 @@ class LoadBalancer(Construct):
         network: Network,
         security_group: ec2.ISecurityGroup,
         access_logs: s3.IBucket,
-        config: EnvironmentConfig,
+        ingress: IngressConfig,
+        tls: TlsConfig,
     ) -> None:
         super().__init__(scope, construct_id)
         self.balancer = elbv2.ApplicationLoadBalancer(
@@ -35,9 +35,9 @@ class LoadBalancer(Construct):
             "Balancer",
             vpc=network.vpc,
             vpc_subnets=ec2.SubnetSelection(
-                subnets=network.private_subnets if config.ingress.private else network.vpc.public_subnets
+                subnets=network.private_subnets if ingress.private else network.vpc.public_subnets
             ),
-            internet_facing=not config.ingress.private,
+            internet_facing=not ingress.private,
             security_group=security_group,
             drop_invalid_header_fields=True,
             desync_mitigation_mode=elbv2.DesyncMitigationMode.STRICTEST,
@@ -46,13 +46,13 @@ class LoadBalancer(Construct):
         )
         self.balancer.remove_attribute("deletion_protection.enabled")  # DeletionProtection's, after the create
         self.balancer.log_access_logs(access_logs, "load-balancer")
-        self.listener = self._https(self._certificate(config.tls)) if config.tls.enabled else self._http()
-        domain, own = config.tls.domain, self.balancer.load_balancer_dns_name
+        self.listener = self._https(self._certificate(tls)) if tls.enabled else self._http()
+        domain, own = tls.domain, self.balancer.load_balancer_dns_name
         self.hosts = [domain, own] if domain else [own]
         """The names under which clients reach it."""
-        self.url = f"{'https' if config.tls.enabled else 'http'}://{self.hosts[0]}"
-        if config.tls.zone_id:
-            self._add_record(config.tls)
+        self.url = f"{'https' if tls.enabled else 'http'}://{self.hosts[0]}"
+        if tls.zone_id:
+            self._add_record(tls)
 
     @property
     def target_group_name(self) -> str:

@@ -9,7 +9,7 @@ from outpost.names import LOG_METRIC_NAMESPACE
 from outpost_constructs.cdk_enums import log_retention
 from outpost_constructs.environment_key import key_of
 from outpost_constructs.metrics import MINUTE
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.stack import config_of
 
 
 class ExpiringLogGroup(logs.LogGroup):
@@ -24,19 +24,19 @@ class ExpiringLogGroup(logs.LogGroup):
         scope: Construct,
         construct_id: str,
         *,
-        config: EnvironmentConfig,
         name: str,
         retention: logs.RetentionDays | None = None,
     ) -> None:
+        environment = config_of(scope).name
         super().__init__(
             scope,
             construct_id,
-            log_group_name=f"/outpost/{config.name}/{name}",
-            retention=retention or log_retention(config),
+            log_group_name=f"/outpost/{environment}/{name}",
+            retention=retention or log_retention(scope),
             removal_policy=RemovalPolicy.DESTROY,
             encryption_key=key_of(scope),
         )
-        self._metric_name = f"{config.name}/{name}"
+        self._metric_name = f"{environment}/{name}"
 
     def count_errors(self) -> cloudwatch.Metric:
         """Count lines of level ERROR or worse, which our service and functions write as JSON, as a metric."""

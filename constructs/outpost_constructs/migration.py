@@ -18,48 +18,37 @@ from outpost_constructs.nag_suppressions import (
     acknowledge_wildcard,
     printed,
 )
-from outpost_constructs.queues import FailedDeliveries
+from outpost_constructs.stack import config_of
 from outpost_ops.config import EnvironmentConfig
 
 _MIGRATION = "migration/*"
 
 
-class LegacyWatch(Construct):
+class LegacyWatch(OutpostFunction):
     """Counts the dispatches that still go to v1, names who makes them."""
 
     def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        bucket: s3.IBucket,
-        environment: Mapping[str, str],
-        config: EnvironmentConfig,
+        self, scope: Construct, construct_id: str, *, bucket: s3.IBucket, environment: Mapping[str, str]
     ) -> None:
-        super().__init__(scope, construct_id)
-        self.dead_letters = FailedDeliveries(self, "DeadLetters")
-        self.function = OutpostFunction(
-            self,
-            "Function",
+        super().__init__(
+            scope,
+            construct_id,
             package="legacy_watch",
             description="Counts the dispatches that still go to v1",
             timeout=Duration.seconds(30),
             environment=environment,
-            config=config,
+            on={
+                "SendCommand": events.EventPattern(
+                    source=["aws.ssm"],
+                    detail_type=["AWS API Call via CloudTrail"],
+                    detail={"eventSource": ["ssm.amazonaws.com"], "eventName": ["SendCommand"]},
+                )
+            },
         )
-        grant_documents(bucket, self.function, "s3:GetObject")
-        grant_account(self.function, "ssm:ListCommands")
-        grant_metrics(self.function)
-        self.function.start_on(
-            "SendCommand",
-            events.EventPattern(
-                source=["aws.ssm"],
-                detail_type=["AWS API Call via CloudTrail"],
-                detail={"eventSource": ["ssm.amazonaws.com"], "eventName": ["SendCommand"]},
-            ),
-            self.dead_letters,
-        )
-        self.metric = environment_metric(LEGACY_DISPATCHES, "Sum", config)
+        grant_documents(bucket, self.role, "s3:GetObject")
+        grant_account(self.role, "ssm:ListCommands")
+        grant_metrics(self.role)
+        self.metric = environment_metric(LEGACY_DISPATCHES, "Sum", config_of(self))
 
 
 def environment_metric(name: str, statistic: str, config: EnvironmentConfig) -> cloudwatch.Metric:

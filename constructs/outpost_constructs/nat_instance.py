@@ -9,7 +9,6 @@ from aws_cdk import aws_ec2 as ec2
 
 from outpost_constructs.environment_key import key_of
 from outpost_constructs.nag_suppressions import acknowledge
-from outpost_ops.config import EnvironmentConfig
 
 _SCRIPT = Path(__file__).with_suffix(".sh")
 _READY_WITHIN = "PT15M"
@@ -25,18 +24,17 @@ def nat_instances() -> ec2.NatInstanceProviderV2:
     )
 
 
-def prepare(provider: ec2.NatInstanceProviderV2, config: EnvironmentConfig) -> None:
+def prepare(provider: ec2.NatInstanceProviderV2, cidr: str) -> None:
     """Admit HTTPS of the network; require IMDSv2, encrypt the volumes, and have each instance signal that it forwards.
 
     The CDK's own user data needs a package at every first boot and reports no error when there is none (aws-cdk issue
     36717). An instance that does not signal success fails its stack, instead of leaving a network without a way out.
     """
-    network = str(config.network.cidr)
-    provider.connections.allow_from(ec2.Peer.ipv4(network), ec2.Port.HTTPS, "HTTPS on its way out")
+    provider.connections.allow_from(ec2.Peer.ipv4(cidr), ec2.Port.HTTPS, "HTTPS on its way out")
     for each in provider.gateway_instances:
         key = key_of(each)
         instance = cast(ec2.CfnInstance, each.node.default_child)
-        _start(instance, network)
+        _start(instance, cidr)
         instance.metadata_options = ec2.CfnInstance.MetadataOptionsProperty(
             http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
         )

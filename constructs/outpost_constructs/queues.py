@@ -7,6 +7,7 @@ from constructs import Construct
 
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.nag_suppressions import acknowledge
+from outpost_constructs.permissions import allow
 
 _DATA_KEY_REUSE = 3_600
 """Seconds for which SQS uses a data key again. Each new one is paid for; a revoked grant works for so long."""
@@ -53,15 +54,12 @@ class WakeUpQueue(Construct):
     def grant_send(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee wake workers."""
         grant_key(key_of(self), grantee, "sqs", USE_DATA_KEYS)
-        return self._grant(grantee, "sqs:SendMessage")
+        return allow(grantee, "sqs:SendMessage", on=[self.queue.queue_arn])
 
     def grant_receive(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee wait for wake-ups."""
         grant_key(key_of(self), grantee, "sqs", ("kms:Decrypt",))
-        return self._grant(grantee, "sqs:ReceiveMessage", "sqs:DeleteMessage")
-
-    def _grant(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
-        return iam.Grant.add_to_principal(grantee=grantee, actions=list(actions), resource_arns=[self.queue.queue_arn])
+        return allow(grantee, "sqs:ReceiveMessage", "sqs:DeleteMessage", on=[self.queue.queue_arn])
 
 
 def _encrypt(queue: sqs.Queue) -> None:

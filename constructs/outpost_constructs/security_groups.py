@@ -1,10 +1,12 @@
 """Every security group and every rule between them, in one place."""
 
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from outpost_constructs.nag_suppressions import acknowledge
-from outpost_ops.config import EnvironmentConfig
 
 CONTROL_PLANE_PORT = 8080
 _HTTPS = ec2.Port.HTTPS
@@ -14,7 +16,16 @@ _NFS = ec2.Port.NFS
 class SecurityGroups(Construct):
     """One group for each role in the network; what no rule names is refused."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, vpc: ec2.Vpc, config: EnvironmentConfig) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        vpc: ec2.Vpc,
+        clients: Sequence[IPv4Network],
+        https: bool,
+        worker_egress: Sequence[IPv4Network],
+    ) -> None:
         super().__init__(scope, construct_id)
         self._vpc = vpc
         self.load_balancer = self._group("LoadBalancer", "Outpost load balancer")
@@ -23,7 +34,7 @@ class SecurityGroups(Construct):
         self.reaper = self._group("Reaper", "Outpost workspace reaper")
         self.file_system = self._group("FileSystem", "Outpost workspaces file system")
         self.endpoints = self._group("Endpoints", "Outpost interface endpoints")
-        self._admit_clients(config)
+        self._admit_clients(clients, https=https)
         self._connect(self.load_balancer, self.control_plane, ec2.Port.tcp(CONTROL_PLANE_PORT), "API requests")
         self._connect(self.workers, self.file_system, _NFS, "Workspaces over NFS")
         self._connect(self.reaper, self.file_system, _NFS, "Workspaces over NFS")
@@ -31,7 +42,7 @@ class SecurityGroups(Construct):
         self._connect(self.workers, self.endpoints, _HTTPS, "AWS APIs through interface endpoints")
         self.control_plane.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "AWS APIs")
         self.reaper.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "DynamoDB")
-        for cidr in config.network.worker_egress:
+        for cidr in worker_egress:
             self.workers.add_egress_rule(
                 ec2.Peer.ipv4(str(cidr)), _HTTPS, "AWS APIs, git hosts and model providers, as configured"
             )
@@ -39,12 +50,12 @@ class SecurityGroups(Construct):
     def _group(self, construct_id: str, description: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(self, construct_id, vpc=self._vpc, description=description, allow_all_outbound=False)
 
-    def _admit_clients(self, config: EnvironmentConfig) -> None:
-        """Open the listener's port to the configured networks; with TLS, port 80 too, which only redirects."""
-        ports = [ec2.Port.HTTP, *([_HTTPS] if config.tls.enabled else [])]
-        if any(cidr.prefixlen == 0 for cidr in config.ingress.cidrs):
+    def _admit_clients(self, cidrs: Sequence[IPv4Network], *, https: bool) -> None:
+        """Open the listener's port to the configured networks; with HTTPS, port 80 too, which only redirects."""
+        ports = [ec2.Port.HTTP, *([_HTTPS] if https else [])]
+        if any(cidr.prefixlen == 0 for cidr in cidrs):
             acknowledge(self.load_balancer, "EC23", "The configuration makes the API public: over TLS, and with keys")
-        for cidr in config.ingress.cidrs:
+        for cidr in cidrs:
             for port in ports:
                 self.load_balancer.add_ingress_rule(ec2.Peer.ipv4(str(cidr)), port, f"Clients in {cidr}")
 

@@ -1,10 +1,11 @@
 """A stack whose values other stacks read from SSM parameters."""
 
 import re
+from collections.abc import Mapping
 
-from aws_cdk import CfnParameter, Stack, Token
+from aws_cdk import CfnOutput, CfnParameter, Stack, Token
 from aws_cdk import aws_ssm as ssm
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from outpost_ops.config import EnvironmentConfig
 
@@ -25,8 +26,13 @@ class OutpostStack(Stack):
 
     def __init__(self, scope: Construct, construct_id: str, *, purpose: str, config: EnvironmentConfig) -> None:
         super().__init__(scope, construct_id, description=f"Outpost {config.name}: {purpose}")
-        self._environment = config.name
+        self.config = config
         self._reader: Stack | None = None
+
+    def add_outputs(self, values: Mapping[str, str]) -> None:
+        """Add an output for each value, by name."""
+        for name, value in values.items():
+            CfnOutput(self, name, value=value)
 
     def add_stack_dependency(self, target: Stack, reason: str | None = None) -> None:
         """Deploy this stack after `target`."""
@@ -42,7 +48,7 @@ class OutpostStack(Stack):
         if self._reader is None:
             raise RuntimeError(f"{self.node.path}: no stack is known to read {self.resolve(exported_value)}")
         value = self._value_name(exported_value)
-        parameter = f"/outpost/{self._environment}/stacks/{self.node.id}/{value}"
+        parameter = f"/outpost/{self.config.name}/stacks/{self.node.id}/{value}"
         if self.node.try_find_child(f"Published{value}") is None:
             ssm.CfnParameter(
                 self,
@@ -50,7 +56,7 @@ class OutpostStack(Stack):
                 name=parameter,
                 type="String",
                 value=Token.as_string(exported_value),
-                tags={ENVIRONMENT_TAG: self._environment},  # the stage's tags come too early for it
+                tags={ENVIRONMENT_TAG: self.config.name},  # the stage's tags come too early for it
             )
         read_as = self.reference_id(exported_value)
         reading = self._reader.node.try_find_child(read_as)
@@ -74,3 +80,14 @@ class OutpostStack(Stack):
             case {"Fn::GetAtt": [str(logical_id), str(attribute)]}:
                 return logical_id + re.sub(r"[^A-Za-z0-9]", "", attribute)
         raise ValueError(f"{self.node.path} publishes attributes of resources, not {resolved}")
+
+
+def config_of(scope: IConstruct) -> EnvironmentConfig:
+    """Return the configuration of the environment that a construct is part of, from its stack.
+
+    For what every construct of an environment has in common: its name, removal, retention of logs, architecture. What
+    only one construct needs is a parameter of it.
+    """
+    stack = Stack.of(scope)
+    assert isinstance(stack, OutpostStack)  # noqa: S101 - every stack of ours is one
+    return stack.config

@@ -1,50 +1,26 @@
 """A table of the store, as `outpost.store.schema` describes it."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from aws_cdk import Duration
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_lambda_event_sources as sources
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from outpost.store import schema
 from outpost_constructs.cdk_enums import removal_policy
-from outpost_constructs.environment_key import READ, USE_DATA_KEYS, WRITE, grant_key, key_of
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.environment_key import READ, WRITE, grant_key, key_of
+from outpost_constructs.permissions import allow
+from outpost_constructs.queues import WakeUpQueue
 
 ROW = {"Keys": {schema.SORT_KEY: {"S": [schema.ROW]}}}
 """Changes of a dispatch's row, not of the other items beside it."""
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """Which changes of items start a function; after `retries` failures a change is a dead letter."""
-
-    pattern: Mapping[str, Any]
-    retries: int
-    batch: int = 100
-    window: Duration | None = None
-    """For how long changes are collected into a batch."""
-    partial: bool = False
-    """Whether the function returns from which record on it wants a batch again."""
-
-
 class StoreTable(dynamodb.Table):
     """On demand, encrypted, recoverable to any second of 35 days; keys, indexes, TTL and stream from the schema."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        table: schema.Table,
-        config: EnvironmentConfig,
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, table: schema.Table) -> None:
         key = key_of(scope)
         super().__init__(
             scope,
@@ -59,7 +35,7 @@ class StoreTable(dynamodb.Table):
             ),
             time_to_live_attribute=schema.TTL_ATTRIBUTE,
             stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES if table.stream else None,
-            removal_policy=removal_policy(config),
+            removal_policy=removal_policy(scope),
         )
         self._indexes = [index.name for index in table.indexes]
         for index in table.indexes:
@@ -74,51 +50,27 @@ class StoreTable(dynamodb.Table):
         """Let the grantee get and query items, by key and by index; scans are for nobody."""
         grant_key(self.encryption_key, grantee, "dynamodb", READ)
         indexes = [f"{self.table_arn}/index/{name}" for name in self._indexes]
-        return iam.Grant.add_to_principal(
-            grantee=grantee,
-            actions=["dynamodb:GetItem", "dynamodb:Query"],
-            resource_arns=[self.table_arn, *indexes],
-        )
+        return allow(grantee, "dynamodb:GetItem", "dynamodb:Query", on=[self.table_arn, *indexes])
 
     def grant_read_many(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee get many items by key in one call, beside what `grant_read` allows."""
-        return iam.Grant.add_to_principal(
-            grantee=grantee, actions=["dynamodb:BatchGetItem"], resource_arns=[self.table_arn]
-        )
+        return allow(grantee, "dynamodb:BatchGetItem", on=[self.table_arn])
 
     def grant_read_write(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee read, and put and update items, alone or in transactions."""
         self.grant_read(grantee)
         return self._grant(grantee, "dynamodb:PutItem", "dynamodb:UpdateItem")
 
-    def deliver(
-        self, construct_id: str, function: lambda_.Function, dead_letters: sqs.IQueue, delivery: "Delivery"
-    ) -> None:
-        """Start a function with changes of items, and let it read the stream; what it cannot take is a dead letter.
+    def grant_read_stream(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Let the grantee read changes of items.
 
         A stream has its table's key (aws-cdk issue 22796): without the grant on the key it cannot be read.
         """
         stream = self.table_stream_arn
         assert stream is not None  # noqa: S101 - the schema gives the table a stream; the L2 types it as optional
-        grant_key(self.encryption_key, function, "dynamodb", READ)
-        grant_key(key_of(self), function, "sqs", USE_DATA_KEYS)  # Lambda sends dead letters as the function
+        grant_key(self.encryption_key, grantee, "dynamodb", READ)
         actions = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
-        grant = iam.Grant.add_to_principal(
-            grantee=function, actions=[f"dynamodb:{action}" for action in actions], resource_arns=[stream]
-        )
-        mapping = function.add_event_source_mapping(
-            construct_id,
-            event_source_arn=stream,
-            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
-            batch_size=delivery.batch,
-            max_batching_window=delivery.window,
-            bisect_batch_on_error=True,
-            report_batch_item_failures=delivery.partial,
-            retry_attempts=delivery.retries,
-            on_failure=sources.SqsDlq(dead_letters),
-            filters=[lambda_.FilterCriteria.filter(delivery.pattern)],
-        )
-        grant.apply_before(mapping)
+        return allow(grantee, *(f"dynamodb:{action}" for action in actions), on=[stream])
 
     def grant_check(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee make a transaction depend on items that it does not change."""
@@ -130,7 +82,70 @@ class StoreTable(dynamodb.Table):
 
     def _grant(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
         grant_key(self.encryption_key, grantee, "dynamodb", WRITE)
-        return iam.Grant.add_to_principal(grantee=grantee, actions=list(actions), resource_arns=[self.table_arn])
+        return allow(grantee, *actions, on=[self.table_arn])
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of the store."""
+
+    dispatches: StoreTable
+    tenants: StoreTable
+    workers: StoreTable
+    pending: StoreTable
+    workspace_rows: StoreTable
+
+    @classmethod
+    def create(cls, scope: Construct) -> "Tables":
+        """Create them in a stack."""
+        return cls(
+            dispatches=StoreTable(scope, "Dispatches", table=schema.DISPATCHES),
+            tenants=StoreTable(scope, "Tenants", table=schema.TENANTS),
+            workers=StoreTable(scope, "Workers", table=schema.WORKERS),
+            pending=StoreTable(scope, "Pending", table=schema.QUEUES),
+            workspace_rows=StoreTable(scope, "WorkspaceRows", table=schema.WORKSPACES),
+        )
+
+    @property
+    def all(self) -> list[StoreTable]:
+        """Every table."""
+        return [self.dispatches, self.tenants, self.workers, self.pending, self.workspace_rows]
+
+    @property
+    def of_an_end(self) -> list[StoreTable]:
+        """What changes when a dispatch ends: it leaves its queue and its worker, and gives its workspace back."""
+        return [self.dispatches, self.pending, self.workers, self.workspace_rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What a role may do with tables, and which agents' workers it may wake."""
+
+    reads: Sequence[StoreTable] = ()
+    batches: Sequence[StoreTable] = ()
+    """Read by many keys in one call."""
+    writes: Sequence[StoreTable] = ()
+    """Read, put and update."""
+    deletes: Sequence[StoreTable] = ()
+    """Most items end by their TTL instead."""
+    checks: Sequence[StoreTable] = ()
+    """Transactions depend on items that they do not change."""
+    wakes: Sequence[WakeUpQueue] = ()
+
+    def grant_to(self, role: iam.IGrantable) -> None:
+        """Add the statements to the role's policy."""
+        for table in self.reads:
+            table.grant_read(role)
+        for table in self.batches:
+            table.grant_read_many(role)
+        for table in self.writes:
+            table.grant_read_write(role)
+        for table in self.deletes:
+            table.grant_delete(role)
+        for table in self.checks:
+            table.grant_check(role)
+        for queue in self.wakes:
+            queue.grant_send(role)
 
 
 def _string(name: str) -> dynamodb.Attribute:

@@ -5,7 +5,6 @@ from constructs import Construct
 
 from outpost_constructs.cdk_enums import runtime_platform
 from outpost_constructs.nag_suppressions import KNOWS_NO_RESOURCE, acknowledge, acknowledge_wildcard
-from outpost_ops.config import EnvironmentConfig
 
 
 class OutpostTaskDefinition(ecs.FargateTaskDefinition):
@@ -18,7 +17,6 @@ class OutpostTaskDefinition(ecs.FargateTaskDefinition):
         *,
         cpu: int,
         memory: int,
-        config: EnvironmentConfig,
         family: str | None = None,
     ) -> None:
         super().__init__(
@@ -27,11 +25,7 @@ class OutpostTaskDefinition(ecs.FargateTaskDefinition):
             cpu=cpu,
             memory_limit_mib=memory,
             family=family,
-            runtime_platform=runtime_platform(config),
+            runtime_platform=runtime_platform(scope),
         )
         acknowledge(self, "ECS2", "The variables are names of resources; secrets are read at run time, by ARN")
-        acknowledge_wildcard(
-            self.obtain_execution_role(),
-            "*",
-            KNOWS_NO_RESOURCE,
-        )
+        acknowledge_wildcard(self.obtain_execution_role(), "*", KNOWS_NO_RESOURCE)

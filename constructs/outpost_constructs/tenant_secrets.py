@@ -7,7 +7,18 @@ from constructs import IConstruct
 from outpost.names import Env, tenant_secrets_prefix
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.nag_suppressions import acknowledge_wildcard
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.permissions import allow
+from outpost_constructs.stack import config_of
+
+
+def tenant_secrets_arn(scope: IConstruct) -> str:
+    """Return the pattern of the ARNs of this environment's tenants' secrets."""
+    return Stack.of(scope).format_arn(
+        service="secretsmanager",
+        resource="secret",
+        resource_name=f"{tenant_secrets_prefix(config_of(scope).name)}*",
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
 
 
 def tenant_secrets_environment(scope: IConstruct) -> dict[str, str]:
@@ -16,18 +27,10 @@ def tenant_secrets_environment(scope: IConstruct) -> dict[str, str]:
     return {Env.KEY: key.key_arn} if key else {}
 
 
-def grant_manage_tenant_secrets(scope: IConstruct, role: iam.IRole, config: EnvironmentConfig) -> None:
+def grant_manage_tenant_secrets(role: iam.IRole) -> None:
     """Let the role make, replace and delete tenants' secrets of this environment; it can read none of them."""
-    secrets = Stack.of(scope).format_arn(
-        service="secretsmanager",
-        resource="secret",
-        resource_name=f"{tenant_secrets_prefix(config.name)}*",
-        arn_format=ArnFormat.COLON_RESOURCE_NAME,
-    )
-    iam.Grant.add_to_principal(
-        grantee=role,
-        actions=["secretsmanager:CreateSecret", "secretsmanager:PutSecretValue", "secretsmanager:DeleteSecret"],
-        resource_arns=[secrets],
-    )
-    grant_key(key_of(scope), role, "secretsmanager", USE_DATA_KEYS)
+    secrets = tenant_secrets_arn(role)
+    actions = ("CreateSecret", "PutSecretValue", "DeleteSecret")
+    allow(role, *(f"secretsmanager:{action}" for action in actions), on=[secrets])
+    grant_key(key_of(role), role, "secretsmanager", USE_DATA_KEYS)
     acknowledge_wildcard(role, secrets, "Tenants add secrets at run time: their common prefix is the narrowest name")

@@ -12,10 +12,12 @@ from outpost.names import WORKER_CONTAINER, Env
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.image import OutpostImage
 from outpost_constructs.log_group import ExpiringLogGroup
+from outpost_constructs.permissions import allow
 from outpost_constructs.queues import WakeUpQueue
+from outpost_constructs.stack import config_of
 from outpost_constructs.task_definition import OutpostTaskDefinition
 from outpost_constructs.workspaces import Workspaces
-from outpost_ops.config import EnvironmentConfig
+from outpost_ops.config.model import AgentConfig
 
 WORKSPACES_PATH = "/mnt/workspaces"
 _DROPPED = (
@@ -42,18 +44,17 @@ class WorkerTask(Construct):
         workspaces: Workspaces,
         broker: OutpostFunction,
         environment: Mapping[str, str],
-        config: EnvironmentConfig,
+        settings: AgentConfig,
     ) -> None:
         super().__init__(scope, construct_id)
         self.agent = agent
-        entry, settings = CATALOGUE[agent], config.agents[agent]
+        entry = CATALOGUE[agent]
         self.definition = OutpostTaskDefinition(
             self,
             "Definition",
-            family=worker_family(agent, config.name),
+            family=worker_family(agent, config_of(self).name),
             cpu=settings.cpu or entry.cpu,
             memory=settings.memory or entry.memory,
-            config=config,
         )
         image = OutpostImage(
             self,
@@ -61,7 +62,6 @@ class WorkerTask(Construct):
             package="worker",
             target="agent" if entry.provider else "shell",
             build_args={"AGENT": str(agent)},
-            config=config,
         )
         container = self.definition.add_container(
             "worker",
@@ -71,7 +71,7 @@ class WorkerTask(Construct):
             linux_parameters=_linux_parameters(self),
             logging=ecs.LogDriver.aws_logs(
                 stream_prefix="worker",
-                log_group=ExpiringLogGroup(self, "Logs", config=config, name=f"workers/{agent}"),
+                log_group=ExpiringLogGroup(self, "Logs", name=f"workers/{agent}"),
                 # Whatever the account's default: a heartbeat that cannot be logged is not to wait for CloudWatch.
                 mode=ecs.AwsLogDriverMode.NON_BLOCKING,
                 max_buffer_size=Size.mebibytes(4),
@@ -80,18 +80,14 @@ class WorkerTask(Construct):
                 **environment,
                 Env.AGENT: str(agent),
                 Env.QUEUE_URL: queue.queue.queue_url,
-                Env.BROKER_FUNCTION: broker.function_name,
+                Env.BROKER_FUNCTION: broker.function.function_name,
                 Env.WORKSPACES_PATH: WORKSPACES_PATH,
                 **({Env.MODEL_URL: settings.model_url} if settings.model_url else {}),
             },
         )
         self._mount(container, workspaces)
         queue.grant_receive(self.definition.task_role)
-        iam.Grant.add_to_principal(
-            grantee=self.definition.task_role,
-            actions=["lambda:InvokeFunction"],
-            resource_arns=[broker.function_arn],
-        )
+        allow(self.definition.task_role, "lambda:InvokeFunction", on=[broker.function.function_arn])
 
     @property
     def roles(self) -> list[iam.IRole]:

@@ -8,7 +8,7 @@ from constructs import Construct
 from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import key_of
 from outpost_constructs.network import Network
-from outpost_ops.config import EnvironmentConfig
+from outpost_constructs.permissions import allow
 
 HARNESS_UID = "10001"
 """User and group of the worker's harness: the only ones that the access point knows."""
@@ -24,7 +24,7 @@ class Workspaces(Construct):
         *,
         network: Network,
         security_group: ec2.ISecurityGroup,
-        config: EnvironmentConfig,
+        automatic_backups: bool,
     ) -> None:
         super().__init__(scope, construct_id)
         self.file_system = efs.FileSystem(
@@ -38,12 +38,12 @@ class Workspaces(Construct):
             throughput_mode=efs.ThroughputMode.ELASTIC,
             lifecycle_policy=efs.LifecyclePolicy.AFTER_30_DAYS,
             out_of_infrequent_access_policy=efs.OutOfInfrequentAccessPolicy.AFTER_1_ACCESS,
-            enable_automatic_backups=not config.retention.backup_days,  # else our own plan copies it
+            enable_automatic_backups=automatic_backups,
             # Without this the CDK adds a statement that lets anybody write. A policy without an Allow admits nobody
             # but roles whose own policies do: no anonymous client.
             allow_anonymous_access=True,
             file_system_policy=_refuse_detours(),
-            removal_policy=removal_policy(config),
+            removal_policy=removal_policy(self),
         )
         self.access_point = self.file_system.add_access_point(
             "Harness",
@@ -54,20 +54,17 @@ class Workspaces(Construct):
 
     def grant_mount(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee read and write files through the access point."""
-        return iam.Grant.add_to_principal(
-            grantee=grantee,
-            actions=["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
-            resource_arns=[self.file_system.file_system_arn],
-            conditions={"StringEquals": {"elasticfilesystem:AccessPointArn": self.access_point.access_point_arn}},
+        return allow(
+            grantee,
+            "elasticfilesystem:ClientMount",
+            "elasticfilesystem:ClientWrite",
+            on=[self.file_system.file_system_arn],
+            when={"StringEquals": {"elasticfilesystem:AccessPointArn": self.access_point.access_point_arn}},
         )
 
     def grant_describe(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee see the file system's state."""
-        return iam.Grant.add_to_principal(
-            grantee=grantee,
-            actions=["elasticfilesystem:DescribeFileSystems"],
-            resource_arns=[self.file_system.file_system_arn],
-        )
+        return allow(grantee, "elasticfilesystem:DescribeFileSystems", on=[self.file_system.file_system_arn])
 
 
 def _refuse_detours() -> iam.PolicyDocument:

@@ -3,7 +3,7 @@
 import pytest
 
 from outpost.names import LOG_METRIC_NAMESPACE, METRIC_DIMENSIONS, METRIC_NAMESPACE, Metric
-from outpost_constructs.metrics import outpost_metric
+from outpost_constructs.metrics import OutpostMetrics
 from outpost_ops.config import load
 from tests.infra.assembly import Assembly
 from tests.infra.conftest import ROOT
@@ -60,7 +60,7 @@ def test_nothing_else_is_named(assembly: Assembly, environment: str) -> None:
 
 def test_dimensions_that_nobody_emits_are_refused() -> None:
     with pytest.raises(ValueError, match="has the dimensions"):
-        outpost_metric(Metric.OUTCOMES, "Sum", load(ROOT / "config" / "dev.toml"), Agent="shell")
+        OutpostMetrics("dev", ["shell"]).of(Metric.OUTCOMES, "Sum", Agent="shell")
 
 
 def test_the_budget_tells_the_topic_before_it_is_spent(assembly: Assembly, environment: str) -> None:
