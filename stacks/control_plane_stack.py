@@ -1,7 +1,5 @@
 """ControlPlane: the API's service behind its load balancer."""
 
-import json
-
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -18,7 +16,7 @@ from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets, tenan
 from outpost_ops.config import EnvironmentConfig
 from stacks.audit_stack import AuditStack
 from stacks.data_stack import DataStack
-from stacks.environment import agent_settings, service_environment
+from stacks.environment import agents_json, service_environment
 from stacks.fleet_stack import FleetStack
 from stacks.network_stack import NetworkStack
 
@@ -58,7 +56,6 @@ class ControlPlaneStack(OutpostStack):
             usage_events=fleet.usage_events,
             trail=audit.trail,
         )
-        agents = agent_settings(data, config)
         self.api = ControlPlaneService(
             self,
             "Api",
@@ -68,7 +65,7 @@ class ControlPlaneStack(OutpostStack):
             load_balancer=self.load_balancer,
             environment={
                 **service_environment(data, config),
-                Env.AGENTS: json.dumps({agent: each.model_dump(mode="json") for agent, each in agents.items()}),
+                Env.AGENTS: agents_json(data, config),
                 Env.FILE_SYSTEM_ID: data.workspaces.file_system.file_system_id,
                 Env.BOOTSTRAP_KEY_SECRET: data.secrets.bootstrap_key.secret_arn,
                 Env.SIGNING_SECRET: data.secrets.signing_key.secret_arn,

@@ -1,5 +1,6 @@
 """The environment variables that the functions, the service and the workers share."""
 
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -58,3 +59,8 @@ def agent_settings(
         )
         for agent, configured in config.enabled_agents.items()
     }
+
+
+def agents_json(data: DataStack, config: EnvironmentConfig) -> str:
+    """Return the settings of each enabled agent as one JSON object, by agent."""
+    return json.dumps({agent: each.model_dump(mode="json") for agent, each in agent_settings(data, config).items()})

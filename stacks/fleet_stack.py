@@ -6,7 +6,7 @@ from outpost.names import Env
 from outpost_constructs.agent_parameters import AgentParameters
 from outpost_constructs.broker import Broker
 from outpost_constructs.planner import Planner
-from outpost_constructs.reconciliation import Sweep, TaskEvents
+from outpost_constructs.reconciliation import Reconciler, TaskEvents
 from outpost_constructs.release import release
 from outpost_constructs.stack import OutpostStack
 from outpost_constructs.usage_events import UsageEvents
@@ -79,9 +79,9 @@ class FleetStack(OutpostStack):
             artifacts=data.artifacts,
             environment=environment,
         )
-        self.sweep = Sweep(
+        self.reconciler = Reconciler(
             self,
-            "Sweep",
+            "Sweep",  # its name before; another id would replace the function
             cluster=data.cluster,
             tables=tables,
             queues=queues,
@@ -101,4 +101,4 @@ class FleetStack(OutpostStack):
         )
         roles = {task.agent: task.definition.task_role.role_arn for task in self.tasks}
         settings_of = AgentParameters(self, "Agents", settings=agent_settings(data, config, roles))
-        settings_of.give_to([self.broker, self.planner, self.task_events, self.sweep])
+        settings_of.give_to([self.broker, self.planner, self.task_events, self.reconciler])

@@ -35,7 +35,7 @@ class FailedDeliveries(DeadLetterQueue):
 
 
 class WakeUpQueue(Construct):
-    """Wake-ups of one agent. They name no dispatch: a lost one is replaced by the sweep, an old one is worthless."""
+    """Wake-ups of one agent. They name no dispatch: the reconciler replaces a lost one, an old one is worthless."""
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)

@@ -50,7 +50,7 @@ class TaskEvents(OutpostFunction):
         artifacts.grant_settle(self.role)
 
 
-class Sweep(OutpostFunction):
+class Reconciler(OutpostFunction):
     """Starts each minute and looks four times, 15 s apart, for what events and wake-ups missed."""
 
     def __init__(
