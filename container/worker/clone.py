@@ -1,23 +1,39 @@
-"""Brings a repository here from its forge, without any file of it checked out."""
+"""Brings a repository here from its forge, without any file of it checked out.
+
+A forge redirects a repository that was renamed or transferred (GitHub Docs, "Renaming a repository"), and GitLab one
+whose URL lacks `.git`. git would send the token along, so it follows none; the place is looked up here and used only
+if it is the same owner's, below the platform's base URL: other owners' repositories are other grants.
+"""
 
 import os
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from outpost.domain.dispatch import Spec
-from outpost.domain.repository import check_branch, check_repo, clone_url
-from worker.git import allowed_protocols, authorization, git, git_environment, last_line
+from outpost.domain.repository import check_branch, check_repo, clone_url, forge_repository
+from outpost.fleet.forge import NoRedirect
+from worker.git import allowed_protocols, authorization, basic_credentials, git, git_environment, last_line
 from worker.lines import printable
-from worker.redirect import MovedError, current_url
 from worker.settings import Settings
 from worker.stop import StopSignal
 
 CLONE_SECONDS = 600.0
 _SHOWN_BRANCHES = 5
+_REDIRECT_SECONDS = 15.0
+_HOPS = 3
+_DISCOVERY = "/info/refs"
+"""Where a client of git's smart HTTP protocol begins (gitprotocol-http)."""
+_LFS_SECONDS = 60.0
+_POINTER = "version https://git-lfs.github.com/spec/v1"
+"""The first line of a file that Git LFS keeps elsewhere (Git LFS specification, "The Pointer")."""
 
 
 class CloneError(Exception):
@@ -50,15 +66,9 @@ class Cloning:
             # git follows no redirect when it has a token, which would go along.
             if self.token is None or "returned error: 30" not in str(error):
                 raise
-            url = self._moved(url)
+            url = _current_url(url, self.settings.git_base_url, self.token)
             self._run(*options, "--", url, str(self.target))
         return url
-
-    def _moved(self, url: str) -> str:
-        try:
-            return current_url(url, self.settings.git_base_url, self.token)
-        except MovedError as error:
-            raise CloneError(str(error)) from error
 
     def check_head(self, url: str) -> None:
         """Check that a clone without a commit is of a repository without branches.
@@ -122,3 +132,58 @@ def _finish(process: subprocess.Popen[bytes], stop: StopSignal) -> None:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _current_url(url: str, base_url: str, token: str | None) -> str:
+    """Return the URL that the forge redirects `url` to. Raises `CloneError`."""
+    for _ in range(_HOPS):
+        location = _location(url, token)
+        if location is None:
+            return url
+        place = urlsplit(urljoin(f"{url}{_DISCOVERY}", location))
+        target = urlunsplit(place._replace(path=place.path.removesuffix(_DISCOVERY), query="", fragment=""))
+        if _owner(target, base_url) is None or _owner(target, base_url) != _owner(url, base_url):
+            raise CloneError(f"the repository has moved to {printable(target.encode())[:200]}: dispatch with that one")
+        url = target
+    raise CloneError(f"the forge redirects more than {_HOPS} times")
+
+
+def _owner(url: str, base_url: str) -> str | None:
+    repository = forge_repository(url, base_url)
+    return repository.partition("/")[0].lower() if repository else None
+
+
+def _location(url: str, token: str | None) -> str | None:
+    """Return the header `Location` of a redirect, None of any other response. Raises `CloneError`."""
+    request = urllib.request.Request(f"{url}{_DISCOVERY}?service=git-upload-pack")  # noqa: S310 - the configured forge
+    if token is not None:
+        request.add_unredirected_header("Authorization", basic_credentials(token))
+    try:
+        with urllib.request.build_opener(NoRedirect).open(request, timeout=_REDIRECT_SECONDS):
+            return None
+    except HTTPError as error:
+        with error:
+            return error.headers.get("Location") if 300 <= error.code < 400 else None
+    except (URLError, OSError, HTTPException) as error:
+        raise CloneError(f"the forge does not say where the repository has moved: {error}") from error
+
+
+def lfs_pointers(environment: Mapping[str, str]) -> list[str]:
+    """Return the printable paths of HEAD's pointers, sorted; `environment` is git's, with GIT_DIR.
+
+    Only a repository whose `.gitattributes` name the filter is searched: the search reads every file.
+    """
+    if not _paths(environment, "filter=lfs", ":(glob)**/.gitattributes"):
+        return []
+    attributes = ":(exclude,glob)**/.gitattributes"
+    return sorted(printable(path) for path in _paths(environment, _POINTER, ".", attributes))
+
+
+def _paths(environment: Mapping[str, str], text: str, *pathspecs: str) -> list[bytes]:
+    """Return the paths of HEAD's files that contain `text`; none when git fails or takes too long."""
+    command = git("grep", "--name-only", "--null", "--fixed-strings", "-e", text, "HEAD", "--", *pathspecs)
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=_LFS_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return []
+    return [name.partition(b":")[2] for name in done.stdout.split(b"\0") if name]

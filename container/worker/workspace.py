@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from outpost.domain.dispatch import Spec
-from worker.clone import CloneError, Cloning
+from worker.clone import CloneError, Cloning, lfs_pointers
 from worker.git import RAW_CONTENT, git, git_environment, last_line
 from worker.isolation import Isolation, feed_as_agent, run_as_agent, stream_as_agent
-from worker.lfs import lfs_pointers
 from worker.settings import Settings
 from worker.stop import StopSignal
 
