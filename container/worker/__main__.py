@@ -16,13 +16,13 @@ from botocore.exceptions import BotoCoreError, NoCredentialsError
 
 from outpost.aws.caller_identity import prove
 from outpost.domain.protocol import ClaimRequest
-from worker.agent_attempt import AgentAttempt
-from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED
-from worker.broker import Broker, BrokerError
+from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED, run_attempt
+from worker.attempt_redactor import AttemptRedactor
+from worker.broker import BrokerClient, BrokerError
 from worker.claim import POLL_SECONDS, WakeUps, wait_for_work
 from worker.isolation import Isolation, Launcher, NoIsolation, adopt_orphans
-from worker.promotion import PromotionAttempt
 from worker.settings import Identity, Settings, SettingsError, read_identity, read_settings
+from worker.step_context import StepContext, Worker
 from worker.stop import Cause, StopSignal
 from worker.store import warm_up
 
@@ -36,15 +36,8 @@ _log = structlog.get_logger()
 
 def main() -> int:
     """Run to the end of one dispatch, and return the exit code."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-    )
+    redactor = AttemptRedactor()
+    _configure_log(redactor)
     os.umask(0o022)
     adopt_orphans()
     try:
@@ -56,10 +49,23 @@ def main() -> int:
         return EXIT_BROKEN
     structlog.contextvars.bind_contextvars(worker_id=identity.worker_id)
     try:
-        return _serve(settings, identity, isolation)
+        return _serve(settings, identity, isolation, redactor)
     except BrokerError as error:
         _log.error("the broker cannot be invoked", error=str(error))
         return EXIT_BROKEN
+
+
+def _configure_log(redactor: AttemptRedactor) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            redactor.process_event,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
 
 
 def _isolation(settings: Settings) -> Isolation:
@@ -69,16 +75,18 @@ def _isolation(settings: Settings) -> Isolation:
     isolation = Launcher(settings.launcher)
     done = subprocess.run(isolation.command(["true"]), env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=False)
     if done.returncode != 0:
-        told = done.stderr.decode("utf-8", "replace").strip()
-        raise SettingsError(f"{settings.launcher} cannot become the agent's user ({told}): check its file capabilities")
+        error = done.stderr.decode("utf-8", "replace").strip()
+        raise SettingsError(
+            f"{settings.launcher} cannot become the agent's user ({error}): check its file capabilities"
+        )
     return isolation
 
 
-def _serve(settings: Settings, identity: Identity, isolation: Isolation) -> int:
+def _serve(settings: Settings, identity: Identity, isolation: Isolation, redactor: AttemptRedactor) -> int:
     stop = StopSignal()
     wake_ups = WakeUps(boto3.client("sqs", config=_WAKE_UPS), settings.queue_url)
     signal.signal(signal.SIGTERM, partial(_on_sigterm, stop, wake_ups))
-    broker = Broker.connect(settings.broker_function)
+    broker = BrokerClient.connect(settings.broker_function)
     warm_up()
     assignment = wait_for_work(broker, wake_ups, _claims(settings, identity), stop)
     if assignment is None:
@@ -87,8 +95,7 @@ def _serve(settings: Settings, identity: Identity, isolation: Isolation) -> int:
     if stop.cause is not None:
         return EXIT_TERMINATED
     structlog.contextvars.bind_contextvars(dispatch_id=assignment.dispatch_id, attempt=assignment.lease.token)
-    kind = PromotionAttempt if assignment.spec.promotes else AgentAttempt
-    return kind(assignment, settings, identity, broker, isolation, stop).run()
+    return run_attempt(StepContext(assignment, Worker(settings, identity, broker, isolation, stop, redactor)))
 
 
 def _claims(settings: Settings, identity: Identity) -> Callable[[], ClaimRequest]:

@@ -9,19 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 from pydantic import BaseModel, ValidationError
 
-from outpost.domain.protocol import (
-    ClaimRequest,
-    ClaimResponse,
-    ForgeTokenRequest,
-    ForgeTokenResponse,
-    GrantRequest,
-    GrantResponse,
-    LeaseRequest,
-    LeaseResponse,
-    ReserveRequest,
-    ReserveResponse,
-    sha256_of,
-)
+from outpost.domain.protocol import ClaimRequest, ClaimResponse, LeaseRequest, sha256_of
 
 if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
@@ -56,7 +44,7 @@ class BrokerError(Exception):
         """Whether the function was never reached for want of rights or of its existence, as of now."""
 
 
-class Broker:
+class BrokerClient:
     """Invokes the broker function, once for each call of a method: the caller decides on repetition.
 
     A claim shows the hash of a secret that the requests after it carry: nobody else can make them.
@@ -70,7 +58,7 @@ class Broker:
         self._secret = secrets.token_urlsafe(32)
 
     @classmethod
-    def connect(cls, function: str) -> "Broker":
+    def connect(cls, function: str) -> "BrokerClient":
         """Return the broker behind a function's name, with a connection of its own for heartbeats."""
         return cls(boto3.client("lambda", config=_REQUESTS), boto3.client("lambda", config=_HEARTBEATS), function)
 
@@ -79,31 +67,9 @@ class Broker:
         bound = request.model_copy(update={"secret_sha256": sha256_of(self._secret)})
         return self._invoke(self._client, bound, ClaimResponse)
 
-    def show_lease(self, request: LeaseRequest) -> LeaseResponse:
-        """Send what happened under a lease. Raises `BrokerError`."""
-        return self._prove(self._client, request, LeaseResponse)
-
-    def show_lease_quickly(self, request: LeaseRequest) -> LeaseResponse:
-        """As `show_lease`, within seconds. Raises `BrokerError`."""
-        return self._prove(self._heartbeat_client, request, LeaseResponse)
-
-    def reserve(self, request: ReserveRequest) -> ReserveResponse:
-        """Request room for a workspace, within seconds. Raises `BrokerError`."""
-        return self._prove(self._heartbeat_client, request, ReserveResponse)
-
-    def forge_token(self, request: ForgeTokenRequest) -> ForgeTokenResponse:
-        """Ask for a token of the forge. Raises `BrokerError`."""
-        return self._prove(self._client, request, ForgeTokenResponse)
-
-    def grant(self, request: GrantRequest) -> GrantResponse:
-        """Request money for model calls. Raises `BrokerError`."""
-        return self._prove(self._client, request, GrantResponse)
-
-    def grant_quickly(self, request: GrantRequest) -> GrantResponse:
-        """As `grant`, within seconds. Raises `BrokerError`."""
-        return self._prove(self._heartbeat_client, request, GrantResponse)
-
-    def _prove(self, client: "LambdaClient", request: LeaseRequest, kind: type[Response]) -> Response:
+    def send(self, request: LeaseRequest, kind: type[Response], *, fast: bool = False) -> Response:
+        """Send a request under a lease; `fast`: within seconds. Raises `BrokerError`."""
+        client = self._heartbeat_client if fast else self._client
         return self._invoke(client, request.model_copy(update={"secret": self._secret}), kind)
 
     def _invoke(self, client: "LambdaClient", request: BaseModel, kind: type[Response]) -> Response:
@@ -128,7 +94,7 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _error_message(payload: bytes) -> str:
-    """Return Lambda's own words; the payload is never passed on whole, as it may quote a request."""
+    """Return Lambda's own error; the payload is never passed on whole, as it may quote a request."""
     try:
         error = json.loads(payload)
         return f"{error.get('errorType', 'error')}: {str(error.get('errorMessage', ''))[:300]}"

@@ -11,7 +11,7 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost.domain.protocol import Assignment, ClaimRequest
-from worker.broker import Broker, BrokerError
+from worker.broker import BrokerClient, BrokerError
 from worker.clock import SYSTEM_CLOCK, Clock
 from worker.stop import Cause, StopSignal
 
@@ -77,7 +77,7 @@ class WakeUps:
 
 
 def wait_for_work(
-    broker: Broker,
+    broker: BrokerClient,
     wake_ups: WakeUps,
     request: Callable[[], ClaimRequest],
     stop: StopSignal,

@@ -3,14 +3,14 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
 from outpost.domain.artifacts import LogLine, LogSource, tail_of
 from outpost.domain.ids import now
-from outpost.redaction.redactor import Redactor
+from worker.attempt_redactor import AttemptRedactor
 from worker.stop import Stopped
 from worker.store import AttemptStore, UploadError
 
@@ -29,10 +29,12 @@ _log = structlog.get_logger()
 class RunLog:
     """Takes lines from any thread; sends them on a thread of its own. The agent's lines are kept in a file as well."""
 
-    def __init__(self, store: AttemptStore, output: Path) -> None:
+    def __init__(self, store: AttemptStore, output: Path, redactor: AttemptRedactor) -> None:
         self._store = store
-        self._redactors = {source: Redactor() for source in LogSource}
+        self._redactor = redactor
         self._output = output.open("w", encoding="utf-8")
+        self.progress: str | None = None
+        """What the run is doing, for people."""
         self._latest: deque[str] = deque(maxlen=_LATEST_LINES)
         self._unsent: deque[bytes] = deque()
         self._unsent_bytes = 0
@@ -44,18 +46,16 @@ class RunLog:
         self._thread = threading.Thread(target=self._send_until_closed, name="log-chunks", daemon=True)
         self._thread.start()
 
-    def know_secrets(self, known: Mapping[str, str]) -> None:
-        """Remove these values too from what follows."""
-        for redactor in self._redactors.values():
-            redactor.know(known)
+    def event(self, message: str, level: str = "info") -> None:
+        """Add an event of the harness, which is the run's progress as well."""
+        (self.progress,) = self.write(LogSource.EXECUTOR, [message], level)
 
-    def write(self, source: LogSource, message: str, level: str = "info") -> str:
-        """Add a line, and return it without its secrets. Lines of the agent wait while too much is unsent."""
-        return self.write_lines(source, [message], level)[0]
+    def write(self, source: LogSource, messages: Sequence[str], level: str = "info") -> list[str]:
+        """Add lines that follow each other, and return them without their secrets.
 
-    def write_lines(self, source: LogSource, messages: Sequence[str], level: str = "info") -> list[str]:
-        """Add lines that follow each other, and return them without their secrets."""
-        clean = self._redactors[source].lines(messages)
+        Lines of the agent wait while too much is unsent.
+        """
+        clean = self._redactor.lines(source, messages)
         for line in clean:
             self._add(source, line, level)
         return clean
@@ -95,7 +95,7 @@ class RunLog:
             raise UploadError(f"the log's last {self._unsent_bytes} bytes were not stored within {timeout:.0f} s")
 
     def _keep(self, line: str) -> None:
-        """Write to the output's file, as long as the agent leaves it room: the chunks go on without."""
+        """Write to the output's file, as long as the agent leaves it room: the chunks do not need it."""
         try:
             self._output.write(line + "\n")
         except OSError as error:

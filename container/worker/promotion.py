@@ -1,103 +1,88 @@
-"""An attempt without an agent: the result of another dispatch is committed, pushed, and proposed as a pull request."""
+"""The steps of an attempt without an agent: the result of another dispatch is committed, pushed, and proposed.
 
-from outpost.domain.artifacts import Summary, promoted_patch
+It may run twice: the same promotion ends in the same place.
+"""
+
+from outpost.domain.artifacts import promoted_patch
 from outpost.domain.dispatch import Status
 from outpost.domain.ids import now
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.repository import forge_repository
 from outpost.fleet.forge import ForgeError
-from worker.attempt import Attempt
-from worker.clone import CloneError
-from worker.forge import PullRequest, open_pull_request
-from worker.lease import ForgeTokenError
-from worker.outcome import Outcome, cancelled, failed
-from worker.publish import Publisher, PublishError
-from worker.stop import Cause, Stopped
-from worker.store import DownloadError
-
-_FAILURES: dict[type[Exception], tuple[ReasonCode, str]] = {
-    CloneError: (ReasonCode.CLONE_FAILED, "The repository could not be cloned"),
-    ForgeTokenError: (ReasonCode.FORGE_TOKEN_UNAVAILABLE, "There is no token of the forge"),
-    DownloadError: (ReasonCode.PATCH_FAILED, "The patch could not be read"),
-    ForgeError: (ReasonCode.PULL_REQUEST_FAILED, "The branch was pushed, but the pull request was not opened"),
-}
+from worker.outcome import Outcome, failed
+from worker.publish import Publisher, PublishError, PullRequest, open_pull_request
+from worker.step_context import StepContext
 
 
-class PromotionAttempt(Attempt):
-    """Runs one assignment of the kind `promote`. May run twice: the same promotion ends in the same place."""
+def clone_repository(context: StepContext) -> None:
+    """Clone the repository that the result is for. Raises `CloneError`, `ForgeTokenError`, `Stopped`."""
+    context.log.event(f"cloning {context.assignment.spec.repo}")
+    context.workspace.clone(context.assignment.spec, context.stop, context.forge_token())
 
-    _commit: str | None = None
-    _pull_request: str | None = None
 
-    def _work(self) -> Outcome:
-        promotion = self._assignment.spec.promotes
-        assert promotion is not None  # noqa: S101 - what makes it a promotion
-        try:
-            self._fetch()
-            self._stop.check()
-            self._lease.started()
-            self._results.started_at = now()
-            message = self._publish(promotion)
-            self._lease.ended(0)
-        except PublishError as error:
-            return failed(error.code, f"The result was not published: {error}.")
-        except tuple(_FAILURES) as error:
-            code, what = _FAILURES[type(error)]
-            return failed(code, f"{what}: {error}.")
-        except Stopped as stopped:
-            if stopped.cause is Cause.CANCELLED:
-                return cancelled()
-            raise
-        return Outcome(Status.SUCCESS, Reason.of(ReasonCode.COMPLETED, message), 0)
+def publish(context: StepContext) -> Outcome:
+    """Publish the result, and return the outcome; raises what `publish_result` does, except `PublishError`."""
+    promotion = context.assignment.spec.promotes
+    assert promotion is not None  # noqa: S101 - what makes it a promotion
+    context.stop.check()
+    context.calls.started()
+    context.results.started_at = now()
+    try:
+        message = publish_result(context, promotion)
+    except PublishError as error:
+        return failed(error.code, f"The result was not published: {error}.")
+    context.heartbeat.ended(0)
+    return Outcome(Status.SUCCESS, Reason.of(ReasonCode.COMPLETED, message), 0)
 
-    def _fetch(self) -> None:
-        self._log_event(f"cloning {self._assignment.spec.repo}")
-        self._workspace.clone(self._assignment.spec, self._stop, self._forge_token())
 
-    def _publish(self, promotion: Promotion) -> str:
-        """Commit, push and propose. Returns what was done; raises the errors of each step, and `Stopped`."""
-        words = Publication.model_validate_json(self._assignment.task)
-        if findings := promotion.findings:
-            places = filter(None, (findings.describe(known=True), findings.describe(known=False)))
-            self._log_event(f"secrets, or texts in the format of one, in the result: {', '.join(places)}", "warning")
-        patch = self._workspace.private / "promoted.patch"
-        self._store.get_file(promoted_patch(self._assignment.tenant_id, promotion), patch)
-        publisher = Publisher(self._workspace, self._settings)
-        default = publisher.default_branch()
-        if promotion.branch == default and not promotion.to_default:
-            message = f"{default} is the repository's default branch, and the promotion does not set toDefault"
-            raise PublishError(ReasonCode.DEFAULT_BRANCH, message)
-        self._workspace.commit_before = promotion.base_commit
-        self._commit = publisher.commit(promotion, words, patch)
-        token = self._forge_token()
-        self._lease.require()  # a push cannot be taken back
-        self._stop.check()
-        publisher.push(self._commit, promotion.branch, self._workspace.url, token)
-        done = f"Pushed {self._commit} to {promotion.branch}."
-        self._log_event(done)
-        if not promotion.create_pr:
-            return done
-        self._propose(promotion.branch, self._base(publisher, default), words, token)
-        return f"{done} Pull request: {self._pull_request}"
+def publish_result(context: StepContext, promotion: Promotion) -> str:
+    """Commit, push and propose; return what was done.
 
-    def _base(self, publisher: Publisher, default: str | None) -> str:
-        """Return the branch that the dispatch worked on, or the default one where it worked on a tag or on none."""
-        worked_on = self._assignment.spec.branch
-        base = worked_on if worked_on and publisher.has_branch(worked_on) else default
-        if base is None:
-            raise ForgeError("the repository has no default branch to merge into")
-        return base
+    Raises `PublishError`, `DownloadError`, `ForgeTokenError`, `ForgeError`, `BrokerError` and `Stopped`.
+    """
+    results, workspace, log = context.results, context.workspace, context.log
+    publication = Publication.model_validate_json(context.assignment.task)
+    if findings := promotion.findings:
+        places = filter(None, (findings.describe(known=True), findings.describe(known=False)))
+        log.event(f"secrets, or texts in the format of one, in the result: {', '.join(places)}", "warning")
+    patch = workspace.private / "promoted.patch"
+    context.store.get_file(promoted_patch(context.assignment.tenant_id, promotion), patch)
+    publisher = Publisher(workspace, context.worker.settings)
+    default = publisher.default_branch()
+    if promotion.branch == default and not promotion.to_default:
+        message = f"{default} is the repository's default branch, and the promotion does not set toDefault"
+        raise PublishError(ReasonCode.DEFAULT_BRANCH, message)
+    workspace.commit_before = promotion.base_commit
+    results.commit = publisher.commit(promotion, publication, patch)
+    token = context.forge_token()
+    context.calls.require()  # a push cannot be taken back
+    context.stop.check()
+    publisher.push(results.commit, promotion.branch, workspace.url, token)
+    done = f"Pushed {results.commit} to {promotion.branch}."
+    log.event(done)
+    if not promotion.create_pr:
+        return done
+    base = _base(context, publisher, default)
+    wanted = PullRequest(promotion.branch, base, publication.pr_title, publication.pr_body)
+    results.pull_request = _propose(context, wanted, token)
+    log.event(f"pull request {results.pull_request}")
+    return f"{done} Pull request: {results.pull_request}"
 
-    def _propose(self, branch: str, base: str, words: Publication, token: str | None) -> None:
-        """Open the pull request. Raises `ForgeError`."""
-        forge, name = self._settings.forge_url, forge_repository(self._workspace.url, self._settings.git_base_url)
-        if forge is None or token is None or name is None:
-            raise ForgeError("no forge is configured for this repository")
-        wanted = PullRequest(branch, base, words.pr_title, words.pr_body)
-        self._pull_request = open_pull_request(forge, token, name, wanted)
-        self._log_event(f"pull request {self._pull_request}")
 
-    def _summary(self, outcome: Outcome) -> Summary:
-        made = {"commit_after": self._commit, "pull_request": self._pull_request}
-        return super()._summary(outcome).model_copy(update=made)
+def _base(context: StepContext, publisher: Publisher, default: str | None) -> str:
+    """Return the branch that the dispatch worked on, or the default one where it worked on a tag or on none."""
+    worked_on = context.assignment.spec.branch
+    base = worked_on if worked_on and publisher.has_branch(worked_on) else default
+    if base is None:
+        raise ForgeError("the repository has no default branch to merge into")
+    return base
+
+
+def _propose(context: StepContext, wanted: PullRequest, token: str | None) -> str:
+    """Open the pull request, and return its URL. Raises `ForgeError`."""
+    settings = context.worker.settings
+    forge, name = settings.forge_url, forge_repository(context.workspace.url, settings.git_base_url)
+    if forge is None or token is None or name is None:
+        raise ForgeError("no forge is configured for this repository")
+    return open_pull_request(forge, token, name, wanted)

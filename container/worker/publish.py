@@ -1,14 +1,19 @@
-"""Makes a result a commit and pushes it: without a working tree, so that nothing of the repository is ever run.
+"""Makes a result a commit, pushes it, and opens a pull request at a forge that speaks GitHub's API.
 
-The patch is applied to an index of this one call; hooks, filters and diff drivers have nothing to act on.
+There is no working tree, so nothing of the repository is ever run: the patch is applied to an index of this one call;
+hooks, filters and diff drivers have nothing to act on.
 """
 
 import re
 import subprocess
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import ReasonCode
+from outpost.fleet.forge import ForgeApi, ForgeError
 from worker.git import allowed_protocols, authorization, git, last_line
 from worker.lines import printable
 from worker.settings import Settings
@@ -16,6 +21,8 @@ from worker.workspace import Workspace
 
 SECONDS = 300.0
 """What each call of git may take."""
+_FORGE_SECONDS = 30.0
+"""What each call of the forge's API may take."""
 COMMITTER = ("Outpost", "outpost@outpost.invalid")
 _BRANCHES = "refs/remotes/origin/"
 """Where the clone keeps the forge's branches; HEAD there is the default one."""
@@ -55,19 +62,23 @@ class Publisher:
         done = self._call(ReasonCode.PATCH_FAILED, "show-ref", "--verify", "--quiet", f"{_BRANCHES}{name}")
         return done.returncode == 0
 
-    def commit(self, promotion: Promotion, words: Publication, patch: Path) -> str:
+    def commit(self, promotion: Promotion, publication: Publication, patch: Path) -> str:
         """Return a commit of the patch on its base; the same promotion makes the same one. Raises `PublishError`."""
         code, base = ReasonCode.PATCH_FAILED, promotion.base_commit
         self._run(code, "read-tree", f"{base}^{{tree}}" if base else "--empty")
         self._run(code, "apply", "--cached", "--binary", "--whitespace=nowarn", "--", str(patch))
         tree = self._run(code, "write-tree").strip()
         at = f"@{int(promotion.committed_at.timestamp())} +0000"
-        author = {"GIT_AUTHOR_NAME": words.author_name, "GIT_AUTHOR_EMAIL": words.author_email, "GIT_AUTHOR_DATE": at}
-        name, email = COMMITTER
-        committer = {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": email, "GIT_COMMITTER_DATE": at}
-        parent = ("-p", base) if base else ()
-        made = self._run(code, "commit-tree", *parent, "-F", "-", tree, text=words.message, **author, **committer)
-        return made.strip()
+        variables = {
+            "GIT_AUTHOR_NAME": publication.author_name,
+            "GIT_AUTHOR_EMAIL": publication.author_email,
+            "GIT_AUTHOR_DATE": at,
+            "GIT_COMMITTER_NAME": COMMITTER[0],
+            "GIT_COMMITTER_EMAIL": COMMITTER[1],
+            "GIT_COMMITTER_DATE": at,
+        }
+        arguments = ("commit-tree", *(("-p", base) if base else ()), "-F", "-", tree)
+        return self._run(code, *arguments, text=publication.message, **variables).strip()
 
     def push(self, commit: str, branch: str, url: str, token: str | None) -> None:
         """Make `branch` the commit, unless that would lose others'. Raises `PublishError`."""
@@ -134,3 +145,34 @@ def _refusal(stdout: bytes, stderr: bytes) -> PublishError:
     protected = _PROTECTED.search(message) is not None
     code = ReasonCode.BRANCH_PROTECTED if protected else ReasonCode.PUSH_FAILED
     return PublishError(code, f"the branch {'is protected and ' * protected}was not pushed: {_with_remedy(message)}")
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """A pull request to be opened."""
+
+    head: str
+    base: str
+    title: str
+    body: str
+
+
+def open_pull_request(url: str, token: str, repository: str, wanted: PullRequest) -> str:
+    """Open a pull request of `owner/name` and return its URL; of one that is open already, its URL.
+
+    Raises `ForgeError`.
+    """
+    api = ForgeApi(url, token, _FORGE_SECONDS)
+    path = f"/repos/{quote(repository)}/pulls"
+    body = {"title": wanted.title, "head": wanted.head, "base": wanted.base, "body": wanted.body}
+    try:
+        return str(api.call("POST", path, body)["html_url"])
+    except ForgeError as error:
+        if error.status != HTTPStatus.UNPROCESSABLE_ENTITY or "already exists" not in str(error):
+            raise
+    owner = repository.partition("/")[0]
+    query = urlencode({"head": f"{owner}:{wanted.head}", "base": wanted.base, "state": "open"})
+    found = api.call("GET", f"{path}?{query}")
+    if not found:
+        raise ForgeError(f"the forge says that there is a pull request of {wanted.head}, and shows none")
+    return str(found[0]["html_url"])

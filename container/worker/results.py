@@ -1,6 +1,7 @@
 """What an attempt leaves: its results are collected, uploaded, and summarised for the summary and the report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
@@ -11,75 +12,66 @@ from outpost.domain.findings import Findings
 from outpost.domain.ids import now
 from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import Reason, ReasonCode
-from outpost.redaction.redactor import Redactor
 from worker.agent_process import AgentEnd
+from worker.attempt_redactor import AttemptRedactor
 from worker.collect import CollectError, Collector, NoRoomError, Patch
-from worker.context import Context
 from worker.lines import lines_of
 from worker.logs import RunLog
 from worker.outcome import Outcome, withholding, without_results
+from worker.prompt_context import PromptContext
 from worker.secret_scan import SecretScan
 from worker.store import AttemptStore, TooLargeError, UploadError
 from worker.workspace import Workspace
 
 FINAL_MESSAGE_LENGTH = 4_000
 
-LogEvent = Callable[[str, str], object]
-"""Writes an event of the harness with its level into the log."""
 
-
+@dataclass
 class Results:
     """Collects, uploads and describes the results of one attempt."""
 
-    def __init__(
-        self,
-        assignment: Assignment,
-        workspace: Workspace,
-        store: AttemptStore,
-        log: RunLog,
-        known: Mapping[str, str],
-        log_event: LogEvent,
-    ) -> None:
-        """`known`: name of a secret -> its value; the caller may add to it until the results are collected."""
-        self._assignment = assignment
-        self._workspace = workspace
-        self._store = store
-        self._log = log
-        self._known = known
-        self._log_event = log_event
-        self.started_at: datetime | None = None
-        self.end: AgentEnd | None = None
-        """How the agent ended; None when it was never started."""
-        self.context: Context | None = None
-        self.patch: Patch | None = None
-        self.sent = False
-        """Whether the summary may be stored: from then on the stored one is the outcome, for each of its readers."""
-        self.stored = False
-        """Whether all of it is stored, and the summary that says so."""
+    assignment: Assignment
+    workspace: Workspace
+    store: AttemptStore
+    log: RunLog
+    redactor: AttemptRedactor
+    started_at: datetime | None = None
+    end: AgentEnd | None = None
+    """How the agent ended; None when it was never started."""
+    context: PromptContext | None = None
+    patch: Patch | None = None
+    commit: str | None = None
+    """What a promotion made."""
+    pull_request: str | None = None
+    """Its URL, where a promotion opened one."""
+    sent: bool = False
+    """Whether the summary may be stored: from then on the stored one is the outcome, for each of its readers."""
+    stored: bool = False
+    """Whether all of it is stored, and the summary that says so."""
 
     def collect(self, outcome: Outcome, seconds: float) -> Outcome:
         """Collect the patch and return the outcome with what follows from it: a run without its patch is no success."""
-        scan = SecretScan(self._known)
+        scan = SecretScan(self.redactor.known)
         try:
-            patch = Collector(self._workspace, scan, seconds, self._assignment.spec.collect).collect()
+            patch = Collector(self.workspace, scan, seconds, self.assignment.spec.collect).collect()
         except CollectError as error:
-            self._log_event(f"the patch could not be collected: {error}", "error")
+            self.log.event(f"the patch could not be collected: {error}", "error")
             code = ReasonCode.DISK_FULL if isinstance(error, NoRoomError) else ReasonCode.INTERNAL_ERROR
             return without_results(outcome, code, f"The patch could not be collected: {error}")
         self.patch = patch
         files = "1 file" if patch.files_changed == 1 else f"{patch.files_changed} files"
-        self._log_event(f"{files} changed", "info")
+        self.log.event(f"{files} changed")
         for line in self.collection.describe():
-            self._log_event(line, "warning")
+            self.log.event(line, "warning")
         return self._note_findings(patch.findings, outcome)
 
     def _note_findings(self, findings: Findings, outcome: Outcome) -> Outcome:
         """Put into the log which results hold secrets; none is changed for it."""
         if findings.withheld:
             withheld = f"{' and '.join(findings.withheld)} withheld until released: {findings.describe(known=True)}"
-            self._log_event(withheld, "warning")
+            self.log.event(withheld, "warning")
         if findings.formats:
-            self._log_event(f"in the format of a secret: {findings.describe(known=False)}", "warning")
+            self.log.event(f"in the format of a secret: {findings.describe(known=False)}", "warning")
         return withholding(outcome, findings)
 
     def upload(self, outcome: Outcome, seconds: float, summary: Callable[[], Summary] | None) -> Outcome:
@@ -89,12 +81,12 @@ class Results:
         outcome; a run whose results could not be stored is no success. Raises `UnconfirmedError`.
         """
         try:
-            self._store.persist(seconds)
+            self.store.persist(seconds)
             self._upload(seconds)
             if summary is not None:
                 self._send(summary())
         except UploadError as error:
-            self._log.abandon()
+            self.log.abandon()
             too_large = isinstance(error, TooLargeError)
             code = ReasonCode.ARTIFACT_TOO_LARGE if too_large else ReasonCode.UPLOAD_FAILED
             return without_results(outcome, code, f"{error}.")
@@ -103,7 +95,7 @@ class Results:
     def _send(self, summary: Summary) -> None:
         self.sent = True
         try:
-            self._store.put_summary(summary)
+            self.store.put_summary(summary)
         except UploadError:  # S3 refused it
             self.sent = False
             raise
@@ -112,25 +104,25 @@ class Results:
     def _upload(self, log_seconds: float) -> None:
         if self.patch is not None:  # before the log, which may be too slow or too large to be stored
             self._upload_patch(self.patch)
-        self._log.close(log_seconds)
+        self.log.close(log_seconds)
         if self.end is not None:
-            self._store.put_file(Artifact.OUTPUT, self._workspace.private / "output.log")
+            self.store.put_file(Artifact.OUTPUT, self.workspace.private / "output.log")
         if self.context is not None and self.context.record.notes:
-            self._store.put_file(Artifact.CONTEXT, self.context.file)
+            self.store.put_file(Artifact.CONTEXT, self.context.file)
 
     def _upload_patch(self, patch: Patch) -> None:
         """Store what is known of the patch, then the patch: should the worker be killed, both are in the row."""
         if self.collection:
-            self._store.put_collection(self.collection)
+            self.store.put_collection(self.collection)
         if patch.findings:
-            self._store.put_findings(patch.findings)
-            self._store.confirm()  # a dispatch that was closed before has no findings, and could not be released
+            self.store.put_findings(patch.findings)
+            self.store.confirm()  # a dispatch that was closed before has no findings, and could not be released
         for artifact, file in {Artifact.PATCH: patch.file, **patch.more}.items():
-            self._store.put_file(artifact, file, withheld=artifact in patch.findings.withheld)
+            self.store.put_file(artifact, file, withheld=artifact in patch.findings.withheld)
 
     def summary(self, outcome: Outcome, usage: Usage, final_message: str | None) -> Summary:
         """Return the attempt's summary."""
-        assignment, patch = self._assignment, self.patch
+        assignment, patch = self.assignment, self.patch
         return Summary(
             dispatch_id=assignment.dispatch_id,
             tenant_id=assignment.tenant_id,
@@ -139,8 +131,9 @@ class Results:
             agent=assignment.spec.agent,
             model_id=assignment.spec.model_id,
             repo=assignment.spec.repo,
-            commit_before=self._workspace.commit_before,
-            commit_after=patch.commit_after if patch else None,
+            commit_before=self.workspace.commit_before,
+            commit_after=patch.commit_after if patch else self.commit,
+            pull_request=self.pull_request,
             outcome=outcome.status,
             reason=self.reason(outcome),
             exit_code=outcome.exit_code,
@@ -156,20 +149,20 @@ class Results:
         )
 
     def _shortened(self, message: str | None) -> str | None:
-        text = Redactor(self._known).text("\n".join(lines_of(message or "")))
+        text = self.redactor.text("\n".join(lines_of(message or "")))
         return text[:FINAL_MESSAGE_LENGTH] or None
 
     def reason(self, outcome: Outcome) -> Reason:
         """Return the outcome's reason without secrets."""
-        clean = Redactor(self._known).text(outcome.reason.message)
+        clean = self.redactor.text(outcome.reason.message)
         return outcome.reason.model_copy(update={"message": clean})
 
     @cached_property
     def collection(self) -> Collection:
         """What was kept and left out, without secrets: for summary and report alike."""
         collection = self.patch.collection if self.patch else Collection()
-        return collection.clean(Redactor(self._known).text)
+        return collection.clean(self.redactor.text)
 
     def tail(self, outcome: Outcome) -> str | None:
         """Return the end of the log, unless the run was a success."""
-        return None if outcome.status is Status.SUCCESS else self._log.tail
+        return None if outcome.status is Status.SUCCESS else self.log.tail

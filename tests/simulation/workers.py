@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 import worker.__main__ as program
-import worker.agent_attempt
+import worker.agent_steps
 import worker.attempt
 import worker.results
+import worker.step_context
 import worker.store
 from outpost.domain.agents import Agent
 from outpost.domain.artifacts import LogSource
@@ -117,18 +118,16 @@ class _Archive:
 
 class _Log:
     tail = "the last line"
+    progress: str | None = None
 
     def __init__(self, stage: Stage, store: AttemptStore) -> None:
         self._stage, self._store = stage, store
         self._sent = False
 
-    def know_secrets(self, _: Mapping[str, str]) -> None:
-        """Nothing is searched."""
+    def event(self, message: str, level: str = "info") -> None:
+        self.progress = message
 
-    def write(self, source: LogSource, message: str, level: str = "info") -> str:
-        return message
-
-    def write_lines(self, source: LogSource, messages: Sequence[str], level: str = "info") -> list[str]:
+    def write(self, source: LogSource, messages: Sequence[str], level: str = "info") -> list[str]:
         return list(messages)
 
     def close(self, timeout: float) -> None:
@@ -220,7 +219,7 @@ def scripted(stage: Stage) -> Iterator[None]:
         return SimpleNamespace(collect=collect)
 
     record = SimpleNamespace(notes=(), used_tokens=0, budget_tokens=0)
-    redactor = SimpleNamespace(text=str)
+    redactor = SimpleNamespace(text=str, known={}, register=_ignore, process_event=None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "read_settings", lambda _: _settings(stage))
         patch.setattr(program, "read_identity", lambda *_: Identity(stage.task().arn, stage.task().revision, 0.25, 512))
@@ -238,20 +237,19 @@ def scripted(stage: Stage) -> Iterator[None]:
             program, "signal", SimpleNamespace(SIGTERM=15, signal=lambda _, handler: _register(stage, handler))
         )
         patch.setattr(worker.store, "_session", lambda _: stage.interpreter.session())
-        patch.setattr(worker.attempt, "Workspace", lambda *_: _Workspace(stage))
-        patch.setattr(worker.attempt, "Archive", lambda *_: _Archive(stage))
-        patch.setattr(worker.attempt, "RunLog", lambda store, _: _Log(stage, store))
+        patch.setattr(worker.step_context, "Workspace", lambda *_: _Workspace(stage))
+        patch.setattr(worker.step_context, "Archive", lambda *_: _Archive(stage))
+        patch.setattr(worker.step_context, "RunLog", lambda store, *_: _Log(stage, store))
         patch.setattr(
-            worker.attempt,
+            worker.step_context,
             "AgentSession",
             lambda assignment, *rest: _Agent(stage, assignment.dispatch_id, assignment.lease.token, rest[-1]),
         )
         context = SimpleNamespace(record=record, text="", file=file)
-        patch.setattr(worker.agent_attempt, "lay_out_context", lambda *_: context)
-        patch.setattr(worker.attempt, "HeldRoom", lambda _: SimpleNamespace(take=_ignore, release=_ignore))
+        patch.setattr(worker.agent_steps, "compose_prompt_context", lambda *_: context)
+        patch.setattr(worker.step_context, "HeldRoom", lambda _: SimpleNamespace(take=_ignore, release=_ignore))
         patch.setattr(worker.attempt, "end_all", lambda *_, **__: None)
-        for module in (worker.agent_attempt, worker.results):
-            patch.setattr(module, "Redactor", lambda *_: redactor)
+        patch.setattr(program, "AttemptRedactor", lambda: redactor)
         patch.setattr(worker.results, "SecretScan", lambda *_: None)
         patch.setattr(worker.results, "Collector", patch_of)
         yield

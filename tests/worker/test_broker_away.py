@@ -30,20 +30,20 @@ from tests.worker.test_workspaces import accept
 
 LOST = Reason.of(ReasonCode.WORKER_LOST, "lost")
 _MAIN = "import sys; from worker.__main__ import main; sys.exit(main())"
-IMPATIENT = ("-c", f"import worker.attempt; worker.attempt.REPORT_SECONDS = 1.0; {_MAIN}")
+IMPATIENT = ("-c", f"import worker.closing_steps; worker.closing_steps.REPORT_SECONDS = 1.0; {_MAIN}")
 """A worker that reports for a second."""
 BROKEN_REPORT = (
     "-c",
     f"""
-from worker.lease import Lease
+from worker.lease_calls import LeaseCalls
 
-report = Lease.report
+report = LeaseCalls.report
 
 def broken(*_):
-    Lease.report = report
+    LeaseCalls.report = report
     raise RuntimeError("broken")
 
-Lease.report = broken
+LeaseCalls.report = broken
 {_MAIN}""",
 )
 """A worker whose first report fails by an error of its own."""

@@ -51,11 +51,14 @@ def test_a_level_bounds_what_the_agent_is_told(
 
 def test_a_secret_in_a_note_does_not_reach_the_agent(platform: Platform, git_server: GitServer) -> None:
     notes = f"key: {TOKEN}\n-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEA0123456789abcdef\n" * 500
-    repo = git_server.create("leaky-notes", {".outpost/context/a.md": notes.encode()})
+    repo = git_server.create(
+        "leaky-notes", {".outpost/context/a.md": notes.encode(), f".outpost/context/{TOKEN}.md": b""}
+    )
     row = platform.run(
         'grep -c -e ghp_ -e MIIEp "$OUTPOST_CONTEXT"; grep -o REDACTED "$OUTPOST_CONTEXT" | head -1', repo=repo
     )
     assert {"0", "REDACTED"} <= set(platform.messages(row))
+    assert TOKEN not in platform.read(row, Artifact.CONTEXT).decode()
 
 
 def test_a_link_among_the_notes_is_not_followed(platform: Platform, git_server: GitServer) -> None:

@@ -25,12 +25,14 @@ from tests.loopback import Service, serving
 from tests.worker.brokers import create_broker
 from tests.worker.collecting import Run
 from tests.worker.conftest import Platform
-from worker import lease as lease_module
+from worker import fence as fence_module
 from worker import store as store_module
 from worker.agent_process import AgentEnd
-from worker.broker import Broker, BrokerError
+from worker.attempt_redactor import AttemptRedactor
+from worker.broker import BrokerClient, BrokerError
 from worker.collect import Patch
-from worker.lease import Lease
+from worker.fence import Fence
+from worker.heartbeat import Heartbeat
 from worker.logs import RunLog
 from worker.outcome import Outcome
 from worker.results import Results
@@ -49,13 +51,13 @@ class Claimed:
 
     row: Dispatch
     assignment: Assignment
-    broker: Broker
+    broker: BrokerClient
 
 
 @pytest.fixture
 def claimed(platform: Platform) -> Claimed:
     platform.dispatch("echo hello")
-    broker = Broker.connect(platform.environment[Env.BROKER_FUNCTION])
+    broker = BrokerClient.connect(platform.environment[Env.BROKER_FUNCTION])
     assignment = broker.claim(claim_request(launch(platform.registry))).assignment
     assert assignment is not None
     row = platform.dispatches.get(assignment.dispatch_id)
@@ -63,17 +65,17 @@ def claimed(platform: Platform) -> Claimed:
     return Claimed(row, assignment, broker)
 
 
-def _lease(claimed: Claimed, stop: StopSignal, taken: list[Credentials], **changes: object) -> Lease:
+def _fence(claimed: Claimed, stop: StopSignal, taken: list[Credentials], **changes: object) -> Fence:
     credentials = claimed.assignment.credentials.model_copy(update=changes)
     assignment = claimed.assignment.model_copy(update={"credentials": credentials})
-    return Lease(claimed.broker, assignment, stop, lambda credentials, _: taken.append(credentials))
+    return Fence(claimed.broker, assignment, stop, lambda credentials, _: taken.append(credentials))
 
 
 def test_credentials_that_end_soon_are_renewed(claimed: Claimed) -> None:
     taken: list[Credentials] = []
-    lease = _lease(claimed, StopSignal(), taken, expires_at=now() + timedelta(minutes=5))
-    lease.beat()
-    lease.beat()
+    heartbeat = Heartbeat(_fence(claimed, StopSignal(), taken, expires_at=now() + timedelta(minutes=5)))
+    heartbeat.beat()
+    heartbeat.beat()
     assert len(taken) == 1
     assert taken[0].expires_at > now() + timedelta(minutes=30)
 
@@ -81,10 +83,10 @@ def test_credentials_that_end_soon_are_renewed(claimed: Claimed) -> None:
 def test_nothing_is_written_under_a_lost_lease(
     claimed: Claimed, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease_module, "TRUSTED_SECONDS", -1.0)
+    monkeypatch.setattr(fence_module, "TRUSTED_SECONDS", -1.0)
     stop = StopSignal()
     store = AttemptStore(claimed.assignment)
-    store.check = _lease(claimed, stop, []).check
+    store.check = _fence(claimed, stop, []).check
     store.put_chunk(1, b"in time\n")
     reason = Reason.of(ReasonCode.WORKER_LOST, "lost")
     platform.dispatches.change(claimed.row.id, Lose(claimed.assignment.lease, reason, now()))
@@ -153,7 +155,7 @@ def test_secrets_with_credentials_of_their_own_are_read_with_those(
 @pytest.mark.usefixtures("environment")
 def test_an_error_of_the_broker_function_surfaces() -> None:
     function = create_broker(f"broken-{new_id().lower()}", variables={})  # it misses the names of its tables
-    broker = Broker.connect(function)
+    broker = BrokerClient.connect(function)
     with pytest.raises(BrokerError, match=r"failed: .*DISPATCHES_TABLE"):
         broker.claim(ClaimRequest(worker_id="w", task_arn="arn:x/w", agent="shell", revision=1))
 
@@ -162,13 +164,14 @@ def test_an_error_of_the_broker_function_surfaces() -> None:
 def results(claimed: Claimed, run: Run) -> Iterator[Results]:
     """The results of an attempt that ended: a patch with a secret, something left out, and an output."""
     store = AttemptStore(claimed.assignment)
-    log = RunLog(store, run.workspace.private / "output.log")
-    results = Results(claimed.assignment, run.workspace, store, log, {}, lambda *_: None)
+    redactor = AttemptRedactor()
+    log = RunLog(store, run.workspace.private / "output.log", redactor)
+    results = Results(claimed.assignment, run.workspace, store, log, redactor)
     patch = run.workspace.private / Artifact.PATCH
     patch.write_text("patch!")
     results.end = AgentEnd(0, 1.0)
     results.patch = Patch(patch, 1, {}, LEFT, FOUND, None)
-    log.write(LogSource.AGENT, "a long line of output")
+    log.write(LogSource.AGENT, ["a long line of output"])
     yield results
     log.abandon()
     with suppress(UploadError):
@@ -179,10 +182,10 @@ def test_a_patch_with_a_secret_is_not_stored_once_the_dispatch_was_closed(
     claimed: Claimed, platform: Platform, results: Results
 ) -> None:
     """Whoever closed it could not know of the findings: the patch could be released by nobody."""
-    lease = _lease(claimed, StopSignal(), [])
-    results._store.check = lease.check
-    results._store.confirm = lease.confirm
-    lease.check()
+    fence = _fence(claimed, StopSignal(), [])
+    results.store.check = fence.check
+    results.store.confirm = fence.confirm
+    fence.check()
     platform.dispatches.change(claimed.row.id, Lose(claimed.assignment.lease, LOST, now()))
     with pytest.raises(Stopped):
         results.upload(OUTCOME, 10, None)

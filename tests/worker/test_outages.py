@@ -39,11 +39,14 @@ from tests.worker.aws_endpoint import (
 from worker import __main__ as worker_main
 from worker import logs
 from worker import store as store_module
-from worker.broker import Broker, BrokerError
+from worker.attempt_redactor import AttemptRedactor
+from worker.broker import BrokerClient, BrokerError
 from worker.claim import FIRST_PAUSE, LONGEST_PAUSE, REFUSED_SECONDS, WakeUps, wait_for_work
 from worker.clock import Clock
+from worker.fence import Fence
+from worker.heartbeat import HEARTBEAT_SECONDS, RETRY_SECONDS, Heartbeat, send_heartbeats
 from worker.isolation import Launcher
-from worker.lease import GRANT_SECONDS, HEARTBEAT_SECONDS, RESERVE_SECONDS, RETRY_SECONDS, Lease, send_heartbeats
+from worker.lease_calls import GRANT_SECONDS, RESERVE_SECONDS, LeaseCalls
 from worker.logs import RunLog
 from worker.model_proxy.purse import GrantError
 from worker.stop import Cause, Stopped, StopSignal
@@ -71,14 +74,16 @@ class Leased:
         self.stop = StopSignal()
         self.assignment = assignment(lifetime)
         self.renewed: list[object] = []
-        self.broker = Broker.connect("broker")
-        self.lease = Lease(
+        self.broker = BrokerClient.connect("broker")
+        self.fence = Fence(
             self.broker,
             self.assignment,
             self.stop,
             lambda credentials, _: self.renewed.append(credentials),
             self.time.clock,
         )
+        self.heartbeat = Heartbeat(self.fence)
+        self.calls = LeaseCalls(self.fence, self.heartbeat)
 
     def report(self, seconds: float | None) -> None:
         request = ReportRequest(
@@ -87,7 +92,7 @@ class Leased:
             outcome=Status.SUCCESS,
             reason=Reason.of(ReasonCode.COMPLETED, "done"),
         )
-        self.lease.report(request, seconds)
+        self.calls.report(request, seconds)
 
 
 class Outage:
@@ -128,28 +133,28 @@ def test_a_failed_heartbeat_is_one_request_repeated_after_a_second_and_stops_not
 ) -> None:
     with service_at(lambda _: failure, monkeypatch) as endpoint:
         leased = Leased()
-        assert leased.lease.beat() == RETRY_SECONDS == 1
-        leased.lease.check()
+        assert leased.heartbeat.beat() == RETRY_SECONDS == 1
+        leased.fence.check()
     assert endpoint.ops == ["renew"]
     assert leased.stop.cause is None
 
 
 @pytest.mark.usefixtures("region")
 def test_a_broker_that_hangs_leaves_time_for_three_heartbeats_within_the_lease() -> None:
-    config = Broker.connect("broker")._heartbeat_client.meta.config
+    config = BrokerClient.connect("broker")._heartbeat_client.meta.config
     tries = config.connect_timeout + config.read_timeout + RETRY_SECONDS  # type: ignore[attr-defined]
     assert HEARTBEAT_SECONDS + 2 * tries + 0.5 < LEASE_SECONDS
     assert config.retries["total_max_attempts"] == 1  # type: ignore[attr-defined]
 
 
 SLOW: dict[str, Callable[[Leased], object]] = {
-    "started": lambda leased: leased.lease.started(),
-    "grant": lambda leased: leased.lease.grant(1),
-    "forge_token": lambda leased: leased.lease.forge_token(),
+    "started": lambda leased: leased.calls.started(),
+    "grant": lambda leased: leased.calls.grant(1),
+    "forge_token": lambda leased: leased.calls.forge_token(),
     "report": lambda leased: leased.report(None),
-    "ended": lambda leased: leased.lease.ended(0),
-    "reserve": lambda leased: leased.lease.reserve(1),
-    "saved": lambda leased: leased.lease.saved(1),
+    "ended": lambda leased: leased.heartbeat.ended(0),
+    "reserve": lambda leased: leased.calls.reserve(1),
+    "saved": lambda leased: leased.heartbeat.saved(1),
 }
 
 
@@ -169,7 +174,7 @@ def test_a_slow_request_delays_no_heartbeat(op: str, monkeypatch: pytest.MonkeyP
         slow.start()
         assert reached.wait(20)
         began = time.monotonic()
-        leased.lease._renew()
+        leased.fence.confirm()
         assert time.monotonic() - began < 5
         assert endpoint.ops[-1] == "renew"
         released.set()
@@ -192,21 +197,21 @@ def test_the_first_heartbeat_is_sent_at_once_and_each_next_when_it_is_due() -> N
 def test_heartbeats_keep_their_rate_however_long_each_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     with service_at(lambda _: LIVE, monkeypatch) as endpoint:
         leased = Leased()
-        assert leased.lease.beat() == HEARTBEAT_SECONDS
+        assert leased.heartbeat.beat() == HEARTBEAT_SECONDS
 
         def slow(_: Payload) -> Payload:
             leased.time.seconds += 4
             return LIVE
 
         endpoint.respond = slow
-        assert leased.lease.beat() == HEARTBEAT_SECONDS - 4
+        assert leased.heartbeat.beat() == HEARTBEAT_SECONDS - 4
 
 
 def test_workers_that_an_outage_made_beat_together_drift_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     with service_at(lambda _: LIVE, monkeypatch):
         leased = Leased()
         leased.time.chance = 0.5
-        assert leased.lease.beat() == 9.5
+        assert leased.heartbeat.beat() == 9.5
 
 
 @pytest.mark.parametrize(
@@ -215,7 +220,7 @@ def test_workers_that_an_outage_made_beat_together_drift_apart(monkeypatch: pyte
 def test_only_a_response_stops_the_run(response: Payload, cause: Cause, monkeypatch: pytest.MonkeyPatch) -> None:
     with service_at(lambda _: response, monkeypatch):
         leased = Leased()
-        leased.lease.beat()
+        leased.heartbeat.beat()
     assert leased.stop.cause is cause
 
 
@@ -227,8 +232,8 @@ def test_an_error_of_ours_ends_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> 
         def broken(*_: object) -> None:
             raise RuntimeError("no session")
 
-        monkeypatch.setattr(leased.lease, "_on_credentials", broken)
-        assert leased.lease.beat() == RETRY_SECONDS
+        monkeypatch.setattr(leased.fence, "_on_credentials", broken)
+        assert leased.heartbeat.beat() == RETRY_SECONDS
 
 
 def test_credentials_that_cannot_be_renewed_fail_no_heartbeat_and_are_asked_for_again(
@@ -242,11 +247,11 @@ def test_credentials_that_cannot_be_renewed_fail_no_heartbeat_and_are_asked_for_
 
     with service_at(without_sts, monkeypatch) as endpoint:
         leased = Leased(timedelta(minutes=14))
-        assert leased.lease.beat() == HEARTBEAT_SECONDS
+        assert leased.heartbeat.beat() == HEARTBEAT_SECONDS
         assert [request["want_credentials"] for request in endpoint.requests] == [False, True]
         endpoint.respond = lambda request: LIVE | ({"credentials": renewed} if request["want_credentials"] else {})
-        leased.lease.beat()
-        leased.lease.beat()
+        leased.heartbeat.beat()
+        leased.heartbeat.beat()
     assert len(leased.renewed) == 1
 
 
@@ -256,7 +261,7 @@ def test_credentials_that_cannot_be_renewed_fail_no_heartbeat_and_are_asked_for_
 @pytest.mark.parametrize("seconds", [20, 300])
 def test_the_agents_start_waits_for_the_broker(seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with _away(monkeypatch, seconds) as (leased, endpoint):
-        leased.lease.started()
+        leased.calls.started()
     assert seconds <= leased.time.seconds <= seconds + 10
     assert set(endpoint.ops) == {"started"}
 
@@ -275,31 +280,31 @@ def test_a_start_that_waits_ends_with_the_run(monkeypatch: pytest.MonkeyPatch) -
     with _away(monkeypatch, 300) as (leased, _):
         leased.stop.request(Cause.TERMINATED)
         with pytest.raises(Stopped):
-            leased.lease.started()
+            leased.calls.started()
         assert leased.time.seconds < 10
 
 
 def test_git_waits_for_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
     with _away(monkeypatch, 300) as (leased, endpoint):
         endpoint.respond = lambda _: THROTTLED if leased.time.seconds < 300 else {"live": True, "token": "a-token"}
-        assert leased.lease.forge_token() == "a-token"
+        assert leased.calls.forge_token() == "a-token"
 
 
 def test_a_model_call_waits_for_its_grant_and_then_fails_as_one_that_may_be_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with _away(monkeypatch, 100) as (leased, _):
-        assert leased.lease.grant(5).live
+        assert leased.calls.grant(5).live
     with _away(monkeypatch, 300) as (leased, _):
         with pytest.raises(GrantError):
-            leased.lease.grant(5)
+            leased.calls.grant(5)
         assert GRANT_SECONDS <= leased.time.seconds <= GRANT_SECONDS + 10
 
 
 def test_the_rest_of_a_grant_is_given_back_in_one_try_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is being stopped has 120 s for everything."""
-    with _away(monkeypatch, 300) as (leased, endpoint), pytest.raises(GrantError):
-        leased.lease.give_back(5)
+    with _away(monkeypatch, 300) as (leased, endpoint), pytest.raises(BrokerError):
+        leased.calls.give_back(5)
     assert endpoint.ops == ["grant"]
     assert leased.time.seconds == 0
 
@@ -310,10 +315,10 @@ def test_the_rest_of_a_grant_is_given_back_in_one_try_of_seconds(monkeypatch: py
 def test_a_workspace_waits_for_the_brokers_consent_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the run's work: an outage does not throw it away."""
     with _away(monkeypatch, 10) as (leased, endpoint):
-        assert leased.lease.reserve(17) is None
+        assert leased.calls.reserve(17) is None
         assert set(endpoint.ops) == {"reserve"}
     with _away(monkeypatch, 300) as (leased, _):
-        assert leased.lease.reserve(17) is None
+        assert leased.calls.reserve(17) is None
         assert leased.time.seconds == RESERVE_SECONDS
 
 
@@ -330,38 +335,38 @@ def test_a_broker_that_hangs_delays_a_workspace_by_seconds(monkeypatch: pytest.M
 
         endpoint.respond = hang
         monkeypatch.setattr(leased.broker, "_client", None)  # it would wait longer for a response
-        assert leased.lease.reserve(17) is None
+        assert leased.calls.reserve(17) is None
         assert len(endpoint.ops) > 1
         assert leased.time.seconds <= RESERVE_SECONDS + longest <= 20
 
 
 def test_a_workspace_that_is_too_large_gets_its_room_and_a_lost_lease_none(monkeypatch: pytest.MonkeyPatch) -> None:
     with service_at(lambda _: {"live": True, "room": 5}, monkeypatch):
-        assert Leased().lease.reserve(17) == 5
+        assert Leased().calls.reserve(17) == 5
     with service_at(lambda _: {"live": False}, monkeypatch), pytest.raises(Stopped):
-        Leased().lease.reserve(17)
+        Leased().calls.reserve(17)
 
 
 def test_the_end_is_sent_once_broker_or_heartbeat_allow_and_before_the_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with _away(monkeypatch, 300) as (leased, endpoint):
-        leased.lease.ended(0)
-        leased.lease.saved(17)
+        leased.heartbeat.ended(0)
+        leased.heartbeat.saved(17)
         assert leased.time.seconds == 0  # nobody waited
-        assert not leased.lease.up_to_date
+        assert not leased.heartbeat.is_up_to_date
         leased.report(None)
         assert endpoint.ops[-3:] == ["ended", "saved", "report"]
-        assert leased.lease.up_to_date
-        leased.lease.beat()
+        assert leased.heartbeat.is_up_to_date
+        leased.heartbeat.beat()
         assert endpoint.ops[-1] == "renew"
 
 
 def test_a_heartbeat_brings_the_end_along(monkeypatch: pytest.MonkeyPatch) -> None:
     with _away(monkeypatch, 20) as (leased, endpoint):
-        leased.lease.ended(3)
+        leased.heartbeat.ended(3)
         leased.time.seconds = 20
-        leased.lease.beat()
+        leased.heartbeat.beat()
     assert endpoint.ops[-2:] == ["renew", "ended"]
     assert endpoint.requests[-1]["exit_code"] == 3
 
@@ -376,8 +381,8 @@ def test_an_end_that_always_fails_delays_neither_heartbeats_nor_credentials(monk
 
     with service_at(respond, monkeypatch):
         leased = Leased(timedelta(minutes=14))
-        leased.lease.ended(0)
-        assert leased.lease.beat() == HEARTBEAT_SECONDS
+        leased.heartbeat.ended(0)
+        assert leased.heartbeat.beat() == HEARTBEAT_SECONDS
         assert leased.renewed
 
 
@@ -388,7 +393,7 @@ def test_an_outcome_that_is_stored_is_reported_for_as_long_as_was_said(monkeypat
         assert 120 <= leased.time.seconds <= 130
 
 
-def test_a_cancelled_run_reports_as_patiently_as_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_run_reports_for_as_long_as_others(monkeypatch: pytest.MonkeyPatch) -> None:
     with _away(monkeypatch, 20) as (leased, endpoint):
         leased.stop.request(Cause.CANCELLED)
         leased.report(120)
@@ -404,25 +409,25 @@ def test_a_worker_that_was_paused_asks_before_it_writes_and_writes_when_nobody_r
 ) -> None:
     with service_at(lambda _: THROTTLED, monkeypatch) as endpoint:
         leased = Leased()
-        leased.lease.check()
+        leased.fence.check()
         assert endpoint.ops == []
         leased.time.seconds = 60
-        leased.lease.check()
-        leased.lease.check()
+        leased.fence.check()
+        leased.fence.check()
         assert endpoint.ops == ["renew"]  # once: a log of many chunks does not wait for each
         leased.time.seconds = 120
         endpoint.respond = lambda _: {"live": False}
         with pytest.raises(Stopped):
-            leased.lease.check()
+            leased.fence.check()
     assert leased.stop.cause is Cause.LOST
 
 
 def test_what_nothing_else_fences_waits_for_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
     with _away(monkeypatch, 300) as (leased, _):
-        leased.lease.require()
+        leased.calls.require()
         assert leased.time.seconds == 0  # it was claimed just now
         leased.time.seconds = 60
-        leased.lease.require()
+        leased.calls.require()
         assert leased.time.seconds >= 300
 
 
@@ -631,12 +636,12 @@ def test_the_agent_prints_on_while_its_log_cannot_be_stored(
         return STORED if len(endpoint.requests) == 2 and not away else UNAVAILABLE
 
     with _store(put, monkeypatch) as (store, _, endpoint):
-        log = RunLog(store, tmp_path / "output.log")
-        log.write(LogSource.AGENT, "begin")
+        log = RunLog(store, tmp_path / "output.log", AttemptRedactor())
+        log.write(LogSource.AGENT, ["begin"])
         eventually(lambda: len(endpoint.requests) >= 2)
-        log.write(LogSource.AGENT, "second")
+        log.write(LogSource.AGENT, ["second"])
         eventually(lambda: len(endpoint.requests) >= 3)
-        agent = threading.Thread(target=log.write_lines, args=(LogSource.AGENT, ["line"] * 100))
+        agent = threading.Thread(target=log.write, args=(LogSource.AGENT, ["line"] * 100))
         agent.start()
         agent.join(20 if away else 0.5)
         assert agent.is_alive() is not away
@@ -673,7 +678,7 @@ class Idle:
         with service_at(broker, monkeypatch), service_at(queue, monkeypatch, "SQS") as endpoint:
             url = f"http://127.0.0.1:{endpoint.server_port}/0/queue"
             wake_ups = WakeUps(boto3.client("sqs", config=one_try), url, self.time.clock)
-            return wait_for_work(Broker.connect("broker"), wake_ups, lambda: CLAIM, StopSignal(), self.time.clock)
+            return wait_for_work(BrokerClient.connect("broker"), wake_ups, lambda: CLAIM, StopSignal(), self.time.clock)
 
     @property
     def longest_gap(self) -> float:
@@ -737,7 +742,7 @@ def test_a_refusal_counts_from_the_last_other_response(
 
 @pytest.mark.usefixtures("region")
 def test_clients_of_an_idle_worker_never_hang_until_it_counts_as_silent() -> None:
-    requests = Broker.connect("broker")._client.meta.config
+    requests = BrokerClient.connect("broker")._client.meta.config
     claim = requests.connect_timeout + requests.read_timeout  # type: ignore[attr-defined]
     queue = worker_main._WAKE_UPS.connect_timeout + worker_main._WAKE_UPS.read_timeout  # type: ignore[attr-defined]
     assert claim + queue + LONGEST_PAUSE < IDLE_SECONDS

@@ -25,11 +25,12 @@ from tests.launched import claim_request, launch
 from tests.worker.brokers import at_forge
 from tests.worker.conftest import GitServer, Platform
 from tests.worker.forge_server import TOKEN, ForgeServer
-from worker import lease as lease_module
-from worker.broker import Broker
+from worker import fence as fence_module
+from worker.broker import BrokerClient
 from worker.isolation import NoIsolation
-from worker.promotion import PromotionAttempt
+from worker.promotion import clone_repository, publish_result
 from worker.settings import Identity, read_settings
+from worker.step_context import StepContext, Worker
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import UploadError
 
@@ -84,7 +85,7 @@ class Begun:
     promotion: Promotion
     assignment: Assignment
     stop: StopSignal
-    attempt: PromotionAttempt
+    context: StepContext
 
 
 @pytest.fixture
@@ -102,18 +103,17 @@ def begin(
         settings = read_settings(environment)
         request = claim_request(launch(platform.registry))
         identity = Identity(request.task_arn, revision=1, vcpu=0.25, memory_mib=512)
-        broker = Broker.connect(settings.broker_function)
+        broker = BrokerClient.connect(settings.broker_function)
         assignment = broker.claim(request).assignment
         assert assignment is not None
-        stop = StopSignal()
-        attempt = PromotionAttempt(assignment, settings, identity, broker, NoIsolation(), stop)
-        begun.append(Begun(promotion, assignment, stop, attempt))
+        context = StepContext(assignment, Worker(settings, identity, broker, NoIsolation()))
+        begun.append(Begun(promotion, assignment, context.stop, context))
         return begun[-1]
 
     yield begin
     for each in begun:
         with suppress(UploadError):  # what is left under a lost lease
-            each.attempt._log.close(10)
+            each.context.log.close(10)
 
 
 def test_a_result_is_pushed_as_one_commit_in_the_tenants_words(
@@ -216,10 +216,10 @@ def test_a_promotion_that_is_stopped_after_its_clone_pushes_nothing(
     git_server.git(name, "config", "daemon.receivepack", "true")
     run = begin(work(platform, {}, repo, "echo 2 > a"), {})
     assert not run.assignment.forge
-    run.attempt._fetch()
-    run.attempt._lease.started()
+    clone_repository(run.context)
+    run.context.calls.started()
 
-    monkeypatch.setattr(lease_module, "TRUSTED_SECONDS", -1.0)  # what the last answer said is old
+    monkeypatch.setattr(fence_module, "TRUSTED_SECONDS", -1.0)  # what the last response said is old
     match cause:
         case Cause.CANCELLED:
             platform.dispatches.change(run.assignment.dispatch_id, Cancel("changed my mind", now()))
@@ -229,10 +229,10 @@ def test_a_promotion_that_is_stopped_after_its_clone_pushes_nothing(
         case Cause.TERMINATED:
             run.stop.request(cause)
     with pytest.raises(Stopped) as stopped:
-        run.attempt._publish(run.promotion)
+        publish_result(run.context, run.promotion)
 
     assert stopped.value.cause is cause
-    assert run.attempt._commit is not None  # all but the push was done
+    assert run.context.results.commit is not None  # all but the push was done
     assert git_server.git(name, "branch", "--list", "outpost/two") == ""
 
 
@@ -247,13 +247,13 @@ def test_every_token_that_was_used_stays_out_of_the_log(
     secrets = boto3.client("secretsmanager")
     arn = secrets.create_secret(Name=name, SecretString="the-token-of-the-clone")["ARN"]
     rotating = variables | at_forge(forge, {Env.FORGE_TOKEN_SECRET: arn})
-    attempt = begin(work(platform, variables, "owner/rotated", "echo 2 > a"), rotating).attempt
-    first = attempt._forge_token()
+    context = begin(work(platform, variables, "owner/rotated", "echo 2 > a"), rotating).context
+    first = context.forge_token()
     secrets.put_secret_value(SecretId=arn, SecretString="the-token-of-the-push")
-    second = attempt._forge_token()
+    second = context.forge_token()
     assert (first, second) == ("the-token-of-the-clone", "the-token-of-the-push")
-    logged = attempt._log.write(LogSource.EXECUTOR, f"{first} and {second}")
-    assert "the-token" not in logged
+    logged = context.log.write(LogSource.EXECUTOR, [f"{first} and {second}"])
+    assert "the-token" not in logged[0]
 
 
 def test_a_hostile_repository_runs_nothing_while_its_result_is_published(

@@ -22,8 +22,9 @@ from tests.worker.brokers import broker_variables, create_broker
 from tests.worker.conftest import GitServer, Platform
 from tests.worker.model_server import CACHED, FAREWELL, INPUT, OUTPUT, ModelServer
 from tests.worker.recording_sts import Sessions, recording_sts
-from worker.broker import Broker
-from worker.lease import Lease
+from worker.broker import BrokerClient
+from worker.fence import Fence
+from worker.heartbeat import Heartbeat
 from worker.stop import StopSignal
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
@@ -105,19 +106,15 @@ def test_a_call_that_iam_refuses_is_named(
 def test_a_run_that_outlasts_its_session_gets_another(sessions: tuple[str, Sessions], platform: Platform) -> None:
     """STS gives an hour to a role that was assumed by a role."""
     platform.dispatch(TASK, agent=Agent.CLAUDE)
-    functions = Broker.connect(broker(platform, sessions[0], REGION))
+    functions = BrokerClient.connect(broker(platform, sessions[0], REGION))
     request = claim_request(launch(platform.registry, Agent.CLAUDE), Agent.CLAUDE)
     assignment = functions.claim(request).assignment
     assert assignment is not None
     assert assignment.bedrock is not None
     soon = assignment.credentials.model_copy(update={"expires_at": now() + timedelta(minutes=5)})
     taken: list[Credentials | None] = []
-    Lease(
-        functions,
-        assignment.model_copy(update={"credentials": soon}),
-        StopSignal(),
-        lambda _, bedrock: taken.append(bedrock),
-    ).beat()
+    expiring = assignment.model_copy(update={"credentials": soon})
+    Heartbeat(Fence(functions, expiring, StopSignal(), lambda _, bedrock: taken.append(bedrock))).beat()
     (renewed,) = taken
     assert renewed is not None
     assert sessions[1][renewed.access_key_id][1] == sessions[1][assignment.bedrock.credentials.access_key_id][1]

@@ -5,7 +5,7 @@ import pytest
 from outpost.domain.artifacts import Artifact
 from outpost.domain.dispatch import Status
 from tests.worker.conftest import Platform
-from worker.task_text import prompt_of, script_of
+from worker.prompt_context import prompt_of, script_of
 
 BEGINNINGS = [
     *(

@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from outpost.domain.budgets import MICROS, in_usd
-from outpost.domain.dispatch import Usage
-from outpost.domain.usage import Tokens, compute_seconds
+from outpost.domain.usage import Tokens
 from worker.model_proxy.pricing import cost, most_cost
 from worker.model_proxy.purse import Purse
-from worker.settings import Identity
 
 
 class BudgetExceededError(Exception):
@@ -183,21 +181,3 @@ def _sum(costs: Iterable[float | None]) -> float | None:
     """Return the sum; None when a part is unknown."""
     known = list(costs)
     return None if None in known else sum(each for each in known if each is not None)
-
-
-def usage_of(
-    meter: Meter, identity: Identity, ran: float, held: float, capacity: Literal["spot", "on-demand"] | None
-) -> Usage:
-    """Return what a dispatch took: its agent `ran`, and its worker was `held`, for so many seconds."""
-    vcpu, gigabytes = compute_seconds(identity.vcpu, identity.memory_mib, held)
-    return Usage(
-        duration_seconds=ran,
-        input_tokens=meter.tokens.input,
-        cached_input_tokens=meter.tokens.cached,
-        output_tokens=meter.tokens.output,
-        model_calls=meter.calls,
-        model_cost_usd=meter.cost,
-        vcpu_seconds=vcpu,
-        gb_seconds=gigabytes,
-        capacity=capacity,
-    )

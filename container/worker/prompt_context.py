@@ -1,15 +1,15 @@
-"""Brings the notes for the agent together: from the repository's own objects, and from the tenant's prefix."""
+"""What the agent reads: its task, and before it the notes from the repository's own objects and the tenant's prefix."""
 
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import structlog
 
 from outpost.domain.context import MAX_FILE_BYTES, REPOSITORY_FOLDER, ContextRecord, Note, Origin, compose
 from outpost.domain.protocol import Assignment
-from outpost.redaction.redactor import Redactor
+from worker.attempt_redactor import AttemptRedactor
 from worker.git import git
 from worker.lines import printable
 from worker.store import AttemptStore, DownloadError
@@ -17,13 +17,15 @@ from worker.workspace import Workspace
 
 _SECONDS = 30.0
 _MOST_NOTES = 50
+BYTE_ORDER_MARK = "\ufeff"
+TASK_HEADING = "# Task"
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Context:
-    """What the agent is told beside its task."""
+class PromptContext:
+    """What the agent reads beside its task."""
 
     record: ContextRecord
     text: str
@@ -32,13 +34,16 @@ class Context:
     """The record as a file."""
 
 
-def lay_out_context(workspace: Workspace, store: AttemptStore, assignment: Assignment, redactor: Redactor) -> Context:
+def compose_prompt_context(
+    workspace: Workspace, store: AttemptStore, assignment: Assignment, redactor: AttemptRedactor
+) -> PromptContext:
     """Write the context's file and its record."""
-    notes = [*_of_repository(workspace), *_of_tenant(store, assignment)]
+    found = (*_of_repository(workspace), *_of_tenant(store, assignment))
+    notes = [replace(note, name=redactor.text(note.name)) for note in found]
     text, record = compose(notes, assignment.spec.context)
     # After the trimming, which could bring back what had been taken out before it.
     text = redactor.text(text)
-    context = Context(record, text, workspace.private / "context.json")
+    context = PromptContext(record, text, workspace.private / "context.json")
     context.file.write_text(record.model_dump_json(indent=2))
     workspace.context_file.write_text(text, encoding="utf-8")
     workspace.context_file.chmod(0o644)
@@ -64,7 +69,7 @@ def _of_tenant(store: AttemptStore, assignment: Assignment) -> Iterator[Note]:
     for key in assignment.context:
         try:
             content = store.read_beginning(key, MAX_FILE_BYTES)
-        except DownloadError as error:  # deleted since the claim: the run goes on without it
+        except DownloadError as error:  # deleted since the claim: the run continues without it
             _log.warning("a note was left out", error=str(error))
             continue
         yield Note(Origin.TENANT, PurePosixPath(key).name, _text(content))
@@ -96,3 +101,45 @@ def _git(workspace: Workspace, *arguments: str) -> bytes:
 
 def _text(content: bytes) -> str:
     return "\n".join(printable(line) for line in content.split(b"\n"))
+
+
+@dataclass(frozen=True)
+class TaskText:
+    """A task as its program reads it."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+    """What was changed, for the log."""
+
+
+def prompt_of(task: str, context: str = "") -> TaskText:
+    """Return the prompt of an agent with a model: the context, if any, then the task below a heading.
+
+    The heading is there without context as well. CLIs read a prompt's first characters as their own syntax, without
+    an interactive user too: `/` and `!` begin commands (Claude Code, Gemini CLI, Aider). A heading begins with none.
+    """
+    task, notes = _without_mark(task)
+    before = f"{context}\n" if context else ""
+    return TaskText(f"{before}{TASK_HEADING}\n\n{task}", notes)
+
+
+def script_of(task: str) -> TaskText:
+    """Return the script of an agent without a model, as bash has to find it.
+
+    CRLF becomes LF when every line ends with it, as an editor of Windows writes them: bash would take CR for a part
+    of each line's last word. Where only some lines end so, a here-document may mean it, and nothing is changed.
+    """
+    task, notes = _without_mark(task)
+    lines, windows_lines = task.count("\n"), task.count("\r\n")
+    if windows_lines == 0:
+        return TaskText(task, notes)
+    if windows_lines < lines:
+        kept = f"{windows_lines} of the script's {lines} lines end with CRLF: they are kept, and bash reads CR as text"
+        return TaskText(task, (*notes, kept))
+    return TaskText(task.replace("\r\n", "\n"), (*notes, "the script's lines end with CRLF: converted to LF"))
+
+
+def _without_mark(task: str) -> tuple[str, tuple[str, ...]]:
+    """Return the task without the byte order marks that it begins with, and the note about them."""
+    text = task.lstrip(BYTE_ORDER_MARK)
+    return text, ("the task's byte order mark was left out",) if text != task else ()
