@@ -10,7 +10,7 @@ from outpost.redaction.redactor import Redactor
 from tests.worker.collecting import Prepare, Run, git
 from tests.worker.git_server import GitServer
 from worker.collect import Patch
-from worker.collection import calls, commits
+from worker.collection import commits
 from worker.collection.refs import UNREADABLE
 
 
@@ -340,16 +340,74 @@ def test_a_forged_tree_with_paths_outside_costs_nothing(run: Run) -> None:
     assert b"+++ b/work" in patch.file.read_bytes()
 
 
-def test_a_git_directory_of_pipes_costs_the_commits_and_not_the_patch(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(calls, "ASK_SECONDS", 1.0)
-    run.agent("""
-        echo x > x; git add x; git commit -qm x
-        rm .git/HEAD .git/packed-refs .git/index -f; mkfifo .git/HEAD .git/packed-refs .git/index; echo work > new.txt
+@pytest.mark.parametrize("target", ["pipe", "link"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *(".git/index", ".git/packed-refs", ".git/shallow", ".git/refs/stash", ".git/objects/info/alternates"),
+        *(".git/objects/aa/" + "b" * 38, ".git/worktrees/x/gitdir", ".gitmodules"),
+    ],
+)
+def test_pipes_where_git_reads_cost_no_branch(run: Run, place: str, target: str) -> None:
+    """git waits for the other end, and a git directory that does not respond is not asked again."""
+    make = f"mkfifo {place}" if target == "pipe" else f"mkfifo ../pipe; ln -s $PWD/../pipe {place}"
+    run.agent(f"""
+        git checkout -qb mine; echo x > x; git add x; git commit -qm mine; git checkout -q main; echo work > new.txt
+        mkdir -p $(dirname {place}); rm -f {place}; {make}
     """)
     patch = run.collect()
     assert b"+++ b/new.txt" in patch.file.read_bytes()
+    assert subjects(patch) == {"refs/heads/mine": "mine"}
+
+
+def test_commits_stay_the_agents_where_it_calls_them_shallow(run: Run) -> None:
+    """A fetch writes commits there whose parents it left out."""
+    run.agent("git commit -q --allow-empty -m mine; git rev-parse HEAD > .git/shallow")
+    assert subjects(run.collect()) == {"refs/heads/main": "mine"}
+
+
+def test_branches_and_tags_are_kept_before_refs_of_other_programs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jujutsu keeps each state of a change by a ref."""
+    monkeypatch.setattr(commits, "MOST_REFS", 3)
+    run.agent("""
+        for n in 1 2 3 4; do git update-ref refs/jj/keep/$n $(git commit-tree -m "state $n" -p HEAD HEAD^{tree}); done
+        export GIT_COMMITTER_DATE=2020-01-01T00:00:00Z
+        git branch mine $(git commit-tree -m mine -p HEAD HEAD^{tree})
+        git tag v1 $(git commit-tree -m v1 -p HEAD HEAD^{tree})
+    """)
+    patch = run.collect()
+    assert {"mine", "v1"} < {ref.subject for ref in patch.collection.refs}
+    assert [(item.path, item.files) for item in patch.collection.left_out] == [("refs/*", 3)]
+
+
+def test_the_commits_of_a_large_remote_leave_room_for_the_agents_own(
+    run: Run, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the project that a fork was made of."""
+    monkeypatch.setattr(commits, "MOST_COMMITS", 3)
+    if not (git_server.folder / "owner" / "large-upstream").exists():
+        git_server.create("large-upstream", {"a": b"1"})
+        for number in range(4):
+            git_server.git("large-upstream", "commit", "--quiet", "--allow-empty", "--message", f"{number}")
+    run.agent(f"""
+        git remote add upstream {git_server.url}/owner/large-upstream; git fetch -q upstream
+        git checkout -qb mine; git commit -q --allow-empty -m mine
+    """)
+    patch = run.collect()
+    assert subjects(patch) == {"refs/heads/mine": "mine"}
+    places = [(item.path, item.reason) for item in patch.collection.left_out]
+    assert places == [("refs/remotes/*", "commits of other remotes: with them there were more than 3")]
+
+
+def test_a_branch_whose_commits_only_its_remote_has_is_named(run: Run) -> None:
+    """What a ref of a remote says, the agent can have written itself."""
+    run.agent(
+        "git checkout -qb mine; git commit -q --allow-empty -m mine; git update-ref refs/remotes/origin/mine mine"
+    )
+    patch = run.collect()
+    assert patch.collection.refs == ()
+    places = [(item.path, item.reason) for item in patch.collection.left_out]
+    assert places == [("refs/heads/mine", "commits that the remote has, by refs/remotes/origin")]
 
 
 @pytest.mark.parametrize(

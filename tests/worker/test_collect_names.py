@@ -28,3 +28,12 @@ def test_a_name_that_git_takes_for_a_pattern_can_be_no_longer_tracked(git_server
     run.agent("git --literal-pathspecs rm -q --cached ':(x) file' :top; printf '/:top\\n/:(x)*\\n' > .gitignore")
     patch = run.collect()
     assert names(patch) == {":(x) file", ":top", ".gitignore"}
+
+
+def test_a_tracked_file_that_became_what_git_refuses_is_named(git_server: GitServer, prepare: Prepare) -> None:
+    """git takes no link in place of `.gitmodules`, and keeps the file without an error."""
+    run = prepare("full", git_server.create("modules", {".gitmodules": b"# none\n", "a": b"1"}))
+    run.agent("ln -sf a .gitmodules; echo 2 > a")
+    patch = run.collect()
+    assert names(patch) == {"a"}
+    assert left_out(patch) == {".gitmodules": "git refuses names like its own"}

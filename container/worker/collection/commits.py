@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from outpost.domain.collection import MAX_RAW_LENGTH, KeptRef
@@ -58,6 +59,10 @@ class CommitCollector:
         self._known = tuple(sorted({*ours.values(), *([base.encode()] if base else [])}))
         refs = read_refs(self._calls, self._git_dir, self._files, self._omissions)
         graph = self._graph(refs)
+        if len(graph) > MOST_COMMITS and refs.other_remotes:
+            graph = _without(graph, refs.other_remotes)
+            reason = f"commits of other remotes: with them there were more than {MOST_COMMITS:,}"
+            self._omissions.note(b"refs/remotes/*", reason, None)
         if len(graph) > MOST_COMMITS:
             self._omissions.note(b"commits", f"more than {MOST_COMMITS:,} commits", None)
             return ()
@@ -96,9 +101,17 @@ class CommitCollector:
         if new is None:
             return self._walk(refs)
         graph = read_parents(self._calls, new, self._ours | {"GIT_OBJECT_DIRECTORY": self._store})
-        self._fetched = frozenset(self._agents_shallow()) & graph.keys()
-        fetched = reached(graph, {*refs.upstream, *self._below_shallow(), *self._fetched})
-        return {commit: parents for commit, parents in graph.items() if commit not in fetched}
+        have = {*graph, *self._known}
+        shallow = graph.keys() & self._agents_shallow()
+        self._fetched = frozenset(commit for commit in shallow if have.isdisjoint(graph[commit]))
+        self._note_published(refs, reached(graph, refs.upstream))
+        return _without(graph, {*refs.upstream, *self._below_shallow(), *self._fetched})
+
+    def _note_published(self, refs: Refs, published: AbstractSet[bytes]) -> None:
+        """Note branches without a commit that the remote does not have: that may be the agent's claim alone."""
+        for ref, commit in refs.commits.items():
+            if ref.startswith(b"refs/heads/") and commit in published:
+                self._omissions.note(ref, "commits that the remote has, by refs/remotes/origin", None)
 
     def _below_shallow(self) -> Iterable[bytes]:
         """Return the commits that the oldest ones of a shallow clone are built on: the agent may have fetched them."""
@@ -124,7 +137,7 @@ class CommitCollector:
     def _walk(self, refs: Refs) -> Graph:
         """Return the same of an agent that fetched too many commits to list: those that its refs lead to."""
         walk = safe_git("rev-list", "--parents", "--ignore-missing", f"--max-count={MOST_COMMITS + 1}", "--stdin")
-        revisions = self._revisions([*refs.tips, *(b"^" + name for name in refs.upstream)])
+        revisions = self._revisions([*refs.tips, *(b"^" + name for name in refs.upstream | refs.other_remotes)])
         variables = self._ours | {"GIT_OBJECT_DIRECTORY": self._store}
         listed = self._calls.run(reading(revisions, walk), **variables)
         return {line.split()[0]: tuple(line.split()[1:]) for line in listed.splitlines()}
@@ -191,6 +204,12 @@ class CommitCollector:
                 commit=(peeled or commit).decode(),
                 subject=printable(subject)[:MAX_RAW_LENGTH],
             )
+
+
+def _without(graph: Graph, tips: Iterable[bytes]) -> Graph:
+    """Return the commits that the tips do not lead to."""
+    left = reached(graph, tips)
+    return {commit: parents for commit, parents in graph.items() if commit not in left}
 
 
 def copy_objects(

@@ -49,8 +49,14 @@ class Inventory:
 
 
 def take_inventory(calls: Calls, files: Path) -> Inventory:
-    """Walk through the workspace. Files of rules that would hold git up, or take all of its memory, are deleted."""
+    """Walk through the workspace. Files that would hold git up, or take all of its memory, are deleted.
+
+    These are rules, and what is no file in a git directory, where git never puts any.
+    """
     found, tags = Inventory(), list[bytes]()
+    special = ["find", str(files), "-path", "*/.git/*", "-xtype", "p,s,b,c", "-delete"]
+    for _ in tolerant(calls.records(special)):
+        pass  # it prints nothing
     for record in tolerant(calls.records(_walk(files))):
         kind, size, path = record.split(b"\t", 2)
         folder = path.rpartition(b"/")[0]
@@ -72,7 +78,8 @@ def take_inventory(calls: Calls, files: Path) -> Inventory:
 def _walk(files: Path) -> list[str]:
     """Return the call of `find`; it prints `<kind> TAB <size> TAB <path>` of what is to be known."""
     rules = [word for name in _RULES for word in ("-o", "-name", name)][1:]
-    unsafe = ["(", "-type", "p", "-o", "-type", "f", "-size", f"+{_MAX_RULES_BYTES}c", ")"]
+    pipe = ["-type", "p", "-o", "-name", ".gitmodules", "-xtype", "p"]  # of a link git reads what it names, there alone
+    unsafe = ["(", *pipe, "-o", "-type", "f", "-size", f"+{_MAX_RULES_BYTES}c", ")"]
     tag = ["-name", "CACHEDIR.TAG", "-type", "f", "-size", f"-{_MAX_TAG_BLOCKS + 1}"]
     return [
         *("find", str(files), "-mindepth", "1"),

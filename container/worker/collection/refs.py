@@ -21,6 +21,7 @@ _NOT_THE_AGENTS = tuple(
 )
 _OURS = b"refs/outpost/"
 """Names that this collection gives."""
+_PEOPLES = (b"refs/heads/", b"refs/tags/", b"refs/stash", _OURS)
 
 _FOLDER = re.compile(rb"file:|(?![^/]*:).")
 """What the URL of a folder begins with (git-clone: "GIT URLS"): others have a colon before their first slash."""
@@ -43,6 +44,8 @@ class Refs:
     """Commits that a ref named at some time, newest first."""
     upstream: frozenset[bytes] = frozenset()
     """Commits that the remote of the clone has."""
+    other_remotes: frozenset[bytes] = frozenset()
+    """Commits that other remotes have."""
 
     @property
     def tips(self) -> list[bytes]:
@@ -63,17 +66,24 @@ def read_refs(calls: Calls, git_dir: Path, files: Path, omissions: Omissions) ->
     for ref, commit in _unnamed(calls, git_dir, files, set(named.values())):
         named[ref] = commits[ref] = commit
     reflog = calls.ask(git_dir, files, "rev-list", "--no-walk=unsorted", "--max-count=1000", "--reflog") or b""
-    remote = {} if _has_folder_as_remote(calls, git_dir, files) else found
-    upstream = (commit for ref, (_, commit, _) in remote.items() if ref.startswith(b"refs/remotes/origin/"))
+    origin, more = _remotes(calls, git_dir, files)
+    upstream = frozenset(commit for ref, (_, commit, _) in found.items() if ref.startswith(origin))
+    other_remotes = frozenset(commit for ref, (_, commit, _) in found.items() if ref.startswith(more))
     others = (ref for ref, (_, _, kind) in found.items() if kind in (b"blob", b"tree"))
-    return Refs(named, commits, frozenset(others), tuple(reflog.split()), frozenset(upstream))
+    return Refs(named, commits, frozenset(others), tuple(reflog.split()), upstream, other_remotes)
 
 
-def _has_folder_as_remote(calls: Calls, git_dir: Path, files: Path) -> bool:
-    """Return whether `origin` leads to a folder on this machine: what was pushed there ends with it."""
-    get_url = ("remote", "get-url", "--all")
-    listed = (calls.ask(git_dir, files, *get_url, *options, "origin") or b"" for options in ((), ("--push",)))
-    return any(_FOLDER.match(url) for url in b"\n".join(listed).splitlines())
+def _remotes(calls: Calls, git_dir: Path, files: Path) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Return what the refs of `origin` begin with, and those of all other remotes.
+
+    Not of those that lead to a folder on this machine: what was pushed there ends with it.
+    """
+    listed = calls.ask(git_dir, files, "remote", "--verbose") or b""
+    urls = [line.split(b"\t", 1) for line in listed.splitlines() if b"\t" in line]
+    folders = {name for name, url in urls if _FOLDER.match(url)}
+    names = {b"origin", *(name for name, _ in urls)} - folders
+    found = [[b"refs/remotes/%s/" % name for name in names if (name == b"origin") is first] for first in (True, False)]
+    return tuple(found[0]), tuple(found[1])
 
 
 def _parsed(listed: bytes) -> dict[bytes, tuple[bytes, bytes, bytes]]:
@@ -127,9 +137,11 @@ def _unnamed(calls: Calls, git_dir: Path, files: Path, named: set[bytes]) -> Ite
 def new_refs(refs: Refs, graph: Graph, ours: Mapping[bytes, bytes]) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
     """Return the refs with something new for a bundle, and those without: new tags of known commits, refs to files.
 
-    `ours`: the refs that the repository was cloned with. One ref of each commit comes before the others.
+    `ours`: the refs that the repository was cloned with. One ref of each commit comes before the others, and branches,
+    tags and stashes before what other programs write, such as Jujutsu.
     """
-    changed = {ref: name for ref, name in refs.named.items() if ours.get(ref) != name}
+    named = sorted(refs.named.items(), key=lambda item: not item[0].startswith(_PEOPLES))
+    changed = {ref: name for ref, name in named if ours.get(ref) != name}
     wanted = {ref: name for ref, name in changed.items() if refs.commits[ref] in graph or name != refs.commits[ref]}
     first = {name: ref for ref, name in reversed(wanted.items())}
     wanted = {first[name]: name for name in wanted.values()} | wanted

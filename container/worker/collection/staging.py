@@ -98,7 +98,8 @@ class Staging:
         kept = chooser.choose(sizes, self._calls.room() // _COPIES)
         reasons |= self._add([*changed, *kept])
         result = self._set_modes(base, self._entries())
-        reasons |= dict.fromkeys(set(kept) - reasons.keys() - result.keys(), REFUSED)
+        refused = {path for path in changed if result.get(path) == base.get(path)} | (set(kept) - result.keys())
+        reasons |= dict.fromkeys(refused - reasons.keys(), REFUSED)
         for path in sorted(tree.record.staged_only(base, result) - reasons.keys() - self._unread):
             self._omissions.note(prefix + path, "staged in another state than it has in the working tree, which counts")
         for path in self._unfit(base.keys() | sizes.keys()):
