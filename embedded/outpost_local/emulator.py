@@ -3,13 +3,17 @@
 For tests that need single services and no deployment. `outpost_local.server` is the whole embedded AWS.
 """
 
-from outpost_local.extensions.strictness import install_strictness
+from pathlib import Path
+
+from outpost_local.extensions.patch import install
+from outpost_local.extensions.strictness import STRICTNESS
 from outpost_local.realism import Realism
+from outpost_local.settings import Settings
 
 
 def main() -> None:
     """Serve until a signal asks to stop; MiniStack's own variables configure it."""
-    install_strictness(Realism.from_environment())
+    install(STRICTNESS, Settings(Path(), port=0, realism=Realism.from_environment()))
     from ministack import app  # noqa: PLC0415 - what it imports is complete by then
 
     app.main()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from outpost_local.container_engine import ContainerEngine
 from outpost_local.loopback_relay import listening_socket, relay
-from outpost_local.process_engine import ProcessEngine
+from outpost_local.process_engine import SELF_NAME, ProcessEngine
 from outpost_local.realism import Realism
 from outpost_local.settings import ROOT_KEY, Engine, Settings
 from outpost_local.tls import write_certificate
@@ -59,6 +59,9 @@ def _prepare_folders(settings: Settings) -> None:
     for folder in (settings.tasks_dir, settings.logs_dir / "tasks", settings.data_dir / "tmp"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+    # The container's harness has a uid of its own; on EFS the access point sets the owner.
+    settings.workspaces_dir.mkdir(parents=True, exist_ok=True)
+    settings.workspaces_dir.chmod(0o777)
     settings.certificate.parent.mkdir(exist_ok=True)
     write_certificate(settings.certificate, settings.certificate_key)
 
@@ -84,10 +87,15 @@ async def _serve(settings: Settings) -> None:
     from hypercorn.asyncio import serve  # noqa: PLC0415
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack import app  # noqa: PLC0415
+    from ministack.services import ecs  # noqa: PLC0415
 
-    from outpost_local.extensions.install import install_extensions  # noqa: PLC0415
+    from outpost_local.extensions.install import EXTENSIONS  # noqa: PLC0415
+    from outpost_local.extensions.patch import install  # noqa: PLC0415
 
-    engine, wrap = install_extensions(settings)
+    install(EXTENSIONS, settings)
+    engine = ProcessEngine(settings) if settings.engine == "process" else ContainerEngine(settings)
+    ecs._docker = engine
+    os.environ["HOSTNAME"] = SELF_NAME
     config = Config()
     config.bind = [f"127.0.0.1:{settings.port}"]
     if settings.tls_port:
@@ -110,7 +118,7 @@ async def _serve(settings: Settings) -> None:
         # While the tasks end they still need AWS.
         await asyncio.to_thread(_stop_children, engine)
 
-    await serve(cast("ASGIFramework", wrap(app.app)), config, shutdown_trigger=stopped)
+    await serve(cast("ASGIFramework", app.app), config, shutdown_trigger=stopped)
     # Threads that still wait for something (a long poll, a timer) would hold up the interpreter's own exit.
     sys.stdout.flush()
     os._exit(0)

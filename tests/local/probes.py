@@ -1,20 +1,43 @@
 """What of MiniStack our extensions change: `python -m tests.local.probes` prints each gap and whether it is there.
 
 Each probe exercises a behaviour of MiniStack in this process, before any extension is installed; with the argument
-`extended`, after all are. A probe that raises has no result, which is reported as its text.
+`extended`, after all are. With `reasons` the reasons of all patches and their targets are printed. A probe that raises
+has no result, which is reported as its text.
 """
 
+import asyncio
 import json
+import logging
+import queue
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 from ministack import app
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import cloudtrail, cloudwatch_logs, ecr, ecs, eventbridge, iam, imds, lambda_svc
+from ministack.services import (
+    cloudtrail,
+    cloudwatch_logs,
+    ecr,
+    ecs,
+    eventbridge,
+    iam,
+    imds,
+    kms,
+    lambda_svc,
+    secretsmanager,
+    sqs,
+    ssm,
+)
 
+from outpost_local.realism import Realism
+from outpost_local.settings import Settings
 from tests.local import stack_probes
 from tests.local.probing import PROBES, RUN_TASK, Json, body_of, probe, resource, task_definition
 
@@ -118,7 +141,8 @@ def missing_image() -> bool:
 
 @probe("the emulator takes /health from load balancers")
 def health_path() -> bool:
-    return "/health" in app._HEALTH_PATHS
+    headers = {"host": "balancer.us-east-1.elb.amazonaws.com"}
+    return asyncio.run(app._handle_pre_body_request("GET", "/health", headers, {}, "1")) is not None
 
 
 @probe("a log group is created without a lock")
@@ -172,6 +196,109 @@ def trail_bucket() -> bool:
     return bool(cloudtrail._create_trail({"Name": "t", "S3BucketName": "no-such-bucket"})[0] == 200)
 
 
+@probe("kms:SigningAlgorithm is not filled")
+def signing_key() -> bool:
+    body = json.dumps({"KeyId": "k", "SigningAlgorithm": "ECDSA_SHA_256"}).encode()
+    return "kms:SigningAlgorithm" not in iam_actions.request_tag_context("kms", "kms:Sign", body, {})
+
+
+@probe("s3:if-none-match is not filled")
+def conditional_write_key() -> bool:
+    return "s3:if-none-match" not in iam_actions.s3_service_context("s3:PutObject", {}, "/b/k", {"if-none-match": "*"})
+
+
+@probe("refused calls are not logged")
+def refused_calls() -> bool:
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[assignment, method-assign]
+    logging.getLogger().addHandler(handler)
+    iam_actions.access_denied_response("s3", "s3:GetObject", "arn:aws:iam::000000000000:user/u", "1")
+    logging.getLogger().removeHandler(handler)
+    return not records
+
+
+@probe("a log group takes any key")
+def key_of_log_group() -> bool:
+    statement = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}, "Action": "kms:*"}
+    policy = {"Version": "2012-10-17", "Statement": [statement | {"Resource": "*"}]}
+    key = body_of(kms._create_key({"Policy": json.dumps(policy)}))["KeyMetadata"]["Arn"]
+    return bool(cloudwatch_logs._create_log_group({"logGroupName": "/sealed", "kmsKeyId": key})[0] == 200)
+
+
+@probe("log batches may have any size")
+def log_batches() -> bool:
+    stream = {"logGroupName": "/many", "logStreamName": "s"}
+    cloudwatch_logs._create_log_group(stream)
+    cloudwatch_logs._create_log_stream(stream)
+    events = [{"timestamp": int(time.time() * 1000), "message": "m"}] * 10_001
+    return bool(cloudwatch_logs._put_log_events(stream | {"logEvents": events})[0] == 200)
+
+
+@probe("output is not forwarded without a log group")
+def missing_log_group() -> bool:
+    """A container starts although its driver has no log group to write to."""
+    driver = {"awslogs-group": "/none", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
+    definition = {"name": "job", "image": "i", "logConfiguration": {"logDriver": "awslogs", "options": driver}}
+    container = SimpleNamespace(id="1", logs=lambda **_options: iter(()))
+    client = SimpleNamespace(containers=SimpleNamespace(run=lambda *_arguments, **_options: container))
+    options = {"image": "i", "labels": {"com.amazonaws.ecs.task-arn": "arn/task"}}
+    try:
+        ecs._run_docker_container(client, definition, options)
+    except ValueError:
+        return False
+    return True
+
+
+@probe("lines are waited for")
+def late_line() -> bool:
+    """A line that a process wrote, and that no thread has read yet, is not in the log of its invocation."""
+    worker = object.__new__(lambda_runtime._worker_class_for({"Runtime": "python3.13"}))
+    worker._stderr_queue = queue.Queue()
+    worker._proc = subprocess.Popen(["/bin/sh", "-c", "echo late >&2"], stderr=subprocess.PIPE, text=True)
+    worker._proc.wait()
+    return "late" not in worker._drain_stderr_bounded()
+
+
+@probe("an ARM64 image of Amazon Linux is unknown")
+def arm_image() -> bool:
+    name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+    return ssm._public_parameter(name) is None
+
+
+@probe("there are no hybrid instances")
+def hybrid_instances() -> bool:
+    return not body_of(ssm._describe_instance_information({}))["InstanceInformationList"]
+
+
+@probe("the services' clock cannot be moved")
+def clock() -> bool:
+    return bool(cloudtrail.time.time() < time.time() + 1000)
+
+
+@probe("a name that exists is taken over")
+def recent_queue() -> bool:
+    sqs._HANDLERS["CreateQueue"]({"QueueName": "again"}, "")
+    sqs._HANDLERS["DeleteQueue"]({"QueueUrl": sqs._queue_name_to_url["again"]}, "")
+    try:
+        return bool(sqs._HANDLERS["CreateQueue"]({"QueueName": "again"}, ""))
+    except sqs._Err:
+        return False
+
+
+@probe("a secret without a value has a version")
+def empty_secret() -> bool:
+    return "VersionId" in body_of(secretsmanager._create_secret({"Name": "empty"}))
+
+
+@probe("labels of secrets do not move")
+def labels() -> bool:
+    secretsmanager._create_secret({"Name": "labelled", "SecretString": "1"})
+    put = {"SecretId": "labelled", "VersionStages": ["mark"], "SecretString": "2"}
+    first, _ = (body_of(secretsmanager._put_secret_value(put))["VersionId"] for _ in range(2))
+    return "mark" in secretsmanager._secrets["labelled"]["Versions"].get(first, {}).get("Stages", [])
+
+
 @probe("Application Auto Scaling is not served")
 def scaling() -> bool:
     return "application-autoscaling" not in app.SERVICE_HANDLERS
@@ -193,11 +320,29 @@ def results() -> Json:
     return found
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] == ["extended"]:
-        from outpost_local.extensions.install import install_extensions
-        from outpost_local.realism import Realism
-        from outpost_local.settings import Settings
+def settings() -> Settings:
+    """Return the settings of an instance with an engine of containers, a hybrid instance and a clock that is ahead."""
+    folder = Path(tempfile.mkdtemp())
+    (folder / "hosts" / "mi-1").mkdir(parents=True)
+    (folder / "clock").write_text("3600")
+    return Settings(folder, port=1, engine="docker", realism=Realism.none())
 
-        install_extensions(Settings(Path(tempfile.mkdtemp()), port=1, realism=Realism.none()))
-    print(json.dumps(results()))
+
+def main(mode: str) -> Json:
+    """Return the results without extensions or, `extended`, with all; or with which targets each `reason` is given."""
+    from outpost_local.extensions.install import EXTENSIONS  # noqa: PLC0415 - MiniStack as it is, in the other modes
+    from outpost_local.extensions.patch import install, patches_of  # noqa: PLC0415
+
+    if mode == "extended":
+        install(EXTENSIONS, settings())
+        return results()
+    found: Json = {}
+    for realism in (Realism(), Realism(new_account=True)):
+        for extension in EXTENSIONS:
+            for patch in patches_of(extension, replace(settings(), realism=realism)):
+                found.setdefault(patch.reason, []).append(patch.target)
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1]) if sys.argv[1:] else results()))

@@ -1,6 +1,8 @@
 """Probes of what CloudFormation's handlers in MiniStack do, and of the services behind them."""
 
+import asyncio
 import json
+from urllib.parse import quote
 
 from ministack.services import backup, cloudwatch, dynamodb, ecs, iam, lambda_svc, s3
 from ministack.services.cloudformation import engine, provisioners, stacks
@@ -79,7 +81,7 @@ def metric_math() -> bool:
     return False
 
 
-@probe("alarms do not judge missing data")
+@probe("alarms keep their state without data")
 def missing_data() -> bool:
     create("AWS::CloudWatch::Alarm", "Alarm", ALARM | METRIC | {"AlarmName": "a", "TreatMissingData": "notBreaching"})
     cloudwatch._alarms["a"]["StateValue"] = "ALARM"
@@ -116,6 +118,16 @@ def bucket_logs() -> bool:
     return "TargetBucket" not in str(s3._get_bucket_logging("logged")[2])
 
 
+@probe("access logs have no records")
+def log_records() -> bool:
+    create("AWS::S3::Bucket", "Emptied", {
+        "BucketName": "emptied", "LoggingConfiguration": {"DestinationBucketName": "emptied"},
+    })  # fmt: skip
+    s3._put_object("emptied", "gone", b"x", {})
+    s3._delete_objects("emptied", b"<Delete><Object><Key>gone</Key></Object></Delete>")
+    return not s3._buckets["emptied"]["objects"]
+
+
 @probe("a bucket's encryption is dropped")
 def bucket_encryption() -> bool:
     rules = [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "k"}}]
@@ -143,6 +155,35 @@ def full_vault() -> bool:
     return bool(backup._delete_vault("v")[0] == 200)
 
 
+@probe("recovery points cannot be deleted")
+def recovery_point_kept() -> bool:
+    backup._create_vault("w", {})
+    started = body_of(backup._start_job({"BackupVaultName": "w", **RECOVERED}))
+    path = f"/backup-vaults/w/recovery-points/{quote(started['RecoveryPointArn'], safe='')}"
+    return bool(asyncio.run(backup.handle_request("DELETE", path, {}, b"", {}))[0] >= 400)
+
+
+@probe("what is protected or in use can be deleted")
+def cluster_with_tasks() -> bool:
+    ecs._create_cluster({"clusterName": "used"})
+    task_definition("using")
+    ecs._run_task({"cluster": "used", "taskDefinition": "using:1"})
+    return bool(ecs._ACTION_MAP["DeleteCluster"]({"cluster": "used"})[0] == 200)
+
+
+@probe("a template with the type is refused")
+def missing_type() -> bool:
+    return "AWS::EC2::EIP" not in provisioners._RESOURCE_HANDLERS
+
+
+@probe("task definitions lose members")
+def task_definition_members() -> bool:
+    container = {"Name": "job", "Image": "i", "Ulimits": [{"Name": "nofile", "SoftLimit": 1, "HardLimit": 2}]}
+    arn = create("AWS::ECS::TaskDefinition", "Task", {"Family": "whole", "ContainerDefinitions": [container]})
+    (found,) = ecs._task_defs[ecs._resolve_td_key(arn)]["containerDefinitions"]
+    return bool(found.get("ulimits") != [{"name": "nofile", "softLimit": 1, "hardLimit": 2}])
+
+
 @probe("no role is there for ECS")
 def linked_roles() -> bool:
     return "AWSServiceRoleForECS" not in iam._roles
@@ -160,6 +201,7 @@ def policy_size() -> bool:
 @probe("unknown properties are ignored")
 def unknown_properties() -> bool:
     try:
-        return bool(create("AWS::SNS::Topic", "Topic", {"DispalyName": "typo"}))
+        properties = {"DispalyName": "typo"}
+        return bool(provisioners._provision_resource("AWS::SNS::Topic", "Topic", properties, "stack"))
     except ValueError:
         return False

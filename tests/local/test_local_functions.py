@@ -5,6 +5,8 @@ import json
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +14,7 @@ import pytest
 from botocore.config import Config
 
 from outpost_local.environment import LocalEnvironment
+from outpost_local.extensions.lambda_ import workers
 from tests.eventually import eventually
 from tests.local.accounts import allow, create_role
 
@@ -67,3 +70,30 @@ def test_a_function_acts_as_its_role_in_the_checkouts_python(aws: LocalEnvironme
     assert f":assumed-role/{answer['role'].rpartition('/')[2]}/" in answer["caller"]
     assert answer["executable"].endswith(".venv/bin/python")
     assert aws.status().running
+
+
+def test_a_freed_process_wakes_the_caller_that_waits_for_it() -> None:
+    """Callers of another function wait beside it, and came first."""
+    waiting: list[str] = []
+    free: set[str] = set()
+
+    def acquire(name: str, *_arguments: object, **_options: object) -> tuple[str | None, str]:
+        waiting.append(name)
+        return (name, "warm") if name in free else (None, "busy")
+
+    def waits(number: int) -> bool:
+        return len(waiting) > number
+
+    callers = [Thread(target=workers._acquire, args=(acquire, name, {}, b"")) for name in ("other", "freed")]
+    for number, caller in enumerate(callers):
+        caller.start()
+        eventually(partial(waits, number))
+    with workers._freed:  # both wait
+        free.add("freed")
+    workers._release(lambda _worker: None, "freed")
+    callers[1].join(workers.WAIT_SECONDS / 2)
+    assert not callers[1].is_alive()
+
+    free.add("other")
+    workers._release(lambda _worker: None, "other")
+    callers[0].join()

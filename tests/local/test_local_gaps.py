@@ -6,9 +6,13 @@ also run with the extensions, so that a probe which cannot fail is seen.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +22,8 @@ from botocore.exceptions import ClientError
 from urllib3 import PoolManager, Retry
 
 from outpost_local.environment import LocalEnvironment
-from outpost_local.settings import ROOT_KEY
+from outpost_local.extensions.patch import in_order
+from outpost_local.settings import REPOSITORY_ROOT, ROOT_KEY
 from tests.conftest import CREDENTIALS
 from tests.eventually import eventually
 from tests.ports import free_port
@@ -26,16 +31,49 @@ from tests.ports import free_port
 SETTINGS = {"AUTH": "true", "MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 """MiniStack's own: IAM is enforced, and it listens for nothing but AWS."""
 CLOSED_ELSEWHERE = {
-    "task credentials are of no role": "TaskCredentials, around the whole app",
-    "containers get no user or memory limit": "container_options, of container engines only",
-    "Lambda processes are not bounded": "lambda_workers, by an argument of each call",
+    "task credentials are of no role": "task_roles, around the whole app",
+    "Lambda processes are not bounded": "workers, by an argument of each call",
     "a missing image tag is an empty list": "nothing: images are built when a task starts",
-    "the emulator takes /health from load balancers": "load_balancer_paths, around the app's routes",
-    "unknown properties are ignored": "property_validation, before CloudFormation asks a handler",
 }
 """Gaps that the extended functions still have, and where they are closed."""
+TESTED = {
+    "DynamoDB never throttles": "test_strictness.py::test_of_a_batch_some_writes_are_left",
+    "a failed rollback forgets resources": "test_local_stack_failures.py::"
+    "test_protection_stops_the_rollback_of_a_failed_create",
+    "a failed stack can be updated": "test_local_stack_failures.py::"
+    "test_a_stack_whose_create_failed_can_only_be_deleted",
+    "a new task is listed at once": "test_strictness.py::test_new_tasks_are_listed_late",
+    "a receive returns all messages": "test_strictness.py::test_a_short_poll_may_find_nothing",
+    "a session's tags may have any size": "test_strictness.py::test_a_session_has_limits_of_size",
+    "a stream has any number of readers": "test_strictness.py::test_the_third_reader_of_a_stream_gets_nothing",
+    "a table is changed at once": "test_local_protection.py::"
+    "test_deletion_protection_is_set_though_the_policy_for_it_takes_effect_late",
+    "a target that hangs holds a thread": "test_local_load_balancer.py::"
+    "test_streams_keep_nobody_else_from_the_load_balancer_and_from_aws",
+    "a task is healthy after a second": "test_local_services.py::"
+    "test_a_deployment_is_complete_when_its_task_answers_and_not_before",
+    "an account runs any number of functions": "test_strictness.py::"
+    "test_more_functions_than_the_account_may_run_at_once_are_refused",
+    "an index shows each write at once": "test_realism.py::test_an_index_shows_a_write_later_than_the_table",
+    "conditional writes never conflict": "test_strictness.py::test_a_conditional_write_of_an_object_conflicts",
+    "encrypted data is delivered without the key": "test_local_keys.py::test_a_rule_needs_the_key_of_its_queue",
+    "encrypted data is read without the key": "test_local_keys.py::test_data_under_a_key_needs_the_key",
+    "events are delivered once and at once": "test_strictness.py::test_an_event_is_delivered_twice",
+    "every target is healthy": "test_local_load_balancer.py::"
+    "test_a_target_gets_requests_once_it_has_passed_a_health_check",
+    "failing tasks are replaced in a tight loop": "test_local_services.py::"
+    "test_a_deployment_is_complete_when_its_task_answers_and_not_before",
+    "messages are delivered once and at once": "test_strictness.py::test_a_message_comes_twice_and_one_at_a_time",
+    "payloads may have any size": "test_strictness.py::test_a_payload_has_a_limit",
+    "quotas can be exceeded": "test_local_account.py::test_tasks_beyond_the_vcpus_are_failures_of_run_task",
+    "the first cluster of an account succeeds": "test_local_account.py::"
+    "test_the_first_cluster_fails_and_leaves_the_role_for_the_second",
+    "transactions never conflict": "test_strictness.py::test_writes_and_transactions_conflict_by_chance",
+}
+"""What depends on chance, time or the caller has no probe: the test that fails without its patches, by their reason."""
 
 
+@cache
 def probed(*arguments: str) -> dict[str, Any]:
     argv = [sys.executable, "-m", "tests.local.probes", *arguments]
     finished = subprocess.run(argv, env=os.environ | SETTINGS, capture_output=True, text=True, check=True)
@@ -51,13 +89,44 @@ def test_the_extensions_close_every_gap() -> None:
     assert {gap for gap, there in probed("extended").items() if there is not False} == set(CLOSED_ELSEWHERE)
 
 
-def test_output_without_a_log_group_is_lost_and_lines_are_waited_for() -> None:
-    """Read in the source: the one needs a container engine, the other a machine that is slow at the right moment."""
-    source = "import inspect; from ministack.core import lambda_runtime; from ministack.services import ecs; "
-    source += "print('output is not forwarded' in inspect.getsource(ecs), "
-    source += "'first_line_wait' in inspect.getsource(lambda_runtime.Worker))"
-    found = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
-    assert found.stdout.splitlines()[-1] == "True True"
+def test_every_patch_has_a_probe_or_a_test_of_its_reason() -> None:
+    shown = {*probed(), *SERVED, *TESTED}
+    reasons = probed("reasons")
+
+    assert shown - {"a missing image tag is an empty list"} == reasons.keys()
+
+
+@pytest.mark.parametrize("test", sorted(set(TESTED.values())))
+def test_the_test_of_a_reason_exists(test: str) -> None:
+    file, _, name = test.partition("::")
+
+    assert f"def {name}(" in (Path(__file__).parent / file).read_text()
+
+
+def test_the_modules_that_the_documentation_names_exist() -> None:
+    page = (REPOSITORY_ROOT / "docs" / "embedded-aws.md").read_text()
+    rows = "".join(line for line in page.splitlines() if line.startswith("|"))
+    named = set(re.findall(r"`([a-z0-9_]+/[a-z0-9_]+)`", rows))
+    folder = REPOSITORY_ROOT / "embedded" / "outpost_local" / "extensions"
+
+    assert len(named) > 30
+    assert {name for name in named if not (folder / f"{name}.py").exists()} == set()
+
+
+def test_extensions_are_installed_after_those_that_they_declare() -> None:
+    from outpost_local.extensions.install import EXTENSIONS  # noqa: PLC0415 - MiniStack, only for this test
+
+    names = [extension.__name__.removeprefix("outpost_local.extensions.") for extension in in_order(EXTENSIONS)]
+    after = {name: getattr(extension, "AFTER", ()) for name, extension in zip(names, in_order(EXTENSIONS), strict=True)}
+
+    assert {name: wrong for name, each in after.items() if (wrong := set(each) - set(names[: names.index(name)]))} == {}
+
+
+def test_an_extension_comes_after_those_it_declares_whatever_the_order() -> None:
+    first, second = ModuleType("outpost_local.extensions.a.first"), ModuleType("outpost_local.extensions.b.second")
+    first.AFTER = ("b.second", "c.not_installed")  # type: ignore[attr-defined]
+
+    assert in_order([first, second]) == in_order([second, first]) == [second, first]
 
 
 class Account:
@@ -104,7 +173,7 @@ class Account:
             Bucket=self.name, Policy=document(*({**each, "Resource": everything} for each in statements))
         )
 
-    def balancer(self) -> tuple[str, str]:
+    def balancer(self, port: int = 80) -> tuple[str, str]:
         """Create a load balancer that responds by itself; return its ARN and host name."""
         ec2, elb = self.client("ec2"), self.client("elbv2")
         vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -117,7 +186,7 @@ class Account:
         response = {"StatusCode": "200", "MessageBody": "hello", "ContentType": "text/plain"}
         action = {"Type": "fixed-response", "FixedResponseConfig": response}
         elb.create_listener(
-            LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=[action]
+            LoadBalancerArn=balancer["LoadBalancerArn"], Protocol="HTTP", Port=port, DefaultActions=[action]
         )
         return balancer["LoadBalancerArn"], balancer["DNSName"]
 
@@ -185,6 +254,11 @@ def export_in_use_can_be_dropped(account: Account) -> bool:
     return settled(exporter) == "UPDATE_COMPLETE"
 
 
+def listener_of_another_port_responds(account: Account) -> bool:
+    _, host = account.balancer(port=8080)
+    return account.status_of_request_to(host) == 200
+
+
 def web_acl_blocks_nothing(account: Account) -> bool:
     arn, host = account.balancer()
     waf = account.client("wafv2")
@@ -215,15 +289,17 @@ def trail_delivers_nothing(account: Account) -> bool:
     return bool(account.client("s3").list_objects_v2(Bucket=account.name)["KeyCount"] == 0)
 
 
-SERVED = (
-    run_task_without_pass_role,
-    chained_session_of_two_hours,
-    plain_http_is_denied_as_such,
-    export_in_use_can_be_dropped,
-    web_acl_blocks_nothing,
-    load_balancer_has_no_metrics,
-    trail_delivers_nothing,
-)
+SERVED: dict[str, Callable[[Account], bool]] = {
+    "RunTask starts tasks with any role": run_task_without_pass_role,
+    "a chained session lasts two hours": chained_session_of_two_hours,
+    "plain HTTP is denied as such": plain_http_is_denied_as_such,
+    "an export in use can be dropped": export_in_use_can_be_dropped,
+    "a request reaches the listener of another port": listener_of_another_port_responds,
+    "a web ACL blocks nothing": web_acl_blocks_nothing,
+    "a load balancer has no metrics": load_balancer_has_no_metrics,
+    "a trail delivers nothing": trail_delivers_nothing,
+}
+"""Probes over HTTP, by the reason of the patches."""
 
 
 @pytest.fixture(scope="module")
@@ -243,13 +319,13 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("gap", SERVED)
-def test_ministack_still_serves_as_if(gap: Callable[[Account], bool], ministack: str) -> None:
-    assert gap(Account(ministack)) is True
+def test_ministack_still_serves_as_if(gap: str, ministack: str) -> None:
+    assert SERVED[gap](Account(ministack)) is True
 
 
 @pytest.mark.parametrize("gap", SERVED)
-def test_the_embedded_aws_does_not_serve_as_if(gap: Callable[[Account], bool], aws: LocalEnvironment) -> None:
-    assert gap(Account(aws.settings.endpoint)) is False
+def test_the_embedded_aws_does_not_serve_as_if(gap: str, aws: LocalEnvironment) -> None:
+    assert SERVED[gap](Account(aws.settings.endpoint)) is False
 
 
 def test_ministack_registers_no_hybrid_instances(ministack: str) -> None:

@@ -27,7 +27,8 @@ import json, os, threading
 os.environ |= {"MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 from ministack.services import cloudwatch_logs as logs, lambda_svc
 from outpost_local.extensions.logs import log_groups
-log_groups.install()
+for patch in log_groups.PATCHES:
+    patch.install()
 arn, meeting = logs._make_group_arn, threading.Barrier(2)
 
 def meet(name):
@@ -68,7 +69,8 @@ import io, json, os, threading, time, zipfile
 os.environ |= {"MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
 from ministack.core import lambda_runtime
 from outpost_local.extensions.lambda_ import function_logs
-function_logs.install()
+for patch in function_logs.PATCHES:
+    patch.install()
 run = threading.Thread.run
 
 def late(thread):

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from outpost_local.environment import LocalEnvironment
-from outpost_local.extensions.cloudformation import document_sizes
+from outpost_local.extensions.cloudformation import document_limits
 from tests.local.stacks import Stack, resource
 
 TRUST = {
@@ -24,7 +24,7 @@ def policy(size: int, **members: Any) -> dict[str, Any]:  # noqa: ANN401 - a sta
     """A policy of exactly this size, counted as text without white space."""
     statement = {"Sid": "", "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*", **members}
     document = {"Version": "2012-10-17", "Statement": [statement]}
-    statement["Sid"] = "a" * (size - len(document_sizes.text(document)))
+    statement["Sid"] = "a" * (size - len(document_limits.text(document)))
     return document
 
 
@@ -68,7 +68,7 @@ def key_with(size: int) -> dict[str, Any]:
 
 
 def function_with(size: int) -> dict[str, Any]:
-    variables = {"VV": "x" * (size - len(document_sizes.text({"VV": ""})))}
+    variables = {"VV": "x" * (size - len(document_limits.text({"VV": ""})))}
     properties = {"Runtime": "python3.12", "Handler": "index.handler", "Role": {"Fn::GetAtt": ["Role", "Arn"]}}
     code = {"ZipFile": "def handler(event, context): pass"}
     return {

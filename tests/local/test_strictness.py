@@ -226,8 +226,8 @@ def test_the_third_reader_of_a_stream_gets_nothing() -> None:
     mappings = [{"EventSourceArn": stream, "UUID": number} for number in range(3)]
     queue = {"EventSourceArn": "arn:aws:sqs:us-east-1:000000000000:queue", "UUID": 9}
     off = {"EventSourceArn": stream, "UUID": 8, "Enabled": False}
-    polled = limited(lambda: iter([("a", "r", each) for each in (off, *mappings, queue)]), 2)
-    assert [mapping["UUID"] for _, _, mapping in polled()] == [8, 0, 1, 9]
+    polled = limited(2, lambda: iter([("a", "r", each) for each in (off, *mappings, queue)]))
+    assert [mapping["UUID"] for _, _, mapping in polled] == [8, 0, 1, 9]
     assert "throttled" in str(mappings[2]["LastProcessingResult"])
 
 

@@ -1,4 +1,4 @@
-"""Puts in place what makes the services as lagging and as strict as AWS."""
+"""The extensions that make single services as lagging and as strict as AWS, for `outpost_local.emulator` as well."""
 
 from outpost_local.extensions.dynamodb import index_lag, table_updates, transactions
 from outpost_local.extensions.ecs import late_tasks
@@ -10,26 +10,21 @@ from outpost_local.extensions.s3 import object_conflicts
 from outpost_local.extensions.secretsmanager import secret_versions
 from outpost_local.extensions.servicequotas import limits, quotas
 from outpost_local.extensions.sqs import message_delivery
-from outpost_local.realism import Realism
 
-
-def install_strictness(realism: Realism) -> None:
-    """Install all; MiniStack must not have served a request yet."""
-    for module in (
-        event_delivery,
-        index_lag,
-        invocation_limits,
-        late_tasks,
-        log_limits,
-        message_delivery,
-        object_conflicts,
-        quotas,
-        limits,
-        secret_versions,
-        service_linked_roles,
-        session_size,
-        stream_readers,
-        table_updates,
-        transactions,
-    ):
-        module.install(realism)
+STRICTNESS = (
+    event_delivery,
+    index_lag,
+    invocation_limits,
+    late_tasks,
+    limits,
+    log_limits,
+    message_delivery,
+    object_conflicts,
+    quotas,
+    secret_versions,
+    service_linked_roles,
+    session_size,
+    stream_readers,
+    table_updates,
+    transactions,
+)

@@ -4,28 +4,37 @@ MiniStack compares the function itself with the string, so that a condition on a
 Source: CloudFormation Template Reference, "Condition functions" (supported functions).
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from ministack.services.cloudformation import changesets, engine, handlers, stacks
+from ministack.services.cloudformation import engine
+
+from outpost_local.extensions.patch import around
 
 _FUNCTIONS = {"Fn::FindInMap", "Fn::Join", "Fn::Split", "Fn::Sub"}
 
 
-def install() -> None:
+def _evaluate(evaluate: Callable[..., Any], template: dict[str, Any], params: dict[str, Any]) -> Any:
     """Resolve the functions before the conditions are evaluated."""
-    evaluate = engine._evaluate_conditions
+    mappings = template.get("Mappings", {})
 
-    def evaluate_resolved(template: dict[str, Any], params: dict[str, Any]) -> Any:
-        mappings = template.get("Mappings", {})
+    def resolved(node: Any) -> Any:
+        if isinstance(node, dict):
+            if _FUNCTIONS & node.keys():
+                return engine._resolve_refs(node, {}, params, {}, mappings, "", "")
+            return {key: resolved(value) for key, value in node.items()}
+        return [resolved(value) for value in node] if isinstance(node, list) else node
 
-        def resolved(node: Any) -> Any:
-            if isinstance(node, dict):
-                if _FUNCTIONS & node.keys():
-                    return engine._resolve_refs(node, {}, params, {}, mappings, "", "")
-                return {key: resolved(value) for key, value in node.items()}
-            return [resolved(value) for value in node] if isinstance(node, list) else node
+    return evaluate(template | {"Conditions": resolved(template.get("Conditions", {}))}, params)
 
-        return evaluate(template | {"Conditions": resolved(template.get("Conditions", {}))}, params)
 
-    for module in (engine, changesets, handlers, stacks):
-        module._evaluate_conditions = evaluate_resolved
+_MODULE, _NAME = "services.cloudformation", "_evaluate_conditions"
+
+PATCHES = (
+    around(
+        f"{_MODULE}.engine.{_NAME}",
+        _evaluate,
+        "a condition does not call functions",
+        *(f"{_MODULE}.{module}.{_NAME}" for module in ("changesets", "handlers", "stacks")),
+    ),
+)

@@ -5,42 +5,38 @@ the update back and cancels the delete. Sources: CloudFormation User Guide, "Get
 CloudFormation stack"; aws-cdk#7602; re:Post, "Remediating Cannot delete/update export as it is in use".
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from ministack.services import cloudformation
 from ministack.services.cloudformation import handlers, stacks
 
-Response = Any
+from outpost_local.extensions.patch import around
+
 _GONE = {"DELETE_COMPLETE", "ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"}
 """Stacks in these states have no resources, hence import nothing."""
 
 
-def install() -> None:
-    """Check exports when outputs are published and when a stack is deleted."""
-    resolve, delete = stacks._resolve_stack_outputs, handlers._delete_stack
+def _resolve_outputs(resolve: Callable[..., Any], *arguments: Any) -> Any:
+    outputs, exports = resolve(*arguments)
+    stack_name, stack_id = arguments[-2:]
+    _refuse_foreign_names(exports, stack_id)
+    dropped = _refuse_changes_in_use(exports, stack_name, stack_id)
+    # Nothing of the update can fail after its outputs.
+    for name in dropped:
+        del cloudformation._exports[name]
+    return outputs, exports
 
-    def resolve_checked(*arguments: Any) -> Any:
-        outputs, exports = resolve(*arguments)
-        stack_name, stack_id = arguments[-2:]
-        _refuse_foreign_names(exports, stack_id)
-        dropped = _refuse_changes_in_use(exports, stack_name, stack_id)
-        # Nothing of the update can fail after its outputs.
-        for name in dropped:
-            del cloudformation._exports[name]
-        return outputs, exports
 
-    def delete_checked(params: dict[str, Any]) -> Response:
-        stack = handlers._resolve_stack(handlers._p(params, "StackName"))
-        for name in _exports_of(stack["StackId"]) if stack else ():
-            if importers := _importers(name, stack["StackName"]):
-                reason = f"Delete canceled. Cannot delete export {name} as it is in use by {importers[0]}."
-                event = (stack["StackName"], "AWS::CloudFormation::Stack", stack["StackStatus"], reason)
-                stacks._add_event(stack["StackId"], stack["StackName"], *event, stack["StackId"])
-                return handlers._xml(200, "DeleteStackResponse", "")
-        return delete(params)
-
-    stacks._resolve_stack_outputs = resolve_checked
-    handlers._ACTION_HANDLERS["DeleteStack"] = delete_checked
+def _delete_stack(delete: Callable[..., Any], params: dict[str, Any]) -> Any:
+    stack = handlers._resolve_stack(handlers._p(params, "StackName"))
+    for name in _exports_of(stack["StackId"]) if stack else ():
+        if importers := _importers(name, stack["StackName"]):
+            reason = f"Delete canceled. Cannot delete export {name} as it is in use by {importers[0]}."
+            event = (stack["StackName"], "AWS::CloudFormation::Stack", stack["StackStatus"], reason)
+            stacks._add_event(stack["StackId"], stack["StackName"], *event, stack["StackId"])
+            return handlers._xml(200, "DeleteStackResponse", "")
+    return delete(params)
 
 
 def _refuse_foreign_names(exports: dict[str, Any], stack_id: str) -> None:
@@ -76,3 +72,11 @@ def _importers(export: str, exporter: str) -> list[str]:
         and stack["StackStatus"] not in _GONE
         and export in handlers._imported_export_names(stack, name)
     ]
+
+
+_GAP = "an export in use can be dropped"
+
+PATCHES = (
+    around("services.cloudformation.stacks._resolve_stack_outputs", _resolve_outputs, _GAP),
+    around("services.cloudformation.handlers._ACTION_HANDLERS[DeleteStack]", _delete_stack, _GAP),
+)

@@ -11,12 +11,16 @@ cdklabs/cdk-enterprise-iac#124 (parameters).
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from ministack.services.cloudformation import provisioners, stacks
+from ministack.services.cloudformation import provisioners
 
-from outpost_local.extensions.cloudformation.handlers import Created, Properties, generated_name
+from outpost_local.extensions.cloudformation.handlers import Created, Properties, generated_name, handler
+from outpost_local.extensions.patch import Patch, around
+
+AFTER = ("ecs.deployments", "logs.key_admissions", "secretsmanager.secret_references")
 
 _RANDOM = 12
 _FORMS: dict[str, tuple[str, str]] = {
@@ -42,26 +46,14 @@ def physical_name(
     return name.lower() if lowercase else name
 
 
-def install() -> None:
-    """Replace MiniStack's generator, and name the types whose handlers do not use it."""
-    provisioners._physical_name = physical_name
-    provision = provisioners._provision_resource
-
-    def provision_under_new_name(*arguments: Any) -> Any:
-        if not provisioners._NAME_SEED.get():  # CloudFormation keeps it with the resource
-            provisioners._NAME_SEED.set(uuid4().hex[:8])
-        return provision(*arguments)
-
-    for module in (provisioners, stacks):
-        module._provision_resource = provision_under_new_name
-    for kind, (property_name, form) in _FORMS.items():
-        handlers = provisioners._RESOURCE_HANDLERS[kind]
-        handlers["create"] = _naming_create(handlers["create"], property_name, form)
-        if handlers.get("update_with_logical_id"):
-            handlers["update"] = _naming_update(handlers["update"], property_name, form)
+def _provision(provision: Callable[..., Any], *arguments: Any) -> Any:
+    if not provisioners._NAME_SEED.get():  # CloudFormation keeps it with the resource
+        provisioners._NAME_SEED.set(uuid4().hex[:8])
+    return provision(*arguments)
 
 
-def _named(props: Properties, property_name: str, form: str, stack: str, logical_id: str) -> Properties:
+def _named(kind: str, props: Properties, stack: str, logical_id: str) -> Properties:
+    property_name, form = _FORMS[kind]
     if props.get(property_name):
         return props
     name = generated_name(stack, logical_id, 255)
@@ -70,15 +62,26 @@ def _named(props: Properties, property_name: str, form: str, stack: str, logical
     return {**props, property_name: name}
 
 
-def _naming_create(create: Callable[..., Created], property_name: str, form: str) -> Callable[..., Created]:
-    def named_create(logical_id: str, props: Properties, stack: str) -> Created:
-        return create(logical_id, _named(props, property_name, form, stack, logical_id), stack)
-
-    return named_create
+def _create(kind: str, create: Callable[..., Created], logical_id: str, props: Properties, stack: str) -> Created:
+    return create(logical_id, _named(kind, props, stack, logical_id), stack)
 
 
-def _naming_update(update: Callable[..., Created], property_name: str, form: str) -> Callable[..., Created]:
-    def named_update(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
-        return update(physical_id, old, _named(new, property_name, form, stack, logical_id), stack, logical_id)
+def _update(
+    kind: str, update: Callable[..., Created], physical_id: str, old: Properties, new: Properties, *rest: str
+) -> Created:
+    stack, logical_id = rest
+    return update(physical_id, old, _named(kind, new, stack, logical_id), stack, logical_id)
 
-    return named_update
+
+_GAP, _MODULE = "a generated secret's name begins with its stack", "services.cloudformation"
+
+PATCHES = (
+    Patch(f"{_MODULE}.provisioners._physical_name", lambda _: physical_name, _GAP),
+    around(f"{_MODULE}.provisioners._provision_resource", _provision, _GAP, f"{_MODULE}.stacks._provision_resource"),
+    *(around(handler(kind, "create"), partial(_create, kind), _GAP) for kind in _FORMS),
+    *(
+        around(handler(kind, "update"), partial(_update, kind), _GAP)
+        for kind in _FORMS
+        if provisioners._RESOURCE_HANDLERS[kind].get("update_with_logical_id")
+    ),
+)

@@ -1,4 +1,4 @@
-"""How a CloudFormation resource type is added to MiniStack (gap 1).
+"""What the handlers of CloudFormation's resource types have in common, and how a type is added to MiniStack.
 
 MiniStack refuses a template that names a type it has no handler for. The services behind the types we need mostly
 exist, so each handler calls the service's own function in process. A handler runs on the server's event loop: a call
@@ -12,19 +12,27 @@ from typing import Any
 
 from ministack.services.cloudformation import provisioners
 
-type_names: set[str] = set()
-"""The types our extensions added; a test compares them with what an unextended MiniStack supports."""
+from outpost_local.extensions.patch import Patch, around
 
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]
+"""Physical id and attributes."""
 Create = Callable[[str, Properties, str], Created]
 Delete = Callable[[str, Properties], None]
 Update = Callable[[str, Properties, Properties, str, str], Created]
 Response = tuple[int, dict[str, str], bytes]
+"""Status, headers and body."""
+
+MISSING_TYPE = "a template with the type is refused"
 
 
-def add_type(name: str, *, create: Create, delete: Delete, update: Update | None = None) -> None:
-    """Register the handlers of one resource type; without `update`, every change replaces the resource.
+def handler(kind: str, operation: str) -> str:
+    """Return the target of a type's handler: `create`, `update` or `delete`."""
+    return f"services.cloudformation.provisioners._RESOURCE_HANDLERS[{kind}][{operation}]"
+
+
+def new_type(name: str, *, create: Create, delete: Delete, update: Update | None = None) -> Patch:
+    """Return the patch that adds a resource type; without `update`, every change replaces the resource.
 
     A replacement creates under a new physical id; CloudFormation then deletes the old one.
     """
@@ -32,17 +40,29 @@ def add_type(name: str, *, create: Create, delete: Delete, update: Update | None
     def replace(_id: str, _old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
         return create(logical_id, new, stack)
 
-    provisioners._RESOURCE_HANDLERS[name] = {
-        "create": create,
-        "delete": delete,
-        "update": update or replace,
-        "update_with_logical_id": True,
-    }
-    type_names.add(name)
+    handlers = {"create": create, "delete": delete, "update": update or replace, "update_with_logical_id": True}
+    target = f"services.cloudformation.provisioners._RESOURCE_HANDLERS[{name}]"
+    return Patch(target, lambda _missing: handlers, MISSING_TYPE)
+
+
+def after_write(kind: str, apply: Callable[[str, Properties], object], reason: str) -> tuple[Patch, Patch]:
+    """Return the patches that call `apply` with the physical id and the new properties after a create or update."""
+
+    def create(original: Create, logical_id: str, props: Properties, *rest: Any) -> Created:
+        created = original(logical_id, props, *rest)
+        apply(created[0], props)
+        return created
+
+    def update(original: Update, physical_id: str, old: Properties, new: Properties, *rest: Any) -> Created:
+        updated = original(physical_id, old, new, *rest)
+        apply(updated[0], new)
+        return updated
+
+    return around(handler(kind, "create"), create, reason), around(handler(kind, "update"), update, reason)
 
 
 def checked(response: Response) -> bytes:
-    """The body of a service's answer; raises ValueError with the service's message when it refused."""
+    """Return the body of a service's response; raises ValueError with the service's message when it refused."""
     status, _headers, body = response
     if status >= 400:
         raise ValueError(body.decode(errors="replace"))
@@ -50,30 +70,41 @@ def checked(response: Response) -> bytes:
 
 
 def checked_json(response: Response) -> dict[str, Any]:
-    """The JSON body of a service's answer; raises ValueError when it refused."""
-    answer: dict[str, Any] = json.loads(checked(response) or b"{}")
-    return answer
+    """Return the JSON body of a service's response; raises ValueError when it refused."""
+    found: dict[str, Any] = json.loads(checked(response) or b"{}")
+    return found
+
+
+def with_members(response: Response, members: dict[str, Any]) -> Response:
+    """Return a JSON response of a service with further members, or a refusal as it is."""
+    status, headers, body = response
+    return (status, headers, json.dumps(json.loads(body) | members).encode()) if status < 400 else response
 
 
 def element(response: Response, name: str) -> str:
-    """The text of the first XML element `name` of a query-protocol answer; raises ValueError when it refused."""
+    """Return the text of the first XML element `name` of a query-protocol response; raises ValueError on a refusal."""
     match = re.search(rf"<{name}>([^<]*)</{name}>", checked(response).decode())
     if match is None:
-        raise ValueError(f"the answer has no <{name}>")
+        raise ValueError(f"the response has no <{name}>")
     return match.group(1)
 
 
+def is_true(value: Any) -> bool:
+    """Return whether a template's boolean is true: `true`, or "true" in any case."""
+    return str(value).lower() == "true"
+
+
 def generated_name(stack: str, logical_id: str, max_length: int = 128) -> str:
-    """The physical name CloudFormation gives a resource whose template names none; `generated_names` has its form."""
+    """Return the name that CloudFormation gives a resource whose template names none (see `generated_names`)."""
     name: str = provisioners._physical_name(stack, logical_id, max_len=max_length)
     return name
 
 
 def camel_case(value: Any) -> Any:
-    """A template's PascalCase member names as the API's camelCase ones, at every depth."""
+    """Return a template's PascalCase member names as the API's camelCase ones, at every depth."""
     return provisioners._pascal_to_camel(value)
 
 
 def only_tags_changed(old: Properties, new: Properties) -> bool:
-    """Whether an update touches nothing but the resource's tags."""
+    """Return whether an update changes nothing but the resource's tags."""
     return {k: v for k, v in old.items() if k != "Tags"} == {k: v for k, v in new.items() if k != "Tags"}

@@ -1,4 +1,4 @@
-"""Audit and operations resource types CloudFormation lacks in MiniStack (gap 1).
+"""Audit and operations resource types CloudFormation lacks in MiniStack.
 
 The services exist, apart from WAF logging, which is only recorded here: nothing is ever written to its destination.
 """
@@ -11,26 +11,15 @@ from ministack.services import backup, budgets, cloudtrail, cloudwatch, waf
 from outpost_local.extensions.cloudformation.handlers import (
     Created,
     Properties,
-    add_type,
     checked,
     checked_json,
     generated_name,
+    is_true,
+    new_type,
 )
 
-waf_logging: dict[str, Properties] = {}
+_waf_logging: dict[str, Properties] = {}
 """Recorded WAF logging configurations by web ACL ARN."""
-
-
-def install() -> None:
-    """Register the types."""
-    add_type("AWS::CloudTrail::Trail", create=_create_trail, delete=_delete_trail, update=_update_trail)
-    add_type("AWS::WAFv2::WebACLAssociation", create=_associate_web_acl, delete=_disassociate_web_acl)
-    add_type("AWS::WAFv2::LoggingConfiguration", create=_record_waf_logging, delete=_forget_waf_logging)
-    add_type("AWS::Budgets::Budget", create=_create_budget, delete=_delete_budget, update=_update_budget)
-    add_type("AWS::Backup::BackupSelection", create=_create_selection, delete=_delete_selection)
-    add_type(
-        "AWS::CloudWatch::CompositeAlarm", create=_put_composite, delete=_delete_composite, update=_update_composite
-    )
 
 
 # Trail: CreateTrail ignores the CloudWatch Logs members, UpdateTrail takes them.
@@ -49,15 +38,11 @@ def _configure_trail(name: str, props: Properties) -> dict[str, Any]:
     selectors = {key: props[key] for key in ("EventSelectors", "AdvancedEventSelectors") if props.get(key)}
     if selectors:
         checked(cloudtrail._put_event_selectors({"TrailName": name, **selectors}))
-    switch = cloudtrail._start_logging if _true(props.get("IsLogging", True)) else cloudtrail._stop_logging
+    switch = cloudtrail._start_logging if is_true(props.get("IsLogging", True)) else cloudtrail._stop_logging
     checked(switch({"Name": name}))
     if props.get("Tags"):
         checked(cloudtrail._add_tags({"ResourceId": trail["TrailARN"], "TagsList": props["Tags"]}))
     return {"Arn": trail["TrailARN"], "SnsTopicArn": trail.get("SnsTopicARN", "")}
-
-
-def _true(value: Any) -> bool:
-    return str(value).lower() == "true"
 
 
 def _update_trail(physical_id: str, _old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
@@ -83,13 +68,13 @@ def _disassociate_web_acl(physical_id: str, props: Properties) -> None:
 
 
 def _record_waf_logging(_logical_id: str, props: Properties, _stack: str) -> Created:
-    waf_logging[props["ResourceArn"]] = props
+    _waf_logging[props["ResourceArn"]] = props
     return str(props["ResourceArn"]), {}
 
 
 def _forget_waf_logging(physical_id: str, props: Properties) -> None:
-    if waf_logging.get(physical_id) == props:
-        del waf_logging[physical_id]
+    if _waf_logging.get(physical_id) == props:
+        del _waf_logging[physical_id]
 
 
 def _create_budget(logical_id: str, props: Properties, stack: str) -> Created:
@@ -117,8 +102,8 @@ def _delete_budget(physical_id: str, _props: Properties) -> None:
 
 def _create_selection(_logical_id: str, props: Properties, _stack: str) -> Created:
     plan = props["BackupPlanId"]
-    answer = checked_json(backup._create_selection(plan, {"BackupSelection": props["BackupSelection"]}))
-    selection = answer["SelectionId"]
+    created = checked_json(backup._create_selection(plan, {"BackupSelection": props["BackupSelection"]}))
+    selection = created["SelectionId"]
     physical_id = f"{selection}_{plan}"
     return physical_id, {"BackupPlanId": plan, "Id": physical_id, "SelectionId": selection}
 
@@ -142,3 +127,15 @@ def _delete_composite(physical_id: str, _props: Properties) -> None:
     alarm = cloudwatch._composite_alarms.pop(physical_id, None)
     if alarm is not None:
         cloudwatch._resource_tags.pop(alarm["AlarmArn"], None)
+
+
+PATCHES = (
+    new_type("AWS::CloudTrail::Trail", create=_create_trail, delete=_delete_trail, update=_update_trail),
+    new_type("AWS::WAFv2::WebACLAssociation", create=_associate_web_acl, delete=_disassociate_web_acl),
+    new_type("AWS::WAFv2::LoggingConfiguration", create=_record_waf_logging, delete=_forget_waf_logging),
+    new_type("AWS::Budgets::Budget", create=_create_budget, delete=_delete_budget, update=_update_budget),
+    new_type("AWS::Backup::BackupSelection", create=_create_selection, delete=_delete_selection),
+    new_type(
+        "AWS::CloudWatch::CompositeAlarm", create=_put_composite, delete=_delete_composite, update=_update_composite
+    ),
+)

@@ -13,28 +13,21 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import acm, alb, cloudtrail, kms, lambda_svc, s3, sqs
 
-from outpost_local.extensions.cloudformation import resource_checks
 from outpost_local.extensions.cloudformation.handlers import Properties
+from outpost_local.extensions.patch import around
 
 _TRAILS = "cloudtrail.amazonaws.com"
 _STREAM_ACTIONS = ("DescribeStream", "GetRecords", "GetShardIterator")
 _QUEUE_ACTIONS = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
 
 
-def install() -> None:
-    """Check before creates, and in CreateTrail, which our handler of trails calls too."""
-    resource_checks.before_create.append(_check)
-    create_trail = cloudtrail._create_trail
-
-    def create_trail_checked(body: dict[str, Any]) -> Any:
-        refusal = _trail_refusal(body)
-        return cloudtrail._err(*refusal) if refusal else create_trail(body)
-
-    cloudtrail._create_trail = create_trail_checked
-    cloudtrail._DISPATCH["CreateTrail"] = create_trail_checked
+def _create_trail(create: Callable[..., Any], body: dict[str, Any]) -> Any:
+    refusal = _trail_refusal(body)
+    return cloudtrail._err(*refusal) if refusal else create(body)
 
 
-def _check(kind: str, _logical_id: str, props: Properties) -> None:
+def check(kind: str, _logical_id: str, props: Properties) -> None:
+    """Raise ValueError with what a resource needs and is not there."""
     if kind in _CHECKS and (reason := _CHECKS[kind](props)):
         raise ValueError(reason)
 
@@ -172,3 +165,13 @@ _CHECKS: dict[str, Callable[[Properties], str | None]] = {
     "AWS::WAFv2::LoggingConfiguration": _waf_logging,
 }
 """The reason why a resource cannot be created yet, by type."""
+
+PATCHES = (
+    # Our handler of trails calls it too.
+    around(
+        "services.cloudtrail._create_trail",
+        _create_trail,
+        "trails ask for no bucket",
+        "services.cloudtrail._DISPATCH[CreateTrail]",
+    ),
+)

@@ -12,14 +12,8 @@ from typing import Any
 
 from jsonschema import Draft7Validator, ValidationError, validators
 
-from outpost_local.extensions.cloudformation import resource_checks
 from outpost_local.extensions.cloudformation.handlers import Properties
 from outpost_ops.aws_rules.resource_schemas import schema
-
-
-def install() -> None:
-    """Validate before every create and update."""
-    resource_checks.before_write.append(validate)
 
 
 def validate(kind: str, logical_id: str, props: Properties) -> None:
@@ -110,7 +104,7 @@ def _is_string(_checker: Any, value: Any) -> bool:
 
 
 def _converting(keyword: str, convert: Callable[[Any], Any], when: Callable[[Any, Any], bool]) -> Any:
-    """The keyword's own rule, applied to the value that the conversion gives."""
+    """Return the keyword's own rule, applied to the value that the conversion gives."""
     rule = Draft7Validator.VALIDATORS[keyword]
 
     def check(validator: Any, limit: Any, instance: Any, found: Any) -> Any:
@@ -134,7 +128,7 @@ _Validator = validators.extend(
 
 
 def _without_system_tags(props: Properties) -> Properties:
-    """The properties without the tags that CloudFormation itself adds."""
+    """Return the properties without the tags that CloudFormation itself adds."""
     kept = {name: _untagged(value) if name.endswith("Tags") else value for name, value in props.items()}
     return {name: value for name, value in kept.items() if value or value == props[name]}
 

@@ -6,49 +6,49 @@ errors of DeleteTable, DeleteLoadBalancer, DeleteTargetGroup, DeleteBucket, Dele
 DeleteSecurityGroup in the API references; CloudFormation User Guide, "Delete stack fails" and "DeletionPolicy".
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack.core.responses import error_response_json
 from ministack.services import alb, backup, dynamodb, ec2, ecs, s3
-from ministack.services.cloudformation import stacks
 
-from outpost_local.extensions.cloudformation import resource_checks
 from outpost_local.extensions.cloudformation.handlers import Properties
+from outpost_local.extensions.patch import around
 
 Refusal = Callable[[str], str | None]
 """Takes the physical id and returns the reason, None when the resource may go."""
 
 
-def install() -> None:
-    """Ask before CloudFormation deletes, and before the two APIs of which MiniStack does not check it."""
-    resource_checks.before_delete.append(_refuse)
-    delete_cluster, delete_balancer, roll_back = ecs._delete_cluster, alb._delete_lb, stacks._roll_back_operation
-
-    def delete_cluster_checked(data: dict[str, Any]) -> Any:
-        reason = _cluster(ecs._resolve_cluster_name(data.get("cluster", "default")))
-        return error_response_json("ClusterContainsTasksException", reason, 400) if reason else delete_cluster(data)
-
-    def delete_balancer_checked(params: dict[str, Any]) -> Any:
-        reason = _load_balancer(alb._p(params, "LoadBalancerArn"))
-        return alb._error("OperationNotPermitted", reason) if reason else delete_balancer(params)
-
-    async def roll_back_keeping(name: str, stack_id: str, stack: dict[str, Any], *rest: Any, **options: Any) -> None:
-        await roll_back(name, stack_id, stack, *rest, **options)
-        if stack["StackStatus"] == "ROLLBACK_FAILED":
-            # The next DeleteStack tries again what could not be deleted.
-            for logical_id, record in stack["_rollback_failed"].items():
-                stack["_resources"][logical_id] = {"ResourceStatus": "DELETE_FAILED", "Attributes": {}, **record}
-
-    ecs._ACTION_MAP["DeleteCluster"] = delete_cluster_checked
-    alb._ACTION_MAP["DeleteLoadBalancer"] = delete_balancer_checked
-    stacks._roll_back_operation = roll_back_keeping
-
-
-def _refuse(kind: str, physical_id: str, _props: Properties) -> None:
+def refuse(kind: str, physical_id: str, _props: Properties) -> None:
+    """Raise ValueError for a resource that may not be deleted."""
     refusal = _REFUSALS.get(kind)
     if refusal is not None and (reason := refusal(physical_id)):
         raise ValueError(reason)
+
+
+def _delete_cluster(delete: Callable[..., Any], data: dict[str, Any]) -> Any:
+    reason = _cluster(ecs._resolve_cluster_name(data.get("cluster", "default")))
+    return error_response_json("ClusterContainsTasksException", reason, 400) if reason else delete(data)
+
+
+def _delete_balancer(delete: Callable[..., Any], params: dict[str, Any]) -> Any:
+    reason = _load_balancer(alb._p(params, "LoadBalancerArn"))
+    return alb._error("OperationNotPermitted", reason) if reason else delete(params)
+
+
+async def _roll_back(
+    roll_back: Callable[..., Awaitable[None]],
+    name: str,
+    stack_id: str,
+    stack: dict[str, Any],
+    *rest: Any,
+    **options: Any,
+) -> None:
+    await roll_back(name, stack_id, stack, *rest, **options)
+    if stack["StackStatus"] == "ROLLBACK_FAILED":
+        # The next DeleteStack tries again what could not be deleted.
+        for logical_id, record in stack["_rollback_failed"].items():
+            stack["_resources"][logical_id] = {"ResourceStatus": "DELETE_FAILED", "Attributes": {}, **record}
 
 
 def _table(name: str) -> str | None:
@@ -113,3 +113,11 @@ _REFUSALS: dict[str, Refusal] = {
     "AWS::ElasticLoadBalancingV2::TargetGroup": _target_group,
     "AWS::S3::Bucket": _bucket,
 }
+
+_GAP = "what is protected or in use can be deleted"
+
+PATCHES = (
+    around("services.ecs._ACTION_MAP[DeleteCluster]", _delete_cluster, _GAP),
+    around("services.alb._ACTION_MAP[DeleteLoadBalancer]", _delete_balancer, _GAP),
+    around("services.cloudformation.stacks._roll_back_operation", _roll_back, "a failed rollback forgets resources"),
+)

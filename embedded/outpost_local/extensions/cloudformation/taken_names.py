@@ -27,8 +27,8 @@ from ministack.services import (
 )
 from ministack.services.cloudformation import handlers
 
-from outpost_local.extensions.cloudformation import resource_checks
 from outpost_local.extensions.cloudformation.handlers import Properties
+from outpost_local.extensions.patch import around
 from outpost_ops.aws_rules.resource_schemas import custom_name
 
 _QUEUE_SECONDS = 60.0
@@ -52,36 +52,6 @@ _TAKEN: dict[str, Callable[[], Collection[str]]] = {
     "AWS::SecretsManager::Secret": lambda: secretsmanager._secrets,
 }
 """The names in use, by resource type; log groups have `log_groups`."""
-
-
-def install() -> None:
-    """Check names in CloudFormation, and in the two APIs of which MiniStack forgets what was deleted."""
-    resource_checks.before_create.append(refuse_taken_name)
-    resource_checks.before_delete.append(_remember_queue)
-    create_secret, create_queue, delete_queue = (
-        secretsmanager._create_secret,
-        sqs._act_create_queue,
-        sqs._act_delete_queue,
-    )
-
-    def create_secret_checked(data: dict[str, Any]) -> Any:
-        if reason := _scheduled_secret(data.get("Name", "")):
-            return error_response_json("InvalidRequestException", reason, 400)
-        return create_secret(data)
-
-    def create_queue_checked(data: dict[str, Any], url: str) -> Any:
-        if reason := _recent_queue(data.get("QueueName", "")):
-            raise sqs._Err("AWS.SimpleQueueService.QueueDeletedRecently", reason)
-        return create_queue(data, url)
-
-    def delete_queue_remembered(data: dict[str, Any], url: str) -> Any:
-        _deleted_queues[data.get("QueueUrl", url).rpartition("/")[2]] = time.monotonic()
-        return delete_queue(data, url)
-
-    secretsmanager._create_secret = create_secret_checked
-    sqs._HANDLERS |= {"CreateQueue": create_queue_checked, "DeleteQueue": delete_queue_remembered}
-    for action in ("CreateStack", "CreateChangeSet"):
-        handlers._ACTION_HANDLERS[action] = _refusing_failed_stacks(handlers._ACTION_HANDLERS[action])
 
 
 def refuse_taken_name(kind: str, _logical_id: str, props: Properties) -> None:
@@ -111,19 +81,48 @@ def _recent_queue(name: str) -> str | None:
     return None
 
 
-def _remember_queue(kind: str, physical_id: str, _props: Properties) -> None:
+def remember_queue(kind: str, physical_id: str, _props: Properties) -> None:
+    """Remember when a stack deleted a queue."""
     if kind == "AWS::SQS::Queue":
         _deleted_queues[physical_id.rpartition("/")[2]] = time.monotonic()
 
 
-def _refusing_failed_stacks(handle: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
-    def checked(params: dict[str, Any]) -> Any:
-        stack = handlers._resolve_stack(handlers._p(params, "StackName"))
-        if stack is None or stack["StackStatus"] != "ROLLBACK_COMPLETE":
-            return handle(params)
-        if handlers._p(params, "Action") == "CreateStack":
-            return handlers._error("AlreadyExistsException", f"Stack [{stack['StackName']}] already exists")
-        reason = f"Stack:{stack['StackId']} is in ROLLBACK_COMPLETE state and can not be updated."
-        return handlers._error("ValidationError", reason)
+def _create_secret(create: Callable[..., Any], data: dict[str, Any]) -> Any:
+    if reason := _scheduled_secret(data.get("Name", "")):
+        return error_response_json("InvalidRequestException", reason, 400)
+    return create(data)
 
-    return checked
+
+def _create_queue(create: Callable[..., Any], data: dict[str, Any], url: str) -> Any:
+    if reason := _recent_queue(data.get("QueueName", "")):
+        raise sqs._Err("AWS.SimpleQueueService.QueueDeletedRecently", reason)
+    return create(data, url)
+
+
+def _delete_queue(delete: Callable[..., Any], data: dict[str, Any], url: str) -> Any:
+    _deleted_queues[data.get("QueueUrl", url).rpartition("/")[2]] = time.monotonic()
+    return delete(data, url)
+
+
+def _of_failed_stack(handle: Callable[..., Any], params: dict[str, Any]) -> Any:
+    """Refuse to create or change a stack that failed."""
+    stack = handlers._resolve_stack(handlers._p(params, "StackName"))
+    if stack is None or stack["StackStatus"] != "ROLLBACK_COMPLETE":
+        return handle(params)
+    if handlers._p(params, "Action") == "CreateStack":
+        return handlers._error("AlreadyExistsException", f"Stack [{stack['StackName']}] already exists")
+    reason = f"Stack:{stack['StackId']} is in ROLLBACK_COMPLETE state and can not be updated."
+    return handlers._error("ValidationError", reason)
+
+
+_GAP, _STACK = "a name that exists is taken over", "a failed stack can be updated"
+
+PATCHES = (
+    around("services.secretsmanager._create_secret", _create_secret, _GAP),
+    around("services.sqs._HANDLERS[CreateQueue]", _create_queue, _GAP),
+    around("services.sqs._HANDLERS[DeleteQueue]", _delete_queue, _GAP),
+    *(
+        around(f"services.cloudformation.handlers._ACTION_HANDLERS[{action}]", _of_failed_stack, _STACK)
+        for action in ("CreateStack", "CreateChangeSet")
+    ),
+)

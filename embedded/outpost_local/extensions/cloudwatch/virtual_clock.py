@@ -8,12 +8,11 @@ import time as real
 from pathlib import Path
 from types import SimpleNamespace
 
-from ministack.services import cloudtrail, cloudwatch
-
+from outpost_local.extensions.patch import Patch
 from outpost_local.settings import Settings
 
 
-def install(settings: Settings) -> None:
+def patches(settings: Settings) -> tuple[Patch, ...]:
     """Give both services the moved clock."""
     clock = clock_file(settings.data_dir)
 
@@ -23,10 +22,11 @@ def install(settings: Settings) -> None:
         except FileNotFoundError:
             return real.time()
 
-    for service in (cloudtrail, cloudwatch):
-        service.time = SimpleNamespace(**{**vars(real), "time": ahead})
+    moved = SimpleNamespace(**{**vars(real), "time": ahead})
+    also = "services.cloudwatch.time"
+    return (Patch("services.cloudtrail.time", lambda _: moved, "the services' clock cannot be moved", (also,)),)
 
 
 def clock_file(data_dir: Path) -> Path:
-    """Where an instance's seconds are."""
+    """Return where an instance's seconds are."""
     return data_dir / "clock"

@@ -19,7 +19,8 @@ from typing import Any
 from ministack.services import dynamodb
 
 from outpost_local.extensions.cloudformation.handlers import Response
-from outpost_local.realism import Realism
+from outpost_local.extensions.patch import Patch, around
+from outpost_local.settings import Settings
 
 Table = dict[str, Any]
 Key = tuple[str, str]
@@ -81,42 +82,41 @@ class _DelayedTables:
             return copy.at(time.monotonic(), table)
 
 
-def install(realism: Realism) -> None:
+def patches(settings: Settings) -> tuple[Patch, ...]:
     """Delay what indexes show, by lags drawn from the seed."""
+    realism, reason = settings.realism, "an index shows each write at once"
     if not realism.index_lag:
-        return
+        return ()
     lags = _lags(realism.random("index_lag"), realism.index_lag_least, realism.index_lag)
-    dynamodb._set_item = _copying(_set_item, lags)
-    dynamodb._remove_item = _copying(_remove_item, lags)
-    dynamodb._query = _delayed(dynamodb._query)
-    dynamodb._scan = _delayed(dynamodb._scan)
-    replaced = dynamodb._items_replaced
 
-    def items_replaced(table: Table) -> None:
-        replaced(table)
-        table.pop(_COPY, None)
+    def write(original: Callable[..., Any], table: Table, partition: str, sort: str, *item: Any) -> Any:
+        if not table.get("GlobalSecondaryIndexes"):
+            return original(table, partition, sort, *item)
+        with _lock:
+            if _COPY not in table:
+                table[_COPY] = DelayedCopy(table)
+            old = original(table, partition, sort, *item)
+            table[_COPY].write((partition, sort), item[0] if item else None, time.monotonic() + next(lags))
+        return old
 
-    dynamodb._items_replaced = items_replaced
+    return (
+        around("services.dynamodb._set_item", write, reason),
+        around("services.dynamodb._remove_item", write, reason),
+        Patch("services.dynamodb._query", _delayed, reason),
+        Patch("services.dynamodb._scan", _delayed, reason),
+        around("services.dynamodb._items_replaced", _forget_copy, reason),
+    )
+
+
+def _forget_copy(replaced: Callable[[Table], None], table: Table) -> None:
+    replaced(table)
+    table.pop(_COPY, None)
 
 
 def _lags(random: Random, least: float, most: float) -> Iterator[float]:
     """Yield lags in seconds: mostly short, now and then long."""
     while True:
         yield least + (most - least) * random.random() ** 4
-
-
-def _copying(write: Callable[..., Any], lags: Iterator[float]) -> Callable[..., Any]:
-    def write_and_copy(table: Table, partition: str, sort: str, *item: Any) -> Any:
-        if not table.get("GlobalSecondaryIndexes"):
-            return write(table, partition, sort, *item)
-        with _lock:
-            if _COPY not in table:
-                table[_COPY] = DelayedCopy(table)
-            old = write(table, partition, sort, *item)
-            table[_COPY].write((partition, sort), item[0] if item else None, time.monotonic() + next(lags))
-        return old
-
-    return write_and_copy
 
 
 def _delayed(read: Callable[[dict[str, Any]], Response]) -> Callable[[dict[str, Any]], Response]:

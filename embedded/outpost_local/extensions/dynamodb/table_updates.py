@@ -14,43 +14,49 @@ from ministack.core.responses import error_response_json, json_response
 from ministack.services import dynamodb
 
 from outpost_local.extensions.cloudformation.handlers import Response
-from outpost_local.realism import Realism
+from outpost_local.extensions.patch import Patch, around
+from outpost_local.settings import Settings
 
 
-def install(realism: Realism) -> None:
+def patches(settings: Settings) -> tuple[Patch, ...]:
     """Put the state before MiniStack's handler, and into the descriptions of tables."""
-    if realism.table_update_seconds:
-        updates = _Updates(realism.table_update_seconds, dynamodb.handle_request, dynamodb._table_description)
-        dynamodb.handle_request, dynamodb._table_description = updates.handle, updates.describe
+    seconds, reason = settings.realism.table_update_seconds, "a table is changed at once"
+    if not seconds:
+        return ()
+    updates = _Updates(seconds)
+    return (
+        around("services.dynamodb.handle_request", updates.handle, reason),
+        around("services.dynamodb._table_description", updates.describe, reason),
+    )
 
 
 class _Updates:
     """Until when each table is UPDATING, by its id, in seconds of the monotonic clock."""
 
-    def __init__(
-        self, seconds: float, handle: Callable[..., Awaitable[Response]], describe: Callable[..., Any]
-    ) -> None:
-        self._seconds, self._handle, self._describe = seconds, handle, describe
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._until: dict[str, float] = {}
 
-    async def handle(self, method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Response:
+    async def handle(
+        self, handle: Callable[..., Awaitable[Response]], method: str, path: str, headers: Any, body: bytes, query: Any
+    ) -> Response:
         """Refuse to change a table that is UPDATING; begin to update one that may be changed."""
         action = headers.get("x-amz-target", "").rpartition(".")[2]
         if action not in ("UpdateTable", "DeleteTable"):
-            return await self._handle(method, path, headers, body, query)
+            return await handle(method, path, headers, body, query)
         name = dynamodb._normalize_table_name(json.loads(body).get("TableName"))
         if self._is_updating(name):
             message = f"Attempt to change a resource which is still in use: Table is being updated: {name}"
             return error_response_json("ResourceInUseException", message, 400)  # type: ignore[no-any-return]
-        response = await self._handle(method, path, headers, body, query)
+        response = await handle(method, path, headers, body, query)
         if response[0] != 200 or action == "DeleteTable":
             return response
         self._until[dynamodb._tables[name]["TableId"]] = time.monotonic() + self._seconds
-        return json_response({"TableDescription": self.describe(name)})  # type: ignore[no-any-return]
+        return json_response({"TableDescription": dynamodb._table_description(name)})  # type: ignore[no-any-return]
 
-    def describe(self, name: str) -> dict[str, Any]:
+    def describe(self, describe: Callable[[str], dict[str, Any]], name: str) -> dict[str, Any]:
         """Return MiniStack's description, with the state."""
-        description: dict[str, Any] = self._describe(name)
+        description = describe(name)
         return description | {"TableStatus": "UPDATING"} if self._is_updating(name) else description
 
     def _is_updating(self, name: str) -> bool:

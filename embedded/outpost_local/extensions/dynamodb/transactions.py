@@ -11,18 +11,21 @@ for a few milliseconds before it is applied, and a seeded share of the requests 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from random import Random
 from typing import Any
 
 from ministack.core.responses import error_response_json
 from ministack.services import dynamodb
 
-from outpost_local.extensions.cloudformation.handlers import Response
+from outpost_local.extensions.cloudformation.handlers import Response, with_members
+from outpost_local.extensions.patch import Patch, around
 from outpost_local.realism import Realism
+from outpost_local.settings import Settings
 
 Item = tuple[str, ...]
 
 _WRITES = {"PutItem", "UpdateItem", "DeleteItem"}
+AFTER = ("dynamodb.table_updates",)
+
 _TRANSACTIONS = {"TransactWriteItems", "TransactGetItems"}
 _READS = {"GetItem", "BatchGetItem", "Query", "Scan"}
 _ONGOING = "Transaction is ongoing for the item"
@@ -32,28 +35,33 @@ _THROTTLED = (
 )
 
 
-def install(realism: Realism) -> None:
+def patches(settings: Settings) -> tuple[Patch, ...]:
     """Put conflicts and throttling before MiniStack's handler."""
-    dynamodb.handle_request = _Contention(realism, dynamodb.handle_request).handle
-    if realism.throttles:
-        dynamodb._batch_write_item = _leaving_some(dynamodb._batch_write_item, realism)
+    realism = settings.realism
+    handle = around("services.dynamodb.handle_request", _Contention(realism).handle, "transactions never conflict")
+    if not realism.throttles:
+        return (handle,)
+    some = _leaving_some(realism)
+    return handle, around("services.dynamodb._batch_write_item", some, "DynamoDB never throttles")
 
 
 class _Contention:
     """Decides which requests meet an ongoing transaction."""
 
-    def __init__(self, realism: Realism, handle: Callable[..., Awaitable[Response]]) -> None:
-        self._realism, self._handle = realism, handle
+    def __init__(self, realism: Realism) -> None:
+        self._realism = realism
         self._conflicts, self._throttles = realism.random("transaction_conflicts"), realism.random("throttles")
         self._held: set[Item] = set()
 
-    async def handle(self, method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Response:
+    async def handle(
+        self, handle: Callable[..., Awaitable[Response]], method: str, path: str, headers: Any, body: bytes, query: Any
+    ) -> Response:
         """Refuse a request, or pass it on."""
         action = headers.get("x-amz-target", "").rpartition(".")[2]
         if action in _WRITES | _TRANSACTIONS | _READS and self._throttles.random() < self._realism.throttles:
             return error_response_json("ThrottlingException", _THROTTLED, 400)  # type: ignore[no-any-return]
         if action not in _WRITES | _TRANSACTIONS:
-            return await self._handle(method, path, headers, body, query)
+            return await handle(method, path, headers, body, query)
         items = list(_items(action, json.loads(body)))
         met = [item in self._held for item in items]
         if items and self._conflicts.random() < self._realism.transaction_conflicts:
@@ -61,11 +69,11 @@ class _Contention:
         if any(met):
             return _cancelled(met) if action in _TRANSACTIONS else _conflict()
         if action != "TransactWriteItems" or not self._realism.transaction_seconds:
-            return await self._handle(method, path, headers, body, query)
+            return await handle(method, path, headers, body, query)
         self._held.update(items)
         try:
             await asyncio.sleep(self._realism.transaction_seconds)
-            return await self._handle(method, path, headers, body, query)
+            return await handle(method, path, headers, body, query)
         finally:
             self._held.difference_update(items)
 
@@ -99,18 +107,16 @@ def _cancelled(met: list[bool]) -> Response:
     return 400, {"Content-Type": "application/x-amz-json-1.0"}, json.dumps(error).encode()
 
 
-def _leaving_some(write: Callable[[dict[str, Any]], Response], realism: Realism) -> Callable[..., Response]:
-    random: Random = realism.random("unprocessed")
+def _leaving_some(realism: Realism) -> Callable[..., Response]:
+    random = realism.random("unprocessed")
 
-    def write_most(request: dict[str, Any]) -> Response:
+    def write_most(write: Callable[[dict[str, Any]], Response], request: dict[str, Any]) -> Response:
         tables = request.get("RequestItems") or {}
         several = next((name for name, requests in tables.items() if len(requests) > 1), None)
         if several is None or random.random() >= realism.throttles:
             return write(request)
         *taken, left = tables[several]
-        status, headers, body = write(request | {"RequestItems": tables | {several: taken}})
-        if status != 200:
-            return status, headers, body
-        return status, headers, json.dumps(json.loads(body) | {"UnprocessedItems": {several: [left]}}).encode()
+        response = write(request | {"RequestItems": tables | {several: taken}})
+        return with_members(response, {"UnprocessedItems": {several: [left]}})
 
     return write_most

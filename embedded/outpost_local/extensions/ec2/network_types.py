@@ -1,4 +1,4 @@
-"""EC2 resource types CloudFormation lacks in MiniStack (gap 1): addresses, NAT, flow logs, single rules, instances."""
+"""EC2 resource types CloudFormation lacks in MiniStack: addresses, NAT, flow logs, single rules, instances."""
 
 from typing import Any
 
@@ -9,30 +9,17 @@ from ministack.services.cloudformation import provisioners
 from outpost_local.extensions.cloudformation.handlers import (
     Created,
     Properties,
-    add_type,
+    Response,
     checked,
     element,
+    new_type,
     only_tags_changed,
 )
 
 
-def install() -> None:
-    """Register the EC2 types."""
-    add_type("AWS::EC2::EIP", create=_create_address, delete=_delete_address, update=_update_address)
-    add_type("AWS::EC2::NatGateway", create=_create_nat, delete=_delete_nat, update=_update_nat)
-    add_type("AWS::EC2::FlowLog", create=_create_flow_log, delete=_delete_flow_log, update=_update_flow_log)
-    add_type("AWS::EC2::Instance", create=_create_instance, delete=_delete_instance, update=_update_instance)
-    for direction in ("Ingress", "Egress"):
-        add_type(
-            f"AWS::EC2::SecurityGroup{direction}",
-            create=_RuleHandlers(direction).create,
-            delete=_RuleHandlers(direction).delete,
-        )
-
-
-def _call(action: str, **params: Any) -> tuple[int, dict[str, str], bytes]:
+def _call(action: str, **params: Any) -> Response:
     query = {name.replace("__", "."): [str(value)] for name, value in params.items() if value not in (None, "")}
-    response: tuple[int, dict[str, str], bytes] = ec2._ACTION_MAP[action](query)
+    response: Response = ec2._ACTION_MAP[action](query)
     return response
 
 
@@ -187,3 +174,16 @@ def _update_instance(physical_id: str, old: Properties, new: Properties, _stack:
 def _delete_instance(physical_id: str, _props: Properties) -> None:
     if physical_id in ec2._instances:
         checked(_call("TerminateInstances", InstanceId__1=physical_id))
+
+
+PATCHES = (
+    new_type("AWS::EC2::EIP", create=_create_address, delete=_delete_address, update=_update_address),
+    new_type("AWS::EC2::NatGateway", create=_create_nat, delete=_delete_nat, update=_update_nat),
+    new_type("AWS::EC2::FlowLog", create=_create_flow_log, delete=_delete_flow_log, update=_update_flow_log),
+    new_type("AWS::EC2::Instance", create=_create_instance, delete=_delete_instance, update=_update_instance),
+    *(
+        new_type(f"AWS::EC2::SecurityGroup{direction}", create=rules.create, delete=rules.delete)
+        for direction in ("Ingress", "Egress")
+        for rules in [_RuleHandlers(direction)]
+    ),
+)

@@ -11,24 +11,29 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import json_response
-from ministack.services import ecs
 
 from outpost_local.extensions.cloudformation.handlers import Response
+from outpost_local.extensions.patch import Patch, around
 from outpost_local.realism import Realism
+from outpost_local.settings import Settings
 
 Operation = Callable[[dict[str, Any]], Response]
 
 
-def install(realism: Realism) -> None:
+def patches(settings: Settings) -> tuple[Patch, ...]:
     """Wrap RunTask, ListTasks and DescribeTasks."""
-    if realism.task_lag:
-        late = LateTasks(realism)
-        ecs._run_task = ecs._ACTION_MAP["RunTask"] = late.run(ecs._run_task)
-        ecs._ACTION_MAP["ListTasks"] = late.list(ecs._ACTION_MAP["ListTasks"])
-        ecs._ACTION_MAP["DescribeTasks"] = late.describe(ecs._ACTION_MAP["DescribeTasks"])
+    if not settings.realism.task_lag:
+        return ()
+    late, reason = _LateTasks(settings.realism), "a new task is listed at once"
+    actions = "services.ecs._ACTION_MAP"
+    return (
+        around("services.ecs._run_task", late.run, reason, f"{actions}[RunTask]"),
+        around(f"{actions}[ListTasks]", late.list, reason),
+        around(f"{actions}[DescribeTasks]", late.describe, reason),
+    )
 
 
-class LateTasks:
+class _LateTasks:
     """When each new task appears."""
 
     def __init__(self, realism: Realism) -> None:
@@ -41,44 +46,31 @@ class LateTasks:
         self._shown_at.pop(arn, None)
         return False
 
-    def run(self, run: Operation) -> Operation:
-        """Return RunTask, which draws the lags of its tasks."""
+    def run(self, run: Operation, request: dict[str, Any]) -> Response:
+        """Run tasks, and draw their lags."""
+        response = run(request)
+        if response[0] == 200:
+            for task in json.loads(response[2])["tasks"]:
+                shown_at = time.monotonic() + self._lag * self._random.random() ** 4
+                self._shown_at.setdefault(task["taskArn"], shown_at)
+        return response
 
-        def run_task(request: dict[str, Any]) -> Response:
-            response = run(request)
-            if response[0] == 200:
-                for task in json.loads(response[2])["tasks"]:
-                    self._shown_at.setdefault(
-                        task["taskArn"], time.monotonic() + self._lag * self._random.random() ** 4
-                    )
-            return response
-
-        return run_task
-
-    def list(self, list_: Operation) -> Operation:
+    def list(self, list_: Operation, request: dict[str, Any]) -> Response:
         """Return ListTasks without the tasks that do not appear yet."""
+        status, headers, body = list_(request)
+        if status != 200:
+            return status, headers, body
+        found = json.loads(body)
+        shown = [arn for arn in found["taskArns"] if not self._hidden(arn)]
+        return json_response(found | {"taskArns": shown})  # type: ignore[no-any-return]
 
-        def list_tasks(request: dict[str, Any]) -> Response:
-            status, headers, body = list_(request)
-            if status != 200:
-                return status, headers, body
-            found = json.loads(body)
-            shown = [arn for arn in found["taskArns"] if not self._hidden(arn)]
-            return json_response(found | {"taskArns": shown})  # type: ignore[no-any-return]
-
-        return list_tasks
-
-    def describe(self, describe: Operation) -> Operation:
+    def describe(self, describe: Operation, request: dict[str, Any]) -> Response:
         """Return DescribeTasks, which misses the tasks that do not appear yet."""
-
-        def describe_tasks(request: dict[str, Any]) -> Response:
-            status, headers, body = describe(request)
-            if status != 200:
-                return status, headers, body
-            found = json.loads(body)
-            hidden = [task["taskArn"] for task in found["tasks"] if self._hidden(task["taskArn"])]
-            shown = [task for task in found["tasks"] if task["taskArn"] not in hidden]
-            missing = [{"arn": arn, "reason": "MISSING"} for arn in hidden]
-            return json_response({"tasks": shown, "failures": found["failures"] + missing})  # type: ignore[no-any-return]
-
-        return describe_tasks
+        status, headers, body = describe(request)
+        if status != 200:
+            return status, headers, body
+        found = json.loads(body)
+        hidden = [task["taskArn"] for task in found["tasks"] if self._hidden(task["taskArn"])]
+        shown = [task for task in found["tasks"] if task["taskArn"] not in hidden]
+        missing = [{"arn": arn, "reason": "MISSING"} for arn in hidden]
+        return json_response({"tasks": shown, "failures": found["failures"] + missing})  # type: ignore[no-any-return]

@@ -1,41 +1,33 @@
-"""Task definitions from CloudFormation keep every member (extends gap 1).
+"""Task definitions from CloudFormation keep every member.
 
 MiniStack converts a few members of a container definition from the template's PascalCase to the API's camelCase and
 leaves the rest, so that `Secrets`, `LinuxParameters`, `Ulimits` or `DependsOn` are silently ignored when a task starts;
 it also drops the task definition's own `RuntimePlatform` and `EphemeralStorage`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from ministack.services import ecs
-from ministack.services.cloudformation import provisioners
 
-from outpost_local.extensions.cloudformation.handlers import Created, Properties, camel_case
+from outpost_local.extensions.cloudformation.handlers import Created, Properties, camel_case, handler
+from outpost_local.extensions.patch import Patch, around
 
 _TASK_MEMBERS = {"RuntimePlatform": "runtimePlatform", "EphemeralStorage": "ephemeralStorage"}
 
 
-def install() -> None:
-    """Replace the conversion and the create handler."""
-    create = provisioners._RESOURCE_HANDLERS["AWS::ECS::TaskDefinition"]["create"]
-
-    def create_with_all_members(logical_id: str, props: Properties, stack: str) -> Created:
-        arn, attributes = create(logical_id, props, stack)
-        record = ecs._task_defs[ecs._resolve_td_key(arn)]
-        for member, name in _TASK_MEMBERS.items():
-            if member in props:
-                record[name] = camel_case(props[member])
-        record["volumes"] = [_volume(volume) for volume in props.get("Volumes", [])]
-        return arn, attributes
-
-    provisioners._normalize_container_defs = container_definitions
-    # The update handler calls the create function by its module-level name.
-    provisioners._ecs_task_def_create = create_with_all_members
-    provisioners._RESOURCE_HANDLERS["AWS::ECS::TaskDefinition"]["create"] = create_with_all_members
+def _create(create: Callable[..., Created], logical_id: str, props: Properties, stack: str) -> Created:
+    arn, attributes = create(logical_id, props, stack)
+    record = ecs._task_defs[ecs._resolve_td_key(arn)]
+    for member, name in _TASK_MEMBERS.items():
+        if member in props:
+            record[name] = camel_case(props[member])
+    record["volumes"] = [_volume(volume) for volume in props.get("Volumes", [])]
+    return arn, attributes
 
 
-def container_definitions(definitions: list[Properties]) -> list[dict[str, Any]]:
-    """Container definitions as RegisterTaskDefinition would have taken them."""
+def _container_definitions(definitions: list[Properties]) -> list[dict[str, Any]]:
+    """Return container definitions as RegisterTaskDefinition takes them."""
     return [_container_definition(definition) for definition in definitions]
 
 
@@ -50,7 +42,7 @@ def _container_definition(definition: Properties) -> dict[str, Any]:
 
 
 def _volume(volume: Properties) -> dict[str, Any]:
-    """A volume with the API's spelling, which for EFS is not the template's with another first letter."""
+    """Return a volume with the API's spelling, which for EFS is not the template's with another first letter."""
     converted: dict[str, Any] = camel_case(volume)
     efs = converted.pop("eFSVolumeConfiguration", None) or converted.pop("efsVolumeConfiguration", None)
     if efs:
@@ -60,3 +52,12 @@ def _volume(volume: Properties) -> dict[str, Any]:
             authorization["iam"] = authorization.pop("iAM")
         converted["efsVolumeConfiguration"] = efs
     return converted
+
+
+_GAP, _MODULE = "task definitions lose members", "services.cloudformation.provisioners"
+
+PATCHES = (
+    Patch(f"{_MODULE}._normalize_container_defs", lambda _: _container_definitions, _GAP),
+    # The update handler calls the create function by its module-level name.
+    around(handler("AWS::ECS::TaskDefinition", "create"), _create, _GAP, f"{_MODULE}._ecs_task_def_create"),
+)

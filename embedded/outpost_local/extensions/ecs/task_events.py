@@ -1,4 +1,4 @@
-"""ECS publishes "ECS Task State Change" events (gap 2): MiniStack emits none.
+"""ECS publishes "ECS Task State Change" events: MiniStack emits none.
 
 The functions through which MiniStack moves a task are wrapped: whenever one has changed a task, an event with the
 task's fields at that moment goes to the default bus. One thread publishes, in the order of the changes.
@@ -14,52 +14,53 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import ecs, eventbridge
 
+from outpost_local.extensions.patch import around
+
 Task = dict[str, Any]
 
-_TRANSITIONS = ("_mark_task_pending", "_mark_task_running", "_mark_task_stopped")
+_changes: queue.SimpleQueue[tuple[str, str, Task]] = queue.SimpleQueue()
+"""Account, region, and the detail of the event."""
 
 
-class TaskEvents:
-    """The publisher; `changed` may be called from any thread inside a request scope."""
+def changed(task: Task) -> None:
+    """Queue an event that shows the task as it is now; call it inside a request scope."""
+    _changes.put((get_account_id(), get_region(), event_detail(task)))
 
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[tuple[str, str, Task]] = queue.SimpleQueue()
 
-    def install(self) -> None:
-        """Wrap MiniStack's transitions and start publishing."""
-        for name in _TRANSITIONS:
-            setattr(ecs, name, self._publishing(getattr(ecs, name)))
-        threading.Thread(target=self._publish, name="ecs-task-events", daemon=True).start()
+def _mark(mark: Callable[..., bool], task_arn: str, task: Task, *arguments: Any, **options: Any) -> bool:
+    marked = mark(task_arn, task, *arguments, **options)
+    if marked:
+        changed(task)
+    return marked
 
-    def changed(self, task: Task) -> None:
-        """Queue an event that shows the task as it is now."""
-        self._queue.put((get_account_id(), get_region(), event_detail(task)))
 
-    def _publishing(self, mark: Callable[..., bool]) -> Callable[..., bool]:
-        def mark_and_publish(task_arn: str, task: Task, *arguments: Any, **options: Any) -> bool:
-            changed = mark(task_arn, task, *arguments, **options)
-            if changed:
-                self.changed(task)
-            return changed
-
-        return mark_and_publish
-
-    def _publish(self) -> None:
-        while True:
-            account, region, detail = self._queue.get()
-            entry = {
-                "Source": "aws.ecs",
-                "DetailType": "ECS Task State Change",
-                "Detail": json.dumps(detail),
-                "Resources": [detail["taskArn"]],
-            }
-            with request_scope(account, region):
-                eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+def _publish() -> None:
+    while True:
+        account, region, detail = _changes.get()
+        entry = {
+            "Source": "aws.ecs",
+            "DetailType": "ECS Task State Change",
+            "Detail": json.dumps(detail),
+            "Resources": [detail["taskArn"]],
+        }
+        with request_scope(account, region):
+            eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
 
 
 def event_detail(task: Task) -> Task:
-    """The `detail` of the event ECS would send for the task."""
+    """Return the `detail` of the event that ECS would send for the task."""
     detail: Task = copy.deepcopy(ecs._sanitize(task))
     detail["updatedAt"] = ecs._iso()
     # An empty text stands for "not set" in MiniStack's records; ECS leaves such members out.
     return {key: value for key, value in detail.items() if value != ""}
+
+
+def start() -> None:
+    """Publish what is queued, in this order."""
+    threading.Thread(target=_publish, name="ecs-task-events", daemon=True).start()
+
+
+PATCHES = tuple(
+    around(f"services.ecs.{name}", _mark, "no task state change events")
+    for name in ("_mark_task_pending", "_mark_task_running", "_mark_task_stopped")
+)

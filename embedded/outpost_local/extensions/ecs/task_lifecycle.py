@@ -1,4 +1,4 @@
-"""RunTask and StopTask behave as ECS documents them (extends gap 3).
+"""RunTask and StopTask behave as ECS documents them.
 
 MiniStack's StopTask reports STOPPED with exit code 0 before the container even got SIGTERM, and ignores stopTimeout;
 its RunTask ignores clientToken and the limits on count and overrides. What a worker does on SIGTERM, the exit code 137
@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from docker.errors import DockerException
@@ -17,6 +18,8 @@ from ministack.core.responses import error_response_json, get_account_id, get_re
 from ministack.services import ecs, ecs_metadata
 
 from outpost_local.extensions.cloudformation.handlers import Response
+from outpost_local.extensions.ecs.task_events import changed
+from outpost_local.extensions.patch import Patch
 
 logger = logging.getLogger("outpost.ecs")
 
@@ -28,45 +31,40 @@ Task = dict[str, Any]
 Request = dict[str, Any]
 
 
-def install(on_change: Callable[[Task], None]) -> None:
-    """Replace RunTask and StopTask; `on_change` is called after each change of a task made here."""
-    stop_user = _stopper("UserInitiated", on_change)
-    stop_service = _stopper("ServiceSchedulerInitiated", on_change)
-    ecs._ACTION_MAP["StopTask"] = stop_user
-    ecs._stop_task = stop_service  # the service scheduler calls it by this name
-    ecs._ACTION_MAP["RunTask"] = _IdempotentRunTask(ecs._run_task)
+AFTER = ("ecs.late_tasks", "servicequotas.limits", "ecs.task_events")
 
 
-class _IdempotentRunTask:
-    """RunTask with its limits, answering a repeated clientToken with the tasks of the first call."""
+class _RunTask:
+    """RunTask with its limits, which returns the tasks of the first call for a repeated clientToken."""
 
-    def __init__(self, run_task: Callable[[Request], Response]) -> None:
-        self._run_task = run_task
-        self._answers: dict[tuple[str, str], tuple[str, Response]] = {}
+    def __init__(self) -> None:
+        self._responses: dict[tuple[str, str], tuple[str, Response]] = {}
+        """(cluster, client token) -> the first request and its response."""
         self._lock = threading.Lock()
 
     def __call__(self, data: Request) -> Response:
-        refused = _limit_error(data)
-        if refused:
+        # The scheduler of services calls the function by this name too.
+        run_task: Callable[[Request], Response] = ecs._run_task
+        if refused := _limit_error(data):
             return _error("InvalidParameterException", refused)
         data = {"group": f"family:{_family(data)}", **data}
         token = data.get("clientToken")
         if not token:
-            return self._run_task(data)
+            return run_task(data)
         key = (str(ecs._resolve_cluster_name(data.get("cluster", "default"))), token)
         request = json.dumps(data, sort_keys=True)
         with self._lock:
-            if key not in self._answers:
-                answer = self._run_task(data)
-                if answer[0] >= 400:
-                    return answer
-                self._answers[key] = (request, answer)
-            first_request, answer = self._answers[key]
+            if key not in self._responses:
+                response = run_task(data)
+                if response[0] >= 400:
+                    return response
+                self._responses[key] = (request, response)
+            first_request, response = self._responses[key]
         if first_request != request:
             message = "The clientToken is already in use with a different request."
-            arns = [task["taskArn"] for task in json.loads(answer[2])["tasks"]]
+            arns = [task["taskArn"] for task in json.loads(response[2])["tasks"]]
             return _error("ConflictException", message, {"resourceIds": arns})
-        return answer
+        return response
 
 
 def _error(code: str, message: str, members: dict[str, Any] | None = None) -> Response:
@@ -88,25 +86,22 @@ def _limit_error(data: Request) -> str | None:
     return None
 
 
-def _stopper(stop_code: str, on_change: Callable[[Task], None]) -> Callable[[Request], Response]:
-    def stop(data: Request) -> Response:
-        cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
-        task = ecs._resolve_task(data.get("task", ""), cluster) if cluster else None
-        if task is None:
-            return _error("InvalidParameterException", "The referenced task was not found.")
-        begun = _begin_stop(task, data.get("reason", "Task stopped by user"), stop_code)
-        response: Response = json_response({"task": ecs._sanitize(task)})
-        if begun:
-            on_change(task)
-            account, region = get_account_id(), get_region()
-            spawn_background(lambda: _finish_stop(task, account, region, on_change), thread_name="ecs-stop-task")
-        return response
-
-    return stop
+def _stop(stop_code: str, data: Request) -> Response:
+    cluster = ecs._resolve_cluster_name(data.get("cluster", "default"))
+    task = ecs._resolve_task(data.get("task", ""), cluster) if cluster else None
+    if task is None:
+        return _error("InvalidParameterException", "The referenced task was not found.")
+    begun = _begin_stop(task, data.get("reason", "Task stopped by user"), stop_code)
+    response: Response = json_response({"task": ecs._sanitize(task)})
+    if begun:
+        changed(task)
+        finish = partial(_finish_stop, task, get_account_id(), get_region())
+        spawn_background(finish, thread_name="ecs-stop-task")
+    return response
 
 
 def _begin_stop(task: Task, reason: str, stop_code: str) -> bool:
-    """Mark the task as stopping and take it out of its target groups; False when it was already on its way."""
+    """Mark the task as stopping and take it out of its target groups; return False if it was stopping already."""
     arn = task["taskArn"]
     with resource_lock("ecs-task", arn):
         if not ecs._task_is_active(arn, task):
@@ -124,7 +119,7 @@ def _begin_stop(task: Task, reason: str, stop_code: str) -> bool:
     return True
 
 
-def _finish_stop(task: Task, account: str, region: str, on_change: Callable[[Task], None]) -> None:
+def _finish_stop(task: Task, account: str, region: str) -> None:
     """Stop the containers as their definitions say, then report STOPPED with their own exit codes."""
     with request_scope(account, region):
         task["lastStatus"] = "STOPPING"
@@ -140,7 +135,7 @@ def _finish_stop(task: Task, account: str, region: str, on_change: Callable[[Tas
         ecs_metadata.set_task_status(task["taskArn"], known_status="STOPPED")
         ecs._cleanup_task_resources(task, ecs._get_docker())
         _refresh(task)
-        on_change(task)
+        changed(task)
 
 
 def _stop_containers(task: Task) -> list[int | None]:
@@ -168,3 +163,13 @@ def _refresh(task: Task) -> None:
     if cluster:
         ecs._recount_cluster(cluster)
         ecs._refresh_service_state(cluster, task.get("group", ""))
+
+
+_NOT_STOPPED = "StopTask reports exit code 0 at once"
+
+PATCHES = (
+    Patch("services.ecs._ACTION_MAP[StopTask]", lambda _: partial(_stop, "UserInitiated"), _NOT_STOPPED),
+    # The service scheduler calls it by this name.
+    Patch("services.ecs._stop_task", lambda _: partial(_stop, "ServiceSchedulerInitiated"), _NOT_STOPPED),
+    Patch("services.ecs._ACTION_MAP[RunTask]", lambda _: _RunTask(), "RunTask ignores clientToken"),
+)

@@ -1,4 +1,4 @@
-"""The awslogs driver: each line that a container writes becomes one event of its log stream (extends gap 3).
+"""The awslogs driver: each line that a container writes becomes one event of its log stream.
 
 MiniStack takes what an engine gives for whole lines, drops all output when the group is missing, says nothing when it
 stops halfway, and lets a container be removed before its output was read. Sources: "Send Amazon ECS logs to CloudWatch"
@@ -8,11 +8,13 @@ stops halfway, and lets a container be removed before its output was read. Sourc
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import cloudwatch_logs, ecs
+
+from outpost_local.extensions.patch import Patch, around
 
 logger = logging.getLogger("outpost.ecs")
 
@@ -24,29 +26,23 @@ _REMOVAL_SECONDS = 10.0
 _forwarders: dict[str, threading.Thread] = {}
 
 
-def install() -> None:
-    """Forward the output of every container from its start to its end."""
-    run, remove = ecs._run_docker_container, ecs._remove_docker_container
+def _run(run: Callable[..., Any], client: Any, definition: dict[str, Any], options: dict[str, Any], **rest: Any) -> Any:
+    """Run a container, and forward its output until its end."""
+    task_id = str(options["labels"]["com.amazonaws.ecs.task-arn"]).rpartition("/")[2]
+    if ecs._awslogs_config(definition, task_id, ""):
+        _require_group(definition, task_id)
+    container = run(client, definition, options, **rest)
+    _start_forwarder(container, definition, task_id)
+    return container
 
-    def run_logged(client: Any, definition: dict[str, Any], options: dict[str, Any], **others: Any) -> Any:
-        task_id = str(options["labels"]["com.amazonaws.ecs.task-arn"]).rpartition("/")[2]
-        if ecs._awslogs_config(definition, task_id, ""):
-            _require_group(definition, task_id)
-        container = run(client, definition, options, **others)
-        _start_forwarder(container, definition, task_id)
-        return container
 
-    def remove_read(client: Any, container_or_id: Any) -> None:
-        container_id = str(getattr(container_or_id, "id", container_or_id))
-        forwarder = _forwarders.get(container_id)
-        if client and forwarder:
-            _end(client, container_id)
-            forwarder.join(_REMOVAL_SECONDS)
-        remove(client, container_or_id)
-
-    ecs._run_docker_container = run_logged
-    ecs._remove_docker_container = remove_read
-    ecs._start_awslogs_forwarder = lambda *_: None  # it would begin only once the task has its container
+def _remove(remove: Callable[..., None], client: Any, container_or_id: Any) -> None:
+    container_id = str(getattr(container_or_id, "id", container_or_id))
+    forwarder = _forwarders.get(container_id)
+    if client and forwarder:
+        _end(client, container_id)
+        forwarder.join(_REMOVAL_SECONDS)
+    remove(client, container_or_id)
 
 
 def split_lines(pieces: Iterable[bytes]) -> Iterator[list[str]]:
@@ -123,3 +119,13 @@ def _end(client: Any, container_id: str) -> None:
         client.containers.get(container_id).stop(timeout=5)
     except Exception:
         logger.warning("stopping container %s before it is removed", container_id, exc_info=True)
+
+
+_GAP = "output is not forwarded without a log group"
+
+PATCHES = (
+    around("services.ecs._run_docker_container", _run, _GAP),
+    around("services.ecs._remove_docker_container", _remove, _GAP),
+    # It would begin only once the task has its container.
+    Patch("services.ecs._start_awslogs_forwarder", lambda _: lambda *_arguments: None, _GAP),
+)

@@ -1,37 +1,42 @@
 """The metrics of a load balancer (AWS/ApplicationELB): MiniStack records none.
 
-Requests, answers and their times are recorded as they happen; how many targets are healthy, each 10 s.
+Requests, responses and their times are recorded as they happen; how many targets are healthy, each 10 s.
 """
 
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack.services import alb, cloudwatch
 
 from outpost_local.extensions.elbv2.target_health import TARGETS
+from outpost_local.extensions.patch import around
 
 NAMESPACE = "AWS/ApplicationELB"
 _PERIOD_SECONDS = 10.0
 
 
-def install() -> None:
-    """Record around MiniStack's dispatch of a request, and start looking at the targets."""
-    dispatch = alb.dispatch_request
+AFTER = ("elbv2.listeners",)
 
-    async def dispatch_and_record(load_balancer: dict[str, Any], *arguments: Any, **options: Any) -> Any:
-        begin = time.monotonic()
-        response = await dispatch(load_balancer, *arguments, **options)
-        _record_request(load_balancer["LoadBalancerArn"], response[0], time.monotonic() - begin)
-        return response
 
-    alb.dispatch_request = dispatch_and_record
+async def _dispatch(
+    dispatch: Callable[..., Awaitable[Any]], balancer: dict[str, Any], *arguments: Any, **options: Any
+) -> Any:
+    begin = time.monotonic()
+    response = await dispatch(balancer, *arguments, **options)
+    _record_request(balancer["LoadBalancerArn"], response[0], time.monotonic() - begin)
+    return response
+
+
+def start() -> None:
+    """Look at the targets regularly."""
     threading.Thread(target=_look_at_targets, name="alb-metrics", daemon=True).start()
 
 
 def _record_request(load_balancer_arn: str, status: int, seconds: float) -> None:
     dimensions = {"LoadBalancer": load_balancer_arn.partition("loadbalancer/")[2]}
-    # What the balancer answers itself when no target does.
+    # The responses of the balancer itself, when no target responds.
     side = "ELB" if status in (502, 503, 504) else "Target"
     cloudwatch.record_metric(NAMESPACE, "RequestCount", 1, "Count", dimensions)
     cloudwatch.record_metric(NAMESPACE, f"HTTPCode_{side}_{status // 100}XX_Count", 1, "Count", dimensions)
@@ -56,3 +61,6 @@ def _record_health() -> None:
             }
             for name, state in (("HealthyHostCount", "healthy"), ("UnHealthyHostCount", "unhealthy")):
                 cloudwatch.record_metric(NAMESPACE, name, states.count(state), "Count", dimensions)
+
+
+PATCHES = (around("services.alb.dispatch_request", _dispatch, "a load balancer has no metrics"),)

@@ -16,7 +16,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -26,6 +26,9 @@ from ministack.core.concurrency import spawn_background
 from ministack.services import alb, ecs
 
 from outpost_local.extensions.cloudformation.handlers import Response
+from outpost_local.extensions.patch import Patch, around
+
+AFTER = ("elbv2.targets",)
 
 _TICK_SECONDS = 0.2
 _REASONS = {"initial": "Elb.InitialHealthChecking", "unhealthy": "Target.FailedHealthChecks"}
@@ -77,7 +80,7 @@ class TargetHealth:
         return [self.state(*key) for key in _targets(group_arn)]
 
     def run(self) -> None:
-        """Check each target when its time has come, for ever."""
+        """Check each target when it is due, for ever."""
         while True:
             self._begin_checks()
             time.sleep(_TICK_SECONDS)
@@ -104,7 +107,9 @@ class TargetHealth:
         if not passed and health.state == "unhealthy":
             _replace_task(key)
 
-    async def forward(self, target: dict[str, Any], group: Group, *arguments: Any) -> Any:
+    async def forward(
+        self, send: Callable[..., Awaitable[Any]], target: dict[str, Any], group: Group, *arguments: Any
+    ) -> Any:
         """Send a request to a healthy target instead of `target`, where there is one."""
         arn = group["TargetGroupArn"]
         port = int(target.get("Port") or group["Port"])
@@ -112,17 +117,10 @@ class TargetHealth:
         if healthy and self.state(arn, target["Id"], port) != "healthy":
             _, address, port = random.choice(healthy)  # noqa: S311 - as MiniStack chooses
             target = {"Id": address, "Port": port}
-        return await self._send(target, group, *arguments)
-
-    def install(self) -> None:
-        """Take over MiniStack's choice of a target, and start to check."""
-        self._send = alb._proxy_http_target
-        alb._proxy_http_target = self.forward
-        alb._ACTION_MAP["DescribeTargetHealth"] = self.describe
-        threading.Thread(target=self.run, name="target-health", daemon=True).start()
+        return await send(target, group, *arguments)
 
     def describe(self, parameters: Any) -> Response:
-        """DescribeTargetHealth with the states that were found."""
+        """Return DescribeTargetHealth with the states that were found."""
         arn = alb._p(parameters, "TargetGroupArn")
         if arn not in alb._tgs:
             return alb._error("TargetGroupNotFound", f"Target group '{arn}' not found.")  # type: ignore[no-any-return]
@@ -141,9 +139,9 @@ class TargetHealth:
 TARGETS = TargetHealth()
 
 
-def install() -> None:
+def start() -> None:
     """Check the targets of every load balancer."""
-    TARGETS.install()
+    threading.Thread(target=TARGETS.run, name="target-health", daemon=True).start()
 
 
 def _reason(state: str) -> str:
@@ -201,3 +199,11 @@ def _age(task: Mapping[str, Any]) -> float:
         datetime.fromisoformat(str(each).replace("Z", "+00:00")) for each in (task["startedAt"], ecs._iso())
     )
     return (now - started).total_seconds()
+
+
+_HEALTHY = "every target is healthy"
+
+PATCHES = (
+    around("services.alb._proxy_http_target", TARGETS.forward, _HEALTHY),
+    Patch("services.alb._ACTION_MAP[DescribeTargetHealth]", lambda _: TARGETS.describe, _HEALTHY),
+)

@@ -22,6 +22,8 @@ import httpx
 from ministack.core.responses import StreamingResponse
 from ministack.services import alb
 
+from outpost_local.extensions.patch import Patch
+
 _CONNECT_SECONDS = 10.0
 _HOP_BY_HOP = frozenset({"content-length", "connection", "transfer-encoding"})
 _logger = logging.getLogger(__name__)
@@ -102,11 +104,6 @@ class _Body:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def install() -> None:
-    """Replace MiniStack's way to a target."""
-    alb._proxy_http_target = Forwarder().forward
-
-
 def _idle_seconds(group: Mapping[str, Any]) -> float:
     """Return the idle timeout of the group's load balancer, in seconds; 60 is AWS's default."""
     balancer = next(iter(group.get("LoadBalancerArns") or []), None)
@@ -127,3 +124,8 @@ def error_response(status: HTTPStatus) -> Response:
     title = f"{status.value} {status.phrase}"
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"  # noqa: E501
     return status.value, {"Content-Type": "text/html", "Server": "awselb/2.0"}, page.encode()
+
+
+_GAP = "a target that hangs holds a thread"
+
+PATCHES = (Patch("services.alb._proxy_http_target", lambda _: Forwarder().forward, _GAP),)

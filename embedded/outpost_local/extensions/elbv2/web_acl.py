@@ -1,4 +1,4 @@
-"""A web ACL decides about the requests to the load balancer that it is associated with.
+"""A web ACL is evaluated for the requests to the load balancer that it is associated with.
 
 MiniStack keeps web ACLs and evaluates none (`ministack.services.alb` never reads them): a route of ours that WAF blocks
 on AWS would work here. What a managed rule matches is what AWS documents, see `outpost_ops.waf.managed_rules`. What
@@ -8,13 +8,15 @@ here; AWS estimates them, some seconds late.
 
 import time
 from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 from ministack.core.responses import get_request_client_ip
-from ministack.services import alb, waf
+from ministack.services import waf
 
 from outpost_local.extensions.elbv2.targets import error_response
+from outpost_local.extensions.patch import around
 from outpost_ops.waf.request import WebRequest
 from outpost_ops.waf.web_acl import Json, evaluate
 
@@ -22,31 +24,23 @@ _recent: dict[tuple[str, str], deque[float]] = defaultdict(deque)
 """(ARN of a web ACL, address) -> times of its requests in the longest window."""
 
 
-def install() -> None:
-    """Evaluate before MiniStack dispatches a request to a target."""
-    dispatch = alb.dispatch_request
+AFTER = ("elbv2.metrics",)
 
-    async def dispatch_what_is_allowed(
-        balancer: dict[str, Any],
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        query: Any,
-        *rest: Any,
-        raw_query_string: str | None = None,
-        raw_path: str | None = None,
-        **options: Any,
-    ) -> Any:
-        acl = _acl_of(balancer["LoadBalancerArn"])
-        if acl:
-            request = WebRequest(method, raw_path or path, raw_query_string or "", tuple(headers.items()), body or b"")
-            if evaluate(acl, request, _count(acl)).blocked:
-                return error_response(HTTPStatus.FORBIDDEN)
-        given = {"raw_query_string": raw_query_string, "raw_path": raw_path}
-        return await dispatch(balancer, method, path, headers, body, query, *rest, **given, **options)
 
-    alb.dispatch_request = dispatch_what_is_allowed
+async def _dispatch(
+    dispatch: Callable[..., Awaitable[Any]],
+    balancer: dict[str, Any],
+    *request: Any,
+    raw_query_string: str | None = None,
+    raw_path: str | None = None,
+    **options: Any,
+) -> Any:
+    if acl := _acl_of(balancer["LoadBalancerArn"]):
+        method, path, headers, body = request[:4]
+        seen = WebRequest(method, raw_path or path, raw_query_string or "", tuple(headers.items()), body or b"")
+        if evaluate(acl, seen, _count(acl)).blocked:
+            return error_response(HTTPStatus.FORBIDDEN)
+    return await dispatch(balancer, *request, raw_query_string=raw_query_string, raw_path=raw_path, **options)
 
 
 def _acl_of(load_balancer_arn: str) -> Json | None:
@@ -65,3 +59,6 @@ def _count(acl: Json) -> int:
     while times[0] < at - window:
         times.popleft()
     return len(times)
+
+
+PATCHES = (around("services.alb.dispatch_request", _dispatch, "a web ACL blocks nothing"),)

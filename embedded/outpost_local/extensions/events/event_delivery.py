@@ -12,23 +12,27 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region, request_scope
-from ministack.services import eventbridge, lambda_svc
 
+from outpost_local.extensions.patch import Patch, around
 from outpost_local.realism import Realism
+from outpost_local.settings import Settings
 
-Deliver = Callable[..., None]
+AFTER = ("kms.deliveries",)
 
 
-def install(realism: Realism) -> None:
+def patches(settings: Settings) -> tuple[Patch, ...]:
     """Wrap the delivery to a rule's target, and asynchronous invocations."""
-    eventbridge._invoke_target = _at_least_once(eventbridge._invoke_target, realism, "events")
-    lambda_svc.invoke_async_with_retry = _at_least_once(lambda_svc.invoke_async_with_retry, realism, "invocations")
+    realism, reason = settings.realism, "events are delivered once and at once"
+    return (
+        around("services.eventbridge._invoke_target", _at_least_once(realism, "events"), reason),
+        around("services.lambda_svc.invoke_async_with_retry", _at_least_once(realism, "invocations"), reason),
+    )
 
 
-def _at_least_once(deliver: Deliver, realism: Realism, purpose: str) -> Deliver:
+def _at_least_once(realism: Realism, purpose: str) -> Callable[..., None]:
     random = realism.random(purpose)
 
-    def deliver_somehow(*arguments: Any) -> None:
+    def deliver_at_least_once(deliver: Callable[..., None], *arguments: Any) -> None:
         late = random.random() < realism.late_deliveries
         twice = random.random() < realism.duplicates
         for later in (late, True) if twice else (late,):
@@ -37,10 +41,10 @@ def _at_least_once(deliver: Deliver, realism: Realism, purpose: str) -> Deliver:
             else:
                 deliver(*arguments)
 
-    return deliver_somehow
+    return deliver_at_least_once
 
 
-def _after(seconds: float, deliver: Deliver, *arguments: Any) -> None:
+def _after(seconds: float, deliver: Callable[..., None], *arguments: Any) -> None:
     account, region = get_account_id(), get_region()
 
     def deliver_in_scope() -> None:

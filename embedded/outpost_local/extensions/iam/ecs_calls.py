@@ -1,4 +1,4 @@
-"""IAM asks for ECS calls what AWS asks (gap 6).
+"""IAM asks for ECS calls what AWS asks.
 
 MiniStack authorises every ECS call that names a cluster on the cluster's ARN, never fills `ecs:cluster`, and starts
 tasks with any role. On AWS, RunTask is authorised on the task definition, the task calls on the task, the service
@@ -7,7 +7,7 @@ only with ecs:TagResource.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
@@ -16,6 +16,7 @@ from ministack.core.router import extract_access_key_id
 from ministack.services import ecs
 
 from outpost_local.extensions.cloudformation.handlers import Response
+from outpost_local.extensions.patch import around
 
 Request = Mapping[str, Any]
 
@@ -25,20 +26,11 @@ _ON_SERVICE = {"CreateService": "serviceName", "UpdateService": "service", "Dele
 _PASSING_ROLES = {"RunTask", "StartTask", "CreateService", "UpdateService", "RegisterTaskDefinition"}
 
 
-def install() -> None:
-    """Correct resources and condition keys, and ask for iam:PassRole and ecs:TagResource."""
-    iam_actions.extract_resource_arn = _with_ecs_resources(iam_actions.extract_resource_arn)
-    iam_actions.request_tag_context = _with_cluster_key(iam_actions.request_tag_context)
-    handle = ecs.handle_request
+AFTER = ("iam.resources",)
 
-    async def handle_authorized(
-        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-    ) -> Response:
-        refused = _passing_refused(headers, _request(body), query)
-        response: Response = refused or await handle(method, path, headers, body, query)
-        return response
 
-    ecs.handle_request = handle_authorized
+def _action(headers: Mapping[str, str]) -> str:
+    return headers.get("x-amz-target", "").rpartition(".")[2]
 
 
 def _request(body: bytes) -> dict[str, Any]:
@@ -58,7 +50,7 @@ def _cluster_name(request: Request) -> str:
 
 
 def resource_arn(action: str, request: Request) -> str | None:
-    """The resource AWS authorises the ECS call on, None where MiniStack's choice is right."""
+    """Return the resource that AWS authorises the ECS call on, None where MiniStack's choice is right."""
     cluster = _cluster_name(request)
     if action in _ON_TASK_DEFINITION:
         definition = _definition(request)
@@ -86,31 +78,35 @@ def _definition(request: Request) -> dict[str, Any] | None:
     return found
 
 
-def _with_ecs_resources(extract: Callable[..., str]) -> Callable[..., str]:
-    def extract_with_ecs(service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any) -> str:
-        if service == "ecs":
-            action = headers.get("x-amz-target", "").rpartition(".")[2]
-            resource = resource_arn(action, _request(body))
-            if resource:
-                return resource
-        return extract(service, method, path, headers, body, *rest)
-
-    return extract_with_ecs
+def _extract(
+    extract: Callable[..., str], service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any
+) -> str:
+    resource = resource_arn(_action(headers), _request(body)) if service == "ecs" else None
+    return resource or extract(service, method, path, headers, body, *rest)
 
 
-def _with_cluster_key(context: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    def context_with_cluster(service: str, action: str, body: bytes, params: Any) -> dict[str, Any]:
-        keys = context(service, action, body, params)
-        if service == "ecs":
-            keys = {**keys, "ecs:cluster": _arn("cluster", _cluster_name(_request(body)))}
-        return keys
+def _context(
+    context: Callable[..., dict[str, Any]], service: str, action: str, body: bytes, *rest: Any
+) -> dict[str, Any]:
+    keys = context(service, action, body, *rest)
+    return keys | {"ecs:cluster": _arn("cluster", _cluster_name(_request(body)))} if service == "ecs" else keys
 
-    return context_with_cluster
+
+async def _handle(
+    handle: Callable[..., Awaitable[Response]],
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query: dict[str, Any],
+) -> Response:
+    refused = _passing_refused(headers, _request(body), query)
+    return refused or await handle(method, path, headers, body, query)
 
 
 def _passing_refused(headers: dict[str, str], request: Request, query: dict[str, Any]) -> Response | None:
-    """The refusal when the caller may not give the tasks their roles or tags."""
-    action = headers.get("x-amz-target", "").rpartition(".")[2]
+    """Return the refusal when the caller may not give the tasks their roles or tags."""
+    action = _action(headers)
     checks: list[tuple[str, str, dict[str, str]]] = []
     if action in _PASSING_ROLES:
         passed = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
@@ -132,3 +128,10 @@ def _passing_refused(headers: dict[str, str], request: Request, query: dict[str,
 def _roles(request: Request) -> set[str]:
     sources = [request, request.get("overrides") or {}, _definition(request) or {}]
     return {source[key] for source in sources for key in ("taskRoleArn", "executionRoleArn") if source.get(key)}
+
+
+PATCHES = (
+    around("core.iam_actions.extract_resource_arn", _extract, "RunTask is authorised on the cluster"),
+    around("core.iam_actions.request_tag_context", _context, "ecs:cluster is not filled"),
+    around("services.ecs.handle_request", _handle, "RunTask starts tasks with any role"),
+)

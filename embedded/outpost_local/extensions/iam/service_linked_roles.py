@@ -11,11 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import error_response_json
-from ministack.services import alb, ecs, iam
+from ministack.services import iam
 
-from outpost_local.extensions.cloudformation import resource_checks
 from outpost_local.extensions.cloudformation.handlers import Properties
-from outpost_local.realism import Realism
+from outpost_local.extensions.patch import Patch, around
+from outpost_local.settings import Settings
+
+AFTER = ("servicequotas.limits",)
+_GAP = "no role is there for ECS"
 
 ROLES = {
     "backup.amazonaws.com": "AWSServiceRoleForBackup",
@@ -39,31 +42,38 @@ _RACING = {"AWS::ECS::Cluster", "AWS::ECS::Service"}
 _REFUSED = "Unable to assume the service linked role. Please verify that the ECS service linked role exists."
 
 
-def install(realism: Realism) -> None:
+def patches(settings: Settings) -> tuple[Patch, ...]:
     """Give an established account its roles; in a new one, create them as the services do."""
-    create = iam._create_service_linked_role
+    named = around("services.iam._IAM_HANDLERS[CreateServiceLinkedRole]", _create_named, _GAP)
+    if not settings.realism.new_account:
+        return named, Patch("services.iam._roles", _with_roles, _GAP)
+    return (
+        named,
+        *(
+            around(f"services.ecs._ACTION_MAP[{action}]", _first_fails, "the first cluster of an account succeeds")
+            for action in ("CreateCluster", "CreateService")
+        ),
+        around("services.alb._ACTION_MAP[CreateLoadBalancer]", _create_load_balancer, _GAP),
+    )
 
-    def create_named(params: dict[str, Any]) -> Any:
-        service = iam._p(params, "AWSServiceName")
-        if service not in ROLES:
-            return create(params)
-        if ROLES[service] in iam._roles:
-            taken = f"Service role name {ROLES[service]} has been taken in this account, please try a different suffix."
-            return iam._error(400, "InvalidInput", taken, ns="iam")
+
+def _with_roles(roles: Any) -> Any:
+    for service in ROLES:
         _create(service)
-        role = iam._role_xml(ROLES[service])
-        result = f"<CreateServiceLinkedRoleResult><Role>{role}</Role></CreateServiceLinkedRoleResult>"
-        return iam._xml(200, "CreateServiceLinkedRoleResponse", result, ns="iam")
+    return roles
 
-    iam._IAM_HANDLERS["CreateServiceLinkedRole"] = create_named
-    if not realism.new_account:
-        for service in ROLES:
-            _create(service)
-        return
-    resource_checks.before_create.append(_create_with_resource)
-    for action in ("CreateCluster", "CreateService"):
-        ecs._ACTION_MAP[action] = _racing(ecs._ACTION_MAP[action])
-    alb._ACTION_MAP["CreateLoadBalancer"] = _creating(alb._ACTION_MAP["CreateLoadBalancer"])
+
+def _create_named(create: Callable[..., Any], params: dict[str, Any]) -> Any:
+    service = iam._p(params, "AWSServiceName")
+    if service not in ROLES:
+        return create(params)
+    if ROLES[service] in iam._roles:
+        taken = f"Service role name {ROLES[service]} has been taken in this account, please try a different suffix."
+        return iam._error(400, "InvalidInput", taken, ns="iam")
+    _create(service)
+    role = iam._role_xml(ROLES[service])
+    result = f"<CreateServiceLinkedRoleResult><Role>{role}</Role></CreateServiceLinkedRoleResult>"
+    return iam._xml(200, "CreateServiceLinkedRoleResponse", result, ns="iam")
 
 
 def _create(service: str) -> bool:
@@ -79,7 +89,8 @@ def _create(service: str) -> bool:
     return True
 
 
-def _create_with_resource(kind: str, _logical_id: str, _props: Properties) -> None:
+def create_with_resource(kind: str, _logical_id: str, _props: Properties) -> None:
+    """Create the role that a new account lacks for a resource; raises ValueError where ECS cannot use it yet."""
     if kind in _MADE_WITH:
         _create(_MADE_WITH[kind])
     if kind in _RACING and _create("ecs.amazonaws.com"):
@@ -87,18 +98,12 @@ def _create_with_resource(kind: str, _logical_id: str, _props: Properties) -> No
         raise ValueError(f"Invalid request provided: {action} Invalid Request: {_REFUSED}")
 
 
-def _racing(call: Callable[..., Any]) -> Callable[..., Any]:
-    def first_fails(data: dict[str, Any]) -> Any:
-        if _create("ecs.amazonaws.com"):
-            return error_response_json("InvalidParameterException", _REFUSED, 400)
-        return call(data)
-
-    return first_fails
+def _first_fails(create: Callable[..., Any], data: dict[str, Any]) -> Any:
+    if _create("ecs.amazonaws.com"):
+        return error_response_json("InvalidParameterException", _REFUSED, 400)
+    return create(data)
 
 
-def _creating(call: Callable[..., Any]) -> Callable[..., Any]:
-    def creates(params: dict[str, Any]) -> Any:
-        _create("elasticloadbalancing.amazonaws.com")
-        return call(params)
-
-    return creates
+def _create_load_balancer(create: Callable[..., Any], params: dict[str, Any]) -> Any:
+    _create("elasticloadbalancing.amazonaws.com")
+    return create(params)

@@ -9,13 +9,14 @@ of `_TAG_CHARACTERS`, which fits the six tags of EKS Pod Identity that take 74 %
 
 import json
 import zlib
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 from ministack.services import sts
 
 from outpost_local.extensions.cloudformation.handlers import Response
-from outpost_local.extensions.iam.sessions import read_request
-from outpost_local.realism import Realism
+from outpost_local.extensions.iam import sessions
+from outpost_local.extensions.patch import around
 
 _POLICY_CHARACTERS = 2048
 _POLICY_BYTES = 1024
@@ -23,25 +24,26 @@ _TAG_CHARACTERS = 368
 _TAGS, _TAG_KEY, _TAG_VALUE = 50, 128, 256
 
 
-def install(_realism: Realism) -> None:
-    """Check a request before MiniStack's AssumeRole, and write the packed size into its response."""
-    handle = sts.handle_request
+AFTER = ("iam.sessions",)
 
-    async def handle_measured(
-        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-    ) -> Response:
-        request = read_request(headers, body, query)
-        if request.get("Action") != "AssumeRole":
-            return await handle(method, path, headers, body, query)  # type: ignore[no-any-return]
-        policy, tags = str(request.get("Policy") or ""), _tags(request)
-        packed = _packed_percent(policy, tags)
-        problem = _problem(policy, tags, packed)
-        if problem:
-            return sts._error(400, *problem, ns="sts")  # type: ignore[no-any-return]
-        status, response_headers, response = await handle(method, path, headers, body, query)
-        return status, response_headers, _with_size(response, packed)
 
-    sts.handle_request = handle_measured
+async def _handle(
+    handle: Callable[..., Awaitable[Response]],
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query: dict[str, Any],
+) -> Response:
+    request = sessions.read_request(headers, body, query)
+    if request.get("Action") != "AssumeRole":
+        return await handle(method, path, headers, body, query)
+    policy, tags = str(request.get("Policy") or ""), _tags(request)
+    packed = _packed_percent(policy, tags)
+    if problem := _problem(policy, tags, packed):
+        return sts._error(400, problem.code, problem.message, ns="sts")  # type: ignore[no-any-return]
+    status, response_headers, response = await handle(method, path, headers, body, query)
+    return status, response_headers, _with_size(response, packed)
 
 
 def _tags(request: dict[str, Any]) -> dict[str, str]:
@@ -56,25 +58,35 @@ def _packed_percent(policy: str, tags: dict[str, str]) -> int:
     return round(100 * (packed / _POLICY_BYTES + characters / _TAG_CHARACTERS))
 
 
-def _problem(policy: str, tags: dict[str, str], packed: int) -> tuple[str, str] | None:
-    """Return the code and the message of a refusal."""
-    too_long = "1 validation error detected: Value at '{}' failed to satisfy constraint: Member must have length less "
-    too_long += "than or equal to {}"
+class _Problem(NamedTuple):
+    code: str
+    message: str
+
+
+def _problem(policy: str, tags: dict[str, str], packed: int) -> _Problem | None:
     if len(policy) > _POLICY_CHARACTERS:
-        return "ValidationError", too_long.format("policy", _POLICY_CHARACTERS)
+        return _too_long("policy", _POLICY_CHARACTERS)
     if len(tags) > _TAGS:
-        return "ValidationError", too_long.format("tags", _TAGS)
+        return _too_long("tags", _TAGS)
     for key, value in tags.items():
         if len(key) > _TAG_KEY or len(value) > _TAG_VALUE:
-            longest = _TAG_KEY if len(key) > _TAG_KEY else _TAG_VALUE
-            return "ValidationError", too_long.format(f"tags.{key[:_TAG_KEY]}", longest)
+            return _too_long(f"tags.{key[:_TAG_KEY]}", _TAG_KEY if len(key) > _TAG_KEY else _TAG_VALUE)
     if packed > 100:
         what = "Packed size of session tags" if tags else "Packed policy"
-        return "PackedPolicyTooLarge", f"{what} consumes {packed}% of allotted space, please use smaller policy."
+        message = f"{what} consumes {packed}% of allotted space, please use smaller policy."
+        return _Problem("PackedPolicyTooLarge", message)
     return None
+
+
+def _too_long(what: str, longest: int) -> _Problem:
+    message = f"1 validation error detected: Value at '{what}' failed to satisfy constraint: Member must have length "
+    return _Problem("ValidationError", f"{message}less than or equal to {longest}")
 
 
 def _with_size(response: bytes, packed: int) -> bytes:
     if response[:1] == b"{":
         return json.dumps(json.loads(response) | {"PackedPolicySize": packed}).encode()
     return response.replace(b"<PackedPolicySize>0<", f"<PackedPolicySize>{packed}<".encode())
+
+
+PATCHES = (around("services.sts.handle_request", _handle, "a session's tags may have any size"),)

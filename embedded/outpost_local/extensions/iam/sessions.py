@@ -1,10 +1,11 @@
-"""AssumeRole keeps its duration limits (gap 6): MiniStack lets a chained session run for as long as it asks.
+"""AssumeRole keeps its duration limits: MiniStack lets a chained session run for as long as it asks.
 
 On AWS a session made with the credentials of another role's session lasts at most one hour, and no session lasts longer
 than its role's MaxSessionDuration.
 """
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,28 +13,26 @@ from ministack.core.router import extract_access_key_id
 from ministack.services import iam, sts
 
 from outpost_local.extensions.cloudformation.handlers import Response
+from outpost_local.extensions.patch import around
 
 CHAINED_SECONDS = 3600
 _DEFAULT_MAX_SECONDS = 3600
 
 
-def install() -> None:
-    """Check the duration before MiniStack's AssumeRole."""
-    handle = sts.handle_request
-
-    async def handle_limited(
-        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-    ) -> Response:
-        request = read_request(headers, body, query)
-        if request.get("Action") == "AssumeRole":
-            problem = _duration_problem(request, chained=extract_access_key_id(headers, query) in sts._sessions)
-            if problem:
-                refused: Response = sts._error(400, "ValidationError", problem, ns="sts")
-                return refused
-        response: Response = await handle(method, path, headers, body, query)
-        return response
-
-    sts.handle_request = handle_limited
+async def _handle(
+    handle: Callable[..., Awaitable[Response]],
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query: dict[str, Any],
+) -> Response:
+    request = read_request(headers, body, query)
+    if request.get("Action") == "AssumeRole":
+        problem = _duration_problem(request, chained=extract_access_key_id(headers, query) in sts._sessions)
+        if problem:
+            return sts._error(400, "ValidationError", problem, ns="sts")  # type: ignore[no-any-return]
+    return await handle(method, path, headers, body, query)
 
 
 def read_request(headers: dict[str, str], body: bytes, query: dict[str, Any]) -> dict[str, Any]:
@@ -53,3 +52,6 @@ def _duration_problem(request: dict[str, Any], *, chained: bool) -> str | None:
     if seconds > int(role.get("MaxSessionDuration", _DEFAULT_MAX_SECONDS)):
         return "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
     return None
+
+
+PATCHES = (around("services.sts.handle_request", _handle, "a chained session lasts two hours"),)

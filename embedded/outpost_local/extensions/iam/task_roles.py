@@ -1,4 +1,4 @@
-"""A task acts as its task role (gap 6): MiniStack's credential endpoint hands out keys that nothing knows.
+"""A task acts as its task role: MiniStack's credential endpoint hands out keys that nothing knows.
 
 Each container gets a credentials URI of its own, as on ECS. The endpoint registers a session of the real task role,
 which IAM then enforces; botocore asks again before it expires.
@@ -16,12 +16,25 @@ from ministack.core.iam_evaluator import _service_principal_matches
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ecs, iam, sts
 
+from outpost_local.extensions.patch import Patch, around
+from outpost_local.settings import Settings
+
 SESSION_SECONDS = 6 * 3600
 _PATH = "/v2/credentials/"
 _URI, _TOKEN = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN"
 
 Scope = MutableMapping[str, Any]
 AsgiApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
+
+
+def patches(settings: Settings) -> tuple[Patch, ...]:
+    """Give each container the credentials of its role; the engines of containers get them as variables."""
+    credentials = TaskCredentials(in_environment=settings.engine != "process")
+    reason = "task credentials are of no role"
+    return (
+        around("services.ecs._register_metadata", credentials.register, reason),
+        Patch("app.app", credentials.serving, reason),
+    )
 
 
 class TaskRoleError(Exception):
@@ -43,18 +56,15 @@ class TaskCredentials:
         self._in_environment = in_environment
         self._grants: dict[str, _Grant] = {}
 
-    def install(self) -> None:
-        """Give each container its role's credentials, and the region, in its environment."""
-        register = ecs._register_metadata
-
-        def register_with_role(task_arn: str, cluster: str, definition: Any, container: Any, *rest: Any) -> str:
-            launch_type, env, *others = rest
-            token: str = register(task_arn, cluster, definition, container, launch_type, env, *others)
-            env.update({"AWS_REGION": get_region(), "AWS_DEFAULT_REGION": get_region()})
-            self._replace_credentials(task_arn, definition, env)
-            return token
-
-        ecs._register_metadata = register_with_role
+    def register(
+        self, register: Callable[..., str], task_arn: str, cluster: str, definition: Any, container: Any, *rest: Any
+    ) -> str:
+        """Give a container its role's credentials, and the region, in its environment."""
+        launch_type, env, *others = rest
+        token = register(task_arn, cluster, definition, container, launch_type, env, *others)
+        env.update({"AWS_REGION": get_region(), "AWS_DEFAULT_REGION": get_region()})
+        self._replace_credentials(task_arn, definition, env)
+        return token
 
     def _replace_credentials(self, task_arn: str, definition: Any, env: dict[str, str]) -> None:
         uri, token = env.pop(_URI), env.pop(_TOKEN)
@@ -73,13 +83,13 @@ class TaskCredentials:
             env.update({_URI: uri, _TOKEN: token})
 
     def serving(self, app: AsgiApp) -> AsgiApp:
-        """`app` with the credential endpoint in front."""
+        """Return `app` with the credential endpoint in front of it."""
 
         async def serve(
             scope: Scope, receive: Callable[..., Awaitable[Any]], send: Callable[..., Awaitable[None]]
         ) -> None:
             if scope["type"] == "http" and scope["path"].startswith(_PATH):
-                status, body = self._answer(scope)
+                status, body = self._respond(scope)
                 headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
                 await send({"type": "http.response.start", "status": status, "headers": headers})
                 await send({"type": "http.response.body", "body": body})
@@ -88,7 +98,7 @@ class TaskCredentials:
 
         return serve
 
-    def _answer(self, scope: Scope) -> tuple[int, bytes]:
+    def _respond(self, scope: Scope) -> tuple[int, bytes]:
         grant = self._grants.get(scope["path"])
         given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         if grant is None or not secrets.compare_digest(grant.token, given):
@@ -111,7 +121,7 @@ def _check_trust(role_arn: str) -> None:
 
 
 def _session(grant: _Grant) -> dict[str, str]:
-    """Register a session of the role and answer it in the shape of the endpoint."""
+    """Register a session of the role; return its credentials in the shape of the endpoint."""
     role_name = grant.role_arn.rpartition("/")[2]
     key, secret, token = sts._gen_session_access_key(), sts._gen_secret(), sts._gen_session_token()
     session = {

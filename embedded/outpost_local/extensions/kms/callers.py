@@ -7,68 +7,68 @@ services document: KMS.AccessDeniedException (Amazon SQS API Reference: SendMess
 Reference: Publish), AccessDeniedException (Amazon DynamoDB, AWS Secrets Manager) and AccessDenied (Amazon S3).
 """
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
-from ministack.core import iam_actions, iam_evaluator
+from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id
 
 from outpost_local.extensions.kms.encrypted_resources import key_use
 from outpost_local.extensions.kms.policies import KeyUse, refused_action
+from outpost_local.extensions.patch import around
 
-logger = logging.getLogger("outpost.iam")
-
-Mappings = Iterator[tuple[str, str, dict[str, Any]]]
+AFTER = ("iam.denials",)
 
 _CODES = {"sqs": "KMS.AccessDeniedException", "sns": "KMSAccessDenied"}
-_refusal: ContextVar[tuple[KeyUse, str] | None] = ContextVar("_refusal", default=None)
 
 
-def install() -> None:
+class _Refusal(NamedTuple):
+    use: KeyUse
+    action: str
+
+
+_refusal: ContextVar[_Refusal | None] = ContextVar("_refusal", default=None)
+
+
+def _enforce(
+    enforce: Callable[..., Any],
+    access_key: str,
+    iam_action: str,
+    service: str,
+    region: str,
+    resource_arn: str = "*",
+    service_context: dict[str, Any] | None = None,
+) -> Any:
     """Ask for the key after each call that is allowed otherwise."""
-    iam_evaluator.enforce = _with_key(iam_evaluator.enforce)
-    iam_actions.access_denied_response = _naming_key(iam_actions.access_denied_response)
+    denied = enforce(access_key, iam_action, service, region, resource_arn, service_context)
+    _refusal.set(None)
+    use = None if denied else key_use(iam_action, resource_arn)
+    if use is None or not access_key:
+        return denied
+    principal = iam_evaluator.resolve_principal(access_key, get_account_id())
+    refused = None if isinstance(principal, iam_evaluator.AuthError) else refused_action(use, principal)
+    if refused is None:
+        return None
+    _refusal.set(_Refusal(use, refused))
+    return iam_evaluator.EvalResult("ImplicitDeny", principal.arn)
 
 
-def _with_key(enforce: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the check of a call, which then asks for the key."""
-
-    def enforce_both(
-        access_key: str,
-        iam_action: str,
-        service: str,
-        region: str,
-        resource_arn: str = "*",
-        service_context: dict[str, Any] | None = None,
-    ) -> Any:
-        denied = enforce(access_key, iam_action, service, region, resource_arn, service_context)
-        _refusal.set(None)
-        use = None if denied else key_use(iam_action, resource_arn)
-        if use is None or not access_key:
-            return denied
-        principal = iam_evaluator.resolve_principal(access_key, get_account_id())
-        refused = None if isinstance(principal, iam_evaluator.AuthError) else refused_action(use, principal)
-        if refused is None:
-            return None
-        _refusal.set((use, refused))
-        return iam_evaluator.EvalResult("ImplicitDeny", principal.arn)
-
-    return enforce_both
+def _respond(respond: Callable[..., Any], service: str, action: str, principal: str, *rest: Any, **options: Any) -> Any:
+    """Return the response of a refusal, which names the key if the key was refused."""
+    refusal = _refusal.get()
+    if refusal is None:
+        return respond(service, action, principal, *rest, **options)
+    key, refused = refusal.use.key, refusal.action
+    because = f"because no identity-based policy and no key policy allows the {refused} action"
+    message = f"User: {principal} is not authorized to perform: {refused} on resource: {key} {because}"
+    options |= {"message": message, "error_code": _CODES.get(service, ""), "resource_arn": key}
+    return respond(service, refused, principal, *rest, **options)
 
 
-def _naming_key(respond: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the response of a refusal, which says so if the key was refused."""
+_GAP = "encrypted data is read without the key"
 
-    def respond_with_key(service: str, action: str, principal: str, *rest: Any, **options: Any) -> Any:
-        refusal = _refusal.get()
-        if refusal is None:
-            return respond(service, action, principal, *rest, **options)
-        use, refused = refusal
-        because = f"because no identity-based policy and no key policy allows the {refused} action"
-        message = f"User: {principal} is not authorized to perform: {refused} on resource: {use.key} {because}"
-        options |= {"message": message, "error_code": _CODES.get(service, ""), "resource_arn": use.key}
-        return respond(service, refused, principal, *rest, **options)
-
-    return respond_with_key
+PATCHES = (
+    around("core.iam_evaluator.enforce", _enforce, _GAP),
+    around("core.iam_actions.access_denied_response", _respond, _GAP),
+)

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ministack.core.responses import request_scope
-from ministack.services import cloudwatch, eventbridge, lambda_svc, sns
+from ministack.services import lambda_svc
 
 from outpost_local.extensions.kms.encrypted_resources import READ, key_use
 from outpost_local.extensions.kms.policies import KeyUse, customer_key, refused_action, role, service_refused
+from outpost_local.extensions.patch import around
 
 logger = logging.getLogger("outpost.iam")
 
@@ -26,15 +27,6 @@ Mappings = Iterator[tuple[str, str, dict[str, Any]]]
 
 _DELIVERIES = {"sqs": "sqs:SendMessage", "sns": "sns:Publish"}
 _READS = {"sqs": "sqs:ReceiveMessage", "dynamodb": "dynamodb:GetRecords"}
-
-
-def install() -> None:
-    """Check each delivery before MiniStack makes it."""
-    eventbridge._invoke_target = _by_rules(eventbridge._invoke_target)
-    cloudwatch._dispatch_alarm_actions = _by_alarms(cloudwatch._dispatch_alarm_actions)
-    sns._deliver_to_sqs = _by_topics(sns._deliver_to_sqs)
-    lambda_svc._iter_all_esms = _readable(lambda_svc._iter_all_esms)
-    lambda_svc._execute_function = _started(lambda_svc._execute_function)
 
 
 def delivery_allowed(service: str, target: str, source: str) -> bool:
@@ -47,47 +39,38 @@ def delivery_allowed(service: str, target: str, source: str) -> bool:
     return not refused
 
 
-def _by_rules(invoke: Callable[..., None]) -> Callable[..., None]:
-    def invoke_allowed(target: dict[str, Any], event: Any, rule: dict[str, Any], *rest: Any) -> None:
-        if delivery_allowed("events.amazonaws.com", target.get("Arn", ""), rule.get("Arn", "")):
-            invoke(target, event, rule, *rest)
-
-    return invoke_allowed
-
-
-def _by_alarms(dispatch: Callable[..., None]) -> Callable[..., None]:
-    def dispatch_allowed(alarm: dict[str, Any], *rest: Any) -> None:
-        source = alarm.get("AlarmArn", "")
-        allowed = {
-            name: [arn for arn in alarm.get(name) or [] if delivery_allowed("cloudwatch.amazonaws.com", arn, source)]
-            for name in ("AlarmActions", "OKActions", "InsufficientDataActions")
-        }
-        dispatch({**alarm, **allowed}, *rest)
-
-    return dispatch_allowed
+def _invoke_target(
+    invoke: Callable[..., None], target: dict[str, Any], event: Any, rule: dict[str, Any], *rest: Any
+) -> None:
+    if delivery_allowed("events.amazonaws.com", target.get("Arn", ""), rule.get("Arn", "")):
+        invoke(target, event, rule, *rest)
 
 
-def _by_topics(deliver: Callable[..., None]) -> Callable[..., None]:
-    def deliver_allowed(endpoint: str, *rest: Any, topic_arn: str = "", **options: Any) -> None:
-        if delivery_allowed("sns.amazonaws.com", endpoint, topic_arn):
-            deliver(endpoint, *rest, topic_arn=topic_arn, **options)
+def _dispatch_alarm(dispatch: Callable[..., None], alarm: dict[str, Any], *rest: Any) -> None:
+    source = alarm.get("AlarmArn", "")
+    allowed = {
+        name: [arn for arn in alarm.get(name) or [] if delivery_allowed("cloudwatch.amazonaws.com", arn, source)]
+        for name in ("AlarmActions", "OKActions", "InsufficientDataActions")
+    }
+    dispatch({**alarm, **allowed}, *rest)
 
-    return deliver_allowed
+
+def _deliver_from_topic(
+    deliver: Callable[..., None], endpoint: str, *rest: Any, topic_arn: str = "", **options: Any
+) -> None:
+    if delivery_allowed("sns.amazonaws.com", endpoint, topic_arn):
+        deliver(endpoint, *rest, topic_arn=topic_arn, **options)
 
 
-def _readable(mappings: Callable[[], Mappings]) -> Callable[[], Mappings]:
-    """Return the event source mappings whose functions may decrypt what they read."""
-
-    def readable() -> Mappings:
-        for account, region, mapping in mappings():
-            with request_scope(account, region):
-                refused = _mapping_refused(mapping)
-            if refused:
-                mapping["LastProcessingResult"] = f"PROBLEM: the function's role needs {refused} for the source's key"
-            else:
-                yield account, region, mapping
-
-    return readable
+def _readable_mappings(mappings: Callable[[], Mappings]) -> Mappings:
+    """Yield the event source mappings whose functions may decrypt what they read."""
+    for account, region, mapping in mappings():
+        with request_scope(account, region):
+            refused = _mapping_refused(mapping)
+        if refused:
+            mapping["LastProcessingResult"] = f"PROBLEM: the function's role needs {refused} for the source's key"
+        else:
+            yield account, region, mapping
 
 
 def _mapping_refused(mapping: dict[str, Any]) -> str | None:
@@ -98,17 +81,24 @@ def _mapping_refused(mapping: dict[str, Any]) -> str | None:
     return refused_action(use, role(config["Role"])) if use and config else None
 
 
-def _started(execute: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Return the invocation of a function, which fails without the key of its environment."""
+def _execute(execute: Callable[..., dict[str, Any]], function: dict[str, Any], event: Any) -> dict[str, Any]:
+    """Invoke a function, which fails without the key of its environment."""
+    config = function.get("config") or function
+    key = customer_key(config.get("KMSKeyArn"))
+    context = {"aws:lambda:FunctionArn": config.get("FunctionArn", "")}
+    refused = refused_action(KeyUse(READ, key, "lambda", context), role(config["Role"])) if key else None
+    if refused is None:
+        return execute(function, event)
+    message = "Lambda was unable to decrypt the environment variables because KMS access was denied."
+    return {"error": True, "body": {"errorType": "KMSAccessDeniedException", "errorMessage": message}}
 
-    def execute_readable(function: dict[str, Any], event: Any) -> dict[str, Any]:
-        config = function.get("config") or function
-        key = customer_key(config.get("KMSKeyArn"))
-        context = {"aws:lambda:FunctionArn": config.get("FunctionArn", "")}
-        refused = refused_action(KeyUse(READ, key, "lambda", context), role(config["Role"])) if key else None
-        if refused is None:
-            return execute(function, event)
-        message = "Lambda was unable to decrypt the environment variables because KMS access was denied."
-        return {"error": True, "body": {"errorType": "KMSAccessDeniedException", "errorMessage": message}}
 
-    return execute_readable
+_GAP = "encrypted data is delivered without the key"
+
+PATCHES = (
+    around("services.eventbridge._invoke_target", _invoke_target, _GAP),
+    around("services.cloudwatch._dispatch_alarm_actions", _dispatch_alarm, _GAP),
+    around("services.sns._deliver_to_sqs", _deliver_from_topic, _GAP),
+    around("services.lambda_svc._iter_all_esms", _readable_mappings, _GAP),
+    around("services.lambda_svc._execute_function", _execute, _GAP),
+)

@@ -7,10 +7,13 @@ loaded machine delivers later stands in the log of the next invocation, or in no
 import os
 import select
 import threading
+from collections.abc import Callable
 from subprocess import Popen
 from typing import Any
 
 from ministack.core import lambda_runtime
+
+from outpost_local.extensions.patch import around
 
 _READ_BYTES = 65536
 
@@ -88,12 +91,10 @@ class LoggedWorker(lambda_runtime.Worker):  # type: ignore[misc] # MiniStack is 
         return self._drain_stderr()
 
 
-def install() -> None:
-    """Let MiniStack start such workers; functions of other runtimes than Python and Node.js keep theirs."""
-    choose = lambda_runtime._worker_class_for
+def _choose(choose: Callable[[Any], type], config: dict[str, Any]) -> type:
+    """Return our class for Python and Node.js; functions of other runtimes keep theirs."""
+    chosen = choose(config)
+    return LoggedWorker if chosen is lambda_runtime.Worker else chosen
 
-    def choose_logged(config: dict[str, Any]) -> type:
-        chosen: type = choose(config)
-        return LoggedWorker if chosen is lambda_runtime.Worker else chosen
 
-    lambda_runtime._worker_class_for = choose_logged
+PATCHES = (around("core.lambda_runtime._worker_class_for", _choose, "lines are waited for"),)

@@ -6,35 +6,39 @@ have reduced concurrency"); a further synchronous call gets TooManyRequestsExcep
 """
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack.core.responses import error_response_json
-from ministack.services import lambda_svc
 
 from outpost_local.extensions.cloudformation.handlers import Response
-from outpost_local.realism import Realism
+from outpost_local.extensions.patch import Patch, around
+from outpost_local.settings import Settings
 
 _SYNCHRONOUS, _ASYNCHRONOUS = 6 * 1024 * 1024, 1024 * 1024
 
 
-def install(realism: Realism) -> None:
+def patches(settings: Settings) -> tuple[Patch, ...]:
     """Check sizes around each invocation, and bound the account's concurrency if a number is given."""
-    invoke = lambda_svc._invoke
+    realism = settings.realism
+    sizes = around("services.lambda_svc._invoke", _invoke, "payloads may have any size")
     most_at_once = realism.function_concurrency or (10 if realism.new_account else 0)
-    if most_at_once:
-        lambda_svc._ACCOUNT_CONCURRENCY_CAP = most_at_once
+    if not most_at_once:
+        return (sizes,)
+    target = "services.lambda_svc._ACCOUNT_CONCURRENCY_CAP"
+    return sizes, Patch(target, lambda _: most_at_once, "an account runs any number of functions")
 
-    async def invoke_limited(name: str, event: Any, headers: dict[str, str], *rest: Any) -> Response:
-        asynchronous = headers.get("x-amz-invocation-type") == "Event"
-        most = _ASYNCHRONOUS if asynchronous else _SYNCHRONOUS
-        if len(json.dumps(event, ensure_ascii=False).encode()) > most:
-            message = f"Request must be smaller than {most} bytes for the InvokeFunction operation"
-            return error_response_json("RequestTooLargeException", message, 413)  # type: ignore[no-any-return]
-        status, response_headers, body = await invoke(name, event, headers, *rest)
-        if len(body) <= _SYNCHRONOUS:
-            return status, response_headers, body
-        message = f"Response payload size exceeded maximum allowed payload size ({_SYNCHRONOUS} bytes)."
-        error = {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": message}
-        return status, response_headers | {"X-Amz-Function-Error": "Unhandled"}, json.dumps(error).encode()
 
-    lambda_svc._invoke = invoke_limited
+async def _invoke(
+    invoke: Callable[..., Awaitable[Response]], name: str, event: Any, headers: dict[str, str], *rest: Any
+) -> Response:
+    most = _ASYNCHRONOUS if headers.get("x-amz-invocation-type") == "Event" else _SYNCHRONOUS
+    if len(json.dumps(event, ensure_ascii=False).encode()) > most:
+        message = f"Request must be smaller than {most} bytes for the InvokeFunction operation"
+        return error_response_json("RequestTooLargeException", message, 413)  # type: ignore[no-any-return]
+    status, response_headers, body = await invoke(name, event, headers, *rest)
+    if len(body) <= _SYNCHRONOUS:
+        return status, response_headers, body
+    message = f"Response payload size exceeded maximum allowed payload size ({_SYNCHRONOUS} bytes)."
+    error = {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": message}
+    return status, response_headers | {"X-Amz-Function-Error": "Unhandled"}, json.dumps(error).encode()

@@ -8,35 +8,34 @@ never called.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from ministack.services import lambda_svc
-
-from outpost_local.realism import Realism
+from outpost_local.extensions.patch import Patch, around
+from outpost_local.settings import Settings
 
 Mappings = Iterator[tuple[str, str, dict[str, Any]]]
 
 _RESULT = "PROBLEM: the stream's shard has more than {} readers; GetRecords is throttled"
 
 
-def install(realism: Realism) -> None:
+AFTER = ("kms.deliveries",)
+
+
+def patches(settings: Settings) -> tuple[Patch, ...]:
     """Leave mappings beyond the limit out of what is polled."""
-    if realism.stream_readers:
-        lambda_svc._iter_all_esms = limited(lambda_svc._iter_all_esms, realism.stream_readers)
+    most, reason = settings.realism.stream_readers, "a stream has any number of readers"
+    return (around("services.lambda_svc._iter_all_esms", partial(limited, most), reason),) if most else ()
 
 
-def limited(mappings: Callable[[], Mappings], most: int) -> Callable[[], Mappings]:
-    """Return the mappings without those that are throttled; they are in the order of their creation."""
-
-    def limited() -> Mappings:
-        readers: Counter[str] = Counter()
-        for account, region, mapping in mappings():
-            source = mapping.get("EventSourceArn", "")
-            if mapping.get("Enabled", True) and ":dynamodb:" in source:
-                readers[source] += 1
-                if readers[source] > most:
-                    mapping["LastProcessingResult"] = _RESULT.format(most)
-                    continue
-            yield account, region, mapping
-
-    return limited
+def limited(most: int, mappings: Callable[[], Mappings]) -> Mappings:
+    """Yield the mappings without those that are throttled; they are in the order of their creation."""
+    readers: Counter[str] = Counter()
+    for account, region, mapping in mappings():
+        source = mapping.get("EventSourceArn", "")
+        if mapping.get("Enabled", True) and ":dynamodb:" in source:
+            readers[source] += 1
+            if readers[source] > most:
+                mapping["LastProcessingResult"] = _RESULT.format(most)
+                continue
+        yield account, region, mapping

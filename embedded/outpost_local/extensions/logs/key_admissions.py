@@ -8,22 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import error_response_json, get_account_id, get_region
-from ministack.services import cloudwatch_logs
-from ministack.services.cloudformation import provisioners
 
-from outpost_local.extensions.cloudformation.handlers import Created, Properties, Response
+from outpost_local.extensions.cloudformation.handlers import Created, Properties, handler
 from outpost_local.extensions.kms.policies import KeyUse, customer_key, service_refused
+from outpost_local.extensions.patch import around
+
+AFTER = ("logs.log_groups",)
 
 _LOGS = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey")
-
-
-def install() -> None:
-    """Check the key of each log group."""
-    cloudwatch_logs._create_log_group = _checked_group(cloudwatch_logs._create_log_group)
-    provisioners._cwlogs_create = _checked_creation(provisioners._cwlogs_create)
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::Logs::LogGroup"]
-    handlers["create"] = provisioners._cwlogs_create
-    handlers["update"] = _checked_update(handlers["update"])
 
 
 def _group_problem(name: str | None, key: str | None) -> str | None:
@@ -40,30 +32,28 @@ def _group_problem(name: str | None, key: str | None) -> str | None:
     return f"{message}: its policy does not allow {refused}"
 
 
-def _checked_group(create: Callable[[dict[str, Any]], Response]) -> Callable[[dict[str, Any]], Response]:
-    def create_checked(request: dict[str, Any]) -> Response:
-        problem = _group_problem(request.get("logGroupName"), request.get("kmsKeyId"))
-        response: Response = (
-            error_response_json("InvalidParameterException", problem, 400) if problem else create(request)
-        )
-        return response
-
-    return create_checked
+def _create_group(create: Callable[..., Any], request: dict[str, Any]) -> Any:
+    if problem := _group_problem(request.get("logGroupName"), request.get("kmsKeyId")):
+        return error_response_json("InvalidParameterException", problem, 400)
+    return create(request)
 
 
-def _checked_creation(create: Callable[[str, Properties, str], Created]) -> Callable[[str, Properties, str], Created]:
-    def create_checked(logical_id: str, props: Properties, stack: str) -> Created:
-        if problem := _group_problem(props.get("LogGroupName") or f"{stack}-{logical_id}", props.get("KmsKeyId")):
-            raise ValueError(problem)
-        return create(logical_id, props, stack)
-
-    return create_checked
+def _create(create: Callable[..., Created], logical_id: str, props: Properties, stack: str) -> Created:
+    if problem := _group_problem(props.get("LogGroupName") or f"{stack}-{logical_id}", props.get("KmsKeyId")):
+        raise ValueError(problem)
+    return create(logical_id, props, stack)
 
 
-def _checked_update(update: Callable[..., Created]) -> Callable[..., Created]:
-    def update_checked(name: str, old: Properties, new: Properties, *rest: Any) -> Created:
-        if problem := _group_problem(name, new.get("KmsKeyId")):
-            raise ValueError(problem)
-        return update(name, old, new, *rest)
+def _update(update: Callable[..., Created], name: str, old: Properties, new: Properties, *rest: Any) -> Created:
+    if problem := _group_problem(name, new.get("KmsKeyId")):
+        raise ValueError(problem)
+    return update(name, old, new, *rest)
 
-    return update_checked
+
+_KIND, _GAP = "AWS::Logs::LogGroup", "a log group takes any key"
+
+PATCHES = (
+    around("services.cloudwatch_logs._create_log_group", _create_group, _GAP),
+    around("services.cloudformation.provisioners._cwlogs_create", _create, _GAP, handler(_KIND, "create")),
+    around(handler(_KIND, "update"), _update, _GAP),
+)

@@ -5,15 +5,15 @@ batch is in chronological order and spans at most 24 hours; events older than 14
 or more than 2 hours in the future are left out and reported (Amazon CloudWatch Logs API Reference: PutLogEvents).
 """
 
-import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import error_response_json
 from ministack.services import cloudwatch, cloudwatch_logs
 
-from outpost_local.extensions.cloudformation.handlers import Response
-from outpost_local.realism import Realism
+from outpost_local.extensions.cloudformation.handlers import Response, with_members
+from outpost_local.extensions.patch import around
 
 _BATCH_BYTES = 1_048_576
 _EVENT_BYTES = 1_048_576
@@ -22,25 +22,17 @@ _OVERHEAD = 26
 _DAY = 24 * 3600 * 1000
 _OLDEST, _NEWEST = 14 * _DAY, 2 * 3600 * 1000
 
+AFTER = ("logs.log_groups",)
 
-def install(_realism: Realism) -> None:
-    """Check a batch before it is stored."""
-    put = cloudwatch_logs._put_log_events
 
-    def put_checked(request: dict[str, Any]) -> Response:
-        events = request.get("logEvents", [])
-        problem = _problem(events)
-        if problem:
-            return error_response_json("InvalidParameterException", problem, 400)  # type: ignore[no-any-return]
-        group = cloudwatch_logs._log_groups.get(request.get("logGroupName")) or {}
-        rejected, kept = _rejected(events, group.get("retentionInDays"))
-        response: Response = put(request | {"logEvents": kept})
-        if response[0] != 200 or not rejected:
-            return response
-        body = json.loads(response[2]) | {"rejectedLogEventsInfo": rejected}
-        return response[0], response[1], json.dumps(body).encode()
-
-    cloudwatch_logs._put_log_events = put_checked
+def _put_log_events(put: Callable[..., Response], request: dict[str, Any]) -> Response:
+    events = request.get("logEvents", [])
+    if problem := _problem(events):
+        return error_response_json("InvalidParameterException", problem, 400)  # type: ignore[no-any-return]
+    group = cloudwatch_logs._log_groups.get(request.get("logGroupName")) or {}
+    rejected, kept = _rejected(events, group.get("retentionInDays"))
+    response = put(request | {"logEvents": kept})
+    return with_members(response, {"rejectedLogEventsInfo": rejected}) if rejected else response
 
 
 def _problem(events: list[dict[str, Any]]) -> str | None:
@@ -71,3 +63,6 @@ def _rejected(events: list[dict[str, Any]], retention_days: int | None) -> tuple
     rejected |= {"tooOldLogEventEndIndex": old} if old else {}
     rejected |= {"tooNewLogEventStartIndex": soon} if soon < len(events) else {}
     return rejected, events[max(expired, old) : soon]
+
+
+PATCHES = (around("services.cloudwatch_logs._put_log_events", _put_log_events, "log batches may have any size"),)

@@ -8,15 +8,17 @@ NatGatewayLimitExceeded, RulesPerSecurityGroupLimitExceeded); ELB API Reference,
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ministack.core.responses import json_response
 from ministack.services import alb, ec2, ecs
 
-from outpost_local.extensions.cloudformation import resource_checks
-from outpost_local.extensions.cloudformation.handlers import Properties
+from outpost_local.extensions.cloudformation.handlers import Properties, Response, with_members
+from outpost_local.extensions.patch import around
 from outpost_local.extensions.servicequotas.quotas import applied
-from outpost_local.realism import Realism
+
+AFTER = ("cloudformation.document_limits", "ecs.late_tasks")
 
 _VCPU_REASON = "You've reached the limit on the number of vCPUs you can run concurrently"
 _RULES = "L-0EA8095F"
@@ -35,25 +37,6 @@ class _Limit:
     message: str
 
 
-def install(_realism: Realism) -> None:
-    """Count before each create, and before tasks are placed."""
-    resource_checks.before_create.append(_refuse_one_more)
-    resource_checks.before_write.append(_refuse_rules)
-    for limit in _LIMITS:
-        service = alb if limit.action in alb._ACTION_MAP else ec2
-        service._ACTION_MAP[limit.action] = _counting(service._ACTION_MAP[limit.action], limit, service._error)
-    ecs._run_task = _within_vcpus(ecs._run_task)
-
-
-def _counting(call: Callable[..., Any], limit: _Limit, refuse: Callable[[str, str, int], Any]) -> Callable[..., Any]:
-    def counted(params: dict[str, Any]) -> Any:
-        if limit.count(params.get("SubnetId", [""])[0]) >= applied(limit.quota):
-            return refuse(limit.code, limit.message, 400)
-        return call(params)
-
-    return counted
-
-
 def _gateways_beside(subnet: str) -> int:
     """Count the NAT gateways in the availability zone of the subnet."""
     zones = {name: record["AvailabilityZone"] for name, record in ec2._subnets.items()}
@@ -61,34 +44,39 @@ def _gateways_beside(subnet: str) -> int:
     return sum(zones.get(gateway["SubnetId"]) == zones.get(subnet) for gateway in gateways)
 
 
-def _refuse_one_more(kind: str, _logical_id: str, props: Properties) -> None:
+def refuse_one_more(kind: str, _logical_id: str, props: Properties) -> None:
+    """Raise ValueError if the quota of a resource's type is used up."""
     for limit in _LIMITS:
         if limit.kind == kind and limit.count(str(props.get("SubnetId", ""))) >= applied(limit.quota):
             raise ValueError(f"{limit.message} (Status Code: 400, Error Code: {limit.code})")
 
 
-def _refuse_rules(kind: str, _logical_id: str, props: Properties) -> None:
+def refuse_rules(kind: str, _logical_id: str, props: Properties) -> None:
+    """Raise ValueError for a security group with too many rules in a direction."""
     lists = [props.get("SecurityGroupIngress"), props.get("SecurityGroupEgress")]
     if kind == "AWS::EC2::SecurityGroup" and max(len(rules or ()) for rules in lists) > applied(_RULES):
         raise ValueError("The maximum number of rules per security group has been reached.")
 
 
-def _within_vcpus(run_task: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
-    def run(data: dict[str, Any]) -> Any:
-        definition = ecs._task_defs.get(ecs._resolve_td_key(data.get("taskDefinition", "")))
-        cluster = ecs._clusters.get(ecs._resolve_cluster_name(data.get("cluster", "default")), {})
-        if definition is None or (capacity := _capacity(data, cluster)) is None:
-            return run_task(data)
-        wanted = int(data.get("count", 1))
-        units = _units(data.get("overrides", {}).get("cpu") or definition.get("cpu"))
-        quota = applied("L-36FBB829" if capacity == "FARGATE_SPOT" else "L-3032A538")
-        fitting = min(wanted, int((quota * 1024 - _used(capacity)) // units)) if units else wanted
-        if fitting == wanted:
-            return run_task(data)
-        started = run_task(data | {"count": fitting}) if fitting > 0 else json_response({"tasks": [], "failures": []})
-        return _with_failures(started, wanted - max(fitting, 0))
+def _counted(limit: _Limit, refuse: Callable[[str, str, int], Any], call: Callable[..., Any], params: Any) -> Any:
+    if limit.count(params.get("SubnetId", [""])[0]) >= applied(limit.quota):
+        return refuse(limit.code, limit.message, 400)
+    return call(params)
 
-    return run
+
+def _run_task(run_task: Callable[[dict[str, Any]], Any], data: dict[str, Any]) -> Any:
+    definition = ecs._task_defs.get(ecs._resolve_td_key(data.get("taskDefinition", "")))
+    cluster = ecs._clusters.get(ecs._resolve_cluster_name(data.get("cluster", "default")), {})
+    if definition is None or (capacity := _capacity(data, cluster)) is None:
+        return run_task(data)
+    wanted = int(data.get("count", 1))
+    units = _units(data.get("overrides", {}).get("cpu") or definition.get("cpu"))
+    quota = applied("L-36FBB829" if capacity == "FARGATE_SPOT" else "L-3032A538")
+    fitting = min(wanted, int((quota * 1024 - _used(capacity)) // units)) if units else wanted
+    if fitting == wanted:
+        return run_task(data)
+    started = run_task(data | {"count": fitting}) if fitting > 0 else json_response({"tasks": [], "failures": []})
+    return _with_failures(started, wanted - max(fitting, 0))
 
 
 def _capacity(data: dict[str, Any], cluster: dict[str, Any]) -> str | None:
@@ -115,13 +103,9 @@ def _units(cpu: Any) -> int:
     return int(float(text.removesuffix("vcpu")) * 1024) if text.endswith("vcpu") else int(text)
 
 
-def _with_failures(response: Any, count: int) -> Any:
-    status, headers, body = response
-    if status >= 400:
-        return response
-    answer = json.loads(body)
-    answer["failures"] += [{"reason": _VCPU_REASON}] * count
-    return status, headers, json.dumps(answer).encode()
+def _with_failures(response: Response, count: int) -> Response:
+    failures = json.loads(response[2]).get("failures", []) if response[0] < 400 else []
+    return with_members(response, {"failures": failures + [{"reason": _VCPU_REASON}] * count})
 
 
 _LIMITS = (
@@ -165,4 +149,19 @@ _LIMITS = (
         "TooManyLoadBalancers",
         "You have reached the maximum number of load balancers",
     ),
+)
+
+_GAP = "quotas can be exceeded"
+
+PATCHES = (
+    *(
+        around(
+            f"services.{name}._ACTION_MAP[{limit.action}]",
+            partial(_counted, limit, service._error),
+            _GAP,
+        )
+        for limit in _LIMITS
+        for name, service in [("alb", alb) if limit.action in alb._ACTION_MAP else ("ec2", ec2)]
+    ),
+    around("services.ecs._run_task", _run_task, _GAP),
 )

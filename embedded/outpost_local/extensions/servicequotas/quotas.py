@@ -5,17 +5,15 @@ on request. Sources: AWS General Reference, "Amazon ECS endpoints and quotas" (F
 have reduced concurrency, 10 as seen in many), "Amazon VPC quotas", "Quotas for your Application Load Balancers".
 """
 
-import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ministack import app
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 
-from outpost_local.realism import Realism
-
-_SERVICE = "servicequotas"
-_TARGET = "ServiceQuotasV20190624."
+from outpost_local.extensions.patch import Patch
+from outpost_local.extensions.serving import Action, new_service
+from outpost_local.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -48,37 +46,23 @@ _BY_CODE = {quota.code: quota for quota in QUOTAS}
 _applied: dict[str, float] = {}
 
 
-def install(realism: Realism) -> None:
-    """Apply the quotas of a new or an established account, and serve the calls that read them."""
-    _applied.update({quota.code: quota.new if realism.new_account else quota.established for quota in QUOTAS})
-    app.SERVICE_HANDLERS[_SERVICE] = _serve
-    detect = app.detect_service
-
-    def detect_more(method: str, path: str, headers: Any, query: Any) -> str:
-        ours = headers.get("x-amz-target", "").startswith(_TARGET)
-        return _SERVICE if ours else str(detect(method, path, headers, query))
-
-    app.detect_service = detect_more
-
-
 def applied(code: str) -> float:
     """Return the value of a quota in this account."""
     return _applied[code]
 
 
-async def _serve(_method: str, _path: str, headers: Any, body: bytes, _query: Any) -> Any:
-    action = headers.get("x-amz-target", "").removeprefix(_TARGET)
-    request = json.loads(body or b"{}")
+def _list(request: dict[str, Any], *, default: bool = False) -> Any:
     service, code = request.get("ServiceCode"), request.get("QuotaCode")
-    if action in {"ListServiceQuotas", "ListAWSDefaultServiceQuotas"}:
-        found = [quota for quota in QUOTAS if quota.service == service and code in {None, quota.code}]
-        return json_response({"Quotas": [_shown(quota, default="Default" in action) for quota in found]})
-    quota = _BY_CODE.get(code)
-    if action not in {"GetServiceQuota", "GetAWSDefaultServiceQuota"}:
-        return error_response_json("InvalidAction", f"not served here: {action}", 400)
+    found = [quota for quota in QUOTAS if quota.service == service and code in {None, quota.code}]
+    return json_response({"Quotas": [_shown(quota, default=default) for quota in found]})
+
+
+def _get(request: dict[str, Any], *, default: bool = False) -> Any:
+    service, code = request.get("ServiceCode"), request.get("QuotaCode")
+    quota = _BY_CODE.get(str(code))
     if quota is None or quota.service != service:
         return error_response_json("NoSuchResourceException", f"no quota {code} of {service} here", 400)
-    return json_response({"Quota": _shown(quota, default="Default" in action)})
+    return json_response({"Quota": _shown(quota, default=default)})
 
 
 def _shown(quota: Quota, *, default: bool) -> dict[str, Any]:
@@ -92,3 +76,16 @@ def _shown(quota: Quota, *, default: bool) -> dict[str, Any]:
         "Adjustable": True,
         "GlobalQuota": False,
     }
+
+
+def patches(settings: Settings) -> tuple[Patch, ...]:
+    """Apply the quotas of a new or an established account, and serve the calls that read them."""
+    new = settings.realism.new_account
+    _applied.update({quota.code: quota.new if new else quota.established for quota in QUOTAS})
+    actions: dict[str, Action] = {
+        "ListServiceQuotas": _list,
+        "ListAWSDefaultServiceQuotas": partial(_list, default=True),
+        "GetServiceQuota": _get,
+        "GetAWSDefaultServiceQuota": partial(_get, default=True),
+    }
+    return new_service("servicequotas", "ServiceQuotasV20190624.", actions, "there are no quotas")

@@ -7,61 +7,59 @@ message, or none when it does not wait. FIFO queues stay as they are.
 """
 
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import Any
 
 from ministack.services import sqs
 
+from outpost_local.extensions.patch import Patch, around
 from outpost_local.realism import Realism
+from outpost_local.settings import Settings
+
+Json = dict[str, Any]
 
 
-def install(realism: Realism) -> None:
-    """Wrap sending and receiving."""
-    send = _sending(sqs._act_send_message, realism)
-    # SendMessageBatch calls the function by its module-level name.
-    sqs._act_send_message = sqs._HANDLERS["SendMessage"] = send
-    sqs._collect_msgs = _receiving_fewer(sqs._collect_msgs, realism)
-    sqs._HANDLERS["ReceiveMessage"] = _polling_short(sqs._HANDLERS["ReceiveMessage"], realism)
+def patches(settings: Settings) -> tuple[Patch, ...]:
+    """Wrap sending and receiving; SendMessageBatch calls the function by its module-level name."""
+    delivery = _Delivery(settings.realism)
+    once, all_at_once = "messages are delivered once and at once", "a receive returns all messages"
+    return (
+        around("services.sqs._act_send_message", delivery.send, once, "services.sqs._HANDLERS[SendMessage]"),
+        around("services.sqs._collect_msgs", delivery.collect, all_at_once),
+        around("services.sqs._HANDLERS[ReceiveMessage]", delivery.receive, all_at_once),
+    )
 
 
-def _sending(send: Callable[..., dict[str, Any]], realism: Realism) -> Callable[..., dict[str, Any]]:
-    random = realism.random("messages")
+class _Delivery:
+    """What a standard queue makes of sends and receives."""
 
-    def send_message(request: dict[str, Any], url: str) -> dict[str, Any]:
+    def __init__(self, realism: Realism) -> None:
+        self._realism = realism
+        purposes = ("messages", "partial_receives", "short_polls")
+        self._messages, self._partial, self._short = (realism.random(purpose) for purpose in purposes)
+
+    def send(self, send: Callable[..., Json], request: Json, url: str) -> Json:
+        """Send a message; sometimes a copy later as well, sometimes the message itself later."""
         sent = send(request, url)
         queue = sqs._get_q(request.get("QueueUrl", url))
         if not queue["is_fifo"]:
-            message = queue["messages"][-1]
-            if random.random() < realism.duplicates:
-                late = message["visible_at"] + random.random() * realism.delivery_lag
-                queue["messages"].append(message | {"visible_at": late})
-            if random.random() < realism.late_deliveries:
-                message["visible_at"] += random.random() * realism.delivery_lag
+            message, lag, random = queue["messages"][-1], self._realism.delivery_lag, self._messages.random
+            if random() < self._realism.duplicates:
+                queue["messages"].append(message | {"visible_at": message["visible_at"] + random() * lag})
+            if random() < self._realism.late_deliveries:
+                message["visible_at"] += random() * lag
         return sent
 
-    return send_message
+    def collect(self, collect: Callable[..., list[Any]], queue: Json, most: int, visibility: int) -> list[Any]:
+        """Return the messages of a receive, sometimes one only."""
+        return collect(queue, 1 if self._is_partial(self._partial, queue) else most, visibility)
 
-
-def _receiving_fewer(collect: Callable[..., list[Any]], realism: Realism) -> Callable[..., list[Any]]:
-    random = realism.random("partial_receives")
-
-    def collect_some(queue: dict[str, Any], most: int, visibility: int) -> list[Any]:
-        fewer = not queue["is_fifo"] and random.random() < realism.partial_receives
-        return collect(queue, 1 if fewer else most, visibility)
-
-    return collect_some
-
-
-def _polling_short(
-    receive: Callable[..., Awaitable[dict[str, Any]]], realism: Realism
-) -> Callable[..., Awaitable[dict[str, Any]]]:
-    random = realism.random("short_polls")
-
-    async def receive_message(request: dict[str, Any], url: str) -> dict[str, Any]:
+    async def receive(self, receive: Callable[..., Awaitable[Json]], request: Json, url: str) -> Json:
+        """Receive messages; sometimes none if the receive does not wait for any."""
         queue = sqs._get_q(request.get("QueueUrl", url), "sqs:ReceiveMessage")
         default = queue["attributes"].get("ReceiveMessageWaitTimeSeconds", 0)
         waits = int(request.get("WaitTimeSeconds", default))
-        if not waits and not queue["is_fifo"] and random.random() < realism.partial_receives:
-            return {}
-        return await receive(request, url)
+        return {} if not waits and self._is_partial(self._short, queue) else await receive(request, url)
 
-    return receive_message
+    def _is_partial(self, random: Random, queue: Json) -> bool:
+        return not queue["is_fifo"] and random.random() < self._realism.partial_receives

@@ -1,4 +1,4 @@
-"""Hybrid instances that answer Run Command (extends SSM): MiniStack knows EC2 instances only.
+"""Hybrid instances that run commands: MiniStack knows EC2 instances only.
 
 Each folder `<data folder>/hosts/mi-...` is a machine registered with Systems Manager; `outpost_local.v1` makes them.
 Commands are executed for real. `/home/ubuntu` in a command means the machine's own, and in its output is again called
@@ -8,17 +8,28 @@ so. A machine whose agent is off (no file `online`) is not in a valid state for 
 import json
 import os
 import subprocess
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ministack.core.responses import error_response_json, json_response
-from ministack.services import ec2, ssm
+from ministack.services import ssm
 
+from outpost_local.extensions.cloudformation.handlers import Response, with_members
+from outpost_local.extensions.patch import Patch, around
 from outpost_local.settings import Settings
 from outpost_local.v1 import hosts_folder
 
 _HOME = "/home/ubuntu"
 _SECONDS = 3600
+
+
+class Execution(NamedTuple):
+    """How a command ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
 
 
 class ManagedInstances:
@@ -28,15 +39,15 @@ class ManagedInstances:
         self._folder = folder
 
     def all(self) -> dict[str, bool]:
-        """Instance id -> whether its agent runs."""
+        """Return whether the agent runs, by instance id."""
         return {host.name: (host / "online").exists() for host in sorted(self._folder.glob("mi-*"))}
 
     def deregister(self, instance_id: str) -> None:
         """Forget the instance: its agent gets no more commands; its disk stays."""
         (self._folder / instance_id).rename(self._folder / f"retired-{instance_id}")
 
-    def execute(self, instance_id: str, argv: list[str]) -> tuple[int, str, str]:
-        """Run a command there; answers exit code, standard output and standard error."""
+    def execute(self, instance_id: str, argv: list[str]) -> Execution:
+        """Run a command there."""
         root = self._folder / instance_id / "root"
         own = str(root / _HOME.lstrip("/"))
         done = subprocess.run(
@@ -50,44 +61,38 @@ class ManagedInstances:
             timeout=_SECONDS,
             check=False,
         )
-        return done.returncode, done.stdout.replace(own, _HOME), done.stderr.replace(own, _HOME)
+        return Execution(done.returncode, done.stdout.replace(own, _HOME), done.stderr.replace(own, _HOME))
 
 
-def install(settings: Settings) -> None:
+def patches(settings: Settings) -> tuple[Patch, ...]:
     """Let Run Command reach the instances, and SSM list and deregister them."""
     instances = ManagedInstances(hosts_folder(settings.data_dir))
-    reachable, execute, describe, serve = (
-        ssm._managed_instance_ids,
-        ec2.exec_in_instance_blocking,
-        ssm._describe_instance_information,
-        ssm.handle_request,
-    )
 
-    def all_reachable() -> set[str]:
-        return {*reachable(), *(name for name, online in instances.all().items() if online)}
+    def reachable(ids: Callable[[], set[str]]) -> set[str]:
+        return {*ids(), *(name for name, online in instances.all().items() if online)}
 
-    def execute_anywhere(instance_id: str, argv: list[str]) -> tuple[int, str, str]:
-        if instance_id in instances.all():
-            return instances.execute(instance_id, argv)
-        result: tuple[int, str, str] = execute(instance_id, argv)
-        return result
+    def execute(on_instance: Callable[..., Execution], instance_id: str, argv: list[str]) -> Execution:
+        anywhere = instances.execute if instance_id in instances.all() else on_instance
+        return anywhere(instance_id, argv)
 
-    def describe_all(data: dict[str, Any]) -> Any:
-        status, headers, body = describe(data)
-        answer = json.loads(body)
-        answer["InstanceInformationList"] += [_information(*entry) for entry in instances.all().items()]
-        answer["InstanceInformationList"] = _filtered(answer["InstanceInformationList"], data)
-        return status, headers, json.dumps(answer).encode()
+    def describe(description: Callable[..., Response], data: dict[str, Any]) -> Response:
+        response = description(data)
+        listed = json.loads(response[2])["InstanceInformationList"]
+        listed += [_information(*entry) for entry in instances.all().items()]
+        return with_members(response, {"InstanceInformationList": _filtered(listed, data)})
 
-    async def serve_more(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
+    async def serve(handle: Callable[..., Awaitable[Any]], method: str, path: str, headers: Any, *rest: Any) -> Any:
         if headers.get("x-amz-target", "").endswith(".DeregisterManagedInstance"):
-            return _deregister(instances, json.loads(body)["InstanceId"])
-        return await serve(method, path, headers, body, query)
+            return _deregister(instances, json.loads(rest[0])["InstanceId"])
+        return await handle(method, path, headers, *rest)
 
-    ssm._managed_instance_ids = all_reachable
-    ec2.exec_in_instance_blocking = execute_anywhere
-    ssm._describe_instance_information = describe_all
-    ssm.handle_request = serve_more
+    reason = "there are no hybrid instances"
+    return (
+        around("services.ssm._managed_instance_ids", reachable, reason),
+        around("services.ec2.exec_in_instance_blocking", execute, reason),
+        around("services.ssm._describe_instance_information", describe, reason),
+        around("services.ssm.handle_request", serve, reason),
+    )
 
 
 def _information(instance_id: str, online: bool) -> dict[str, Any]:
