@@ -1,10 +1,13 @@
-"""The code of the Lambda functions as one folder: locked dependencies for the target platform, then our packages.
+"""The code of the Lambda functions as one folder: locked dependencies for the target platform, then our modules.
+
+Of ours it has what the handlers in `lambda/*/handler.py` import, directly or not: no list names what ships.
 
 Built at synth without Docker, and reproducible to the byte. The dependencies are installed once by uv and kept under
 `build/` (keyed by what was locked, architecture and Python version), so only the first build needs the network.
 `make setup` fills that cache. boto3 is left out: the Lambda runtime has it.
 """
 
+import ast
 import hashlib
 import os
 import shutil
@@ -12,16 +15,14 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
-PACKAGES = (
-    ROOT / "outpost",
-    *(ROOT / "migration" / "outpost_migration" / name for name in ("monitor", "v1")),
-    *sorted(path.parent for path in ROOT.glob("lambda/*/__init__.py")),
-)
-MODULES = (ROOT / "migration" / "outpost_migration" / "__init__.py",)
+SOURCE_ROOTS = (".", "lambda", "migration")
+"""Folders that functions import from; pyproject.toml forbids them what else lies there."""
 PLATFORMS = {"x86_64": "x86_64-manylinux2014", "arm64": "aarch64-manylinux2014"}
 RUNTIME_PROVIDES = ("boto3", "urllib3")
 """Left out with everything that only they need; versions of the runtime apply."""
@@ -54,9 +55,35 @@ def build_functions(architecture: str, python: str) -> Path:
 
 
 def _sources() -> list[Path]:
-    """Our code and its data, in a fixed order: no other files, so that caches and notes never change the result."""
-    code = [path for package in PACKAGES for kind in ("*.py", "*.toml") for path in package.rglob(kind)]
-    return sorted([*MODULES, *code])
+    """Return our code and its data, in a fixed order: no other files, so that caches and notes change nothing."""
+    found: set[Path] = set()
+    handlers = (f"{path.parent.name}.handler" for path in ROOT.glob("lambda/*/handler.py"))
+    pending = {file for handler in handlers for file in _files(handler)}
+    while pending:
+        path = pending.pop()
+        found.add(path)
+        imported = _imports(path.read_text(encoding="utf-8"))
+        pending |= {file for name in imported for file in _files(name)} - found
+    return sorted([*found, *(data for folder in {path.parent for path in found} for data in folder.glob("*.toml"))])
+
+
+@cache
+def _imports(source: str) -> frozenset[str]:
+    """Return the names that a module imports: of modules, and of what may be a module in a package."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
+
+
+def _files(name: str) -> Iterator[Path]:
+    """Yield the files that an import of this name runs; none for what is not ours."""
+    for root in SOURCE_ROOTS:
+        for path in (ROOT.joinpath(root, *parts) for parts in accumulate([part] for part in name.split("."))):
+            yield from (file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file())
 
 
 def _place(path: Path) -> Path:

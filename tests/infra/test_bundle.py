@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import boto3
+import grimp
 import pytest
 
 from outpost_ops import bundle
@@ -31,8 +32,6 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(bundle.ROOT / name, root / name)
     build_functions(*HOST)
     shutil.copytree(bundle.BUILD / "dependencies", root / "build" / "dependencies")
-    for name in ("PACKAGES", "MODULES"):
-        monkeypatch.setattr(bundle, name, tuple(root / p.relative_to(bundle.ROOT) for p in getattr(bundle, name)))
     monkeypatch.setattr(bundle, "BUILD", root / "build")
     monkeypatch.setattr(bundle, "ROOT", root)
     return root
@@ -121,14 +120,29 @@ def test_the_models_are_in_the_bundle_and_change_it(checkout: Path) -> None:
     assert (after / "outpost" / "domain" / "models.toml").read_bytes() == models.read_bytes()
 
 
-def test_only_what_runs_is_in_the_bundle() -> None:
+def test_the_bundle_has_the_modules_that_the_handlers_import_and_no_others() -> None:
+    packages = [path.parent.name for path in (bundle.ROOT / "lambda").glob("*/__init__.py")]
+    graph = grimp.build_graph("outpost", "outpost_migration", *packages, cache_dir=None)
+    run = {f"{package}.handler" for package in packages}
+    run |= {module for handler in run for module in graph.find_upstream_modules(handler)}
+    run |= {".".join(name.split(".")[:depth]) for name in run for depth in range(1, name.count(".") + 1)}
     folder = build_functions(*HOST)
-    ours = {path.relative_to(folder) for path in (folder / "outpost").rglob("*.py")}
-    of_migration = {path.relative_to(folder).parts[1] for path in (folder / "outpost_migration").rglob("*.py")}
+    ours = [path for name in ("outpost", "outpost_migration", *packages) for path in (folder / name).rglob("*.py")]
 
-    assert ours == {path.relative_to(bundle.ROOT) for path in (bundle.ROOT / "outpost").rglob("*.py")}
-    assert of_migration == {"__init__.py", "monitor", "v1"}
+    bundled = {".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__") for path in ours}
+    assert bundled == run
     assert not [path for path in folder.rglob("*") if path.name in {"__pycache__", "RECORD", "boto3", "botocore"}]
+
+
+def test_a_new_function_is_found_by_itself(checkout: Path) -> None:
+    folder = checkout / "lambda" / "greeter"
+    folder.mkdir()
+    for name, text in {"__init__": "", "handler": "from greeter import words\n", "words": ""}.items():
+        (folder / f"{name}.py").write_text(text)
+
+    built = build_functions(*HOST) / "greeter"
+
+    assert {path.name for path in built.iterdir()} == {"__init__.py", "handler.py", "words.py"}
 
 
 def test_without_uv_the_error_says_what_to_do(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

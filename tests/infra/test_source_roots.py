@@ -56,7 +56,8 @@ def test_packages_have_names_of_their_own() -> None:
 def test_every_package_is_installed_by_one_of_the_two_projects() -> None:
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
 
-    assert {*wheel["packages"], "clients/outpost_client"} == packages()
+    assert {*wheel["only-include"], "clients"} == {*ROOTS, "outpost", "stacks"}
+    assert {*wheel["sources"], "clients"} == {*ROOTS}
 
 
 def test_every_package_has_its_place_in_the_layers() -> None:
