@@ -82,7 +82,7 @@ def main(path: Path) -> None:
 
 def _bare(stand: Stand, clients: int) -> Iterator[Bare]:
     """Measure the calls that requests cannot do without, on the same machine and emulator."""
-    dispatches, dynamodb = stand.api.services.dispatches, boto3.client("dynamodb", config=CLIENT_CONFIG)
+    dispatches, dynamodb = stand.api.stores.dispatches, boto3.client("dynamodb", config=CLIENT_CONFIG)
     row = dispatches.create(pending("bare"), "a task", 1_000_000)
     key = {"pk": {"S": f"DISPATCH#{row.id}"}, "sk": {"S": "DISPATCH"}}
     table = stand.api.database.dispatches

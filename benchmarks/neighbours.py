@@ -102,10 +102,10 @@ def _floods(stand: Stand) -> dict[str, Request]:
     """Return requests of another tenant, by what they ask for."""
     flooding = stand.api.tenant()
     key = stand.api.key(flooding)
-    row = stand.api.services.dispatches.create(pending(flooding.id), "a task", 10_000_000)
-    claimed = stand.api.services.dispatches.change(row.id, Claim("worker", 0, now()))
+    row = stand.api.stores.dispatches.create(pending(flooding.id), "a task", 10_000_000)
+    claimed = stand.api.stores.dispatches.change(row.id, Claim("worker", 0, now()))
     assert claimed.lease is not None  # noqa: S101 - a claim gives one
-    running = stand.api.services.dispatches.change(row.id, Start(claimed.lease, now()))
+    running = stand.api.stores.dispatches.change(row.id, Start(claimed.lease, now()))
     for number in range(1, CHUNKS + 1):
         stand.api.chunk(running, number, *["a line of a log as agents print them"] * 500)
     return {

@@ -16,7 +16,6 @@ import urllib3
 from urllib3.util import Retry
 
 from benchmarks.load import Request
-from control_plane.services import Services
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Spec
 from outpost.domain.ids import new_id, now
@@ -26,7 +25,7 @@ from outpost.names import Env
 from outpost_local.realism import Realism
 from tests.conftest import CREDENTIALS, run_emulator
 from tests.contract.conftest import deploy
-from tests.contract.running import TASK, Api, Calls
+from tests.contract.running import TASK, Api, Calls, connect
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,9 +54,8 @@ def fresh() -> Iterator[Stand]:
         boto3.setup_default_session()
         environment = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint} | deploy()
         os.environ.update(environment)
-        services = Services.from_environment("unused: this process signs nothing")
-        database, bucket = services.tenants._db, environment[Env.ARTIFACTS_BUCKET]
-        api = Api("", services, database, bucket, boto3.client("s3"), Calls())
+        services, stores = connect()
+        api = Api("", services, stores, environment[Env.ARTIFACTS_BUCKET], boto3.client("s3"), Calls())
         limits = Limits(concurrent=1_000, daily=10_000_000, timeout_seconds=1_800, requests_per_minute=1_000_000_000)
         watching, posting = api.tenant(limits), api.tenant(limits)
         yield Stand(environment, api, watching.id, _requests(api, watching, posting))
@@ -78,10 +76,10 @@ def _requests(api: Api, watching: Tenant, posting: Tenant) -> dict[str, Iterator
 
 def _running(api: Api, tenant_id: str) -> str:
     """Write a dispatch whose agent runs and has printed a page of lines."""
-    row = api.services.dispatches.create(pending(tenant_id), "a task", 10_000_000)
-    claimed = api.services.dispatches.change(row.id, Claim("worker", 0, now()))
+    row = api.stores.dispatches.create(pending(tenant_id), "a task", 10_000_000)
+    claimed = api.stores.dispatches.change(row.id, Claim("worker", 0, now()))
     assert claimed.lease is not None  # noqa: S101 - a claim gives one
-    running = api.services.dispatches.change(row.id, Start(claimed.lease, now()))
+    running = api.stores.dispatches.change(row.id, Start(claimed.lease, now()))
     api.chunk(running, 1, *(f"line {number} of a log as agents print them" for number in range(LINES)))
     return row.id
 

@@ -28,7 +28,7 @@ _COLUMNS = "| name | type | what |\n|---|---|---|"
 
 def document() -> dict[str, Any]:
     """Return the service's OpenAPI document; it depends on nothing that a deployment decides."""
-    services = cast("Services", SimpleNamespace(version="0", hosts=()))
+    services = cast("Services", SimpleNamespace(settings=SimpleNamespace(version="0", hosts=())))
     return create_app(services).openapi()
 
 

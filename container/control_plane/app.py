@@ -35,7 +35,7 @@ def create_app(services: Services) -> FastAPI:
     """Build the application on the services given."""
     app = DocumentedApp(
         title="Outpost",
-        version=services.version,
+        version=services.settings.version,
         description=DESCRIPTION,
         lifespan=_lifespan,
         docs_url=None,
@@ -64,7 +64,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     loop.set_default_executor(TenantThreads())
     loop.set_task_factory(create_task)
     app.state.services.audit.start()
-    async with app.state.services.reader.open(), app.state.mcp:
+    async with app.state.services.dispatches.reader.open(), app.state.mcp:
         yield
     # Not in a thread: all of them may hang in calls. Nothing is served any more that would have to wait.
     app.state.services.audit.stop()

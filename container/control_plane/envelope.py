@@ -1,15 +1,18 @@
 """The form of every answer: `data` or `error`, and `meta`."""
 
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
-from starlette.requests import Request
 
 from outpost.domain.ids import now
 
 Data = TypeVar("Data")
+
+request_id: ContextVar[str] = ContextVar("request_id")
+"""Id of the current request, set by the middleware."""
 
 
 def _absent(value: object) -> bool:
@@ -94,11 +97,11 @@ class Failure(View):
     meta: Meta = Field(description="About this answer.")
 
 
-def success(request: Request, data: Data, pagination: Pagination | None = None) -> Success[Data]:
+def success(data: Data, pagination: Pagination | None = None) -> Success[Data]:
     """Wrap data in the envelope."""
-    return Success(data=data, meta=meta(request, pagination))
+    return Success(data=data, meta=meta(pagination))
 
 
-def meta(request: Request, pagination: Pagination | None = None) -> Meta:
-    """Describe the answer to a request."""
-    return Meta(request_id=request.state.request_id, timestamp=now(), pagination=pagination)
+def meta(pagination: Pagination | None = None) -> Meta:
+    """Return the `meta` of the response to the current request."""
+    return Meta(request_id=request_id.get(), timestamp=now(), pagination=pagination)

@@ -28,9 +28,9 @@ SECRETS = frozenset({"value"})
 """Fields of bodies whose values no response shows."""
 
 
-def error_response(request: Request, error: ApiError) -> Response:
+def error_response(error: ApiError) -> Response:
     """Return the response for an error."""
-    body = failure(error, meta(request))
+    body = failure(error, meta())
     return Response(body, error.status_code, dict(error.headers or {}), media_type="application/json")
 
 
@@ -56,7 +56,7 @@ def install(app: FastAPI) -> None:
 
 async def _http(request: Request, error: Exception) -> Response:
     if isinstance(error, ApiError):
-        return error_response(request, error)
+        return error_response(error)
     status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.BAD_REQUEST
     message = {
         HTTPStatus.NOT_FOUND: "There is no such route: see /docs.",
@@ -66,12 +66,12 @@ async def _http(request: Request, error: Exception) -> Response:
     headers = error.headers if isinstance(error, HTTPException) else None
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(allowed(request.app, request.scope))}
-    return error_response(request, ApiError(CODES.get(status, ErrorCode.VALIDATION_ERROR), message, headers=headers))
+    return error_response(ApiError(CODES.get(status, ErrorCode.VALIDATION_ERROR), message, headers=headers))
 
 
-async def _malformed(request: Request, error: Exception) -> Response:
+async def _malformed(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
-    return error_response(request, invalid(*(_detail(found) for found in error.errors())))
+    return error_response(invalid(*(_detail(found) for found in error.errors())))
 
 
 def _detail(found: dict[str, object]) -> tuple[str, str]:
@@ -87,21 +87,21 @@ def _detail(found: dict[str, object]) -> tuple[str, str]:
     return field, explain(found, secret=field in SECRETS)
 
 
-async def _conflict(request: Request, error: Exception) -> Response:
-    return error_response(request, ApiError(ErrorCode.CONFLICT, str(error)))
+async def _conflict(_: Request, error: Exception) -> Response:
+    return error_response(ApiError(ErrorCode.CONFLICT, str(error)))
 
 
-async def _daily_limit(request: Request, error: Exception) -> Response:
-    return error_response(request, daily_limit(str(error), now()))
+async def _daily_limit(_: Request, error: Exception) -> Response:
+    return error_response(daily_limit(str(error), now()))
 
 
-async def _contended(request: Request, error: Exception) -> Response:
+async def _contended(_: Request, error: Exception) -> Response:
     logger.warning("contended", error=str(error))
-    return error_response(request, unavailable("Too many writes to the same thing at this moment: try again."))
+    return error_response(unavailable("Too many writes to the same thing at this moment: try again."))
 
 
-async def _aws(request: Request, error: Exception) -> Response:
+async def _aws(_: Request, error: Exception) -> Response:
     if isinstance(error, ClientError) and not throttled(error):
         raise error
     logger.warning("AWS is not available", error=type(error).__name__, exc_info=error)
-    return error_response(request, unavailable("A service that this one needs does not answer: try again."))
+    return error_response(unavailable("A service that this one needs does not answer: try again."))

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.addresses import LOOPBACK, public_url
 from control_plane.auth import identify
+from control_plane.envelope import request_id
 from control_plane.errors import ApiError, ErrorCode
 from control_plane.middleware import MAX_BODY_BYTES
 from control_plane.services import Services
@@ -111,19 +112,19 @@ def install(app: FastAPI, services: Services) -> AbstractAsyncContextManager[Non
         request = context.request
         assert isinstance(request, Request)  # noqa: S101 - every call comes over HTTP
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
-        headers["x-request-id"] = request.state.request_id
+        headers["x-request-id"] = request_id.get()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=_part_of(request, app)),
-            base_url=public_url(request, services.hosts),
+            base_url=public_url(request, services.settings.hosts),
             headers=headers,
         ) as http:
             yield http
 
     manager = StreamableHTTPSessionManager(
-        build(services.version, tools, connect),
+        build(services.settings.version, tools, connect),
         json_response=True,
         stateless=True,
-        security_settings=_only_for(services.hosts),
+        security_settings=_only_for(services.settings.hosts),
         max_request_body_size=MAX_BODY_BYTES,
     )
     app.router.routes.append(McpEndpoint(manager).route)

@@ -7,10 +7,11 @@ from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.auth import Principal
+from control_plane.envelope import request_id
 from control_plane.errors import ApiError, ErrorCode, invalid
 from control_plane.exception_handlers import error_response
 from control_plane.forwarded import apply_forwarded
@@ -112,18 +113,19 @@ class RequestMiddleware:
         await turns.serve(lambda: self._serve(normalized(scope), receive, send, method))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, method: str) -> None:
-        apply_forwarded(scope, scope["app"].state.services.proxies)
+        apply_forwarded(scope, scope["app"].state.services.settings.proxies)
         offered = Headers(scope=scope).get("x-request-id", "")
-        request_id = offered if REQUEST_ID.fullmatch(offered) else new_id()
-        request_log = _RequestLog(scope, method, request_id, started=time.perf_counter())
-        scope["state"] = scope.get("state", {}) | {"request_id": request_id, "method": method}
+        id_ = offered if REQUEST_ID.fullmatch(offered) else new_id()
+        request_log = _RequestLog(scope, method, id_, started=time.perf_counter())
+        scope["state"] = scope.get("state", {}) | {"method": method}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request_log.begin_response(message)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_log.request_id):
+        token = request_id.set(id_)
+        with structlog.contextvars.bound_contextvars(request_id=id_):
             try:
                 await self._call(scope, receive, send_with_headers)
             except ResponseEndedError:
@@ -134,9 +136,10 @@ class RequestMiddleware:
                 logger.exception("unexpected error", route=getattr(scope.get("route"), "path", None))
                 if request_log.status is not None:
                     raise  # half a response is sent: only closing the connection shows that it is incomplete
-                await _refuse(_unexpected(request_log.request_id), scope, receive, send_with_headers)
+                await _refuse(_unexpected(id_), scope, receive, send_with_headers)
             finally:
                 request_log.log()
+                request_id.reset(token)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         if refusal := _oversize(scope):
@@ -159,7 +162,7 @@ class RequestMiddleware:
 
 
 async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
-    await error_response(Request(scope), error)(scope, receive, send)
+    await error_response(error)(scope, receive, send)
 
 
 def _oversize(scope: Scope) -> ApiError | None:

@@ -14,14 +14,13 @@ import pytest
 import structlog
 
 from control_plane.bootstrap import register_operator
-from control_plane.services import Services
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Start
 from outpost.domain.tenants import OPERATOR, Overrides, Scope, Tenant, new_key
 from outpost.names import Env
 from tests.conftest import CREDENTIALS, create_tables
-from tests.contract.running import MODELS, TASK, Api, Calls, serve
+from tests.contract.running import MODELS, TASK, Api, Calls, connect, serve
 
 
 def deploy() -> dict[str, str]:
@@ -99,13 +98,13 @@ def api(deployed: dict[str, str]) -> Iterator[Api]:
             for variable, value in deployed.items():
                 patch.setenv(variable, value)
             boto3.setup_default_session()
-            services, s3 = Services.from_environment("a secret of the session"), boto3.client("s3")
-        register_operator(services.tenants, new_key())
-        services.tenants.change(OPERATOR, overrides=Overrides(requests_per_minute=1_000_000))
+            (services, stores), s3 = connect(), boto3.client("s3")
+        register_operator(stores.tenants, new_key())
+        stores.tenants.change(OPERATOR, overrides=Overrides(requests_per_minute=1_000_000))
         started = time.time()
         services.limiter._clock = lambda: started  # no minute ends while a test counts AWS calls
         with serve(services) as (url, calls.loop_thread):
-            yield Api(url, services, services.tenants._db, deployed[Env.ARTIFACTS_BUCKET], s3, calls)
+            yield Api(url, services, stores, deployed[Env.ARTIFACTS_BUCKET], s3, calls)
     assert calls.on_loop == []  # whatever the whole session asked for
 
 

@@ -20,6 +20,7 @@ from control_plane.audit import AuditLog
 from control_plane.dispatch_reader import DispatchReader
 from control_plane.server import configure
 from control_plane.services import Services
+from control_plane.settings import Settings, Stores
 from outpost.domain.artifacts import LogLine, Summary, attempt_prefix, chunk_key
 from outpost.domain.dispatch import Dispatch, Status, Usage
 from outpost.domain.ids import now
@@ -32,6 +33,16 @@ from tests.indexes import await_indexes
 
 MODELS = {"flagship": "claude-opus-5-5", "balanced": "claude-sonnet-5-5", "fast": "claude-haiku-5-5"}
 TASK = {"agent": "shell", "task": "echo hello, world"}
+
+
+SIGNING_SECRET = "a secret of the session"
+
+
+def connect() -> tuple[Services, Stores]:
+    """Return the services and stores of the deployment that this process' environment names."""
+    settings = Settings.from_environment()
+    stores = Stores.from_environment(settings.policy)
+    return Services.connect(settings, stores, AuditLog.from_environment(), SIGNING_SECRET), stores
 
 
 @contextmanager
@@ -93,7 +104,7 @@ class Api:
 
     url: str
     services: Services
-    database: Database
+    stores: Stores
     bucket: str
     s3: Any
     calls: Calls
@@ -101,8 +112,14 @@ class Api:
     def replica(self, **parts: object) -> Services:
         """Return services like these, for another server: with connections, and whatever else is given, of its own."""
         writer = self.services.audit._writer
-        own = {"reader": DispatchReader(self.database), "audit": AuditLog(writer._place, writer._clients)}
-        return replace(self.services, **(own | parts))  # type: ignore[arg-type]
+        audit = AuditLog(writer._place, writer._clients)
+        own = Services.connect(self.services.settings, self.stores, audit, SIGNING_SECRET)
+        return replace(own, **parts)  # type: ignore[arg-type]
+
+    @property
+    def database(self) -> Database:
+        """The tables."""
+        return self.stores.database
 
     def records(self, **wanted: str) -> list[dict[str, Any]]:
         """Return the audit records that have these values."""
@@ -118,7 +135,7 @@ class Api:
             {"id": f"t-{uuid.uuid4().hex[:12]}", "name": "Test", "created_at": now(), "overrides": limits or roomy}
             | fields
         )
-        self.services.tenants.add(tenant)
+        self.stores.tenants.add(tenant)
         return tenant
 
     def key(self, tenant: Tenant | str, *scopes: Scope, **fields: object) -> str:
@@ -132,7 +149,7 @@ class Api:
             "scopes": scopes or (Scope.DISPATCH, Scope.STATUS, Scope.LIST, Scope.CANCEL),
             "created_at": now(),
         }
-        self.services.tenants.add_key(ApiKey.model_validate(key | fields))
+        self.stores.tenants.add_key(ApiKey.model_validate(key | fields))
         return text
 
     def client(self, key: str | None = None) -> httpx.Client:
@@ -145,7 +162,7 @@ class Api:
 
     def row(self, dispatch_id: str) -> Dispatch:
         """Read a row behind the API's back."""
-        row = self.services.dispatches.get(dispatch_id)
+        row = self.stores.dispatches.get(dispatch_id)
         assert row is not None
         return row
 
@@ -153,7 +170,7 @@ class Api:
         """Let things happen to a dispatch."""
         row = self.row(dispatch_id)
         for event in events:
-            row = self.services.dispatches.change(dispatch_id, event)
+            row = self.stores.dispatches.change(dispatch_id, event)
         return row
 
     def claim(self, dispatch_id: str, worker_id: str = "worker-1") -> Dispatch:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from control_plane.routes import artifacts
+from control_plane.services import artifacts
 from outpost.domain.artifacts import attempt_prefix
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import now

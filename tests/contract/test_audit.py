@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from threading import Event
 
 import httpx
@@ -102,7 +103,7 @@ def test_how_many_proxies_there_are_is_configured(
 ) -> None:
     """Without a load balancer nobody appends: the peer is the client. Behind a CDN its load balancer is the second."""
     key = api.key(tenant)
-    with serve(api.replica(proxies=proxies)) as (url, _):
+    with serve(api.replica(settings=replace(api.services.settings, proxies=proxies))) as (url, _):
         httpx.get(f"{url}/dispatch", headers={"X-API-Key": key, "X-Forwarded-For": forwarded})
     assert [each["client"] for each in api.records(tenant=tenant.id)] == [address]
 

@@ -78,7 +78,7 @@ def test_every_option_of_dispatch_reaches_the_service(api: Api, outpost: Outpost
         "max_cost_usd": 2.5,
     }
     assert spec.model_id == "claude-haiku-5-5"
-    assert api.services.dispatches.task(done.stdout.strip()) == "Fix the login page.\nThen stop.\n"
+    assert api.stores.dispatches.task(done.stdout.strip()) == "Fix the login page.\nThen stop.\n"
     again = outpost("dispatch", "claude", "--file", "-", *options.split(), text="Fix the login page.\nThen stop.\n")
     assert again.stdout == done.stdout
 

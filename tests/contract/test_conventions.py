@@ -202,7 +202,7 @@ def test_an_unexpected_error_is_told_without_its_cause(api: Api, monkeypatch: py
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the database password is hunter2")
 
-    monkeypatch.setattr(type(api.services.dispatches), "page", broken)
+    monkeypatch.setattr(type(api.stores.dispatches), "page", broken)
     with api.client(api.key(api.tenant())) as client:
         answer = client.get("/dispatch", headers={"X-Request-ID": "abc"})
     error = refused(answer, 500, "INTERNAL_ERROR")

@@ -120,7 +120,7 @@ def test_liveness_answers_while_every_thread_waits_for_aws(
     api: Api, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = Event()
-    monkeypatch.setattr(type(api.services.dispatches), "get", lambda *_, **__: release.wait(30) and None)
+    monkeypatch.setattr(type(api.stores.dispatches), "get", lambda *_, **__: release.wait(30) and None)
     with ThreadPoolExecutor(40) as pool, api.client() as balancer:
         waiting = [pool.submit(client.get, "/dispatch/01ARZ3NDEKTSV4RRFFQ69G5FAV") for _ in range(40)]
         alive = [balancer.get("/health/live").status_code for _ in range(3)]
@@ -152,7 +152,7 @@ def test_trouble_in_aws_asks_to_come_back(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(type(api.services.dispatches), "page", fail)
+    monkeypatch.setattr(type(api.stores.dispatches), "page", fail)
     answer = client.get("/dispatch")
     refused(answer, 503, "SERVICE_UNAVAILABLE")
     assert int(answer.headers["Retry-After"]) > 0
@@ -164,5 +164,5 @@ def test_a_denied_aws_call_is_our_fault_not_a_passing_trouble(
     def fail(*_: object, **__: object) -> None:
         raise aws_error("AccessDeniedException", 400)
 
-    monkeypatch.setattr(type(api.services.dispatches), "page", fail)
+    monkeypatch.setattr(type(api.stores.dispatches), "page", fail)
     refused(client.get("/dispatch"), 500, "INTERNAL_ERROR")

@@ -136,10 +136,10 @@ def belongings(api: Api, owner: Party) -> object:
     kept = [
         database.get(database.workspaces, f"TENANT#{owner.tenant.id}", f"WORKSPACE#{owner.ids['workspace']}"),
         api.row(owner.ids["dispatch"]),
-        api.services.tenants.get(owner.tenant.id),
-        api.services.tenants.secrets(owner.tenant.id),
-        [key.model_dump(exclude={"last_used_at"}) for key in api.services.tenants.keys(owner.tenant.id)],
-        api.services.dispatches.page(owner.tenant.id, limit=100),
+        api.stores.tenants.get(owner.tenant.id),
+        api.stores.tenants.secrets(owner.tenant.id),
+        [key.model_dump(exclude={"last_used_at"}) for key in api.stores.tenants.keys(owner.tenant.id)],
+        api.stores.dispatches.page(owner.tenant.id, limit=100),
     ]
     assert all(kept)
     return kept

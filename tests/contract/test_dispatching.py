@@ -31,7 +31,7 @@ def test_a_dispatch_is_accepted_as_pending_and_its_row_and_text_are_stored(api: 
     row = api.row(data["id"])
     assert is_id(data["id"])
     assert data["status"] == "pending"
-    assert api.services.dispatches.task(data["id"]) == TASK["task"]
+    assert api.stores.dispatches.task(data["id"]) == TASK["task"]
     assert before <= row.created_at <= now()
     assert datetime.fromisoformat(data["createdAt"]) == row.created_at
     assert abs(row.expires_at - (row.created_at + timedelta(days=180)).timestamp()) < 2
@@ -149,7 +149,7 @@ def test_a_task_of_50000_characters_is_stored_whole_however_its_json_is_spelt(
     task = "\N{GRINNING FACE}" * 50_000
     body = json.dumps(TASK | {"task": task}, ensure_ascii=ascii_only)
     answer = client.post("/dispatch", content=body, headers={"Content-Type": "application/json"})
-    assert api.services.dispatches.task(answer.json()["data"]["id"]) == task
+    assert api.stores.dispatches.task(answer.json()["data"]["id"]) == task
 
 
 @pytest.mark.parametrize("tier", ["free", "starter", "pro"])
@@ -184,10 +184,11 @@ def test_work_over_the_concurrency_limit_is_queued_not_refused(api: Api) -> None
 def test_a_failed_wake_up_does_not_fail_the_dispatch(
     api: Api, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agents = {
-        a: s.model_copy(update={"queue_url": f"{s.queue_url}-gone"}) for a, s in api.services.policy.agents.items()
+    gone = {
+        a: s.model_copy(update={"queue_url": f"{s.queue_url}-gone"})
+        for a, s in api.services.settings.policy.agents.items()
     }
-    monkeypatch.setattr(api.services.dispatches._wakeups, "_agents", agents)
+    monkeypatch.setattr(api.stores.dispatches._wakeups, "_agents", gone)
     assert post(client)["status"] == "pending"
 
 
@@ -225,7 +226,7 @@ def test_keys_of_different_tenants_have_nothing_to_do_with_each_other(
 
 
 def test_fifty_concurrent_identical_requests_to_two_replicas_make_one_dispatch(api: Api, client: httpx.Client) -> None:
-    limiter, authenticator = RateLimiter(Rates(api.database).lease), Authenticator(api.services.tenants)
+    limiter, authenticator = RateLimiter(Rates(api.database).lease), Authenticator(api.stores.tenants)
     with (
         serve(api.replica(limiter=limiter, authenticator=authenticator)) as (url, _),
         httpx.Client(base_url=url, headers=client.headers, timeout=30) as other,

@@ -152,7 +152,7 @@ def test_a_stream_ends_with_the_key_that_opened_it(api: Api, tenant: Tenant, run
     with api.client(text) as client:
         told = watch(client, running.id)
         assert seen(next(told)) == ("status", "running")
-        api.services.tenants.change_key(hash_key(text), status="revoked")
+        api.stores.tenants.change_key(hash_key(text), status="revoked")
         api.services.authenticator.forget()
         assert list(told) == []
 

@@ -9,7 +9,6 @@ import pytest
 from botocore.config import Config
 from httpx_sse import connect_sse
 
-from control_plane.services import Services
 from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch
@@ -17,7 +16,7 @@ from outpost.domain.ids import new_id
 from outpost.domain.tenants import Tenant
 from outpost.store import artifacts, database
 from tests.contract.relay import Relay, fails, loses_the_answer, once, relay, waits
-from tests.contract.running import TASK, Api, refused, serve
+from tests.contract.running import TASK, Api, connect, refused, serve
 from tests.eventually import eventually
 
 TRIES = 2
@@ -34,7 +33,7 @@ def service(deployed: dict[str, str]) -> Iterator[tuple[str, Relay]]:
         for module in (database, artifacts):
             patch.setattr(module, "CLIENT_CONFIG", CLIENT_CONFIG.merge(IMPATIENT))
         boto3.setup_default_session()
-        with serve(Services.from_environment("a secret")) as (url, _):
+        with serve(connect()[0]) as (url, _):
             yield url, way
 
 
@@ -153,7 +152,7 @@ def test_a_dispatch_that_is_committed_is_accepted_although_the_queue_is_down(
     answer = client.post("/dispatch", json=TASK)
     assert answer.status_code == 201
     # A worker that asks finds it: the table's stream launches one, and the sweep wakes those that idle.
-    assert api.services.dispatches.live.queued(Agent.SHELL, tenant.id, limit=9) == [answer.json()["data"]["id"]]
+    assert api.stores.dispatches.live.queued(Agent.SHELL, tenant.id, limit=9) == [answer.json()["data"]["id"]]
 
 
 def test_a_queue_that_does_not_answer_does_not_hold_a_dispatch(client: httpx.Client, way: Relay) -> None:

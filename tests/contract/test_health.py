@@ -17,7 +17,7 @@ from outpost.domain.lifecycle import Finish, Report, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import OPERATOR, Overrides, Scope
 from outpost.domain.workers import Worker, WorkerState
-from tests.contract.running import TASK, Api, refused, serve
+from tests.contract.running import TASK, Api, connect, refused, serve
 
 
 @pytest.fixture
@@ -130,10 +130,10 @@ def test_the_probes_look_at_the_real_things(
     name = f"{environment['OUTPOST_ARTIFACTS_BUCKET']}-second"
     boto3.client("s3").create_bucket(Bucket=name)
     monkeypatch.setenv("OUTPOST_ARTIFACTS_BUCKET", name)
-    with serve(Services.from_environment("x")) as (url, _), httpx.Client(base_url=url) as client:
+    with serve(connect()[0]) as (url, _), httpx.Client(base_url=url) as client:
         assert client.get("/health/ready").status_code == 200
     boto3.client("s3").delete_bucket(Bucket=name)
-    with serve(Services.from_environment("x")) as (url, _), httpx.Client(base_url=url) as client:
+    with serve(connect()[0]) as (url, _), httpx.Client(base_url=url) as client:
         assert "s3" in refused(client.get("/health/ready"), 503, "SERVICE_UNAVAILABLE")["message"]
 
 
@@ -162,7 +162,7 @@ def test_the_fleet_shows_the_callers_own_figures_only(api: Api, client: httpx.Cl
 def test_warm_tells_how_many_dispatches_would_start_at_once(api: Api) -> None:
     few = api.tenant(overrides=Overrides(concurrent=2))
     for number in range(3):
-        api.services.workers.idle(
+        api.stores.workers.idle(
             Worker(
                 worker_id=f"idle-{number}",
                 task_arn="arn",

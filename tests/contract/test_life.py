@@ -75,7 +75,7 @@ def test_the_expected_start_follows_from_the_place_and_how_long_dispatches_ran(a
         assert row.lease is not None
         began = now() - timedelta(seconds=100)
         api.end(api.advance(first, Start(row.lease, began)))
-        api.services.start_estimator._throughputs.clear()
+        api.services.dispatches.start_estimator._throughputs.clear()
         api.await_indexes()
         ids = [client.post("/dispatch", json=TASK).json()["data"]["id"] for _ in range(3)]
         asked = now()

@@ -183,7 +183,7 @@ def test_a_flood_of_artifact_links_leaves_threads_for_another_tenant(
         assert release.wait(60)
         return "https://localhost/file"
 
-    monkeypatch.setattr(api.services.artifacts, "presign", slow)
+    monkeypatch.setattr(api.stores.artifacts, "presign", slow)
     grant: Json = {
         "id": new_id(),
         "tenant": tenant.id,

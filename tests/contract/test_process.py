@@ -105,7 +105,7 @@ def test_a_stop_under_load_fails_no_request_on_connections_kept_alive_or_new(
 
 
 def test_another_start_registers_nothing_new_and_revives_no_revoked_key(api: Api) -> None:
-    tenants, key = api.services.tenants, new_key()
+    tenants, key = api.stores.tenants, new_key()
     register_operator(tenants, key)
     first = tenants.find_key(hash_key(key))
     assert first is not None

@@ -86,7 +86,7 @@ def test_the_words_are_the_tenants_and_have_defaults(api: Api, promoter: httpx.C
 
     def words(**body: object) -> Publication:
         made = promote(promoter, source, createPr=True, branch=f"outpost/{new_id()}", **body).json()["data"]["id"]
-        return Publication.model_validate_json(api.services.dispatches.task(made))
+        return Publication.model_validate_json(api.stores.dispatches.task(made))
 
     own = {"message": "One\n\nTwo", "authorName": "Ada", "authorEmail": "a@b.c", "prTitle": "T", "prBody": "B"}
     assert words(**own) == Publication(
@@ -212,7 +212,7 @@ def test_the_command_line_and_the_tool_promote_as_well(api: Api, tenant: Tenant,
     )
     assert done.exit_code == 0, done.output
     made = done.stdout.strip()
-    assert Publication.model_validate_json(api.services.dispatches.task(made)) == Publication(
+    assert Publication.model_validate_json(api.stores.dispatches.task(made)) == Publication(
         message="M", author_name="Ada", author_email="a@b.c", pr_title="T", pr_body="B"
     )
 

@@ -44,7 +44,7 @@ def replicas(api: Api, clock: Clock) -> Iterator[Clients]:
 
     def replica() -> Services:
         limiter = RateLimiter(Rates(api.database).lease, clock)
-        return api.replica(authenticator=Authenticator(api.services.tenants, clock), limiter=limiter)
+        return api.replica(authenticator=Authenticator(api.stores.tenants, clock), limiter=limiter)
 
     with ExitStack() as stack:
         urls = [stack.enter_context(serve(replica()))[0] for _ in range(2)]

@@ -117,7 +117,7 @@ def test_once_released_it_is_fetched_and_promoted_like_any_other(
     promotes = api.row(made["id"]).spec.promotes
     assert promotes
     assert promotes.withheld
-    words = Publication.model_validate_json(api.services.dispatches.task(made["id"]))
+    words = Publication.model_validate_json(api.stores.dispatches.task(made["id"]))
     assert words.pr_body.startswith("Mine.\n")
     assert "- `secret NPM_TOKEN at .npmrc:2` (withheld at first; released by otp_" in words.pr_body
 
@@ -129,7 +129,7 @@ def test_the_format_of_a_secret_withholds_nothing_and_is_shown_with_the_promotio
     assert "changes.patch" in {each["name"] for each in artifacts(user, row)["artifacts"]}
     made = user.post(f"/dispatch/{row.id}/promote", json={"branch": "outpost/x", "createPr": True}).json()["data"]
     assert made["promotes"]["findings"] == shown["findings"]
-    words = Publication.model_validate_json(api.services.dispatches.task(made["id"]))
+    words = Publication.model_validate_json(api.stores.dispatches.task(made["id"]))
     assert words.pr_body.endswith("\n- `github-token at a.py:7`")
 
 

@@ -53,7 +53,7 @@ def test_a_tenant_is_created_with_its_tiers_limits(operator: httpx.Client) -> No
 def test_a_tenants_repositories_are_given_and_taken_as_a_whole(api: Api, operator: httpx.Client) -> None:
     name = fresh()
     operator.post("/tenants", json={"id": name, "name": "X", "repositories": ["acme/*", "other/one"]})
-    stored = api.services.tenants.get(name)
+    stored = api.stores.tenants.get(name)
     assert stored is not None
     assert stored.may_use("Acme/Anything")
     assert not stored.may_use("other/two")
@@ -94,7 +94,7 @@ def test_what_names_no_repository_is_refused(operator: httpx.Client, repository:
 def test_limits_of_a_tenants_own_replace_the_tiers(api: Api, operator: httpx.Client) -> None:
     name = fresh()
     operator.post("/tenants", json={"id": name, "name": "X", "limits": {"daily": 1}})
-    stored = api.services.tenants.get(name)
+    stored = api.stores.tenants.get(name)
     assert stored is not None
     assert stored.limits == TIERS["free"].model_copy(update={"daily": 1})
     with api.client(api.key(name)) as client:
@@ -128,7 +128,7 @@ def test_a_change_of_name_does_not_undo_a_suspension_at_the_same_time(api: Api, 
         changes = [pool.submit(operator.patch, f"/tenants/{tenant.id}", json={"name": str(n)}) for n in range(3)]
         operator.post(f"/tenants/{tenant.id}/suspend")
         assert {change.result().status_code for change in changes} == {200}
-    stored = api.services.tenants.get(tenant.id)
+    stored = api.stores.tenants.get(tenant.id)
     assert stored is not None
     assert stored.status == "suspended"
 

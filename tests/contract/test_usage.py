@@ -45,7 +45,7 @@ def run(api: Api, client: httpx.Client, **spec: object) -> str:
         Finish(lease, 0, now()),
         Report(lease, Status.SUCCESS, reason, now(), 0, USED),
     )
-    assert api.services.usage.count(id_)
+    assert api.services.usage.counters.count(id_)
     return id_
 
 

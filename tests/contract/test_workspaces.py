@@ -61,7 +61,7 @@ def test_a_workspace_remembers_the_secrets_of_all_its_dispatches(api: Api, opera
         for again in ({"additionalSecrets": ["SECOND_TOKEN"]}, {}):
             finish(api, first["id"])
             first = dispatch(client, workspaceId=id_, **again)
-    kept = api.services.workspaces.get(tenant.id, id_)
+    kept = api.stores.workspaces.get(tenant.id, id_)
     assert kept
     assert kept.secrets == {"FIRST_TOKEN", "SECOND_TOKEN"}
 
@@ -113,7 +113,7 @@ def test_each_use_renews_the_time_that_a_workspace_is_kept(api: Api, client: htt
     first = dispatch(client)
     finish(api, first["id"])
     before = workspace(client, first["workspaceId"])["expiresAt"]
-    workspaces, tenant_id = api.services.workspaces, api.row(first["id"]).tenant_id
+    workspaces, tenant_id = api.stores.workspaces, api.row(first["id"]).tenant_id
     later = api.row(first["id"]).model_copy(update={"created_at": now() + timedelta(days=3)})
     api.database.transact([workspaces.taking(later)])
     assert workspace(client, first["workspaceId"])["expiresAt"] > before
@@ -172,12 +172,12 @@ def test_whatever_ends_a_workspace_frees_its_place(api: Api) -> None:
 def test_the_place_of_a_workspace_that_is_still_kept_is_not_taken(api: Api, client: httpx.Client) -> None:
     kept = dispatch(client)
     row = api.row(kept["id"])
-    found = api.services.workspaces.get(row.tenant_id, kept["workspaceId"])
-    ((number, last),) = api.services.workspaces.places(row.tenant_id).items()
+    found = api.stores.workspaces.get(row.tenant_id, kept["workspaceId"])
+    ((number, last),) = api.stores.workspaces.places(row.tenant_id).items()
     assert found is not None
     for place in (Place(number), Place(number, last)):
         with pytest.raises(ConflictError):
-            api.database.transact(api.services.workspaces.placing(found.model_copy(update={"id": new_id()}), place))
+            api.database.transact(api.stores.workspaces.placing(found.model_copy(update={"id": new_id()}), place))
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,17 @@
-"""What several routes need: the services, and a dispatch that the caller owns."""
+"""What several routes need: the services, and the cursors of lists."""
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
 from fastapi import Depends, Request
 
-from control_plane.auth import Principal
-from control_plane.errors import invalid, not_found
+from control_plane.envelope import Pagination
+from control_plane.errors import invalid
 from control_plane.services import Services
-from control_plane.signing import BadTokenError, Json
-from outpost.domain.dispatch import Dispatch
-from outpost.domain.ids import is_id
+from control_plane.signing import BadTokenError, Json, Signer
+
+Item = TypeVar("Item")
 
 
 async def _services(request: Request) -> Services:
@@ -20,19 +22,37 @@ async def _services(request: Request) -> Services:
 Injected = Annotated[Services, Depends(_services)]
 
 
-async def owned(services: Services, caller: Principal, dispatch_id: str) -> Dispatch:
-    """Read a dispatch of the caller's tenant. Raises the same 404 for all others, whether they exist or not."""
-    row = await services.reader.get(dispatch_id) if is_id(dispatch_id) else None
-    if row is None or row.tenant_id != caller.tenant.id:
-        raise not_found("dispatch")
-    return row
+class Listed(NamedTuple, Generic[Item]):
+    """A page of a list."""
+
+    items: Sequence[Item]
+    pagination: Pagination
 
 
-def open_cursor(services: Services, purpose: str, context: tuple[str, ...], cursor: str | None) -> Json | None:
-    """Return what a cursor says, or None without one. Raises a 400 for one that was not made here for this list."""
-    if cursor is None:
-        return None
-    try:
-        return services.signer.open(purpose, context, cursor)
-    except BadTokenError as error:
-        raise invalid(("cursor", "belongs to another list or filter, or is damaged: begin again without it")) from error
+@dataclass(frozen=True)
+class Cursors:
+    """The cursors of one list: signed, and valid for no other list, tenant or filter."""
+
+    signer: Signer
+    purpose: str
+    context: tuple[str, ...] = ()
+
+    def open(self, cursor: str | None) -> Json | None:
+        """Return the place that a cursor names, or None without one. Raises `ApiError`: 400 for one of another list."""
+        if cursor is None:
+            return None
+        try:
+            return self.signer.open(self.purpose, self.context, cursor)
+        except BadTokenError as error:
+            message = "belongs to another list or filter, or is damaged: begin again without it"
+            raise invalid(("cursor", message)) from error
+
+    def pagination(self, limit: int, place: Json | None, *, has_more: bool = True) -> Pagination:
+        """Return where a list continues; without a place it has ended."""
+        cursor = self.signer.seal(self.purpose, self.context, place) if place else None
+        return Pagination(cursor=cursor, has_more=has_more and cursor is not None, limit=limit)
+
+    def page(self, found: Sequence[Item], limit: int, place: Callable[[Item], Json]) -> Listed[Item]:
+        """Return the first `limit` items; there are more pages if more were found. `place` names where one stands."""
+        items = found[:limit]
+        return Listed(items, self.pagination(limit, place(items[-1]) if len(found) > limit else None))

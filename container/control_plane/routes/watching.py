@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing
+from dataclasses import asdict
 from typing import Annotated
 
 import structlog
@@ -14,10 +15,10 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from control_plane.auth import AuthenticatedRoute, MayRead
-from control_plane.envelope import Pagination, Success, success
+from control_plane.envelope import Success, success
 from control_plane.errors import ApiError, invalid
 from control_plane.openapi import DispatchId, errors
-from control_plane.routes.access import Injected, open_cursor, owned
+from control_plane.routes.access import Cursors, Injected
 from control_plane.schemas.dispatches import DispatchView
 from control_plane.schemas.logs import LogLineView, LogQuery, shown
 from control_plane.services import Services
@@ -35,7 +36,6 @@ async def read(
     query: Annotated[LogQuery, Query()],
     caller: MayRead,
     services: Injected,
-    request: Request,
 ) -> Success[list[LogLineView]]:
     """Read the log of the current attempt, oldest line first.
 
@@ -43,16 +43,13 @@ async def read(
     false, wait a moment, and go on with the last cursor, until the dispatch has ended and `hasMore` is false. No line
     comes twice, none is left out. When a dispatch is tried again, the cursor goes on into the new attempt's log.
     """
-    row = await owned(services, caller, dispatch_id)
-    context = (caller.tenant.id, row.id)
-    cursor = open_cursor(services, "logs", context, query.cursor)
-    start = Position(int(cursor["attempt"]), int(cursor["chunk"]), int(cursor["line"])) if cursor else None
+    row = await services.dispatches.find(dispatch_id, caller)
+    cursors = Cursors(services.signer, "logs", (caller.tenant.id, row.id))
+    place = cursors.open(query.cursor)
+    start = Position(int(place["attempt"]), int(place["chunk"]), int(place["line"])) if place else None
     page = await services.logs.page(row, start, query.limit)
-    place = {"attempt": page.next.attempt, "chunk": page.next.chunk, "line": page.next.line}
-    pagination = Pagination(
-        cursor=services.signer.seal("logs", context, {**place}), has_more=page.has_more, limit=query.limit
-    )
-    return success(request, shown(page.lines), pagination)
+    pagination = cursors.pagination(query.limit, asdict(page.next), has_more=page.has_more)
+    return success(shown(page.lines), pagination)
 
 
 logger = structlog.get_logger()
@@ -134,7 +131,7 @@ async def watch(
     connection. Of states that follow each other within a second only the last may be sent. The last event is the final
     status. A comment breaks a silence of 15 seconds.
     """
-    row = await owned(services, caller, dispatch_id)
+    row = await services.dispatches.find(dispatch_id, caller)
     try:
         cursor = Cursor.parse(last_event_id) if last_event_id else Cursor(Position(row.attempt))
     except ValueError as error:

@@ -22,6 +22,7 @@ from outpost.domain.dispatch import ContextLevel, Dispatch, InitMode, Kind, Stat
 from outpost.domain.ids import ULID_PATTERN
 from outpost.domain.repository import MAX_BRANCH_LENGTH, MAX_REPO_LENGTH, short_branch
 from outpost.domain.secrets import MAX_NAME_LENGTH, NAME_PATTERN
+from outpost.domain.workspaces import Workspace
 
 DEFAULT_TIMEOUT_SECONDS = 600
 
@@ -257,3 +258,8 @@ class WorkspaceView(View):
     used_at: datetime = Field(description="When a dispatch last used it.")
     expires_at: datetime = Field(description="When it is deleted unless it is used before.")
     dispatch_id: str | None = Field(description="The dispatch that uses it now; null when it is free.")
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> Self:
+        """Show a workspace."""
+        return cls.model_validate(workspace.model_dump(), by_name=True)

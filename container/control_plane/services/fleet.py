@@ -3,6 +3,7 @@
 Workers are counted once in five seconds, however many ask.
 """
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -36,8 +37,11 @@ class Fleet:
         self._states: TTLCache[Agent, Counter[WorkerState]] = TTLCache(len(Agent), FRESH_SECONDS, time.monotonic)
         self._lock = Lock()
 
-    def of(self, tenant: Tenant) -> FleetView:
+    async def of(self, tenant: Tenant) -> FleetView:
         """Return a tenant's figures; the operator's have the platform's totals as well."""
+        return await asyncio.to_thread(self._of, tenant)
+
+    def _of(self, tenant: Tenant) -> FleetView:
         page = self._dispatches.page(tenant.id, limit=EXAMINED, since=now() - timedelta(hours=1), complete=False)
         slots = self._workers.slots(tenant.id)
         return FleetView(

@@ -1,20 +1,34 @@
-"""Looking whether what the service needs can be reached: no more often than every ten seconds, whoever asks."""
+"""Checks whether what the service needs can be reached: every ten seconds at most, however many requests ask."""
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
+from control_plane.errors import unavailable
 from control_plane.schemas.health import CheckView
+from control_plane.settings import Stores
 
 logger = structlog.get_logger()
 
 FRESH_SECONDS = 10.0
+NEEDED = ("dynamodb", "s3", "efs")
+"""Without these no request can be served well; a worker pool that fails only makes dispatches wait."""
 
 Probe = Callable[[], str]
 """Returns what was seen. Raises botocore's errors."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """The checks, and the worst of them."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    checks: Mapping[str, CheckView]
 
 
 class Probes:
@@ -23,20 +37,38 @@ class Probes:
     def __init__(self, probes: Mapping[str, Probe], clock: Callable[[], float] = time.monotonic) -> None:
         self._probes = probes
         self._clock = clock
+        self._started = clock()
         self._taken = float("-inf")
         self._checks: dict[str, CheckView] = {}
         self._running = asyncio.Lock()
 
-    async def checks(self) -> dict[str, CheckView]:
-        """Return a check by name, at most ten seconds old. However many ask, one looks."""
+    @property
+    def uptime(self) -> int:
+        """Seconds since this replica started."""
+        return int(self._clock() - self._started)
+
+    async def ready(self) -> dict[str, CheckView]:
+        """Return the checks of what every request needs. Raises `ApiError`: 503 when one fails."""
+        checks = await self._current()
+        if failed := [f"{name} {checks[name].message}" for name in NEEDED if checks[name].status == "fail"]:
+            raise unavailable(f"Not ready: {'; '.join(failed)}.")
+        return {name: checks[name] for name in NEEDED}
+
+    async def health(self) -> Health:
+        """Return all checks, at most ten seconds old."""
+        checks = await self._current()
+        failed = {name for name, check in checks.items() if check.status == "fail"}
+        return Health("unhealthy" if failed.intersection(NEEDED) else "degraded" if failed else "healthy", checks)
+
+    async def _current(self) -> dict[str, CheckView]:
         async with self._running:
             if self._clock() - self._taken >= FRESH_SECONDS:
-                found = await asyncio.gather(*(self._look(name) for name in self._probes))
+                found = await asyncio.gather(*(self._check(name) for name in self._probes))
                 self._checks = dict(zip(self._probes, found, strict=True))
                 self._taken = self._clock()
             return self._checks
 
-    async def _look(self, name: str) -> CheckView:
+    async def _check(self, name: str) -> CheckView:
         try:
             return CheckView(status="pass", message=await asyncio.to_thread(self._probes[name]))
         except (BotoCoreError, ClientError) as error:
@@ -45,5 +77,28 @@ class Probes:
 
 
 def _code(error: BotoCoreError | ClientError) -> str:
-    """Name an error without what its text may tell of the account: this is shown to anybody."""
+    """Return the name of an error, without its text, which may name the account: this is shown to anybody."""
     return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+
+
+def probes_of(stores: Stores) -> dict[str, Probe]:
+    """Return a probe for each thing that the service needs."""
+    database = stores.database
+
+    def reach_database() -> str:
+        database.get(database.dispatches, "PROBE", "PROBE")
+        return "dispatches table answers"
+
+    def reach_workers() -> str:
+        lease = database.get(database.workers, "LEASE#planner", "LEASE")
+        return "planner has run" if lease else "workers table answers; planner has not run yet"
+
+    def reach_bucket() -> str:
+        stores.artifacts.reach()
+        return "artifacts bucket answers"
+
+    def reach_files() -> str:
+        found = stores.file_systems.describe_file_systems(FileSystemId=stores.file_system_id)["FileSystems"]
+        return f"file system is {found[0]['LifeCycleState']}"
+
+    return {"dynamodb": reach_database, "s3": reach_bucket, "efs": reach_files, "worker-pool": reach_workers}

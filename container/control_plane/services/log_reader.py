@@ -5,7 +5,7 @@ Each chunk is read by a call of its own, so that a long way into a log holds no 
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
@@ -41,6 +41,8 @@ class LogPage:
     next: Position
     has_more: bool
     """Whether another page can be read now; a live dispatch may print more later, at `next`."""
+    next_offset: int = 0
+    """How many lines of the attempt are before `next`, for a page that was read by its offset."""
 
 
 class LogReader:
@@ -74,8 +76,8 @@ class LogReader:
                 break
         return LogPage(lines, at, has_more=True)
 
-    async def page_at(self, row: Dispatch, offset: int, limit: int) -> tuple[LogPage, int]:
-        """Return up to `limit` lines after the first `offset` of the current attempt, and the offset of the next line.
+    async def page_at(self, row: Dispatch, offset: int, limit: int) -> LogPage:
+        """Return up to `limit` lines after the first `offset` of the current attempt.
 
         An offset too far to reach in one request gives no lines, the same offset and `has_more`: asking again gets
         further, because the lengths of chunks that were passed are remembered.
@@ -85,15 +87,15 @@ class LogReader:
         while passed < offset:
             length, known = await self._length(row, at)
             if length is None:
-                return LogPage([], at, has_more=False), passed
+                return LogPage([], at, has_more=False, next_offset=passed)
             if passed + length > offset:
                 at = Position(at.attempt, at.chunk, offset - passed)
                 break
             at, passed, read = Position(at.attempt, at.chunk + 1), passed + length, read + (not known)
             if read == CHUNKS_A_PAGE or time.monotonic() > deadline:
-                return LogPage([], at, has_more=True), offset
+                return LogPage([], at, has_more=True, next_offset=offset)
         page = await self.page(row, at, limit)
-        return page, offset + len(page.lines)
+        return replace(page, next_offset=offset + len(page.lines))
 
     async def _length(self, row: Dispatch, at: Position) -> tuple[int | None, bool]:
         known = self._counts.get((row.id, at.attempt, at.chunk))

@@ -1,5 +1,6 @@
-"""From the result of a dispatch to the row of its promotion. Pure."""
+"""Promotions: the result of a dispatch, published by a dispatch of its own. All but the service is pure."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,19 +10,56 @@ from control_plane.admission import Policy, Refusal
 from control_plane.auth import Principal
 from control_plane.errors import ApiError, ErrorCode, invalid
 from control_plane.schemas.results import PromotionRequest
+from control_plane.services.dispatches import Accepted, DispatchService
+from control_plane.settings import Stores
 from outpost.domain.artifacts import Artifact, Summary
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.findings import BRIEF_PLACES, Findings
-from outpost.domain.ids import new_id
+from outpost.domain.ids import new_id, now
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.repository import check_branch
+from outpost.store.dispatches import Idempotency
 
 TIMEOUT_SECONDS = 600
 """Clone, push and pull request take seconds; the sweep ends a promotion after this."""
 
 
+class PromotionService:
+    """Promotes results on behalf of a caller."""
+
+    def __init__(self, policy: Policy, stores: Stores, dispatches: DispatchService) -> None:
+        self._policy = policy
+        self._stores = stores
+        self._dispatches = dispatches
+
+    async def promote(self, dispatch_id: str, request: PromotionRequest, caller: Principal) -> Accepted:
+        """Promote the result of a dispatch. Raises `ApiError`: 400, 404, or 409 where nothing can be promoted."""
+        check(request, self._policy)
+        source = await self._dispatches.find(dispatch_id, caller)
+        summary = await asyncio.to_thread(self._stores.artifacts.summary, source) if source.attempt else None
+        result = promoted(source, summary, create_pr=request.create_pr)
+        row = promotion(source, result, request, caller, self._policy, now())
+        text = publication(source, result.findings, request).model_dump_json()
+        return await asyncio.to_thread(self._create, row, text, caller.tenant.limits.daily)
+
+    def _create(self, row: Dispatch, text: str, daily: int) -> Accepted:
+        """Write the row, unless the same promotion is there and did not fail: each failed one has one successor."""
+        assert row.spec.promotes is not None  # noqa: S101 - a promotion has what it promotes
+        # No client can use such a key: theirs have no spaces.
+        first = key = f"promote {row.spec.promotes.dispatch_id} {row.spec.promotes.branch}"
+        while True:
+            found = self._stores.dispatches.create(row, text, daily, Idempotency(key, ""))
+            if found.id == row.id or not found.status.terminal or found.status is Status.SUCCESS:
+                break
+            key = f"{first} after {found.id}"
+        if found.spec.promotes and found.spec.promotes.fingerprint != row.spec.promotes.fingerprint:
+            existing = f"Dispatch {found.id} promotes this result to {row.spec.promotes.branch!r} with other options"
+            raise ApiError(ErrorCode.CONFLICT, f"{existing}: choose another branch.")
+        return Accepted(found, replayed=found.id != row.id)
+
+
 def check(body: PromotionRequest, policy: Policy) -> None:
-    """Judge a request by itself. Raises `ApiError` naming every field that cannot be had here."""
+    """Check a request by itself. Raises `ApiError` naming every field that cannot be had here."""
     if refusals := list(_refusals(body, policy)):
         raise invalid(*refusals)
 
@@ -126,7 +164,7 @@ def promotion(
 
 
 def publication(source: Dispatch, findings: Findings | None, body: PromotionRequest) -> Publication:
-    """Return the tenant's words, completed; a pull request names the secrets found in the patch."""
+    """Return the texts of the request, completed; a pull request names the secrets found in the patch."""
     message = body.message or f"Apply the result of dispatch {source.id}"
     return Publication(
         message=message,
