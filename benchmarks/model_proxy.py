@@ -10,9 +10,9 @@ from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from outpost.domain.providers import PROVIDERS
-from worker.model_proxy.credentials import ProviderKey
 from worker.model_proxy.meter import Meter
 from worker.model_proxy.server import ModelProxy
+from worker.model_proxy.upstream import ProviderKey
 
 CALLS = 50
 EVENTS = 2_000

@@ -18,9 +18,8 @@ from worker.isolation import Isolation
 from worker.model_endings import Ending
 from worker.model_proxy.access import ModelAccess, ModelKey, model_access
 from worker.model_proxy.calls import ModelCalls
-from worker.model_proxy.credentials import Signer
-from worker.model_proxy.meter import Meter
-from worker.model_proxy.purse import Purse
+from worker.model_proxy.meter import Meter, Purse
+from worker.model_proxy.upstream import Signer
 from worker.outcome import Evidence
 from worker.settings import Settings
 from worker.stop import StopSignal

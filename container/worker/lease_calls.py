@@ -21,7 +21,7 @@ from outpost.domain.protocol import (
 from worker.broker import BrokerError
 from worker.fence import Fence
 from worker.heartbeat import Heartbeat
-from worker.model_proxy.purse import GrantError
+from worker.model_proxy.meter import GrantError
 from worker.stop import Cause, Stopped
 
 FIRST_PAUSE = 0.5

@@ -17,7 +17,7 @@ from worker.isolation import Isolation
 from worker.lease_calls import LeaseCalls
 from worker.limits import HeldRoom
 from worker.logs import RunLog
-from worker.model_proxy.purse import Purse
+from worker.model_proxy.meter import Purse
 from worker.results import Results
 from worker.settings import Identity, Settings
 from worker.stop import StopSignal

@@ -32,9 +32,7 @@ from worker.agent_process import AgentEnd
 from worker.archive import ArchiveFullError
 from worker.collect import Patch
 from worker.isolation import NoIsolation
-from worker.model_proxy.meter import BudgetExceededError, Meter
-from worker.model_proxy.pricing import cost
-from worker.model_proxy.purse import GrantError, Purse
+from worker.model_proxy.meter import BudgetExceededError, GrantError, Meter, Purse, cost
 from worker.outcome import Evidence
 from worker.settings import Identity, Settings
 from worker.stop import StopSignal

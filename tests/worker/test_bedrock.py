@@ -17,7 +17,7 @@ from outpost.domain.usage import Tokens
 from tests.worker.bedrock_server import REGION, bedrock_server
 from tests.worker.model_server import CACHED, INPUT, OUTPUT, ModelServer
 from worker.model_proxy.access import ModelAccess, model_access
-from worker.model_proxy.credentials import Signer
+from worker.model_proxy.upstream import Signer
 
 MODELS = {Agent.CLAUDE: "eu.anthropic.claude-opus-5-5", Agent.CODEX: "global.openai.gpt-6.1-sol"}
 PATHS = {Agent.CLAUDE: "/v1/messages?beta=true", Agent.CODEX: "/v1/responses"}

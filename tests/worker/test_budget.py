@@ -21,10 +21,10 @@ from tests.eventually import eventually
 from tests.worker.scripted_provider import DIALOGUES, USED, Dialogue, ScriptedProvider, scripted_provider
 from worker.adapters import ADAPTERS
 from worker.adapters.base import Run
-from worker.model_proxy.credentials import ProviderKey
 from worker.model_proxy.meter import BudgetExceededError, Meter, Reservation
 from worker.model_proxy.request import HIDDEN_TOKENS
 from worker.model_proxy.server import ModelProxy
+from worker.model_proxy.upstream import ProviderKey
 
 BUDGET = 1_000_000
 MODELS = frozenset({"the-model"})

@@ -35,11 +35,9 @@ from tests.worker.conftest import PROVIDER_KEY, Platform
 from tests.worker.model_server import CACHED, INPUT, OUTPUT, model_server
 from tests.worker.scripted_provider import DIALOGUES, USED, Dialogue, ScriptedProvider, scripted_provider
 from tests.worker.test_budget import call, status_of_call
-from worker.model_proxy.credentials import ProviderKey
-from worker.model_proxy.meter import BudgetExceededError, Meter, Reservation
-from worker.model_proxy.pricing import cost, most_cost
-from worker.model_proxy.purse import GrantError, Purse
+from worker.model_proxy.meter import BudgetExceededError, GrantError, Meter, Purse, Reservation, cost, most_cost
 from worker.model_proxy.server import ModelProxy
+from worker.model_proxy.upstream import ProviderKey
 
 MODEL = "claude-opus-5-5"
 CUTS = range(len(DIALOGUES["anthropic"].events) + 1)

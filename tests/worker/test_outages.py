@@ -48,7 +48,7 @@ from worker.heartbeat import HEARTBEAT_SECONDS, RETRY_SECONDS, Heartbeat, send_h
 from worker.isolation import Launcher
 from worker.lease_calls import GRANT_SECONDS, RESERVE_SECONDS, LeaseCalls
 from worker.logs import RunLog
-from worker.model_proxy.purse import GrantError
+from worker.model_proxy.meter import GrantError
 from worker.stop import Cause, Stopped, StopSignal
 from worker.store import AttemptStore, UnconfirmedError, UploadError
 

@@ -15,9 +15,9 @@ from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from tests.worker.model_server import CACHED, INPUT, OUTPUT, ModelServer, model_server
 from worker.model_proxy.access import ModelKey, ModelKeyError, model_access
-from worker.model_proxy.credentials import ProviderKey
 from worker.model_proxy.meter import Meter
 from worker.model_proxy.server import ModelProxy
+from worker.model_proxy.upstream import ProviderKey
 
 KEY = "the-real-key"
 MESSAGE = {"model": "claude-opus-5-5", "stream": True, "messages": [{"role": "user", "content": "hello"}]}

@@ -17,7 +17,7 @@ from outpost_ops.config import load
 from tests.real_clis import ROOT, path_with_cli
 from tests.worker.conftest import PROVIDER_KEY, GitServer, Platform
 from tests.worker.model_server import CACHED, FAREWELL, INPUT, OUTPUT, ModelServer, model_server
-from worker.model_proxy.pricing import cost
+from worker.model_proxy.meter import cost
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 

@@ -18,8 +18,7 @@ from outpost.names import Env
 from tests.worker.brokers import broker_variables, create_broker
 from tests.worker.conftest import PROVIDER_KEY, Platform
 from tests.worker.model_server import INPUT, OUTPUT, model_server
-from worker.model_proxy.meter import Meter
-from worker.model_proxy.pricing import cost
+from worker.model_proxy.meter import Meter, cost
 from worker.model_proxy.usage_reader import MAX_EVENT_BYTES, UsageReader
 
 MOST = Tokens(input=1_000, output=500)

@@ -11,10 +11,9 @@ from outpost.domain.agents import CATALOGUE, Agent, CatalogueEntry
 from outpost.domain.models import provider_id
 from outpost.domain.providers import PROVIDERS, on_bedrock
 from worker.model_proxy.calls import ModelCalls
-from worker.model_proxy.credentials import ProviderKey, Signer
-from worker.model_proxy.meter import Meter
-from worker.model_proxy.purse import Purse
+from worker.model_proxy.meter import Meter, Purse
 from worker.model_proxy.server import ModelProxy
+from worker.model_proxy.upstream import ProviderKey, Signer
 
 
 class ModelKeyError(Exception):

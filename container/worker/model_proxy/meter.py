@@ -1,4 +1,7 @@
-"""Reserves and counts the tokens of a run's model calls, and what they cost."""
+"""Reserves and counts the tokens of a run's model calls, and what they cost by the providers' list prices.
+
+Dollars are granted by the broker ahead of the calls that need them.
+"""
 
 import math
 import threading
@@ -8,10 +11,76 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NoReturn
 
-from outpost.domain.budgets import MICROS, in_usd
+from outpost.domain.budgets import MICROS, WARNING_PERCENT, in_usd, to_micros
+from outpost.domain.dispatch import Spec
+from outpost.domain.models import find_model
+from outpost.domain.protocol import GrantResponse
 from outpost.domain.usage import Tokens
-from worker.model_proxy.pricing import cost, most_cost
-from worker.model_proxy.purse import Purse
+
+REFUSAL_SECONDS = 5.0
+"""How long a refusal stands for requests that need as much: others may give money back meanwhile."""
+
+
+class GrantError(Exception):
+    """The broker cannot be asked for money now; the text says why."""
+
+
+class Purse:
+    """What is granted so far, in micro-dollars; used by many threads.
+
+    Most calls fit within it: the broker is called only when they do not.
+    """
+
+    def __init__(
+        self,
+        request: Callable[[int], GrantResponse],
+        warn: Callable[[str], None],
+        spec: Spec,
+        earlier: int,
+    ) -> None:
+        """`request` asks the broker for so much in total, and raises `GrantError`; `earlier`: cost of past attempts."""
+        self._request = request
+        self._warn = warn
+        self._limit = None if spec.max_cost_usd is None else to_micros(spec.max_cost_usd)
+        self._earlier = earlier
+        self._warned: set[str] = set()
+        self._lock = threading.Lock()
+        self._refused_total = 0
+        self._refused_at = -REFUSAL_SECONDS
+        self.allowed = 0
+        """Micro-dollars that calls may cost in total."""
+        self.left = 0
+        """What could be granted beyond, when the broker last refused."""
+        self.refused: str | None = None
+        """The budget that had no room when the broker last refused."""
+
+    def raise_to(self, total: int) -> bool:
+        """Return whether `total` is allowed, asking the broker if need be. Raises `GrantError`."""
+        with self._lock:
+            if self.allowed >= total:
+                return True
+            if total >= self._refused_total and time.monotonic() - self._refused_at < REFUSAL_SECONDS:
+                return False
+            response = self._request(total)
+            self.allowed = max(self.allowed, response.allowed)
+            self.left, self.refused = response.left, response.refused
+            if response.refused is not None:
+                self._refused_total, self._refused_at = total, time.monotonic()
+        for text in response.warnings:
+            self._warn_once(text)
+        return self.allowed >= total
+
+    def note_spent(self, spent: int) -> None:
+        """Warn once most of the dispatch's own budget is spent."""
+        if self._limit is not None and (self._earlier + spent) * 100 >= self._limit * WARNING_PERCENT:
+            self._warn_once(f"{WARNING_PERCENT} % or more of maxCostUsd, {in_usd(self._limit)}, is spent")
+
+    def _warn_once(self, text: str) -> None:
+        with self._lock:
+            new = text not in self._warned
+            self._warned.add(text)
+        if new:
+            self._warn(text)
 
 
 class BudgetExceededError(Exception):
@@ -181,3 +250,22 @@ def _sum(costs: Iterable[float | None]) -> float | None:
     """Return the sum; None when a part is unknown."""
     known = list(costs)
     return None if None in known else sum(each for each in known if each is not None)
+
+
+def cost(model: str, call: Tokens) -> float | None:
+    """Return the cost of one call in US dollars; None for a model without a price.
+
+    The tokens of several calls must not be added before: a long call may have a higher price.
+    """
+    known = find_model(model)
+    return known.cost_of(call) if known else None
+
+
+def most_cost(model: str, most: Tokens) -> float | None:
+    """Return the most that a call could cost, in US dollars; None for a model without a price.
+
+    Its input may all be written to the provider's cache, which costs more than reading it with some.
+    """
+    known = find_model(model)
+    plain, written = Tokens(most.input, output=most.output), Tokens(most.input, 0, most.input, most.output)
+    return max(known.cost_of(plain), known.cost_of(written)) if known else None

@@ -1,4 +1,4 @@
-"""A model call as an agent asks for it: the models that it names, and the most tokens that it could use. Pure.
+"""A model call as an agent requests it: its body, the models that it names, and the most tokens that it could use.
 
 The provider gets the body as it was read here, written again: what one parser reads and another does not, such as a
 field that is there twice, never reaches it.
@@ -8,12 +8,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from email.message import Message
+from io import BufferedIOBase
 from typing import Any
 
 from outpost.domain.providers import Provider
 from outpost.domain.usage import Tokens
 from worker.model_proxy.errors import RefusedError
 
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+_DIGITS = re.compile("[0-9a-fA-F]{1,16}")
 HIDDEN_TOKENS = 1_000
 """Input that providers add: Anthropic's instructions for tools take up to 700 (platform.claude.com, "Tool use")."""
 _MODEL_IN_PATH = re.compile(r"/models/([\w.-]+):")
@@ -230,3 +234,37 @@ def _count(fields: Mapping[str, Any], name: str) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise RefusedError(400, f"{name!r} is not a whole number above 0")
     return value
+
+
+def read_body(headers: Message, file: BufferedIOBase) -> bytes:
+    """Return the body of a request, in the ways that its head may announce it (RFC 9112, 6).
+
+    Raises `RefusedError` for one that is compressed, too large, or of no known length.
+    """
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise RefusedError(415, "the body is compressed: send it as it is")
+    if "chunked" in headers.get("Transfer-Encoding", "").lower():
+        return _chunks(file)
+    return file.read(_head_length(headers.get("Content-Length", "0"), base=10))
+
+
+def _chunks(file: BufferedIOBase) -> bytes:
+    body = bytearray()
+    while size := _head_length(file.readline(64).partition(b";")[0].strip().decode("latin-1"), base=16):
+        if len(body) + size > MAX_REQUEST_BYTES:
+            raise RefusedError(413, f"a request has at most {MAX_REQUEST_BYTES} bytes")
+        body += file.read(size)
+        file.readline(64)
+    file.readline(64)
+    return bytes(body)
+
+
+def _head_length(text: str, base: int) -> int:
+    """Return a length from a request's head. Raises `RefusedError`."""
+    try:
+        length = int(text, base) if _DIGITS.fullmatch(text) else -1
+    except ValueError:
+        length = -1
+    if not 0 <= length <= MAX_REQUEST_BYTES:
+        raise RefusedError(413, f"{text!r} is no length, or a request of more than {MAX_REQUEST_BYTES} bytes")
+    return length

@@ -23,14 +23,11 @@ import structlog
 from outpost.domain.providers import Provider
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
-from worker.model_proxy.body import read_body
 from worker.model_proxy.calls import ModelCall, ModelCalls
-from worker.model_proxy.credentials import Credential
 from worker.model_proxy.errors import RefusedError, error_body, unauthorized
-from worker.model_proxy.meter import BudgetExceededError, Meter, Reservation
-from worker.model_proxy.purse import GrantError
-from worker.model_proxy.request import ModelRequest, read_request
-from worker.model_proxy.upstream import Call, ConnectError, Upstream
+from worker.model_proxy.meter import BudgetExceededError, GrantError, Meter, Reservation
+from worker.model_proxy.request import ModelRequest, read_body, read_request
+from worker.model_proxy.upstream import Call, ConnectError, Credential, Upstream
 from worker.model_proxy.usage_reader import UsageReader
 from worker.provider_errors import ProviderError
 
