@@ -73,7 +73,7 @@ class AgentOutput:
             self._show_errors(self._errors.finish())
 
     def waiting_for(self) -> str:
-        """Return what the agent is doing, for how long, in the words of a message."""
+        """Return what the agent is doing, and for how long, as a sentence without its full stop."""
         at = time.monotonic()
         # Without the lock: a reader may hold it while the log waits to be sent.
         running = list(self.transcript.running_tools.values())

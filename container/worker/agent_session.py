@@ -1,8 +1,9 @@
-"""The agent's side of an attempt: its CLI, the way to its model, and what it says."""
+"""The agent's side of an attempt: its CLI, the way to its model, and what is known about its end."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import structlog
 
@@ -10,12 +11,11 @@ from outpost.domain.agents import CATALOGUE
 from outpost.domain.protocol import Assignment, Credentials
 from outpost.domain.reasons import ReasonCode
 from worker.adapters import ADAPTERS
-from worker.adapters.base import Run
+from worker.adapters.base import Adapter, Run
 from worker.adapters.transcript import Message
 from worker.agent_output import AgentOutput
 from worker.agent_process import AgentCommand, AgentEnd, run_agent
 from worker.isolation import Isolation
-from worker.model_endings import Ending
 from worker.model_proxy.access import ModelAccess, ModelKey, model_access
 from worker.model_proxy.calls import ModelCalls
 from worker.model_proxy.meter import Meter, Purse
@@ -31,45 +31,34 @@ PREPARE_SECONDS = 30.0
 _log = structlog.get_logger()
 
 
+@dataclass
 class AgentSession:
     """One agent, from its preparation to its end. `prepare` comes first; `close` always follows."""
 
-    def __init__(
-        self,
-        assignment: Assignment,
-        settings: Settings,
-        workspace: Workspace,
-        store: AttemptStore,
-        on_key: Callable[[Mapping[str, str]], None],
-        purse: Purse | None = None,
-    ) -> None:
-        """`on_key` is called with a name and the value of a key that was read again, before it is used.
+    assignment: Assignment
+    settings: Settings
+    workspace: Workspace
+    store: AttemptStore
+    on_key: Callable[[Mapping[str, str]], None]
+    """Called with a name and the value of a key that was read again, before it is used."""
+    purse: Purse | None = None
+    """The money for model calls; None: they may cost anything."""
+    settings_files: tuple[str, ...] = ()
+    """The repository's settings of the CLI, as paths, that can keep a run from working."""
+    _access: ModelAccess = field(default_factory=ModelAccess)
+    _model_credentials: Credentials | None = None
+    _open: ExitStack = field(default_factory=ExitStack)
+    _secrets: Mapping[str, str] = field(default_factory=dict)
+    _output: AgentOutput | None = None
 
-        `purse` has the money for model calls; None: they may cost anything.
-        """
-        self._assignment = assignment
-        self._settings = settings
-        self._workspace = workspace
-        self._store = store
-        self._on_key = on_key
-        self._purse = purse
-        self._adapter = ADAPTERS[assignment.spec.agent]
-        self._access = ModelAccess()
-        self._model_credentials: Credentials | None = None
-        self._open = ExitStack()
-        self._secrets: dict[str, str] = {}
-        self._settings_files: tuple[str, ...] = ()
-        self._output: AgentOutput | None = None
+    @cached_property
+    def _adapter(self) -> Adapter:
+        return ADAPTERS[self.assignment.spec.agent]
 
     @property
     def final_message(self) -> str | None:
         """The last message of the agent."""
         return self._output.transcript.final_message if self._output else None
-
-    @property
-    def settings_files(self) -> tuple[str, ...]:
-        """The repository's settings of the CLI, as paths, that can keep a run from working."""
-        return self._settings_files
 
     @property
     def meter(self) -> Meter:
@@ -78,19 +67,19 @@ class AgentSession:
 
     def prepare(self, secrets: Mapping[str, str]) -> None:
         """Open the way to the model, and keep the CLI's own files out of the patch. Raises `ModelKeyError`."""
-        spec = self._assignment.spec
+        spec = self.assignment.spec
         self._access = self._open.enter_context(
             model_access(
                 spec.agent,
                 self._signer() or self._key(secrets),
-                upstream=self._settings.model_url,
-                budget=self._assignment.token_budget,
-                purse=self._purse,
-                models=[*self._assignment.models.values(), *([spec.model_id] if spec.model_id else [])],
+                upstream=self.settings.model_url,
+                budget=self.assignment.token_budget,
+                purse=self.purse,
+                models=[*self.assignment.models.values(), *([spec.model_id] if spec.model_id else [])],
             )
         )
-        (self._workspace.git_dir / "info" / "exclude").write_text("".join(f"{p}\n" for p in self._adapter.litter))
-        self._settings_files = tuple(self._workspace.existing(self._adapter.settings_files))
+        (self.workspace.git_dir / "info" / "exclude").write_text("".join(f"{p}\n" for p in self._adapter.litter))
+        self.settings_files = tuple(self.workspace.existing(self._adapter.settings_files))
         # The other secrets, such as a provider's key, stay with the harness.
         self._secrets = {name: secrets[name] for name in spec.additional_secrets if name in secrets}
 
@@ -99,7 +88,7 @@ class AgentSession:
 
         Raises `StartError`, `IsolationError`, `subprocess.SubprocessError`.
         """
-        spec, workspace = self._assignment.spec, self._workspace
+        spec, workspace = self.assignment.spec, self.workspace
         base, tokens = self._base_environment(), self._access.environment
         invocation = self._adapter.invocation(
             Run(
@@ -107,12 +96,12 @@ class AgentSession:
                 workspace.home,
                 spec.model_id,
                 self._access.base_url,
-                self._assignment.models,
+                self.assignment.models,
                 environment=base,
                 workspace=workspace.path,
                 tokens=tokens,
                 bedrock=self._access.bedrock,
-                settings_files=self._settings_files,
+                settings_files=self.settings_files,
             )
         )
         self._lay_out(invocation.home_files)
@@ -122,7 +111,7 @@ class AgentSession:
             environment={**self._secrets, **base, **invocation.environment, **tokens},
             directory=workspace.path,
             time_limit=spec.timeout_seconds,
-            silence_limit=self._assignment.no_progress_seconds,
+            silence_limit=self.assignment.no_progress_seconds,
             stdin=invocation.stdin,
             program=invocation.program,
         )
@@ -132,21 +121,23 @@ class AgentSession:
         return self._evidence(end, output)
 
     def _evidence(self, end: AgentEnd, output: AgentOutput) -> Evidence:
-        transcript, calls = output.transcript, self._access.calls
-        meaning = self._adapter.exit_codes.get(end.exit_code) if end.exit_code is not None else None
+        transcript, calls = output.transcript, self._access.calls or ModelCalls()
+        failure, offered = calls.last_failure, calls.offered_tools
+        over_budget = failure is not None and failure.error.code is ReasonCode.BUDGET_EXCEEDED
         return Evidence(
             end=end,
-            time_limit=self._assignment.spec.timeout_seconds,
+            time_limit=self.assignment.spec.timeout_seconds,
             has_final_event=transcript.has_final_event,
             verdict=transcript.verdict,
             refused_tools=tuple(transcript.refused_tools),
-            model_calls=calls.succeeded if calls is not None else None,
-            call_failure=calls.last_failure if calls is not None else None,
-            last_ending=calls.last_ending if calls is not None else Ending(),
+            model_calls=calls.succeeded if self._access.calls else None,
+            call_failure=failure,
+            last_ending=calls.last_ending,
             stops_at_tool=self._adapter.stops_at_tool,
-            missing_tools=_missing(self._adapter.tools, calls),
-            refusal=self._access.meter.refusal if _lacked_budget(calls) else None,
-            exit_meaning=meaning,
+            # Where it was offered no tools at all, none is missing.
+            missing_tools=tuple(tool for tool in self._adapter.tools if tool not in offered) if offered else (),
+            refusal=self._access.meter.refusal if over_budget else None,
+            exit_meaning=self._adapter.exit_codes.get(end.exit_code) if end.exit_code is not None else None,
             last_error_line=output.last_error_line,
         )
 
@@ -157,11 +148,11 @@ class AgentSession:
     def _base_environment(self) -> dict[str, str]:
         """All that every agent gets: nothing of ours is inherited."""
         return {
-            "PATH": self._settings.agent_path,
-            "HOME": str(self._workspace.home),
-            "TMPDIR": str(self._workspace.scratch),
+            "PATH": self.settings.agent_path,
+            "HOME": str(self.workspace.home),
+            "TMPDIR": str(self.workspace.scratch),
             "USER": "agent",
-            "OUTPOST_CONTEXT": str(self._workspace.context_file),
+            "OUTPOST_CONTEXT": str(self.workspace.context_file),
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             # The way to the model leads over loopback, whatever proxy a repository or a tenant's secret names.
@@ -179,15 +170,15 @@ class AgentSession:
         self._model_credentials = credentials
 
     def _signer(self) -> Signer | None:
-        bedrock = self._assignment.bedrock
+        bedrock = self.assignment.bedrock
         if bedrock is None:
             return None
         return Signer(bedrock.region, lambda: self._model_credentials or bedrock.credentials)
 
     def _key(self, secrets: Mapping[str, str]) -> ModelKey | None:
         """Return the key to run with, without the newline that a file or a terminal adds: the tenant's own first."""
-        own = self._assignment.spec.additional_secrets
-        names = [name for name in CATALOGUE[self._assignment.spec.agent].token_variables if name in secrets]
+        own = self.assignment.spec.additional_secrets
+        names = [name for name in CATALOGUE[self.assignment.spec.agent].token_variables if name in secrets]
         if not names:
             return None
         name = min(names, key=lambda name: name not in own)
@@ -196,29 +187,18 @@ class AgentSession:
 
     def _read_again(self, name: str, before: str) -> str:
         try:
-            key = self._store.read_secrets({name: self._assignment.secrets[name]})[name].strip()
+            key = self.store.read_secrets({name: self.assignment.secrets[name]})[name].strip()
         except SecretError as error:
             _log.warning("the key could not be read again", error=str(error))
             return before
-        self._on_key({f"{name} (rotated)": key})
+        self.on_key({f"{name} (rotated)": key})
         return key
 
     def _lay_out(self, files: Mapping[str, str]) -> None:
         """Put files into the agent's home, as the agent: what is there is its own."""
         for number, (name, content) in enumerate(files.items()):
-            source = self._workspace.root / f"home-file-{number}"
+            source = self.workspace.root / f"home-file-{number}"
             source.write_text(content)
             source.chmod(0o644)
-            target: Path = self._workspace.home / name
-            self._workspace.as_agent(["install", "-D", "-m", "0644", str(source), str(target)], timeout=PREPARE_SECONDS)
-
-
-def _lacked_budget(calls: ModelCalls | None) -> bool:
-    failure = calls.last_failure if calls is not None else None
-    return failure is not None and failure.error.code is ReasonCode.BUDGET_EXCEEDED
-
-
-def _missing(needed: Sequence[str], calls: ModelCalls | None) -> tuple[str, ...]:
-    """Return which tools the model was not offered; none of them where it was offered no tools at all."""
-    offered = calls.offered_tools if calls is not None else frozenset()
-    return tuple(tool for tool in needed if tool not in offered) if offered else ()
+            target = str(self.workspace.home / name)
+            self.workspace.as_agent(["install", "-D", "-m", "0644", str(source), target], timeout=PREPARE_SECONDS)

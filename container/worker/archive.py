@@ -116,7 +116,7 @@ class Archive:
         return size
 
     def _commit(self, part: Path, target: Path) -> None:
-        """Rename, unless somebody took the workspace after us: nobody can while we hold the lock."""
+        """Rename, unless a later attempt took the workspace: none can while we hold the lock."""
         with self._locked() as lock:
             lock.seek(0)
             if lock.read() != self._holder:

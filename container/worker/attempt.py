@@ -117,7 +117,7 @@ def _exit_code(context: StepContext, steps: Sequence[Step]) -> int:
     except UnconfirmedError as error:
         _log.error("whether the summary is stored is not known; it is read after this task", error=str(error))
         return EXIT_BROKEN
-    except Exception as error:  # noqa: BLE001 - whatever broke, the client learns of it at once
+    except Exception as error:  # noqa: BLE001 - whatever broke, it is reported at once
         _log.exception("the harness failed")
         _report_failure(context, error)
         return EXIT_BROKEN

@@ -31,7 +31,7 @@ _REFUSALS = frozenset(
         "UnrecognizedClientException",
     }
 )
-"""Errors of Invoke that another try changes nothing about, unless somebody mends rights or names (Lambda API: Invoke,
+"""Errors of Invoke that another try changes nothing about, unless rights or names are mended (Lambda API: Invoke,
 Common Error Types)."""
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 20
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 20.0
-"""Between two requests for work: the sweep calls an idle worker silent that has asked for none for 90 s."""
+"""Between two requests for work: the sweep calls an idle worker silent that has sent no claim for 90 s."""
 REFUSED_SECONDS = 300.0
 """How long a worker retries that may not invoke the broker: rights take effect with a delay."""
 
@@ -100,7 +100,7 @@ def wait_for_work(
                 refused_since = asked_at
             elif asked_at - refused_since >= REFUSED_SECONDS:
                 raise
-            _log.warning("no work could be asked for; trying again", error=str(error))
+            _log.warning("the claim failed; trying again", error=str(error))
             wake_ups.pause(next(pauses))
             continue
         if response.assignment is not None or response.retire:

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 AGENT_UID = 10002
 AGENT_PROCESSES = 1024
@@ -38,7 +38,7 @@ class Isolation(Protocol):
         """Return the ids of the agent's live processes."""
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all of the agent's processes; whether it arrived, `processes` tells."""
+        """Send a signal to all of the agent's processes, which may not arrive: see `processes`."""
 
 
 class Launcher:
@@ -116,7 +116,7 @@ def adopt_orphans() -> None:
 
 
 def reap_orphans(keep: int) -> None:
-    """Collect ended children that we adopted; `keep` is the one whose exit code somebody waits for."""
+    """Collect ended children that we adopted; `keep` is the one whose exit code the caller waits for."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -146,49 +146,42 @@ def stream_as_agent(
     It is ended after `timeout` seconds, by a program of its own uid: ours may not. Raises
     `subprocess.CalledProcessError`, with the program's errors.
     """
-    limited = isolation.command(["timeout", "--signal=KILL", f"{timeout:.0f}", *argv])
-    with (
-        _errors() as errors,
-        subprocess.Popen(
-            limited, env=dict(environment), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
-        ) as process,
-    ):
+    with _running(isolation, argv, environment, timeout, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - it was started with a pipe
         while chunk := os.read(process.stdout.fileno(), 65536):
             yield chunk
-        if process.wait() != 0:
-            errors.seek(0)
-            raise subprocess.CalledProcessError(process.returncode, argv, stderr=errors.read())
-
-
-def run_as_agent(isolation: Isolation, argv: Sequence[str], *, environment: Mapping[str, str], timeout: float) -> bytes:
-    """As `stream_as_agent`, for programs that print little; returns all of it."""
-    return b"".join(stream_as_agent(isolation, argv, environment=environment, timeout=timeout))
 
 
 def feed_as_agent(
     isolation: Isolation, argv: Sequence[str], data: Iterable[bytes], *, environment: Mapping[str, str], timeout: float
 ) -> None:
     """As `stream_as_agent`, for a program that reads `data` and prints nothing."""
-    limited = isolation.command(["timeout", "--signal=KILL", f"{timeout:.0f}", *argv])
-    with (
-        _errors() as errors,
-        subprocess.Popen(
-            limited, env=dict(environment), cwd="/", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors
-        ) as process,
-    ):
+    with _running(isolation, argv, environment, timeout, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None  # noqa: S101 - it was started with a pipe
-        with contextlib.suppress(BrokenPipeError):  # it ended early: its exit code says why
+        with contextlib.suppress(BrokenPipeError):  # it ended early: its exit code is the reason
             process.stdin.writelines(data)
             process.stdin.close()
+
+
+@contextlib.contextmanager
+def _running(
+    isolation: Isolation,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    timeout: float,
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+) -> Iterator[subprocess.Popen[bytes]]:
+    limited = isolation.command(["timeout", "--signal=KILL", f"{timeout:.0f}", *argv])
+    with (
+        os.fdopen(os.memfd_create("errors"), "w+b") as errors,  # in memory, as the agent may have filled the disk
+        subprocess.Popen(limited, env=dict(environment), cwd="/", stdin=stdin, stdout=stdout, stderr=errors) as process,
+    ):
+        yield process
         if process.wait() != 0:
             errors.seek(0)
             raise subprocess.CalledProcessError(process.returncode, argv, stderr=errors.read())
-
-
-def _errors() -> IO[bytes]:
-    """Return a file for what a program prints about its failure: in memory, as the agent may have filled the disk."""
-    return os.fdopen(os.memfd_create("errors"), "w+b")
 
 
 def _live_processes() -> Iterator[tuple[int, int, int]]:

@@ -127,7 +127,7 @@ def script_of(task: str) -> TaskText:
     """Return the script of an agent without a model, as bash has to find it.
 
     CRLF becomes LF when every line ends with it, as an editor of Windows writes them: bash would take CR for a part
-    of each line's last word. Where only some lines end so, a here-document may mean it, and nothing is changed.
+    of each line's last argument. Where only some lines end so, a here-document may mean it, and nothing is changed.
     """
     task, notes = _without_mark(task)
     lines, windows_lines = task.count("\n"), task.count("\r\n")

@@ -113,9 +113,9 @@ class Results:
     def _upload_patch(self, patch: Patch) -> None:
         """Store what is known of the patch, then the patch: should the worker be killed, both are in the row."""
         if self.collection:
-            self.store.put_collection(self.collection)
+            self.store.put_record(Artifact.COLLECTION, self.collection)
         if patch.findings:
-            self.store.put_findings(patch.findings)
+            self.store.put_record(Artifact.FINDINGS, patch.findings)
             self.store.confirm()  # a dispatch that was closed before has no findings, and could not be released
         for artifact, file in {Artifact.PATCH: patch.file, **patch.more}.items():
             self.store.put_file(artifact, file, withheld=artifact in patch.findings.withheld)

@@ -1,4 +1,4 @@
-"""What a worker is told: its variables, and its own identity from the ECS metadata endpoint."""
+"""A worker's settings, from its variables, and its identity, from the ECS metadata endpoint."""
 
 import json
 import urllib.request
@@ -110,7 +110,7 @@ def _required(environment: Mapping[str, str], name: str) -> str:
 
 
 def _launcher(environment: Mapping[str, str]) -> Path | None:
-    """Isolation is on unless it is switched off in so many words; neither is an error, never a default."""
+    """Isolation is on unless it is switched off explicitly; a missing launcher is an error."""
     isolation = environment.get(Env.ISOLATION, "")
     if isolation == "none":
         return None
@@ -123,15 +123,12 @@ def _launcher(environment: Mapping[str, str]) -> Path | None:
 
 
 def read_identity(metadata_url: str, agent: Agent) -> Identity:
-    """Ask ECS who we are; where it tells no size, the agent's usual one counts.
-
-    Raises `SettingsError` when the endpoint does not answer as ECS does.
-    """
+    """Return the ECS task that this is; where ECS gives no size, the agent's usual one. Raises `SettingsError`."""
     try:
-        with urllib.request.urlopen(f"{metadata_url}/task", timeout=_METADATA_TIMEOUT) as answer:  # noqa: S310 - ECS's
-            task = json.load(answer)
+        with urllib.request.urlopen(f"{metadata_url}/task", timeout=_METADATA_TIMEOUT) as response:  # noqa: S310 - ECS's
+            task = json.load(response)
         usual = CATALOGUE[agent]
         size = task.get("Limits") or {"CPU": usual.cpu / 1024, "Memory": usual.memory}
         return Identity(task["TaskARN"], int(task["Revision"]), float(size["CPU"]), float(size["Memory"]))
     except (URLError, OSError, KeyError, ValueError) as error:
-        raise SettingsError(f"{METADATA_VARIABLE} ({metadata_url}) tells no task: {error!r}") from error
+        raise SettingsError(f"{METADATA_VARIABLE} ({metadata_url}) returns no task: {error!r}") from error

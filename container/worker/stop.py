@@ -43,7 +43,7 @@ class StopSignal:
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most `seconds`; say whether the run must stop."""
+        """Wait at most `seconds`; return whether the run must stop."""
         with self._changed:
             return self._changed.wait_for(lambda: self._cause is not None, seconds)
 

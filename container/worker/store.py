@@ -13,11 +13,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as AwsConnectionError
 from botocore.loaders import Loader, create_loader
+from pydantic import BaseModel
 
 from outpost.aws.conditional_writes import PreconditionFailedError, put_conditionally
 from outpost.domain.artifacts import Artifact, Summary, chunk_key, stored_name
-from outpost.domain.collection import Collection
-from outpost.domain.findings import Findings
 from outpost.domain.protocol import Assignment, Credentials
 from worker.clock import SYSTEM_CLOCK, Clock
 from worker.stop import Cause, Stopped
@@ -78,14 +77,9 @@ def _models() -> Loader:
 def _session(credentials: Credentials | None) -> boto3.Session:
     session = botocore.session.Session()
     session.register_component("data_loader", _models())
-    if credentials is None:
-        return boto3.Session(botocore_session=session)
-    return boto3.Session(
-        aws_access_key_id=credentials.access_key_id,
-        aws_secret_access_key=credentials.secret_access_key,
-        aws_session_token=credentials.session_token,
-        botocore_session=session,
-    )
+    if credentials is not None:
+        session.set_credentials(credentials.access_key_id, credentials.secret_access_key, credentials.session_token)
+    return boto3.Session(botocore_session=session)
 
 
 def warm_up() -> None:
@@ -96,7 +90,7 @@ def warm_up() -> None:
 class AttemptStore:
     """Writes under the attempt's prefix and reads its secrets.
 
-    `check` runs before each write and may forbid it. `confirm` does the same and asks anew whether the lease is live.
+    `check` runs before each write and may forbid it. `confirm` does the same, and asks the broker about the lease.
     """
 
     def __init__(self, assignment: Assignment, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -114,7 +108,7 @@ class AttemptStore:
         self._give_up_at = self._clock.monotonic() + seconds
 
     def use(self, credentials: Credentials) -> None:
-        """Take new credentials over; requests under way finish with the old ones."""
+        """Take new credentials over; requests that have begun finish with the old ones."""
         self._session = _session(credentials)
         self._s3: S3Client = self._session.client("s3", config=_RETRIES)
 
@@ -168,13 +162,9 @@ class AttemptStore:
         with file.open("rb") as body:
             self._put(self._prefix + stored_name(artifact, withheld=withheld), body, "text/plain; charset=utf-8")
 
-    def put_findings(self, findings: Findings) -> None:
-        """Store where secrets were found. Raises `UploadError`, and what `check` raises."""
-        self._put(self._prefix + Artifact.FINDINGS, findings.model_dump_json(indent=2).encode(), "application/json")
-
-    def put_collection(self, collection: Collection) -> None:
-        """Store what was kept and left out. Raises `UploadError`, and what `check` raises."""
-        self._put(self._prefix + Artifact.COLLECTION, collection.model_dump_json(indent=2).encode(), "application/json")
+    def put_record(self, artifact: Artifact, record: BaseModel) -> None:
+        """Store a record as JSON. Raises `UploadError`, and what `check` raises."""
+        self._put(self._prefix + artifact, record.model_dump_json(indent=2).encode(), "application/json")
 
     def put_summary(self, summary: Summary) -> None:
         """Store the summary, which says that all else is stored.
@@ -183,9 +173,8 @@ class AttemptStore:
         Whoever closes a dispatch without its worker stores a summary first: where there is another one already, the
         lease is lost, and this raises `Stopped`.
         """
-        content = summary.model_dump_json(indent=2).encode()
         try:
-            self._put(self._prefix + Artifact.SUMMARY, content, "application/json")
+            self.put_record(Artifact.SUMMARY, summary)
         except DifferentError as error:
             raise Stopped(Cause.LOST) from error
         except UploadError as error:
@@ -227,7 +216,7 @@ class AttemptStore:
 
 
 def _passes(error: BotoCoreError | ClientError) -> bool:
-    """Say whether another try may succeed."""
+    """Return whether another try may succeed."""
     if isinstance(error, ClientError):
         return _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR or error.response["Error"]["Code"] in _PASSING
     return isinstance(error, HTTPClientError | AwsConnectionError)

@@ -1,6 +1,6 @@
 """The agent's workspace: the repository at a known commit, in files that belong to the agent.
 
-The harness keeps its own git directory, which the agent can read and not write: what changed is told by comparing with
+The harness keeps its own git directory, which the agent can read and not write: changes are found by comparing with
 that one, so an agent may delete or poison its own `.git`. The agent gets a copy, and checks it out itself: whatever a
 hostile repository does to git, it does with the agent's rights.
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from outpost.domain.dispatch import Spec
 from worker.clone import CloneError, Cloning, lfs_pointers
 from worker.git import RAW_CONTENT, git, git_environment, last_line
-from worker.isolation import Isolation, feed_as_agent, run_as_agent, stream_as_agent
+from worker.isolation import Isolation, feed_as_agent, stream_as_agent
 from worker.settings import Settings
 from worker.stop import StopSignal
 
@@ -54,7 +54,7 @@ class Workspace:
 
     def as_agent(self, argv: Sequence[str], *, timeout: float, **variables: str | Path) -> bytes:
         """Run a program on the agent's files; `variables` are git's. Raises `subprocess.CalledProcessError`."""
-        return run_as_agent(self._isolation, argv, environment=self.environment(**variables), timeout=timeout)
+        return b"".join(self.stream_as_agent(argv, timeout=timeout, **variables))
 
     def stream_as_agent(self, argv: Sequence[str], *, timeout: float, **variables: str | Path) -> Iterator[bytes]:
         """As `as_agent`, in chunks."""

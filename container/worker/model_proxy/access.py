@@ -76,7 +76,7 @@ def model_access(
         yield ModelAccess(_tokens(entry, key.value))
     else:
         raise ModelKeyError(
-            f"{agent} cannot be told to use the platform's model proxy, and the platform's key is not given to agents: "
+            f"{agent} cannot use the platform's model proxy, and the platform's key is not given to agents: "
             f"store a key of your own as secret {entry.token_variables[0]} and name it in additionalSecrets"
         )
 

@@ -69,8 +69,8 @@ class ModelCalls:
             with self._lock:
                 del self._open[number]
                 error = call.finish()
-                self.succeeded += error is None and call.answered
-                if (error or call.answered) and self._is_newest(number, tools):
+                self.succeeded += error is None and call.succeeded
+                if (error or call.succeeded) and self._is_newest(number, tools):
                     self._fail(error, tools) if error else self._succeed(call.ending, tools)
 
     def refuse(self, error: ProviderError, tools: frozenset[str] = frozenset()) -> None:
@@ -80,7 +80,7 @@ class ModelCalls:
             self._fail(error, tools)
 
     def _is_newest(self, number: int, tools: frozenset[str]) -> bool:
-        """Say whether no later call has ended: an agent that gave a call up has repeated it, and that one counts."""
+        """Return whether no later call has ended: an agent that gave a call up has repeated it, and that one counts."""
         before, self._newest[bool(tools)] = self._newest[bool(tools)], max(number, self._newest[bool(tools)])
         return number > before
 
@@ -165,8 +165,8 @@ class ModelCall:
             self.ending |= ending_of(event)
 
     @property
-    def answered(self) -> bool:
-        """Whether the provider answered with success."""
+    def succeeded(self) -> bool:
+        """Whether the provider's response is a success."""
         return self._status is not None and self._status < HTTPStatus.MULTIPLE_CHOICES and self._size > 0
 
     def finish(self) -> ProviderError | None:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import NoReturn
 
 from outpost.domain.budgets import MICROS, WARNING_PERCENT, in_usd, to_micros
@@ -22,7 +21,7 @@ REFUSAL_SECONDS = 5.0
 
 
 class GrantError(Exception):
-    """The broker cannot be asked for money now; the text says why."""
+    """The broker grants no money now; the text gives the reason."""
 
 
 class Purse:
@@ -239,9 +238,7 @@ class Reservation:
         """Return the reservation."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Charge what was used."""
         self.meter.settle(self)
 

@@ -15,7 +15,6 @@ from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import structlog
@@ -71,7 +70,7 @@ class ModelProxy:
 
     @property
     def url(self) -> str:
-        """Where the agent finds the provider's API."""
+        """Of the provider's API, for the agent."""
         return f"http://{self.host}"
 
     @property
@@ -84,9 +83,7 @@ class ModelProxy:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Serve no more."""
         self._server.shutdown()
         self._server.server_close()
@@ -113,15 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
     _hung_up = False
     """Whether the agent hung up while its response was on the way."""
 
-    def do_GET(self) -> None:
-        """Pass a lookup on."""
-        self._serve()
-
     def do_POST(self) -> None:
-        """Pass a call on."""
-        self._serve()
-
-    def _serve(self) -> None:
+        """Pass a call or, as GET, a lookup on."""
         self._begun = False
         try:
             body = read_body(self.headers, self.rfile)
@@ -134,6 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
             _log.warning("the model call failed", path=urlsplit(self.path).path, error=type(error).__name__)
             if not self._begun:
                 self._refuse(502, f"the provider cannot be reached ({type(error).__name__})")
+
+    do_GET = do_POST  # noqa: N815 - http.server calls it so
 
     def _target(self) -> str:
         """Return what to request from the provider: path and query, without the token. Raises `RefusedError`."""
@@ -266,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _is_passed_on(name: str) -> bool:
-    """Say so of a request's header; those of AWS belong to the signature, or choose a dearer tier of Bedrock."""
+    """Return whether a request's header is; those of AWS are the signature's, or choose a dearer tier of Bedrock."""
     return name not in _NOT_PASSED_ON and not name.startswith("x-amz")
 
 
