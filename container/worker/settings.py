@@ -5,8 +5,10 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.error import URLError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.names import Env
@@ -35,91 +37,70 @@ class Identity:
         return self.task_arn.rpartition("/")[2]
 
 
-@dataclass(frozen=True)
-class Settings:
+def _listed(value: object) -> object:
+    """Return the parts of a comma-separated text."""
+    return {part.strip() for part in value.split(",") if part.strip()} if isinstance(value, str) else value
+
+
+Hosts = Annotated[frozenset[str], BeforeValidator(_listed)]
+
+
+class Settings(BaseModel):
     """Everything that a worker reads from its environment."""
 
-    agent: Agent
-    environment: str
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    agent: Agent = Field(alias=Env.AGENT)
+    environment: str = Field(alias=Env.ENVIRONMENT)
     """Name of the environment, which claims are signed for."""
-    queue_url: str
-    broker_function: str
-    git_base_url: str
-    git_allowed_hosts: frozenset[str]
+    queue_url: str = Field(alias=Env.QUEUE_URL)
+    broker_function: str = Field(alias=Env.BROKER_FUNCTION)
+    git_base_url: str = Field(alias=Env.GIT_BASE_URL)
+    git_allowed_hosts: Annotated[frozenset[str], BeforeValidator(_listed)] = Field(
+        frozenset(), alias=Env.GIT_ALLOWED_HOSTS
+    )
     launcher: Path | None
     """Runs the agent as a uid of its own; None only where isolation is switched off explicitly."""
-    agent_path: str
+    agent_path: str = Field("/usr/local/bin:/usr/bin:/bin", alias="PATH")
     """The agent's PATH."""
-    metadata_url: str
-    workspaces: Path
+    metadata_url: str = Field(alias=METADATA_VARIABLE)
+    workspaces: Path = Field(alias=Env.WORKSPACES_PATH)
     """Where persistent workspaces are kept."""
-    forge_url: str | None = None
+    forge_url: str | None = Field(None, alias=Env.FORGE_URL)
     """The forge's API; None where promotions only push."""
-    capacity: Literal["spot", "on-demand"] | None = None
+    capacity: Literal["spot", "on-demand"] | None = Field(None, alias=Env.CAPACITY)
     """What the planner launched this worker on."""
-    model_url: str | None = None
-    """Where the agent's provider is, when not at its own address: a gateway that speaks the same API."""
+    model_url: str | None = Field(None, alias=Env.MODEL_URL, pattern="^(https://|http://127\\.0\\.0\\.1:)")
+    """Where the agent's provider is, when not at its own address: a gateway that speaks the same API.
+
+    A key goes there: over TLS, or not beyond this machine.
+    """
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Validate the environment. Raises `SettingsError`."""
-    agent = _required(environment, Env.AGENT)
-    if agent not in list(Agent):
-        raise SettingsError(f"{Env.AGENT} is {agent!r}: set it to one of {', '.join(Agent)}")
-    hosts = environment.get(Env.GIT_ALLOWED_HOSTS, "")
-    return Settings(
-        agent=Agent(agent),
-        environment=_required(environment, Env.ENVIRONMENT),
-        queue_url=_required(environment, Env.QUEUE_URL),
-        broker_function=_required(environment, Env.BROKER_FUNCTION),
-        git_base_url=_required(environment, Env.GIT_BASE_URL),
-        git_allowed_hosts=frozenset(host.strip() for host in hosts.split(",") if host.strip()),
-        launcher=_launcher(environment),
-        agent_path=environment.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
-        metadata_url=_required(environment, METADATA_VARIABLE),
-        forge_url=environment.get(Env.FORGE_URL) or None,
-        workspaces=Path(_required(environment, Env.WORKSPACES_PATH)),
-        capacity=_capacity(environment),
-        model_url=_model_url(environment),
-    )
+    given = {name: value for name, value in environment.items() if value}
+    try:
+        return Settings.model_validate({**given, "launcher": _launcher(given)})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = first["loc"][0]
+        if first["type"] == "missing":
+            raise SettingsError(f"{name} is not set: the task definition must set it") from None
+        raise SettingsError(f"{name} is {first['input']!r}, set it to another value: {first['msg']}") from None
 
 
-def _capacity(environment: Mapping[str, str]) -> Literal["spot", "on-demand"] | None:
-    match environment.get(Env.CAPACITY):
-        case "spot" | "on-demand" as capacity:
-            return capacity
-        case None:
-            return None
-        case other:
-            raise SettingsError(f"{Env.CAPACITY} is {other!r}: the planner sets it to spot or on-demand")
-
-
-def _model_url(environment: Mapping[str, str]) -> str | None:
-    """A key goes there: over TLS, or not beyond this machine."""
-    url = environment.get(Env.MODEL_URL)
-    if url and not url.startswith(("https://", "http://127.0.0.1:")):
-        raise SettingsError(f"{Env.MODEL_URL} is {url!r}: use an https URL")
-    return url or None
-
-
-def _required(environment: Mapping[str, str], name: str) -> str:
-    value = environment.get(name, "")
-    if not value:
-        raise SettingsError(f"{name} is not set: the task definition must set it")
-    return value
-
-
-def _launcher(environment: Mapping[str, str]) -> Path | None:
+def _launcher(given: Mapping[str, str]) -> Path | None:
     """Isolation is on unless it is switched off explicitly; a missing launcher is an error."""
-    isolation = environment.get(Env.ISOLATION, "")
+    isolation = given.get(Env.ISOLATION)
     if isolation == "none":
         return None
     if isolation:
         raise SettingsError(f"{Env.ISOLATION} is {isolation!r}: leave it out, or set it to 'none' on a laptop")
-    launcher = Path(_required(environment, Env.AGENT_LAUNCHER))
-    if not launcher.is_file():
-        raise SettingsError(f"{Env.AGENT_LAUNCHER} names {launcher}, which does not exist: rebuild the image")
-    return launcher
+    launcher = given.get(Env.AGENT_LAUNCHER, "")
+    if not Path(launcher).is_file():
+        raise SettingsError(f"{Env.AGENT_LAUNCHER} is {launcher!r}, which is no file: rebuild the image")
+    return Path(launcher)
 
 
 def read_identity(metadata_url: str, agent: Agent) -> Identity:

@@ -1,4 +1,4 @@
-"""The real broker function on the emulator, and what it may be told."""
+"""The real broker function on the emulator, and what it reads of the platform."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from outpost.store.tenants import Tenants
 from tests.conftest import TABLES
 from tests.worker.forge_server import ForgeServer
 
-TOLD = (*TABLES, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.ATTEMPT_ROLE_ARN, Env.CLUSTER, Env.ENVIRONMENT)
+VARIABLES = (*TABLES, Env.AGENTS, Env.ARTIFACTS_BUCKET, Env.ATTEMPT_ROLE_ARN, Env.CLUSTER, Env.ENVIRONMENT)
 
 
 def create_role(name: str, *actions: str) -> str:
@@ -34,8 +34,8 @@ def create_role(name: str, *actions: str) -> str:
 
 
 def broker_variables() -> dict[str, str]:
-    """Return what the broker is told of the platform."""
-    return {variable: os.environ[variable] for variable in TOLD}
+    """Return what the broker reads of the platform."""
+    return {variable: os.environ[variable] for variable in VARIABLES}
 
 
 def create_broker(name: str, variables: Mapping[str, str]) -> str:

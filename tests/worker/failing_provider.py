@@ -1,4 +1,4 @@
-"""A provider on loopback that answers every model call in the same way: with an error, with half a stream, or not."""
+"""A provider on loopback that responds to each model call in the same way: an error, half a stream, or nothing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

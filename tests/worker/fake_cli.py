@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Any of the agents' CLIs, scriptable: takes the task as that CLI does, speaks as it does, and behaves as told.
+"""Any of the agents' CLIs, scriptable: takes the task and prints as that CLI does, and behaves as its task says.
 
 The task's last line is `SCENARIO <name>`: so a scenario only runs when the task's text really arrived. Executed under
 the CLI's name, on the agent's PATH; never imported.
@@ -58,7 +58,7 @@ def update(kind: str, **fields: object) -> dict[str, object]:
     return {"jsonrpc": "2.0", "method": "session/update", "params": params}
 
 
-def said(text: str) -> dict[str, object]:
+def message_event(text: str) -> dict[str, object]:
     """Return the notification of a piece of a message."""
     return update("agent_message_chunk", content={"type": "text", "text": text})
 
@@ -103,7 +103,7 @@ def message(text: str) -> None:
         "claude": {"type": "assistant", "message": {"content": [{"type": "text", "text": text}]}},
         "codex": {"type": "item.completed", "item": {"id": "1", "type": "agent_message", "text": text}},
         "gemini": {"type": "message", "role": "assistant", "content": text, "delta": True},
-        "grok": said(text),
+        "grok": message_event(text),
         "opencode": {"type": "text", "part": {"type": "text", "text": text}},
         "copilot": {"type": "assistant.message", "data": {"content": text, "toolRequests": []}},
     }

@@ -116,17 +116,17 @@ class _Handler(BaseHTTPRequestHandler):
         url, forge = urlsplit(self.path.removeprefix("/git")), self.server.forge
         repository = "/".join(url.path.split("/")[1:3])
         if repository in forge.moved:
-            self._answer(301, b"", {"Location": f"{forge.moved[repository]}{url.path}?{url.query}"})
+            self._respond(301, b"", {"Location": f"{forge.moved[repository]}{url.path}?{url.query}"})
             return
         if repository in forge.renamed:
             renamed = url._replace(path=url.path.replace(repository, forge.renamed[repository], 1))
-            self._answer(301, b"", {"Location": f"{forge.git_url}{renamed.geturl()}"})
+            self._respond(301, b"", {"Location": f"{forge.git_url}{renamed.geturl()}"})
             return
         level = "write" if "git-receive-pack" in self.path else "read"
         known = forge.may(self._password(), repository, "contents", level)
         if not known and (level == "write" or repository in forge.private):
-            # As GitHub does: a stranger is asked who he is, somebody known is not told what there is.
-            self._answer(404 if self._password() else 401, b"", {"WWW-Authenticate": 'Basic realm="forge"'})
+            # As GitHub does: 401 without credentials, 404 with some that have no right.
+            self._respond(404 if self._password() else 401, b"", {"WWW-Authenticate": 'Basic realm="forge"'})
             return
         environment = {
             "PATH": os.environ["PATH"],
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         done = subprocess.run(command, input=body, env=environment, capture_output=True, check=True)
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
-        self._answer(int(headers.pop("Status", "200").split()[0]), content, headers)
+        self._respond(int(headers.pop("Status", "200").split()[0]), content, headers)
 
     def _password(self) -> str | None:
         kind, _, credentials = self.headers.get("Authorization", "").partition(" ")
@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
         forge, repository = self.server.forge, path.removeprefix("/repos/")
         if repository in forge.renamed:
             place = f"{forge.api_url}/repositories/{list(forge.renamed).index(repository)}/installation"
-            self._answer(301, b'{"message": "Moved Permanently"}', {"Location": place})
+            self._respond(301, b'{"message": "Moved Permanently"}', {"Location": place})
             return
         if path.startswith("/repositories/"):
             repository = list(forge.renamed.values())[int(path.removeprefix("/repositories/"))]
@@ -217,9 +217,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(201, self.server.forge.pulls[-1])
 
     def _json(self, status: int, document: object) -> None:
-        self._answer(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+        self._respond(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
-    def _answer(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+    def _respond(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

@@ -1,6 +1,6 @@
 """Run one agent to its end or limit, as a harness does, in a process of its own.
 
-`python limited_agent.py COMMAND [AGENT]`: COMMAND is `AgentCommand` as JSON, the answer `AgentEnd` as JSON; AGENT's
+`python limited_agent.py COMMAND [AGENT]`: COMMAND is `AgentCommand` as JSON, the output `AgentEnd` as JSON; AGENT's
 reader takes the output. Without isolation all descendants of the harness's process count as the agent's and are ended
 with it; in the tests' own process those would be everybody's services.
 """

@@ -47,8 +47,8 @@ class ModelServer:
     """Tool calls, or edits, that the model made."""
 
     @property
-    def answered(self) -> list[Seen]:
-        """The requests that a model answered, and that count tokens."""
+    def completed(self) -> list[Seen]:
+        """The requests that a model responded to, and that count tokens."""
         return [seen for seen in self.seen if _dialect(seen.path) is not None]
 
 
@@ -69,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Return an empty list of models."""
-        self._answer_json({"error": "invalid key"} if self.rejection(b"") else {"data": []})
+        self._respond_json({"error": "invalid key"} if self.rejection(b"") else {"data": []})
 
     def do_POST(self) -> None:
         """Return what the model says."""
@@ -78,14 +78,14 @@ class Handler(BaseHTTPRequestHandler):
         model: ModelServer = self.server.model  # type: ignore[attr-defined]
         path = self.path.partition("?")[0]
         if rejection := self.rejection(content):
-            return self._answer_json(rejection[1], rejection[0])
+            return self._respond_json(rejection[1], rejection[0])
         model.seen.append(Seen(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
         dialect = _dialect(path)
         if dialect is None:
-            return self._answer_json({"input_tokens": 1, "totalTokens": 1})
+            return self._respond_json({"input_tokens": 1, "totalTokens": 1})
         events = dialect(model, body)
         if dialect is _chat and not body.get("stream"):
-            return self._answer_json(_whole(list(events)))
+            return self._respond_json(_whole(list(events)))
         return self._stream(events, path)
 
     def rejection(self, content: bytes) -> tuple[int, Json] | None:
@@ -113,8 +113,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
         self.wfile.flush()
 
-    def _answer_json(self, answer: Json, status: int = 200) -> None:
-        content = json.dumps(answer).encode()
+    def _respond_json(self, response: Json, status: int = 200) -> None:
+        content = json.dumps(response).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

@@ -133,7 +133,7 @@ def _first_message(server: socket.socket) -> bytes:
 
 
 def test_an_agent_cannot_ask_the_broker_or_the_queue_without_credentials(engine: Engine, platform: Platform) -> None:
-    """Whoever reaches AWS's addresses still needs a signature: the agent has nothing to sign with."""
+    """A program that reaches AWS's addresses still needs a signature: the agent has nothing to sign with."""
     task = r"""
 python3 - <<'END'
 import os

@@ -20,17 +20,17 @@ def tenant_note(platform: Platform) -> str:
     return key
 
 
-def test_the_agent_is_told_the_notes_of_its_repository_then_of_its_tenant(
+def test_the_agent_is_given_the_notes_of_its_repository_then_of_its_tenant(
     platform: Platform, git_server: GitServer, tenant_note: str
 ) -> None:
     repo = git_server.create(
         "noted", {".outpost/context/10-a.md": b"Run make test.\n", ".outpost/context/x.txt": b"no"}
     )
     row = platform.run(SHOW, repo=repo)
-    said = platform.messages(row)
+    messages = platform.messages(row)
     assert row.status is Status.SUCCESS
-    assert said.index("Run make test.") < said.index("The tenant prefers tabs.")
-    assert "no" not in said
+    assert messages.index("Run make test.") < messages.index("The tenant prefers tabs.")
+    assert "no" not in messages
     record = json.loads(platform.read(row, Artifact.CONTEXT))
     assert [(note["origin"], note["name"]) for note in record["notes"]] == [
         ("repository", "10-a.md"),
@@ -40,7 +40,7 @@ def test_the_agent_is_told_the_notes_of_its_repository_then_of_its_tenant(
 
 
 @pytest.mark.parametrize(("level", "budget"), [("minimal", 600), ("standard", 1_200), ("full", 1_800)])
-def test_a_level_bounds_what_the_agent_is_told(
+def test_a_level_bounds_what_the_agent_is_given(
     platform: Platform, git_server: GitServer, level: str, budget: int
 ) -> None:
     repo = git_server.create(f"long-{level}", {".outpost/context/a.md": b"ten chars.\n" * 5_000})

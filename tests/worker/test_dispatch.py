@@ -101,10 +101,10 @@ git sparse-checkout add lib; cat lib/deep/a
 echo more >> lib/deep/a; mkdir tests; echo test > tests/new"""
     row = platform.run(script, repo=repo, workspace_init_mode="minimal")
     assert row.status is Status.SUCCESS, row.reason
-    told = platform.read(row, Artifact.OUTPUT).decode()
-    assert told.startswith(".git\nREADME.md\n")
-    assert "\nnote\n" in told  # from the commit itself
-    assert told.endswith("\na\n")
+    output = platform.read(row, Artifact.OUTPUT).decode()
+    assert output.startswith(".git\nREADME.md\n")
+    assert "\nnote\n" in output  # from the commit itself
+    assert output.endswith("\na\n")
     patch = platform.read(row, Artifact.PATCH).decode()
     changed = [line.split(" b/")[1] for line in patch.splitlines() if line.startswith("diff --git")]
     assert changed == ["lib/deep/a", "tests/new"]
@@ -189,7 +189,7 @@ def test_output_that_is_not_text_is_cleaned(platform: Platform) -> None:
     assert platform.read(row, Artifact.OUTPUT).decode() == "bad \ufffd\ufffd byte\nred\nzero\nno end\n"
 
 
-def test_endless_output_is_bounded_and_the_agent_goes_on(platform: Platform) -> None:
+def test_endless_output_is_bounded_and_the_agent_continues(platform: Platform) -> None:
     row = platform.run("head -c 70000000 /dev/zero | tr '\\0' 'x' | fold -w 8000; echo reached > marker")
     assert row.status is Status.SUCCESS
     output = platform.read(row, Artifact.OUTPUT)

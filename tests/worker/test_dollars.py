@@ -252,12 +252,12 @@ def test_what_is_charged_and_reserved_never_passes_what_is_granted(
 def test_a_budget_grants_slices_and_never_more_than_it_has(limit: int, needs: list[int]) -> None:
     account = Account(limit)
     for need in needs:
-        answer = account.grant(account.allowed + need)
+        response = account.grant(account.allowed + need)
         assert account.allowed <= limit
-        if answer.refused:
-            assert need > answer.left
+        if response.refused:
+            assert need > response.left
         else:
-            assert answer.allowed - account.allowed <= need + SLICE
+            assert response.allowed - account.allowed <= need + SLICE
 
 
 AGENT = """

@@ -162,7 +162,7 @@ def test_a_forge_that_fails_fails_the_dispatch_with_its_words_and_not_the_broker
     assert row.reason is not None
     assert row.reason.code is ReasonCode.FORGE_TOKEN_UNAVAILABLE
     assert row.reason.message.startswith("the forge answered 403: Resource not accessible")
-    assert len(forge.seen[asked:]) == 1  # nobody repeats what was answered
+    assert len(forge.seen[asked:]) == 1  # a response is not repeated
 
 
 def test_a_result_is_not_pushed_to_where_the_forge_has_no_repositories(
@@ -221,9 +221,9 @@ def test_the_agent_and_what_is_kept_of_it_have_no_trace_of_the_token(
 done
 echo searched; git remote -v; git fetch 2>&1 | tail -1"""
     row = platform.run(search, variables, repo=repo)
-    said = platform.read(row, Artifact.OUTPUT).decode()
-    assert said.startswith("searched\n"), said
-    assert "fatal: " in said  # the agent has no token to fetch with
+    output = platform.read(row, Artifact.OUTPUT).decode()
+    assert output.startswith("searched\n"), output
+    assert "fatal: " in output  # the agent has no token to fetch with
     (token,) = [token for token, grant in forge.minted.items() if repo in grant.repositories]
     client = boto3.client("s3")
     kept = [

@@ -95,7 +95,7 @@ def test_a_fork_bomb_ends_at_the_time_limit(engine: Engine, platform: Platform) 
     assert row.status is Status.TIMEOUT
 
 
-def test_an_agent_that_takes_all_memory_is_told_so(engine: Engine, platform: Platform) -> None:
+def test_an_agent_that_takes_all_memory_fails_with_that_reason(engine: Engine, platform: Platform) -> None:
     task = "exec python3 -c 'a = []\nwhile True: a.append(bytearray(10_000_000))'"
     row = engine.work(platform, task, "--memory=300m", "--memory-swap=300m")
     assert row.reason is not None

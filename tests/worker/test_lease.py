@@ -109,7 +109,7 @@ def test_what_is_stored_is_never_replaced(claimed: Claimed, platform: Platform) 
 def test_a_summary_of_somebody_else_means_that_the_lease_is_lost(
     claimed: Claimed, platform: Platform, results: Results
 ) -> None:
-    """Whoever closes a dispatch without its worker stores a summary first."""
+    """What closes a dispatch without its worker stores a summary first."""
     key = f"{claimed.assignment.prefix}{Artifact.SUMMARY}"
     boto3.client("s3").put_object(Bucket=platform.bucket, Key=key, Body=b"{}")
     with pytest.raises(Stopped) as stopped:
@@ -181,7 +181,7 @@ def results(claimed: Claimed, run: Run) -> Iterator[Results]:
 def test_a_patch_with_a_secret_is_not_stored_once_the_dispatch_was_closed(
     claimed: Claimed, platform: Platform, results: Results
 ) -> None:
-    """Whoever closed it could not know of the findings: the patch could be released by nobody."""
+    """What closed it could not know of the findings: the patch could be released by nobody."""
     fence = _fence(claimed, StopSignal(), [])
     results.store.check = fence.check
     results.store.confirm = fence.confirm

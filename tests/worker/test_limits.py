@@ -34,8 +34,8 @@ def run(folder: Path, script: str, *agent: str, **limits: float) -> AgentEnd:
     argument = TypeAdapter(AgentCommand).dump_json(command).decode()
     harness = [sys.executable, str(Path(__file__).parent / "limited_agent.py"), argument, *agent]
     roots = {"PYTHONPATH": "container:."}
-    answer = subprocess.run(harness, env=os.environ | roots, stdout=subprocess.PIPE, check=True, timeout=60)
-    return TypeAdapter(AgentEnd).validate_json(answer.stdout)
+    done = subprocess.run(harness, env=os.environ | roots, stdout=subprocess.PIPE, check=True, timeout=60)
+    return TypeAdapter(AgentEnd).validate_json(done.stdout)
 
 
 def test_an_agent_that_says_nothing_is_stopped(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_an_agent_that_says_nothing_is_stopped(tmp_path: Path) -> None:
     assert (end.limit, end.by_itself) == (Limit.SILENCE, False)
 
 
-def test_an_agent_that_goes_on_speaking_is_not_silent(tmp_path: Path) -> None:
+def test_an_agent_that_keeps_printing_is_not_silent(tmp_path: Path) -> None:
     end = run(tmp_path, "for n in 1 2 3 4 5 6 7 8 9 10; do echo $n; sleep 0.2; done", silence_limit=1.5)
     assert (end.limit, end.exit_code) == (None, 0)
 

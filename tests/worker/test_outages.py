@@ -386,7 +386,7 @@ def test_an_end_that_always_fails_delays_neither_heartbeats_nor_credentials(monk
         assert leased.renewed
 
 
-def test_an_outcome_that_is_stored_is_reported_for_as_long_as_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outcome_that_is_stored_is_reported_for_as_long_as_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     with _away(monkeypatch, 300) as (leased, _):
         with pytest.raises(BrokerError):
             leased.report(120)

@@ -31,7 +31,7 @@ def provider() -> Iterator[ModelServer]:
 
 @dataclass
 class Keys:
-    """What Secrets Manager would answer."""
+    """What Secrets Manager would return."""
 
     current: str = KEY
     reads: int = field(default=0)
@@ -64,10 +64,10 @@ def ask(
     connection = http.client.HTTPConnection(proxy.host, timeout=60)
     content = json.dumps(body).encode() if method == "POST" else None
     connection.request(method, path, content, {"x-api-key": proxy.token} if headers is None else headers)
-    answer = connection.getresponse()
-    content = answer.read()
+    response = connection.getresponse()
+    content = response.read()
     connection.close()
-    return answer.status, content
+    return response.status, content
 
 
 def connected(proxy: ModelProxy) -> socket.socket:
@@ -84,7 +84,7 @@ CALLS: dict[str, tuple[str, object]] = {
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_tokens_are_counted_from_each_providers_answer(provider: ModelServer, name: str) -> None:
+def test_tokens_are_counted_from_each_providers_response(provider: ModelServer, name: str) -> None:
     path, body = CALLS[name]
     with serving(provider.url, name) as proxy:
         status, content = ask(proxy, path, body)
@@ -168,7 +168,7 @@ def test_a_rotated_key_is_used_without_a_redeploy(provider: ModelServer) -> None
     assert proxy.meter.calls == 2
 
 
-def test_a_key_that_the_provider_rejects_is_told_once_and_not_tried_again(provider: ModelServer) -> None:
+def test_a_key_that_the_provider_rejects_is_reported_once_and_not_tried_again(provider: ModelServer) -> None:
     keys = Keys(current="rejected")
     with serving(provider.url, keys=keys, first="rejected") as proxy:
         status, content = ask(proxy)

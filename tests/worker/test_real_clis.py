@@ -55,7 +55,7 @@ def test_a_real_cli_finishes_a_dispatch(
     agent: Agent, path: str, model: ModelServer, platform: Platform, git_server: GitServer
 ) -> None:
     repo = git_server.create(f"for-{agent}", {"README.md": b"hello\n"})
-    before = len(model.answered)
+    before = len(model.completed)
     variables = {"PATH": path, Env.MODEL_URL: model.url}
     row = platform.run(TASK, variables, agent=agent, repo=repo, model_id=MODELS[agent], timeout_seconds=300)
     assert row.status is Status.SUCCESS, platform.messages(row)
@@ -74,12 +74,12 @@ def test_a_real_cli_finishes_a_dispatch(
     assert (row.usage.cached_input_tokens, row.usage.output_tokens) == (calls * CACHED, calls * OUTPUT)
     assert row.usage.model_cost_usd == pytest.approx(calls * price, abs=1e-6)
     assert FAREWELL in [line.message for line in platform.log(row) if line.source is LogSource.AGENT]
-    new = model.answered[before:]
+    new = model.completed[before:]
     assert len(new) == calls
     assert any(TASK in str(seen.body) or str(seen.body).count("/task") for seen in new)
 
 
-def test_a_real_cli_tells_that_its_provider_refuses_the_key(
+def test_a_real_cli_reports_that_its_provider_refuses_the_key(
     agent: Agent, path: str, model: ModelServer, platform: Platform
 ) -> None:
     platform.use_key(agent, "a-key-that-was-revoked")

@@ -73,5 +73,5 @@ def test_a_real_cli_ends_when_its_budget_is_spent(agent: Agent, tmp_path: Path) 
 def test_a_real_cli_calls_the_agents_model_by_every_name(agent: Agent, name: str, tmp_path: Path) -> None:
     with served(agent, budget=None) as (server, access):
         output = run(agent, access, tmp_path, f"--model={name}")
-    assert len(server.answered) == 2, output
-    assert all(MODELS[agent] in f"{seen.path} {seen.body.get('model')}" for seen in server.answered)
+    assert len(server.completed) == 2, output
+    assert all(MODELS[agent] in f"{seen.path} {seen.body.get('model')}" for seen in server.completed)

@@ -68,10 +68,10 @@ class Run:
     def __call__(self, agent: Agent, name: str, files: dict[str, bytes], task: str = TASK) -> Dispatch:
         repo = self.git_server.create(name, {"README.md": b"hello\n", **files})
         path = self.proxy.program(self.folder / "bin", agent, path_with_cli(agent))
-        before = len(self.model.answered)
+        before = len(self.model.completed)
         variables = {"PATH": path, Env.MODEL_URL: self.model.url}
         row = self.platform.run(task, variables, agent=agent, repo=repo, model_id=MODELS[agent], timeout_seconds=60)
-        seen = self.model.answered[before:]
+        seen = self.model.completed[before:]
         self.sent = [json.dumps(each.body) for each in seen]
         self.models = {each.body.get("model") or each.path.partition("models/")[2].partition(":")[0] for each in seen}
         return row

@@ -1,4 +1,4 @@
-"""A worker that is told too little, or the wrong thing, does not start, and says what is missing."""
+"""A worker whose settings are incomplete or wrong does not start, and names what is missing."""
 
 import os
 import subprocess
@@ -51,7 +51,7 @@ def test_a_wrong_value_is_named_with_its_remedy(name: str, value: str) -> None:
         read_settings(variables)
 
 
-def test_a_metadata_endpoint_that_does_not_answer_is_named() -> None:
+def test_a_metadata_endpoint_that_does_not_respond_is_named() -> None:
     with pytest.raises(SettingsError, match=METADATA_VARIABLE):
         read_identity("http://127.0.0.1:1/v4/x", Agent.SHELL)
 

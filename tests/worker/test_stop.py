@@ -40,7 +40,7 @@ def _stubborn(marker: Path) -> str:
 
 @dataclass(frozen=True)
 class Begun:
-    """A dispatch under way, and the worker that runs it."""
+    """A running dispatch, and the worker that runs it."""
 
     row: Dispatch
     worker: subprocess.Popen[bytes]
@@ -58,7 +58,7 @@ def _begin(
 
 @pytest.fixture(scope="module")
 def silent_git_server() -> Iterator[str]:
-    """A git server that takes connections and never answers: every clone from it lasts."""
+    """A git server that takes connections and never responds: every clone from it lasts."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"git://127.0.0.1:{server.getsockname()[1]}"
 
@@ -179,7 +179,7 @@ def test_sigterm_leaves_a_checkpoint_and_no_outcome(platform: Platform, tmp_path
     run.worker.send_signal(signal.SIGTERM)
     assert platform.finish(run.worker) == 143
     row = platform.row(run.row)
-    assert row.status is Status.RUNNING  # its end is for the task-stopped event to tell
+    assert row.status is Status.RUNNING  # its end follows from the task-stopped event
     assert b"+partial" in platform.read(row, Artifact.PATCH)
     assert platform.read(row, Artifact.OUTPUT) == b"ready\n"
     assert "summary.json" not in platform.keys(row)

@@ -1,4 +1,4 @@
-"""The last log lines of a dispatch that did not succeed are in its row, whoever closed it."""
+"""The last log lines of a dispatch that did not succeed are in its row, whatever closed it."""
 
 import psutil
 

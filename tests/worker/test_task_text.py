@@ -34,7 +34,7 @@ def test_a_prompt_holds_the_task_unchanged_below_a_heading_that_no_cli_reads_as_
 
 
 @pytest.mark.parametrize("task", BEGINNINGS)
-def test_a_byte_order_mark_is_left_out_of_a_prompt_and_said_so(task: str) -> None:
+def test_a_byte_order_mark_is_left_out_of_a_prompt_and_noted(task: str) -> None:
     assert prompt_of(f"\ufeff{task}").text == f"# Task\n\n{task}"
     assert prompt_of(f"\ufeff{task}").notes == ("the task's byte order mark was left out",)
 

@@ -184,7 +184,7 @@ def test_compute_is_counted_in_whole_vcpus_and_gigabytes() -> None:
     assert compute_seconds(vcpu=2, memory_mib=4096, seconds=30) == (60, 120)
 
 
-def test_a_dispatch_tells_what_it_consumed(platform: Platform) -> None:
+def test_a_dispatch_has_what_it_consumed(platform: Platform) -> None:
     row = platform.run("true", {Env.CAPACITY: "spot"})
     assert row.status is Status.SUCCESS
     usage, size = row.usage, CATALOGUE[Agent.SHELL]
@@ -231,4 +231,4 @@ def test_a_dispatch_ends_when_its_budget_is_spent_and_says_how_much_is_left(plat
     assert "the budget of 3,000 model tokens has no room for the next call: 532 are left" in row.reason.message
     assert row.usage is not None
     assert (row.usage.model_calls, row.usage.input_tokens, row.usage.output_tokens) == (2, 2 * INPUT, 2 * OUTPUT)
-    assert {seen.body["model"] for seen in model.answered} == {"claude-haiku-5-5"}
+    assert {seen.body["model"] for seen in model.completed} == {"claude-haiku-5-5"}

@@ -58,7 +58,7 @@ def test_a_run_succeeds_and_its_patch_is_withheld_with_file_and_line(platform: P
     assert VALUE not in str(platform.messages(row)) + summary.model_dump_json() + row.model_dump_json()
 
 
-def test_a_common_word_is_no_secret_to_search_for_and_the_log_says_so(platform: Platform) -> None:
+def test_a_common_word_is_no_secret_to_search_for_and_the_log_notes_it(platform: Platform) -> None:
     arn = boto3.client("secretsmanager").create_secret(Name=f"db-{platform.bucket}", SecretString="postgres")["ARN"]
     secret = TenantSecret(name="DB_PASSWORD", arn=arn, updated_at=now())
     Tenants(Database.from_environment()).add_secret("acme", secret)

@@ -102,13 +102,13 @@ git config user.note mine; git add b.txt; git commit --quiet --message second"""
     first = run(platform, workspaces, task, id_, repo)
     assert first.status is Status.SUCCESS, first.reason
     git_server.git("kept", "rm", "-q", "a.txt")
-    git_server.git("kept", "commit", "-qm", "upstream goes on")
+    git_server.git("kept", "commit", "-qm", "upstream continues")
     again = """set -e
 cat a.txt b.txt deep/.git/file; readlink link; git config user.note; git log --format=%s; echo c > c.txt"""
     second = run(platform, workspaces, again, id_, repo)
     assert second.status is Status.SUCCESS, second.reason
-    said = platform.messages(second)
-    assert [line for line in ("a", "b", "cache", "a.txt", "mine", "second", "begin") if line not in said] == []
+    messages = platform.messages(second)
+    assert [line for line in ("a", "b", "cache", "a.txt", "mine", "second", "begin") if line not in messages] == []
     patch = platform.read(second, Artifact.PATCH).decode()
     assert "+++ b/b.txt" in patch  # against the commit that the workspace began with
     assert "+++ b/c.txt" in patch
@@ -143,7 +143,7 @@ def test_a_workspace_that_began_sparse_stays_so_and_its_patch_deletes_nothing(
     assert platform.summary(second).files_changed == 1
 
 
-def test_the_row_tells_the_size_of_the_archive_and_is_free_again(platform: Platform, workspaces: Workspaces) -> None:
+def test_the_row_has_the_size_of_the_archive_and_is_free_again(platform: Platform, workspaces: Workspaces) -> None:
     id_ = new_id()
     run(platform, workspaces, "head -c 200000 /dev/urandom > data", id_)
     row = workspaces.get("acme", id_)
@@ -255,7 +255,7 @@ def test_a_size_that_is_refused_leaves_everything_as_it_was(
     assert asked == [refused.save(local, 30, with_room)]
 
 
-def test_a_damaged_archive_is_told_and_not_run_with(platform: Platform, local: RunWorkspace, tmp_path: Path) -> None:
+def test_a_damaged_archive_is_reported_and_not_used(platform: Platform, local: RunWorkspace, tmp_path: Path) -> None:
     kept = archive(platform, tmp_path, "01A")
     kept.restore(local)
     kept.save(local, 30, with_room)
