@@ -20,7 +20,7 @@ from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED, run_attempt
 from worker.attempt_redactor import AttemptRedactor
 from worker.broker import BrokerClient, BrokerError
 from worker.claim import POLL_SECONDS, WakeUps, wait_for_work
-from worker.isolation import Isolation, Launcher, NoIsolation, adopt_orphans
+from worker.isolation import Isolation, NoIsolation, UserIsolation, adopt_orphans
 from worker.settings import Identity, Settings, SettingsError, read_identity, read_settings
 from worker.step_context import StepContext, Worker
 from worker.stop import Cause, StopSignal
@@ -72,7 +72,7 @@ def _isolation(settings: Settings) -> Isolation:
     """Return how agents are kept apart, tried out. Raises `SettingsError`."""
     if settings.launcher is None:
         return NoIsolation()
-    isolation = Launcher(settings.launcher)
+    isolation = UserIsolation(settings.launcher)
     done = subprocess.run(isolation.command(["true"]), env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=False)
     if done.returncode != 0:
         error = done.stderr.decode("utf-8", "replace").strip()

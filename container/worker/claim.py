@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 20
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 20.0
-"""Between two requests for work: the sweep calls an idle worker silent that has sent no claim for 90 s."""
+"""Between two requests for work: the reconciler calls an idle worker silent that has sent no claim for 90 s."""
 REFUSED_SECONDS = 300.0
 """How long a worker retries that may not invoke the broker: rights take effect with a delay."""
 

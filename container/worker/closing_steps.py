@@ -20,7 +20,7 @@ from worker.step_context import StepContext
 from worker.stop import Cause, Stopped
 
 UPLOAD_SECONDS = 1_700.0
-"""From the agent's end to that of its uploads: the sweep closes the dispatch after 30 minutes."""
+"""From the agent's end to that of its uploads: the reconciler closes the dispatch after 30 minutes."""
 OUTAGE_SECONDS = 7_200.0
 """The longest outage of the broker that a worker with results and without live credentials waits for."""
 REPORT_SECONDS = 120.0
@@ -41,7 +41,7 @@ def collect(context: StepContext, outcome: Outcome) -> Outcome:
         return outcome
     if context.archive is not None and not _is_terminated(context):
         outcome = _keep_workspace(context, context.archive, outcome, seconds=300 if end.by_itself else 20)
-    # Others wait for an agent that was stopped: ECS 120 s, the sweep 120 s after the time limit.
+    # Others wait for an agent that was stopped: ECS 120 s, the reconciler 120 s after the time limit.
     return context.results.collect(outcome, seconds=600 if end.by_itself else 45)
 
 
@@ -101,8 +101,8 @@ def _keep_workspace(context: StepContext, archive: Archive, outcome: Outcome, se
 def _upload_seconds(context: StepContext) -> float:
     """Return how long results are uploaded: others wait for an agent that was stopped, or never started.
 
-    The sweep's limit counts from when the broker knows of the agent's end. Until then only credentials can be missing,
-    which come once the broker responds.
+    The reconciler's limit counts from when the broker knows of the agent's end. Until then only credentials can be
+    missing, which come once the broker responds.
     """
     end = context.results.end
     if end is None or not end.by_itself:

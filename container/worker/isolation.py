@@ -41,7 +41,7 @@ class Isolation(Protocol):
         """Send a signal to all of the agent's processes, which may not arrive: see `processes`."""
 
 
-class Launcher:
+class UserIsolation:
     """The agent has a uid of its own; only the launcher, by its file capabilities, can become it."""
 
     def __init__(self, path: Path) -> None:

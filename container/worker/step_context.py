@@ -48,7 +48,9 @@ class StepContext:
         self.claimed_at = self.ended_at = time.monotonic()
         self.secrets: dict[str, str] = {}
         """Variable -> value."""
-        self._register_credentials(assignment)
+        self.redactor.register({"attempt-credentials": assignment.credentials.secret_access_key})
+        if assignment.bedrock:
+            self.redactor.register({"bedrock-credentials": assignment.bedrock.credentials.secret_access_key})
         self.store = AttemptStore(assignment)
         self.fence = Fence(worker.broker, assignment, worker.stop, self._use_credentials)
         self.store.check, self.store.confirm = self.fence.check, self.fence.confirm
@@ -62,11 +64,6 @@ class StepContext:
         self.agent = AgentSession(
             assignment, worker.settings, self.workspace, self.store, self.redactor.register, self._purse()
         )
-
-    def _register_credentials(self, assignment: Assignment) -> None:
-        self.redactor.register({"attempt-credentials": assignment.credentials.secret_access_key})
-        if assignment.bedrock:
-            self.redactor.register({"bedrock-credentials": assignment.bedrock.credentials.secret_access_key})
 
     def _purse(self) -> Purse | None:
         """Return what holds the money for model calls, where a budget in dollars applies."""

@@ -31,7 +31,7 @@ _log = structlog.get_logger()
 
 _RETRIES = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=10, read_timeout=60)
 READ_SECONDS = 300.0
-"""How long reading what an attempt begins with is repeated: the sweep gives preparations 15 minutes."""
+"""How long reading what an attempt begins with is repeated: the reconciler gives preparations 15 minutes."""
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 10.0
 _PASSING = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestTimeout", "SlowDown", "ThrottlingException"})

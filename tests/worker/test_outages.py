@@ -45,7 +45,7 @@ from worker.claim import FIRST_PAUSE, LONGEST_PAUSE, REFUSED_SECONDS, WakeUps, w
 from worker.clock import Clock
 from worker.fence import Fence
 from worker.heartbeat import HEARTBEAT_SECONDS, RETRY_SECONDS, Heartbeat, send_heartbeats
-from worker.isolation import Launcher
+from worker.isolation import UserIsolation
 from worker.lease_calls import GRANT_SECONDS, RESERVE_SECONDS, LeaseCalls
 from worker.logs import RunLog
 from worker.model_proxy.meter import GrantError
@@ -63,7 +63,7 @@ FAILURES = {
 CLAIM = ClaimRequest(worker_id="w1", task_arn="arn:x/w1", agent="shell", revision=1)
 LEASE_SECONDS = 30
 IDLE_SECONDS = 90
-"""After which the sweep calls a worker silent, busy or idle."""
+"""After which the reconciler calls a worker silent, busy or idle."""
 
 
 class Leased:
@@ -756,7 +756,7 @@ def test_clients_of_an_idle_worker_never_hang_until_it_counts_as_silent() -> Non
 
 def test_the_agents_processes_leave_the_processor_to_the_harness() -> None:
     """Below the launcher, which only the image has: there its own tests run the agent."""
-    argv = Launcher(Path("launcher")).agent_command(["printf", "x"])
+    argv = UserIsolation(Path("launcher")).agent_command(["printf", "x"])
     behind = argv[argv.index("--no-new-privs") + 2 :]
     nice = subprocess.run([*behind[:3], "nice"], capture_output=True, check=True, text=True)
     assert int(nice.stdout) == min(os.nice(0) + 10, 19)

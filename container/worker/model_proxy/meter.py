@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from outpost.domain.budgets import MICROS, WARNING_PERCENT, in_usd, to_micros
@@ -24,43 +24,38 @@ class GrantError(Exception):
     """The broker grants no money now; the text gives the reason."""
 
 
+@dataclass(eq=False)
 class Purse:
     """What is granted so far, in micro-dollars; used by many threads.
 
     Most calls fit within it: the broker is called only when they do not.
     """
 
-    def __init__(
-        self,
-        request: Callable[[int], GrantResponse],
-        warn: Callable[[str], None],
-        spec: Spec,
-        earlier: int,
-    ) -> None:
-        """`request` asks the broker for so much in total, and raises `GrantError`; `earlier`: cost of past attempts."""
-        self._request = request
-        self._warn = warn
-        self._limit = None if spec.max_cost_usd is None else to_micros(spec.max_cost_usd)
-        self._earlier = earlier
-        self._warned: set[str] = set()
-        self._lock = threading.Lock()
-        self._refused_total = 0
-        self._refused_at = -REFUSAL_SECONDS
-        self.allowed = 0
-        """Micro-dollars that calls may cost in total."""
-        self.left = 0
-        """What could be granted beyond, when the broker last refused."""
-        self.refused: str | None = None
-        """The budget that had no room when the broker last refused."""
+    request: Callable[[int], GrantResponse]
+    """Requests so much in total from the broker; raises `GrantError`."""
+    warn: Callable[[str], None]
+    spec: Spec
+    earlier: int
+    """Cost of past attempts."""
+    allowed: int = 0
+    """What calls may cost in total."""
+    left: int = 0
+    """What could be granted beyond, when the broker last refused."""
+    refused: str | None = None
+    """The budget that had no room when the broker last refused."""
+    _refused_total: int = 0
+    _refused_at: float = -REFUSAL_SECONDS
+    _warned: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def raise_to(self, total: int) -> bool:
-        """Return whether `total` is allowed, asking the broker if need be. Raises `GrantError`."""
+        """Return whether `total` is allowed, with a request to the broker if need be. Raises `GrantError`."""
         with self._lock:
             if self.allowed >= total:
                 return True
             if total >= self._refused_total and time.monotonic() - self._refused_at < REFUSAL_SECONDS:
                 return False
-            response = self._request(total)
+            response = self.request(total)
             self.allowed = max(self.allowed, response.allowed)
             self.left, self.refused = response.left, response.refused
             if response.refused is not None:
@@ -71,15 +66,16 @@ class Purse:
 
     def note_spent(self, spent: int) -> None:
         """Warn once most of the dispatch's own budget is spent."""
-        if self._limit is not None and (self._earlier + spent) * 100 >= self._limit * WARNING_PERCENT:
-            self._warn_once(f"{WARNING_PERCENT} % or more of maxCostUsd, {in_usd(self._limit)}, is spent")
+        limit = None if self.spec.max_cost_usd is None else to_micros(self.spec.max_cost_usd)
+        if limit is not None and (self.earlier + spent) * 100 >= limit * WARNING_PERCENT:
+            self._warn_once(f"{WARNING_PERCENT} % or more of maxCostUsd, {in_usd(limit)}, is spent")
 
     def _warn_once(self, text: str) -> None:
         with self._lock:
             new = text not in self._warned
             self._warned.add(text)
         if new:
-            self._warn(text)
+            self.warn(text)
 
 
 class BudgetExceededError(Exception):

@@ -80,18 +80,16 @@ class Call:
     body: bytes
 
 
+@dataclass(eq=False)
 class Upstream:
     """Calls one provider; used by many threads."""
 
-    def __init__(
-        self, provider: Provider, url: str, credential: Credential, read_again: Callable[[], Credential]
-    ) -> None:
-        """`read_again` returns the credential as it is by then: it is called when the one in use is rejected."""
-        self._provider = provider
-        self._url = urlsplit(url)
-        self._read_again = read_again
-        self._credential = credential
-        self._lock = threading.Lock()
+    provider: Provider
+    url: str
+    credential: Credential
+    read_again: Callable[[], Credential]
+    """Returns the credential as it is by then: called when the one in use is rejected."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def call(self, call: Call) -> Iterator[http.client.HTTPResponse]:
@@ -99,26 +97,27 @@ class Upstream:
 
         Raises `ConnectError`, and `OSError` or `http.client.HTTPException` once the request was sent.
         """
-        credential = self._credential
+        credential = self.credential
         with ExitStack() as connections:
             send = partial(self._send, connections, call)
             response = send(credential)
-            if response.status in self._provider.rejections and (newer := self._newer(credential)):
+            if response.status in self.provider.rejections and (newer := self._newer(credential)):
                 response = send(newer)
             yield response
 
     def _newer(self, rejected: Credential) -> Credential | None:
         with self._lock:
-            if self._credential == rejected:
-                self._credential = self._read_again()
-                _log.info("the provider rejected the key; it was read again", changed=self._credential != rejected)
-            return None if self._credential == rejected else self._credential
+            if self.credential == rejected:
+                self.credential = self.read_again()
+                _log.info("the provider rejected the key; it was read again", changed=self.credential != rejected)
+            return None if self.credential == rejected else self.credential
 
     def _send(self, connections: ExitStack, call: Call, credential: Credential) -> http.client.HTTPResponse:
-        connection = connections.enter_context(closing(_connection(self._url.scheme, self._url.netloc)))
-        target = f"{self._url.path.rstrip('/')}{self._provider.path}{call.target}"
-        url = f"{self._url.scheme}://{self._url.netloc}{target}"
-        shown = credential.headers(call.method, url, call.headers["content-type"], call.body)
+        url = urlsplit(self.url)
+        connection = connections.enter_context(closing(_connection(url.scheme, url.netloc)))
+        target = f"{url.path.rstrip('/')}{self.provider.path}{call.target}"
+        signed = f"{url.scheme}://{url.netloc}{target}"
+        shown = credential.headers(call.method, signed, call.headers["content-type"], call.body)
         try:
             connection.connect()
         except OSError as error:
