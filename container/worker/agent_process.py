@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from worker.adapters.base import StartError
 from worker.agent_output import AgentOutput
@@ -133,21 +133,26 @@ def _start(command: AgentCommand, isolation: Isolation, *, merged: bool) -> subp
         raise StartError(f"The agent could not be started: {error.strerror}") from error
 
 
-def _watch(
-    process: subprocess.Popen[bytes], stop: StopSignal, watchdog: Watchdog, output: AgentOutput
-) -> tuple[Cause | None, Limit | None]:
-    """Wait for the end, or for what must end the agent: neither, where only the process outlives the final event."""
+class _Watched(NamedTuple):
+    """What must end the agent: nothing, where it has ended, or only its process outlives the final event."""
+
+    stopped: Cause | None = None
+    limit: Limit | None = None
+
+
+def _watch(process: subprocess.Popen[bytes], stop: StopSignal, watchdog: Watchdog, output: AgentOutput) -> _Watched:
+    """Wait for the end, or for what must end the agent."""
     while process.poll() is None:
         reap_orphans(keep=process.pid)
         if stop.cause is not None:
-            return stop.cause, None
+            return _Watched(stopped=stop.cause)
         if (finished_at := output.finished_at) is not None:
             if time.monotonic() - finished_at >= EXIT_SECONDS:
-                return None, None
+                return _Watched()
         elif limit := watchdog.exceeded(output.silent_since):
-            return None, limit
+            return _Watched(limit=limit)
         stop.wait(_POLL_SECONDS)
-    return None, None
+    return _Watched()
 
 
 def _ask_to_end(process: subprocess.Popen[bytes], isolation: Isolation, stop: StopSignal) -> None:

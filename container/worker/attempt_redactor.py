@@ -1,4 +1,7 @@
-"""The one redactor of an attempt: what a worker writes to S3, the broker or its log passes through it."""
+"""The one redactor of an attempt: log, summary, report and the worker's own log pass through it.
+
+Results are searched for the same secrets (`worker.secret_scan`), and never changed.
+"""
 
 import threading
 from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 AGENT_UID = 10002
 AGENT_PROCESSES = 1024
@@ -26,7 +26,7 @@ class IsolationError(Exception):
 
 
 class Isolation(Protocol):
-    """How to run something as the agent, and how to find and signal all that runs as the agent."""
+    """How to run something as the agent, and how to find and signal all its processes."""
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """Return the argv that runs `argv` as the agent."""
@@ -71,7 +71,7 @@ class UserIsolation:
 
     def processes(self) -> list[int]:
         """Every live process of the agent's uid."""
-        return [pid for pid, _, uid in _live_processes() if uid == AGENT_UID]
+        return [process.pid for process in _live_processes() if process.uid == AGENT_UID]
 
     def signal(self, number: signal.Signals) -> None:
         """Let a process of the agent's uid signal all others of that uid; nobody else may."""
@@ -97,12 +97,12 @@ class NoIsolation:
         found: list[int] = []
         parents = {os.getpid()}
         while parents:
-            parents = {pid for pid, parent, _ in table if parent in parents}
+            parents = {process.pid for process in table if process.parent in parents}
             found += parents
         return found
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal them one by one; who forks meanwhile is met at the next call."""
+        """Signal them one by one; one that forks meanwhile is reached by the next call."""
         for pid in self.processes():
             try:
                 os.kill(pid, number)
@@ -184,8 +184,14 @@ def _running(
             raise subprocess.CalledProcessError(process.returncode, argv, stderr=errors.read())
 
 
-def _live_processes() -> Iterator[tuple[int, int, int]]:
-    """Yield (process, parent, uid) of all that run; what has ended and waits to be collected does not run."""
+class _Process(NamedTuple):
+    pid: int
+    parent: int
+    uid: int
+
+
+def _live_processes() -> Iterator[_Process]:
+    """Yield all processes that run; what has ended and waits to be collected does not run."""
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
@@ -196,4 +202,4 @@ def _live_processes() -> Iterator[tuple[int, int, int]]:
         fields = dict(line.split(":", 1) for line in lines)
         # The owner of the folder in /proc would not do: it is root for a program that its user may not read.
         if fields["State"].split()[0] not in "ZX":
-            yield int(entry.name), int(fields["PPid"]), int(fields["Uid"].split()[0])
+            yield _Process(int(entry.name), int(fields["PPid"]), int(fields["Uid"].split()[0]))

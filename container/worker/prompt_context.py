@@ -118,9 +118,9 @@ def prompt_of(task: str, context: str = "") -> TaskText:
     The heading is there without context as well. CLIs read a prompt's first characters as their own syntax, without
     an interactive user too: `/` and `!` begin commands (Claude Code, Gemini CLI, Aider). A heading begins with none.
     """
-    task, notes = _without_mark(task)
+    plain = _without_mark(task)
     before = f"{context}\n" if context else ""
-    return TaskText(f"{before}{TASK_HEADING}\n\n{task}", notes)
+    return TaskText(f"{before}{TASK_HEADING}\n\n{plain.text}", plain.notes)
 
 
 def script_of(task: str) -> TaskText:
@@ -129,17 +129,18 @@ def script_of(task: str) -> TaskText:
     CRLF becomes LF when every line ends with it, as an editor of Windows writes them: bash would take CR for a part
     of each line's last argument. Where only some lines end so, a here-document may mean it, and nothing is changed.
     """
-    task, notes = _without_mark(task)
+    plain = _without_mark(task)
+    task, notes = plain.text, plain.notes
     lines, windows_lines = task.count("\n"), task.count("\r\n")
     if windows_lines == 0:
-        return TaskText(task, notes)
+        return plain
     if windows_lines < lines:
         kept = f"{windows_lines} of the script's {lines} lines end with CRLF: they are kept, and bash reads CR as text"
         return TaskText(task, (*notes, kept))
     return TaskText(task.replace("\r\n", "\n"), (*notes, "the script's lines end with CRLF: converted to LF"))
 
 
-def _without_mark(task: str) -> tuple[str, tuple[str, ...]]:
-    """Return the task without the byte order marks that it begins with, and the note about them."""
+def _without_mark(task: str) -> TaskText:
+    """Return the task without the byte order marks that it begins with."""
     text = task.lstrip(BYTE_ORDER_MARK)
-    return text, ("the task's byte order mark was left out",) if text != task else ()
+    return TaskText(text, ("the task's byte order mark was left out",) if text != task else ())

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from outpost.domain.reasons import ReasonCode
 from tests.worker.failing_provider import failing_provider
 from tests.worker.test_proxy import ask, serving
-from worker.model_proxy.calls import ModelCall, ModelCalls
+from worker.model_proxy.calls import ModelCalls
+from worker.model_proxy.response import ModelCall
 from worker.provider_errors import cause_of, error_of_response
 
 Response = tuple[int, object]

@@ -19,7 +19,7 @@ from tests.worker.brokers import broker_variables, create_broker
 from tests.worker.conftest import PROVIDER_KEY, Platform
 from tests.worker.model_server import INPUT, OUTPUT, model_server
 from worker.model_proxy.meter import Meter, cost
-from worker.model_proxy.usage_reader import MAX_EVENT_BYTES, UsageReader
+from worker.model_proxy.response import MAX_EVENT_BYTES, ModelCall
 
 MOST = Tokens(input=1_000, output=500)
 
@@ -73,6 +73,12 @@ def test_every_providers_count_is_read(usage: dict[str, object], tokens: Tokens)
     assert tokens_of(usage) == tokens
 
 
+def _call(content_type: str) -> ModelCall:
+    call = ModelCall()
+    call.begin(200, content_type)
+    return call
+
+
 def test_a_stream_is_counted_however_it_is_cut() -> None:
     events = [
         {"type": "message_start", "message": {"usage": {"input_tokens": 7, "output_tokens": 1}}},
@@ -81,56 +87,56 @@ def test_a_stream_is_counted_however_it_is_cut() -> None:
     ]
     stream = b"".join(b"event: x\r\ndata: %b\r\n\r\n" % json.dumps(event).encode() for event in events)
     for size in (1, 7, 1000):
-        reader = UsageReader("text/event-stream; charset=utf-8")
+        call = _call("text/event-stream; charset=utf-8")
         for start in range(0, len(stream), size):
-            reader.feed(stream[start : start + size])
-        reader.finish()
-        assert reader.used(MOST) == Tokens(input=7, output=40)
+            call.feed(stream[start : start + size])
+        call.finish()
+        assert call.used(MOST) == Tokens(input=7, output=40)
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/octet-stream", "Text/Event-Stream"])
 def test_a_stream_of_another_type_is_read_as_a_stream(content_type: str) -> None:
-    reader = UsageReader(content_type)
-    reader.feed(b'event: a\ndata: {"type": "message_start", "message": {"usage": {"input_tokens": 7}}}\n\n')
-    reader.feed(b'event: b\ndata: {"type": "message_delta", "usage": {"output_tokens": 40}}\n\n')
-    reader.finish()
-    assert reader.used(MOST) == Tokens(input=7, output=40)
+    call = _call(content_type)
+    call.feed(b'event: a\ndata: {"type": "message_start", "message": {"usage": {"input_tokens": 7}}}\n\n')
+    call.feed(b'event: b\ndata: {"type": "message_delta", "usage": {"output_tokens": 40}}\n\n')
+    call.finish()
+    assert call.used(MOST) == Tokens(input=7, output=40)
 
 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbfid: 1\n", b"\n", b"retry: 10\n", b"event: a\n", b": hello\n"])
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_a_stream_of_another_type_is_read_as_a_stream_however_it_is_cut(start: bytes, size: int) -> None:
-    reader = UsageReader("text/plain")
+    call = _call("text/plain")
     stream = start + b'data: {"usage": {"input_tokens": 7, "output_tokens": 40}}\n\ndata: [DONE]\n\n'
     for at in range(0, len(stream), size):
-        reader.feed(stream[at : at + size])
-    reader.finish()
-    assert reader.reported() == Tokens(input=7, output=40)
+        call.feed(stream[at : at + size])
+    call.finish()
+    assert call.reported() == Tokens(input=7, output=40)
 
 
 def test_an_event_too_large_to_hold_is_passed_over_and_the_next_is_counted() -> None:
-    reader = UsageReader("text/event-stream")
-    reader.feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1))
-    reader.feed(b'x\ndata: {"usage": {"input_tokens": 3, "output_tokens": 4}}\n\n')
-    assert reader.used(MOST) == Tokens(input=3, output=4)
+    call = _call("text/event-stream")
+    call.feed(b"data: " + b"x" * (MAX_EVENT_BYTES + 1))
+    call.feed(b'x\ndata: {"usage": {"input_tokens": 3, "output_tokens": 4}}\n\n')
+    assert call.used(MOST) == Tokens(input=3, output=4)
 
 
 def test_a_long_stream_without_usage_is_counted_by_its_text_alone() -> None:
-    reader = UsageReader("text/event-stream")
+    call = _call("text/event-stream")
     event = b'data: {"type": "response.output_text.delta", "delta": "twelve bytes"}\n\n'
     count = 2 * MAX_EVENT_BYTES // len(event)
     for _ in range(count // 100):
-        reader.feed(event * 100)
-    assert reader.used(Tokens(output=10**9)).output == count // 100 * 100 * 12
+        call.feed(event * 100)
+    assert call.used(Tokens(output=10**9)).output == count // 100 * 100 * 12
 
 
 @pytest.mark.parametrize("body", [b"", b"usage", b"[1]", b'{"usage": 3}', b'{"usage": null}', b"[" * 100_000])
 def test_a_response_without_usage_counts_the_input_and_no_more_than_was_received(body: bytes) -> None:
-    reader = UsageReader("application/json")
-    reader.feed(body)
-    reader.finish()
-    assert reader.reported() == Tokens()
-    used = reader.used(MOST)
+    call = _call("application/json")
+    call.feed(body)
+    call.finish()
+    assert call.reported() == Tokens()
+    used = call.used(MOST)
     assert used.input == MOST.input
     assert used.output <= min(len(body), MOST.output)
 

@@ -22,12 +22,12 @@ import structlog
 from outpost.domain.providers import Provider
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
-from worker.model_proxy.calls import ModelCall, ModelCalls
+from worker.model_proxy.calls import ModelCalls
 from worker.model_proxy.errors import RefusedError, error_body, unauthorized
 from worker.model_proxy.meter import BudgetExceededError, GrantError, Meter, Reservation
 from worker.model_proxy.request import ModelRequest, read_body, read_request
+from worker.model_proxy.response import ModelCall
 from worker.model_proxy.upstream import Call, ConnectError, Credential, Upstream
-from worker.model_proxy.usage_reader import UsageReader
 from worker.provider_errors import ProviderError
 
 ERROR_BYTES = 64 * 1024
@@ -210,17 +210,14 @@ class _Handler(BaseHTTPRequestHandler):
         It is read to its end also when the agent hangs up: the provider reports what the call used at the end, and
         charges for what nobody reads.
         """
-        reader = UsageReader(response.headers.get("Content-Type", ""))
         failed = response.status >= HTTPStatus.BAD_REQUEST
-        reservation.used = reader.reported if failed else partial(reader.used, unreported)
+        reservation.used = record.reported if failed else partial(record.used, unreported)
         self._begin_response(response)
         while data := response.read1(65536):
-            reader.feed(data)
             record.feed(data)
             self._write(b"%x\r\n%b\r\n" % (len(data), data))
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
-        reader.finish()
 
     def _begin_response(self, response: http.client.HTTPResponse) -> None:
         self._begun, self._hung_up = True, False
