@@ -139,6 +139,9 @@ def decide(context: StepContext, steps: Sequence[Step]) -> Outcome:
         except tuple(step.failures) as error:
             code, message = next(meaning for kind, meaning in step.failures.items() if isinstance(error, kind))
             outcome = failed(code, message.format(error))
+        except Exception as error:
+            error.add_note(f"in the step {step.name!r}")
+            raise
         if outcome is not None:
             return outcome
     raise AssertionError(f"no step of {', '.join(step.name for step in steps)} returned an outcome")

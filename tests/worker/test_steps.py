@@ -47,8 +47,9 @@ def test_an_error_means_what_its_step_says() -> None:
     failures: Failures = {CloneError: (ReasonCode.CLONE_FAILED, "Not cloned: {}.")}
     outcome = decide(CONTEXT, [step("a", [], CloneError("a {brace}"), failures), step("b", [], DONE)])
     assert (outcome.reason.code, outcome.reason.message) == (ReasonCode.CLONE_FAILED, "Not cloned: a {brace}.")
-    with pytest.raises(CloneError):
+    with pytest.raises(CloneError) as raised:
         decide(CONTEXT, [step("a", [], CloneError("unexpected here"))])
+    assert raised.value.__notes__ == ["in the step 'a'"]
 
 
 @pytest.mark.parametrize("cause", Cause)
