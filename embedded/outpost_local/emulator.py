@@ -5,8 +5,7 @@ For tests that need single services and no deployment. `outpost_local.server` is
 
 from pathlib import Path
 
-from outpost_local.extensions.patch import install
-from outpost_local.extensions.strictness import STRICTNESS
+from outpost_local.extensions.install import STRICTNESS, install
 from outpost_local.realism import Realism
 from outpost_local.settings import Settings
 

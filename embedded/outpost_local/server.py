@@ -89,10 +89,9 @@ async def _serve(settings: Settings) -> None:
     from ministack import app  # noqa: PLC0415
     from ministack.services import ecs  # noqa: PLC0415
 
-    from outpost_local.extensions.install import EXTENSIONS  # noqa: PLC0415
-    from outpost_local.extensions.patch import install  # noqa: PLC0415
+    from outpost_local.extensions.install import all_extensions, install  # noqa: PLC0415
 
-    install(EXTENSIONS, settings)
+    install(all_extensions(), settings)
     engine = ProcessEngine(settings) if settings.engine == "process" else ContainerEngine(settings)
     ecs._docker = engine
     os.environ["HOSTNAME"] = SELF_NAME

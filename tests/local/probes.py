@@ -1,8 +1,8 @@
 """What of MiniStack our extensions change: `python -m tests.local.probes` prints each gap and whether it is there.
 
 Each probe exercises a behaviour of MiniStack in this process, before any extension is installed; with the argument
-`extended`, after all are. With `reasons` the reasons of all patches and their targets are printed. A probe that raises
-has no result, which is reported as its text.
+`extended`, after all are. With `reasons` the reasons of all patches and their targets are printed, with
+`order` the extensions and what they declare. A probe that raises has no result, which is reported as its text.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -329,16 +330,19 @@ def settings() -> Settings:
 
 
 def main(mode: str) -> Json:
-    """Return the results without extensions or, `extended`, with all; or with which targets each `reason` is given."""
-    from outpost_local.extensions.install import EXTENSIONS  # noqa: PLC0415 - MiniStack as it is, in the other modes
-    from outpost_local.extensions.patch import install, patches_of  # noqa: PLC0415
+    """Return the results with all extensions (`extended`), the `reasons` with their targets, or the `order`."""
+    from outpost_local.extensions.install import all_extensions, in_order, install, patches_of  # noqa: PLC0415
 
+    named = {name: import_module(f"outpost_local.extensions.{name}") for name in all_extensions()}
     if mode == "extended":
-        install(EXTENSIONS, settings())
+        install(named, settings())
         return results()
+    if mode == "order":
+        names = {id(extension): name for name, extension in named.items()}
+        return {names[id(each)]: getattr(each, "AFTER", ()) for each in in_order(named)}
     found: Json = {}
     for realism in (Realism(), Realism(new_account=True)):
-        for extension in EXTENSIONS:
+        for extension in named.values():
             for patch in patches_of(extension, replace(settings(), realism=realism)):
                 found.setdefault(patch.reason, []).append(patch.target)
     return found

@@ -14,7 +14,6 @@ import pytest
 from botocore.config import Config
 
 from outpost_local.environment import LocalEnvironment
-from outpost_local.extensions.lambda_ import workers
 from tests.eventually import eventually
 from tests.local.accounts import allow, create_role
 
@@ -74,6 +73,8 @@ def test_a_function_acts_as_its_role_in_the_checkouts_python(aws: LocalEnvironme
 
 def test_a_freed_process_wakes_the_caller_that_waits_for_it() -> None:
     """Callers of another function wait beside it, and came first."""
+    from outpost_local.extensions.lambda_ import functions  # noqa: PLC0415 - MiniStack, only for this test
+
     waiting: list[str] = []
     free: set[str] = set()
 
@@ -84,16 +85,16 @@ def test_a_freed_process_wakes_the_caller_that_waits_for_it() -> None:
     def waits(number: int) -> bool:
         return len(waiting) > number
 
-    callers = [Thread(target=workers._acquire, args=(acquire, name, {}, b"")) for name in ("other", "freed")]
+    callers = [Thread(target=functions._acquire, args=(acquire, name, {}, b"")) for name in ("other", "freed")]
     for number, caller in enumerate(callers):
         caller.start()
         eventually(partial(waits, number))
-    with workers._freed:  # both wait
+    with functions._freed:  # both wait
         free.add("freed")
-    workers._release(lambda _worker: None, "freed")
-    callers[1].join(workers.WAIT_SECONDS / 2)
+    functions._release(lambda _worker: None, "freed")
+    callers[1].join(functions.WAIT_SECONDS / 2)
     assert not callers[1].is_alive()
 
     free.add("other")
-    workers._release(lambda _worker: None, "other")
+    functions._release(lambda _worker: None, "other")
     callers[0].join()

@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from urllib3 import PoolManager, Retry
 
 from outpost_local.environment import LocalEnvironment
-from outpost_local.extensions.patch import in_order
+from outpost_local.extensions.install import STRICTNESS, all_extensions, in_order
 from outpost_local.settings import REPOSITORY_ROOT, ROOT_KEY
 from tests.conftest import CREDENTIALS
 from tests.eventually import eventually
@@ -31,8 +31,8 @@ from tests.ports import free_port
 SETTINGS = {"AUTH": "true", "MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 """MiniStack's own: IAM is enforced, and it listens for nothing but AWS."""
 CLOSED_ELSEWHERE = {
-    "task credentials are of no role": "task_roles, around the whole app",
-    "Lambda processes are not bounded": "workers, by an argument of each call",
+    "task credentials are of no role": "iam/task_roles, around the whole app",
+    "Lambda processes are not bounded": "lambda_/functions, by an argument of each call",
     "a missing image tag is an empty list": "nothing: images are built when a task starts",
 }
 """Gaps that the extended functions still have, and where they are closed."""
@@ -113,20 +113,19 @@ def test_the_modules_that_the_documentation_names_exist() -> None:
     assert {name for name in named if not (folder / f"{name}.py").exists()} == set()
 
 
-def test_extensions_are_installed_after_those_that_they_declare() -> None:
-    from outpost_local.extensions.install import EXTENSIONS  # noqa: PLC0415 - MiniStack, only for this test
+def test_extensions_declare_only_what_exists() -> None:
+    order = probed("order")
 
-    names = [extension.__name__.removeprefix("outpost_local.extensions.") for extension in in_order(EXTENSIONS)]
-    after = {name: getattr(extension, "AFTER", ()) for name, extension in zip(names, in_order(EXTENSIONS), strict=True)}
-
-    assert {name: wrong for name, each in after.items() if (wrong := set(each) - set(names[: names.index(name)]))} == {}
+    assert sorted(order) == sorted(all_extensions())
+    assert {earlier for after in order.values() for earlier in after} | set(STRICTNESS) <= order.keys()
 
 
 def test_an_extension_comes_after_those_it_declares_whatever_the_order() -> None:
-    first, second = ModuleType("outpost_local.extensions.a.first"), ModuleType("outpost_local.extensions.b.second")
+    first, second = ModuleType("first"), ModuleType("second")
     first.AFTER = ("b.second", "c.not_installed")  # type: ignore[attr-defined]
+    named = {"a.first": first, "b.second": second}
 
-    assert in_order([first, second]) == in_order([second, first]) == [second, first]
+    assert in_order(named) == in_order(dict(reversed(named.items()))) == [second, first]
 
 
 class Account:

@@ -68,8 +68,8 @@ LATE = """
 import io, json, os, threading, time, zipfile
 os.environ |= {"MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
 from ministack.core import lambda_runtime
-from outpost_local.extensions.lambda_ import function_logs
-for patch in function_logs.PATCHES:
+from outpost_local.extensions.lambda_ import functions
+for patch in functions.PATCHES:
     patch.install()
 run = threading.Thread.run
 

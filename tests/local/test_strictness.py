@@ -220,7 +220,7 @@ def test_new_tasks_are_listed_late(strict: Clients) -> None:
 
 
 def test_the_third_reader_of_a_stream_gets_nothing() -> None:
-    from outpost_local.extensions.lambda_.stream_readers import limited  # noqa: PLC0415 - MiniStack, only for this test
+    from outpost_local.extensions.lambda_.limits import limited  # noqa: PLC0415 - MiniStack, only for this test
 
     stream = "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/1"
     mappings = [{"EventSourceArn": stream, "UUID": number} for number in range(3)]

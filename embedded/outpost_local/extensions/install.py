@@ -1,89 +1,64 @@
-"""All extensions of MiniStack, and those of them that the single services of `outpost_local.emulator` have."""
+"""The one function that puts the patches of all extensions in place."""
 
-from outpost_local.extensions.backup import recovery_points
-from outpost_local.extensions.cloudformation import (
-    conditions,
-    document_limits,
-    exports,
-    generated_names,
-    operations_types,
-    prerequisites,
-    protected_deletes,
-    replacement,
-    resource_checks,
-    taken_names,
-)
-from outpost_local.extensions.cloudtrail import send_command, trails
-from outpost_local.extensions.cloudwatch import alarms, virtual_clock
-from outpost_local.extensions.dynamodb import table_protection
-from outpost_local.extensions.ec2 import network_types, public_images
-from outpost_local.extensions.ecs import (
-    containers,
-    deployments,
-    scaling,
-    task_definitions,
-    task_events,
-    task_lifecycle,
-    task_logs,
-)
-from outpost_local.extensions.elbv2 import listeners, metrics, target_health, targets, web_acl
-from outpost_local.extensions.iam import condition_keys, denials, ecs_calls, resources, sessions, task_roles, transport
-from outpost_local.extensions.kms import callers, deliveries
-from outpost_local.extensions.lambda_ import function_logs, function_placement, workers
-from outpost_local.extensions.logs import key_admissions, log_groups
-from outpost_local.extensions.s3 import bucket_properties
-from outpost_local.extensions.secretsmanager import secret_references
-from outpost_local.extensions.ssm import managed_instances
-from outpost_local.extensions.strictness import STRICTNESS
+from collections.abc import Iterable
+from graphlib import TopologicalSorter
+from importlib import import_module
+from pkgutil import walk_packages
+from types import ModuleType
 
-EXTENSIONS = (
-    alarms,
-    bucket_properties,
-    callers,
-    condition_keys,
-    conditions,
-    containers,
-    deliveries,
-    denials,
-    deployments,
-    document_limits,
-    ecs_calls,
-    exports,
-    function_logs,
-    function_placement,
-    generated_names,
-    key_admissions,
-    listeners,
-    log_groups,
-    managed_instances,
-    metrics,
-    network_types,
-    operations_types,
-    prerequisites,
-    protected_deletes,
-    public_images,
-    recovery_points,
-    replacement,
-    resource_checks,
-    resources,
-    scaling,
-    secret_references,
-    send_command,
-    sessions,
-    table_protection,
-    taken_names,
-    target_health,
-    targets,
-    task_definitions,
-    task_events,
-    task_lifecycle,
-    task_logs,
-    task_roles,
-    trails,
-    transport,
-    virtual_clock,
-    web_acl,
-    workers,
-    *STRICTNESS,
+from outpost_local import extensions
+from outpost_local.extensions.patch import Patch
+from outpost_local.settings import Settings
+
+_PREFIX = f"{extensions.__name__}."
+
+STRICTNESS = (
+    "dynamodb.index_lag",
+    "dynamodb.table_updates",
+    "dynamodb.transactions",
+    "ecs.late_tasks",
+    "events.event_delivery",
+    "iam.service_linked_roles",
+    "iam.session_size",
+    "lambda_.limits",
+    "logs.log_limits",
+    "s3.object_conflicts",
+    "secretsmanager.secret_versions",
+    "servicequotas.quotas",
+    "sqs.message_delivery",
 )
-"""What `outpost_local.server` installs; their order is that of what each declares in AFTER."""
+"""What makes single services as lagging and as strict as AWS, without the rest: for `outpost_local.emulator`."""
+
+
+def all_extensions() -> list[str]:
+    """Return the modules of all services, by their names below this package."""
+    found = (module.name.removeprefix(_PREFIX) for module in walk_packages(extensions.__path__, _PREFIX))
+    return [name for name in found if "." in name]
+
+
+def install(names: Iterable[str], settings: Settings) -> None:
+    """Install the patches of extensions, each later than those that its AFTER names.
+
+    Of two patches of a function, the later one wraps the earlier one. After its patches an extension's `start`, if it
+    has one, begins what runs in the background. MiniStack must not have served a request yet.
+    """
+    for extension in in_order({name: import_module(_PREFIX + name) for name in names}):
+        for patch in patches_of(extension, settings):
+            patch.install()
+        if hasattr(extension, "start"):
+            extension.start()
+
+
+def in_order(named: dict[str, ModuleType]) -> list[ModuleType]:
+    """Return extensions so that each is later than those it declares; raises CycleError."""
+    graph = {
+        name: [earlier for earlier in getattr(extension, "AFTER", ()) if earlier in named]
+        for name, extension in named.items()
+    }
+    return [named[name] for name in TopologicalSorter(graph).static_order()]
+
+
+def patches_of(extension: ModuleType, settings: Settings) -> Iterable[Patch]:
+    """Return an extension's PATCHES, and what its `patches` returns for the settings."""
+    of_settings = extension.patches(settings) if hasattr(extension, "patches") else ()
+    return (*getattr(extension, "PATCHES", ()), *of_settings)

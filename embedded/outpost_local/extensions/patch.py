@@ -1,17 +1,12 @@
-"""A change of MiniStack as a record, and the one function that puts all of them in place."""
+"""A change of MiniStack as a record."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from graphlib import TopologicalSorter
 from importlib import import_module
 from types import ModuleType
 from typing import Any
-
-from outpost_local.settings import Settings
-
-_PREFIX = "outpost_local.extensions."
 
 
 @dataclass(frozen=True)
@@ -37,35 +32,6 @@ class Patch:
 def around(target: str, function: Callable[..., Any], reason: str, *also: str) -> Patch:
     """Return a patch that calls `function` with the function that is there, then the arguments of the call."""
     return Patch(target, partial(partial, function), reason, also)
-
-
-def patches_of(module: ModuleType, settings: Settings) -> Iterable[Patch]:
-    """Return the patches of an extension: its PATCHES, or what its `patches` returns for the settings."""
-    found: Iterable[Patch] = module.patches(settings) if hasattr(module, "patches") else module.PATCHES
-    return found
-
-
-def install(extensions: Iterable[ModuleType], settings: Settings) -> None:
-    """Install the patches of all, each extension later than those that its AFTER names: `ecs.task_logs`.
-
-    Of two patches of a function, the later one wraps the earlier one. After its patches an extension's `start`, if it
-    has one, begins what runs in the background. MiniStack must not have served a request yet.
-    """
-    for extension in in_order(extensions):
-        for patch in patches_of(extension, settings):
-            patch.install()
-        if hasattr(extension, "start"):
-            extension.start()
-
-
-def in_order(extensions: Iterable[ModuleType]) -> list[ModuleType]:
-    """Return the extensions so that each is later than those it declares; raises CycleError."""
-    named = {extension.__name__.removeprefix(_PREFIX): extension for extension in extensions}
-    graph = {
-        name: [earlier for earlier in getattr(extension, "AFTER", ()) if earlier in named]
-        for name, extension in named.items()
-    }
-    return [named[name] for name in TopologicalSorter(graph).static_order()]
 
 
 def _get(target: str) -> Any:

@@ -11,6 +11,7 @@ CreateLoadBalancer and CreateTargetGroup (32 characters).
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from ministack.core.responses import error_response_json
@@ -21,15 +22,28 @@ from outpost_local.extensions.patch import Patch, around
 
 AFTER = ("cloudformation.taken_names",)
 
-BUCKET_POLICY = 20_480
-INLINE_POLICIES = 10_240
-KEY_POLICY = 32_768
-MANAGED_POLICY = 6_144
-NAME = 32
-PARAMETER = 4_096
-QUEUE_POLICY = 8_192
-TRUST_POLICY = 2_048
-VARIABLES = 4_096
+_LIMITS = {
+    "bucket policy": (20_480, "MalformedPolicy", "Policy exceeds the maximum allowed document size."),
+    "inline policies": (10_240, "LimitExceeded", "Maximum policy size of {most} bytes exceeded for role {role}"),
+    "key policy": (32_768, "LimitExceededException", "The key policy exceeds the maximum of {most} bytes"),
+    "managed policy": (6_144, "LimitExceeded", "Cannot exceed quota for PolicySize: {most}"),
+    "name": (32, "ValidationError", "{what} name '{name}' cannot be longer than '{most}' characters"),
+    "parameter": (
+        4_096,
+        "ValidationException",
+        "Standard tier parameters support a maximum parameter value of {most} characters. To create a larger parameter "
+        "value, upgrade the parameter to use the advanced tier.",
+    ),
+    "queue policy": (8_192, "OverLimit", "The policy of a queue has at most {most} bytes"),
+    "trust policy": (2_048, "LimitExceeded", "Cannot exceed quota for ACLSizePerRole: {most}"),
+    "variables": (
+        4_096,
+        "InvalidParameterValueException",
+        "Lambda was unable to configure your environment variables because the environment variables you have provided "
+        "exceeded the 4KB limit. String measured: {measured}...",
+    ),
+}
+"""The most bytes or characters of each document, and the service's error code and message."""
 
 
 class Refusal(NamedTuple):
@@ -52,82 +66,46 @@ def text(document: Any) -> str:
     return json.dumps(parsed, separators=(",", ":"))
 
 
+def _refusal(limit: str, size: int, **members: str) -> Refusal | None:
+    most, code, message = _LIMITS[limit]
+    return Refusal(code, message.format(most=most, **members)) if size > most else None
+
+
+def _in_bytes(limit: str, document: Any) -> Refusal | None:
+    return _refusal(limit, len(text(document).encode()))
+
+
+def _in_iam(limit: str, document: Any) -> Refusal | None:
+    return _refusal(limit, _counted_by_iam(document))
+
+
 def _counted_by_iam(document: Any) -> int:
     return len(re.sub(r"\s", "", text(document)))
 
 
-def trust_policy(document: Any) -> Refusal | None:
-    """Return the refusal of a role's trust policy, None when it is small enough."""
-    if _counted_by_iam(document) > TRUST_POLICY:
-        return Refusal("LimitExceeded", f"Cannot exceed quota for ACLSizePerRole: {TRUST_POLICY}")
-    return None
+_bucket_policy, _key_policy, _queue_policy = (
+    partial(_in_bytes, limit) for limit in ("bucket policy", "key policy", "queue policy")
+)
+_managed_policy, _trust_policy = (partial(_in_iam, limit) for limit in ("managed policy", "trust policy"))
 
 
-def managed_policy(document: Any) -> Refusal | None:
-    """Return the refusal of a managed policy."""
-    if _counted_by_iam(document) > MANAGED_POLICY:
-        return Refusal("LimitExceeded", f"Cannot exceed quota for PolicySize: {MANAGED_POLICY}")
-    return None
+def _inline_policies(role: str, changed: Mapping[str, Any]) -> Refusal | None:
+    """Refuse inline policies, by name, that are too large with those of the role that they do not replace."""
+    documents = {**(iam._roles.get(role) or {}).get("InlinePolicies", {}), **changed}
+    return _refusal("inline policies", sum(map(_counted_by_iam, documents.values())), role=role)
 
 
-def inline_policies(role: str, changed: Mapping[str, Any]) -> Refusal | None:
-    """Return the refusal of inline policies by name, which join or replace those that the role has."""
-    others = {name: document for name, document in _inline(role).items() if name not in changed}
-    if sum(map(_counted_by_iam, [*others.values(), *changed.values()])) > INLINE_POLICIES:
-        return Refusal("LimitExceeded", f"Maximum policy size of {INLINE_POLICIES} bytes exceeded for role {role}")
-    return None
-
-
-def _inline(role: str) -> dict[str, Any]:
-    found: dict[str, Any] = (iam._roles.get(role) or {}).get("InlinePolicies", {})
-    return found
-
-
-def bucket_policy(document: Any) -> Refusal | None:
-    """Return the refusal of a bucket policy."""
-    if len(text(document).encode()) > BUCKET_POLICY:
-        return Refusal("MalformedPolicy", "Policy exceeds the maximum allowed document size.")
-    return None
-
-
-def key_policy(document: Any) -> Refusal | None:
-    """Return the refusal of a key policy."""
-    if len(text(document).encode()) > KEY_POLICY:
-        return Refusal("LimitExceededException", f"The key policy exceeds the maximum of {KEY_POLICY} bytes")
-    return None
-
-
-def queue_policy(document: Any) -> Refusal | None:
-    """Return the refusal of a queue's policy."""
-    if len(text(document).encode()) > QUEUE_POLICY:
-        return Refusal("OverLimit", f"The policy of a queue has at most {QUEUE_POLICY} bytes")
-    return None
-
-
-def variables(values: Mapping[str, Any]) -> Refusal | None:
-    """Return the refusal of a function's environment variables."""
+def _variables(values: Mapping[str, Any]) -> Refusal | None:
     measured = text(dict(values))
-    if len(measured.encode()) > VARIABLES:
-        reason = "the environment variables you have provided exceeded the 4KB limit"
-        message = f"Lambda was unable to configure your environment variables because {reason}. "
-        return Refusal("InvalidParameterValueException", f"{message}String measured: {measured[:80]}...")
-    return None
+    return _refusal("variables", len(measured.encode()), measured=measured[:80])
 
 
-def parameter(value: Any, tier: str) -> Refusal | None:
-    """Return the refusal of a parameter's value."""
-    if tier == "Standard" and len(str(value).encode()) > PARAMETER:
-        message = "Standard tier parameters support a maximum parameter value of 4096 characters. To create a larger "
-        message += "parameter value, upgrade the parameter to use the advanced tier."
-        return Refusal("ValidationException", message)
-    return None
+def _parameter(value: Any, tier: str) -> Refusal | None:
+    return _refusal("parameter", len(str(value).encode())) if tier == "Standard" else None
 
 
-def name(what: str, value: str) -> Refusal | None:
-    """Return the refusal of a load balancer's or target group's name."""
-    if len(value) > NAME:
-        return Refusal("ValidationError", f"{what} name '{value}' cannot be longer than '{NAME}' characters")
-    return None
+def _name(what: str, name: str) -> Refusal | None:
+    return _refusal("name", len(name), what=what, name=name)
 
 
 def refuse(kind: str, _logical_id: str, props: Properties) -> None:
@@ -139,21 +117,21 @@ def refuse(kind: str, _logical_id: str, props: Properties) -> None:
 
 def _role(props: Properties) -> list[Refusal | None]:
     own = {policy["PolicyName"]: policy["PolicyDocument"] for policy in props.get("Policies") or ()}
-    return [trust_policy(props["AssumeRolePolicyDocument"]), inline_policies(props.get("RoleName", ""), own)]
+    return [_trust_policy(props["AssumeRolePolicyDocument"]), _inline_policies(props.get("RoleName", ""), own)]
 
 
 _RULES: dict[str, Callable[[Properties], list[Refusal | None]]] = {
-    "AWS::ElasticLoadBalancingV2::LoadBalancer": lambda p: [name("The load balancer", p.get("Name", ""))],
-    "AWS::ElasticLoadBalancingV2::TargetGroup": lambda p: [name("The target group", p.get("Name", ""))],
-    "AWS::IAM::ManagedPolicy": lambda p: [managed_policy(p["PolicyDocument"])],
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": lambda p: [_name("The load balancer", p.get("Name", ""))],
+    "AWS::ElasticLoadBalancingV2::TargetGroup": lambda p: [_name("The target group", p.get("Name", ""))],
+    "AWS::IAM::ManagedPolicy": lambda p: [_managed_policy(p["PolicyDocument"])],
     "AWS::IAM::Policy": lambda p: [
-        inline_policies(role, {p["PolicyName"]: p["PolicyDocument"]}) for role in p.get("Roles") or ()
+        _inline_policies(role, {p["PolicyName"]: p["PolicyDocument"]}) for role in p.get("Roles") or ()
     ],
     "AWS::IAM::Role": _role,
-    "AWS::KMS::Key": lambda p: [key_policy(p["KeyPolicy"])] if "KeyPolicy" in p else [],
-    "AWS::Lambda::Function": lambda p: [variables(p.get("Environment", {}).get("Variables", {}))],
-    "AWS::S3::BucketPolicy": lambda p: [bucket_policy(p["PolicyDocument"])],
-    "AWS::SQS::QueuePolicy": lambda p: [queue_policy(p["PolicyDocument"])],
+    "AWS::KMS::Key": lambda p: [_key_policy(p["KeyPolicy"])] if "KeyPolicy" in p else [],
+    "AWS::Lambda::Function": lambda p: [_variables(p.get("Environment", {}).get("Variables", {}))],
+    "AWS::S3::BucketPolicy": lambda p: [_bucket_policy(p["PolicyDocument"])],
+    "AWS::SQS::QueuePolicy": lambda p: [_queue_policy(p["PolicyDocument"])],
 }
 
 
@@ -177,41 +155,37 @@ def _queue_error(refusal: Refusal) -> Any:
     raise sqs._Err(*refusal)
 
 
-def _of_key(data: dict[str, Any]) -> Refusal | None:
-    return key_policy(data.get("Policy") or "")
-
-
 def _of_function(data: dict[str, Any]) -> Refusal | None:
-    return variables((data.get("Environment") or {}).get("Variables") or {})
+    return _variables((data.get("Environment") or {}).get("Variables") or {})
 
 
 _IAM: dict[str, Decide] = {
-    "CreateRole": lambda p: trust_policy(iam._p(p, "AssumeRolePolicyDocument")),
-    "UpdateAssumeRolePolicy": lambda p: trust_policy(iam._p(p, "PolicyDocument")),
-    "CreatePolicy": lambda p: managed_policy(iam._p(p, "PolicyDocument")),
-    "CreatePolicyVersion": lambda p: managed_policy(iam._p(p, "PolicyDocument")),
-    "PutRolePolicy": lambda p: inline_policies(
+    "CreateRole": lambda p: _trust_policy(iam._p(p, "AssumeRolePolicyDocument")),
+    "UpdateAssumeRolePolicy": lambda p: _trust_policy(iam._p(p, "PolicyDocument")),
+    "CreatePolicy": lambda p: _managed_policy(iam._p(p, "PolicyDocument")),
+    "CreatePolicyVersion": lambda p: _managed_policy(iam._p(p, "PolicyDocument")),
+    "PutRolePolicy": lambda p: _inline_policies(
         iam._p(p, "RoleName"), {iam._p(p, "PolicyName"): iam._p(p, "PolicyDocument")}
     ),
 }
 _OTHERS: dict[str, tuple[Decide, Respond]] = {
     "alb._ACTION_MAP[CreateLoadBalancer]": (
-        lambda p: name("The load balancer", alb._p(p, "Name")),
+        lambda p: _name("The load balancer", alb._p(p, "Name")),
         lambda refusal: alb._error(*refusal),
     ),
     "alb._ACTION_MAP[CreateTargetGroup]": (
-        lambda p: name("The target group", alb._p(p, "Name")),
+        lambda p: _name("The target group", alb._p(p, "Name")),
         lambda refusal: alb._error(*refusal),
     ),
     "s3._put_bucket_policy": (
-        lambda _name, body: bucket_policy(body.decode(errors="replace")),
+        lambda _name, body: _bucket_policy(body.decode(errors="replace")),
         lambda refusal: s3._error(*refusal, 400),
     ),
-    "kms._create_key": (_of_key, _json_error),
-    "kms._put_key_policy": (_of_key, _json_error),
+    "kms._create_key": (lambda data: _key_policy(data.get("Policy") or ""), _json_error),
+    "kms._put_key_policy": (lambda data: _key_policy(data.get("Policy") or ""), _json_error),
     "lambda_svc._create_function": (_of_function, _json_error),
     "lambda_svc._update_config": (lambda _name, data: _of_function(data), _json_error),
-    "ssm._put_parameter": (lambda p: parameter(p.get("Value", ""), p.get("Tier") or "Standard"), _json_error),
+    "ssm._put_parameter": (lambda p: _parameter(p.get("Value", ""), p.get("Tier") or "Standard"), _json_error),
 }
 
 PATCHES = (
@@ -219,7 +193,7 @@ PATCHES = (
     *(
         _checked(
             f"sqs._HANDLERS[{action}]",
-            lambda data, _url: queue_policy((data.get("Attributes") or {}).get("Policy", "")),
+            lambda data, _url: _queue_policy((data.get("Attributes") or {}).get("Policy", "")),
             _queue_error,
         )
         for action in ("CreateQueue", "SetQueueAttributes")

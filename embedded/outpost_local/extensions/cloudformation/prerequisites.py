@@ -70,12 +70,12 @@ def _has_bucket_key(bucket: str) -> bool:
 
 def _admits_trails(policy: Any, action: str, resource: str, trail: str, keys: dict[str, str] | None = None) -> bool:
     context = iam_evaluator.EvalContext(
-        principal_arn=_TRAILS,
-        principal_type="Service",
-        principal_account=get_account_id(),
-        action=action,
-        resource_arn=resource,
-        region=get_region(),
+        _TRAILS,
+        "Service",
+        get_account_id(),
+        action,
+        resource,
+        get_region(),
         service_context={
             "aws:sourcearn": trail,
             "aws:sourceaccount": get_account_id(),
@@ -83,8 +83,7 @@ def _admits_trails(policy: Any, action: str, resource: str, trail: str, keys: di
             **(keys or {}),
         },
     )
-    decision: str = iam_evaluator.evaluate_resource_policy(policy, context, service=_TRAILS).decision
-    return decision == "Allow"
+    return bool(iam_evaluator.evaluate_resource_policy(policy, context, service=_TRAILS).decision == "Allow")
 
 
 def _event_source(props: Properties) -> str | None:
@@ -117,14 +116,15 @@ def _queue_source(config: dict[str, Any], source: str) -> str | None:
 
 
 def _may(role: str, service: str, actions: tuple[str, ...], resource: str) -> bool:
-    policies = iam_evaluator._gather_role_policies(role.rpartition("/")[2], get_account_id())
-    return all(_allowed(role, f"{service}:{action}", resource, policies) for action in actions)
-
-
-def _allowed(role: str, action: str, resource: str, policies: list[Any]) -> bool:
-    context = iam_evaluator.EvalContext(role, "AssumedRole", get_account_id(), action, resource, get_region())
-    decision: str = iam_evaluator.evaluate(context, policies).decision
-    return decision == "Allow"
+    account, region = get_account_id(), get_region()
+    policies = iam_evaluator._gather_role_policies(role.rpartition("/")[2], account)
+    return all(
+        iam_evaluator.evaluate(
+            iam_evaluator.EvalContext(role, "AssumedRole", account, f"{service}:{action}", resource, region), policies
+        ).decision
+        == "Allow"
+        for action in actions
+    )
 
 
 def _service(props: Properties) -> str | None:

@@ -18,7 +18,7 @@ from outpost_local.extensions.cloudformation import (
 from outpost_local.extensions.cloudformation.handlers import Properties
 from outpost_local.extensions.iam import service_linked_roles
 from outpost_local.extensions.patch import Patch, around
-from outpost_local.extensions.servicequotas import limits
+from outpost_local.extensions.servicequotas import quotas
 from outpost_local.settings import Settings
 
 AFTER = ("cloudformation.generated_names",)
@@ -26,9 +26,9 @@ AFTER = ("cloudformation.generated_names",)
 Rule = Callable[[str, str, Properties], None]
 """Takes the resource type, the logical id (to delete: the physical id) and the properties."""
 
-_BEFORE_WRITE: tuple[Rule, ...] = (property_validation.validate, document_limits.refuse, limits.refuse_rules)
+_BEFORE_WRITE: tuple[Rule, ...] = (property_validation.validate, document_limits.refuse, quotas.refuse_rules)
 """Rules for the new properties of every create and update."""
-_BEFORE_CREATE: tuple[Rule, ...] = (taken_names.refuse_taken_name, prerequisites.check, limits.refuse_one_more)
+_BEFORE_CREATE: tuple[Rule, ...] = (taken_names.refuse_taken_name, prerequisites.check, quotas.refuse_one_more)
 """Rules for creates only, a replacement included."""
 _BEFORE_DELETE: tuple[Rule, ...] = (protected_deletes.refuse, taken_names.remember_queue)
 """Rules for deletes: of a stack, of a rollback, and of what an update replaced or dropped."""

@@ -37,18 +37,17 @@ class _Updates:
         self._seconds = seconds
         self._until: dict[str, float] = {}
 
-    async def handle(
-        self, handle: Callable[..., Awaitable[Response]], method: str, path: str, headers: Any, body: bytes, query: Any
-    ) -> Response:
+    async def handle(self, handle: Callable[..., Awaitable[Response]], *request: Any) -> Response:
         """Refuse to change a table that is UPDATING; begin to update one that may be changed."""
+        _method, _path, headers, body, _query = request
         action = headers.get("x-amz-target", "").rpartition(".")[2]
         if action not in ("UpdateTable", "DeleteTable"):
-            return await handle(method, path, headers, body, query)
+            return await handle(*request)
         name = dynamodb._normalize_table_name(json.loads(body).get("TableName"))
         if self._is_updating(name):
             message = f"Attempt to change a resource which is still in use: Table is being updated: {name}"
             return error_response_json("ResourceInUseException", message, 400)  # type: ignore[no-any-return]
-        response = await handle(method, path, headers, body, query)
+        response = await handle(*request)
         if response[0] != 200 or action == "DeleteTable":
             return response
         self._until[dynamodb._tables[name]["TableId"]] = time.monotonic() + self._seconds

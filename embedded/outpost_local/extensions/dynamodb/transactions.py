@@ -53,15 +53,14 @@ class _Contention:
         self._conflicts, self._throttles = realism.random("transaction_conflicts"), realism.random("throttles")
         self._held: set[Item] = set()
 
-    async def handle(
-        self, handle: Callable[..., Awaitable[Response]], method: str, path: str, headers: Any, body: bytes, query: Any
-    ) -> Response:
+    async def handle(self, handle: Callable[..., Awaitable[Response]], *request: Any) -> Response:
         """Refuse a request, or pass it on."""
+        _method, _path, headers, body, _query = request
         action = headers.get("x-amz-target", "").rpartition(".")[2]
         if action in _WRITES | _TRANSACTIONS | _READS and self._throttles.random() < self._realism.throttles:
             return error_response_json("ThrottlingException", _THROTTLED, 400)  # type: ignore[no-any-return]
         if action not in _WRITES | _TRANSACTIONS:
-            return await handle(method, path, headers, body, query)
+            return await handle(*request)
         items = list(_items(action, json.loads(body)))
         met = [item in self._held for item in items]
         if items and self._conflicts.random() < self._realism.transaction_conflicts:
@@ -69,11 +68,11 @@ class _Contention:
         if any(met):
             return _cancelled(met) if action in _TRANSACTIONS else _conflict()
         if action != "TransactWriteItems" or not self._realism.transaction_seconds:
-            return await handle(method, path, headers, body, query)
+            return await handle(*request)
         self._held.update(items)
         try:
             await asyncio.sleep(self._realism.transaction_seconds)
-            return await handle(method, path, headers, body, query)
+            return await handle(*request)
         finally:
             self._held.difference_update(items)
 

@@ -3,10 +3,17 @@
 MiniStack's StopTask reports STOPPED with exit code 0 before the container even got SIGTERM, and ignores stopTimeout;
 its RunTask ignores clientToken and the limits on count and overrides. What a worker does on SIGTERM, the exit code 137
 of a killed one, and the retry of a launch would all be tested against something that does not exist.
+
+ECS publishes "ECS Task State Change" events: MiniStack emits none.
+
+The functions through which MiniStack moves a task are wrapped: whenever one has changed a task, an event with the
+task's fields at that moment goes to the default bus. One thread publishes, in the order of the changes.
 """
 
+import copy
 import json
 import logging
+import queue
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -15,11 +22,56 @@ from typing import Any
 from docker.errors import DockerException
 from ministack.core.concurrency import resource_lock, spawn_background
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, request_scope
-from ministack.services import ecs, ecs_metadata
+from ministack.services import ecs, ecs_metadata, eventbridge
 
 from outpost_local.extensions.cloudformation.handlers import Response
-from outpost_local.extensions.ecs.task_events import changed
-from outpost_local.extensions.patch import Patch
+from outpost_local.extensions.patch import Patch, around
+
+AFTER = ("ecs.late_tasks", "servicequotas.quotas")
+
+Task = dict[str, Any]
+
+_changes: queue.SimpleQueue[tuple[str, str, Task]] = queue.SimpleQueue()
+"""Account, region, and the detail of the event."""
+
+
+def changed(task: Task) -> None:
+    """Queue an event that shows the task as it is now; call it inside a request scope."""
+    _changes.put((get_account_id(), get_region(), event_detail(task)))
+
+
+def _mark(mark: Callable[..., bool], task_arn: str, task: Task, *arguments: Any, **options: Any) -> bool:
+    marked = mark(task_arn, task, *arguments, **options)
+    if marked:
+        changed(task)
+    return marked
+
+
+def _publish() -> None:
+    while True:
+        account, region, detail = _changes.get()
+        entry = {
+            "Source": "aws.ecs",
+            "DetailType": "ECS Task State Change",
+            "Detail": json.dumps(detail),
+            "Resources": [detail["taskArn"]],
+        }
+        with request_scope(account, region):
+            eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+
+def event_detail(task: Task) -> Task:
+    """Return the `detail` of the event that ECS would send for the task."""
+    detail: Task = copy.deepcopy(ecs._sanitize(task))
+    detail["updatedAt"] = ecs._iso()
+    # An empty text stands for "not set" in MiniStack's records; ECS leaves such members out.
+    return {key: value for key, value in detail.items() if value != ""}
+
+
+def start() -> None:
+    """Publish what is queued, in this order."""
+    threading.Thread(target=_publish, name="ecs-task-events", daemon=True).start()
+
 
 logger = logging.getLogger("outpost.ecs")
 
@@ -27,11 +79,7 @@ OVERRIDES_LIMIT = 8192
 COUNT_LIMIT = 10
 _DEFAULT_STOP_TIMEOUT = 30
 
-Task = dict[str, Any]
 Request = dict[str, Any]
-
-
-AFTER = ("ecs.late_tasks", "servicequotas.limits", "ecs.task_events")
 
 
 class _RunTask:
@@ -167,7 +215,12 @@ def _refresh(task: Task) -> None:
 
 _NOT_STOPPED = "StopTask reports exit code 0 at once"
 
+
 PATCHES = (
+    *tuple(
+        around(f"services.ecs.{name}", _mark, "no task state change events")
+        for name in ("_mark_task_pending", "_mark_task_running", "_mark_task_stopped")
+    ),
     Patch("services.ecs._ACTION_MAP[StopTask]", lambda _: partial(_stop, "UserInitiated"), _NOT_STOPPED),
     # The service scheduler calls it by this name.
     Patch("services.ecs._stop_task", lambda _: partial(_stop, "ServiceSchedulerInitiated"), _NOT_STOPPED),

@@ -17,7 +17,7 @@ from outpost_local.extensions.patch import Patch, around
 from outpost_local.realism import Realism
 from outpost_local.settings import Settings
 
-AFTER = ("kms.deliveries",)
+AFTER = ("kms.permissions",)
 
 
 def patches(settings: Settings) -> tuple[Patch, ...]:

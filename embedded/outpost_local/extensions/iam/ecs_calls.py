@@ -26,9 +26,6 @@ _ON_SERVICE = {"CreateService": "serviceName", "UpdateService": "service", "Dele
 _PASSING_ROLES = {"RunTask", "StartTask", "CreateService", "UpdateService", "RegisterTaskDefinition"}
 
 
-AFTER = ("iam.resources",)
-
-
 def _action(headers: Mapping[str, str]) -> str:
     return headers.get("x-amz-target", "").rpartition(".")[2]
 
@@ -92,16 +89,9 @@ def _context(
     return keys | {"ecs:cluster": _arn("cluster", _cluster_name(_request(body)))} if service == "ecs" else keys
 
 
-async def _handle(
-    handle: Callable[..., Awaitable[Response]],
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: bytes,
-    query: dict[str, Any],
-) -> Response:
-    refused = _passing_refused(headers, _request(body), query)
-    return refused or await handle(method, path, headers, body, query)
+async def _handle(handle: Callable[..., Awaitable[Response]], *request: Any) -> Response:
+    _method, _path, headers, body, query = request
+    return _passing_refused(headers, _request(body), query) or await handle(*request)
 
 
 def _passing_refused(headers: dict[str, str], request: Request, query: dict[str, Any]) -> Response | None:

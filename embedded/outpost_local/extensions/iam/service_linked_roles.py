@@ -17,7 +17,7 @@ from outpost_local.extensions.cloudformation.handlers import Properties
 from outpost_local.extensions.patch import Patch, around
 from outpost_local.settings import Settings
 
-AFTER = ("servicequotas.limits",)
+AFTER = ("servicequotas.quotas",)
 _GAP = "no role is there for ECS"
 
 ROLES = {

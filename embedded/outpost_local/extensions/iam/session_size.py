@@ -27,22 +27,16 @@ _TAGS, _TAG_KEY, _TAG_VALUE = 50, 128, 256
 AFTER = ("iam.sessions",)
 
 
-async def _handle(
-    handle: Callable[..., Awaitable[Response]],
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: bytes,
-    query: dict[str, Any],
-) -> Response:
-    request = sessions.read_request(headers, body, query)
-    if request.get("Action") != "AssumeRole":
-        return await handle(method, path, headers, body, query)
-    policy, tags = str(request.get("Policy") or ""), _tags(request)
+async def _handle(handle: Callable[..., Awaitable[Response]], *request: Any) -> Response:
+    _method, _path, headers, body, query = request
+    parameters = sessions.read_request(headers, body, query)
+    if parameters.get("Action") != "AssumeRole":
+        return await handle(*request)
+    policy, tags = str(parameters.get("Policy") or ""), _tags(parameters)
     packed = _packed_percent(policy, tags)
     if problem := _problem(policy, tags, packed):
         return sts._error(400, problem.code, problem.message, ns="sts")  # type: ignore[no-any-return]
-    status, response_headers, response = await handle(method, path, headers, body, query)
+    status, response_headers, response = await handle(*request)
     return status, response_headers, _with_size(response, packed)
 
 

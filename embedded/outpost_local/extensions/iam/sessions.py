@@ -19,20 +19,14 @@ CHAINED_SECONDS = 3600
 _DEFAULT_MAX_SECONDS = 3600
 
 
-async def _handle(
-    handle: Callable[..., Awaitable[Response]],
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: bytes,
-    query: dict[str, Any],
-) -> Response:
-    request = read_request(headers, body, query)
-    if request.get("Action") == "AssumeRole":
-        problem = _duration_problem(request, chained=extract_access_key_id(headers, query) in sts._sessions)
+async def _handle(handle: Callable[..., Awaitable[Response]], *request: Any) -> Response:
+    _method, _path, headers, body, query = request
+    parameters = read_request(headers, body, query)
+    if parameters.get("Action") == "AssumeRole":
+        problem = _duration_problem(parameters, chained=extract_access_key_id(headers, query) in sts._sessions)
         if problem:
             return sts._error(400, "ValidationError", problem, ns="sts")  # type: ignore[no-any-return]
-    return await handle(method, path, headers, body, query)
+    return await handle(*request)
 
 
 def read_request(headers: dict[str, str], body: bytes, query: dict[str, Any]) -> dict[str, Any]:

@@ -4,15 +4,21 @@ MiniStack lets a stack create a group that exists, and empties it; and a functio
 deleted makes it again, whatever its role allows, so that the next deployment would find the name taken. It also looks
 whether a group exists before it creates it: of two threads that do so at once, the second one replaces the group of
 the first, with the lines in it.
+
+A group has a key only if the key's policy lets CloudWatch Logs use it: MiniStack takes any key. The principal is
+`logs.<region>.amazonaws.com`, the encryption context the group's ARN (Amazon CloudWatch Logs User Guide: "Encrypt log
+data in CloudWatch Logs using AWS Key Management Service").
 """
 
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from ministack.core.responses import error_response_json, get_account_id, get_region
 from ministack.services import cloudwatch_logs
 
 from outpost_local.extensions.cloudformation.handlers import Created, Properties, handler
+from outpost_local.extensions.kms.keys import KeyUse, customer_key, service_refused
 from outpost_local.extensions.patch import around
 
 _LOCK = threading.RLock()
@@ -38,6 +44,44 @@ def _one_at_a_time(function: Callable[..., Any], *arguments: Any, **options: Any
         return function(*arguments, **options)
 
 
+_LOGS = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey")
+
+
+def _group_problem(name: str | None, key: str | None) -> str | None:
+    arn = customer_key(key)
+    if arn is None:
+        return None
+    group = f"arn:aws:logs:{get_region()}:{get_account_id()}:log-group:{name}"
+    actions = tuple(f"kms:{action}" for action in _LOGS)
+    use = KeyUse(actions, arn, "logs", {"aws:logs:arn": group})
+    refused = service_refused(use, f"logs.{get_region()}.amazonaws.com", group)
+    if refused is None:
+        return None
+    message = f"The specified KMS key does not exist or is not allowed to be used with Arn '{group}'"
+    return f"{message}: its policy does not allow {refused}"
+
+
+def _create_group(create: Callable[..., Any], request: dict[str, Any]) -> Any:
+    if problem := _group_problem(request.get("logGroupName"), request.get("kmsKeyId")):
+        return error_response_json("InvalidParameterException", problem, 400)
+    return create(request)
+
+
+def _create_with_key(create: Callable[..., Created], logical_id: str, props: Properties, stack: str) -> Created:
+    if problem := _group_problem(props.get("LogGroupName") or f"{stack}-{logical_id}", props.get("KmsKeyId")):
+        raise ValueError(problem)
+    return create(logical_id, props, stack)
+
+
+def _update_key(update: Callable[..., Created], name: str, old: Properties, new: Properties, *rest: Any) -> Created:
+    if problem := _group_problem(name, new.get("KmsKeyId")):
+        raise ValueError(problem)
+    return update(name, old, new, *rest)
+
+
+_KIND, _GAP = "AWS::Logs::LogGroup", "a log group takes any key"
+
+
 PATCHES = (
     around(
         # The update handler, which replaces a renamed group, calls the function by its module-level name.
@@ -57,4 +101,7 @@ PATCHES = (
             "_put_log_events",
         )
     ),
+    around("services.cloudwatch_logs._create_log_group", _create_group, _GAP),
+    around("services.cloudformation.provisioners._cwlogs_create", _create_with_key, _GAP, handler(_KIND, "create")),
+    around(handler(_KIND, "update"), _update_key, _GAP),
 )

@@ -1,19 +1,57 @@
-"""An invocation's log has everything that the function wrote, and nothing that another invocation wrote.
+"""How functions run: a few warm processes for each, the whole log of each invocation, network and file system.
 
-MiniStack's worker waits 50 ms for a first line of standard error, and from then on until 5 ms pass without one: what a
-loaded machine delivers later stands in the log of the next invocation, or in none when the process is replaced.
+MiniStack starts one process per concurrent call: twenty workers that call the broker at once would start twenty Python
+processes on a laptop's two cores. Here a function has at most `WORKERS_PER_FUNCTION`; further callers wait for one, and
+get Lambda's retryable TooManyRequestsException after `WAIT_SECONDS`. The bound is per function, so that a function that
+calls another one can never hold what the other waits for. (The processes run the server's Python, the checkout's own.)
+
+An invocation's log has everything that the function wrote, and nothing that another invocation wrote. MiniStack's
+worker waits 50 ms for a first line of standard error, and from then on until 5 ms pass without one: what a loaded
+machine delivers later stands in the log of the next invocation, or in none when the process is replaced.
+
+CloudFormation's functions keep their network and their file system: MiniStack drops both.
 """
 
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 from subprocess import Popen
 from typing import Any
 
 from ministack.core import lambda_runtime
+from ministack.services import lambda_svc
 
+from outpost_local.extensions.cloudformation.handlers import Properties, after_write
 from outpost_local.extensions.patch import around
+
+WORKERS_PER_FUNCTION = 4
+WAIT_SECONDS = 20.0
+_freed = threading.Condition()
+
+
+def _acquire(
+    acquire: Callable[..., Any], name: str, config: Any, code: bytes, qualifier: str = "$LATEST", **_options: Any
+) -> Any:
+    deadline = time.monotonic() + WAIT_SECONDS
+    with _freed:
+        while True:
+            worker, how = acquire(name, config, code, qualifier, max_concurrency=WORKERS_PER_FUNCTION)
+            remaining = deadline - time.monotonic()
+            if worker is not None or remaining <= 0:
+                return worker, how
+            _freed.wait(remaining)
+
+
+def _release(release: Callable[[Any], None], worker: Any) -> None:
+    release(worker)
+    with _freed:
+        _freed.notify_all()  # they wait for workers of different functions
+
+
+_GAP = "Lambda processes are not bounded"
+
 
 _READ_BYTES = 65536
 
@@ -97,4 +135,17 @@ def _choose(choose: Callable[[Any], type], config: dict[str, Any]) -> type:
     return LoggedWorker if chosen is lambda_runtime.Worker else chosen
 
 
-PATCHES = (around("core.lambda_runtime._worker_class_for", _choose, "lines are waited for"),)
+def _place(name: str, props: Properties) -> None:
+    config = lambda_svc._functions[name]["config"]
+    if "VpcConfig" in props:
+        config["VpcConfig"] = lambda_svc._vpc_config_with_id(props["VpcConfig"])
+    if "FileSystemConfigs" in props:
+        config["FileSystemConfigs"] = props["FileSystemConfigs"]
+
+
+PATCHES = (
+    around("services.lambda_svc.acquire_worker", _acquire, _GAP),
+    around("services.lambda_svc.release_worker", _release, _GAP),
+    around("core.lambda_runtime._worker_class_for", _choose, "lines are waited for"),
+    *after_write("AWS::Lambda::Function", _place, "functions lose their network"),
+)
