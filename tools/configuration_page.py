@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from outpost_ops.config import EnvironmentConfig
+from outpost_ops.config.errors import allowed_in
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 _HEAD = """\
@@ -53,7 +54,7 @@ def _tables(name: str, model: type[BaseModel]) -> Iterator[tuple[str, str, list[
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    cells = (f"`{name}`", _kind(field.annotation), _default(field), field.description or "")
+    cells = (f"`{name}`", _kind(field.annotation), _default(field), allowed_in(field))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -89,6 +89,8 @@ class WarmWindow(BaseModel):
         return _DAYS[moment.weekday()] in self.days
 
 
+SILENCE_SECONDS = range(30, 86_401)
+"""What an environment may configure; not a bound of the field, so that tests need not wait as long."""
 MAX_WARM_WINDOWS = 16
 """An agent's settings have to fit into an SSM parameter, 4,096 characters: a window takes up to 123 of them."""
 
@@ -111,15 +113,15 @@ class AgentTunables(BaseModel):
         description="alias (flagship, balanced, fast) -> model id; flagship is the default; "
         "ids of `outpost/domain/models.toml`, others have no price; synth warns from 60 days before one retires",
     )
-    warm: int = Field(default=0, ge=0, le=100, description="idle workers kept ready, 0 to limit")
+    warm: int = Field(default=0, ge=0, le=100, description="idle workers kept ready, not above limit")
     warm_windows: tuple[WarmWindow, ...] = Field(
         default=(),
         max_length=MAX_WARM_WINDOWS,
         description=f"hours of the week (UTC), another warm target, {MAX_WARM_WINDOWS} at most: days, start, end, warm",
     )
-    limit: int = Field(default=100, ge=1, le=5000, description="most workers at once, 1 to 5000")
+    limit: int = Field(default=100, ge=1, le=5000, description="most workers at once")
     spot_share: int = Field(
-        default=0, ge=0, le=100, description="percent of launches that try Fargate Spot before on-demand, 0 to 100"
+        default=0, ge=0, le=100, description="percent of launches that try Fargate Spot before on-demand"
     )
     token_budget: int | None = Field(
         default=None,
@@ -129,9 +131,9 @@ class AgentTunables(BaseModel):
     )
     no_progress_seconds: int | None = Field(
         default=None,
-        ge=1,
-        le=86_400,
-        description="seconds that it may print nothing before it is ended as stuck, 30 to 86400; left out: "
+        gt=0,
+        description="seconds that it may print nothing before it is ended as stuck, "
+        f"{SILENCE_SECONDS.start} to {SILENCE_SECONDS.stop - 1}; left out: "
         f"{CatalogueEntry.no_progress_seconds}, shell {CATALOGUE[Agent.SHELL].no_progress_seconds}",
     )
 

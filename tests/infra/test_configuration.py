@@ -4,13 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.providers import PROVIDERS
 from outpost_ops.config import ConfigError, EnvironmentConfig, conflict, load
+from outpost_ops.config.errors import allowed_in
 from outpost_ops.config.model import IngressConfig, MigrationConfig
 from tests.infra.conftest import ROOT, SHIPPED
 
@@ -78,7 +83,7 @@ def edited(folder: Path, *edits: tuple[str, str]) -> Path:
             "[cost]\nmodel_budget = 100\ntenant_model_budget = 200",
             ["cost.tenant_model_budget is 200", "0.01 to 100.00", "raise cost.model_budget"],
         ),
-        ("[cost]", "[cost]\nmodel_budget = 0", ["cost.model_budget is 0", "from 0.01"]),
+        ("[cost]", "[cost]\nmodel_budget = 0", ["cost.model_budget is 0", "0.01 or more"]),
         ("[cost]", "[cost]\ntenant_model_budget = nan", ["cost.tenant_model_budget is nan", "finite"]),
         (
             "[agents.shell]",
@@ -91,7 +96,7 @@ def edited(folder: Path, *edits: tuple[str, str]) -> Path:
             ["agents.claude.models.flagship is 'us.", "is one of bedrock", 'Set agents.claude.provider = "bedrock"'],
         ),
         ("audit_days = 365", "audit_days = 365\nlock_days = 400", ["retention.lock_days is 400", "0 to 365"]),
-        ("spot_share = 100", "spot_share = 101", ["agents.shell.spot_share is 101", "percent of launches"]),
+        ("spot_share = 100", "spot_share = 101", ["agents.shell.spot_share is 101", "0 to 100, percent of launches"]),
         ("[git]", "[git]\nforge_url = 'https://a.example'", ["git.token_secret is missing", "add it or git.app"]),
         ("[git]", f"[git]\napp = {APP}", ["git.forge_url is missing", "https://api.github.com"]),
         (
@@ -282,3 +287,23 @@ def test_every_agent_with_a_model_has_a_token_budget_with_room_for_its_largest_c
             assert all(
                 settings.token_budget >= provider.largest_call(model).total for model in settings.models.values()
             )
+
+
+def fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+    """The fields of a model and of those inside it, as `Model.field`."""
+    for name, field in model.model_fields.items():
+        yield f"{model.__name__}.{name}", field
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from fields(inner)
+
+
+def test_a_bound_is_written_once_and_shown_by_errors_and_pages() -> None:
+    bounded = {
+        name: field for name, field in fields(EnvironmentConfig) if any(hasattr(m, "le") for m in field.metadata)
+    }
+    shown = {name: allowed_in(field).partition(",")[0] for name, field in bounded.items()}
+
+    assert shown["ControlPlaneConfig.minimum"] == "1 to 100"
+    assert shown["AgentConfig.limit"] == "1 to 5000"
+    assert [name for name, field in bounded.items() if shown[name] in str(field.description)] == []

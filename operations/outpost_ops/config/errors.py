@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from annotated_types import Ge, Le
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from outpost.domain.validation import remedy_of
 
@@ -52,7 +54,7 @@ def _sentence(text: str) -> str:
 
 
 def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """Return the description of the deepest field on the way to the fault, or the names that exist there."""
+    """Return what the deepest field on the way to the fault allows, or the names that exist there."""
     here: type[BaseModel] | None = model
     allowed = ""
     parts = iter(location)
@@ -62,11 +64,19 @@ def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
         field = here.model_fields.get(str(part))
         if field is None:
             return f"one of {', '.join(here.model_fields)}"
-        allowed = field.description or f"a table [{part}]"
+        allowed = allowed_in(field) or f"a table [{part}]"
         here = _model_in(field.annotation)
         if get_origin(field.annotation) is dict:
             next(parts, None)  # the key
     return allowed
+
+
+def allowed_in(field: FieldInfo) -> str:
+    """Return what is allowed in a field: its bounds and its description, '1 to 5000, most workers at once'."""
+    least = next((each.ge for each in field.metadata if isinstance(each, Ge)), None)
+    most = next((each.le for each in field.metadata if isinstance(each, Le)), None)
+    bounds = "" if least is None else f"{least} or more" if most is None else f"{least} to {most}"
+    return ", ".join(part for part in (bounds, field.description) if part)
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import combinations
 
-from outpost.domain.agents import CATALOGUE, Agent, Alias
+from outpost.domain.agents import CATALOGUE, SILENCE_SECONDS, Agent, Alias
 from outpost.domain.bedrock import bedrock_model
 from outpost.domain.providers import BEDROCK, has_bedrock
 from outpost_ops.config.closed_network import closed_network_problems
@@ -21,9 +21,6 @@ FARGATE_MEMORY: dict[int, range] = {
     16384: range(32768, 122880 + 1, 8192),
 }
 """CPU units -> the memory sizes (MiB) that Fargate pairs with them."""
-
-
-SHORTEST_SILENCE_SECONDS = 30
 
 
 def broken_invariants(config: EnvironmentConfig) -> list[Problem]:
@@ -230,9 +227,9 @@ def _agent_problems(agent: Agent, settings: AgentConfig) -> list[Problem]:
     problems = _fargate_problems(field, settings.cpu or entry.cpu, settings.memory or entry.memory)
     if settings.warm > settings.limit:
         problems.append(Problem(f"{field}.warm", settings.warm, f"0 to {settings.limit}", "raise limit or lower warm"))
-    if settings.no_progress_seconds is not None and settings.no_progress_seconds < SHORTEST_SILENCE_SECONDS:
-        allowed = f"{SHORTEST_SILENCE_SECONDS} to 86400"
-        remedy = "raise it: an agent that thinks prints nothing for seconds"
+    if settings.no_progress_seconds is not None and settings.no_progress_seconds not in SILENCE_SECONDS:
+        allowed = f"{SILENCE_SECONDS.start} to {SILENCE_SECONDS.stop - 1}"
+        remedy = "correct it: an agent that thinks prints nothing for seconds"
         problems.append(Problem(f"{field}.no_progress_seconds", settings.no_progress_seconds, allowed, remedy))
     if settings.models and entry.provider is None:
         problems.append(

@@ -1,4 +1,8 @@
-"""The model of `config/<name>.toml`: every field, its bounds, and what is allowed there (the description)."""
+"""The model of `config/<name>.toml`: every field, its bounds, and what else is allowed there.
+
+Errors and docs/configuration.md derive what is allowed from bounds and description (`errors.allowed_in`), so that no
+description repeats a bound.
+"""
 
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
@@ -90,9 +94,9 @@ class ControlPlaneConfig(_Section):
 
     cpu: int = Field(description="Fargate CPU units: 256, 512, 1024, 2048, 4096, 8192 or 16384")
     memory: int = Field(description="MiB, a size that Fargate pairs with the CPU")
-    minimum: int = Field(ge=1, le=100, description="fewest tasks, 1 to 100")
-    maximum: int = Field(ge=1, le=100, description="most tasks, from minimum to 100")
-    cpu_target: int = Field(default=60, ge=10, le=90, description="percent of CPU that scaling aims at, 10 to 90")
+    minimum: int = Field(ge=1, le=100, description="fewest tasks")
+    maximum: int = Field(ge=1, le=100, description="most tasks, not below minimum")
+    cpu_target: int = Field(default=60, ge=10, le=90, description="percent of CPU that scaling aims at")
     requests_target: int = Field(default=1000, ge=1, description="requests a minute and task that scaling aims at")
 
 
@@ -121,8 +125,8 @@ class RetentionConfig(_Section):
     """Days until things expire."""
 
     logs_days: LogRetentionDays = Field(description="a retention that CloudWatch Logs offers")
-    artifacts_days: int = Field(ge=91, le=3650, description="91 to 3650; artifacts change storage class at 30 and 90")
-    audit_days: int = Field(ge=181, le=3650, description="181 to 3650; trails change storage class at 90 and 180")
+    artifacts_days: int = Field(ge=91, le=3650, description="days; artifacts change storage class at 30 and 90")
+    audit_days: int = Field(ge=181, le=3650, description="days; trails change storage class at 90 and 180")
     backup_days: int = Field(
         default=0, ge=0, le=3650, description="days that AWS Backup keeps daily copies of tables and files; 0: no plan"
     )
@@ -197,7 +201,7 @@ class CostConfig(_Section):
         default=None,
         ge=0.01,
         allow_inf_nan=False,
-        description="USD a month (UTC) that model calls may cost, from 0.01: none is made beyond; left out: no limit",
+        description="USD a month (UTC) that model calls may cost: none is made beyond; left out: no limit",
     )
     tenant_model_budget: float | None = Field(
         default=None,
