@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from pydantic import Field
 
-from outpost_client.results import Collection, Findings, Model, Status
+from outpost_client.results import AttemptUsage, Collection, Findings, Model, Reason, Release, Status
 
 
 class Scope(StrEnum):
@@ -56,40 +56,10 @@ class PromotionRequest(Model):
     author_email: str | None = None
 
 
-class Reason(Model):
-    """Why a dispatch ended, and what to do about it."""
-
-    code: str
-    message: str
-    remedy: str = ""
-
-
-class AttemptUsage(Model):
-    """What the attempt consumed."""
-
-    duration_seconds: float = 0
-    input_tokens: int = 0
-    cached_input_tokens: int = 0
-    output_tokens: int = 0
-    model_calls: int = 0
-    model_cost_usd: float | None = None
-    vcpu_seconds: float = 0
-    gb_seconds: float = 0
-    capacity: str | None = None
-
-
 class ReleaseRequest(Model):
     """The acknowledgement of the secrets that are released."""
 
     secrets: list[str]
-    reason: str
-
-
-class Release(Model):
-    """Who released what was withheld."""
-
-    by: str
-    at: datetime
     reason: str
 
 

@@ -1,6 +1,7 @@
 """The state of a dispatch and what is known of its results, as the API returns them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,6 +31,36 @@ class Status(StrEnum):
     def terminal(self) -> bool:
         """Whether no other state can follow."""
         return self in (Status.SUCCESS, Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
+
+
+class Reason(Model):
+    """Why a dispatch ended, and what to do about it."""
+
+    code: str
+    message: str
+    remedy: str = ""
+
+
+class AttemptUsage(Model):
+    """What the attempt consumed."""
+
+    duration_seconds: float = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    model_calls: int = 0
+    model_cost_usd: float | None = None
+    vcpu_seconds: float = 0
+    gb_seconds: float = 0
+    capacity: str | None = None
+
+
+class Release(Model):
+    """Who released what was withheld."""
+
+    by: str
+    at: datetime
+    reason: str
 
 
 class Finding(Model):

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from outpost_client.errors import TRANSIENT, ApiError, not_understood, refused, unreachable
 from outpost_client.live import NoStreamError, live
@@ -41,21 +40,18 @@ Body = Mapping[str, object] | None
 TIMEOUT = 30.0
 """Seconds that a request may take."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 2.0
-"""Seconds between two looks at a dispatch that is being followed."""
-PATIENCE = 30
-"""How often in a row a refusal that passes is sat out."""
+"""Seconds between two polls of a dispatch."""
+RETRIES = 30
+"""How often in a row a request is retried whose error is transient."""
 
 
 class _Meta(BaseModel):
     pagination: Pagination | None = None
 
 
-class _Answer(BaseModel):
-    data: JsonValue
+class _Response(BaseModel, Generic[Parsed]):
+    data: Parsed
     meta: _Meta
-
-
-_ROWS = TypeAdapter(list[JsonValue])
 
 
 class Client:
@@ -72,16 +68,16 @@ class Client:
         """Return itself; the end of the block closes the connections."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connections."""
         self._http.close()
         self._keyless.close()
 
     def dispatch(self, request: DispatchRequest, idempotency_key: str | None = None) -> Dispatch:
-        """Hand in a task. The same idempotency key and request within 24 h give the first answer again."""
+        """Dispatch a task. The same idempotency key and request within 24 h return the first dispatch again."""
         body = request.model_dump(by_alias=True, exclude_none=True)
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return self._one(Dispatch, "POST", "/dispatch", body, headers)
+        return self._one(Dispatch, "POST", "/dispatch", body, headers=headers)
 
     def status(self, dispatch_id: str) -> Dispatch:
         """Return a dispatch as it is now."""
@@ -104,7 +100,7 @@ class Client:
             cursor, more = page.cursor, page.has_more
 
     def watch(self, dispatch_id: str) -> Iterator[Dispatch | LogLine]:
-        """Yield what `follow` yields, as it happens; where events do not get through, by looking again and again."""
+        """Yield what `events` yields; where no stream of events gets through, what `follow` yields."""
         try:
             yield from self.events(dispatch_id)
         except NoStreamError:
@@ -115,17 +111,13 @@ class Client:
         yield from live(self._http, dispatch_id)
 
     def follow(self, dispatch_id: str, pause: Callable[[float], None] = time.sleep) -> Iterator[Dispatch | LogLine]:
-        """Yield the dispatch at each change of status, and each log line once, until it ended and all is told.
-
-        Looks twice a second at first, later each 2 s; sits out refusals that pass, such as a service that restarts.
-        """
+        """Yield the dispatch at each change of status, and each log line once, to the end, by polling."""
         seen, cursor, wait = None, None, FIRST_WAIT
         while True:
             dispatch = _retry(partial(self.status, dispatch_id), pause)
             if dispatch.status is not seen and not dispatch.status.terminal:
                 yield dispatch
-            seen = dispatch.status
-            more = True
+            seen, more = dispatch.status, True
             while more:
                 page = _retry(partial(self.logs, dispatch_id, cursor), pause)
                 yield from page.items
@@ -160,12 +152,12 @@ class Client:
         """Write an artifact to a file, whole or not at all. Raises `ApiError` and `OSError`."""
         part = target.with_name(f"{target.name}.part")
         try:
-            with self._keyless.stream("GET", artifact.url) as answer:
-                if answer.is_error:
-                    answer.read()
-                    raise refused(answer)
+            with self._keyless.stream("GET", artifact.url) as response:
+                if response.is_error:
+                    response.read()
+                    raise refused(response)
                 with part.open("wb") as file:
-                    file.writelines(answer.iter_bytes())
+                    file.writelines(response.iter_bytes())
         except httpx.HTTPError as error:
             raise unreachable(self.url, error) from error
         part.replace(target)
@@ -190,14 +182,9 @@ class Client:
         providers: Sequence[str] | None = None,
     ) -> Tenant:
         """Change a tenant (operator): what is None stays; limits are all that shall differ from the tier's."""
-        fields = {
-            "name": name,
-            "tier": tier,
-            "limits": limits and _given(limits),
-            "repositories": repositories,
-            "providers": providers,
-        }
-        changes = {field: value for field, value in fields.items() if value is not None}
+        fields = {"name": name, "tier": tier, "repositories": repositories, "providers": providers}
+        changes: dict[str, object] = {field: value for field, value in fields.items() if value is not None}
+        changes |= {"limits": _given(limits)} if limits else {}
         return self._one(Tenant, "PATCH", f"/tenants/{tenant_id}", changes)
 
     def tenants(self, cursor: str | None = None) -> Page[Tenant]:
@@ -216,7 +203,7 @@ class Client:
     def create_key(
         self, tenant_id: str, name: str, scopes: Sequence[str], expires_at: datetime | None = None
     ) -> IssuedKey:
-        """Issue a key for a tenant (operator); its text is in the answer and can never be read again."""
+        """Issue a key for a tenant (operator); its text is in the response only."""
         body = {"name": name, "scopes": list(scopes)}
         end = {"expiresAt": expires_at.isoformat()} if expires_at else {}
         return self._one(IssuedKey, "POST", f"/tenants/{tenant_id}/keys", {**body, **end})
@@ -247,14 +234,14 @@ class Client:
 
     def usage(self, query: Query) -> Usage:
         """Return what dispatches used; the query has since, until, groupBy, tag and tenant."""
-        return self._send(self._reading("/usage", query), lambda answer: Usage.model_validate(answer.data))
+        return self._one(Usage, "GET", "/usage", query=query)
 
     def usage_csv(self, query: Query) -> str:
         """Return the rows of `usage` as comma-separated values."""
-        return self._response(self._reading("/usage.csv", query)).text
+        return self._response("GET", "/usage.csv", query=query).text
 
     def ready(self) -> bool:
-        """Say whether the service answers and has reached what it needs. Never raises `ApiError`."""
+        """Return whether the service responds and reaches what it needs. Never raises `ApiError`."""
         try:
             return self._http.get("/health/ready").is_success
         except httpx.HTTPError:
@@ -269,29 +256,24 @@ class Client:
         parts = urlsplit(url)
         return f"{self.url}{parts.path}?{parts.query}"
 
-    def _one(
-        self, model: type[Model], method: str, path: str, body: Body = None, headers: Mapping[str, str] | None = None
-    ) -> Model:
-        request = self._http.build_request(method, path, json=body, headers=headers)
-        return self._send(request, lambda answer: model.model_validate(answer.data))
+    def _one(self, model: type[Model], method: str, path: str, body: Body = None, **options: Any) -> Model:  # noqa: ANN401 - of `_response`
+        return self._parse(model, self._response(method, path, json=body, **options)).data
 
     def _page(self, model: type[Model], path: str, query: Query) -> Page[Model]:
-        return self._send(self._reading(path, query), lambda answer: _page_of(model, answer))
+        found = self._parse(list[model], self._response("GET", path, query=query))  # type: ignore[valid-type]
+        pagination = found.meta.pagination or Pagination()
+        return Page(items=found.data, cursor=pagination.cursor, has_more=pagination.has_more)
 
-    def _reading(self, path: str, query: Query) -> httpx.Request:
-        parameters = {name: value for name, value in query.items() if value is not None}
-        return self._http.build_request("GET", path, params=parameters)
-
-    def _send(self, request: httpx.Request, parse: Callable[[_Answer], Parsed]) -> Parsed:
-        response = self._response(request)
+    def _parse(self, data: type[Parsed], response: httpx.Response) -> _Response[Parsed]:
         try:
-            return parse(_Answer.model_validate_json(response.content))
+            return _Response[data].model_validate_json(response.content)  # type: ignore[valid-type]
         except ValidationError as error:
             raise not_understood(response) from error
 
-    def _response(self, request: httpx.Request) -> httpx.Response:
+    def _response(self, method: str, path: str, *, query: Query | None = None, **options: Any) -> httpx.Response:  # noqa: ANN401 - of `httpx.Client.request`
+        parameters = {name: value for name, value in (query or {}).items() if value is not None}
         try:
-            response = self._http.send(request)
+            response = self._http.request(method, path, params=parameters, **options)
         except httpx.HTTPError as error:
             raise unreachable(self.url, error) from error
         if response.is_error:
@@ -299,22 +281,16 @@ class Client:
         return response
 
 
-def _retry(ask: Callable[[], Parsed], pause: Callable[[float], None]) -> Parsed:
-    for _ in range(PATIENCE):
+def _retry(request: Callable[[], Parsed], pause: Callable[[float], None]) -> Parsed:
+    for _ in range(RETRIES):
         try:
-            return ask()
+            return request()
         except ApiError as error:
             if error.code not in TRANSIENT:
                 raise
             pause(error.retry_after or LONGEST_WAIT)
-    return ask()
+    return request()
 
 
 def _given(limits: Limits) -> dict[str, float]:
     return limits.model_dump(by_alias=True, exclude_none=True)
-
-
-def _page_of(model: type[Model], answer: _Answer) -> Page[Model]:
-    items = [model.model_validate(row) for row in _ROWS.validate_python(answer.data)]
-    pagination = answer.meta.pagination or Pagination()
-    return Page(items=items, cursor=pagination.cursor, has_more=pagination.has_more)

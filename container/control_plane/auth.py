@@ -14,8 +14,8 @@ from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
-from control_plane.connected import while_connected
 from control_plane.errors import ApiError, ErrorCode, not_found
 from control_plane.openapi import TenantId
 from control_plane.rate_limit import RateLimiter, exceeded
@@ -150,7 +150,7 @@ class AuthenticatedRoute(APIRoute):
         async def authenticated(request: Request) -> Response:
             await identify(request)
             if request.method == "GET":
-                return await while_connected(request, in_turn(request))
+                return await _while_connected(request, in_turn(request))
             await request.body()  # kept for the handler: a body that comes slowly holds no turn
             return await in_turn(request)
 
@@ -160,6 +160,27 @@ class AuthenticatedRoute(APIRoute):
                 return await handle(request)
 
         return authenticated
+
+
+async def _while_connected(request: Request, handling: Coroutine[Any, Any, Response]) -> Response:
+    """Return the response to a request without a body, unless its client disconnects: then the handling is cancelled.
+
+    What has not begun, such as a call that waits for a thread, never begins. Raises `ClientDisconnect`.
+    """
+    work, gone = asyncio.ensure_future(handling), asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise ClientDisconnect
+    finally:
+        work.cancel()
+        gone.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 class _Authorised(SecurityBase):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
+from typing import Self
 
 from botocore.exceptions import ClientError
 from starlette.exceptions import HTTPException
@@ -12,37 +13,31 @@ from control_plane.envelope import Detail
 
 
 class ErrorCode(StrEnum):
-    """The kinds of refusal that a program can tell apart."""
+    """The kinds of refusal that a program can tell apart, each with its HTTP status."""
 
-    VALIDATION_ERROR = "VALIDATION_ERROR"
-    AUTHENTICATION_ERROR = "AUTHENTICATION_ERROR"
-    AUTHORIZATION_ERROR = "AUTHORIZATION_ERROR"
-    NOT_FOUND = "NOT_FOUND"
-    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
-    REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
-    CONFLICT = "CONFLICT"
-    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
-    HEADERS_TOO_LARGE = "HEADERS_TOO_LARGE"
-    RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED"
-    INTERNAL_ERROR = "INTERNAL_ERROR"
-    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    VALIDATION_ERROR = "VALIDATION_ERROR", HTTPStatus.BAD_REQUEST
+    AUTHENTICATION_ERROR = "AUTHENTICATION_ERROR", HTTPStatus.UNAUTHORIZED
+    AUTHORIZATION_ERROR = "AUTHORIZATION_ERROR", HTTPStatus.FORBIDDEN
+    NOT_FOUND = "NOT_FOUND", HTTPStatus.NOT_FOUND
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED", HTTPStatus.METHOD_NOT_ALLOWED
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT", HTTPStatus.REQUEST_TIMEOUT
+    CONFLICT = "CONFLICT", HTTPStatus.CONFLICT
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    HEADERS_TOO_LARGE = "HEADERS_TOO_LARGE", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    RATE_LIMIT_EXCEEDED = "RATE_LIMIT_EXCEEDED", HTTPStatus.TOO_MANY_REQUESTS
+    INTERNAL_ERROR = "INTERNAL_ERROR", HTTPStatus.INTERNAL_SERVER_ERROR
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE", HTTPStatus.SERVICE_UNAVAILABLE
+
+    status: HTTPStatus
+
+    def __new__(cls, code: str, status: HTTPStatus) -> Self:
+        """Return a member whose value is its code."""
+        member = str.__new__(cls, code)
+        member._value_, member.status = code, status
+        return member
 
 
-STATUS: dict[ErrorCode, HTTPStatus] = {
-    ErrorCode.VALIDATION_ERROR: HTTPStatus.BAD_REQUEST,
-    ErrorCode.AUTHENTICATION_ERROR: HTTPStatus.UNAUTHORIZED,
-    ErrorCode.AUTHORIZATION_ERROR: HTTPStatus.FORBIDDEN,
-    ErrorCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
-    ErrorCode.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
-    ErrorCode.REQUEST_TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
-    ErrorCode.CONFLICT: HTTPStatus.CONFLICT,
-    ErrorCode.PAYLOAD_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    ErrorCode.HEADERS_TOO_LARGE: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    ErrorCode.RATE_LIMIT_EXCEEDED: HTTPStatus.TOO_MANY_REQUESTS,
-    ErrorCode.INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
-    ErrorCode.SERVICE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-}
-CODES = {status: code for code, status in STATUS.items()}
+CODES = {code.status: code for code in ErrorCode}
 
 RETRY_SECONDS = 2
 """When to come back after a 503: AWS throttles in windows of a second."""
@@ -70,7 +65,7 @@ class ApiError(HTTPException):
         details: Sequence[Detail] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(int(STATUS[code]), message, headers)
+        super().__init__(int(code.status), message, headers)
         self.code = code
         self.message = message
         self.details = list(details)
@@ -109,6 +104,6 @@ def daily_limit(message: str, at: datetime) -> ApiError:
 
 
 def throttled(error: ClientError) -> bool:
-    """Say whether AWS refused a call only for the moment."""
+    """Return whether AWS may accept the same call in a moment."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.response["Error"]["Code"] in _THROTTLED

@@ -27,6 +27,10 @@ logger = structlog.get_logger()
 SECRETS = frozenset({"value"})
 """Fields of bodies whose values no response shows."""
 
+_CONFLICTS = (IdempotencyConflictError, TransitionError, ExistsError, WorkspaceInUseError, WorkspaceTakenError)
+_CONTENDED = (ConflictError, ContentionError)
+_AWS = (ClientError, AwsConnectionError, HTTPClientError)
+
 
 def error_response(error: ApiError) -> Response:
     """Return the response for an error."""
@@ -41,37 +45,48 @@ def failure(error: ApiError, about: Meta) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Register a handler for each exception that a route may raise; the middleware responds to all others with 500."""
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _malformed)
-    for conflict in (IdempotencyConflictError, TransitionError, ExistsError, WorkspaceInUseError, WorkspaceTakenError):
-        app.add_exception_handler(conflict, _conflict)
-    app.add_exception_handler(DailyLimitError, _daily_limit)
-    for contended in (ConflictError, ContentionError):
-        app.add_exception_handler(contended, _contended)
-    app.add_exception_handler(ClientError, _aws)
-    for unreachable in (AwsConnectionError, HTTPClientError):
-        app.add_exception_handler(unreachable, _aws)
+    """Register the handler of what a route may raise; the middleware responds to all other exceptions with 500."""
+    for kind in (*_CONFLICTS, *_CONTENDED, *_AWS, HTTPException, RequestValidationError, DailyLimitError):
+        app.add_exception_handler(kind, _handle)
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def _handle(request: Request, error: Exception) -> Response:
+    return error_response(_api_error(request, error))
+
+
+def _api_error(request: Request, error: Exception) -> ApiError:
+    match error:
+        case HTTPException():
+            return _http_error(request, error)
+        case RequestValidationError():
+            return invalid(*(_detail(found) for found in error.errors()))
+        case DailyLimitError():
+            return daily_limit(str(error), now())
+        case ConflictError() | ContentionError():
+            logger.warning("contended", error=str(error))
+            return unavailable("Too many writes to the same thing at this moment: try again.")
+        case ClientError() if not throttled(error):
+            raise error
+        case ClientError() | AwsConnectionError() | HTTPClientError():
+            logger.warning("AWS is not available", error=type(error).__name__, exc_info=error)
+            return unavailable("A service that this one needs does not answer: try again.")
+        case _:
+            return ApiError(ErrorCode.CONFLICT, str(error))
+
+
+def _http_error(request: Request, error: HTTPException) -> ApiError:
+    """Return the error for what Starlette and FastAPI refuse; ours are such errors already."""
     if isinstance(error, ApiError):
-        return error_response(error)
-    status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.BAD_REQUEST
+        return error
+    status, headers = HTTPStatus(error.status_code), error.headers
     message = {
         HTTPStatus.NOT_FOUND: "There is no such route: see /docs.",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible here: see the header Allow.",
         HTTPStatus.BAD_REQUEST: "The body could not be read: send JSON in UTF-8.",
     }.get(status, status.phrase)
-    headers = error.headers if isinstance(error, HTTPException) else None
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(allowed(request.app, request.scope))}
-    return error_response(ApiError(CODES.get(status, ErrorCode.VALIDATION_ERROR), message, headers=headers))
-
-
-async def _malformed(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
-    return error_response(invalid(*(_detail(found) for found in error.errors())))
+    return ApiError(CODES.get(status, ErrorCode.VALIDATION_ERROR), message, headers=headers)
 
 
 def _detail(found: dict[str, object]) -> tuple[str, str]:
@@ -85,23 +100,3 @@ def _detail(found: dict[str, object]) -> tuple[str, str]:
         return ".".join(map(str, path)), "is not known here: remove it, or see /docs for the right name"
     field = ".".join(map(str, path)) or str(where)
     return field, explain(found, secret=field in SECRETS)
-
-
-async def _conflict(_: Request, error: Exception) -> Response:
-    return error_response(ApiError(ErrorCode.CONFLICT, str(error)))
-
-
-async def _daily_limit(_: Request, error: Exception) -> Response:
-    return error_response(daily_limit(str(error), now()))
-
-
-async def _contended(_: Request, error: Exception) -> Response:
-    logger.warning("contended", error=str(error))
-    return error_response(unavailable("Too many writes to the same thing at this moment: try again."))
-
-
-async def _aws(_: Request, error: Exception) -> Response:
-    if isinstance(error, ClientError) and not throttled(error):
-        raise error
-    logger.warning("AWS is not available", error=type(error).__name__, exc_info=error)
-    return error_response(unavailable("A service that this one needs does not answer: try again."))

@@ -10,11 +10,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from control_plane.addresses import apply_forwarded
 from control_plane.auth import Principal
 from control_plane.envelope import request_id
 from control_plane.errors import ApiError, ErrorCode, invalid
 from control_plane.exception_handlers import error_response
-from control_plane.forwarded import apply_forwarded
 from control_plane.methods import ResponseEndedError, allowed, normalized, send_options, without_body
 from control_plane.services import Services
 from outpost.domain.ids import new_id, now

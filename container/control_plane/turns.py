@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from contextlib import asynccontextmanager
 from contextvars import Context, ContextVar
 from functools import partial
+from types import coroutine
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -34,36 +35,31 @@ _TICK_SECONDS = 0.001
 Clock = Callable[[], float]
 
 
-class _Turn:
-    """The turns of one tenant, as long as it has requests or waits for its next step."""
+class _Turn(Semaphore):
+    """The turn of one tenant, acquired for each step, as long as the tenant has requests or waits for its next step."""
 
     def __init__(self, at_once: int, clock: Clock, is_contested: Callable[[], bool]) -> None:
+        super().__init__(1)
         self.places = Semaphore(at_once)
-        self._step = Semaphore(1)
         self._clock = clock
         self._is_contested = is_contested
         self._paid_until = clock()
         """By when what was taken of the loop's time is within the share."""
 
-    async def begin(self) -> None:
-        """Wait until a step of the tenant's may begin."""
-        await self._step.acquire()
-
     def end(self, seconds: float) -> None:
-        """Count the loop's time that the step has taken, and let the next one begin when it is due."""
+        """Count the loop's time that the step has taken, and release the turn when the next one is due.
+
+        The loop keeps the turn until then, also when its tenant has no request left.
+        """
         at, loop = self._clock(), get_running_loop()
         most = PAUSE_SECONDS if self._is_contested() else 0.0
         paid = max(self._paid_until, at - BURST_SECONDS) + seconds / LOOP_SHARE
         self._paid_until = min(paid, at + most)
         pause = self._paid_until - at
         if pause >= _TICK_SECONDS:
-            loop.call_later(pause, self._release)
+            loop.call_later(pause, self.release)
         else:
-            loop.call_soon(self._release)
-
-    def _release(self) -> None:
-        """Let the next step begin. The loop keeps the turn until then, also when its tenant has no request left."""
-        self._step.release()
+            loop.call_soon(self.release)
 
 
 class _Request:
@@ -84,46 +80,41 @@ _current: ContextVar[_Request | None] = ContextVar("_current", default=None)
 """The request that a task belongs to."""
 
 
-class _Steps(Awaitable[None]):
-    """A coroutine whose steps are its request's. One that is cancelled or closed makes its next step at once."""
-
-    def __init__(self, request: _Request, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self._request = request
-        self._coroutine = coroutine
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        step: Callable[[], Any] = partial(self._coroutine.send, None)
-        waits_for, cancelled = None, False
-        try:
-            while True:
-                turn = None if cancelled else self._request.turn
-                if turn is not None:
-                    try:
-                        yield from turn.begin().__await__()
-                    except BaseException as error:  # noqa: BLE001 - it is raised where the coroutine waits
-                        step, turn = partial(self._coroutine.throw, error), None
-                waits_for = self._make(step, turn)
-                try:
-                    step, cancelled = partial(self._coroutine.send, (yield waits_for)), False
-                except BaseException as error:  # noqa: BLE001 - as above
-                    step = partial(self._coroutine.throw, error)
-                    cancelled = not isinstance(error, Exception)  # CancelledError, GeneratorExit
-        except StopIteration as end:
-            return end.value
-        finally:
-            del step, waits_for  # they may hold the error, whose traceback holds this frame
-
-    def _make(self, step: Callable[[], Any], turn: _Turn | None) -> Any:  # noqa: ANN401 - what the coroutine waits for
-        request = self._request
-        began = request.clock()
-        try:
-            return step()
-        finally:
-            del step  # as above
-            request.count(request.clock() - began)
+@coroutine
+def _in_turns(request: _Request, handling: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Run a coroutine in steps that are its request's. One that is cancelled or closed makes its next step at once."""
+    step: Callable[[], Any] = partial(handling.send, None)
+    waits_for, cancelled = None, False
+    try:
+        while True:
+            turn = None if cancelled else request.turn
             if turn is not None:
-                turn.end(request.unpaid)
-                request.unpaid = 0.0
+                try:
+                    yield from turn.acquire().__await__()
+                except BaseException as error:  # noqa: BLE001 - it is raised where the coroutine waits
+                    step, turn = partial(handling.throw, error), None
+            waits_for = _make(step, request, turn)
+            try:
+                step, cancelled = partial(handling.send, (yield waits_for)), False
+            except BaseException as error:  # noqa: BLE001 - as above
+                step = partial(handling.throw, error)
+                cancelled = not isinstance(error, Exception)  # CancelledError, GeneratorExit
+    except StopIteration as end:
+        return end.value
+    finally:
+        del step, waits_for  # they may hold the error, whose traceback holds this frame
+
+
+def _make(step: Callable[[], Any], request: _Request, turn: _Turn | None) -> Any:  # noqa: ANN401 - what the coroutine waits for
+    began = request.clock()
+    try:
+        return step()
+    finally:
+        del step  # as above
+        request.count(request.clock() - began)
+        if turn is not None:
+            turn.end(request.unpaid)
+            request.unpaid = 0.0
 
 
 class Turns:
@@ -148,7 +139,7 @@ class Turns:
         request = _Request(self._clock)
         token, counting = _current.set(request), count_time.set(request.count)
         try:
-            await _Steps(request, handle())
+            await _in_turns(request, handle())
         finally:
             _current.reset(token)
             count_time.reset(counting)
@@ -189,16 +180,16 @@ class Turns:
         return self._clock() < self._contested_until
 
 
-def create_task(loop: AbstractEventLoop, coroutine: Any, **options: Any) -> Task[Any]:  # noqa: ANN401 - as asyncio has it
+def create_task(loop: AbstractEventLoop, work: Any, **options: Any) -> Task[Any]:  # noqa: ANN401 - as asyncio has it
     """Create a task that runs in the turns of the request that it belongs to: the factory of the loop's tasks."""
     context: Context | None = options.get("context")
     request = _current.get() if context is None else context.get(_current)
     if request is None:
-        return Task(coroutine, loop=loop, **options)
-    task = Task(_paced(_Steps(request, coroutine)), loop=loop, **options)
-    task.add_done_callback(lambda _: coroutine.close())  # it was cancelled before it began
+        return Task(work, loop=loop, **options)
+    task = Task(_run(_in_turns(request, work)), loop=loop, **options)
+    task.add_done_callback(lambda _: work.close())  # it was cancelled before it began
     return task
 
 
-async def _paced(steps: _Steps) -> Any:  # noqa: ANN401 - what the coroutine returns
+async def _run(steps: Awaitable[Any]) -> Any:  # noqa: ANN401 - what the coroutine returns
     return await steps

@@ -23,12 +23,11 @@ from outpost_client.models import (
     Limits,
     LogLine,
     PromotionRequest,
-    Reason,
     ReleaseRequest,
     Tenant,
     UsageFigures,
 )
-from outpost_client.results import Status
+from outpost_client.results import Reason, Status
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -1,8 +1,9 @@
 """JSON schemas of tools, made from the service's OpenAPI document: the same models, limits and words, in snake_case."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 Schema = dict[str, Any]
@@ -47,10 +48,6 @@ class Operation:
     names: Mapping[str, str] = field(repr=False)
     """Every name of the document that MCP spells differently."""
 
-    def respell(self, text: str) -> str:
-        """Return a text of the API with every field's name as MCP spells it."""
-        return respell(text, self.names)
-
 
 def operation(document: Document, method: str, path: str) -> Operation:
     """Read an operation. Raises `KeyError` when the service has none such."""
@@ -75,41 +72,38 @@ def _fields(document: Document, found: Mapping[str, Any]) -> Iterator[tuple[str,
                 yield snake(name), Field(name, "body", schema, name in option.get("required", ()))
 
 
+def _mapped(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
+    """Return a schema with the schemas within it changed."""
+    mapped = dict(schema)
+    for key in ("items", "additionalProperties", "propertyNames"):
+        if isinstance(mapped.get(key), dict):
+            mapped[key] = change(mapped[key])
+    for key in {"anyOf", "oneOf", "allOf"} & mapped.keys():
+        mapped[key] = [change(inner) for inner in mapped[key]]
+    if "properties" in mapped:
+        mapped["properties"] = {name: change(inner) for name, inner in mapped["properties"].items()}
+    return mapped
+
+
 def expand(document: Document, schema: Schema) -> Schema:
     """Return a schema with its references resolved and without generated titles: clients read one piece."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         own = {key: value for key, value in schema.items() if key != "$ref"}
         return expand(document, document["components"]["schemas"][name]) | own
-    expanded: Schema = {}
-    for key, value in schema.items():
-        if key == "properties":
-            expanded[key] = {name: expand(document, inner) for name, inner in value.items()}
-        elif isinstance(value, dict) and key in ("items", "additionalProperties", "propertyNames"):
-            expanded[key] = expand(document, value)
-        elif key in ("anyOf", "oneOf", "allOf"):
-            expanded[key] = [expand(document, inner) for inner in value]
-        elif key != "title":
-            expanded[key] = value
-    return expanded
+    untitled = {key: value for key, value in schema.items() if key != "title"}
+    return _mapped(untitled, partial(expand, document))
 
 
 def to_snake(schema: Schema, names: Mapping[str, str]) -> Schema:
     """Return an expanded schema with the names of its properties, and those in its descriptions, in snake_case."""
-    changed: Schema = {}
-    for key, value in schema.items():
-        if key == "properties":
-            changed[key] = {snake(name): to_snake(inner, names) for name, inner in value.items()}
-        elif key == "required":
-            changed[key] = [snake(name) for name in value]
-        elif key == "description":
-            changed[key] = respell(value, names).replace("meta.", "")  # a result has no envelope
-        elif isinstance(value, dict) and key in ("items", "additionalProperties", "propertyNames"):
-            changed[key] = to_snake(value, names)
-        elif key in ("anyOf", "oneOf", "allOf"):
-            changed[key] = [to_snake(inner, names) for inner in value]
-        else:
-            changed[key] = value
+    changed = _mapped(schema, partial(to_snake, names=names))
+    if "properties" in changed:
+        changed["properties"] = {snake(name): inner for name, inner in changed["properties"].items()}
+    if "required" in changed:
+        changed["required"] = [snake(name) for name in changed["required"]]
+    if "description" in changed:
+        changed["description"] = respell(changed["description"], names).replace("meta.", "")  # a result has no envelope
     return changed
 
 
@@ -125,12 +119,7 @@ def portable(schema: Schema) -> Schema:
     kept = {key: value for key, value in schema.items() if key in _PORTABLE}
     if "\\x" in kept.get("pattern", ""):  # an escape that not every provider's grammar has
         del kept["pattern"]
-    for key in ("items", "additionalProperties"):
-        if isinstance(kept.get(key), dict):
-            kept[key] = portable(kept[key])
-    if "properties" in kept:
-        kept["properties"] = {name: portable(inner) for name, inner in kept["properties"].items()}
-    return kept
+    return _mapped(kept, portable)
 
 
 def value_to_snake(value: Any, schema: Schema) -> Any:  # noqa: ANN401 - JSON

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +15,17 @@ from outpost_client.errors import ApiError, Detail
 from outpost_client.mcp.arguments import read_arguments
 from outpost_client.mcp.calls import Call, Data, send
 from outpost_client.mcp.catalogue import CATALOGUE, LABEL, LABEL_SCHEMA, Arguments, Entry
-from outpost_client.mcp.schemas import Document, Operation, Schema, operation, portable, snake, to_snake, value_to_snake
+from outpost_client.mcp.schemas import (
+    Document,
+    Operation,
+    Schema,
+    operation,
+    portable,
+    respell,
+    snake,
+    to_snake,
+    value_to_snake,
+)
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -65,16 +75,16 @@ class BoundTool:
         return data | {"properties": data["properties"] | beside}
 
     async def call(self, http: httpx.AsyncClient, arguments: Arguments) -> dict[str, Any]:
-        """Call the operation and return the structured result. Raises `ApiError` in MCP's words."""
+        """Call the operation and return the structured result. Raises `ApiError` with MCP's names."""
         request = self._request(arguments)
         try:
             result = _result(self.operation, await send(http, request))
             return result | {name: await self._glimpse(http, each) for name, each in self.beside.items()}
         except ApiError as error:
-            raise self._in_own_words(error) from error
+            raise self._in_mcp_names(error) from error
 
     def _request(self, arguments: Arguments) -> Call:
-        """Place each argument where REST wants it; the service judges the values."""
+        """Place each argument where REST wants it; the service validates the values."""
         schema = self.input_schema
         known = schema["properties"]
         unknown = [name for name in arguments if name not in known]
@@ -105,8 +115,8 @@ class BoundTool:
                 raise
             return None
 
-    def _in_own_words(self, error: ApiError) -> ApiError:
-        spell = self.operation.respell
+    def _in_mcp_names(self, error: ApiError) -> ApiError:
+        spell = partial(respell, names=self.operation.names)
         details = [Detail(spell(each.field), spell(each.message)) for each in error.details]
         return ApiError(error.code, spell(error.message), details, error.request_id, error.retry_after)
 

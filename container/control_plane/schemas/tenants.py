@@ -219,13 +219,6 @@ class SecretRequest(Body):
             )
         return value
 
-    @field_validator("value")
-    @classmethod
-    def _is_variable(cls, value: SecretStr) -> SecretStr:
-        if "\0" in value.get_secret_value():
-            raise ValueError("has a NUL character, which no environment variable can hold")
-        return value
-
 
 class SecretView(View):
     """A secret, without its value."""
