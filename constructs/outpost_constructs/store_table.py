@@ -7,13 +7,13 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost.store import schema
+from outpost.store import keys, schema
 from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import READ, WRITE, grant_key, key_of
 from outpost_constructs.permissions import allow
 from outpost_constructs.queues import WakeUpQueue
 
-ROW = {"Keys": {schema.SORT_KEY: {"S": [schema.ROW]}}}
+ROW = {"Keys": {schema.SORT_KEY: {"S": [keys.ROW]}}}
 """Changes of a dispatch's row, not of the other items beside it."""
 
 

@@ -28,9 +28,10 @@ from outpost.aws.connections import ExceptionMap, HttpResponse, map_exception
 from outpost.aws.fast_client import FastClient
 from outpost.aws.json_protocol import is_retryable
 from outpost.domain.dispatch import Dispatch
+from outpost.store import keys
 from outpost.store.database import Database, from_attributes, key
 from outpost.store.row_reader import complete_row
-from outpost.store.rows import is_whole, key_of, row_from
+from outpost.store.rows import is_whole, row_from
 
 _EXCEPTIONS: ExceptionMap = {
     aiohttp.ConnectionTimeoutError: ConnectTimeoutError,
@@ -77,7 +78,7 @@ class DispatchReader:
     async def get(self, dispatch_id: str) -> Dispatch | None:
         """Read a row as it is now, or None. Raises botocore's exceptions."""
         table = self._database.dispatches
-        request = {"TableName": table, "Key": key(*key_of(dispatch_id)), "ConsistentRead": True}
+        request = {"TableName": table, "Key": key(*keys.row(dispatch_id)), "ConsistentRead": True}
         found = await self._call("GetItem", request)
         if "Item" not in found:
             return None

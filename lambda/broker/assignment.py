@@ -11,20 +11,14 @@ from outpost.domain.artifacts import attempt_prefix
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.protocol import Assignment, BedrockAccess, Credentials
 from outpost.domain.workspaces import QUOTAS, room
-from outpost.store.artifacts import Artifacts
-from outpost.store.dispatches import Dispatches
-from outpost.store.tenants import Tenants
-from outpost.store.workspaces import Workspaces
+from outpost.fleet.store import Store
 
 
 @dataclass(frozen=True)
 class Assignments:
     """Prepares assignments. Every call may fail; none changes anything."""
 
-    dispatches: Dispatches
-    tenants: Tenants
-    workspaces: Workspaces
-    artifacts: Artifacts
+    store: Store
     credentials: AttemptCredentials
     agents: Mapping[Agent, AgentSettings]
     grants: Grants
@@ -42,16 +36,16 @@ class Assignments:
             tenant_id=row.tenant_id,
             lease=row.lease,
             spec=row.spec,
-            task=self.dispatches.task(row.id),
+            task=self.store.dispatches.task(row.id),
             bucket=self.credentials.bucket,
             prefix=attempt_prefix(row.tenant_id, row.id, row.attempt),
             secrets=secrets,
             searched_secrets=searched,
             token_budget=settings.token_budget,
-            dollar_budget=self.grants.needed(row, self.tenants),
+            dollar_budget=self.grants.needed(row, self.store.tenants),
             earlier_cost=row.spending.earlier,
             models=settings.models,
-            context=self.artifacts.context_keys(row.tenant_id) if row.spec.kind == "task" else (),
+            context=self.store.artifacts.context_keys(row.tenant_id) if row.spec.kind == "task" else (),
             no_progress_seconds=settings.no_progress_seconds or CATALOGUE[row.spec.agent].no_progress_seconds,
             workspace_room=self._room(row),
             forge=self.forge is not None and self.forge.serves(row.spec),
@@ -80,22 +74,22 @@ class Assignments:
         settings = self.agents.get(row.spec.agent)  # None: disabled since the dispatch was started
         arn = settings.provider_secret_arn if settings else None
         given = {CATALOGUE[row.spec.agent].token_variables[0]: arn} if arn else {}
-        known = self.tenants.secrets(row.tenant_id) if row.spec.additional_secrets else {}
+        known = self.store.tenants.secrets(row.tenant_id) if row.spec.additional_secrets else {}
         # One that was deleted meanwhile stays in the list: the worker cannot read it, and says so.
         return given | {name: known[name].arn if name in known else name for name in row.spec.additional_secrets}
 
     def _searched_secrets(self, row: Dispatch) -> dict[str, str]:
         """Return the secrets that earlier dispatches in the workspace were given, and this one is not."""
-        workspace = self.workspaces.get(row.tenant_id, row.spec.workspace_id) if row.spec.workspace_id else None
+        workspace = self.store.workspaces.get(row.tenant_id, row.spec.workspace_id) if row.spec.workspace_id else None
         names = workspace.secrets - set(row.spec.additional_secrets) if workspace else set()
-        known = self.tenants.secrets(row.tenant_id) if names else {}
+        known = self.store.tenants.secrets(row.tenant_id) if names else {}
         return {name: known[name].arn for name in sorted(names) if name in known}
 
     def _room(self, row: Dispatch) -> int | None:
-        tenant = self.tenants.get(row.tenant_id) if row.spec.workspace_id else None
+        tenant = self.store.tenants.get(row.tenant_id) if row.spec.workspace_id else None
         if tenant is None or row.spec.workspace_id is None:
             return None
-        return room(self.workspaces.all(row.tenant_id), QUOTAS[tenant.tier], row.spec.workspace_id)
+        return room(self.store.workspaces.all(row.tenant_id), QUOTAS[tenant.tier], row.spec.workspace_id)
 
 
 def _arns(secrets: Mapping[str, str]) -> list[str]:

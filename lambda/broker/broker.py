@@ -30,30 +30,19 @@ from outpost.domain.protocol import (
     SavedRequest,
     StartedRequest,
 )
-from outpost.store.artifacts import Artifacts
-from outpost.store.dispatches import Dispatches
-from outpost.store.launches import Launches
-from outpost.store.tenants import Tenants
+from outpost.fleet.store import Store
 from outpost.store.turns import Turns
-from outpost.store.workers import Workers
-from outpost.store.workspaces import Workspaces
 
 
 @dataclass(frozen=True)
 class Broker:
     """Handles the workers' requests."""
 
-    dispatches: Dispatches
-    workers: Workers
-    tenants: Tenants
-    workspaces: Workspaces
-    artifacts: Artifacts
-    credentials: AttemptCredentials
-    launches: Launches
+    store: Store
     agents: Mapping[Agent, AgentSettings]
+    credentials: AttemptCredentials
     grants: Grants
     identities: Identities
-    turns: Turns
     now: Callable[[], datetime]
     forge: Forge | None = None
 
@@ -63,7 +52,7 @@ class Broker:
         """Handle one request. A lease that is no longer live is a response, not an error."""
         if isinstance(request, ClaimRequest):
             return self._claims.claim(request)
-        row = self.dispatches.get(request.dispatch_id)
+        row = self.store.dispatches.get(request.dispatch_id)
         if row is not None and not sent_by_holder(request, row):
             row = None
         match request:
@@ -74,44 +63,21 @@ class Broker:
             case ForgeTokenRequest():
                 return self._leases.forge_token(request, row)
             case GrantRequest():
-                return self.grants.handle(request, row, self.tenants.get(row.tenant_id) if row else None, self.now())
+                return self.grants.handle(
+                    request, row, self.store.tenants.get(row.tenant_id) if row else None, self.now()
+                )
             case StartedRequest() | EndedRequest() | ReportRequest():
                 return self._leases.advance(request, row)
 
     @property
     def _claims(self) -> Claims:
-        return Claims(
-            dispatches=self.dispatches,
-            workers=self.workers,
-            candidates=Candidates(self.dispatches, self.workers, self.tenants, self.turns),
-            launches=self.launches,
-            identities=self.identities,
-            assignments=self._assignments,
-            agents=self.agents,
-            now=self.now,
-        )
+        candidates = Candidates(self.store, Turns(self.store.database))
+        return Claims(self.store, candidates, self.identities, self._assignments, self.agents, self.now)
 
     @property
     def _leases(self) -> Leases:
-        return Leases(
-            dispatches=self.dispatches,
-            workers=self.workers,
-            tenants=self.tenants,
-            workspaces=self.workspaces,
-            assignments=self._assignments,
-            now=self.now,
-            forge=self.forge,
-        )
+        return Leases(self.store, self._assignments, self.now, self.forge)
 
     @property
     def _assignments(self) -> Assignments:
-        return Assignments(
-            dispatches=self.dispatches,
-            tenants=self.tenants,
-            workspaces=self.workspaces,
-            artifacts=self.artifacts,
-            credentials=self.credentials,
-            agents=self.agents,
-            grants=self.grants,
-            forge=self.forge,
-        )
+        return Assignments(self.store, self.credentials, self.agents, self.grants, self.forge)

@@ -11,11 +11,9 @@ from itertools import chain, islice
 
 from outpost.domain.agents import Agent
 from outpost.domain.slots import Slots
-from outpost.store.dispatches import Dispatches
+from outpost.fleet.store import Store
 from outpost.store.live_dispatches import TenantQueue
-from outpost.store.tenants import Tenants
 from outpost.store.turns import Turns
-from outpost.store.workers import Workers
 
 WINDOW = 16
 """Tenants that are compared."""
@@ -39,9 +37,7 @@ class Candidate:
 class Candidates:
     """Finds candidates."""
 
-    dispatches: Dispatches
-    workers: Workers
-    tenants: Tenants
+    store: Store
     turns: Turns
 
     def of(self, agent: Agent, at: datetime) -> Iterator[Candidate]:
@@ -54,13 +50,13 @@ class Candidates:
             yield from sorted(ready, key=lambda candidate: (candidate.slots.last_served, candidate.queued[0]))
 
     def _around(self, agent: Agent, at: datetime) -> Iterator[TenantQueue]:
-        behind, queues = self.turns.behind(agent), self.dispatches.live.queues
+        behind, queues = self.turns.behind(agent), self.store.live.queues
         return chain(queues(agent, at, behind), queues(agent, at, until=behind) if behind else ())
 
     def _candidate(self, queue: TenantQueue) -> Candidate | None:
-        tenant = self.tenants.get(queue.tenant_id) if queue.ids else None
+        tenant = self.store.tenants.get(queue.tenant_id) if queue.ids else None
         if tenant is None or tenant.status != "active":
             return None
-        slots = self.workers.slots(tenant.id)
+        slots = self.store.slots.of(tenant.id)
         free = slots.free(tenant.limits.concurrent)
         return Candidate(tenant.id, slots, queue.ids[:CHOICE], free) if free else None

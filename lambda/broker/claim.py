@@ -20,10 +20,8 @@ from outpost.domain.lifecycle import Expire, Lose, TransitionError
 from outpost.domain.protocol import Assignment, ClaimRequest, ClaimResponse
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.workers import Worker, WorkerState
+from outpost.fleet.store import Store
 from outpost.store.database import ConflictError
-from outpost.store.dispatches import Dispatches
-from outpost.store.launches import Launches
-from outpost.store.workers import Workers
 
 logger = Logger(service="broker")
 
@@ -35,10 +33,8 @@ CHOOSING = timedelta(seconds=3)
 class Claims:
     """Handles claims."""
 
-    dispatches: Dispatches
-    workers: Workers
+    store: Store
     candidates: Candidates
-    launches: Launches
     identities: Identities
     assignments: Assignments
     agents: Mapping[Agent, AgentSettings]
@@ -53,7 +49,7 @@ class Claims:
             worker = self._verified(request, agent)
             if worker is None:
                 return ClaimResponse()
-            worker = self.workers.idle(worker)
+            worker = self.store.workers.idle(worker)
         except NoProofError as why:
             logger.warning("a worker is retired", extra={"worker": request.worker_id, "why": str(why)})
             return ClaimResponse(retire=True)
@@ -61,11 +57,11 @@ class Claims:
             logger.exception("a claim is refused", extra={"worker": request.worker_id, "why": str(why)})
             return ClaimResponse(retire=True)
         except StsError:
-            self.workers.note_request(agent, request.worker_id)
+            self.store.workers.note_request(agent, request.worker_id)
             raise
         except ConflictError:
             return self._repeat(agent, request)
-        self.launches.succeeded(agent, worker.launched_at)
+        self.store.launches.succeeded(agent, worker.launched_at)
         return self._choose(worker, request.secret_sha256)
 
     def _verified(self, request: ClaimRequest, agent: Agent) -> Worker | None:
@@ -76,7 +72,7 @@ class Claims:
         """
         settings, at = self.agents[agent], self.now()
         self.identities.verify_caller(request, settings, at)
-        known = self.workers.get(agent, request.worker_id)
+        known = self.store.workers.get(agent, request.worker_id)
         if known and known.proven:
             return known
         launched = known if known and known.worker_state is WorkerState.STARTING else None
@@ -120,7 +116,7 @@ class Claims:
         if failure:
             raise failure
         warm = self.agents[worker.agent].warm_at(self.now())
-        spare = retires(worker, self.workers.alive(worker.agent), warm, self.now())
+        spare = retires(worker, self.store.workers.alive(worker.agent), warm, self.now())
         return ClaimResponse(retire=worker.retiring or spare)
 
     def _assign(self, worker: Worker, candidate: Candidate, secret_sha256: str | None) -> Assignment | None:
@@ -129,7 +125,7 @@ class Claims:
         All that may fail comes before the claim is written: a failure costs no attempt and leaves nothing claimed.
         """
         prepared: list[Assignment] = []
-        row = self.workers.claim(
+        row = self.store.claimer.claim(
             worker,
             candidate.queued,
             candidate.free,
@@ -146,16 +142,16 @@ class Claims:
         except PolicyRefusedError as refused:  # every worker would fail at it
             reason = Reason.of(ReasonCode.INTERNAL_ERROR, f"No credentials could be made: {refused}")
             with suppress(TransitionError):  # another worker was quicker to end it
-                self.dispatches.change(row.id, Expire(reason, self.now()))
+                self.store.dispatches.change(row.id, Expire(reason, self.now()))
             raise
         except Exception:
-            self.dispatches.postpone(row, self.now())
+            self.store.dispatches.postpone(row, self.now())
             raise
 
     def _repeat(self, agent: Agent, request: ClaimRequest) -> ClaimResponse:
         """Return a worker's work once more, if the response was lost, and never other work."""
-        worker = self.workers.get(agent, request.worker_id)
-        row = self.dispatches.get(worker.dispatch_id) if worker and worker.dispatch_id else None
+        worker = self.store.workers.get(agent, request.worker_id)
+        row = self.store.dispatches.get(worker.dispatch_id) if worker and worker.dispatch_id else None
         if (
             row is None
             or row.lease is None
@@ -165,7 +161,7 @@ class Claims:
         ):
             return ClaimResponse(retire=True)
         try:
-            self.workers.beat(agent, row.lease)  # preparing the response may fail again and again
+            self.store.workers.beat(agent, row.lease)  # preparing the response may fail again and again
         except ConflictError:
             return ClaimResponse(retire=True)
         return self._hand_out(self.assignments.of(row))
@@ -175,10 +171,10 @@ class Claims:
 
         A suspension that is not seen here comes after the claim: it is one of running work.
         """
-        tenant = self.assignments.tenants.get(assignment.tenant_id)
+        tenant = self.store.tenants.get(assignment.tenant_id)
         if tenant is not None and tenant.status == "active":
             return ClaimResponse(assignment=assignment)
         reason = Reason.of(ReasonCode.WORKER_LOST, "The tenant was suspended before the run began.")
         with suppress(TransitionError):  # the sweep or a cancel was quicker
-            self.dispatches.change(assignment.dispatch_id, Lose(assignment.lease, reason, self.now()))
+            self.store.dispatches.change(assignment.dispatch_id, Lose(assignment.lease, reason, self.now()))
         return ClaimResponse(retire=True)

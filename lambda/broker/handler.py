@@ -21,37 +21,20 @@ from outpost.domain.protocol import (
     LeaseResponse,
     ReserveResponse,
 )
-from outpost.fleet.agent_settings import load_agents
-from outpost.fleet.wakeups import Wakeups
-from outpost.store.artifacts import Artifacts
-from outpost.store.budgets import Budgets, MonthlyLimits
-from outpost.store.database import Database
-from outpost.store.dispatches import Dispatches
-from outpost.store.launches import Launches
-from outpost.store.tenants import Tenants
-from outpost.store.turns import Turns
-from outpost.store.workers import Workers
-from outpost.store.workspaces import Workspaces
+from outpost.fleet.store import Store
 
 logger = Logger(service="broker")
 
 
 @cache
 def _broker() -> Broker:
-    database, agents = Database.from_environment(DATABASE), load_agents()
-    dispatches = Dispatches(database, Wakeups.from_environment(agents))
+    store = Store.from_environment(DATABASE, OTHERS)
     return Broker(
-        dispatches=dispatches,
-        workers=Workers(database, dispatches),
-        tenants=Tenants(database),
-        workspaces=Workspaces(database),
-        artifacts=Artifacts.from_environment(OTHERS),
+        store=store,
+        agents=store.agents,
         credentials=AttemptCredentials.from_environment(OTHERS),
-        launches=Launches(database),
-        agents=agents,
-        grants=Grants(Budgets(database, dispatches, MonthlyLimits.from_environment())),
+        grants=Grants(store.budgets),
         identities=Identities.from_environment(),
-        turns=Turns(database),
         now=now,
         forge=Forge.from_environment(),
     )

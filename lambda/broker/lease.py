@@ -22,11 +22,8 @@ from outpost.domain.protocol import (
 )
 from outpost.domain.workspaces import QUOTAS
 from outpost.fleet.forge import ForgeError
+from outpost.fleet.store import Store
 from outpost.store.database import ConflictError
-from outpost.store.dispatches import Dispatches
-from outpost.store.tenants import Tenants
-from outpost.store.workers import Workers
-from outpost.store.workspaces import Workspaces
 
 STALE = LeaseResponse(live=False)
 
@@ -38,10 +35,7 @@ class Leases:
     `row` is the request's dispatch, None where there is none or somebody else than its holder sends the request.
     """
 
-    dispatches: Dispatches
-    workers: Workers
-    tenants: Tenants
-    workspaces: Workspaces
+    store: Store
     assignments: Assignments
     now: Callable[[], datetime]
     forge: Forge | None
@@ -54,10 +48,10 @@ class Leases:
         if row is None or row.lease != request.lease:
             return STALE
         try:
-            self.workers.beat(row.spec.agent, request.lease)
+            self.store.workers.beat(row.spec.agent, request.lease)
             progress = Progress(request.lease, request.progress) if request.progress else None
             if progress and progress.text != row.progress:
-                row = self.dispatches.change(row.id, progress)
+                row = self.store.dispatches.change(row.id, progress, known=row)
         except (ConflictError, TransitionError):
             return STALE
         if not request.want_credentials or self._suspended(row):
@@ -72,12 +66,12 @@ class Leases:
         return self._reserve(request, row) if isinstance(request, ReserveRequest) else self._saved(request, row)
 
     def _reserve(self, request: ReserveRequest, row: Dispatch | None) -> ReserveResponse:
-        tenant = self.tenants.get(row.tenant_id) if row else None
+        tenant = self.store.tenants.get(row.tenant_id) if row else None
         if row is None or row.lease != request.lease or tenant is None:
             return ReserveResponse(live=False)
         try:
             return ReserveResponse(
-                live=True, room=self.workspaces.reserve(row, request.size_bytes, QUOTAS[tenant.tier])
+                live=True, room=self.store.workspaces.reserve(row, request.size_bytes, QUOTAS[tenant.tier])
             )
         except ConflictError:
             return ReserveResponse(live=False)
@@ -86,14 +80,14 @@ class Leases:
         if row is None or row.lease != request.lease:
             return STALE
         try:
-            self.workspaces.saved(row, request.size_bytes, self.now())
+            self.store.workspaces.saved(row, request.size_bytes, self.now())
         except ConflictError:
             return STALE
         return _live(row)
 
     def forge_token(self, request: ForgeTokenRequest, row: Dispatch | None) -> ForgeTokenResponse:
         """Return a token for one call of git, or why there is none."""
-        tenant = self.tenants.get(row.tenant_id) if row else None
+        tenant = self.store.tenants.get(row.tenant_id) if row else None
         if row is None or row.lease != request.lease or tenant is None:
             return ForgeTokenResponse(live=False)
         if tenant.status != "active":
@@ -112,13 +106,13 @@ class Leases:
         agent, (event, goal) = row.spec.agent, _step(request, self.now())
         starts = goal is Status.RUNNING
         try:
-            also = [self.workers.beating(agent, request.lease)] if starts else []
-            row = self.dispatches.change(request.dispatch_id, event, also)
+            also = [self.store.workers.beating(agent, request.lease)] if starts else []
+            row = self.store.dispatches.change(row.id, event, also, known=row)
         except ConflictError:
             return STALE
         except TransitionError:
             # Either the lease is stale, or this is the repetition of a request whose response was lost.
-            found = self.dispatches.get(request.dispatch_id)
+            found = self.store.dispatches.get(request.dispatch_id)
             if found is None or not _arrived(found, request.lease, goal) or (starts and not self._beats(found)):
                 return STALE
             row = found
@@ -128,13 +122,13 @@ class Leases:
         """Count a heartbeat of the row's holder; return whether it is not declared lost."""
         try:
             if row.lease:
-                self.workers.beat(row.spec.agent, row.lease)
+                self.store.workers.beat(row.spec.agent, row.lease)
         except ConflictError:
             return False
         return True
 
     def _suspended(self, row: Dispatch) -> bool:
-        tenant = self.tenants.get(row.tenant_id)
+        tenant = self.store.tenants.get(row.tenant_id)
         return tenant is None or tenant.status != "active"
 
 

@@ -13,9 +13,9 @@ from itertools import groupby
 
 from outpost.domain.agents import Agent
 from outpost.domain.slots import Slots
-from outpost.store.dispatches import Dispatches
+from outpost.store.live_dispatches import LiveDispatches
+from outpost.store.slots import TenantSlots
 from outpost.store.tenants import Tenants
-from outpost.store.workers import Workers
 from planner.plan import runnable
 
 WALK_LIMIT = timedelta(seconds=10)
@@ -45,9 +45,9 @@ class Walk:
 class Demand:
     """Reads the queues and slots of the tenants with work."""
 
-    dispatches: Dispatches
+    live: LiveDispatches
     tenants: Tenants
-    workers: Workers
+    slots: TenantSlots
     now: Callable[[], datetime]
 
     def walk(
@@ -64,9 +64,8 @@ class Demand:
         until, walk = self.now() + WALK_LIMIT, Walk(after)
         for tenant_id, agents in self._tenants(walk, enough, after):
             slots = self._slots(tenant_id, room)
-            live = self.dispatches.live
             queued = {
-                agent: {tenant_id: live.queued(agent, tenant_id, limit=slots, at=self.now())}
+                agent: {tenant_id: self.live.queued(agent, tenant_id, limit=slots, at=self.now())}
                 for agent in agents
                 if slots
             }
@@ -90,7 +89,7 @@ class Demand:
         self, walk: Walk, agent: Agent, enough: int, after: str, last: str | None
     ) -> Iterator[tuple[str, Agent]]:
         """Yield the tenants with work for an agent behind one, up to `last`, until there is enough."""
-        for tenant_id in self.dispatches.live.tenants(agent, after):
+        for tenant_id in self.live.tenants(agent, after):
             if walk.count(agent) >= enough or (last is not None and _order((tenant_id, agent)) > f"{last}#"):
                 return
             yield tenant_id, agent
@@ -99,7 +98,7 @@ class Demand:
         tenant = self.tenants.get(tenant_id)
         if tenant is None or tenant.status != "active":
             return 0
-        return len(room(self.workers.slots(tenant_id), tenant.limits.concurrent))
+        return len(room(self.slots.of(tenant_id), tenant.limits.concurrent))
 
 
 def _order(entry: tuple[str, Agent]) -> str:

@@ -12,16 +12,10 @@ from pydantic import TypeAdapter
 
 from outpost.domain.agents import Agent
 from outpost.domain.ids import now
-from outpost.fleet.agent_settings import load_agents
 from outpost.fleet.metrics import emit
-from outpost.fleet.wakeups import Wakeups
+from outpost.fleet.store import Store
 from outpost.names import Env, Metric
-from outpost.store.database import Database
-from outpost.store.dispatches import Dispatches
-from outpost.store.launches import Launches
 from outpost.store.planner_lock import PlannerLock
-from outpost.store.tenants import Tenants
-from outpost.store.workers import Workers
 from planner.demand import Demand
 from planner.launcher import Launcher
 from planner.planner import Planner
@@ -36,16 +30,14 @@ _REVISIONS = TypeAdapter(dict[Agent, int])
 
 @cache
 def _planner() -> Planner:
-    database, agents = Database.from_environment(), load_agents()
-    dispatches, launches = Dispatches(database, Wakeups.from_environment(agents)), Launches(database)
-    workers = Workers(database, dispatches)
+    store = Store.from_environment()
     return Planner(
-        agents=agents,
-        demand=Demand(dispatches, Tenants(database), workers, now),
-        workers=workers,
-        launches=launches,
-        lock=PlannerLock(database, now),
-        launcher=Launcher.from_environment(agents, workers, launches),
+        agents=store.agents,
+        demand=Demand(store.live, store.tenants, store.slots, now),
+        workers=store.workers,
+        launches=store.launches,
+        lock=PlannerLock(store.database, now),
+        launcher=Launcher.from_environment(store.agents, store.workers, store.launches),
         now=now,
         sleep=time.sleep,
         revisions=_REVISIONS.validate_json(os.environ[Env.REVISIONS]),

@@ -15,17 +15,9 @@ from botocore.config import Config
 
 from outpost.domain.agents import Agent, AgentSettings, worker_family
 from outpost.domain.ids import now
-from outpost.fleet.agent_settings import load_agents
-from outpost.fleet.recovery import Recovery
-from outpost.fleet.wakeups import Wakeups
-from outpost.fleet.worker_termination import WorkerTermination
+from outpost.fleet.store import Store
 from outpost.names import Env
-from outpost.store.artifacts import Artifacts
-from outpost.store.database import Database
-from outpost.store.dispatches import Dispatches
 from outpost.store.heartbeat_snapshot import HeartbeatSnapshot, TakenOverError
-from outpost.store.launches import Launches
-from outpost.store.workers import Workers
 from reconciler.parts import Parts
 from reconciler.probe import BrokerProbe
 from reconciler.reconciler import Sweep
@@ -41,20 +33,17 @@ _ECS = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "t
 
 @cache
 def _parts() -> Parts:
-    database, agents = Database.from_environment(), load_agents()
-    wakeups = Wakeups.from_environment(agents)
-    dispatches, launches = Dispatches(database, wakeups), Launches(database)
-    workers, recovery = Workers(database, dispatches), Recovery(dispatches, Artifacts.from_environment())
+    store = Store.from_environment()
     return Parts(
-        agents=agents,
-        dispatches=dispatches,
-        workers=workers,
-        recovery=recovery,
-        termination=WorkerTermination(workers, dispatches, recovery, launches),
-        launches=launches,
-        snapshot=HeartbeatSnapshot(database),
-        wakeups=wakeups,
-        tasks=Tasks(boto3.client("ecs", config=_ECS), os.environ[Env.CLUSTER], _families(agents)),
+        agents=store.agents,
+        dispatches=store.dispatches,
+        workers=store.workers,
+        recovery=store.recovery,
+        termination=store.termination,
+        launches=store.launches,
+        snapshot=HeartbeatSnapshot(store.database),
+        wakeups=store.wakeups,
+        tasks=Tasks(boto3.client("ecs", config=_ECS), os.environ[Env.CLUSTER], _families(store.agents)),
         now=now,
         broker_responds=BrokerProbe.from_environment().responds,
     )

@@ -9,25 +9,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop, diagnose
 from outpost.domain.ids import now
-from outpost.fleet.agent_settings import load_agents
-from outpost.fleet.recovery import Recovery
-from outpost.fleet.wakeups import Wakeups
-from outpost.fleet.worker_termination import WorkerTermination
-from outpost.store.artifacts import Artifacts
-from outpost.store.database import Database
-from outpost.store.dispatches import Dispatches
-from outpost.store.launches import Launches
-from outpost.store.workers import Workers
+from outpost.fleet.store import Store
 
 logger = Logger(service="task_events")
 
 
 @cache
-def _termination() -> WorkerTermination:
-    database = Database.from_environment()
-    dispatches = Dispatches(database, Wakeups.from_environment(load_agents()))
-    recovery = Recovery(dispatches, Artifacts.from_environment())
-    return WorkerTermination(Workers(database, dispatches), dispatches, recovery, Launches(database))
+def _store() -> Store:
+    return Store.from_environment()
 
 
 @logger.inject_lambda_context
@@ -41,4 +30,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     agent = next((agent for agent in Agent if family.endswith(f"-{agent}")), None)
     logger.info("task stopped", extra={"worker": worker_id, "stop": stop, "reason": diagnose(stop).code})
     if agent is not None:  # else it is no worker's task, such as the control plane's
-        _termination().handle(agent, worker_id, stop, now())
+        _store().termination.handle(agent, worker_id, stop, now())

@@ -14,9 +14,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost.domain.usage_event import DETAIL_TYPE, SOURCE, DispatchEnded
-from outpost.store.database import ContentionError, Database
+from outpost.fleet.store import Store
+from outpost.store.database import ContentionError
 from outpost.store.row_reader import read_row
-from outpost.store.usage import UsageCounters
 
 if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient
@@ -34,8 +34,8 @@ def _bus() -> "EventBridgeClient":
 
 
 @cache
-def _database() -> Database:
-    return Database.from_environment()
+def _store() -> Store:
+    return Store.from_environment()
 
 
 @logger.inject_lambda_context
@@ -54,7 +54,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 def _ended(event: dict[str, Any]) -> DispatchEnded | None:
     """Return an event with its tags; None when they cannot be read."""
     try:
-        row = read_row(_database(), event["id"]) if event["tags"] is None else None
+        row = read_row(_store().database, event["id"]) if event["tags"] is None else None
     except (BotoCoreError, ClientError):
         logger.exception("tags cannot be read", extra={"dispatch": event["id"]})
         return None
@@ -63,7 +63,7 @@ def _ended(event: dict[str, Any]) -> DispatchEnded | None:
 
 def _count(dispatch_id: str) -> bool:
     try:
-        UsageCounters(_database()).count(dispatch_id)
+        _store().usage.count(dispatch_id)
     except (BotoCoreError, ClientError, ContentionError):
         logger.exception("a dispatch was not counted", extra={"dispatch": dispatch_id})
         return False

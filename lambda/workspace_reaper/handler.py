@@ -12,9 +12,9 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from outpost.domain.ids import now
+from outpost.fleet.store import Store
 from outpost.names import Env
-from outpost.store.database import Database
-from outpost.store.workspaces import Workspaces, workspace_of
+from outpost.store.workspaces import workspace_of
 from workspace_reaper.reaper import Find, Reaper
 
 logger = Logger(service="workspace_reaper")
@@ -22,7 +22,7 @@ logger = Logger(service="workspace_reaper")
 
 @cache
 def _reaper() -> Reaper:
-    return Reaper(Workspaces(Database.from_environment()), Path(os.environ[Env.WORKSPACES_PATH]), now)
+    return Reaper(Store.from_environment().workspaces, Path(os.environ[Env.WORKSPACES_PATH]), now)
 
 
 @logger.inject_lambda_context

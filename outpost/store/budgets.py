@@ -8,21 +8,18 @@ when a dispatch has ended.
 
 import calendar
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from outpost.domain.budgets import Budget, in_usd, month_of, slice_of, to_micros
 from outpost.domain.dispatch import Dispatch, Lease
 from outpost.domain.lifecycle import Grant, apply
 from outpost.domain.tenants import Tenant
 from outpost.names import Env
-from outpost.store.database import ConflictError, ContentionError, Database, expression_values, key
+from outpost.store import keys
+from outpost.store.database import ConflictError, ContentionError, Database, Write, update_write
 from outpost.store.dispatches import Dispatches
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 ENVIRONMENT = "*"
 """Stands for the whole environment where a tenant's id would; no tenant has this id."""
@@ -89,14 +86,14 @@ class Budgets:
 
     def month(self, tenant_id: str, month: str) -> MonthTotal:
         """Return what a tenant, or `ENVIRONMENT`, has committed of a month."""
-        item = self._db.get(self._db.dispatches, *month_key(tenant_id, month)) or {}
+        item = self._db.get(self._db.dispatches, *keys.month(tenant_id, month)) or {}
         reported = frozenset(int(percent) for percent in item.get("reported", ()))
         return MonthTotal(int(item.get("committed", 0)), int(item.get("charged", 0)), reported)
 
     def note_reported(self, tenant_id: str, month: str, percent: int) -> None:
         """Note that the event of a percentage was sent."""
         self._db.update(
-            self._db.dispatches, *month_key(tenant_id, month), "ADD reported :percent", None, percent={percent}
+            self._db.dispatches, *keys.month(tenant_id, month), "ADD reported :percent", None, percent={percent}
         )
 
     def _applying(self, row: Dispatch, tenant: Tenant, month: str) -> Iterator[Budget]:
@@ -146,7 +143,7 @@ class Budgets:
             return None
         return changed
 
-    def _count(self, tenant_id: str, month: str, taken: int, limit: float | None) -> "TransactWriteItemTypeDef":
+    def _count(self, tenant_id: str, month: str, taken: int, limit: float | None) -> Write:
         if limit is None:
             return adding(self._db, tenant_id, month, {"committed": taken})
         return adding(self._db, tenant_id, month, {"committed": taken}, room=to_micros(limit) - taken)
@@ -159,11 +156,6 @@ class Budgets:
         return self._dispatches.change(row.id, Grant(lease, spent, 0, month_of(at)))
 
 
-def month_key(tenant_id: str, month: str) -> tuple[str, str]:
-    """Return the keys of a month's totals."""
-    return f"MONTH#{tenant_id}#{month}", "TOTAL"
-
-
 def expiry_of(month: str) -> int:
     """Return until when items of a month are kept, in epoch seconds."""
     year, number = map(int, month.split("-"))
@@ -171,19 +163,11 @@ def expiry_of(month: str) -> int:
     return int((end + KEPT).timestamp())
 
 
-def adding(
-    database: Database, tenant_id: str, month: str, amounts: Mapping[str, int], room: int | None = None
-) -> "TransactWriteItemTypeDef":
+def adding(database: Database, tenant_id: str, month: str, amounts: dict[str, int], room: int | None = None) -> Write:
     """Return the write that adds micro-dollars to a month's totals, if no more than `room` is committed."""
-    values = {**amounts, "expiry": expiry_of(month)} | ({} if room is None else {"room": room})
-    write: TransactWriteItemTypeDef = {
-        "Update": {
-            "TableName": database.dispatches,
-            "Key": key(*month_key(tenant_id, month)),
-            "UpdateExpression": f"SET expires_at = :expiry ADD {', '.join(f'{name} :{name}' for name in amounts)}",
-            "ExpressionAttributeValues": expression_values(values),
-        },
-    }
+    expression = f"SET expires_at = :expiry ADD {', '.join(f'{name} :{name}' for name in amounts)}"
+    condition, bound = None, {}
     if room is not None:
-        write["Update"]["ConditionExpression"] = "attribute_not_exists(committed) OR committed <= :room"
-    return write
+        condition, bound = "attribute_not_exists(committed) OR committed <= :room", {"room": room}
+    values = amounts | bound | {"expiry": expiry_of(month)}
+    return update_write(database.dispatches, keys.month(tenant_id, month), expression, condition, **values)

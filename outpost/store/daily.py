@@ -6,12 +6,9 @@ limit: dispatches of a tenant at the same moment seldom meet, and together the s
 
 import random
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from outpost.store.database import Database, expression_values, key
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+from outpost.store import keys
+from outpost.store.database import Database, Write, update_write
 
 SHARDS = 16
 
@@ -27,27 +24,26 @@ class DailyCount:
 
     def __init__(self, database: Database, tenant_id: str, at: datetime, limit: int) -> None:
         self._db = database
-        self._pk = f"DAY#{tenant_id}#{at:%Y-%m-%d}"
+        self._tenant_id, self._at = tenant_id, at
         self._expiry = int((at + timedelta(days=2)).timestamp())
         self._shares = dict(enumerate(shares(limit)))
         self._shard = self._any_of([number for number, share in self._shares.items() if share])
 
-    def write(self) -> "TransactWriteItemTypeDef":
+    def write(self) -> Write:
         """Return the write that counts the dispatch. Its condition fails when the chosen shard is full."""
-        values = {"one": 1, "share": self._shares[self._shard], "expiry": self._expiry}
-        return {
-            "Update": {
-                "TableName": self._db.dispatches,
-                "Key": key(self._pk, f"{self._shard:02d}"),
-                "UpdateExpression": "ADD dispatched :one SET expires_at = :expiry",
-                "ConditionExpression": "attribute_not_exists(dispatched) OR dispatched < :share",
-                "ExpressionAttributeValues": expression_values(values),
-            },
-        }
+        return update_write(
+            self._db.dispatches,
+            keys.day(self._tenant_id, self._at, self._shard),
+            "ADD dispatched :one SET expires_at = :expiry",
+            "attribute_not_exists(dispatched) OR dispatched < :share",
+            one=1,
+            share=self._shares[self._shard],
+            expiry=self._expiry,
+        )
 
     def next_shard(self) -> bool:
         """Choose another shard, one that is not full. Returns False when the day is used up."""
-        items = self._db.query(self._db.dispatches, "pk = :pk", {"pk": self._pk})
+        items = self._db.query(self._db.dispatches, "pk = :pk", {"pk": keys.day(self._tenant_id, self._at, 0).pk})
         used = {int(item["sk"]): int(item["dispatched"]) for item in items}
         free = [number for number, share in self._shares.items() if used.get(number, 0) < share]
         if free:

@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,13 +17,14 @@ from outpost.names import Env
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 type_serializer = TypeSerializer()
 type_deserializer = TypeDeserializer()
 
 Item = dict[str, Any]
-
+Write = dict[str, Any]
+"""One write of a transaction: DynamoDB's TransactWriteItem."""
 
 TRIES = 10
 """Of a transaction that is cancelled because others write the same items, before giving up."""
@@ -125,15 +126,7 @@ class Database:
 
     def put(self, table: str, item: Item, condition: str | None = None, **values: object) -> None:
         """Write one item. Raises `ConflictError` when the condition does not hold, and `ContentionError`."""
-        request: dict[str, Any] = {"TableName": table, "Item": to_attributes(item)}
-        if condition:
-            request["ConditionExpression"] = condition
-        if values:
-            request["ExpressionAttributeValues"] = expression_values(values)
-        try:
-            self.client.put_item(**request)
-        except ClientError as error:
-            raise_conflict(error)
+        self._write(self.client.put_item, put_write(table, to_attributes(item), condition, **values)["Put"])
 
     def update(
         self, table: str, pk: str, sk: str, expression: str, condition: str | None = None, **values: object
@@ -142,32 +135,24 @@ class Database:
 
         Raises `ConflictError` when the condition does not hold, and `ContentionError`.
         """
-        request: dict[str, Any] = {"TableName": table, "Key": key(pk, sk), "UpdateExpression": expression}
-        if condition:
-            request["ConditionExpression"] = condition
-        if values:
-            request["ExpressionAttributeValues"] = expression_values(values)
-        try:
-            answer = self.client.update_item(ReturnValues="ALL_NEW", **request)
-        except ClientError as error:
-            raise_conflict(error)
-        return from_attributes(answer["Attributes"])
+        write = update_write(table, (pk, sk), expression, condition, **values)["Update"]
+        return from_attributes(self._write(self.client.update_item, write | {"ReturnValues": "ALL_NEW"})["Attributes"])
 
     def delete(self, table: str, pk: str, sk: str, condition: str | None = None, **values: object) -> None:
         """Delete one item, if it is there. Raises `ConflictError` when the condition fails, and `ContentionError`."""
-        request: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
-        if values:
-            request["ExpressionAttributeValues"] = expression_values(values)
+        self._write(self.client.delete_item, delete_write(table, (pk, sk), condition, **values)["Delete"])
+
+    def _write(self, operation: Callable[..., Any], request: Item) -> Any:  # noqa: ANN401 - any of DynamoDB's responses
         try:
-            self.client.delete_item(TableName=table, Key=key(pk, sk), **request)
+            return operation(**request)
         except ClientError as error:
             raise_conflict(error)
 
-    def transact(self, writes: Sequence["TransactWriteItemTypeDef"]) -> None:
+    def transact(self, writes: Sequence[Write]) -> None:
         """Write all or nothing. Raises `ConflictError` with a code per item, and `ContentionError`."""
         for attempt in range(1, TRIES + 1):
             try:
-                self.client.transact_write_items(TransactItems=writes)
+                self.client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
             except ClientError as error:
                 codes = set(_cancellation_codes(error)) - {None}
                 if not codes or codes - _TRANSIENT:
@@ -223,6 +208,37 @@ def _projection(attributes: Sequence[str]) -> dict[str, Any]:
 def expression_values(values: dict[str, Any]) -> dict[str, "AttributeValueTypeDef"]:
     """Encode expression values: `{"now": 5}` -> `{":now": {"N": "5"}}`."""
     return {f":{name}": _encode(value) for name, value in values.items()}
+
+
+def put_write(table: str, attributes: Item, condition: str | None = None, **values: object) -> Write:
+    """Return the write of an encoded item."""
+    return {"Put": _request(table, condition, values, Item=attributes)}
+
+
+def update_write(
+    table: str, item_key: tuple[str, str], expression: str, condition: str | None = None, **values: object
+) -> Write:
+    """Return the write that changes an item."""
+    return {"Update": _request(table, condition, values, Key=key(*item_key), UpdateExpression=expression)}
+
+
+def delete_write(table: str, item_key: tuple[str, str], condition: str | None = None, **values: object) -> Write:
+    """Return the write that deletes an item."""
+    return {"Delete": _request(table, condition, values, Key=key(*item_key))}
+
+
+def check_write(table: str, item_key: tuple[str, str], condition: str, **values: object) -> Write:
+    """Return what lets a transaction succeed only if a condition of an item holds."""
+    return {"ConditionCheck": _request(table, condition, values, Key=key(*item_key))}
+
+
+def _request(table: str, condition: str | None, values: dict[str, object], **parameters: object) -> Item:
+    request: Item = {"TableName": table, **parameters}
+    if condition:
+        request["ConditionExpression"] = condition
+    if values:
+        request["ExpressionAttributeValues"] = expression_values(values)
+    return request
 
 
 def raise_conflict(error: ClientError) -> NoReturn:

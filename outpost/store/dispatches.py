@@ -5,22 +5,31 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import lowest_id
-from outpost.domain.lifecycle import Event, apply
+from outpost.domain.lifecycle import Event, TransitionError, apply
+from outpost.store import keys
 from outpost.store.daily import DailyCount
-from outpost.store.database import ConflictError, ContentionError, Database, Item, expression_values, key, to_attributes
+from outpost.store.database import (
+    ConflictError,
+    ContentionError,
+    Database,
+    Item,
+    Write,
+    check_write,
+    delete_write,
+    put_write,
+    to_attributes,
+)
 from outpost.store.live_dispatches import LiveDispatches
 from outpost.store.row_reader import complete_rows, read_row
-from outpost.store.rows import AFTER_IDS, items_of, key_of, queue_entry, queue_entry_key, row_from
+from outpost.store.rows import items_of, queue_entry, queue_entry_key, row_from
 from outpost.store.schema import BY_TENANT
+from outpost.store.slots import following_slot
 from outpost.store.workspaces import giving_back
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 MAX_RACES = 10
 """Lost compare-and-sets before giving up: a row has at most four writers."""
@@ -96,7 +105,7 @@ class Dispatches:
         task: str,
         daily_limit: int,
         idempotency: Idempotency | None = None,
-        workspace: Sequence["TransactWriteItemTypeDef"] = (),
+        workspace: Sequence[Write] = (),
     ) -> Dispatch:
         """Write row and task, queue it, count the day, and wake a worker. Returns an earlier row for a replay.
 
@@ -123,44 +132,34 @@ class Dispatches:
             return row
         raise ContentionError(f"tenant {row.tenant_id}: too many dispatches are being created at this moment")
 
-    def _creation(
-        self, row: Dispatch, task: str, counting: "TransactWriteItemTypeDef", idempotency: Idempotency | None
-    ) -> list["TransactWriteItemTypeDef"]:
+    def _creation(self, row: Dispatch, task: str, counting: Write, idempotency: Idempotency | None) -> list[Write]:
         table = self._db.dispatches
-        item, *details = items_of(row)
-        text = {"pk": f"DISPATCH#{row.id}", "sk": "TASK", "task": task, "expires_at": row.expires_at}
-        writes: list[TransactWriteItemTypeDef] = [
-            {"Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}},
-            {"Put": {"TableName": table, "Item": to_attributes(text)}},
+        table, (item, *details) = self._db.dispatches, items_of(row)
+        text = keys.task(row.id).item(task=task, expires_at=row.expires_at)
+        writes = [
+            put_write(table, item, "attribute_not_exists(pk)"),
+            put_write(table, to_attributes(text)),
             counting,
-            {"Put": {"TableName": self._db.queues, "Item": queue_entry(row)}},
+            put_write(self._db.queues, queue_entry(row)),
+            *(put_write(table, each) for each in details),
         ]
-        writes += [{"Put": {"TableName": table, "Item": each}} for each in details]
         if idempotency:
             writes.append(self._remember(row, idempotency))
         return writes
 
-    def _remember(self, row: Dispatch, idempotency: Idempotency) -> "TransactWriteItemTypeDef":
-        item = {
-            "pk": f"IDEMPOTENCY#{row.tenant_id}#{idempotency.key}",
-            "sk": "IDEMPOTENCY",
-            "dispatch_id": row.id,
-            "body_sha256": idempotency.body_sha256,
-            "expires_at": _epoch(row.created_at + timedelta(hours=IDEMPOTENCY_HOURS)),
-        }
-        return {
-            "Put": {
-                "TableName": self._db.dispatches,
-                "Item": to_attributes(item),
-                # TTL deletes late: an expired item must not block.
-                "ConditionExpression": "attribute_not_exists(pk) OR expires_at < :now",
-                "ExpressionAttributeValues": expression_values({"now": _epoch(row.created_at)}),
-            },
-        }
+    def _remember(self, row: Dispatch, idempotency: Idempotency) -> Write:
+        item = keys.idempotency(row.tenant_id, idempotency.key).item(
+            dispatch_id=row.id,
+            body_sha256=idempotency.body_sha256,
+            expires_at=_epoch(row.created_at + timedelta(hours=IDEMPOTENCY_HOURS)),
+        )
+        # TTL deletes late: an expired item must not block.
+        condition = "attribute_not_exists(pk) OR expires_at < :now"
+        return put_write(self._db.dispatches, to_attributes(item), condition, now=_epoch(row.created_at))
 
     def replay(self, tenant_id: str, idempotency: Idempotency, at: datetime) -> Dispatch | None:
         """Return what an earlier request made, if this is its repetition. Raises `IdempotencyConflictError`."""
-        item = self._db.get(self._db.dispatches, f"IDEMPOTENCY#{tenant_id}#{idempotency.key}", "IDEMPOTENCY")
+        item = self._db.get(self._db.dispatches, *keys.idempotency(tenant_id, idempotency.key))
         if item is None or int(item["expires_at"]) < _epoch(at):
             return None
         if item["body_sha256"] != idempotency.body_sha256:
@@ -173,22 +172,30 @@ class Dispatches:
 
     def task(self, dispatch_id: str) -> str:
         """Read the text of a task. Raises `UnknownDispatchError`."""
-        item = self._db.get(self._db.dispatches, f"DISPATCH#{dispatch_id}", "TASK")
+        item = self._db.get(self._db.dispatches, *keys.task(dispatch_id))
         if item is None:
             raise UnknownDispatchError(dispatch_id)
         return str(item["task"])
 
-    def change(self, dispatch_id: str, event: Event, also: Sequence["TransactWriteItemTypeDef"] = ()) -> Dispatch:
+    def change(
+        self, dispatch_id: str, event: Event, also: Sequence[Write] = (), known: Dispatch | None = None
+    ) -> Dispatch:
         """Apply an event to the row, whatever races with it, and free the slot in the same transaction.
 
-        `also` are further writes of the transaction. Raises `ConflictError` when a condition of theirs does not hold,
-        `UnknownDispatchError`, `ContentionError` and what `lifecycle.apply` raises.
+        `also` are further writes of the transaction; `known` is the row as it was read before. Raises `ConflictError`
+        when a condition of theirs does not hold, `UnknownDispatchError`, `ContentionError` and what `lifecycle.apply`
+        raises.
         """
         for _ in range(MAX_RACES):
-            row = self.get(dispatch_id)
+            row, is_known, known = known or self.get(dispatch_id), known is not None, None
             if row is None:
                 raise UnknownDispatchError(dispatch_id)
-            changed = apply(row, event)
+            try:
+                changed = apply(row, event)
+            except TransitionError:
+                if is_known:  # it may have changed since
+                    continue
+                raise
             own = self.replacement(row, changed)
             try:
                 self._db.transact([*own, *also])
@@ -201,55 +208,21 @@ class Dispatches:
             return changed
         raise ContentionError(f"dispatch {dispatch_id} changed under {MAX_RACES} tries of {type(event).__name__}")
 
-    def replacement(self, row: Dispatch, changed: Dispatch) -> list["TransactWriteItemTypeDef"]:
-        """Return the writes that replace `row` by `changed`, with its place in the queue, its slot and its workspace.
-
-        A slot tells when its agent has ended, and how long it was last held: the planner starts the next worker by it.
-        """
-        writes = self._rewriting(row, changed)
+    def replacement(self, row: Dispatch, changed: Dispatch) -> list[Write]:
+        """Return the writes that replace `row` by `changed`, with its queue entry, its slot and its workspace."""
+        table, (item, *details) = self._db.dispatches, items_of(changed)
+        writes = [put_write(table, item, "version = :version", version=row.version)]
+        if item["details"] != {"S": row.details}:  # its longer texts are not stored yet
+            writes += [put_write(table, each) for each in details]
         if row.status is Status.PENDING and changed.status is not Status.PENDING:
-            entry = key(*queue_entry_key(row))
-            writes.append({"Delete": {"TableName": self._db.queues, "Key": entry}})
+            writes.append(delete_write(self._db.queues, queue_entry_key(row)))
         elif changed.status is Status.PENDING:
-            writes.append({"Put": {"TableName": self._db.queues, "Item": queue_entry(changed)}})
-        if row.slot is not None and changed.slot is None:
-            held = {"held": str(_held_seconds(row, changed))}
-            writes.append(self._mark_slot(row, "SET held_seconds = :held REMOVE dispatch_id, ending_at", **held))
-        elif row.slot is not None and changed.status is Status.COMPLETING and changed.completing_at:
-            ending = {"ending": changed.completing_at.isoformat()}
-            writes.append(self._mark_slot(row, "SET ending_at = :ending", **ending))
+            writes.append(put_write(self._db.queues, queue_entry(changed)))
+        if slot := following_slot(self._db, row, changed):
+            writes.append(slot)
         if row.spec.workspace_id is not None and changed.status.terminal and not row.status.terminal:
             writes.append(giving_back(self._db, row))
         return writes
-
-    def _rewriting(self, row: Dispatch, changed: Dispatch) -> list["TransactWriteItemTypeDef"]:
-        """Return the write of the row and, where they are not stored yet, of its longer texts."""
-        item, *details = items_of(changed)
-        table = self._db.dispatches
-        writes: list[TransactWriteItemTypeDef] = [
-            {
-                "Put": {
-                    "TableName": table,
-                    "Item": item,
-                    "ConditionExpression": "version = :version",
-                    "ExpressionAttributeValues": expression_values({"version": row.version}),
-                },
-            },
-        ]
-        if item["details"] != {"S": row.details}:
-            writes += [{"Put": {"TableName": table, "Item": each}} for each in details]
-        return writes
-
-    def _mark_slot(self, row: Dispatch, expression: str, **values: str) -> "TransactWriteItemTypeDef":
-        return {
-            "Update": {
-                "TableName": self._db.workers,
-                "Key": key(f"TENANT#{row.tenant_id}", f"SLOT#{row.slot:03d}"),
-                "UpdateExpression": expression,
-                "ConditionExpression": "dispatch_id = :id",
-                "ExpressionAttributeValues": expression_values({"id": row.id} | values),
-            },
-        }
 
     def queue_again(self, dispatch_id: str) -> bool:
         """Put a pending dispatch back into its agent's queue; return whether it was pending.
@@ -260,32 +233,22 @@ class Dispatches:
         row = self.get(dispatch_id)
         if row is None or row.status is not Status.PENDING:
             return False
-        unchanged = expression_values({"version": row.version})
-        check: TransactWriteItemTypeDef = {
-            "ConditionCheck": {
-                "TableName": self._db.dispatches,
-                "Key": key(*key_of(row.id)),
-                "ConditionExpression": "version = :version",
-                "ExpressionAttributeValues": unchanged,
-            },
-        }
+        check = check_write(self._db.dispatches, keys.row(row.id), "version = :version", version=row.version)
         try:
-            self._db.transact([check, {"Put": {"TableName": self._db.queues, "Item": queue_entry(row)}}])
+            self._db.transact([check, put_write(self._db.queues, queue_entry(row))])
         except ConflictError:
             return False
         return True
 
     def postpone(self, row: Dispatch, at: datetime) -> None:
         """Keep a pending dispatch from being claimed for a while: for 5, 10, 20, 40 and then each time 60 s."""
-        pk, sk = queue_entry_key(row)
-        entry = self._db.get(self._db.queues, pk, sk)
+        entry = self._db.get(self._db.queues, *queue_entry_key(row))
         failures = int(entry.get("failures", 0)) + 1 if entry else 1
         until = at + min(POSTPONED * 2 ** min(failures - 1, 8), LONGEST_POSTPONED)
         with suppress(ConflictError):  # claimed, cancelled or expired meanwhile
             self._db.update(
                 self._db.queues,
-                pk,
-                sk,
+                *queue_entry_key(row),
                 "SET not_before = :until, failures = :failures",
                 "attribute_exists(pk)",
                 until=until.isoformat(),
@@ -323,7 +286,7 @@ class Dispatches:
         and longer texts, unless it `reads_texts`; so may those that are returned, unless they are `complete`.
         """
         oldest = lowest_id(since) if since else _BEFORE_IDS
-        newest = min(before or AFTER_IDS, lowest_id(until) if until else AFTER_IDS)
+        newest = min(before or keys.AFTER_IDS, lowest_id(until) if until else keys.AFTER_IDS)
         if oldest > newest:
             return Page([], None)
         # BETWEEN includes `newest` itself, and one row more shows whether a page follows.
@@ -355,11 +318,6 @@ class Dispatches:
 
     def _rows(self, items: Sequence[Item], *, complete: bool) -> list[Dispatch]:
         return complete_rows(self._db, items) if complete else list(map(row_from, items))
-
-
-def _held_seconds(row: Dispatch, changed: Dispatch) -> float:
-    since, until = row.provisioning_at, changed.ended_at or changed.queued_at
-    return (until - since).total_seconds() if since else 0.0
 
 
 def _epoch(moment: datetime) -> int:

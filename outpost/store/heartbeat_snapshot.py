@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import TypeAdapter
 
 from outpost.domain.heartbeats import Observation, SweepState
+from outpost.store import keys
 from outpost.store.database import ConflictError, Database
 
 OBSERVATIONS_PER_ITEM = 2_500
@@ -26,11 +27,11 @@ class HeartbeatSnapshot:
 
     def take_over(self, holder: str) -> None:
         """Make this invocation the one whose passes count."""
-        self._db.update(self._db.workers, "SWEEP", "STATE", "SET holder = :me", me=holder)
+        self._db.update(self._db.workers, *keys.RECONCILER_STATE, "SET holder = :me", me=holder)
 
     def state(self, holder: str) -> SweepState:
         """Return the state after the last pass. Raises `TakenOverError`."""
-        item = self._db.get(self._db.workers, "SWEEP", "STATE") or {}
+        item = self._db.get(self._db.workers, *keys.RECONCILER_STATE) or {}
         if item.get("holder") != holder:
             raise TakenOverError(item.get("holder"))
         state = SweepState.model_validate_json(item["document"]) if "document" in item else SweepState()
@@ -40,7 +41,7 @@ class HeartbeatSnapshot:
         """Return what was observed, by worker id."""
         found: dict[str, Observation] = {}
         for number in range(state.items):
-            item = self._db.get(self._db.workers, "SWEEP", _observations(number))
+            item = self._db.get(self._db.workers, *keys.heartbeats(number))
             found.update(_OBSERVATIONS.validate_json(item["document"]) if item else ())
         return found
 
@@ -53,15 +54,11 @@ class HeartbeatSnapshot:
         entries = list(observed.items())
         parts = [entries[i : i + OBSERVATIONS_PER_ITEM] for i in range(0, len(entries), OBSERVATIONS_PER_ITEM)]
         document = state.model_copy(update={"items": len(parts)}).model_dump_json()
-        item = {"pk": "SWEEP", "sk": "STATE", "holder": state.holder, "document": document}
+        item = keys.RECONCILER_STATE.item(holder=state.holder, document=document)
         try:
             self._db.put(self._db.workers, item, "holder = :me", me=state.holder)
         except ConflictError as refused:
             raise TakenOverError(state.holder) from refused
         for number, part in enumerate(parts):
             document = _OBSERVATIONS.dump_json(part).decode()
-            self._db.put(self._db.workers, {"pk": "SWEEP", "sk": _observations(number), "document": document})
-
-
-def _observations(number: int) -> str:
-    return f"OBSERVATIONS#{number:04d}"
+            self._db.put(self._db.workers, keys.heartbeats(number).item(document=document))

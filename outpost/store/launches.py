@@ -6,15 +6,13 @@ from datetime import datetime, timedelta
 from outpost.domain.agents import Agent
 from outpost.domain.launches import LAUNCH_BURST, LONGEST_PAUSE, Intent, LaunchFailure, LaunchRate, count_failure
 from outpost.domain.reasons import ReasonCode
-from outpost.store.database import ConflictError, Database, Item, to_attributes
+from outpost.store import keys
+from outpost.store.database import ConflictError, Database, Item, put_write, to_attributes
 from outpost.store.planner_lock import Term
 
 _KEPT = timedelta(days=1)
 _RACES = 5
 """Lost compare-and-sets before giving up: writers are the planner and the ends of workers."""
-_FAILURE = "~failure"
-"""Sorts after every batch id."""
-_PLANNER = "LEASE#planner"
 
 
 class Launches:
@@ -25,7 +23,7 @@ class Launches:
 
     def rate(self, at: datetime) -> LaunchRate:
         """Read the launch rate's bucket, refilled; full when nothing was launched yet."""
-        item = self._db.get(self._db.workers, _PLANNER, "RATE")
+        item = self._db.get(self._db.workers, *keys.LAUNCH_RATE)
         known = LaunchRate.model_validate_json(item["document"]) if item else None
         return known.at(at) if known else LaunchRate(tokens=LAUNCH_BURST, counted_at=at)
 
@@ -35,33 +33,28 @@ class Launches:
 
     def cursor(self) -> str:
         """Return the tenant at which the last walk through the queues stopped; empty at first."""
-        item = self._db.get(self._db.workers, _PLANNER, "CURSOR")
+        item = self._db.get(self._db.workers, *keys.DEMAND_CURSOR)
         return str(item["tenant_id"]) if item else ""
 
     def keep_cursor(self, tenant_id: str) -> None:
         """Write where a walk through the queues stopped."""
-        self._db.put(self._db.workers, {"pk": _PLANNER, "sk": "CURSOR", "tenant_id": tenant_id})
+        self._db.put(self._db.workers, keys.DEMAND_CURSOR.item(tenant_id=tenant_id))
 
     def intend(self, intent: Intent, rate: LaunchRate, term: Term) -> None:
         """Write an intent and the bucket that is left, before RunTask. Raises `LockLostError`: then do not call it."""
-        item = {
-            "pk": _partition(intent.agent),
-            "sk": intent.batch_id,
-            "document": intent.model_dump_json(),
-            "expires_at": int((intent.launched_at + _KEPT).timestamp()),
-        }
-        items = (to_attributes(each) for each in (item, _rate_item(rate)))
-        term.write([{"Put": {"TableName": self._db.workers, "Item": each}} for each in items])
+        key, expiry = keys.intent(intent.agent, intent.batch_id), int((intent.launched_at + _KEPT).timestamp())
+        item = key.item(document=intent.model_dump_json(), expires_at=expiry)
+        term.write([put_write(self._db.workers, to_attributes(each)) for each in (item, _rate_item(rate))])
 
     def intents(self, agent: Agent) -> Iterator[Intent]:
         """Yield the intents whose tasks are not all written down as workers yet."""
-        values = {"pk": _partition(agent), "end": _FAILURE}
-        for item in self._db.query(self._db.workers, "pk = :pk AND sk < :end", values):
+        values = keys.launch_failure(agent)._asdict()
+        for item in self._db.query(self._db.workers, "pk = :pk AND sk < :sk", values):
             yield Intent.model_validate_json(item["document"])
 
     def settle(self, intent: Intent) -> None:
         """Remove an intent: its tasks are written down as workers, or RunTask refused it."""
-        self._db.delete(self._db.workers, _partition(intent.agent), intent.batch_id)
+        self._db.delete(self._db.workers, *keys.intent(intent.agent, intent.batch_id))
 
     def failed(self, agent: Agent, failure: LaunchFailure, at: datetime) -> None:
         """Count a failure to launch that is seen at `at`; failures in a row make the planner pause ever longer.
@@ -79,12 +72,8 @@ class Launches:
 
     def _replace_failure(self, agent: Agent, document: str | None, failure: LaunchFailure) -> bool:
         """Write a failure in place of the one that `document` holds; return whether that was still the latest."""
-        item = {
-            "pk": _partition(agent),
-            "sk": _FAILURE,
-            "document": failure.model_dump_json(),
-            "expires_at": int((failure.failed_at + _KEPT).timestamp()),
-        }
+        expiry = int((failure.failed_at + _KEPT).timestamp())
+        item = keys.launch_failure(agent).item(document=failure.model_dump_json(), expires_at=expiry)
         try:
             if document is None:
                 self._db.put(self._db.workers, item, "attribute_not_exists(pk)")
@@ -100,7 +89,7 @@ class Launches:
         return LaunchFailure.model_validate_json(document) if document else None
 
     def _failure_document(self, agent: Agent) -> str | None:
-        item = self._db.get(self._db.workers, _partition(agent), _FAILURE)
+        item = self._db.get(self._db.workers, *keys.launch_failure(agent))
         return str(item["document"]) if item else None
 
     def succeeded(self, agent: Agent, launched_at: datetime) -> None:
@@ -117,14 +106,10 @@ class Launches:
         if document is None or not disproved(LaunchFailure.model_validate_json(document)):
             return
         try:
-            self._db.delete(self._db.workers, _partition(agent), _FAILURE, "document = :old", old=document)
+            self._db.delete(self._db.workers, *keys.launch_failure(agent), "document = :old", old=document)
         except ConflictError:
             return
 
 
-def _partition(agent: Agent) -> str:
-    return f"INTENT#{agent}"
-
-
 def _rate_item(rate: LaunchRate) -> Item:
-    return {"pk": _PLANNER, "sk": "RATE", "document": rate.model_dump_json()}
+    return keys.LAUNCH_RATE.item(document=rate.model_dump_json())

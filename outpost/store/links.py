@@ -1,5 +1,6 @@
 """Which links to artifacts were opened: each opens once."""
 
+from outpost.store import keys
 from outpost.store.database import ConflictError, Database
 
 
@@ -11,9 +12,8 @@ class Links:
 
     def open(self, link_id: str, until: int) -> bool:
         """Mark a link as opened and return whether this is the first time. `until` is its end, in epoch seconds."""
-        item = {"pk": f"LINK#{link_id}", "sk": "LINK", "expires_at": until}
         try:
-            self._db.put(self._db.tenants, item, "attribute_not_exists(pk)")
+            self._db.put(self._db.tenants, keys.link(link_id).item(expires_at=until), "attribute_not_exists(pk)")
         except ConflictError:
             return False
         return True

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from outpost.domain.agents import Agent
 from outpost.domain.deadlines import RowState
 from outpost.domain.dispatch import Dispatch
+from outpost.store import keys
 from outpost.store.database import Database, Item, expression_values
-from outpost.store.rows import AFTER_IDS, key_of, queue_of, row_from, state_from
+from outpost.store.rows import row_from, state_from
 from outpost.store.schema import ACTIVE_SHARDS, BY_ACTIVE
 
 _STATE = ("id", "tenant_id", "agent", "status", "worker_id", "attempt", "due_at")
@@ -50,12 +51,12 @@ class LiveDispatches:
         """
         items = self._db.query(
             self._db.queues,
-            "pk = :queue AND begins_with(sk, :tenant)",
-            {"queue": queue_of(agent), "tenant": f"{tenant_id}#"},
+            "pk = :pk AND begins_with(sk, :sk)",
+            keys.queue_entry(agent, tenant_id)._asdict(),
             limit=limit if at is None else limit + _POSTPONED_READ,
             page_size=max(limit, _PAGE),
         )
-        ready = (item["sk"].partition("#")[2] for item in items if at is None or _ready(item, at))
+        ready = (keys.queued(item["sk"]).dispatch_id for item in items if at is None or _ready(item, at))
         return list(islice(ready, limit))
 
     def queues(self, agent: Agent, at: datetime, behind: str = "", until: str | None = None) -> Iterator[TenantQueue]:
@@ -64,21 +65,21 @@ class LiveDispatches:
         A page of entries is read at a time, which has many tenants or one; behind a long queue the next page begins
         with the next tenant.
         """
-        after, last = f"{behind}#{AFTER_IDS}" if behind else " ", AFTER_IDS if until is None else f"{until}#{AFTER_IDS}"
+        after, last = keys.after_tenant(behind), keys.AFTER_IDS if until is None else keys.after_tenant(until)
         while True:
-            values = {"queue": queue_of(agent), "after": after, "last": last}
+            values = {"queue": keys.queue_entry(agent).pk, "after": after, "last": last}
             condition = "pk = :queue AND sk BETWEEN :after AND :last"
             page = list(self._db.query(self._db.queues, condition, values, limit=_PAGE))
-            for tenant_id, items in groupby(page, key=lambda item: str(item["sk"].partition("#")[0])):
-                yield TenantQueue(tenant_id, [i["sk"].partition("#")[2] for i in items if _ready(i, at)])
-                after = f"{tenant_id}#{AFTER_IDS}"
+            for tenant_id, items in groupby(page, key=lambda item: keys.queued(item["sk"]).tenant_id):
+                yield TenantQueue(tenant_id, [keys.queued(i["sk"]).dispatch_id for i in items if _ready(i, at)])
+                after = keys.after_tenant(tenant_id)
             if len(page) < _PAGE:
                 return
 
     def queue(self, agent: Agent) -> list[QueueEntry]:
         """Return all pending dispatches for an agent."""
-        items = self._db.query(self._db.queues, "pk = :queue", {"queue": queue_of(agent)})
-        return [QueueEntry(i["sk"].partition("#")[2], datetime.fromisoformat(i["queued_at"])) for i in items]
+        items = self._db.query(self._db.queues, "pk = :queue", {"queue": keys.queue_entry(agent).pk})
+        return [QueueEntry(keys.queued(i["sk"]).dispatch_id, datetime.fromisoformat(i["queued_at"])) for i in items]
 
     def position(self, row: Dispatch, at_most: int) -> int:
         """Return a pending row's place among its tenant's for the same agent, from 1, counting to `at_most`."""
@@ -87,15 +88,16 @@ class LiveDispatches:
 
     def pending(self, agent: Agent, tenant_id: str, at_most: int) -> int:
         """Count a tenant's pending dispatches for an agent, up to `at_most`."""
-        return self._count_queued(agent, tenant_id, AFTER_IDS, at_most)
+        return self._count_queued(agent, tenant_id, keys.AFTER_IDS, at_most)
 
     def _count_queued(self, agent: Agent, tenant_id: str, last_id: str, at_most: int) -> int:
-        values = {"queue": queue_of(agent), "first": f"{tenant_id}#", "last": f"{tenant_id}#{last_id}"}
+        queue, first = keys.queue_entry(agent, tenant_id)
+        values = {"queue": queue, "first": first, "last": keys.queue_entry(agent, tenant_id, last_id).sk}
         return self._count("pk = :queue AND sk BETWEEN :first AND :last", values, at_most)
 
     def pending_of_all(self, agent: Agent, at_most: int) -> int:
         """Count all pending dispatches for an agent, up to `at_most`."""
-        return self._count("pk = :queue", {"queue": queue_of(agent)}, at_most)
+        return self._count("pk = :queue", {"queue": keys.queue_entry(agent).pk}, at_most)
 
     def count(self, at_most: int) -> int:
         """Count the dispatches that have not ended, up to `at_most` a shard; those of the last seconds may miss."""
@@ -118,20 +120,20 @@ class LiveDispatches:
 
         One query each, however long their queues.
         """
-        after = f"{behind}#{AFTER_IDS}" if behind else " "
+        after = keys.after_tenant(behind)
         while True:
             items = self._db.query(
                 self._db.queues,
                 "pk = :queue AND sk > :after",
-                {"queue": queue_of(agent), "after": after},
+                {"queue": keys.queue_entry(agent).pk, "after": after},
                 limit=1,
             )
             item = next(items, None)
             if item is None:
                 return
-            tenant_id = item["sk"].partition("#")[0]
+            tenant_id = keys.queued(item["sk"]).tenant_id
             yield tenant_id
-            after = f"{tenant_id}#{AFTER_IDS}"
+            after = keys.after_tenant(tenant_id)
 
     def page(self, shard: int, after: str, limit: int) -> list[RowState]:
         """Return dispatches of a shard that have not ended, with ids above `after`, as the index shows them: late.
@@ -150,7 +152,7 @@ class LiveDispatches:
 
     def states(self, dispatch_ids: Iterable[str]) -> dict[str, RowState]:
         """Read the states of rows exactly, without their documents. One that is not there is left out."""
-        items = self._db.get_many(self._db.dispatches, [key_of(id_) for id_ in dispatch_ids], _STATE)
+        items = self._db.get_many(self._db.dispatches, [keys.row(id_) for id_ in dispatch_ids], _STATE)
         return {state.id: state for state in self._states(items)}
 
     def _states(self, found: Iterable[Item]) -> list[RowState]:
@@ -159,17 +161,17 @@ class LiveDispatches:
         One that is in an index but no longer in its table is left out.
         """
         items = list(found)
-        bare = [key_of(item["id"]) for item in items if "due_at" not in item]
+        bare = [keys.row(item["id"]) for item in items if "due_at" not in item]
         rows = map(row_from, self._db.get_many(self._db.dispatches, bare, ("document",)))
         read = {row.id: RowState.of(row) for row in rows}
         return [state for item in items if (state := state_from(item) or read.get(item["id"]))]
 
     def without_entry(self, pending: Iterable[RowState]) -> list[RowState]:
         """Return those of some pending rows that have no entry in their agent's queue."""
-        keys = {state: (queue_of(state.agent), f"{state.tenant_id}#{state.id}") for state in pending}
-        items = self._db.get_many(self._db.queues, list(keys.values()), ("pk", "sk"))
+        entries = {state: keys.queue_entry(state.agent, state.tenant_id, state.id) for state in pending}
+        items = self._db.get_many(self._db.queues, list(entries.values()), ("pk", "sk"))
         queued = {(item["pk"], item["sk"]) for item in items}
-        return [state for state, key in keys.items() if key not in queued]
+        return [state for state, key in entries.items() if key not in queued]
 
     def waiting(self, agent: Agent, since: datetime, at_most: int) -> int:
         """Count the dispatches that have been pending for an agent since before a time, up to `at_most`."""
@@ -178,7 +180,7 @@ class LiveDispatches:
         items = self._db.query(
             self._db.queues,
             "pk = :queue",
-            {"queue": queue_of(agent)},
+            {"queue": keys.queue_entry(agent).pk},
             page_size=_ENTRIES,
             attributes=("queued_at",),
         )

@@ -7,17 +7,13 @@ what a planner writes before it launches is conditional on its own: the one that
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from outpost.store.database import ConflictError, Database, Item, expression_values, key
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+from outpost.store import keys
+from outpost.store.database import ConflictError, Database, Item, Write, update_write
 
 PLANNER_LEASE = timedelta(seconds=20)
 """A planner that is silent for longer may be replaced. One call of ECS takes 7 s at most."""
 RENEWED_AFTER = PLANNER_LEASE / 4
-_PK, _SK = "LEASE#planner", "LEASE"
 
 
 class LockLostError(Exception):
@@ -58,7 +54,8 @@ class PlannerLock:
         return True
 
     def _update(self, expression: str, condition: str, **values: object) -> Item:
-        return self.database.update(self.database.workers, _PK, _SK, expression, condition, **values)
+        pk, sk = keys.PLANNER_LOCK
+        return self.database.update(self.database.workers, pk, sk, expression, condition, **values)
 
 
 @dataclass
@@ -86,18 +83,11 @@ class Term:
             raise LockLostError("another planner holds the lock")
         self.renewed_at = at
 
-    def write(self, writes: Sequence["TransactWriteItemTypeDef"]) -> None:
+    def write(self, writes: Sequence[Write]) -> None:
         """Write, and renew the lease, in one transaction. Raises `LockLostError`, `ContentionError`."""
         at, database = self.lock.now(), self.lock.database
-        renewal: TransactWriteItemTypeDef = {
-            "Update": {
-                "TableName": database.workers,
-                "Key": key(_PK, _SK),
-                "UpdateExpression": _RENEW,
-                "ConditionExpression": _HELD,
-                "ExpressionAttributeValues": expression_values({**self._me, "until": (at + PLANNER_LEASE).isoformat()}),
-            },
-        }
+        until = (at + PLANNER_LEASE).isoformat()
+        renewal = update_write(database.workers, keys.PLANNER_LOCK, _RENEW, _HELD, **self._me, until=until)
         try:
             database.transact([renewal, *writes])
         except ConflictError as refused:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from outpost.store import keys
 from outpost.store.database import Database
 
 WINDOW_SECONDS = 60
@@ -18,8 +19,7 @@ class Rates:
         """Count `count` requests of a key's minute, and return how many were counted before."""
         item = self._db.update(
             self._db.tenants,
-            f"RATE#{key_sha256}",
-            str(window),
+            *keys.rate(key_sha256, window),
             "ADD leased :count SET expires_at = :expiry",
             count=count,
             expiry=int((datetime.fromtimestamp(window, UTC) + _KEPT).timestamp()),

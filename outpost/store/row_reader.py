@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from outpost.domain.dispatch import Dispatch
+from outpost.store import keys
 from outpost.store.database import Database, Item
-from outpost.store.rows import details_key, is_whole, key_of, row_from
-from outpost.store.schema import DETAILS
+from outpost.store.rows import details_key, is_whole, row_from
 
 
 def read_row(database: Database, dispatch_id: str) -> Dispatch | None:
     """Read a row as it is now, or None. Raises `LookupError` when a live row's longer texts are missing."""
-    item = database.get(database.dispatches, *key_of(dispatch_id))
+    item = database.get(database.dispatches, *keys.row(dispatch_id))
     return complete_row(database, item) if item else None
 
 
@@ -23,7 +23,7 @@ def complete_row(database: Database, item: Item) -> Dispatch:
         return row_from(item)
     key = details_key(item)
     if key is None:
-        return row_from(item, _any_details(database, item["pk"]))
+        return row_from(item, _any_details(database, item["id"]))
     details = database.get(database.dispatches, *key)
     row = row_from(item, details)
     if details is None and not row.status.terminal:  # of one that has ended, they may have expired before it
@@ -31,9 +31,9 @@ def complete_row(database: Database, item: Item) -> Dispatch:
     return row
 
 
-def _any_details(database: Database, pk: str) -> Item | None:
-    condition = "pk = :pk AND begins_with(sk, :details)"
-    return next(database.query(database.dispatches, condition, {"pk": pk, "details": DETAILS}, limit=1), None)
+def _any_details(database: Database, dispatch_id: str) -> Item | None:
+    condition, values = "pk = :pk AND begins_with(sk, :sk)", keys.details(dispatch_id)._asdict()
+    return next(database.query(database.dispatches, condition, values, limit=1), None)
 
 
 def complete_rows(database: Database, items: Sequence[Item]) -> list[Dispatch]:

@@ -6,19 +6,14 @@ from datetime import datetime
 from outpost.domain.agents import Agent
 from outpost.domain.deadlines import RowState, due_at
 from outpost.domain.dispatch import Dispatch, Status
+from outpost.store import keys
 from outpost.store.database import Item, to_attributes
+from outpost.store.keys import Key
 from outpost.store.row_details import ROW_BYTES, completed, digest_of, item_bytes, shortened, texts_of, without_options
-from outpost.store.schema import ACTIVE_SHARDS, DETAILS, ROW
+from outpost.store.schema import ACTIVE_SHARDS
 
-AFTER_IDS = "~"
-"""Sorts after every id."""
 _NONE = "none"
 """Value of `details` in a row that has all its texts itself. Releases before had no such attribute."""
-
-
-def key_of(dispatch_id: str) -> tuple[str, str]:
-    """Return the partition and the sort key of a row."""
-    return f"DISPATCH#{dispatch_id}", ROW
 
 
 def items_of(row: Dispatch) -> list[Item]:
@@ -28,7 +23,7 @@ def items_of(row: Dispatch) -> list[Item]:
         return [whole]
     texts = texts_of(row)
     name = digest_of(texts)
-    details = {"pk": key_of(row.id)[0], "sk": DETAILS + name, "texts": texts, "expires_at": row.expires_at}
+    details = keys.details(row.id, name).item(texts=texts, expires_at=row.expires_at)
     item = _item(row, shortened(row), name)
     if item_bytes(item) >= ROW_BYTES:
         item = _item(row, without_options(shortened(row)), name)
@@ -38,11 +33,9 @@ def items_of(row: Dispatch) -> list[Item]:
 def _item(row: Dispatch, shown: Dispatch, details: str) -> Item:
     """Return the row's item: its keys, what conditions and indexes read, and `shown` of it as a document."""
     live = None if row.status.terminal else str(zlib.crc32(row.id.encode()) % ACTIVE_SHARDS)
-    pk, sk = key_of(row.id)
     return to_attributes(
-        {
-            "pk": pk,
-            "sk": sk,
+        keys.row(row.id)._asdict()
+        | {
             "id": row.id,
             "tenant_id": row.tenant_id,
             "agent": row.spec.agent,
@@ -68,26 +61,20 @@ def is_whole(item: Item) -> bool:
     return item.get("details") == _NONE
 
 
-def details_key(item: Item) -> tuple[str, str] | None:
+def details_key(item: Item) -> Key | None:
     """Return the key of the item with the longer texts of a row's item, if it names one."""
     name = item.get("details", _NONE)
-    return None if name == _NONE else (item["pk"], DETAILS + name)
+    return None if name == _NONE else keys.details(item["id"], name)
 
 
-def queue_entry_key(row: Dispatch) -> tuple[str, str]:
-    """Return the partition and the sort key of a pending row's entry in its agent's queue."""
-    return queue_of(row.spec.agent), f"{row.tenant_id}#{row.id}"
-
-
-def queue_of(agent: Agent) -> str:
-    """Return the partition of an agent's queue. Sort keys are `<tenant>#<id>`: a claim steps from tenant to tenant."""
-    return f"QUEUE#{agent}"
+def queue_entry_key(row: Dispatch) -> Key:
+    """Return the key of a pending row's entry in its agent's queue."""
+    return keys.queue_entry(row.spec.agent, row.tenant_id, row.id)
 
 
 def queue_entry(row: Dispatch) -> Item:
-    """Return the item of a pending row in its agent's queue; it expires with the row."""
-    pk, sk = queue_entry_key(row)
-    return to_attributes({"pk": pk, "sk": sk, "queued_at": row.queued_at.isoformat(), "expires_at": row.expires_at})
+    """Return the item of a pending row in its agent's queue, encoded; it expires with the row."""
+    return to_attributes(queue_entry_key(row).item(queued_at=row.queued_at.isoformat(), expires_at=row.expires_at))
 
 
 def row_from(item: Item, details: Item | None = None) -> Dispatch:

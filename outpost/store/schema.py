@@ -2,23 +2,7 @@
 
 Every table has the string keys `pk` and `sk`, and a TTL attribute `expires_at` (epoch seconds).
 
-| table | items |
-|---|---|
-| dispatches | `DISPATCH#<id>`/`DISPATCH` the row, `DISPATCH#<id>`/`TASK` its text, |
-| | `DISPATCH#<id>`/`DETAILS#<digest>` what does not fit into the row, never changed, |
-| | `DISPATCH#<id>`/`COUNTED` once its usage is counted, |
-| | `IDEMPOTENCY#<tenant>#<key>`/`IDEMPOTENCY`, `DAY#<tenant>#<date>`/`<shard>`, |
-| | `MONTH#<tenant>#<month>`/`TOTAL` what is committed of the budgets, `*` for all tenants, |
-| | `USAGE#<tenant>#<month>`/`<day>#<agent>#<model>`, `USAGE#*#<month>`/`<day>#<agent>#<model>#<tenant>`, |
-| | `TAG#<tenant>#<month>#<key>`/`<day>#<agent>#<model>#<digest of the value>` |
-| tenants | `TENANT#<id>`/`TENANT`, `KEY#<sha256>`/`KEY`, `RATE#<sha256>`/`<minute>`, `SECRETS#<tenant>`/`<name>`, |
-| | `LINK#<id>`/`LINK` |
-| workers | `WORKERS#<agent>`/`<id>` while it lives, `ENDED#<id>`/`WORKER` for a day after, |
-| | `TENANT#<id>`/`SLOT#<nnn>`, `INTENT#<agent>`/`<batch>`, `~failure`, |
-| | `LEASE#planner`/`LEASE`, `RATE`, `CURSOR`, `SWEEP`/`STATE`, `OBSERVATIONS#<nnnn>` |
-| queues | `QUEUE#<agent>`/`<tenant>#<id>` for each pending dispatch; entries are deleted, rows of dispatches never; |
-| | `TURN#<agent>`/`TURN` the tenant behind which the next claim begins |
-| workspaces | `TENANT#<tenant>`/`WORKSPACE#<id>`, `PLACES#<tenant>`/`<nnn>`, `SAVES#<tenant>`/`SAVES` |
+The items of each table, and their keys, are those of `outpost.store.keys`.
 
 What a decision depends on is a partition of a table, read consistently: the queue of an agent, its living workers, a
 tenant's slots. An index follows its table late, by seconds under load, so indexes only list (docs/adr/0013).
@@ -29,11 +13,6 @@ from dataclasses import dataclass
 PARTITION_KEY = "pk"
 SORT_KEY = "sk"
 TTL_ATTRIBUTE = "expires_at"
-ROW = "DISPATCH"
-"""Sort key of the dispatch row: the stream's filter lets only these items reach the planner."""
-
-DETAILS = "DETAILS#"
-"""Begins the sort key of the item with what does not fit into the row."""
 
 
 @dataclass(frozen=True)

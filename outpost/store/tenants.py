@@ -8,7 +8,9 @@ from pydantic import BaseModel
 
 from outpost.domain.secrets import TenantSecret
 from outpost.domain.tenants import ApiKey, Tenant
+from outpost.store import keys
 from outpost.store.database import ConflictError, Database, Item
+from outpost.store.keys import Key
 from outpost.store.schema import KEYS_BY_TENANT
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -33,7 +35,7 @@ class Tenants:
 
     def add(self, tenant: Tenant) -> None:
         """Write a new tenant. Raises `ExistsError`."""
-        item = {"pk": f"TENANT#{tenant.id}", "sk": "TENANT", "tenant_id": _ALL, "document": tenant.model_dump_json()}
+        item = keys.tenant(tenant.id).item(tenant_id=_ALL, document=tenant.model_dump_json())
         try:
             self._db.put(self._db.tenants, item, "attribute_not_exists(pk)")
         except ConflictError as refused:
@@ -41,7 +43,7 @@ class Tenants:
 
     def get(self, tenant_id: str) -> Tenant | None:
         """Read a tenant, or None."""
-        item = self._db.get(self._db.tenants, f"TENANT#{tenant_id}", "TENANT")
+        item = self._db.get(self._db.tenants, *keys.tenant(tenant_id))
         return Tenant.model_validate_json(item["document"]) if item else None
 
     def change(self, tenant_id: str, **fields: object) -> Tenant | None:
@@ -49,14 +51,14 @@ class Tenants:
 
         Raises `ConflictError` when it changed under every try.
         """
-        return self._change(f"TENANT#{tenant_id}", "TENANT", Tenant, fields)
+        return self._change(keys.tenant(tenant_id), Tenant, fields)
 
     def all(self, after: str | None = None) -> Iterator[Tenant]:
         """Yield all tenants, by id; those after one when it is named."""
         for item in self._db.query(
             self._db.tenants,
             "tenant_id = :all AND pk > :after",
-            {"all": _ALL, "after": f"TENANT#{after or ''}"},
+            {"all": _ALL, "after": keys.tenant(after or "").pk},
             index=KEYS_BY_TENANT.name,
             page_size=100,
         ):
@@ -64,12 +66,7 @@ class Tenants:
 
     def add_key(self, key: ApiKey) -> None:
         """Write a new key; one that exists already is left as it is."""
-        item = {
-            "pk": f"KEY#{key.sha256}",
-            "sk": "KEY",
-            "tenant_id": key.tenant_id,
-            "document": key.model_dump_json(),
-        }
+        item = keys.api_key(key.sha256).item(tenant_id=key.tenant_id, document=key.model_dump_json())
         try:
             self._db.put(self._db.tenants, item, "attribute_not_exists(pk)")
         except ConflictError:
@@ -77,7 +74,7 @@ class Tenants:
 
     def find_key(self, sha256: str) -> ApiKey | None:
         """Read a key by its hash, or None."""
-        item = self._db.get(self._db.tenants, f"KEY#{sha256}", "KEY")
+        item = self._db.get(self._db.tenants, *keys.api_key(sha256))
         return _key_of(item) if item else None
 
     def keys(self, tenant_id: str) -> list[ApiKey]:
@@ -89,38 +86,37 @@ class Tenants:
 
     def change_key(self, sha256: str, **fields: object) -> ApiKey | None:
         """Change these fields of a key; as `change` does."""
-        return self._change(f"KEY#{sha256}", "KEY", ApiKey, fields)
+        return self._change(keys.api_key(sha256), ApiKey, fields)
 
     def touch_key(self, sha256: str, at: datetime) -> None:
         """Write down that a key was used."""
-        self._db.update(self._db.tenants, f"KEY#{sha256}", "KEY", "SET last_used_at = :at", at=at.isoformat())
+        self._db.update(self._db.tenants, *keys.api_key(sha256), "SET last_used_at = :at", at=at.isoformat())
 
     def secrets(self, tenant_id: str) -> dict[str, TenantSecret]:
         """Return a tenant's secrets by name."""
-        items = self._db.query(self._db.tenants, "pk = :pk", {"pk": f"SECRETS#{tenant_id}"})
+        items = self._db.query(self._db.tenants, "pk = :pk", {"pk": keys.secret(tenant_id).pk})
         found = (TenantSecret.model_validate_json(item["document"]) for item in items)
         return {secret.name: secret for secret in found}
 
     def add_secret(self, tenant_id: str, secret: TenantSecret) -> None:
         """List a secret."""
-        item = {"pk": f"SECRETS#{tenant_id}", "sk": secret.name, "document": secret.model_dump_json()}
+        item = keys.secret(tenant_id, secret.name).item(document=secret.model_dump_json())
         self._db.put(self._db.tenants, item)
 
     def remove_secret(self, tenant_id: str, name: str) -> None:
         """List a secret no more."""
-        self._db.delete(self._db.tenants, f"SECRETS#{tenant_id}", name)
+        self._db.delete(self._db.tenants, *keys.secret(tenant_id, name))
 
-    def _change(self, pk: str, sk: str, model: type[Document], fields: dict[str, object]) -> Document | None:
+    def _change(self, key: Key, model: type[Document], fields: dict[str, object]) -> Document | None:
         for race in range(1, _RACES + 1):
-            item = self._db.get(self._db.tenants, pk, sk)
+            item = self._db.get(self._db.tenants, *key)
             if item is None:
                 return None
             changed = model.model_validate(model.model_validate_json(item["document"]).model_dump() | fields)
             try:
                 self._db.update(
                     self._db.tenants,
-                    pk,
-                    sk,
+                    *key,
                     "SET document = :new",
                     "document = :old",
                     new=changed.model_dump_json(),

@@ -1,6 +1,7 @@
 """Whose turn it is: where the next claim begins to look for tenants with work."""
 
 from outpost.domain.agents import Agent
+from outpost.store import keys
 from outpost.store.database import Database
 
 
@@ -12,14 +13,9 @@ class Turns:
 
     def behind(self, agent: Agent) -> str:
         """Return the tenant behind which to begin; empty at the first."""
-        item = self._db.get(self._db.queues, *_key(agent), consistent=False)
+        item = self._db.get(self._db.queues, *keys.turn(agent), consistent=False)
         return str(item["tenant_id"]) if item else ""
 
     def keep(self, agent: Agent, tenant_id: str) -> None:
         """Let the next claim begin behind a tenant."""
-        pk, sk = _key(agent)
-        self._db.put(self._db.queues, {"pk": pk, "sk": sk, "tenant_id": tenant_id})
-
-
-def _key(agent: Agent) -> tuple[str, str]:
-    return f"TURN#{agent}", "TURN"
+        self._db.put(self._db.queues, keys.turn(agent).item(tenant_id=tenant_id))

@@ -7,28 +7,23 @@ read for a report is counters, never dispatches: their number depends on days, a
 Counters are kept thirteen months (`outpost.store.budgets.KEPT`).
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 
 from outpost.domain.agents import Agent
 from outpost.domain.budgets import changes
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.usage_totals import Entry, Totals, entry_of
+from outpost.store import keys
 from outpost.store.budgets import ENVIRONMENT, adding, expiry_of
-from outpost.store.database import ConflictError, Database, Item, expression_values, key, to_attributes
+from outpost.store.database import ConflictError, Database, Item, Write, put_write, to_attributes, update_write
+from outpost.store.keys import Key
 from outpost.store.row_reader import read_row
-from outpost.store.rows import key_of
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 MOST_ITEMS = 10_000
 """Counters that one report reads."""
-_COUNTED = "COUNTED"
-_KEYS = ("day", "tenant", "agent", "model", "tag")
+_LABELS = ("day", "tenant", "agent", "model", "tag")
 
 
 class TooManyCountersError(Exception):
@@ -46,19 +41,15 @@ class UsageCounters:
         row = read_row(self._db, dispatch_id)
         if row is None or not row.status.terminal:
             return False
+        item = to_attributes(keys.counted(row.id).item(expires_at=row.expires_at))
+        mark = put_write(self._db.dispatches, item, "attribute_not_exists(pk)")
         try:
-            self._db.transact([self._mark(row), *self._settling(row), *self._counting(row)])
+            self._db.transact([mark, *self._settling(row), *self._counting(row)])
         except ConflictError:
             return False
         return True
 
-    def _mark(self, row: Dispatch) -> "TransactWriteItemTypeDef":
-        item = {"pk": key_of(row.id)[0], "sk": _COUNTED, "expires_at": row.expires_at}
-        condition = "attribute_not_exists(pk)"
-        table = self._db.dispatches
-        return {"Put": {"TableName": table, "Item": to_attributes(item), "ConditionExpression": condition}}
-
-    def _settling(self, row: Dispatch) -> Iterator["TransactWriteItemTypeDef"]:
+    def _settling(self, row: Dispatch) -> Iterator[Write]:
         """Yield the writes that charge the months, and give back what was granted and not spent."""
         charges = row.charges or {}
         for month, change in changes(row.spending.taken, charges).items():
@@ -67,31 +58,33 @@ class UsageCounters:
                 for name in (row.tenant_id, ENVIRONMENT):
                     yield adding(self._db, name, month, amounts)
 
-    def _counting(self, row: Dispatch) -> Iterator["TransactWriteItemTypeDef"]:
+    def _counting(self, row: Dispatch) -> Iterator[Write]:
         entry = entry_of(row)
-        yield self._add(_partition(row.tenant_id, entry), _sort_key(entry), entry)
-        yield self._add(_partition(ENVIRONMENT, entry), f"{_sort_key(entry)}#{row.tenant_id}", entry)
+        yield self._add(row.tenant_id, entry)
+        yield self._add(ENVIRONMENT, entry, owner=row.tenant_id)
         for name, value in row.spec.tags.items():
             tagged = Entry(**{**vars(entry), "tag": value})
-            yield self._add(_partition(row.tenant_id, entry, name), _sort_key(tagged), tagged)
+            yield self._add(row.tenant_id, tagged, name)
 
-    def _add(self, pk: str, sk: str, entry: Entry) -> "TransactWriteItemTypeDef":
+    def _add(self, tenant_id: str, entry: Entry, tag: str | None = None, owner: str | None = None) -> Write:
         counted = {name: value for name, value in asdict(entry.totals).items() if value}
-        shown = {name: str(value) for name in _KEYS if (value := getattr(entry, name)) is not None}
+        shown = {name: str(value) for name in _LABELS if (value := getattr(entry, name)) is not None}
         values = counted | {f"key_{name}": value for name, value in shown.items()}
         assert entry.day is not None  # noqa: S101 - an entry of a dispatch has its day
-        names = {f"#{name}": name for name in shown}
+        assert entry.agent is not None  # noqa: S101 - and its agent
+        month, names = f"{entry.day:%Y-%m}", {f"#{name}": name for name in shown}
         labels = ", ".join(f"#{name} = :key_{name}" for name in shown)
-        return {
-            "Update": {
-                "TableName": self._db.dispatches,
-                "Key": key(pk, sk),
-                "UpdateExpression": f"SET expires_at = :expiry, {labels} "
-                f"ADD {', '.join(f'{name} :{name}' for name in counted)}",
-                "ExpressionAttributeNames": names,
-                "ExpressionAttributeValues": expression_values({**values, "expiry": expiry_of(f"{entry.day:%Y-%m}")}),
-            },
-        }
+        key = keys.counter(entry.day.day, entry.agent, entry.model, tag=entry.tag, tenant_id=owner)
+        added = ", ".join(f"{name} :{name}" for name in counted)
+        write = update_write(
+            self._db.dispatches,
+            Key(keys.usage(tenant_id, month, tag), key),
+            f"SET expires_at = :expiry, {labels} ADD {added}",
+            **values,
+            expiry=expiry_of(month),
+        )
+        write["Update"]["ExpressionAttributeNames"] = names
+        return write
 
     def entries(self, tenant_id: str, since: date, until: date, tag: str | None = None) -> list[Entry]:
         """Return the counters of a tenant, or of `ENVIRONMENT`, from one day to another, both included.
@@ -100,7 +93,7 @@ class UsageCounters:
         """
         found: list[Entry] = []
         for first, last in _months(since, until):
-            partition = _partition(tenant_id, Entry(Totals(), first), tag)
+            partition = keys.usage(tenant_id, f"{first:%Y-%m}", tag)
             items = self._db.query(
                 self._db.dispatches,
                 "pk = :pk AND sk BETWEEN :first AND :last",
@@ -111,18 +104,6 @@ class UsageCounters:
             if len(found) > MOST_ITEMS:
                 raise TooManyCountersError(f"more than {MOST_ITEMS:,} counters lie between {since} and {until}")
         return found
-
-
-def _partition(tenant_id: str, entry: Entry, tag: str | None = None) -> str:
-    """Return the partition of a month, or of a tag in a month."""
-    month = f"{tenant_id}#{entry.day:%Y-%m}"
-    return f"USAGE#{month}" if tag is None else f"TAG#{month}#{tag}"
-
-
-def _sort_key(entry: Entry) -> str:
-    """Return `<day>#<agent>#<model>`, with a digest of a tag's value: as it is, it may be longer than a key."""
-    digest = "" if entry.tag is None else f"#{hashlib.sha256(entry.tag.encode()).hexdigest()[:32]}"
-    return f"{entry.day:%d}#{entry.agent}#{entry.model or ''}{digest}"
 
 
 def _months(since: date, until: date) -> Iterator[tuple[date, date]]:

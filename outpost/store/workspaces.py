@@ -8,23 +8,23 @@ back, their size is accounted for in a transaction in which only one of a tenant
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.workspaces import Place, Quota, Workspace, expiry, room
+from outpost.store import keys
 from outpost.store.database import (
     ConflictError,
     ContentionError,
     Database,
     Item,
-    expression_values,
+    Write,
+    check_write,
     from_attributes,
-    key,
+    put_write,
     to_attributes,
+    update_write,
 )
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+from outpost.store.keys import Key
 
 _RACES = 20
 """Saves of the tenant's other workspaces at the same moment, before giving up."""
@@ -42,12 +42,12 @@ class Workspaces:
 
     def get(self, tenant_id: str, workspace_id: str) -> Workspace | None:
         """Read a tenant's workspace, or None."""
-        item = self._db.get(self._db.workspaces, *_keys(tenant_id, workspace_id))
+        item = self._db.get(self._db.workspaces, *keys.workspace(tenant_id, workspace_id))
         return _decode(item) if item else None
 
     def all(self, tenant_id: str, before: str | None = None) -> Iterator[Workspace]:
         """Yield a tenant's workspaces, newest first; those older than one when it is named."""
-        pk, last = _keys(tenant_id, before or "~")
+        pk, last = keys.workspace(tenant_id, before or keys.AFTER_IDS)
         items = self._db.query(
             self._db.workspaces,
             "pk = :tenant AND sk < :last",
@@ -59,54 +59,40 @@ class Workspaces:
 
     def places(self, tenant_id: str) -> dict[int, str]:
         """Return the id of the latest workspace in each of a tenant's places, whether it is still kept or not."""
-        items = self._db.query(self._db.workspaces, "pk = :places", {"places": _place_key(tenant_id, 0)[0]})
+        items = self._db.query(self._db.workspaces, "pk = :places", {"places": keys.place(tenant_id).pk})
         return {int(item["sk"]): item["workspace_id"] for item in items}
 
-    def placing(self, workspace: Workspace, place: Place) -> list["TransactWriteItemTypeDef"]:
+    def placing(self, workspace: Workspace, place: Place) -> list[Write]:
         """Return the writes of a new workspace in a place. A condition fails when others were quicker to take it."""
-        table, tenant_id = self._db.workspaces, workspace.tenant_id
-        pk, sk = _place_key(tenant_id, place.number)
-        item = to_attributes({"pk": pk, "sk": sk, "workspace_id": workspace.id})
-        free = "attribute_not_exists(pk)"
-        put: TransactWriteItemTypeDef = {"Put": {"TableName": table, "Item": item, "ConditionExpression": free}}
+        table, tenant_id, free = self._db.workspaces, workspace.tenant_id, "attribute_not_exists(pk)"
+        item = to_attributes(keys.place(tenant_id, place.number).item(workspace_id=workspace.id))
         if place.last is None:
-            return [self.creating(workspace), put]
-        put["Put"]["ConditionExpression"] = "workspace_id = :last"
-        put["Put"]["ExpressionAttributeValues"] = expression_values({"last": place.last})
-        gone = key(*_keys(tenant_id, place.last))
-        check: TransactWriteItemTypeDef = {
-            "ConditionCheck": {"TableName": table, "Key": gone, "ConditionExpression": free}
-        }
-        return [self.creating(workspace), put, check]
+            return [self.creating(workspace), put_write(table, item, free)]
+        put = put_write(table, item, "workspace_id = :last", last=place.last)
+        return [self.creating(workspace), put, check_write(table, keys.workspace(tenant_id, place.last), free)]
 
-    def creating(self, workspace: Workspace) -> "TransactWriteItemTypeDef":
+    def creating(self, workspace: Workspace) -> Write:
         """Return the write of a new workspace, held from the start by the dispatch that it is made for."""
-        pk, sk = _keys(workspace.tenant_id, workspace.id)
         # A string set, to which `taking` adds; DynamoDB has no empty ones.
-        secrets = {"secrets": workspace.secrets or None}
-        return {
-            "Put": {
-                "TableName": self._db.workspaces,
-                "Item": to_attributes({"pk": pk, "sk": sk} | workspace.model_dump(mode="json") | secrets),
-                "ConditionExpression": "attribute_not_exists(pk)",
-            },
-        }
+        attributes = workspace.model_dump(mode="json") | {"secrets": workspace.secrets or None}
+        item = to_attributes(keys.workspace(workspace.tenant_id, workspace.id).item(**attributes))
+        return put_write(self._db.workspaces, item, "attribute_not_exists(pk)")
 
-    def taking(self, row: Dispatch) -> "TransactWriteItemTypeDef":
+    def taking(self, row: Dispatch) -> Write:
         """Return the write by which a dispatch takes a known workspace, if it is there and nobody holds it."""
         at = row.created_at
-        values = {"id": row.id, "now": at.isoformat(), "expiry": expiry(at), "epoch": int(at.timestamp())}
         given = {"secrets": set(row.spec.additional_secrets)} if row.spec.additional_secrets else {}
-        return {
-            "Update": {
-                "TableName": self._db.workspaces,
-                "Key": key(*_keys(row.tenant_id, row.spec.workspace_id or "")),
-                "UpdateExpression": "SET dispatch_id = :id, used_at = :now, expires_at = :expiry"
-                + (" ADD secrets :secrets" if given else ""),
-                "ConditionExpression": "attribute_not_exists(dispatch_id) AND expires_at > :epoch",
-                "ExpressionAttributeValues": expression_values(values | given),
-            },
-        }
+        return update_write(
+            self._db.workspaces,
+            _key_of(row),
+            "SET dispatch_id = :id, used_at = :now, expires_at = :expiry" + (" ADD secrets :secrets" if given else ""),
+            "attribute_not_exists(dispatch_id) AND expires_at > :epoch",
+            id=row.id,
+            now=at.isoformat(),
+            expiry=expiry(at),
+            epoch=int(at.timestamp()),
+            **given,
+        )
 
     def reserve(self, row: Dispatch, size_bytes: int, quota: Quota) -> int | None:
         """Account for files that the holder is about to write, if the tenant's quota has room for them.
@@ -117,7 +103,7 @@ class Workspaces:
         `ContentionError`.
         """
         for _ in range(_RACES):
-            saves = self._db.get(self._db.workspaces, *_saves_key(row.tenant_id))
+            saves = self._db.get(self._db.workspaces, *keys.saves(row.tenant_id))
             kept = {workspace.id: workspace for workspace in self.all(row.tenant_id)}
             left = room(kept.values(), quota, row.spec.workspace_id or "")
             if size_bytes > left:
@@ -133,37 +119,25 @@ class Workspaces:
             return None
         raise ContentionError(f"tenant {row.tenant_id}: too many workspaces are being saved at this moment")
 
-    def _sizing(self, row: Dispatch, size_bytes: int) -> "TransactWriteItemTypeDef":
-        return {
-            "Update": {
-                "TableName": self._db.workspaces,
-                "Key": key(*_keys(row.tenant_id, row.spec.workspace_id or "")),
-                "UpdateExpression": "SET size_bytes = :size",
-                "ConditionExpression": "dispatch_id = :id",
-                "ExpressionAttributeValues": expression_values({"size": size_bytes, "id": row.id}),
-            },
-        }
+    def _sizing(self, row: Dispatch, size_bytes: int) -> Write:
+        condition = "dispatch_id = :id"
+        return update_write(
+            self._db.workspaces, _key_of(row), "SET size_bytes = :size", condition, size=size_bytes, id=row.id
+        )
 
-    def _counting_saves(self, tenant_id: str, saves: Item | None) -> "TransactWriteItemTypeDef":
+    def _counting_saves(self, tenant_id: str, saves: Item | None) -> Write:
         """Return the write that only one of several saves can make that have read the same."""
-        pk, sk = _saves_key(tenant_id)
         count = int(saves["saves"]) if saves else 0
-        put: TransactWriteItemTypeDef = {
-            "Put": {
-                "TableName": self._db.workspaces,
-                "Item": to_attributes({"pk": pk, "sk": sk, "saves": count + 1}),
-                "ConditionExpression": "saves = :count" if saves else "attribute_not_exists(pk)",
-            },
-        }
-        if saves:
-            put["Put"]["ExpressionAttributeValues"] = expression_values({"count": count})
-        return put
+        item = to_attributes(keys.saves(tenant_id).item(saves=count + 1))
+        if saves is None:
+            return put_write(self._db.workspaces, item, "attribute_not_exists(pk)")
+        return put_write(self._db.workspaces, item, "saves = :count", count=count)
 
     def saved(self, row: Dispatch, size_bytes: int, at: datetime) -> None:
         """Account for the files that the holder wrote back. Raises `ConflictError` when it holds them no more."""
         self._db.update(
             self._db.workspaces,
-            *_keys(row.tenant_id, row.spec.workspace_id or ""),
+            *_key_of(row),
             "SET size_bytes = :size, used_at = :now, expires_at = :expiry",
             "dispatch_id = :id",
             size=size_bytes,
@@ -180,42 +154,25 @@ class Workspaces:
         try:
             self._db.delete(
                 self._db.workspaces,
-                *_keys(workspace.tenant_id, workspace.id),
+                *keys.workspace(workspace.tenant_id, workspace.id),
                 "attribute_not_exists(dispatch_id)",
             )
         except ConflictError as refused:
             raise WorkspaceInUseError(f"workspace {workspace.id} is in use: cancel or await its dispatch") from refused
 
 
-def giving_back(database: Database, row: Dispatch) -> "TransactWriteItemTypeDef":
+def giving_back(database: Database, row: Dispatch) -> Write:
     """Return the write by which an ending dispatch gives its workspace back."""
-    return {
-        "Update": {
-            "TableName": database.workspaces,
-            "Key": key(*_keys(row.tenant_id, row.spec.workspace_id or "")),
-            "UpdateExpression": "REMOVE dispatch_id",
-            "ConditionExpression": "dispatch_id = :id",
-            "ExpressionAttributeValues": expression_values({"id": row.id}),
-        },
-    }
+    return update_write(database.workspaces, _key_of(row), "REMOVE dispatch_id", "dispatch_id = :id", id=row.id)
 
 
-def workspace_of(keys: Item) -> tuple[str, str]:
+def workspace_of(attributes: Item) -> tuple[str, str]:
     """Return tenant and id of the workspace whose encoded keys a stream record names."""
-    plain = from_attributes(keys)
-    return plain["pk"].removeprefix("TENANT#"), plain["sk"].removeprefix("WORKSPACE#")
+    return keys.workspace_ids(Key(**from_attributes(attributes)))
 
 
-def _keys(tenant_id: str, workspace_id: str) -> tuple[str, str]:
-    return f"TENANT#{tenant_id}", f"WORKSPACE#{workspace_id}"
-
-
-def _place_key(tenant_id: str, number: int) -> tuple[str, str]:
-    return f"PLACES#{tenant_id}", f"{number:03d}"
-
-
-def _saves_key(tenant_id: str) -> tuple[str, str]:
-    return f"SAVES#{tenant_id}", "SAVES"
+def _key_of(row: Dispatch) -> Key:
+    return keys.workspace(row.tenant_id, row.spec.workspace_id or "")
 
 
 def _decode(item: Item) -> Workspace:

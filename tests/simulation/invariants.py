@@ -13,9 +13,9 @@ from outpost.domain.lifecycle import EDGES
 from outpost.domain.workspaces import QUOTAS
 from outpost.store.budgets import ENVIRONMENT as ENVIRONMENT_TOTALS
 from outpost.store.database import from_attributes
+from outpost.store.keys import ROW
 from outpost.store.row_details import ROW_BYTES, item_bytes
 from outpost.store.rows import details_key, queue_entry_key, row_from
-from outpost.store.schema import ROW
 from tests.simulation.coverage import ENDED, NO_DISPATCH
 from tests.simulation.dynamodb import Change, FakeDynamoDB
 from tests.simulation.ecs import FakeEcs, Task

@@ -15,7 +15,7 @@ from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.ids import now
 from outpost.domain.tenants import Limits, Tenant
 from outpost.names import Env
-from outpost.store import schema
+from outpost.store import keys, schema
 from outpost.store.database import Database
 from outpost.store.tenants import Tenants
 from tests.simulation.aws import Boundary, Call, Operation, Recorded
@@ -233,7 +233,7 @@ class World:
 
     def _committed(self, changes: Any) -> None:  # noqa: ANN401
         for change in changes:
-            if change.table == "dispatches" and change.key[1] == schema.ROW and change.new:
+            if change.table == "dispatches" and change.key[1] == keys.ROW and change.new:
                 self._records.append(self._record(change))
                 self._arrived.set()
         self.monitor.committed(changes)

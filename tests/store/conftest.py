@@ -22,17 +22,15 @@ from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel
 from outpost.domain.tenants import Limits, Tenant
 from outpost.domain.workers import Worker, WorkerState
-from outpost.fleet.wakeups import Wakeups
+from outpost.fleet.store import Store as Parts
 from outpost.names import Env
-from outpost.store.artifacts import Artifacts
 from outpost.store.budgets import Budgets, MonthlyLimits
+from outpost.store.claims import Claimer
 from outpost.store.database import Database
 from outpost.store.dispatches import Dispatches
-from outpost.store.launches import Launches
+from outpost.store.slots import TenantSlots
 from outpost.store.tenants import Tenants
-from outpost.store.turns import Turns
 from outpost.store.workers import Workers
-from outpost.store.workspaces import Workspaces
 from tests.indexes import await_indexes
 from tests.launched import REGION, TASK_ROLE
 
@@ -67,8 +65,11 @@ class Reads:
 class Store:
     """Everything that a test of the store touches."""
 
+    parts: Parts
     dispatches: Dispatches
     workers: Workers
+    slots: TenantSlots
+    claimer: Claimer
     tenants: Tenants
     queue_url: str
     agents: dict[Agent, AgentSettings]
@@ -129,12 +130,13 @@ def store(database: Database, monkeypatch: pytest.MonkeyPatch) -> Store:
     queue_url = boto3.client("sqs").create_queue(QueueName=f"shell-{new_id()}")["QueueUrl"]
     agents = {Agent.SHELL: AgentSettings(queue_url=queue_url, family="outpost-shell", task_role_arn=TASK_ROLE)}
     monkeypatch.setenv(Env.AGENTS, json.dumps({a: s.model_dump() for a, s in agents.items()}))
-    dispatches = Dispatches(database, Wakeups.from_environment(agents))
-    tenants = Tenants(database)
+    monkeypatch.setenv(Env.ARTIFACTS_BUCKET, "artifacts")
+    parts = Parts(database)
+    tenants = parts.tenants
     for name, concurrent in (("acme", 3), ("globex", 2)):
         limits = Limits(concurrent=concurrent, daily=1_000_000, timeout_seconds=600)
         tenants.add(Tenant(id=name, name=name.title(), overrides=limits, created_at=now()))
-    return Store(dispatches, Workers(database, dispatches), tenants, queue_url, agents)
+    return Store(parts, parts.dispatches, parts.workers, parts.slots, parts.claimer, tenants, queue_url, agents)
 
 
 _TRUST = {
@@ -151,17 +153,11 @@ def broker(store: Store, database: Database, emulator: str) -> Iterator[Broker]:
     credentials = AttemptCredentials(boto3.client("sts"), arn, "artifacts")
     boto3.client("s3").create_bucket(Bucket="artifacts")
     yield Broker(
-        dispatches=store.dispatches,
-        workers=store.workers,
-        tenants=store.tenants,
-        workspaces=Workspaces(database),
-        artifacts=Artifacts(boto3.client("s3"), "artifacts"),
-        credentials=credentials,
-        launches=Launches(database),
+        store=store.parts,
         agents=store.agents,
+        credentials=credentials,
         grants=Grants(Budgets(database, store.dispatches, MonthlyLimits()), list[BudgetThreshold]().append),
         identities=Identities(CallerIdentity(emulator, REGION, "test"), boto3.client("ecs"), "outpost"),
-        turns=Turns(database),
         now=now,
     )
     iam.delete_role(RoleName=name)

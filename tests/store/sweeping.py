@@ -85,7 +85,7 @@ class Field:
     def claim(self, worker: Worker) -> tuple[Worker, Any]:
         """Give a worker the oldest dispatch."""
         queued = self.store.dispatches.live.queued("shell", "acme", limit=1)
-        return worker, self.store.workers.claim(worker, queued, self.store.workers.slots("acme").free(3), now())
+        return worker, self.store.claimer.claim(worker, queued, self.store.slots.of("acme").free(3), now())
 
     def run(self, later: timedelta = timedelta(), beats: Iterable[Dispatch] = ()) -> None:
         """Sweep once, `later` from the beginning; heartbeats of these dispatches come before."""

@@ -40,7 +40,7 @@ def at_bedrock(store: Store, broker: Broker) -> Broker:
 
 
 def assigned(broker: Broker, agent: Agent) -> Assignment:
-    answer = broker.handle(claim_request(launch(broker.workers, agent), agent))
+    answer = broker.handle(claim_request(launch(broker.store.workers, agent), agent))
     assert isinstance(answer, ClaimResponse)
     assert answer.assignment is not None
     return answer.assignment

@@ -41,7 +41,7 @@ Store = Any
 
 
 def ask(broker: Broker, worker_id: str | None = None) -> ClaimResponse:
-    answer = broker.handle(claim_request(launch(broker.workers, worker_id=worker_id)))
+    answer = broker.handle(claim_request(launch(broker.store.workers, worker_id=worker_id)))
     assert isinstance(answer, ClaimResponse)
     return answer
 
@@ -101,17 +101,17 @@ def test_a_suspended_tenants_work_waits(store: Store, broker: Broker) -> None:
 def test_a_tenant_that_is_suspended_while_its_work_is_claimed_gets_no_credentials(
     store: Store, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row, read = store.dispatch(), broker.dispatches.task
+    row, read = store.dispatch(), broker.store.dispatches.task
 
     def suspended_meanwhile(dispatch_id: str) -> str:
         store.tenants.change("acme", status="suspended")
         return read(dispatch_id)
 
     with monkeypatch.context() as patch:
-        patch.setattr(broker.dispatches, "task", suspended_meanwhile)
+        patch.setattr(broker.store.dispatches, "task", suspended_meanwhile)
         assert ask(broker) == ClaimResponse(retire=True)
     waiting = store.dispatches.get(row.id)
-    assert (waiting.status, waiting.lease, store.workers.slots("acme").taken) == (Status.PENDING, None, {})
+    assert (waiting.status, waiting.lease, store.slots.of("acme").taken) == (Status.PENDING, None, {})
     store.tenants.change("acme", status="active")
     assert assigned(broker).dispatch_id == row.id
 
@@ -279,7 +279,7 @@ def test_only_the_live_holder_of_a_workspace_accounts_for_its_size(
         update={"spec": Spec(agent=Agent.SHELL, workspace_mode="persistent", workspace_id=id_), "id": new_id()}
     )
     made = Workspace(id=id_, tenant_id="acme", created_at=at, used_at=at, expires_at=expiry(at), dispatch_id=row.id)
-    store.dispatches.create(row, "echo hello", 10**6, workspace=[broker.workspaces.creating(made)])
+    store.dispatches.create(row, "echo hello", 10**6, workspace=[broker.store.workspaces.creating(made)])
     while (assignment := assigned(broker)).dispatch_id != row.id:
         pass
     assert assignment.workspace_room == QUOTAS["free"].size_bytes
@@ -287,7 +287,7 @@ def test_only_the_live_holder_of_a_workspace_accounts_for_its_size(
     stale = request.model_copy(update={"lease": Lease(worker_id="other", token=1)})
     assert broker.handle(stale) == LeaseResponse(live=False)
     assert broker.handle(request) == LeaseResponse(live=True)
-    found = broker.workspaces.get("acme", id_)
+    found = broker.store.workspaces.get("acme", id_)
     assert found is not None
     assert found.size_bytes == 42
 

@@ -20,7 +20,8 @@ from outpost.domain.protocol import GrantRequest, GrantResponse
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.workers import Worker, WorkerState
 from outpost.names import Env
-from outpost.store.budgets import ENVIRONMENT, Budgets, MonthlyLimits, month_key
+from outpost.store import keys
+from outpost.store.budgets import ENVIRONMENT, Budgets, MonthlyLimits
 
 Store = Any
 Ask = Callable[..., GrantResponse]
@@ -51,7 +52,7 @@ def claim(store: Store, row: Dispatch, number: int) -> Dispatch:
         worker_state=WorkerState.IDLE,
         launched_at=now(),
     )
-    taken: Dispatch | None = store.workers.claim(store.workers.idle(worker), [row.id], [number], now())
+    taken: Dispatch | None = store.claimer.claim(store.workers.idle(worker), [row.id], [number], now())
     assert taken is not None
     return taken
 
@@ -65,7 +66,7 @@ def lose(store: Store, row: Dispatch) -> None:
 def limited(
     broker: Broker, limits: MonthlyLimits, at: datetime = NOVEMBER, events: list[BudgetThreshold] | None = None
 ) -> Broker:
-    budgets = Budgets(broker.tenants._db, broker.dispatches, limits)
+    budgets = Budgets(broker.store.tenants._db, broker.store.dispatches, limits)
     return replace(
         broker,
         grants=Grants(budgets, (events if events is not None else list[BudgetThreshold]()).append),
@@ -246,8 +247,8 @@ def test_an_event_that_the_bus_does_not_take_refuses_no_grant_and_is_sent_later(
 def test_items_of_a_month_expire_thirteen_months_after_it(store: Store, broker: Broker) -> None:
     broker = limited(broker, MonthlyLimits(tenant=10))
     ask(broker, claimed(store), 1)
-    db = broker.tenants._db
-    item = db.get(db.dispatches, *month_key("acme", "2026-11"))
+    db = broker.store.tenants._db
+    item = db.get(db.dispatches, *keys.month("acme", "2026-11"))
     assert item is not None
     kept = datetime.fromtimestamp(int(item["expires_at"]), UTC) - datetime(2026, 12, 1, tzinfo=UTC)
     assert kept == timedelta(days=400)

@@ -22,7 +22,7 @@ DONE = Reason.of(ReasonCode.COMPLETED, "ok")
 def claim(store: Store, worker: Worker | None = None, tenant_id: str = "acme", limit: int = 3) -> Dispatch | None:
     worker = worker or store.worker()
     queued = store.dispatches.live.queued("shell", tenant_id, limit=8)
-    result: Dispatch | None = store.workers.claim(worker, queued, store.workers.slots(tenant_id).free(limit), now())
+    result: Dispatch | None = store.claimer.claim(worker, queued, store.slots.of(tenant_id).free(limit), now())
     return result
 
 
@@ -32,7 +32,7 @@ def test_a_claim_takes_row_slot_and_worker_together(store: Store) -> None:
     claimed = claim(store, worker)
     assert claimed is not None
     assert (claimed.id, claimed.status, claimed.attempt) == (row.id, Status.PROVISIONING, 1)
-    assert store.workers.slots("acme").taken == {claimed.slot: row.id}
+    assert store.slots.of("acme").taken == {claimed.slot: row.id}
     assert store.workers.get("shell", worker.worker_id).dispatch_id == row.id
 
 
@@ -58,15 +58,15 @@ def test_many_claimants_take_each_dispatch_once_and_no_more_than_the_slots(store
     with ThreadPoolExecutor(16) as pool:
         claimed = [row for row in pool.map(lambda _: claim(store), range(40)) if row]
     assert max(Counter(row.id for row in claimed).values()) == 1
-    assert len(store.workers.slots("acme").taken) == len(claimed) <= 3
+    assert len(store.slots.of("acme").taken) == len(claimed) <= 3
 
 
 def test_a_dispatch_that_is_gone_costs_no_slot_and_a_slot_that_is_taken_no_dispatch(store: Store) -> None:
     gone, first, second = (store.dispatch().id for _ in range(3))
-    assert store.workers.claim(store.worker(), [gone], [0], now()).slot == 0
+    assert store.claimer.claim(store.worker(), [gone], [0], now()).slot == 0
     # Lists as a claimant read them a moment before.
-    assert store.workers.claim(store.worker(), [gone, first], [1], now()).id == first
-    assert store.workers.claim(store.worker(), [second], [0, 1, 2], now()).slot == 2
+    assert store.claimer.claim(store.worker(), [gone, first], [1], now()).id == first
+    assert store.claimer.claim(store.worker(), [second], [0, 1, 2], now()).slot == 2
 
 
 def test_a_worker_whose_launch_is_written_while_it_asks_for_work_is_idle(
@@ -106,7 +106,7 @@ def test_ten_thousand_attempts_of_sixty_four_claimants_take_each_of_a_thousand_d
         taken = Counter(id_ for ids in pool.map(attempts, range(64)) for id_ in ids)
     assert set(taken.values()) == {1}
     assert set(taken) == waiting
-    held = [id_ for tenant_id in tenants for id_ in store.workers.slots(tenant_id).taken.values()]
+    held = [id_ for tenant_id in tenants for id_ in store.slots.of(tenant_id).taken.values()]
     assert sorted(held) == sorted(taken)
 
 
@@ -120,7 +120,7 @@ def test_the_end_frees_the_slot_in_the_same_transaction_and_wakes_the_next(store
     sent = store.messages()
     for event in (Start(row.lease, now()), Finish(row.lease, 0, now()), Report(row.lease, Status.SUCCESS, DONE, now())):
         store.dispatches.change(row.id, event)
-    assert store.workers.slots("acme").taken == {}
+    assert store.slots.of("acme").taken == {}
     assert store.messages() == sent + 1
     assert claim(store, limit=1) is not None
 

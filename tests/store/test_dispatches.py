@@ -11,11 +11,11 @@ from outpost.domain.deadlines import RowState
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Claim, TransitionError
+from outpost.store import keys
 from outpost.store.daily import shares
 from outpost.store.database import key
 from outpost.store.dispatches import DailyLimitError, Idempotency, IdempotencyConflictError
 from outpost.store.row_details import ROW_BYTES
-from outpost.store.rows import key_of
 from outpost.store.schema import ACTIVE_SHARDS
 
 Store = Any
@@ -216,7 +216,7 @@ def test_rows_without_the_attributes_of_their_state_are_read_many_at_a_time(stor
     rows, db = [store.dispatch() for _ in range(3)], store.dispatches._db
     for row in rows:
         db.client.update_item(
-            TableName=db.dispatches, Key=key(*key_of(row.id)), UpdateExpression="REMOVE due_at, worker_id"
+            TableName=db.dispatches, Key=key(*keys.row(row.id)), UpdateExpression="REMOVE due_at, worker_id"
         )
     gone = new_id()
     with store.reads() as reads:

@@ -20,7 +20,7 @@ QUEUED = 500
 
 
 def claim(broker: Broker) -> Assignment | None:
-    answer = broker.handle(claim_request(launch(broker.workers)))
+    answer = broker.handle(claim_request(launch(broker.store.workers)))
     assert isinstance(answer, ClaimResponse)
     return answer.assignment
 

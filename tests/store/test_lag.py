@@ -101,7 +101,7 @@ def test_a_dispatch_that_is_queued_again_waits_its_whole_time_although_the_index
     clock.now += LAG  # the index shows it, pending
     worker = field.worker()
     queued = field.store.dispatches.live.queued("shell", "acme", limit=1)
-    row = field.store.workers.claim(worker, queued, [0], now())
+    row = field.store.claimer.claim(worker, queued, [0], now())
     at = now() + timedelta(seconds=50)
     field.store.dispatches.change(row.id, Lose(row.lease, LOST, at))
     field.run(timedelta(seconds=70))

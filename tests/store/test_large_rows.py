@@ -10,11 +10,11 @@ from outpost.domain.ids import now
 from outpost.domain.lifecycle import PROGRESS_BYTES, Cancel, Claim, Lose, Progress, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
-from outpost.store import row_reader, rows
+from outpost.store import keys, row_reader, rows
 from outpost.store.database import Database, Item, from_attributes
 from outpost.store.row_details import ROW_BYTES, item_bytes, shortened
-from outpost.store.rows import is_whole, items_of, key_of
-from outpost.store.schema import ACTIVE_SHARDS, DETAILS
+from outpost.store.rows import is_whole, items_of
+from outpost.store.schema import ACTIVE_SHARDS
 from outpost.store.usage import UsageCounters
 from tests.store.test_dispatches import TAGS
 from usage_events import handler as usage_events
@@ -25,14 +25,14 @@ LARGE = {"tags": TAGS, "collect": tuple(f"{number}/".ljust(128, "c") for number 
 
 def read(database: Database, row: Dispatch) -> Item:
     """Return the row's item itself."""
-    item = database.get(database.dispatches, *key_of(row.id))
+    item = database.get(database.dispatches, *keys.row(row.id))
     assert item is not None
     return item
 
 
 def details(database: Database, row: Dispatch) -> list[Item]:
     """Return the items beside the row."""
-    values = {"pk": key_of(row.id)[0], "details": DETAILS}
+    values = {"pk": keys.row(row.id)[0], "details": keys.details(row.id).sk}
     return list(database.query(database.dispatches, "pk = :pk AND begins_with(sk, :details)", values))
 
 
@@ -65,7 +65,7 @@ def test_a_large_dispatch_is_read_back_whole_after_every_change(store: Store, da
 
 
 def _key(row: Dispatch) -> Any:  # noqa: ANN401 - as the client takes it
-    return {"pk": {"S": key_of(row.id)[0]}, "sk": {"S": key_of(row.id)[1]}}
+    return {"pk": {"S": keys.row(row.id)[0]}, "sk": {"S": keys.row(row.id)[1]}}
 
 
 def test_what_is_beside_a_row_is_written_once(store: Store, database: Database) -> None:

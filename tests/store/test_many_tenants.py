@@ -60,7 +60,7 @@ def write(database: Database, table: str, items: Iterator[Mapping[str, Any]]) ->
 
 def claim(broker: Broker) -> str | None:
     """Let a new worker claim; return the tenant that it serves."""
-    answer = broker.handle(claim_request(launch(broker.workers)))
+    answer = broker.handle(claim_request(launch(broker.store.workers)))
     assert isinstance(answer, ClaimResponse)
     return answer.assignment.tenant_id if answer.assignment else None
 

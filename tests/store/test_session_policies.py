@@ -61,7 +61,7 @@ def test_no_policy_is_near_the_limit_and_each_secret_is_named_once_and_whole(ten
 
 
 def ask(broker: Broker) -> ClaimResponse:
-    answer = broker.handle(claim_request(launch(broker.workers)))
+    answer = broker.handle(claim_request(launch(broker.store.workers)))
     assert isinstance(answer, ClaimResponse)
     return answer
 
@@ -89,7 +89,7 @@ def test_a_session_that_is_throttled_costs_no_attempt_and_leaves_nothing_claimed
     with pytest.raises(ClientError):
         ask(broker)
     assert store.dispatches.get(row.id) == row
-    assert store.workers.slots("acme").taken == {}
+    assert store.slots.of("acme").taken == {}
     later = replace(broker, now=lambda: now() + POSTPONED)
     assert ask(later).assignment.lease.token == 1  # type: ignore[union-attr]
 
@@ -100,14 +100,14 @@ def test_a_dispatch_that_cannot_be_prepared_holds_up_none_of_its_tenant(
     """Whatever it fails with: here its text is gone."""
     spoilt, sound, at = store.dispatch(), store.dispatch(), now()
     broker = replace(broker, now=lambda: at)  # the first is left alone for seconds only
-    task = broker.dispatches.task
+    task = broker.store.dispatches.task
 
     def missing(dispatch_id: str) -> str:
         if dispatch_id == spoilt.id:
             raise UnknownDispatchError(dispatch_id)
         return task(dispatch_id)
 
-    monkeypatch.setattr(broker.dispatches, "task", missing)
+    monkeypatch.setattr(broker.store.dispatches, "task", missing)
     with pytest.raises(UnknownDispatchError):
         ask(broker)
     assert ask(broker).assignment.dispatch_id == sound.id  # type: ignore[union-attr]
@@ -141,7 +141,7 @@ def test_failures_of_many_dispatches_take_a_claim_no_longer_than_the_function_ha
         tenant = store.tenants.get("acme").model_copy(update={"id": f"tenant-{number}"})
         store.tenants.add(tenant)
     monkeypatch.setattr(broker.credentials._client, "assume_role", hangs)
-    request = claim_request(launch(broker.workers))
+    request = claim_request(launch(broker.store.workers))
     begun = clock[0]
     with pytest.raises(ConnectTimeoutError):
         replace(broker, now=lambda: clock[0]).handle(request)

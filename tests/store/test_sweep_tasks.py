@@ -34,7 +34,7 @@ def test_a_stopped_task_whose_event_was_lost_is_closed(field: Field) -> None:
     field.run(SETTLING)
     assert field.status(row) is Status.PENDING
     assert field.store.workers.get(Agent.SHELL, worker.worker_id) is None
-    assert field.store.workers.slots("acme").taken == {}
+    assert field.store.slots.of("acme").taken == {}
 
 
 def test_a_young_task_that_the_list_does_not_show_yet_is_left_alone(field: Field) -> None:

@@ -243,7 +243,7 @@ def with_workspace(store: Store, broker: Broker) -> Dispatch:
     spec = other.spec.model_copy(update={"workspace_mode": "persistent", "workspace_id": id_})
     row: Dispatch = other.model_copy(update={"spec": spec, "id": new_id()})
     made = Workspace(id=id_, tenant_id="acme", created_at=at, used_at=at, expires_at=expiry(at), dispatch_id=row.id)
-    store.dispatches.create(row, "echo hello", 10**6, workspace=[broker.workspaces.creating(made)])
+    store.dispatches.create(row, "echo hello", 10**6, workspace=[broker.store.workspaces.creating(made)])
     return row
 
 

@@ -56,36 +56,36 @@ def sizes(workspaces: Workspaces) -> list[int]:
 
 
 def test_saves_at_the_same_moment_stay_within_the_quota_together(store: Store, broker: Broker) -> None:
-    rows = [holding(store, broker.workspaces) for _ in range(8)]
+    rows = [holding(store, broker.store.workspaces) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda row: broker.handle(asking(row, QUOTA // 3)), rows))
     assert answers.count(ReserveResponse(live=True)) == 3
     assert answers.count(ReserveResponse(live=True, room=QUOTA - 3 * (QUOTA // 3))) == 5
-    assert sizes(broker.workspaces) == [0] * 5 + [QUOTA // 3] * 3
+    assert sizes(broker.store.workspaces) == [0] * 5 + [QUOTA // 3] * 3
 
 
 def test_a_smaller_size_counts_once_the_files_are_written(store: Store, broker: Broker) -> None:
-    row = holding(store, broker.workspaces, size_bytes=100)
+    row = holding(store, broker.store.workspaces, size_bytes=100)
     assert broker.handle(asking(row, 40)) == ReserveResponse(live=True)
-    assert sizes(broker.workspaces) == [100]
+    assert sizes(broker.store.workspaces) == [100]
     assert row.lease
     broker.handle(SavedRequest(dispatch_id=row.id, lease=row.lease, size_bytes=40))
-    assert sizes(broker.workspaces) == [40]
+    assert sizes(broker.store.workspaces) == [40]
 
 
 def test_a_workspace_may_grow_into_what_the_others_leave(store: Store, broker: Broker) -> None:
-    row = holding(store, broker.workspaces, size_bytes=QUOTA - 100)
-    holding(store, broker.workspaces, size_bytes=60)
+    row = holding(store, broker.store.workspaces, size_bytes=QUOTA - 100)
+    holding(store, broker.store.workspaces, size_bytes=60)
     assert broker.handle(asking(row, QUOTA - 59)) == ReserveResponse(live=True, room=QUOTA - 60)
     assert broker.handle(asking(row, QUOTA - 60)) == ReserveResponse(live=True)
     assert broker.handle(asking(row, QUOTA - 60)) == ReserveResponse(live=True)  # its response was lost
-    assert sizes(broker.workspaces) == [60, QUOTA - 60]
+    assert sizes(broker.store.workspaces) == [60, QUOTA - 60]
 
 
 def test_only_the_holder_of_the_lease_and_of_the_workspace_is_given_room(store: Store, broker: Broker) -> None:
-    row = holding(store, broker.workspaces)
+    row = holding(store, broker.store.workspaces)
     assert broker.handle(asking(row, 1, Lease(worker_id="other", token=1))) == ReserveResponse(live=False)
     taken = row.model_copy(update={"id": new_id()})
     with pytest.raises(ConflictError):
-        broker.workspaces.reserve(taken, 1, QUOTAS["free"])
-    assert sizes(broker.workspaces) == [0]
+        broker.store.workspaces.reserve(taken, 1, QUOTAS["free"])
+    assert sizes(broker.store.workspaces) == [0]

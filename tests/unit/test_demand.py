@@ -36,10 +36,6 @@ class Tables:
     def now(self) -> datetime:
         return NOW + timedelta(seconds=self.seconds * self.reads.total())
 
-    @property
-    def live(self) -> "Tables":
-        return self
-
     def tenants(self, agent: Agent, behind: str = "") -> Iterator[str]:
         order = self._sorted.get(agent, [])
         for entry in order[bisect_right(order, f"{behind}#") if behind else 0 :]:
@@ -56,7 +52,7 @@ class Tables:
         status = "suspended" if tenant_id in self.suspended else "active"
         return Tenant(id=tenant_id, name="T", overrides=limits, created_at=NOW, status=status)
 
-    def slots(self, _: str) -> Slots:
+    def of(self, _: str) -> Slots:
         self.reads["slots"] += 1
         return Slots({}, "")
 

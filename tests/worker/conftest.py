@@ -206,7 +206,7 @@ def platform(
     dispatches = Dispatches(database, Wakeups.from_environment(load_agents()))
     platform = Platform(
         dispatches=dispatches,
-        registry=Workers(database, dispatches),
+        registry=Workers(database),
         artifacts=Artifacts.from_environment(),
         queue_url=queue_url,
         bucket=bucket,

@@ -40,7 +40,7 @@ def test_a_lost_worker_leaves_its_last_lines_from_the_stored_chunks(platform: Pl
     worker.communicate(timeout=20)
     assert psutil.wait_procs(below, timeout=20)[1] == []
     database = Database.from_environment()
-    workers = Workers(database, platform.dispatches)
+    workers = Workers(database)
     recovery = Recovery(platform.dispatches, platform.artifacts)
     termination = WorkerTermination(workers, platform.dispatches, recovery, Launches(database))
     held = platform.row(row)

@@ -22,6 +22,7 @@ from outpost.domain.slots import Slots
 from outpost.domain.tenants import OPERATOR, Tenant
 from outpost.domain.workers import WorkerState
 from outpost.store.dispatches import EXAMINED, Dispatches
+from outpost.store.slots import TenantSlots
 from outpost.store.workers import Workers
 
 FRESH_SECONDS = 5.0
@@ -30,10 +31,11 @@ FRESH_SECONDS = 5.0
 class Fleet:
     """Counts dispatches and workers."""
 
-    def __init__(self, policy: Policy, dispatches: Dispatches, workers: Workers) -> None:
+    def __init__(self, policy: Policy, dispatches: Dispatches, workers: Workers, slots: TenantSlots) -> None:
         self._policy = policy
         self._dispatches = dispatches
         self._workers = workers
+        self._slots = slots
         self._states: TTLCache[Agent, Counter[WorkerState]] = TTLCache(len(Agent), FRESH_SECONDS, time.monotonic)
         self._lock = Lock()
 
@@ -43,7 +45,7 @@ class Fleet:
 
     def _of(self, tenant: Tenant) -> FleetView:
         page = self._dispatches.page(tenant.id, limit=EXAMINED, since=now() - timedelta(hours=1), complete=False)
-        slots = self._workers.slots(tenant.id)
+        slots = self._slots.of(tenant.id)
         return FleetView(
             agents={agent: self._agent(tenant, agent, slots, page.rows) for agent in Agent},
             slots_used=len(slots.taken),

@@ -10,7 +10,7 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.tenants import Tenant
 from outpost.store.dispatches import Dispatches
-from outpost.store.workers import Workers
+from outpost.store.slots import TenantSlots
 
 FRESH_SECONDS = 20.0
 CACHED_TENANTS = 1_000
@@ -38,9 +38,9 @@ class Throughput:
 class StartEstimator:
     """Estimates when dispatches start. A tenant's throughput is at most 20 seconds old."""
 
-    def __init__(self, dispatches: Dispatches, workers: Workers) -> None:
+    def __init__(self, dispatches: Dispatches, slots: TenantSlots) -> None:
         self._dispatches = dispatches
-        self._workers = workers
+        self._slots = slots
         self._throughputs: TTLCache[tuple[str, Agent], Throughput | None] = TTLCache(CACHED_TENANTS, FRESH_SECONDS)
         self._lock = Lock()
 
@@ -61,7 +61,7 @@ class StartEstimator:
         if not times:
             return None
         slots = tenant.limits.concurrent
-        return Throughput(len(self._workers.slots(tenant.id).free(slots)), slots, sum(times) / len(times))
+        return Throughput(len(self._slots.of(tenant.id).free(slots)), slots, sum(times) / len(times))
 
 
 def run_seconds(row: Dispatch) -> float | None:

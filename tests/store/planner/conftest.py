@@ -194,8 +194,8 @@ class World:
 
     def _claim(self, worker: Worker) -> None:
         queued = self.store.dispatches.live.queued("shell", "acme", limit=3)
-        free = self.store.workers.slots("acme").free(self.store.tenants.get("acme").limits.concurrent)
-        row = self.store.workers.claim(worker, queued, free, self.clock.now())
+        free = self.store.slots.of("acme").free(self.store.tenants.get("acme").limits.concurrent)
+        row = self.store.claimer.claim(worker, queued, free, self.clock.now())
         if row is None:
             self.idle.append(worker)
             self.leave(worker)
@@ -241,7 +241,7 @@ def world(store: Store, database: Database) -> World:
     launcher = Launcher(client, placement, agents, store.workers, launches, clock.now, random.Random(1))
     planner = Planner(
         agents,
-        Demand(store.dispatches, store.tenants, store.workers, clock.now),
+        Demand(store.parts.live, store.tenants, store.slots, clock.now),
         store.workers,
         launches,
         PlannerLock(database, clock.now),

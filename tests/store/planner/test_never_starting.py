@@ -95,15 +95,11 @@ class Ledger:
         assert tenant_id == "acme"
         return [id_ for _, id_ in zip(range(limit), self.pending, strict=False)]
 
-    @property
-    def live(self) -> "Ledger":
-        return self
-
     def get(self, tenant_id: str) -> Tenant:
         limits = Limits(concurrent=SLOTS, daily=1_000_000, timeout_seconds=3_600)
         return Tenant(id=tenant_id, name="Acme", overrides=limits, created_at=self.clock.start)
 
-    def slots(self, _: str) -> Slots:
+    def of(self, _: str) -> Slots:
         return Slots(self.taken, "")
 
     def alive(self, _: Agent) -> list[Worker]:
