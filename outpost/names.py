@@ -112,7 +112,7 @@ class Metric(StrEnum):
     LEASE_EXPIRIES = "LeaseExpiries"
     """Workers that fell silent."""
     FLEET_SILENCE = "FleetSilence"
-    """1 for a pass of the sweep that heard nearly no worker, 0 for the others."""
+    """1 for a pass of the reconciler that heard nearly no worker, 0 for the others."""
     AUDIT_WAITING = "AuditWaiting"
     """Seconds for which the oldest record of the audit log waits, while neither of its places takes it."""
     AUDIT_SET_ASIDE = "AuditSetAside"

@@ -175,6 +175,6 @@ class Claims:
         if tenant is not None and tenant.status == "active":
             return ClaimResponse(assignment=assignment)
         reason = Reason.of(ReasonCode.WORKER_LOST, "The tenant was suspended before the run began.")
-        with suppress(TransitionError):  # the sweep or a cancel was quicker
+        with suppress(TransitionError):  # the reconciler or a cancel was quicker
             self.store.dispatches.change(assignment.dispatch_id, Lose(assignment.lease, reason, self.now()))
         return ClaimResponse(retire=True)

@@ -1,4 +1,4 @@
-"""The sweep's Lambda: started each minute, four passes 15 s apart, so that nothing stays broken for a minute."""
+"""The reconciler's Lambda: started each minute, four passes 15 s apart, so that nothing stays broken for a minute."""
 
 import os
 import time
@@ -20,7 +20,7 @@ from outpost.names import Env
 from outpost.store.heartbeat_snapshot import HeartbeatSnapshot, TakenOverError
 from reconciler.parts import Parts
 from reconciler.probe import BrokerProbe
-from reconciler.reconciler import Sweep
+from reconciler.reconciler import Reconciler
 from reconciler.silence import PERIOD
 from reconciler.tasks import Tasks
 
@@ -57,25 +57,25 @@ def _families(agents: Mapping[Agent, AgentSettings]) -> dict[Agent, str]:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Sweep. Raises what passes could not heal, after all of them: the alarm sees the error."""
-    sweep_for_a_minute(_parts(), context.aws_request_id, time.sleep)
+    """Reconcile. Raises what passes could not heal, after all of them: the alarm sees the error."""
+    reconcile_for_a_minute(_parts(), context.aws_request_id, time.sleep)
 
 
-def sweep_for_a_minute(parts: Parts, holder: str, sleep: Callable[[float], None]) -> None:
+def reconcile_for_a_minute(parts: Parts, holder: str, sleep: Callable[[float], None]) -> None:
     """Make four passes; none begins early, and each has time until the next. Raises `ExceptionGroup`."""
     started: datetime = parts.now()
     failures: list[Exception] = []
-    Sweep(parts, holder).start()
+    Reconciler(parts, holder).start()
     for number in range(PASSES):
         begins: timedelta = number * PERIOD - (parts.now() - started)
         sleep(max(0.0, begins.total_seconds()))
-        sweep = Sweep(replace(parts, tasks=parts.tasks.anew()), holder)
+        reconciler = Reconciler(replace(parts, tasks=parts.tasks.anew()), holder)
         try:
-            sweep.run(started + (number + 1) * PERIOD)
+            reconciler.run(started + (number + 1) * PERIOD)
         except TakenOverError:
             logger.info("a newer invocation has taken over")
             break
         except Exception as error:  # noqa: BLE001 - the later passes may succeed
             failures.append(error)
     if failures:
-        raise ExceptionGroup("passes of the sweep failed", failures)
+        raise ExceptionGroup("passes of the reconciler failed", failures)

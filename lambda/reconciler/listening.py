@@ -1,11 +1,11 @@
-"""Whether the passes of the sweep hear the fleet, and what a page of workers has been observed to do."""
+"""Whether the passes of the reconciler hear the fleet, and what a page of workers has been observed to do."""
 
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from outpost.domain.heartbeats import Observation, SweepState
+from outpost.domain.heartbeats import Observation, ReconcilerState
 from outpost.domain.workers import Worker
 from reconciler.silence import PAUSE_LIMIT, PERIOD, Hearing, count_silence, is_lost, observe
 
@@ -17,7 +17,7 @@ class Listening:
 
     def __init__(
         self,
-        state: SweepState,
+        state: ReconcilerState,
         observed: dict[str, Observation],
         began: datetime,
         broker_responds: Callable[[], bool],
@@ -63,7 +63,7 @@ class Listening:
         """Whether silence is not counted for now."""
         return self.mute and self._state.mute_seconds < PAUSE_LIMIT.total_seconds()
 
-    def result(self, *, complete: bool) -> tuple[SweepState, dict[str, Observation]]:
+    def result(self, *, complete: bool) -> tuple[ReconcilerState, dict[str, Observation]]:
         """Return the state and the observations for the next pass; `complete`: all workers were seen in this round."""
         heard, unheard = (0, 0) if complete else self._hearing
         state = self._state.model_copy(

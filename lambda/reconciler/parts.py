@@ -1,4 +1,4 @@
-"""What the sweep works with."""
+"""What the reconciler works with."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

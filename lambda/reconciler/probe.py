@@ -19,7 +19,7 @@ logger = Logger(service="reconciler")
 
 _CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1})
 """As impatient as a heartbeat: a broker that is slower than this does not hear the workers in time either."""
-_PROBE = RenewRequest(dispatch_id="probe", lease=Lease(worker_id="sweep", token=0))
+_PROBE = RenewRequest(dispatch_id="probe", lease=Lease(worker_id="reconciler", token=0))
 """A heartbeat of nobody: the broker looks for the dispatch's row and refuses it."""
 
 

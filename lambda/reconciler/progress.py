@@ -49,4 +49,4 @@ class Progress:
     def finish(self) -> None:
         """Raise `ExceptionGroup` when something failed."""
         if self.failures:
-            raise ExceptionGroup("the sweep could not heal everything", self.failures)
+            raise ExceptionGroup("the reconciler could not heal everything", self.failures)

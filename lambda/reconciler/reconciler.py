@@ -1,4 +1,4 @@
-"""One pass of the sweep: heals what events missed, through the same state machine, so it may race with everybody."""
+"""One pass of the reconciler: heals what events missed, through the same state machine, so it may race with all."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ FOR_WORKERS = 0.6
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Reconciler:
     """Passes through workers and active rows, at any number of them: each continues where the last one stopped."""
 
     parts: Parts

@@ -1,7 +1,7 @@
-"""Which workers are silent: pure functions of what passes of the sweep observed, on the sweep's own clock.
+"""Which workers are silent: pure functions of what passes of the reconciler observed, on the reconciler's own clock.
 
 A worker's silence grows only by time between two passes that both ran and both heard the fleet. What no pass observed
-(the sweep did not run) and what concerns nearly everybody (the broker is away) says nothing about one worker.
+(the reconciler did not run) and what concerns nearly everybody (the broker is away) says nothing about one worker.
 """
 
 from collections.abc import Iterable, Mapping

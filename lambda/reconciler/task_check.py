@@ -20,7 +20,7 @@ from reconciler.tasks import Task
 logger = Logger(service="reconciler")
 
 SETTLING = timedelta(seconds=15)
-"""What a wake-up and ECS's lists have to arrive before the sweep believes that they were lost."""
+"""What a wake-up and ECS's lists have to arrive before the reconciler believes that they were lost."""
 CONSISTENT_AFTER = timedelta(minutes=5)
 """When ECS shows a new task to everybody (Amazon ECS API Reference, RunTask: eventual consistency)."""
 FORGOTTEN = TaskStop(stop_code="Forgotten", stopped_reason="ECS does not know the task.", exit_code=None)

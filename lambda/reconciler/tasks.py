@@ -1,4 +1,4 @@
-"""The cluster's worker tasks, as the sweep sees and stops them: one list per pass, however many workers there are."""
+"""The cluster's worker tasks, as the reconciler sees and stops them: one list a pass, however many there are."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,7 +86,7 @@ class Tasks:
     def stop(self, task_id: str, why: str) -> None:
         """Stop a task; one that is gone already needs no stopping. Raises `ClientError` when ECS refuses."""
         try:
-            self._call(self._client.stop_task, cluster=self._cluster, task=task_id, reason=f"outpost sweep: {why}")
+            self._call(self._client.stop_task, cluster=self._cluster, task=task_id, reason=f"outpost reconciler: {why}")
         except ClientError as error:
             if error.response["Error"]["Code"] != "InvalidParameterException":
                 raise

@@ -33,7 +33,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         names = [workspace_of(record["dynamodb"]["Keys"]) for record in event["Records"]]
         found = [find for name in names if (find := _reaper().follow(*name))]
     else:
-        found = _reaper().sweep(dry_run=dry_run)
+        found = _reaper().reap(dry_run=dry_run)
     answer = {"dryRun": dry_run, "bytes": sum(find.size_bytes for find in found), "found": [*map(_shown, found)]}
     logger.info("done", extra=answer)
     return answer

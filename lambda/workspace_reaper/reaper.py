@@ -46,7 +46,7 @@ class Reaper:
         self._remove(found)
         return found
 
-    def sweep(self, *, dry_run: bool) -> list[Find]:
+    def reap(self, *, dry_run: bool) -> list[Find]:
         """Remove, or only name, what is expired, what has no row, and what a dead worker left half-written."""
         found: list[Find] = []
         for folder in sorted(self.root.iterdir()):

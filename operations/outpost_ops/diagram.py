@@ -73,7 +73,7 @@ BOXES = {
     "observability": Box(
         "Observability", "Operators", _is("Observability", "CloudWatch::Dashboard", "CloudWatch::Alarm")
     ),
-    "healing": Box("Fleet", "Events and sweeps", _healing),
+    "healing": Box("Fleet", "Events, reconciler", _healing),
     "secrets": Box("Data", "Secrets and keys", _is("Data", "SecretsManager::Secret", "KMS::Key")),
     "audit": Box("Audit", "Audit", _is("Audit", "CloudTrail::Trail", "S3::Bucket")),
     "migration": Box(

@@ -1,4 +1,4 @@
-"""How long each state of a dispatch may take: pure functions of the row, for the row's `due_at` and for the sweep."""
+"""How long each state of a dispatch may take: pure functions of the row, for its `due_at` and the reconciler."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -25,7 +25,7 @@ _CANCELLABLE = (Status.PROVISIONING, Status.RUNNING)
 
 
 class RowState(NamedTuple):
-    """What the sweep has to know of a row, without its document."""
+    """What the reconciler has to know of a row, without its document."""
 
     id: str
     tenant_id: str
@@ -34,7 +34,7 @@ class RowState(NamedTuple):
     worker_id: str | None
     attempt: int
     due_at: datetime
-    """From when on the sweep has to act on it (`due_at`)."""
+    """From when on the reconciler has to act on it (`due_at`)."""
 
     @classmethod
     def of(cls, row: Dispatch) -> "RowState":
@@ -43,7 +43,7 @@ class RowState(NamedTuple):
 
 
 def due_at(row: Dispatch) -> datetime:
-    """Return from when on the sweep has to act on the row, or on the worker of an ended one."""
+    """Return from when on the reconciler has to act on the row, or on the worker of an ended one."""
     if row.status is Status.PENDING:
         return row.queue_deadline
     if row.status.terminal:

@@ -181,9 +181,19 @@ _KINDS = (
         _LOST,
         "AWS retired the machine that the worker ran on.",
     ),
-    _Kind(_says("outpost sweep: silent"), _LOST, "The worker did not answer any more and was stopped."),
-    _Kind(_says("outpost sweep: cancelled"), _LOST, "The worker ignored a request to cancel and was stopped."),
-    _Kind(_says("outpost sweep:", "outpost planner:"), _LOST, "The platform stopped the worker: {}"),
+    _Kind(
+        _says("outpost reconciler: silent", "outpost sweep: silent"),
+        _LOST,
+        "The worker did not answer any more and was stopped.",
+    ),
+    _Kind(
+        _says("outpost reconciler: cancelled", "outpost sweep: cancelled"),
+        _LOST,
+        "The worker ignored a request to cancel and was stopped.",
+    ),
+    _Kind(
+        _says("outpost reconciler:", "outpost sweep:", "outpost planner:"), _LOST, "The platform stopped the worker: {}"
+    ),
     _Kind(
         lambda stop, _: stop.stop_code == "UserInitiated",
         _LOST,

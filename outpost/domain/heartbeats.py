@@ -22,8 +22,8 @@ class Observation(NamedTuple):
     """How much of `unheard` counts: what passed between passes that ran and heard the fleet."""
 
 
-class SweepState(BaseModel):
-    """Where the passes of the sweep are. A pass that has no time left continues in the next one."""
+class ReconcilerState(BaseModel):
+    """Where the passes of the reconciler are. A pass that has no time left continues in the next one."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -2,8 +2,8 @@
 
     pending -> provisioning -> running -> completing -> success | failed | timeout | cancelled
 
-Worker, sweep and task events race; each applies an event to the row it read and writes the result by compare-and-set.
-Who loses the race reads again, and the machine refuses what is no longer possible.
+Worker, reconciler and task events race; each applies an event to the row it read and writes the result by
+compare-and-set. Who loses the race reads again, and the machine refuses what is no longer possible.
 """
 
 import json

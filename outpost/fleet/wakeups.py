@@ -1,4 +1,4 @@
-"""Wake-ups: messages that name no dispatch, and only make a worker ask for work sooner than the sweep would."""
+"""Wake-ups: messages that name no dispatch, and only make a worker ask for work sooner than the reconciler would."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 _CONFIG = CLIENT_CONFIG.merge(
     Config(connect_timeout=0.5, read_timeout=0.5, retries={"mode": "standard", "total_max_attempts": 2}),
 )
-"""A wake-up is worth a second of waiting at most: the sweep makes up for a lost one within a minute."""
+"""A wake-up is worth a second of waiting at most: the reconciler makes up for a lost one within a minute."""
 
 
 class Wakeups:
@@ -41,7 +41,7 @@ class Wakeups:
         return list(self._agents)
 
     def send(self, agent: Agent) -> bool:
-        """Wake one worker of `agent`. Returns False when the send failed: then the sweep will wake it.
+        """Wake one worker of `agent`. Returns False when the send failed: then the reconciler will wake it.
 
         Returns False for an agent that was disabled as well: nobody is to take its work.
         """
@@ -50,6 +50,6 @@ class Wakeups:
         try:
             self._client.send_message(QueueUrl=self._agents[agent].queue_url, MessageBody=json.dumps({"wake": agent}))
         except (BotoCoreError, ClientError):
-            logger.warning("wake-up for %s was not sent; the sweep will send one", agent, exc_info=True)
+            logger.warning("wake-up for %s was not sent; the reconciler will send one", agent, exc_info=True)
             return False
         return True

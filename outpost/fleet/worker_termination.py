@@ -1,4 +1,4 @@
-"""The end of a worker: what it held is closed, and its row ends. Reported by ECS's event, or found by the sweep."""
+"""The end of a worker: what it held is closed, and its row ends. ECS's event reports it, or the reconciler finds it."""
 
 from datetime import datetime
 

@@ -1,10 +1,10 @@
-"""What the sweep keeps between its passes: the heartbeats that it observed, where it stopped, and whether it heard."""
+"""What the reconciler keeps between its passes: the heartbeats observed, where it stopped, and whether it heard."""
 
 from collections.abc import Mapping
 
 from pydantic import TypeAdapter
 
-from outpost.domain.heartbeats import Observation, SweepState
+from outpost.domain.heartbeats import Observation, ReconcilerState
 from outpost.store import keys
 from outpost.store.database import ConflictError, Database
 
@@ -16,11 +16,11 @@ _OBSERVATIONS = TypeAdapter(list[tuple[str, Observation]])
 
 
 class TakenOverError(Exception):
-    """A newer invocation of the sweep is running: this one has to stop."""
+    """A newer invocation of the reconciler is running: this one has to stop."""
 
 
 class HeartbeatSnapshot:
-    """The sweep's items in the workers table."""
+    """The reconciler's items in the workers table."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -29,15 +29,15 @@ class HeartbeatSnapshot:
         """Make this invocation the one whose passes count."""
         self._db.update(self._db.workers, *keys.RECONCILER_STATE, "SET holder = :me", me=holder)
 
-    def state(self, holder: str) -> SweepState:
+    def state(self, holder: str) -> ReconcilerState:
         """Return the state after the last pass. Raises `TakenOverError`."""
         item = self._db.get(self._db.workers, *keys.RECONCILER_STATE) or {}
         if item.get("holder") != holder:
             raise TakenOverError(item.get("holder"))
-        state = SweepState.model_validate_json(item["document"]) if "document" in item else SweepState()
+        state = ReconcilerState.model_validate_json(item["document"]) if "document" in item else ReconcilerState()
         return state.model_copy(update={"holder": holder})
 
-    def observations(self, state: SweepState) -> dict[str, Observation]:
+    def observations(self, state: ReconcilerState) -> dict[str, Observation]:
         """Return what was observed, by worker id."""
         found: dict[str, Observation] = {}
         for number in range(state.items):
@@ -45,7 +45,7 @@ class HeartbeatSnapshot:
             found.update(_OBSERVATIONS.validate_json(item["document"]) if item else ())
         return found
 
-    def save(self, state: SweepState, observed: Mapping[str, Observation]) -> None:
+    def save(self, state: ReconcilerState, observed: Mapping[str, Observation]) -> None:
         """Keep both. Raises `TakenOverError`, and writes nothing then.
 
         An invocation that is taken over between its writes mixes its observations with the newer one's. That does no

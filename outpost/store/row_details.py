@@ -1,8 +1,8 @@
 """What of a dispatch does not fit into its row: kept in an item of its own, which is never changed.
 
-The row is written at each change of state and copied into two indexes, and the sweep reads the rows of all live
+The row is written at each change of state and copied into two indexes, and the reconciler reads the rows of all live
 dispatches. So it stays below `ROW_BYTES`: one that would not is written without its longer texts, and names the item
-that has them by their digest. Its other attributes say all that the sweep, the planner and the stream's reader need.
+that has them by their digest. Its other attributes suffice for the reconciler, the planner and the stream's reader.
 """
 
 import hashlib

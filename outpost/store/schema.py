@@ -37,7 +37,7 @@ class Table:
 BY_TENANT = Index("by-tenant", "tenant_id", "id")
 """A tenant's dispatches, newest last: the list."""
 BY_ACTIVE = Index("by-active", "active_shard", "id")
-"""Live dispatches only, in `ACTIVE_SHARDS` partitions: the sweep's cost grows with live rows, never with history."""
+"""Live dispatches only, in `ACTIVE_SHARDS` partitions: the reconciler's cost grows with live rows, not with history."""
 KEYS_BY_TENANT = Index("by-tenant", "tenant_id", "pk")
 """A tenant's API keys."""
 

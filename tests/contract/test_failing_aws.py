@@ -151,7 +151,7 @@ def test_a_dispatch_that_is_committed_is_accepted_although_the_queue_is_down(
     way.faults["SendMessage"] = fails("ServiceUnavailable", 503)
     answer = client.post("/dispatch", json=TASK)
     assert answer.status_code == 201
-    # A worker that asks finds it: the table's stream launches one, and the sweep wakes those that idle.
+    # A worker that asks finds it: the table's stream launches one, and the reconciler wakes those that idle.
     assert api.stores.dispatches.live.queued(Agent.SHELL, tenant.id, limit=9) == [answer.json()["data"]["id"]]
 
 

@@ -16,7 +16,7 @@ FIGURES = Path(__file__).resolve().parents[2] / "build" / "faults.json"
 SLACK = 60.0
 """Seconds beyond its bound that a state is awaited: bounds do not count what else runs on the machine."""
 
-_SWEEP = "[ADR 41](adr/0041-when-a-worker-is-lost.md)"
+_LOST_WORKERS = "[ADR 41](adr/0041-when-a-worker-is-lost.md)"
 _WORKER = "[ADR 40](adr/0040-workers-outlast-outages.md)"
 _SILENT = (LEASE + PERIOD).total_seconds()
 
@@ -47,14 +47,14 @@ NOTICES = (
         "a worker is killed (SIGKILL)",
         "its dispatch has ended as `WORKER_LOST`",
         PERIOD.total_seconds(),
-        _SWEEP,
+        _LOST_WORKERS,
     ),
     Notice(
         "test_a_stopped_worker_is_lost_and_changes_nothing_when_it_continues",
         "a worker hangs (SIGSTOP)",
         "its dispatch has ended as `WORKER_LOST`",
         _SILENT,
-        _SWEEP,
+        _LOST_WORKERS,
     ),
     Notice(
         "test_a_short_cut_of_the_network_loses_nothing",
@@ -68,7 +68,7 @@ NOTICES = (
         "the network between a worker and AWS is cut",
         "its dispatch waits for another worker",
         _SILENT,
-        _SWEEP,
+        _LOST_WORKERS,
     ),
     Notice(
         "test_an_outage_of_all_of_aws_loses_nothing",

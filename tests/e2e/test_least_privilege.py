@@ -187,17 +187,17 @@ API, ATTEMPT, BROKER, EVENTS = (
     "BrokerFunctionRole",
     "TaskEventsFunctionRole",
 )
-PLANNER, SWEEP, WORKER = "PlannerFunctionRole", "SweepFunctionRole", "WorkerShellDefinitionTaskRole"
+PLANNER, RECONCILER, WORKER = "PlannerFunctionRole", "SweepFunctionRole", "WorkerShellDefinitionTaskRole"
 USAGE = "UsageEventsFunctionRole"
 CHANGES = "AuditRecordsFunctionRole"
 PROBES: dict[str, tuple[frozenset[str], Call]] = {
     "read a dispatch": (
-        frozenset({API, BROKER, EVENTS, PLANNER, SWEEP, USAGE}),
+        frozenset({API, BROKER, EVENTS, PLANNER, RECONCILER, USAGE}),
         lambda client, names: client("dynamodb").get_item(TableName=names.dispatches, Key=KEY),
     ),
     "read all dispatches": (NOBODY, lambda client, names: client("dynamodb").scan(TableName=names.dispatches)),
     "change a dispatch": (
-        frozenset({API, BROKER, EVENTS, SWEEP, USAGE}),
+        frozenset({API, BROKER, EVENTS, RECONCILER, USAGE}),
         lambda client, names: client("dynamodb").update_item(**change(names.dispatches)),
     ),
     "delete a dispatch": (
@@ -213,7 +213,7 @@ PROBES: dict[str, tuple[frozenset[str], Call]] = {
         lambda client, names: client("dynamodb").update_item(**change(names.tenants)),
     ),
     "change a worker": (
-        frozenset({BROKER, EVENTS, PLANNER, SWEEP}),
+        frozenset({BROKER, EVENTS, PLANNER, RECONCILER}),
         lambda client, names: client("dynamodb").update_item(**change(names.workers)),
     ),
     "launch a worker": (
@@ -241,7 +241,7 @@ PROBES: dict[str, tuple[frozenset[str], Call]] = {
         ),
     ),
     "stop a task": (
-        frozenset({SWEEP}),
+        frozenset({RECONCILER}),
         lambda client, names: client("ecs").stop_task(cluster=names.cluster, task="f" * 32),
     ),
     "take a wake-up": (
@@ -249,11 +249,11 @@ PROBES: dict[str, tuple[frozenset[str], Call]] = {
         lambda client, names: client("sqs").receive_message(QueueUrl=names.wake_ups, VisibilityTimeout=0),
     ),
     "send a wake-up": (
-        frozenset({API, BROKER, EVENTS, SWEEP}),
+        frozenset({API, BROKER, EVENTS, RECONCILER}),
         lambda client, names: client("sqs").send_message(QueueUrl=names.wake_ups, MessageBody="{}"),
     ),
     "ask the broker": (
-        frozenset({SWEEP, WORKER}),
+        frozenset({RECONCILER, WORKER}),
         lambda client, names: client("lambda").invoke(FunctionName=names.broker, InvocationType="DryRun"),
     ),
     "act as an attempt": (
@@ -261,7 +261,7 @@ PROBES: dict[str, tuple[frozenset[str], Call]] = {
         lambda client, names: client("sts").assume_role(RoleArn=names.attempt_role, RoleSessionName="probe"),
     ),
     "read an artifact": (
-        frozenset({API, ATTEMPT, EVENTS, SWEEP}),
+        frozenset({API, ATTEMPT, EVENTS, RECONCILER}),
         lambda client, names: client("s3").get_object(Bucket=names.artifacts, Key="tenants/probe"),
     ),
     "write an artifact": (

@@ -86,12 +86,12 @@ def outpost(environment: LocalEnvironment, tmp_path: Path) -> Iterator[Outpost]:
 
 
 @pytest.fixture
-def sweeping(outpost: Outpost) -> None:
-    """Wait for the first passes of the sweep: its rule fires a minute after it was deployed."""
+def reconciling(outpost: Outpost) -> None:
+    """Wait for the first passes of the reconciler: its rule fires a minute after it was deployed."""
     eventually(
         lambda: Metric.FLEET_SILENCE in {name for name, _ in emitted(outpost)},
         within=180 + SLACK,
-        what="the sweep has run",
+        what="the reconciler has run",
     )
 
 
@@ -188,7 +188,7 @@ def test_a_killed_worker_is_noticed_by_the_end_of_its_task(
     assert (again.status, again.attempt) == (Status.SUCCESS, 2)
 
 
-@pytest.mark.usefixtures("sweeping")
+@pytest.mark.usefixtures("reconciling")
 def test_a_stopped_worker_is_lost_and_changes_nothing_when_it_continues(outpost: Outpost, gate: Path) -> None:
     dispatch, _ = running(outpost, f"{behind(gate)}; echo late > out")
     with noticing("test_a_stopped_worker_is_lost_and_changes_nothing_when_it_continues") as bound:
@@ -203,8 +203,8 @@ def test_a_stopped_worker_is_lost_and_changes_nothing_when_it_continues(outpost:
     assert (outpost.row(dispatch.id), stored(outpost, dispatch.id, 1)["summary.json"]) == before
     eventually(
         lambda: Metric.LEASE_EXPIRIES in {name for name, _ in emitted(outpost)},
-        within=75 + SLACK,  # the sweep's function writes its figures when it ends, after four passes
-        what="the sweep reports the expired lease",
+        within=75 + SLACK,  # the reconciler's function writes its figures when it ends, after four passes
+        what="the reconciler reports the expired lease",
     )
 
 
@@ -221,7 +221,7 @@ def test_a_short_cut_of_the_network_loses_nothing(outpost: Outpost, way: Network
     assert [line for line in outpost.log(dispatch.id) if line in ("before", "after")] == ["before", "after"]
 
 
-@pytest.mark.usefixtures("sweeping")
+@pytest.mark.usefixtures("reconciling")
 def test_after_a_long_cut_of_the_network_another_worker_does_the_work(
     outpost: Outpost, way: Network, gate: Path
 ) -> None:

@@ -110,7 +110,7 @@ def test_only_the_planner_launches_and_passes_only_worker_roles_to_ecs(assembly:
     assert sorted(families) == sorted(f"outpost-{environment}-{agent}:*" for agent in agents)
 
 
-def test_only_the_sweep_stops_tasks(assembly: Assembly, environment: str) -> None:
+def test_only_the_reconciler_stops_tasks(assembly: Assembly, environment: str) -> None:
     stopping = {
         policy["Properties"]["Roles"][0]["Ref"][:-8]
         for _, policy in assembly.of_type("AWS::IAM::Policy", environment)

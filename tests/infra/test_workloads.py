@@ -229,7 +229,7 @@ def test_stopped_tasks_of_our_cluster_reach_their_function_or_a_dead_letter_queu
     assert "DeadLetterConfig" in target
 
 
-def test_planner_and_sweep_run_each_minute_the_reaper_each_hour(assembly: Assembly, environment: str) -> None:
+def test_planner_and_reconciler_run_each_minute_the_reaper_each_hour(assembly: Assembly, environment: str) -> None:
     schedules = [rule["ScheduleExpression"] for rule in _rules(assembly, environment) if "ScheduleExpression" in rule]
 
     assert sorted(schedules) == ["rate(1 hour)", "rate(1 minute)", "rate(1 minute)"]

@@ -1,4 +1,4 @@
-"""The simulation's ECS responds as the embedded one, in what planner, broker and sweep rely on."""
+"""The simulation's ECS responds as the embedded one, in what planner, broker and reconciler rely on."""
 
 from collections.abc import Callable
 from functools import partial

@@ -3,8 +3,8 @@
 A bound counts from when a situation began, and from the latest disturbance of what detects it. So it holds
 
 - in schedules whose clocks agree: by another clock, a pass may count no silence;
-- from when no fault keeps the sweep from seeing it (`Faults.hindered_until`): a minute after an invocation died and
-  after an outage of any service, 90 s after an invocation stood still, a pass after any other cut call of the sweep;
+- from when no fault keeps the reconciler from seeing it (`Faults.hindered_until`): a minute after an invocation died
+  and after an outage of any service, 90 s after an invocation stood still, a pass after any other cut call of it;
 - for the silence of a worker: while all others are heard (ADR 41: the lease of several that are silent is longer, and
   the silence of nearly all is not counted);
 - plus the time by which ECS's lists, or the index of active rows, are late;

@@ -61,10 +61,10 @@ OFTEN = {
 LATER = frozenset({"stop_task", "get_object", "head_object"})
 LATER_SECONDS = 180.0
 """Calls that follow other faults are cut so much longer."""
-SWEEP_PERIOD, PASS_SECONDS = 60.0, 20.0
-"""Seconds between two invocations of the sweep, and those in which a pass with a failed call is over and followed."""
-HINDERS = {Cut.DIED_BEFORE: SWEEP_PERIOD, Cut.DIED_AFTER: SWEEP_PERIOD, Cut.FROZEN: 90.0}
-"""For how many seconds a cut call of the sweep keeps it from seeing what is wrong, where that is not one pass."""
+RECONCILER_PERIOD, PASS_SECONDS = 60.0, 20.0
+"""Seconds between two invocations of the reconciler, and those in which a pass with a failed call is followed."""
+HINDERS = {Cut.DIED_BEFORE: RECONCILER_PERIOD, Cut.DIED_AFTER: RECONCILER_PERIOD, Cut.FROZEN: 90.0}
+"""For how many seconds a cut call of the reconciler keeps it from seeing what is wrong, where that is not one pass."""
 SERVICES = ("dynamodb", "ecs", "events", "lambda", "s3", "sqs", "sts")
 WRITES = frozenset({"put_item", "update_item", "delete_item", "transact_write_items", "put_object"})
 CALM_LAG, CALM_STREAM_LAG = 0.02, 0.2
@@ -105,8 +105,8 @@ class Faults:
     latest: float = 0.0
     """When the latest fault struck, or will have ended."""
 
-    hindered_until: float = SWEEP_PERIOD
-    """Until when a fault keeps the sweep from seeing what is wrong; its first invocation begins within a minute."""
+    hindered_until: float = RECONCILER_PERIOD
+    """Until when a fault keeps the reconciler from seeing what is wrong; its first run begins within a minute."""
 
     def __post_init__(self) -> None:
         draw = random.Random(f"faults/{self.seed}")
@@ -145,7 +145,7 @@ class Faults:
         self.outages = noted
         self.until = max([self.until, *(each.end for each in self.outages)])
         for each in noted:
-            self.hindered_until = max(self.hindered_until, each.end + SWEEP_PERIOD)
+            self.hindered_until = max(self.hindered_until, each.end + RECONCILER_PERIOD)
         self._away = {name: [(each.start, each.end) for each in noted if each.service == name] for name in SERVICES}
 
     def _outages(self, draw: random.Random, some: bool) -> list[Outage]:
@@ -202,7 +202,7 @@ class Faults:
                 if not fits or not self.note(name, moment):
                     return None
                 self.meet(cut, host)
-                if host.name.startswith("sweep"):
+                if host.name.startswith("reconciler"):
                     self.hindered_until = max(self.hindered_until, moment + HINDERS.get(cut, PASS_SECONDS))
                 return cut
             drawn -= share

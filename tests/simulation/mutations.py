@@ -40,11 +40,11 @@ CONDITIONS = (
 HARMLESS = {
     ("workers", "attribute_exists(held_by)"): "a note to a planner that has just left is read by the next",
     ("workers", "fencing_token = :held AND worker_state = :busy"): (
-        "a heartbeat, or the start of an agent, of a worker that the sweep has declared lost and whose dispatch is not "
-        "closed yet; tests/store/test_broker.py brings that about"
+        "a heartbeat, or the start of an agent, of a worker that is declared lost and whose dispatch is not closed "
+        "yet; tests/store/test_broker.py brings that about"
     ),
     ("workers", "beat = :beat AND worker_state = :state"): (
-        "a heartbeat between the sweep's read and its write; tests/store/test_sweep.py brings that about"
+        "a heartbeat between the reconciler's read and its write; tests/store/test_reconciler.py brings that about"
     ),
     ("workers", "attribute_exists(pk) AND attribute_not_exists(dispatch_id)"): (
         "counts a sign of life of a worker that cannot be served now"
@@ -52,7 +52,7 @@ HARMLESS = {
     ("workers", "attribute_not_exists(held_by) OR held_until < :now OR held_by = :me"): (
         "admits one planner; two at once are distinguished by the token that fences each launch"
     ),
-    ("workers", "holder = :me"): "two invocations of the sweep that mix observations lose some, and count less",
+    ("workers", "holder = :me"): "two invocations of the reconciler that mix observations lose some, and count less",
     ("workers", "dispatch_id = :id"): "asserts what the row's own version implies",
     ("workers", "document = :old"): "counts failures to launch; a lost one makes a pause shorter",
     ("workers", "held_by = :me AND fencing_token = :token AND attribute_not_exists(look_again)"): (
@@ -104,13 +104,13 @@ def _no_intents(*_: object) -> tuple[()]:
 
 MUTATIONS = (
     Mutation("fencing", _without(Lease, "__eq__", lambda self, other: isinstance(other, Lease))),
-    Mutation("the sweep", _without(reconciler.handler, "handler", _nothing)),
+    Mutation("the reconciler", _without(reconciler.handler, "handler", _nothing)),
     Mutation("intents", _without(Launches, "intents", _no_intents)),
     Mutation("recovery from summaries", _without(Artifacts, "settle_summary", _lost)),
     Mutation("suspension", _without(Tenants, "get", _active)),
     Mutation("settlement of grants", _without(UsageCounters, "_settling", _no_intents)),
     Mutation("a lease of 30 s", _without(reconciler.silence, "LEASE", timedelta(seconds=90))),
-    Mutation("ECS's list in the sweep", _without(TaskCheck, "run", _nothing)),
+    Mutation("ECS's list in the reconciler", _without(TaskCheck, "run", _nothing)),
     Mutation("idempotency", _without(Dispatches, "replay", _nothing)),
     *(_unchecked(table, condition) for table, condition in CONDITIONS),
 )

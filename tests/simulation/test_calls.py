@@ -6,7 +6,7 @@ from tests.infra.table_permissions import TABLE_PERMISSIONS
 from tests.simulation.aws import Recorded
 from tests.simulation.simulate import simulator
 from tests.simulation.workers import BROKER
-from tests.simulation.world import PLANNER, SWEEP, TASK_EVENTS, USAGE_EVENTS
+from tests.simulation.world import PLANNER, RECONCILER, TASK_EVENTS, USAGE_EVENTS
 
 SEEDS, MOST_SEEDS = 15, 300
 RARE = ("BrokerFunctionRole", "Workers", "DeleteItem")
@@ -14,7 +14,7 @@ RARE = ("BrokerFunctionRole", "Workers", "DeleteItem")
 ROLES = {
     BROKER: "BrokerFunctionRole",
     PLANNER: "PlannerFunctionRole",
-    SWEEP: "SweepFunctionRole",
+    RECONCILER: "SweepFunctionRole",
     TASK_EVENTS: "TaskEventsFunctionRole",
     USAGE_EVENTS: "UsageEventsFunctionRole",
 }

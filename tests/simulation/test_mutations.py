@@ -1,4 +1,4 @@
-"""Schedules notice what is removed from the code: fencing, conditions, the sweep, intents, recovery, idempotency."""
+"""Schedules notice what is removed from the code: fencing, conditions, reconciler, intents, recovery, idempotency."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from tests.simulation.simulate import Simulator, simulator
 
 SEEDS = range(600)
 """Within so many schedules each mutation is caught."""
-QUICK = ("dispatches: version = :version", "the sweep", "recovery from summaries")
+QUICK = ("dispatches: version = :version", "the reconciler", "recovery from summaries")
 """Mutations that few schedules catch, for `make test`."""
 
 

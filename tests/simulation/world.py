@@ -32,7 +32,7 @@ from tests.simulation.scheduler import Event, Host, Scheduler
 from tests.simulation.storage import FakeEvents, FakeS3, FakeSqs, sts_operations
 from tests.simulation.workers import BROKER, Script, Stage, run_worker
 
-PLANNER, SWEEP, TASK_EVENTS, CHANGES = "planner", "sweep", "task_events", "dispatch_changes"
+PLANNER, RECONCILER, TASK_EVENTS, CHANGES = "planner", "reconciler", "task_events", "dispatch_changes"
 USAGE_EVENTS = ENVIRONMENT[Env.USAGE_EVENTS_FUNCTION]
 TABLES = {
     "dispatches": schema.DISPATCHES,
@@ -42,7 +42,7 @@ TABLES = {
     "workspaces": schema.WORKSPACES,
 }
 PERIOD = 60.0
-"""Seconds between two scheduled starts of planner and sweep."""
+"""Seconds between two scheduled starts of planner and reconciler."""
 TAIL = 600.0
 """Seconds after which everything is cleared away, once all dispatches have ended and no fault strikes."""
 TAILS = 10
@@ -119,7 +119,7 @@ class World:
         return {
             BROKER: Function(_plain(broker.handler.handler), 10),
             PLANNER: Function(_plain(planner.handler.handler), 60),
-            SWEEP: Function(_plain(reconciler.handler.handler), 75),
+            RECONCILER: Function(_plain(reconciler.handler.handler), 75),
             TASK_EVENTS: Function(_plain(task_events.handler.handler), 30),
             CHANGES: Function(_plain(dispatch_changes.handler.handler), 60),
             USAGE_EVENTS: Function(_plain(usage_events.handler.handler), 30),
@@ -172,7 +172,7 @@ class World:
     def _start(self) -> None:
         host = Host("operator", self.faults.seed)
         self.scheduler.start(host, self._populate)
-        for name, first in ((PLANNER, 1.0), (SWEEP, host.random.uniform(0, 60))):
+        for name, first in ((PLANNER, 1.0), (RECONCILER, host.random.uniform(0, 60))):
             self.scheduler.start(Host(f"schedule of {name}", 0), partial(self._repeat, name), first)
         self.scheduler.start(Host("stream", self.faults.seed), self._follow)
         for order in self.scenario.orders:

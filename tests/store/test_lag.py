@@ -1,4 +1,4 @@
-"""With indexes that lag by a minute the broker and the sweep keep their bounds: what they decide by is read exactly."""
+"""With indexes that lag by a minute broker and reconciler keep their bounds: what they decide by is read exactly."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,7 +17,7 @@ from outpost.store.database import Database
 from reconciler.task_check import SETTLING
 from tests.launched import claim_request, launch
 from tests.store.lagging import lagging_indexes
-from tests.store.sweeping import LEASE_PASSES, Field, field
+from tests.store.reconciling import LEASE_PASSES, Field, field
 
 __all__ = ["field"]
 Store = Any

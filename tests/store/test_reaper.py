@@ -53,13 +53,13 @@ def age(paths: list[Path]) -> None:
 def test_a_workspace_in_time_and_one_in_use_are_left_alone(reaper: Reaper, database: Database) -> None:
     fresh = keep(reaper, database)
     held = keep(reaper, database, dispatch_id=new_id(), expires_at=1)
-    assert reaper.sweep(dry_run=False) == []
+    assert reaper.reap(dry_run=False) == []
     assert len(files(reaper, fresh)) == len(files(reaper, held)) == 3
 
 
 def test_an_expired_workspace_loses_its_row_and_its_files(reaper: Reaper, database: Database) -> None:
     id_ = keep(reaper, database, expires_at=1)
-    (found,) = reaper.sweep(dry_run=False)
+    (found,) = reaper.reap(dry_run=False)
     assert (found.tenant_id, found.workspace_id, found.why, found.size_bytes) == ("acme", id_, "expired", 300)
     assert files(reaper, id_) == []
     assert reaper.workspaces.get("acme", id_) is None
@@ -68,7 +68,7 @@ def test_an_expired_workspace_loses_its_row_and_its_files(reaper: Reaper, databa
 def test_files_without_a_row_are_removed_when_they_are_a_day_old(reaper: Reaper, database: Database) -> None:
     young, old = (keep(reaper, database, row=False) for _ in range(2))
     age(files(reaper, old))
-    assert [(found.workspace_id, found.why) for found in reaper.sweep(dry_run=False)] == [(old, "orphaned")]
+    assert [(found.workspace_id, found.why) for found in reaper.reap(dry_run=False)] == [(old, "orphaned")]
     assert files(reaper, old) == []
     assert len(files(reaper, young)) == 3
 
@@ -79,7 +79,7 @@ def test_the_same_id_of_another_tenant_protects_nothing(reaper: Reaper, database
     foreign.parent.mkdir()
     foreign.write_bytes(b"x")
     age([foreign])
-    reaper.sweep(dry_run=False)
+    reaper.reap(dry_run=False)
     assert not foreign.exists()
     assert len(files(reaper, id_)) == 3
 
@@ -89,7 +89,7 @@ def test_what_a_dead_worker_left_half_written_is_removed(reaper: Reaper, databas
     part = reaper.root / "acme" / f"{id_}.{new_id()}-000001.tmp"
     part.write_bytes(b"x")
     age([part])
-    (found,) = reaper.sweep(dry_run=False)
+    (found,) = reaper.reap(dry_run=False)
     assert (found.why, found.files) == ("abandoned", (part,))
     assert not part.exists()
     assert len(files(reaper, id_)) == 3
@@ -97,7 +97,7 @@ def test_what_a_dead_worker_left_half_written_is_removed(reaper: Reaper, databas
 
 def test_a_dry_run_names_everything_and_removes_nothing(reaper: Reaper, database: Database) -> None:
     id_ = keep(reaper, database, expires_at=1)
-    assert [found.workspace_id for found in reaper.sweep(dry_run=True)] == [id_]
+    assert [found.workspace_id for found in reaper.reap(dry_run=True)] == [id_]
     assert len(files(reaper, id_)) == 3
     assert reaper.workspaces.get("acme", id_) is not None
 
@@ -111,7 +111,7 @@ def test_strange_names_and_links_are_not_touched(reaper: Reaper, database: Datab
     note = reaper.root / "acme" / "README"
     note.write_text("an operator's note")
     age([note, *elsewhere.iterdir()])
-    assert reaper.sweep(dry_run=False) == []
+    assert reaper.reap(dry_run=False) == []
     assert note.exists()
     assert len(list(elsewhere.iterdir())) == 1
 

@@ -13,7 +13,7 @@ from outpost.domain.ids import now
 from outpost.domain.lifecycle import Finish, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.artifacts import Artifacts
-from tests.store.sweeping import Field, field
+from tests.store.reconciling import Field, field
 
 __all__ = ["field"]
 LOST = Reason.of(ReasonCode.WORKER_LOST, "gone")

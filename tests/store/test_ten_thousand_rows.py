@@ -1,4 +1,4 @@
-"""The sweep's and the planner's functions at 10,000 active rows: within their memory, a part at a time, none left out.
+"""The reconciler's and the planner's functions at 10,000 active rows: within their memory, in parts, none left out.
 
 Each function runs in a process of its own, as Lambda runs it, with passes so short that one cannot see all rows.
 """
@@ -35,7 +35,7 @@ ROWS = 10_000
 TENANTS = 30
 """Each with a slot that is taken, so that the planner looks at all of them in vain; the last has room."""
 UNQUEUED, LATE = 60, 40
-"""Rows that the sweep has to heal: in no queue, and over their queue timeout."""
+"""Rows that the reconciler has to heal: in no queue, and over their queue timeout."""
 CALLS = TENANTS + 1
 """Invocations of a function at most: each sees one tenant or page more, however slow the machine is."""
 _RUN = """

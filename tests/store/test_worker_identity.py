@@ -194,7 +194,7 @@ def test_while_ecs_is_away_launched_workers_are_given_work(fleet: Fleet, monkeyp
 def test_while_sts_is_away_workers_that_ask_stay_alive_and_are_given_nothing(
     fleet: Fleet, unused_port: Callable[[], int]
 ) -> None:
-    """Otherwise the sweep would call idle workers silent, and the planner would replace them."""
+    """Otherwise the reconciler would call idle workers silent, and the planner would replace them."""
     id_ = launch(fleet.store.workers)
     request = claim_request(id_)
     nobody = CallerIdentity(f"http://127.0.0.1:{unused_port()}", REGION, "test")

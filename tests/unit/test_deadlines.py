@@ -1,4 +1,4 @@
-"""Every state of a dispatch that somebody holds has a limit, and the row says when the sweep has to look at it."""
+"""Every state of a dispatch that somebody holds has a limit, and the row says when the reconciler has to look at it."""
 
 from datetime import UTC, datetime, timedelta
 

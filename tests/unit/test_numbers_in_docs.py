@@ -62,7 +62,7 @@ NUMBERS = {
         f"pauses of up to {seconds(lease_calls.LONGEST_PAUSE)} s",
         f"a model call waits {seconds(lease_calls.GRANT_SECONDS)} s for its grant",
         f"Before a write after {seconds(fence.TRUSTED_SECONDS)} s without any request",
-        f"until {seconds(closing_steps.UPLOAD_SECONDS)} s after the agent's end (the sweep allows "
+        f"until {seconds(closing_steps.UPLOAD_SECONDS)} s after the agent's end (the reconciler allows "
         f"{minutes(deadlines.UPLOADING_LIMIT)} minutes of `completing`), and "
         f"{seconds(closing_steps.OUTAGE_SECONDS)} s where",
         f"a worker reports for {seconds(closing_steps.REPORT_SECONDS)} s and exits",

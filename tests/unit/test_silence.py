@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outpost.domain.agents import Agent
-from outpost.domain.heartbeats import Observation, SweepState
+from outpost.domain.heartbeats import Observation, ReconcilerState
 from outpost.domain.workers import Worker, WorkerState
 from reconciler.listening import Listening
 from reconciler.silence import COMMON_LEASE, IDLE_SILENCE, LEASE, NEVER_ASKED, PAUSE_LIMIT, PERIOD
@@ -34,9 +34,9 @@ def worker(id_: str, beat: int = 0, state: WorkerState = WorkerState.BUSY, token
 
 @dataclass
 class Passes:
-    """Passes of the sweep over one page of workers."""
+    """Passes of the reconciler over one page of workers."""
 
-    state: SweepState = field(default_factory=SweepState)
+    state: ReconcilerState = field(default_factory=ReconcilerState)
     observed: dict[str, Observation] = field(default_factory=dict)
     muted: bool = False
 

@@ -21,7 +21,7 @@ from outpost.domain.repository import check_branch
 from outpost.store.dispatches import Idempotency
 
 TIMEOUT_SECONDS = 600
-"""Clone, push and pull request take seconds; the sweep ends a promotion after this."""
+"""Clone, push and pull request take seconds; the reconciler ends a promotion after this."""
 
 
 class PromotionService:

@@ -1,4 +1,4 @@
-"""A sweep over a real store and a real cluster, on a clock that only passes advance."""
+"""A reconciler over a real store and a real cluster, on a clock that only passes advance."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from outpost.store.database import Database
 from outpost.store.heartbeat_snapshot import HeartbeatSnapshot
 from outpost.store.launches import Launches
 from reconciler.parts import Parts
-from reconciler.reconciler import Sweep
+from reconciler.reconciler import Reconciler
 from reconciler.silence import PERIOD
 from reconciler.tasks import Tasks
 
@@ -34,7 +34,7 @@ LEASE_PASSES = 3
 
 @dataclass
 class Field:
-    """A sweep over a store and a cluster, on a clock that only passes advance."""
+    """A reconciler over a store and a cluster, on a clock that only passes advance."""
 
     store: Store
     ecs: Any
@@ -43,8 +43,8 @@ class Field:
     bucket: str
     parts: Parts
     responding: bool = True
-    """Whether the broker responds to the sweep."""
-    holder: str = "sweep"
+    """Whether the broker responds to the reconciler."""
+    holder: str = "reconciler"
     began: datetime = dataclasses.field(default_factory=now)
     passed: timedelta = timedelta()
 
@@ -88,19 +88,19 @@ class Field:
         return worker, self.store.claimer.claim(worker, queued, self.store.slots.of("acme").free(3), now())
 
     def run(self, later: timedelta = timedelta(), beats: Iterable[Dispatch] = ()) -> None:
-        """Sweep once, `later` from the beginning; heartbeats of these dispatches come before."""
+        """Reconcile once, `later` from the beginning; heartbeats of these dispatches come before."""
         for row in beats:
             self.store.workers.beat(Agent.SHELL, row.lease)
         self.passed = later
         at = self.began + later
         parts = replace(self.parts, tasks=self.parts.tasks.anew(), now=lambda: at)
         parts = replace(parts, broker_responds=lambda: self.responding)
-        sweep = Sweep(parts, self.holder)
-        sweep.start()
-        sweep.run(at + PERIOD)
+        reconciler = Reconciler(parts, self.holder)
+        reconciler.start()
+        reconciler.run(at + PERIOD)
 
     def passes(self, number: int, beats: Iterable[Dispatch] = ()) -> None:
-        """Sweep some times more, each a period after the last."""
+        """Reconcile some times more, each a period after the last."""
         for _ in range(number):
             self.run(self.passed + PERIOD, beats)
 

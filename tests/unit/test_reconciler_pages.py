@@ -1,4 +1,4 @@
-"""The sweep at 100,000 workers and rows: in pages, within a pass's time and the function's memory, none left out."""
+"""The reconciler at 100,000 workers and rows: in pages, in a pass's time and the function's memory, none left out."""
 
 import tracemalloc
 from collections.abc import Iterable, Mapping
@@ -12,10 +12,10 @@ import pytest
 from outpost.domain.agents import Agent
 from outpost.domain.deadlines import RowState
 from outpost.domain.dispatch import Status
-from outpost.domain.heartbeats import Observation, SweepState
+from outpost.domain.heartbeats import Observation, ReconcilerState
 from outpost.domain.workers import Worker, WorkerState
 from outpost.store.schema import ACTIVE_SHARDS
-from reconciler.reconciler import Sweep
+from reconciler.reconciler import Reconciler
 from reconciler.silence import PERIOD
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,7 +28,7 @@ MEMORY = 150 * 2**20
 
 @dataclass
 class Crowd:
-    """A store of workers and pending rows, made when they are read: only the sweep's own memory counts."""
+    """A store of workers and pending rows, made when they are read: only the reconciler's own memory counts."""
 
     read_seconds: float
     """What a page takes to read."""
@@ -43,7 +43,7 @@ class Crowd:
     """Workers or rows that were read together."""
     lost: set[str] = field(default_factory=set)
     healed: set[str] = field(default_factory=set)
-    kept: tuple[SweepState, Mapping[str, Observation]] = (SweepState(), {})
+    kept: tuple[ReconcilerState, Mapping[str, Observation]] = (ReconcilerState(), {})
 
     def _ids(self, first: str, last: int, limit: int) -> list[str]:
         self.at += timedelta(seconds=self.read_seconds)
@@ -89,11 +89,11 @@ class Crowd:
     def get(self, id_: str) -> None:
         self.healed.add(id_)
 
-    def save(self, state: SweepState, observed: Mapping[str, Observation]) -> None:
+    def save(self, state: ReconcilerState, observed: Mapping[str, Observation]) -> None:
         self.kept = (state, dict(observed))
 
-    def sweep(self) -> Sweep:
-        """A sweep over this store, with a cluster whose lists show every worker."""
+    def reconciler(self) -> Reconciler:
+        """A reconciler over this store, with a cluster whose lists show every worker."""
         live = SimpleNamespace(states=self.states, page=self.rows_page, without_entry=self.without_entry)
         live.waiting = lambda *_: 0
         tasks = SimpleNamespace(owns=lambda *_: True, running=lambda *_: (), describe=lambda _: {}, stop=lambda *_: 0)
@@ -109,14 +109,14 @@ class Crowd:
             now=lambda: self.at,
             broker_responds=lambda: True,
         )
-        return Sweep(parts, "me")
+        return Reconciler(parts, "me")
 
     def passes(self, number: int) -> None:
         """Make passes, each a period after the last or as soon as that has ended."""
         for _ in range(number):
             begins = max(self.at, T0 + self.beat * PERIOD)
             self.at, self.beat = begins, self.beat + 1
-            self.sweep().run(begins + PERIOD)
+            self.reconciler().run(begins + PERIOD)
             assert self.at - begins <= PERIOD + timedelta(seconds=2 * self.read_seconds), "a pass over its time"
 
 

@@ -1,4 +1,4 @@
-"""The sweep compares workers' rows with ECS's own list of tasks, which may be late, and with ECS away."""
+"""The reconciler compares workers' rows with ECS's own list of tasks, which may be late, and with ECS away."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from outpost.store.database import Database
 from outpost.store.planner_lock import PlannerLock
 from reconciler.silence import PERIOD
 from reconciler.task_check import CONSISTENT_AFTER, SETTLING
-from tests.store.sweeping import LEASE_PASSES, Field, field
+from tests.store.reconciling import LEASE_PASSES, Field, field
 
 __all__ = ["field"]
 SECOND = timedelta(seconds=1)

@@ -1,4 +1,4 @@
-"""The sweep heals what events missed: it reads rows and ECS, and both are real here."""
+"""The reconciler heals what events missed: it reads rows and ECS, and both are real here."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from outpost.store.database import ConflictError
 from outpost.store.heartbeat_snapshot import TakenOverError
 from reconciler.silence import IDLE_SILENCE, PERIOD
 from reconciler.task_check import SETTLING
-from tests.store.sweeping import LEASE_PASSES, Field, field
+from tests.store.reconciling import LEASE_PASSES, Field, field
 
 __all__ = ["field"]
 SECOND = timedelta(seconds=1)
@@ -205,7 +205,7 @@ def test_lost_wake_ups_are_sent_again_while_workers_idle_beside_work(field: Fiel
     assert field.store.messages() == sent + 1
 
 
-def test_the_cost_of_a_sweep_grows_with_what_is_active_and_never_with_history(field: Field) -> None:
+def test_the_cost_of_a_pass_grows_with_what_is_active_and_never_with_history(field: Field) -> None:
     for _ in range(3):
         field.busy()
     for _ in range(4):
