@@ -30,7 +30,7 @@ from outpost.aws.json_protocol import is_retryable
 from outpost.domain.dispatch import Dispatch
 from outpost.store import keys
 from outpost.store.database import Database, from_attributes, key
-from outpost.store.row_reader import complete_row
+from outpost.store.dispatch_rows import complete_row
 from outpost.store.rows import is_whole, row_from
 
 _EXCEPTIONS: ExceptionMap = {

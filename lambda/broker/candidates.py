@@ -50,7 +50,7 @@ class Candidates:
             yield from sorted(ready, key=lambda candidate: (candidate.slots.last_served, candidate.queued[0]))
 
     def _around(self, agent: Agent, at: datetime) -> Iterator[TenantQueue]:
-        behind, queues = self.turns.behind(agent), self.store.live.queues
+        behind, queues = self.turns.behind(agent), self.store.rows.live.queues
         return chain(queues(agent, at, behind), queues(agent, at, until=behind) if behind else ())
 
     def _candidate(self, queue: TenantQueue) -> Candidate | None:

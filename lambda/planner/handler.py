@@ -33,7 +33,7 @@ def _planner() -> Planner:
     store = Store.from_environment()
     return Planner(
         agents=store.agents,
-        demand=Demand(store.live, store.tenants, store.slots, now),
+        demand=Demand(store.rows.live, store.tenants, store.slots, now),
         workers=store.workers,
         launches=store.launches,
         lock=PlannerLock(store.database, now),

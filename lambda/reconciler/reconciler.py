@@ -9,11 +9,11 @@ from aws_lambda_powertools import Logger
 from outpost.domain.agents import Agent
 from outpost.fleet.metrics import emit
 from outpost.names import Metric
+from reconciler.decisions import SETTLING
 from reconciler.listening import Listening
 from reconciler.parts import Parts
 from reconciler.progress import Progress
 from reconciler.row_check import RowCheck
-from reconciler.task_check import SETTLING
 from reconciler.worker_check import WorkerCheck
 
 logger = Logger(service="reconciler")

@@ -2,8 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop
+from reconciler.decisions import Task
 
 if TYPE_CHECKING:
     from types_boto3_ecs.client import ECSClient
@@ -23,18 +22,6 @@ _REFUSALS = ("AccessDeniedException", "ClientException", "InvalidParameterExcept
 
 class TasksUnavailableError(Exception):
     """ECS failed in this pass. It is not called again in the same pass, so that it delays nothing else."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task, as ECS describes it."""
-
-    task_id: str
-    family: str
-    started_by: str
-    created_at: datetime | None
-    stop: TaskStop | None
-    """How it ended; None while it has not."""
 
 
 class Tasks:

@@ -13,6 +13,7 @@ from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.workers import Worker, WorkerState
 from outpost.fleet.metrics import emit
 from outpost.names import Metric
+from reconciler.decisions import holds, works
 from reconciler.listening import Listening
 from reconciler.parts import Parts
 from reconciler.progress import Progress
@@ -62,9 +63,7 @@ class WorkerCheck:
         self.idle[agent] += sum(worker.worker_state is WorkerState.IDLE for worker in workers)
         states = self.parts.dispatches.live.states(sorted({w.dispatch_id for w in workers if w.dispatch_id}))
         # One whose dispatch has ended beats no more: it is expected to exit, and says nothing about the fleet.
-        beating = [
-            worker for worker in workers if worker.worker_state is not WorkerState.BUSY or _works(worker, states)
-        ]
+        beating = [worker for worker in workers if worker.worker_state is not WorkerState.BUSY or works(worker, states)]
         lost: set[str] = set()
         self.progress.each(self.listening.lost(beating, began, page.at), lambda worker: self._take_lease(worker, lost))
         self._check(page, states, lost)
@@ -101,7 +100,7 @@ class WorkerCheck:
         self.progress.attempt(lambda: check_tasks.run(page), f"tasks of {page.agent}")
 
     def _close_lost(self, worker: Worker, state: RowState | None) -> None:
-        if state and _holds(worker, state) and not state.status.terminal:
+        if state and holds(worker, state) and not state.status.terminal:
             row = self.parts.dispatches.get(state.id)
             if row and row.lease and row.lease.worker_id == worker.worker_id:
                 self.parts.recovery.close(row, _SILENT)
@@ -110,7 +109,7 @@ class WorkerCheck:
         """Close the dispatch of a living worker that is over its time; return why the worker's task is to stop."""
         if worker.worker_state is not WorkerState.BUSY:
             return None
-        if state is None or not _holds(worker, state):
+        if state is None or not holds(worker, state):
             return "works for nobody"
         if at < state.due_at:
             return None
@@ -121,12 +120,3 @@ class WorkerCheck:
             logger.warning("dispatch is closed", extra={"dispatch": row.id, "reason": reason.message})
             self.parts.recovery.close(row, reason)
         return "cancelled" if cancel_ignored(row, at) else None
-
-
-def _works(worker: Worker, states: Mapping[str, RowState]) -> bool:
-    state = states.get(worker.dispatch_id or "")
-    return state is not None and _holds(worker, state) and not state.status.terminal
-
-
-def _holds(worker: Worker, state: RowState) -> bool:
-    return (state.worker_id, state.attempt) == (worker.worker_id, worker.fencing_token)

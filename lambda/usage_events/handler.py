@@ -16,7 +16,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from outpost.domain.usage_event import DETAIL_TYPE, SOURCE, DispatchEnded
 from outpost.fleet.store import Store
 from outpost.store.database import ContentionError
-from outpost.store.row_reader import read_row
 
 if TYPE_CHECKING:
     from types_boto3_events.client import EventBridgeClient
@@ -54,7 +53,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 def _ended(event: dict[str, Any]) -> DispatchEnded | None:
     """Return an event with its tags; None when they cannot be read."""
     try:
-        row = read_row(_store().database, event["id"]) if event["tags"] is None else None
+        row = _store().rows.get(event["id"]) if event["tags"] is None else None
     except (BotoCoreError, ClientError):
         logger.exception("tags cannot be read", extra={"dispatch": event["id"]})
         return None

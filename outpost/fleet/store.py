@@ -15,9 +15,9 @@ from outpost.store.artifacts import Artifacts
 from outpost.store.budgets import Budgets, MonthlyLimits
 from outpost.store.claims import Claimer
 from outpost.store.database import Database
+from outpost.store.dispatch_rows import DispatchRows
 from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
-from outpost.store.live_dispatches import LiveDispatches
 from outpost.store.slots import TenantSlots
 from outpost.store.tenants import Tenants
 from outpost.store.usage import UsageCounters
@@ -57,13 +57,13 @@ class Store:
         return Artifacts.from_environment(self.config)
 
     @cached_property
-    def live(self) -> LiveDispatches:
-        """The dispatches that have not ended."""
-        return LiveDispatches(self.database)
+    def rows(self) -> DispatchRows:
+        """The dispatches, to be read only."""
+        return DispatchRows(self.database)
 
     @cached_property
     def dispatches(self) -> Dispatches:
-        """The dispatches."""
+        """The dispatches, whose writes wake workers."""
         return Dispatches(self.database, self.wakeups)
 
     @cached_property

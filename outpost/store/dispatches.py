@@ -1,15 +1,13 @@
-"""Dispatches: created in one transaction, changed only by compare-and-set through the lifecycle, listed by page."""
+"""Dispatches: created in one transaction, changed only by compare-and-set through the lifecycle."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain, islice
 from typing import Protocol
 
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
-from outpost.domain.ids import lowest_id
 from outpost.domain.lifecycle import Event, TransitionError, apply
 from outpost.store import keys
 from outpost.store.daily import DailyCount
@@ -17,37 +15,23 @@ from outpost.store.database import (
     ConflictError,
     ContentionError,
     Database,
-    Item,
     Write,
     check_write,
     delete_write,
     put_write,
     to_attributes,
 )
-from outpost.store.live_dispatches import LiveDispatches
-from outpost.store.row_reader import complete_rows, read_row
-from outpost.store.rows import items_of, queue_entry, queue_entry_key, row_from
-from outpost.store.schema import BY_TENANT
+from outpost.store.dispatch_rows import DispatchRows, UnknownDispatchError
+from outpost.store.rows import items_of, queue_entry, queue_entry_key
 from outpost.store.slots import following_slot
 from outpost.store.workspaces import giving_back
 
 MAX_RACES = 10
 """Lost compare-and-sets before giving up: a row has at most four writers."""
-EXAMINED = 1_000
-"""Rows that one page of a filtered list looks at, at most."""
-FILTERED_PAGE = 250
-"""Rows read at a time when some will not match."""
 IDEMPOTENCY_HOURS = 24
 POSTPONED = timedelta(seconds=5)
 LONGEST_POSTPONED = timedelta(seconds=60)
 """For how long a dispatch that cannot be prepared is left alone: the first time, and at most."""
-
-_BEFORE_IDS = "0"
-"""Sorts before every id."""
-
-
-class UnknownDispatchError(LookupError):
-    """There is no dispatch of this id."""
 
 
 class DailyLimitError(Exception):
@@ -70,14 +54,6 @@ class Idempotency:
     body_sha256: str
 
 
-@dataclass(frozen=True)
-class Page:
-    """Some rows, newest first; `last_id` continues the list, None ends it."""
-
-    rows: list[Dispatch]
-    last_id: str | None
-
-
 class Waker(Protocol):
     """Wakes workers, as `outpost.fleet.wakeups.Wakeups` does."""
 
@@ -91,13 +67,12 @@ class Waker(Protocol):
         ...
 
 
-class Dispatches:
-    """The dispatches table; `live` finds those in it that have not ended."""
+class Dispatches(DispatchRows):
+    """The dispatches table, read and written."""
 
     def __init__(self, database: Database, wakeups: Waker) -> None:
-        self._db = database
+        super().__init__(database)
         self._wakeups = wakeups
-        self.live = LiveDispatches(database)
 
     def create(
         self,
@@ -165,17 +140,6 @@ class Dispatches:
         if item["body_sha256"] != idempotency.body_sha256:
             raise IdempotencyConflictError("Idempotency-Key was used with another body: use a new key")
         return self.get(item["dispatch_id"])
-
-    def get(self, dispatch_id: str) -> Dispatch | None:
-        """Read a row, or None."""
-        return read_row(self._db, dispatch_id)
-
-    def task(self, dispatch_id: str) -> str:
-        """Read the text of a task. Raises `UnknownDispatchError`."""
-        item = self._db.get(self._db.dispatches, *keys.task(dispatch_id))
-        if item is None:
-            raise UnknownDispatchError(dispatch_id)
-        return str(item["task"])
 
     def change(
         self, dispatch_id: str, event: Event, also: Sequence[Write] = (), known: Dispatch | None = None
@@ -267,57 +231,6 @@ class Dispatches:
         }
         if heads:
             self._wakeups.send(min(heads, key=lambda agent: heads[agent]))
-
-    def page(
-        self,
-        tenant_id: str,
-        *,
-        limit: int,
-        before: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        matches: Callable[[Dispatch], bool] | None = None,
-        reads_texts: bool = False,
-        complete: bool = True,
-    ) -> Page:
-        """Return up to `limit` matching rows with ids below `before`, created in [since, until), newest first.
-
-        At most `EXAMINED` rows are read, so a short page may have a `last_id`. `matches` gets rows that may miss tags
-        and longer texts, unless it `reads_texts`; so may those that are returned, unless they are `complete`.
-        """
-        oldest = lowest_id(since) if since else _BEFORE_IDS
-        newest = min(before or keys.AFTER_IDS, lowest_id(until) if until else keys.AFTER_IDS)
-        if oldest > newest:
-            return Page([], None)
-        # BETWEEN includes `newest` itself, and one row more shows whether a page follows.
-        size = FILTERED_PAGE if matches else limit + 2
-        items = self._db.query(
-            self._db.dispatches,
-            "tenant_id = :tenant AND id BETWEEN :oldest AND :newest",
-            {"tenant": tenant_id, "oldest": oldest, "newest": newest},
-            index=BY_TENANT.name,
-            newest_first=True,
-            limit=EXAMINED,
-            page_size=size,
-        )
-        pages = iter(lambda: list(islice(items, size)), [])
-        found = (zip(page, self._rows(page, complete=reads_texts), strict=True) for page in pages)
-        chosen: list[Item] = []
-        last: str | None = None
-        examined = 0
-        for item, row in chain.from_iterable(found):
-            examined += 1
-            if row.id == newest:
-                continue
-            if matches is None or matches(row):
-                if len(chosen) == limit:
-                    return Page(self._rows(chosen, complete=complete), last)
-                chosen.append(item)
-            last = row.id
-        return Page(self._rows(chosen, complete=complete), last if examined == EXAMINED else None)
-
-    def _rows(self, items: Sequence[Item], *, complete: bool) -> list[Dispatch]:
-        return complete_rows(self._db, items) if complete else list(map(row_from, items))
 
 
 def _epoch(moment: datetime) -> int:

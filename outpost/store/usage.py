@@ -18,8 +18,8 @@ from outpost.domain.usage_totals import Entry, Totals, entry_of
 from outpost.store import keys
 from outpost.store.budgets import ENVIRONMENT, adding, expiry_of
 from outpost.store.database import ConflictError, Database, Item, Write, put_write, to_attributes, update_write
+from outpost.store.dispatch_rows import DispatchRows
 from outpost.store.keys import Key
-from outpost.store.row_reader import read_row
 
 MOST_ITEMS = 10_000
 """Counters that one report reads."""
@@ -38,7 +38,7 @@ class UsageCounters:
 
     def count(self, dispatch_id: str) -> bool:
         """Count a dispatch and settle its grants; returns whether that was still to do. Raises `ContentionError`."""
-        row = read_row(self._db, dispatch_id)
+        row = DispatchRows(self._db).get(dispatch_id)
         if row is None or not row.status.terminal:
             return False
         item = to_attributes(keys.counted(row.id).item(expires_at=row.expires_at))

@@ -14,7 +14,7 @@ from outpost.domain.ids import now
 from outpost.domain.lifecycle import Cancel, Lose, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.database import Database
-from reconciler.task_check import SETTLING
+from reconciler.decisions import SETTLING
 from tests.launched import claim_request, launch
 from tests.store.lagging import lagging_indexes
 from tests.store.reconciling import LEASE_PASSES, Field, field

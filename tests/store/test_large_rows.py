@@ -10,8 +10,9 @@ from outpost.domain.ids import now
 from outpost.domain.lifecycle import PROGRESS_BYTES, Cancel, Claim, Lose, Progress, Start
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.names import Env
-from outpost.store import keys, row_reader, rows
+from outpost.store import keys, rows
 from outpost.store.database import Database, Item, from_attributes
+from outpost.store.dispatch_rows import DispatchRows
 from outpost.store.row_details import ROW_BYTES, item_bytes, shortened
 from outpost.store.rows import is_whole, items_of
 from outpost.store.schema import ACTIVE_SHARDS
@@ -184,4 +185,4 @@ def test_tags_beside_a_row_are_counted_and_go_into_its_event(
     event = usage_events._ended(seen.ended)
     assert event is not None
     assert event.tags == TAGS
-    assert row_reader.read_row(database, row.id).spec.tags == TAGS  # type: ignore[union-attr]
+    assert DispatchRows(database).get(row.id).spec.tags == TAGS  # type: ignore[union-attr]

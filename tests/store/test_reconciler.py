@@ -15,8 +15,8 @@ from outpost.domain.workers import WorkerState
 from outpost.names import Metric
 from outpost.store.database import ConflictError
 from outpost.store.heartbeat_snapshot import TakenOverError
+from reconciler.decisions import SETTLING
 from reconciler.silence import IDLE_SILENCE, PERIOD
-from reconciler.task_check import SETTLING
 from tests.store.reconciling import LEASE_PASSES, Field, field
 
 __all__ = ["field"]

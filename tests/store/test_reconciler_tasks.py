@@ -14,8 +14,8 @@ from outpost.domain.lifecycle import Start
 from outpost.domain.workers import WorkerState
 from outpost.store.database import Database
 from outpost.store.planner_lock import PlannerLock
+from reconciler.decisions import CONSISTENT_AFTER, SETTLING
 from reconciler.silence import PERIOD
-from reconciler.task_check import CONSISTENT_AFTER, SETTLING
 from tests.store.reconciling import LEASE_PASSES, Field, field
 
 __all__ = ["field"]

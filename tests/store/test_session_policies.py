@@ -21,7 +21,8 @@ from outpost.domain.secrets import MAX_NAME_LENGTH, TenantSecret
 from outpost.names import tenant_secrets_prefix
 from outpost.store import database as database_module
 from outpost.store.database import Database
-from outpost.store.dispatches import POSTPONED, UnknownDispatchError
+from outpost.store.dispatch_rows import UnknownDispatchError
+from outpost.store.dispatches import POSTPONED
 from tests.launched import claim_request, launch
 
 Store = Any

@@ -21,7 +21,8 @@ from outpost.domain.ids import now
 from outpost.domain.slots import Slots
 from outpost.domain.tenants import OPERATOR, Tenant
 from outpost.domain.workers import WorkerState
-from outpost.store.dispatches import EXAMINED, Dispatches
+from outpost.store.dispatch_rows import EXAMINED
+from outpost.store.dispatches import Dispatches
 from outpost.store.slots import TenantSlots
 from outpost.store.workers import Workers
 

@@ -241,7 +241,7 @@ def world(store: Store, database: Database) -> World:
     launcher = Launcher(client, placement, agents, store.workers, launches, clock.now, random.Random(1))
     planner = Planner(
         agents,
-        Demand(store.parts.live, store.tenants, store.slots, clock.now),
+        Demand(store.dispatches.live, store.tenants, store.slots, clock.now),
         store.workers,
         launches,
         PlannerLock(database, clock.now),
