@@ -7,10 +7,12 @@ compare-and-set. Who loses the race reads again, and the machine refuses what is
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import singledispatch
 from itertools import accumulate
+from typing import Any
 
 from outpost.domain.collection import Collection
 from outpost.domain.dispatch import MAX_ATTEMPTS, Dispatch, Lease, Status, Usage
@@ -20,16 +22,12 @@ from outpost.domain.reasons import Reason, ReasonCode
 EDGES: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.PROVISIONING, Status.CANCELLED, Status.FAILED}),
     Status.PROVISIONING: frozenset({Status.RUNNING, Status.PENDING, Status.CANCELLED, Status.FAILED}),
-    Status.RUNNING: frozenset(
-        {Status.COMPLETING, Status.PENDING, Status.TIMEOUT, Status.CANCELLED, Status.FAILED},
-    ),
+    Status.RUNNING: frozenset({Status.COMPLETING, Status.PENDING, Status.TIMEOUT, Status.CANCELLED, Status.FAILED}),
     Status.COMPLETING: frozenset({Status.SUCCESS, Status.FAILED, Status.TIMEOUT}),
-    Status.SUCCESS: frozenset(),
-    Status.FAILED: frozenset(),
-    Status.TIMEOUT: frozenset(),
-    Status.CANCELLED: frozenset(),
+    **{status: frozenset[Status]() for status in Status if status.terminal},
 }
 
+_OF_AN_ATTEMPT = ("worker_id", "secret_sha256", "slot", "provisioning_at", "running_at", "progress")
 PROGRESS_BYTES = 300
 """What a line of progress takes of a row, at most: it changes every few seconds, so the row itself has it."""
 
@@ -193,10 +191,8 @@ def _(event: Claim, row: Dispatch) -> Dispatch:
             "secret_sha256": event.secret_sha256,
             "slot": event.slot,
             "provisioning_at": event.at,
-            "log_tail": None,
-            "findings": None,
-            "collection": None,
-        },
+            **dict.fromkeys(("log_tail", "findings", "collection")),
+        }
     )
 
 
@@ -217,9 +213,8 @@ def _(event: Grant, row: Dispatch) -> Dispatch:
 
 @_follow.register
 def _(event: Finish, row: Dispatch) -> Dispatch:
-    return row.model_copy(
-        update={"status": Status.COMPLETING, "completing_at": event.at, "exit_code": event.exit_code},
-    )
+    finished = {"status": Status.COMPLETING, "completing_at": event.at, "exit_code": event.exit_code}
+    return row.model_copy(update=finished)
 
 
 @_follow.register
@@ -228,44 +223,32 @@ def _(event: Report, row: Dispatch) -> Dispatch:
         raise TransitionError(f"a report names a terminal state, not {event.outcome}")
     # Who asked knows why; the worker only knows that it was asked.
     reason = cancellation(row.cancel_reason) if event.outcome is Status.CANCELLED else event.reason
-    ended = _end(row, event.outcome, reason, event.at)
+    left = _left_by(event)
+    if event.outcome is Status.SUCCESS:
+        left["log_tail"] = None
     exit_code = row.exit_code if event.exit_code is None else event.exit_code
-    tail = None if event.outcome is Status.SUCCESS else event.log_tail
-    return ended.model_copy(
-        update={
-            "exit_code": exit_code,
-            "usage": event.usage,
-            "log_tail": tail,
-            "findings": event.findings,
-            "collection": event.collection,
-        }
-    )
+    return _end(row, event.outcome, reason, event.at, left | {"exit_code": exit_code, "usage": event.usage})
 
 
 @_follow.register
 def _(event: Lose, row: Dispatch) -> Dispatch:
     # Its last checkpoint can be read until there is another attempt, whatever becomes of the dispatch.
-    left = {"log_tail": event.log_tail, "findings": event.findings, "collection": event.collection}
+    left = _left_by(event)
     if row.status in (Status.PROVISIONING, Status.RUNNING) and row.cancel_requested_at is not None:
-        return _end(row, Status.CANCELLED, cancellation(row.cancel_reason), event.at).model_copy(update=left)
+        return _end(row, Status.CANCELLED, cancellation(row.cancel_reason), event.at, left)
     if row.status is Status.RUNNING and event.reason.code is ReasonCode.TIME_LIMIT:
-        return _end(row, Status.TIMEOUT, event.reason, event.at).model_copy(update=left)
+        return _end(row, Status.TIMEOUT, event.reason, event.at, left)
     if _may_retry(row):
         return row.model_copy(
             update={
+                **dict.fromkeys(_OF_AN_ATTEMPT),
                 "status": Status.PENDING,
                 "queued_at": event.at,
-                "worker_id": None,
-                "secret_sha256": None,
-                "slot": None,
-                "provisioning_at": None,
-                "running_at": None,
-                "progress": None,
                 "spending": row.spending.next_attempt(),
                 **left,
-            },
+            }
         )
-    return _end(row, Status.FAILED, event.reason, event.at).model_copy(update=left)
+    return _end(row, Status.FAILED, event.reason, event.at, left)
 
 
 @_follow.register
@@ -297,8 +280,14 @@ def _may_retry(row: Dispatch) -> bool:
     return row.status is Status.PROVISIONING or (row.status is Status.RUNNING and row.spec.retryable)
 
 
-def _end(row: Dispatch, outcome: Status, reason: Reason, at: datetime) -> Dispatch:
-    return row.model_copy(update={"status": outcome, "reason": reason, "ended_at": at, "slot": None})
+def _left_by(event: Report | Lose) -> dict[str, Any]:
+    return {"log_tail": event.log_tail, "findings": event.findings, "collection": event.collection}
+
+
+def _end(
+    row: Dispatch, outcome: Status, reason: Reason, at: datetime, left: Mapping[str, Any] | None = None
+) -> Dispatch:
+    return row.model_copy(update={"status": outcome, "reason": reason, "ended_at": at, "slot": None, **(left or {})})
 
 
 def cancellation(why: str | None) -> Reason:

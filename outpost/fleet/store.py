@@ -1,7 +1,6 @@
 """The one place where functions and services are connected to the tables, the bucket and the queues."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from botocore.config import Config
@@ -25,16 +24,24 @@ from outpost.store.workers import Workers
 from outpost.store.workspaces import Workspaces
 
 
-@dataclass(frozen=True)
 class Store:
-    """What is stored, and what is done with it. Each part is connected when it is first used.
+    """What is stored, and what is done with it.
 
-    So reading dispatches needs no queues, and a function needs the variables of what it uses only.
+    The queues, the bucket and the agents' settings are reached when they are first used: reading dispatches needs none
+    of them, and a function needs the variables of what it uses only.
     """
 
-    database: Database
-    config: Config | None = None
-    """Of clients of other services than DynamoDB and SQS."""
+    def __init__(self, database: Database, config: Config | None = None) -> None:
+        """`config` is of clients of other services than DynamoDB and SQS."""
+        self._config = config
+        self.database = database
+        self.rows = DispatchRows(database)
+        self.workers = Workers(database)
+        self.slots = TenantSlots(database)
+        self.launches = Launches(database)
+        self.tenants = Tenants(database)
+        self.workspaces = Workspaces(database)
+        self.usage = UsageCounters(database)
 
     @classmethod
     def from_environment(cls, database: Config | None = None, config: Config | None = None) -> "Store":
@@ -54,12 +61,7 @@ class Store:
     @cached_property
     def artifacts(self) -> Artifacts:
         """The artifacts bucket."""
-        return Artifacts.from_environment(self.config)
-
-    @cached_property
-    def rows(self) -> DispatchRows:
-        """The dispatches, to be read only."""
-        return DispatchRows(self.database)
+        return Artifacts.from_environment(self._config)
 
     @cached_property
     def dispatches(self) -> Dispatches:
@@ -67,39 +69,9 @@ class Store:
         return Dispatches(self.database, self.wakeups)
 
     @cached_property
-    def workers(self) -> Workers:
-        """The workers."""
-        return Workers(self.database)
-
-    @cached_property
-    def slots(self) -> TenantSlots:
-        """The tenants' slots."""
-        return TenantSlots(self.database)
-
-    @cached_property
     def claimer(self) -> Claimer:
         """What gives dispatches to workers."""
         return Claimer(self.database, self.dispatches)
-
-    @cached_property
-    def launches(self) -> Launches:
-        """Launches that are intended, and those that failed."""
-        return Launches(self.database)
-
-    @cached_property
-    def tenants(self) -> Tenants:
-        """The tenants."""
-        return Tenants(self.database)
-
-    @cached_property
-    def workspaces(self) -> Workspaces:
-        """The persistent workspaces."""
-        return Workspaces(self.database)
-
-    @cached_property
-    def usage(self) -> UsageCounters:
-        """Counters of what dispatches used."""
-        return UsageCounters(self.database)
 
     @cached_property
     def budgets(self) -> Budgets:

@@ -1,12 +1,9 @@
-"""What must hold after every write and at the end, whatever fails."""
+"""What must hold after every write, whatever fails."""
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import timedelta
 
-from outpost.domain.agents import Agent
 from outpost.domain.budgets import to_micros
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import EDGES
@@ -16,13 +13,13 @@ from outpost.store.database import from_attributes
 from outpost.store.keys import ROW
 from outpost.store.row_details import ROW_BYTES, item_bytes
 from outpost.store.rows import details_key, queue_entry_key, row_from
-from tests.simulation.coverage import ENDED, NO_DISPATCH
-from tests.simulation.dynamodb import Change, FakeDynamoDB
-from tests.simulation.ecs import FakeEcs, Task
-from tests.simulation.expressions import Item
-from tests.simulation.faults import Faults
-from tests.simulation.scenario import Order, Scenario
-from tests.simulation.scheduler import Host, Scheduler
+from tests.simulation.dynamodb import Change
+from tests.simulation.ecs import Task
+from tests.simulation.endings import Endings, short
+from tests.simulation.observed import state_name
+from tests.simulation.scenario import Order
+from tests.simulation.scheduler import Host
+from tests.simulation.supply import Supply
 from worker.attempt import EXIT_LOST
 
 BEAT_SECONDS = 30.0
@@ -40,69 +37,22 @@ DEMAND_SECONDS = 120.0
 """For so long a launch may answer to demand that was there."""
 
 
-class Violated(BaseException):
-    """An invariant does not hold. No `except Exception` of the code hides it."""
+OUTAGE_BOUND = 8 * 3_600.0
+"""The longest silence of the whole fleet for which no worker is declared lost."""
+SETTLED = 5.0
+"""A dispatch that waits for less may not have been seen by a claim that is made at the same time."""
+DEMAND_SECONDS = 120.0
+"""For so long a launch may answer to demand that was there."""
 
-    def __init__(self, invariant: str, text: str) -> None:
-        super().__init__(f"{invariant}: {text}")
-        self.invariant = invariant
+
+SETTLED = 5.0
+"""A dispatch that waits for less may not have been seen by a claim that is made at the same time."""
+DEMAND_SECONDS = 120.0
+"""For so long a launch may answer to demand that was there."""
 
 
-@dataclass
-class Monitor:
+class Monitor(Supply, Endings):
     """Sees every write, every start of an agent and every launch."""
-
-    scenario: Scenario
-    faults: Faults
-    scheduler: Scheduler
-    log: Callable[[str, str], None]
-    rows: dict[str, Dispatch] = field(default_factory=dict)
-    beats: dict[str, float] = field(default_factory=dict)
-    """When each worker's latest heartbeat was counted."""
-    first_beats: dict[str, float] = field(default_factory=dict)
-    summaries: dict[tuple[str, int], float] = field(default_factory=dict)
-    """When an attempt stored the summary of a success, as the holder of the dispatch."""
-    starts: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    """Attempts whose agents have started."""
-    claims: dict[str | None, str] = field(default_factory=dict)
-    """The dispatch of each worker."""
-    served: dict[str, float] = field(default_factory=dict)
-    """When each tenant last got a worker."""
-    violated: Violated | None = None
-    """What was violated first."""
-    accepted_ids: dict[int, str] = field(default_factory=dict)
-    suspended: set[str] = field(default_factory=set)
-    refused: set[tuple[str, int]] = field(default_factory=set)
-    """Attempts that were claimed while their tenant was suspended, which it still is."""
-    spendings: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """US dollars that the model calls of each dispatch have cost."""
-    demand: list[tuple[float, dict[Agent, int]]] = field(default_factory=list)
-
-    def watch(self, dynamodb: FakeDynamoDB, ecs: FakeEcs) -> None:
-        """Know the tables and tasks."""
-        self._db, self._ecs = dynamodb, ecs
-
-    def number_of(self, dispatch_id: str) -> int:
-        """Return the number of a dispatch's order."""
-        return int(self.rows[dispatch_id].created_by.removeprefix("otp_"))
-
-    def state_of(self, dispatch_id: str | None) -> str:
-        """Return the state of a dispatch, `NO_DISPATCH` for none."""
-        row = self.rows.get(dispatch_id or "")
-        return _state(row) if row else NO_DISPATCH
-
-    def states(self, host: Host | None) -> set[str]:
-        """Return the states of the dispatch that a host works on, where it is known, else those of all dispatches."""
-        row = self.rows.get(host.about or "") if host else None
-        return {_state(each) for each in ([row] if row else self.rows.values())}
-
-    def require(self, invariant: str, holds: bool, text: str) -> None:
-        """Raise `Violated` unless it holds."""
-        if not holds:
-            self.log("VIOLATED", f"{invariant}: {text}")
-            self.violated = self.violated or Violated(invariant, text)
-            self.scheduler.stopped = True
-            raise self.violated
 
     def committed(self, changes: Sequence[Change]) -> None:
         """Check a write."""
@@ -134,10 +84,10 @@ class Monitor:
         self._check_texts(change)
         self.rows[new.id] = new
         for kind in self.faults.lasting:
-            self.faults.met[kind, _state(new)] += 1
+            self.faults.met[kind, state_name(new)] += 1
         self._count_demand()
         what = (
-            f"{old.status if old else 'nothing'} -> {new.status}, attempt {new.attempt}, worker {_short(new.worker_id)}"
+            f"{old.status if old else 'nothing'} -> {new.status}, attempt {new.attempt}, worker {short(new.worker_id)}"
         )
         self.log(f"dispatch {self.number_of(new.id)}", what + (f": {new.reason.code}" if new.reason else ""))
         if old is not None and new.attempt > old.attempt:
@@ -337,150 +287,3 @@ class Monitor:
         row = next((row for row in self.rows.values() if row.lease is not None and row.worker_id == task.id), None)
         holds = row is not None and not self._is_lost(task.id)  # one that is declared lost is refused from then on
         self.require("no holder is told that its lease is lost", not (holds and code == EXIT_LOST), task.host.name)
-
-    def tasks(self) -> dict[str, Task]:
-        """Return all tasks by their ids, which are those of their workers."""
-        return {task.id: task for task in self._ecs.tasks.values()}
-
-    def worker_rows(self) -> dict[str, Item]:
-        """Return the rows of workers by their ids."""
-        return {sk: item for (pk, sk), item in self._db.items("workers").items() if pk.startswith("WORKERS#")}
-
-    def intended(self) -> set[str]:
-        """Return the batches whose launch is not settled."""
-        return {sk for pk, sk in self._db.items("workers") if pk.startswith("INTENT#")}
-
-    def may_start(self, row: Dispatch) -> bool:
-        """Return whether a pending dispatch may be claimed: its tenant has a free slot, and nothing delays it."""
-        busy = sum(each.tenant_id == row.tenant_id and each.slot is not None for each in self.rows.values())
-        may = busy < self.scenario.tenants[row.tenant_id] and row.tenant_id not in self.suspended
-        return may and not self._is_postponed(row)
-
-    def _is_lost(self, worker_id: str | None) -> bool:
-        return any(row.get("worker_state") == {"S": "lost"} for row in self._worker_rows(worker_id))
-
-    def _worker_rows(self, worker_id: str | None) -> list[Item]:
-        items = self._db.items("workers")
-        rows = (items.get((f"WORKERS#{agent}", worker_id or "")) for agent in self.scenario.agents)
-        return [row for row in rows if row is not None]
-
-    def _count_demand(self) -> None:
-        wanted: dict[Agent, int] = defaultdict(int)
-        for tenant, limit in self.scenario.tenants.items():
-            rows = (row for row in self.rows.values() if row.tenant_id == tenant and row.status is Status.PENDING)
-            pending = sorted(row.id for row in rows)
-            varies = any(self._is_postponed(self.rows[id_]) for id_ in pending)  # which of them may be claimed
-            for id_ in pending if varies else pending[:limit]:
-                wanted[self.rows[id_].spec.agent] += 1
-        self.demand.append((self.scheduler.now, dict(wanted)))
-
-    def _is_postponed(self, row: Dispatch) -> bool:
-        return "not_before" in self._db.items("queues").get(queue_entry_key(row), {})
-
-    def launched(self, made: Sequence[Task]) -> None:
-        """Tasks were launched: no more than were wanted a while ago."""
-        for task in made:
-            self.log(task.host.name, f"launched: revision {task.revision}")
-        for agent, settings in self.scenario.agents.items():
-            new = [task for task in made if task.family == settings.family]
-            if not new:
-                continue
-            alive = [task for task in self._ecs.tasks.values() if task.family == settings.family and self._counts(task)]
-            self.require("no agent is over its limit", len(alive) <= settings.limit, f"{agent}: {len(alive)}")
-            free = [task for task in alive if not self._has_claimed(task) and task.revision == self._ecs.revision]
-            peak = self._peak(agent)
-            text = f"{agent}: {len(free)} free workers for {peak} dispatches and {settings.warm} warm"
-            self.require("launches are bounded by demand", len(free) <= peak + settings.warm, text)
-
-    def _peak(self, agent: Agent) -> int:
-        """Return the most that was wanted of an agent at once in the last while."""
-        since = self.scheduler.now - DEMAND_SECONDS
-        recent = [wanted.get(agent, 0) for at, wanted in self.demand if at >= since]
-        before = [wanted.get(agent, 0) for at, wanted in self.demand if at < since]
-        return max([*recent, *before[-1:]], default=0)
-
-    def _counts(self, task: Task) -> bool:
-        """Return whether a task is one that the planner can and must count."""
-        now = self.scheduler.now
-        if task.stopped is not None or task.stop_asked is not None or task.host.frozen_until > now - 100:
-            return False
-        limit, asked = STARTING_SECONDS - 2 * self.faults.skew, self.first_beats.get(task.id)
-        if not task.running or asked is None:
-            return now - task.created < limit
-        if asked - task.created >= limit and now - asked < PLANNER_SECONDS:
-            return False  # a planner that has given it up may have read the workers before
-        return not task.host.cut_off[0] <= now <= task.host.cut_off[1] + 100
-
-    def _has_claimed(self, task: Task) -> bool:
-        return any("dispatch_id" in row for row in self._worker_rows(task.id))
-
-    def _task(self, worker_id: str | None) -> Task | None:
-        return next((task for task in self._ecs.tasks.values() if task.id == worker_id), None)
-
-    def all_ended(self) -> bool:
-        """Return whether all dispatches have ended."""
-        return all(row.status.terminal for row in self.rows.values())
-
-    def check_ended(self) -> None:
-        """After the longest time: everything has ended."""
-        alive = [f"{row.id} is {row.status}" for row in self.rows.values() if not row.status.terminal]
-        self.require("every dispatch ends within its bound", not alive, ", ".join(alive))
-
-    def check_cleared(self) -> None:
-        """Long after the last fault: nothing is left."""
-        for what in self._left():
-            self.require("nothing leaks", False, what)
-        for agent, settings in self.scenario.agents.items():
-            idle = [t for t in self._ecs.tasks.values() if t.family == settings.family and self._is_idle(t)]
-            text = f"{agent}: {len(idle)} idle workers of {settings.warm}"
-            self.require("the warm pool recovers", len(idle) == min(settings.warm, settings.limit), text)
-
-    def check_counted(self, sent: set[str], dead_letters: set[str]) -> None:
-        """Long after the last fault: each ended dispatch is counted once and sent, or kept as a dead letter."""
-        items = self._db.items("dispatches")
-        counted = {pk.removeprefix("DISPATCH#") for pk, sk in items if sk == "COUNTED"}
-        missing = {row.id for row in self.rows.values()} - (counted & sent) - dead_letters
-        self.require("each ended dispatch is counted and sent", not missing, ", ".join(sorted(missing)))
-        totals = [item for (pk, _), item in items.items() if pk.startswith(f"USAGE#{ENVIRONMENT_TOTALS}#")]
-        for pk, item in ((pk, item) for (pk, _), item in items.items() if pk.startswith("MONTH#")):
-            settled = not self.rows.keys() <= counted or item.get("charged", {"N": "0"}) == item["committed"]
-            self.require("what ended dispatches held is given back", settled, f"{pk}: {item}")
-        for row in self.rows.values():
-            charged, spent = sum((row.charges or {}).values()), to_micros(self.spendings[row.id])
-            self.require("what was spent is charged", spent <= charged, f"{row.id}: {spent} spent, {charged} charged")
-        total = sum(int(item["dispatches"]["N"]) for item in totals)
-        self.require("each ended dispatch is counted once", total == len(counted), f"{total}, not {len(counted)}")
-
-    def _is_idle(self, task: Task) -> bool:
-        return (
-            task.stopped is None and task.stop_asked is None and not self._has_claimed(task) and task.id in self.beats
-        )
-
-    def _left(self) -> Iterator[str]:
-        for (pk, sk), item in self._db.items("workers").items():
-            if pk.startswith("TENANT#") and "dispatch_id" in item:
-                yield f"slot {sk} of {pk} is held by {item['dispatch_id']['S']}"
-            if pk.startswith("WORKERS#") and self._is_gone(sk):
-                yield f"the row of worker {_short(sk)} outlives its task"
-        for task in self._ecs.tasks.values():
-            if self._is_orphan(task):
-                yield f"{task.host.name} has been running for nobody"
-
-    def _is_gone(self, worker_id: str) -> bool:
-        task = self._task(worker_id)
-        return task is None or (task.stopped is not None and self.scheduler.now - task.stopped > ORPHAN_SECONDS)
-
-    def _is_orphan(self, task: Task) -> bool:
-        if task.stopped is not None or task.stop_asked is not None:
-            return False
-        if self.scheduler.now - task.created < 600 + ORPHAN_SECONDS:
-            return False
-        return not self._worker_rows(task.id)
-
-
-def _state(row: Dispatch) -> str:
-    return ENDED if row.status.terminal else str(row.status)
-
-
-def _short(worker_id: str | None) -> str:
-    return str(int(worker_id, 16)) if worker_id else "-"

@@ -12,7 +12,7 @@ from tests.simulation.aws import Recorded
 from tests.simulation.coverage import Coverage
 from tests.simulation.faults import Faults
 from tests.simulation.interpreter import Interpreter, interpreting
-from tests.simulation.invariants import Violated
+from tests.simulation.observed import Violated
 from tests.simulation.scenario import make_scenario
 from tests.simulation.workers import Stage, scripted
 from tests.simulation.world import World

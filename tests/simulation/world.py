@@ -26,7 +26,8 @@ from tests.simulation.ecs import FakeEcs, Task
 from tests.simulation.faults import CALM_LAG, Faults
 from tests.simulation.functions import FakeLambda, Function
 from tests.simulation.interpreter import ENVIRONMENT, Interpreter
-from tests.simulation.invariants import Monitor, Violated
+from tests.simulation.invariants import Monitor
+from tests.simulation.observed import Violated
 from tests.simulation.scenario import Scenario
 from tests.simulation.scheduler import Event, Host, Scheduler
 from tests.simulation.storage import FakeEvents, FakeS3, FakeSqs, sts_operations

@@ -9,6 +9,7 @@ from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import PROGRESS_BYTES, Cancel, Claim, Lose, Progress, Start
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.fleet.store import Store as Parts
 from outpost.names import Env
 from outpost.store import keys, rows
 from outpost.store.database import Database, Item, from_attributes
@@ -181,7 +182,7 @@ def test_tags_beside_a_row_are_counted_and_go_into_its_event(
     (seen,) = Change.of({"eventID": "1", "dynamodb": change})
     assert seen.ended is not None
     assert seen.ended["tags"] is None
-    monkeypatch.setattr(usage_events, "_database", lambda: database)
+    monkeypatch.setattr(usage_events, "_store", lambda: Parts(database))
     event = usage_events._ended(seen.ended)
     assert event is not None
     assert event.tags == TAGS

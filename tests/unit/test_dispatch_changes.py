@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from dispatch_changes.audit import audit_record
+from dispatch_changes.changes import audit_record
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, apply

@@ -7,7 +7,7 @@ import structlog
 from structlog.testing import CapturingLogger
 
 from control_plane.telemetry import emit
-from dispatch_changes.metrics import measurements
+from dispatch_changes.changes import measurements
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.reasons import Reason, ReasonCode
