@@ -7,20 +7,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Self
 
 import boto3
+from botocore.config import Config
 
 from control_plane.admission import Policy
 from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.fleet.agent_settings import load_agents
-from outpost.fleet.wakeups import Wakeups
+from outpost.fleet.store import Store
 from outpost.names import Env
-from outpost.store.artifacts import Artifacts
-from outpost.store.budgets import Budgets, MonthlyLimits
+from outpost.store.budgets import MonthlyLimits
 from outpost.store.database import Database
-from outpost.store.dispatches import Dispatches
 from outpost.store.secrets import TenantSecrets
-from outpost.store.tenants import Tenants
-from outpost.store.workers import Workers
-from outpost.store.workspaces import Workspaces
 
 if TYPE_CHECKING:
     from types_boto3_efs.client import EFSClient
@@ -57,35 +53,12 @@ def _names(variable: Env) -> tuple[str, ...]:
     return tuple(filter(None, os.environ.get(variable, "").split(",")))
 
 
-@dataclass(frozen=True)
-class Stores:
-    """The tables, the bucket, the secrets and the file system of an environment."""
+class Stores(Store):
+    """The tables, the bucket, the secrets and the file system of an environment. Raises `KeyError` as `Store` does."""
 
-    database: Database
-    dispatches: Dispatches
-    tenants: Tenants
-    secrets: TenantSecrets
-    workers: Workers
-    workspaces: Workspaces
-    artifacts: Artifacts
-    budgets: Budgets
-    file_systems: "EFSClient"
-    file_system_id: str
-
-    @classmethod
-    def from_environment(cls, policy: Policy) -> Self:
-        """Connect to what the variables of this process name. Raises `KeyError` naming one that is missing."""
-        database = Database.from_environment()
-        dispatches, tenants = Dispatches(database, Wakeups.from_environment(policy.agents)), Tenants(database)
-        return cls(
-            database=database,
-            dispatches=dispatches,
-            tenants=tenants,
-            secrets=TenantSecrets.from_environment(tenants),
-            workers=Workers(database, dispatches),
-            workspaces=Workspaces(database),
-            artifacts=Artifacts.from_environment(),
-            budgets=Budgets(database, dispatches, policy.budgets),
-            file_systems=boto3.client("efs", config=CLIENT_CONFIG),
-            file_system_id=os.environ[Env.FILE_SYSTEM_ID],
-        )
+    def __init__(self, database: Database, config: Config | None = None) -> None:
+        """Connect to what the variables of this process name."""
+        super().__init__(database, config)
+        self.secrets = TenantSecrets.from_environment(self.tenants)
+        self.file_systems: EFSClient = boto3.client("efs", config=CLIENT_CONFIG)
+        self.file_system_id = os.environ[Env.FILE_SYSTEM_ID]

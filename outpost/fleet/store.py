@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Self
 
 from botocore.config import Config
 
@@ -44,7 +45,7 @@ class Store:
         self.usage = UsageCounters(database)
 
     @classmethod
-    def from_environment(cls, database: Config | None = None, config: Config | None = None) -> "Store":
+    def from_environment(cls, database: Config | None = None, config: Config | None = None) -> Self:
         """Connect as the environment says. Raises `KeyError` naming a variable that is missing."""
         return cls(Database.from_environment(database), config)
 

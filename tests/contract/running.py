@@ -41,7 +41,7 @@ SIGNING_SECRET = "a secret of the session"
 def connect() -> tuple[Services, Stores]:
     """Return the services and stores of the deployment that this process' environment names."""
     settings = Settings.from_environment()
-    stores = Stores.from_environment(settings.policy)
+    stores = Stores.from_environment()
     return Services.connect(settings, stores, AuditLog.from_environment(), SIGNING_SECRET), stores
 
 

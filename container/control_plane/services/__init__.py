@@ -61,6 +61,6 @@ class Services:
             workspaces=WorkspaceService(stores.workspaces),
             tenants=TenantService(stores, authenticator),
             usage=UsageService(stores),
-            fleet=Fleet(policy, stores.dispatches, stores.workers),
+            fleet=Fleet(policy, stores.dispatches, stores.workers, stores.slots),
             probes=Probes(probes_of(stores)),
         )

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from control_plane.admission import Policy, admit, check_secrets, fingerprint
 from control_plane.auth import Principal
@@ -19,11 +19,9 @@ from outpost.domain.findings import Findings, Release
 from outpost.domain.ids import is_id, new_id, now
 from outpost.domain.lifecycle import Cancel, ReleaseWithheld, TransitionError
 from outpost.domain.workspaces import QUOTAS, Place, Workspace, expiry, open_places, room
-from outpost.store.database import ContentionError
-from outpost.store.dispatches import Idempotency, Page, WorkspaceTakenError
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+from outpost.store.database import ContentionError, Write
+from outpost.store.dispatch_rows import Page
+from outpost.store.dispatches import Idempotency, WorkspaceTakenError
 
 POSITIONS = 100
 """Queue positions that are shown; farther back the number says little."""
@@ -50,7 +48,7 @@ class DispatchService:
 
     def __init__(self, policy: Policy, stores: Stores) -> None:
         self.reader = DispatchReader(stores.database)
-        self.start_estimator = StartEstimator(stores.dispatches, stores.workers)
+        self.start_estimator = StartEstimator(stores.dispatches, stores.slots)
         self._policy = policy
         self._stores = stores
 
@@ -117,7 +115,7 @@ class DispatchService:
         request: DispatchRequest,
         caller: Principal,
         idempotency: Idempotency | None,
-        workspace: Sequence["TransactWriteItemTypeDef"] = (),
+        workspace: Sequence[Write] = (),
     ) -> Accepted:
         daily = caller.tenant.limits.daily
         created = self._stores.dispatches.create(row, request.task, daily, idempotency, workspace)

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from control_plane.errors import unavailable
 from control_plane.schemas.health import CheckView
 from control_plane.settings import Stores
+from outpost.store import keys
 
 logger = structlog.get_logger()
 
@@ -90,7 +91,7 @@ def probes_of(stores: Stores) -> dict[str, Probe]:
         return "dispatches table answers"
 
     def reach_workers() -> str:
-        lease = database.get(database.workers, "LEASE#planner", "LEASE")
+        lease = database.get(database.workers, *keys.PLANNER_LOCK)
         return "planner has run" if lease else "workers table answers; planner has not run yet"
 
     def reach_bucket() -> str:

@@ -69,7 +69,7 @@ class TenantService:
         return tenant
 
     def _cancel_running(self, tenant_id: str) -> None:
-        for dispatch_id in self._stores.workers.slots(tenant_id).taken.values():
+        for dispatch_id in self._stores.slots.of(tenant_id).taken.values():
             with suppress(TransitionError):  # it has ended, or its results are being uploaded
                 self._stores.dispatches.change(dispatch_id, Cancel("the tenant was suspended", now()))
 
