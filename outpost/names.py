@@ -94,7 +94,7 @@ class Metric(StrEnum):
     """What the functions count and measure; `METRIC_DIMENSIONS` has the dimensions of each."""
 
     QUEUE_DEPTH = "QueueDepth"
-    """Runnable dispatches: pending, and their tenant has a free slot. Told each minute by the planner."""
+    """Runnable dispatches: pending, and their tenant has a free slot. The planner emits it each minute."""
     OLDEST_RUNNABLE = "OldestRunnable"
     """Seconds since the oldest runnable dispatch was created; 0 when there is none."""
     LAUNCHES = "Launches"
@@ -102,7 +102,7 @@ class Metric(StrEnum):
     LAUNCH_FAILURES = "LaunchFailures"
     """Batches that ECS refused, at least in part."""
     START_FAILURES = "StartFailures"
-    """Workers that ended by themselves before they asked for work; told at the end of each worker."""
+    """Workers that ended by themselves before they asked for work; emitted at the end of each worker."""
     CLAIM_LATENCY = "ClaimLatency"
     """Seconds from becoming pending to being claimed."""
     RUN_TIME = "RunTime"

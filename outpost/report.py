@@ -17,12 +17,12 @@ class Check(BaseModel):
     id: str
     title: str
     status: Status
-    evidence: list[str] = Field(description="what was asked, over which time, and what was answered")
+    evidence: list[str] = Field(description="the request, its period, and the response")
     remedy: str = Field(default="", description="what to do unless it passed")
 
     @classmethod
     def of(cls, id_: str, title: str, holds: bool | None, evidence: Iterable[str], remedy: str = "") -> "Check":
-        """Return a check; `holds` None means that it could not be told."""
+        """Return a check; `holds` is None when that is not known."""
         found = [text for text in evidence if text]
         status: Status = "inconclusive" if holds is None or not found else "pass" if holds else "fail"
         return cls(id=id_, title=title, status=status, evidence=found, remedy="" if status == "pass" else remedy)

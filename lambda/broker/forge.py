@@ -22,7 +22,7 @@ from outpost.fleet.forge import ForgeApi, ForgeError
 from outpost.names import Env
 
 SECONDS = 2.0
-"""How long a call of the forge's API waits to connect, and for each part of the answer.
+"""How long a call of the forge's API waits to connect, and for each part of the response.
 
 There are two calls, and the function has 10 s: a forge that hangs leaves time to say so.
 """
@@ -148,7 +148,7 @@ class Forge:
     def token(self, spec: Spec, tenant: Tenant) -> str | None:
         """Return a token for the dispatch's own repository; None where there is none. Raises `ForgeError`.
 
-        Without one git reads what is public. To write it takes one: there `NoRightError` tells why there is none.
+        Without one git reads what is public. To write it takes one: there `NoRightError` says why there is none.
         """
         access = access_of(spec, self.base_url)
         if access is None and spec.promotes:
@@ -170,6 +170,6 @@ class Forge:
 
 
 def _secret(arn: str) -> str:
-    """Read it anew each time, so that another value counts from the next call on."""
+    """Read it at each call, so that another value counts from the next call."""
     client = boto3.client("secretsmanager", config=OTHERS)
     return client.get_secret_value(SecretId=arn)["SecretString"].strip()

@@ -51,7 +51,7 @@ class Grants:
     send: Callable[[BudgetThreshold], None] = send_to_bus
 
     def needed(self, row: Dispatch, tenants: Tenants) -> bool:
-        """Say whether the dispatch's model calls have a budget in dollars."""
+        """Return whether the dispatch's model calls have a budget in dollars."""
         if row.spec.model_id is None or row.spec.promotes is not None:
             return False
         if row.spec.max_cost_usd is not None:

@@ -44,15 +44,15 @@ def _broker() -> Broker:
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle one request. Raises `pydantic.ValidationError` for a request that is not of the protocol."""
     request = REQUEST.validate_python(event)
-    answer = _broker().handle(request)
+    response = _broker().handle(request)
     # The request may be logged but for what proves who sent it; the response holds credentials and the task's text.
     logged = request.model_dump(mode="json", exclude={"proof", "secret"})
-    logger.info("answered", extra={"request": logged, "kind": _kind(answer)})
-    return answer.model_dump(mode="json")
+    logger.info("handled", extra={"request": logged, "kind": _kind(response)})
+    return response.model_dump(mode="json")
 
 
-def _kind(answer: ClaimResponse | LeaseResponse | ForgeTokenResponse | GrantResponse | ReserveResponse) -> str:
-    match answer:
+def _kind(response: ClaimResponse | LeaseResponse | ForgeTokenResponse | GrantResponse | ReserveResponse) -> str:
+    match response:
         case ClaimResponse(assignment=None, retire=retire):
             return "retire" if retire else "wait"
         case ClaimResponse(assignment=assignment):
@@ -61,11 +61,11 @@ def _kind(answer: ClaimResponse | LeaseResponse | ForgeTokenResponse | GrantResp
             return f"refused: {reason}"
         case ReserveResponse(room=int(room)):
             return f"refused: {room} bytes are left"
-    return _live_kind(answer) if answer.live else "stale"
+    return _live_kind(response) if response.live else "stale"
 
 
-def _live_kind(answer: LeaseResponse | ForgeTokenResponse | GrantResponse | ReserveResponse) -> str:
-    match answer:
+def _live_kind(response: LeaseResponse | ForgeTokenResponse | GrantResponse | ReserveResponse) -> str:
+    match response:
         case ForgeTokenResponse(token=token):
             return "token" if token else "no token"
         case GrantResponse(allowed=allowed):

@@ -67,7 +67,7 @@ class Identities:
     def verify_caller(self, request: ClaimRequest, settings: AgentSettings, at: datetime) -> None:
         """Raise `ForeignWorkerError` unless the task that the request names has signed it; `StsError`.
 
-        ECS alone assumes the role of a task, and names the session after the task: the role's trust admits nobody else.
+        ECS alone assumes the role of a task, and names the session after the task.
         """
         if request.proof is None:
             raise NoProofError("the claim has no proof")

@@ -32,7 +32,7 @@ STALE = LeaseResponse(live=False)
 class Leases:
     """Handles the requests that show a lease. A lease that is no longer live is a response, not an error.
 
-    `row` is the request's dispatch, None where there is none or somebody else than its holder sends the request.
+    `row` is the request's dispatch, None where there is none or another worker than its holder sends the request.
     """
 
     store: Store
@@ -41,7 +41,7 @@ class Leases:
     forge: Forge | None
 
     def renew(self, request: RenewRequest, row: Dispatch | None) -> LeaseResponse:
-        """Count a heartbeat; return whether to go on, and new credentials when they are asked for.
+        """Count a heartbeat; return whether the lease is live, and new credentials on request.
 
         A suspended tenant's attempts get no new ones: they end with those that they have, within the hour.
         """

@@ -9,7 +9,7 @@ LINGER = timedelta(seconds=20)
 
 
 def retires(worker: Worker, alive: list[Worker], warm: int, at: datetime) -> bool:
-    """Say whether an idle worker that found nothing leaves: the newest `warm` stay, others linger a little."""
+    """Return whether an idle worker that found nothing leaves: the newest `warm` stay, others linger a little."""
     idle = sorted(
         (w for w in alive if w.worker_state is WorkerState.IDLE and w.proven),
         key=lambda w: (w.launched_at, w.worker_id),

@@ -14,7 +14,7 @@ logger = Logger(service="default_group")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Answer one request of CloudFormation. When the resource goes its VPC goes too: nothing is opened again."""
+    """Respond to one request of CloudFormation. When the resource goes its VPC goes too: nothing is opened again."""
     group, reason = event["ResourceProperties"]["GroupId"], ""
     if event["RequestType"] != "Delete":
         try:
@@ -22,9 +22,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
         except ClientError as error:
             logger.exception("the group stays open")
             reason = str(error)
-    answer = {name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")}
-    answer |= {"PhysicalResourceId": group, "Status": "FAILED" if reason else "SUCCESS", "Reason": reason}
-    urllib3.request("PUT", event["ResponseURL"], body=json.dumps(answer), headers={"Content-Type": ""})
+    response = {name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")}
+    response |= {"PhysicalResourceId": group, "Status": "FAILED" if reason else "SUCCESS", "Reason": reason}
+    urllib3.request("PUT", event["ResponseURL"], body=json.dumps(response), headers={"Content-Type": ""})
 
 
 def close(group: str, account: str) -> None:

@@ -42,7 +42,7 @@ _SPOT = "FARGATE_SPOT"
 _CONFIG = CLIENT_CONFIG.merge(Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}))
 """The planner itself repeats calls: a refusal then says for certain that nothing was launched."""
 _THROTTLES = ("throttl", "rate exceeded", "too many requests", "limit exceeded for requests")
-"""Words of a refusal that only means "too fast"; ECS hides it in errors and failures of other names."""
+"""Parts of a refusal that only means "too fast"; ECS hides it in errors and failures of other names."""
 
 
 def is_throttle(refusal: str) -> bool:
@@ -181,7 +181,7 @@ class Launcher:
 
     def _request(self, intent: Intent) -> Started:
         """Call RunTask with what the intent says. Raises botocore's errors."""
-        capacity = "spot" if intent.provider == _SPOT else "on-demand"  # a worker's metadata does not tell it
+        capacity = "spot" if intent.provider == _SPOT else "on-demand"  # a worker's metadata does not have it
         response = self._ecs.run_task(
             cluster=self._placement.cluster,
             taskDefinition=self._agents[intent.agent].family,

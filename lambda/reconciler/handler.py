@@ -69,7 +69,7 @@ def reconcile_for_a_minute(parts: Parts, holder: str, sleep: Callable[[float], N
     for number in range(PASSES):
         begins: timedelta = number * PERIOD - (parts.now() - started)
         sleep(max(0.0, begins.total_seconds()))
-        reconciler = Reconciler(replace(parts, tasks=parts.tasks.anew()), holder)
+        reconciler = Reconciler(replace(parts, tasks=parts.tasks.unread()), holder)
         try:
             reconciler.run(started + (number + 1) * PERIOD)
         except TakenOverError:

@@ -1,4 +1,4 @@
-"""What a pass has failed at, and how long it may go on."""
+"""What a pass has failed at, and how much time it has left."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -34,7 +34,7 @@ class Tasks:
         self.families = families
         self._failure: Exception | None = None
 
-    def anew(self) -> "Tasks":
+    def unread(self) -> "Tasks":
         """Return the same, before its list is read: for the next pass."""
         return Tasks(self._client, self._cluster, self.families)
 

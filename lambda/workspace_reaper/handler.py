@@ -34,9 +34,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         found = [find for name in names if (find := _reaper().follow(*name))]
     else:
         found = _reaper().reap(dry_run=dry_run)
-    answer = {"dryRun": dry_run, "bytes": sum(find.size_bytes for find in found), "found": [*map(_shown, found)]}
-    logger.info("done", extra=answer)
-    return answer
+    response = {"dryRun": dry_run, "bytes": sum(find.size_bytes for find in found), "found": [*map(_shown, found)]}
+    logger.info("done", extra=response)
+    return response
 
 
 def _shown(find: Find) -> dict[str, object]:

@@ -51,13 +51,13 @@ class Reaper:
         found: list[Find] = []
         for folder in sorted(self.root.iterdir()):
             for workspace_id, files in sorted(self._files(folder.name).items()):
-                found += self._judge(folder.name, workspace_id, files)
+                found += self._finds_of(folder.name, workspace_id, files)
         for find in found:
             if not dry_run and self._released(find):
                 self._remove(find)
         return found
 
-    def _judge(self, tenant_id: str, workspace_id: str, files: list[Path]) -> Iterator[Find]:
+    def _finds_of(self, tenant_id: str, workspace_id: str, files: list[Path]) -> Iterator[Find]:
         row = self.workspaces.get(tenant_id, workspace_id)
         if row is None:
             if all(self._settled(file) for file in files):

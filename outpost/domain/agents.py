@@ -45,7 +45,7 @@ class CatalogueEntry:
     no_progress_seconds: int = 1_800
     """How long it may print nothing before it counts as stuck; an environment may configure another time."""
     takes_base_url: bool = True
-    """Whether the CLI can be told where its provider is. If not, it runs with a tenant's own key only."""
+    """Whether the URL of its provider can be set. If not, it runs with a tenant's own key only."""
 
 
 CATALOGUE: dict[Agent, CatalogueEntry] = {
@@ -78,7 +78,7 @@ class WarmWindow(BaseModel):
     warm: int = Field(ge=0, le=100)
 
     def covers(self, at: datetime) -> bool:
-        """Say whether a moment lies in the window; the day is the one on which the window started."""
+        """Return whether a moment lies in the window; the day is the one on which the window started."""
         moment = at.astimezone(UTC)
         if self.start < self.end:
             return self._on(moment) and self.start <= moment.time() < self.end

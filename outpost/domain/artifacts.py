@@ -131,7 +131,7 @@ class Summary(BaseModel):
     ended_at: datetime
     usage: Usage
     final_message: str | None = None
-    """The agent's last words, without secrets."""
+    """The agent's last message, without secrets."""
     pull_request: str | None = None
     """Of a promotion: the URL of the pull request."""
     log_tail: str | None = None

@@ -37,7 +37,7 @@ def in_usd(micros: int) -> str:
 
 
 def month_of(at: datetime) -> str:
-    """Return the calendar month in UTC, `YYYY-MM`: budgets begin anew with each."""
+    """Return the calendar month in UTC, `YYYY-MM`: each begins with nothing spent."""
     return f"{at.astimezone(UTC):%Y-%m}"
 
 

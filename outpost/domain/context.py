@@ -1,4 +1,4 @@
-"""What an agent is told beside its task: notes of the repository, then of the tenant, within a budget. Pure."""
+"""What an agent gets beside its task: notes of the repository, then of the tenant, within a budget. Pure."""
 
 import hashlib
 from collections.abc import Iterable
@@ -50,7 +50,7 @@ class Provenance(BaseModel):
 
 
 class ContextRecord(BaseModel):
-    """`context.json`: what the agent was told, and where it came from."""
+    """`context.json`: what the agent got, and where it came from."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -73,7 +73,7 @@ def tokens_of(text: str) -> int:
 def compose(notes: Iterable[Note], level: ContextLevel) -> tuple[str, ContextRecord]:
     """Return the text for the agent, never over the budget and cut between lines only, and its record.
 
-    In order of origin and name: whoever comes first is whole before the next begins.
+    In order of origin and name: the first one is whole before the next begins.
     """
     budget = BUDGETS[level]
     text, provenance = "", []

@@ -38,12 +38,12 @@ class TaskStop:
 
     @property
     def started(self) -> bool:
-        """Say whether the container ever ran: one that did has an exit code."""
+        """Return whether the container ever ran: one that did has an exit code."""
         return self.exit_code is not None
 
     @property
-    def words(self) -> str:
-        """Everything that ECS says about it. The container's own words come before the task's."""
+    def text(self) -> str:
+        """Everything that ECS says about it, the container's reason before the task's."""
         return f"{self.container_reason} {self.stopped_reason}".strip()
 
 
@@ -54,7 +54,7 @@ def _moment(stopped_at: datetime | str | None) -> datetime | None:
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of end: how it is recognised, and what it means. `{}` in the message takes ECS's words."""
+    """A kind of end: how it is recognised, and what it means. `{}` in the message takes ECS's reason."""
 
     is_it: Callable[[TaskStop, str], bool]
     code: ReasonCode
@@ -64,8 +64,8 @@ class _Kind:
 
 
 def _says(*parts: str, begins: str = "") -> Callable[[TaskStop, str], bool]:
-    """Recognise ECS's words: one of the parts, ignoring case, after a word that must be there as well."""
-    return lambda stop, _: begins in stop.words and any(part.lower() in stop.words.lower() for part in parts)
+    """Recognise what ECS says: one of the parts, in any case, with `begins` somewhere as well."""
+    return lambda stop, _: begins in stop.text and any(part.lower() in stop.text.lower() for part in parts)
 
 
 def _ended(*codes: int) -> Callable[[TaskStop, str], bool]:
@@ -147,7 +147,7 @@ _KINDS = (
         "The image's entry point cannot be run: {}",
     ),
     _Kind(_says("CannotStartContainer", "CannotCreateContainer"), _START, "The container could not be started: {}"),
-    _Kind(_says("DockerTimeout", "ContainerRuntimeTimeout"), _START, "The container runtime did not answer: {}"),
+    _Kind(_says("DockerTimeout", "ContainerRuntimeTimeout"), _START, "The container runtime did not respond: {}"),
     _Kind(
         _says("limit on the number of vCPUs"),
         ReasonCode.CAPACITY_UNAVAILABLE,
@@ -172,19 +172,19 @@ _KINDS = (
         "Dispatch again.",
     ),
     _Kind(
-        lambda stop, _: stop.stop_code == "SpotInterruption" or "Spot Task was interrupted" in stop.words,
+        lambda stop, _: stop.stop_code == "SpotInterruption" or "Spot Task was interrupted" in stop.text,
         ReasonCode.SPOT_INTERRUPTED,
         "AWS took the worker's Spot capacity back.",
     ),
     _Kind(
-        lambda stop, _: stop.stop_code == "TerminationNotice" or "maintenance" in stop.words,
+        lambda stop, _: stop.stop_code == "TerminationNotice" or "maintenance" in stop.text,
         _LOST,
         "AWS retired the machine that the worker ran on.",
     ),
     _Kind(
         _says("outpost reconciler: silent", "outpost sweep: silent"),
         _LOST,
-        "The worker did not answer any more and was stopped.",
+        "The worker did not respond any more and was stopped.",
     ),
     _Kind(
         _says("outpost reconciler: cancelled", "outpost sweep: cancelled"),
@@ -243,7 +243,7 @@ def diagnose(stop: TaskStop, last_lines: Sequence[str] = ()) -> Reason:
     """Return the reason for a worker's end; the first kind that fits."""
     lines = "\n".join(last_lines)
     kind = next(kind for kind in _KINDS if kind.is_it(stop, lines))
-    message = kind.message.format(stop.words or stop.stop_code or "no reason was given", code=stop.exit_code)
+    message = kind.message.format(stop.text or stop.stop_code or "no reason was given", code=stop.exit_code)
     reason = Reason.of(kind.code, message)
     return reason.model_copy(update={"remedy": kind.remedy}) if kind.remedy else reason
 

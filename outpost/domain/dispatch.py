@@ -28,7 +28,7 @@ class Status(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Say whether nothing can follow this state."""
+        """Return whether nothing can follow this state."""
         return self in _TERMINAL
 
 

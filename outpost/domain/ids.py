@@ -30,11 +30,11 @@ def made_at(id_: str) -> datetime:
 
 
 def is_id(text: str) -> bool:
-    """Say whether `text` has the form of an id; it need not exist."""
+    """Return whether `text` has the form of an id; it need not exist."""
     return re.fullmatch(ULID_PATTERN, text) is not None
 
 
 def now() -> datetime:
-    """Return the current time in UTC, to the millisecond that rows and answers keep."""
+    """Return the current time in UTC, to the millisecond that rows and responses keep."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

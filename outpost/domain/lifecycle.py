@@ -118,7 +118,7 @@ class Lose:
 
 @dataclass(frozen=True)
 class ReleaseWithheld:
-    """Somebody with the scope releases what is withheld: the only event of a dispatch that has ended."""
+    """A key with the scope releases what is withheld: the only event of a dispatch that has ended."""
 
     release: Release
 

@@ -28,11 +28,11 @@ class Promotion(BaseModel):
     findings: Findings | None = None
     """The secrets found in the patch."""
     fingerprint: str
-    """Tells this request from another for the same branch."""
+    """What distinguishes this request from another for the same branch."""
 
 
 class Publication(BaseModel):
-    """The tenant's words; the text of a dispatch of kind `promote` is this as JSON."""
+    """What the tenant writes; the text of a dispatch of kind `promote` is this as JSON."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,6 +1,6 @@
 """What worker and broker say to each other: the payloads of a synchronous Lambda invocation.
 
-Workers outlive deployments, so the broker speaks versions N and N-1; a field is added with a default, never renamed.
+Workers outlive deployments, so the broker takes versions N and N-1; a field is added with a default, never renamed.
 """
 
 import hashlib

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class ReasonCode(StrEnum):
-    """The kinds of end that are told apart."""
+    """The kinds of end that are distinguished."""
 
     COMPLETED = "COMPLETED"
     AGENT_EXIT_NONZERO = "AGENT_EXIT_NONZERO"

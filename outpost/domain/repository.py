@@ -11,7 +11,7 @@ _OWNER = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"
 _NAME = "[A-Za-z0-9_.][A-Za-z0-9_.-]{0,99}"
 _OWNER_NAME = re.compile(f"{_OWNER}/{_NAME}")
 GRANT_PATTERN = rf"^{_OWNER}/(\*|{_NAME})$"
-"""What a tenant may be granted has this form; `check_grant` says whether it means anything."""
+"""What a tenant may be granted has this form; `check_grant` finds those that mean nothing."""
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9_.~][A-Za-z0-9_.~-]*){2,}/?")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
 _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]")

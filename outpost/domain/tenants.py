@@ -87,11 +87,11 @@ class Tenant(BaseModel):
         return TIERS[self.tier].model_copy(update=own)
 
     def may_call(self, provider: str | None) -> bool:
-        """Say whether its dispatches may call models at the provider; None: they call no model."""
+        """Return whether its dispatches may call models at the provider; None: they call no model."""
         return provider is None or not self.providers or provider in self.providers
 
     def may_use(self, repository: str) -> bool:
-        """Say whether git gets a token for `owner/name`; the forge takes capitals and small letters for the same."""
+        """Return whether git gets a token for `owner/name`; the forge takes capitals and small letters for the same."""
         owner = repository.partition("/")[0]
         return not {repository.lower(), f"{owner}/*".lower()}.isdisjoint(each.lower() for each in self.repositories)
 
@@ -113,11 +113,11 @@ class ApiKey(BaseModel):
     """Late by some minutes: a use is not written down each time."""
 
     def usable(self, at: datetime) -> bool:
-        """Say whether the key opens anything at this time."""
+        """Return whether the key opens anything at this time."""
         return self.status == "active" and (self.expires is None or at < self.expires)
 
     def allows(self, scope: Scope) -> bool:
-        """Say whether the key carries the scope."""
+        """Return whether the key carries the scope."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 

@@ -1,4 +1,4 @@
-"""What the world is told when a dispatch has ended: an event on the account's bus, for billing and reports."""
+"""The event of a dispatch that has ended, on the account's bus, for billing and reports."""
 
 from datetime import datetime
 from typing import Literal
@@ -29,7 +29,7 @@ class UsageRecord(_Model, Usage):
 
 
 class DispatchEnded(_Model):
-    """The event's detail. It is delivered at least once: `id` tells repetitions."""
+    """The event's detail. It is delivered at least once: `id` is the same in each delivery."""
 
     schema_version: Literal["1.0", "1.1"] = VERSION
     id: str

@@ -1,4 +1,4 @@
-"""Persistent workspaces: files that outlive a dispatch, for the next one to go on with."""
+"""Persistent workspaces: files that outlive a dispatch, for the next one to continue with."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Workspace(BaseModel):
     id: str
     tenant_id: str
     repo: str | None = None
-    """What it was made from, with `branch`; a later dispatch goes on with it and clones nothing."""
+    """What it was made from, with `branch`; a later dispatch continues with it and clones nothing."""
     branch: str | None = None
     size_bytes: int = 0
     """What its archive takes on the file system."""

@@ -90,7 +90,7 @@ class AuditWriter:
         self._period, self._waiting = period, waiting
         self.chain = Chain(kind, at=clock())
         self.pending: list[Line] = []
-        """Linked records that nobody has taken yet."""
+        """Linked records that are not written yet."""
         self._has_stream = False
         self._logs_failed = False
         self._stored = self._head()

@@ -1,4 +1,4 @@
-"""A forge's API, as GitHub speaks it: calls with a token that goes where it was meant for, and nowhere else."""
+"""A forge's API, that of GitHub: calls with a token that goes where it was meant for, and nowhere else."""
 
 import json
 import urllib.request
@@ -9,14 +9,14 @@ from urllib.error import HTTPError, URLError
 
 
 class ForgeError(Exception):
-    """The forge refused, or did not answer; the text is its own."""
+    """The forge refused, or sent no response; the text is its own."""
 
     def __init__(self, message: str, status: int | None = None, location: str | None = None) -> None:
         super().__init__(message)
         self.location = location
         """Where a redirect points to."""
         self.status = status
-        """The HTTP status of a refusal; None when there was no answer."""
+        """The HTTP status of a refusal; None when there was no response."""
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -35,7 +35,7 @@ class ForgeApi:
     seconds: float
 
     def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
-        """Return the answer's document. Raises `ForgeError`."""
+        """Return the response's document. Raises `ForgeError`."""
         request = urllib.request.Request(  # noqa: S310 - the configured forge
             f"{self.url.rstrip('/')}{path}",
             data=None if body is None else json.dumps(body).encode(),
@@ -49,20 +49,20 @@ class ForgeApi:
             },
         )
         try:
-            with urllib.request.build_opener(NoRedirect).open(request, timeout=self.seconds) as answer:
-                return json.load(answer)
+            with urllib.request.build_opener(NoRedirect).open(request, timeout=self.seconds) as response:
+                return json.load(response)
         except HTTPError as error:
-            message = f"the forge answered {error.code}: {_message(error)}"
+            message = f"the forge returned {error.code}: {_message(error)}"
             raise ForgeError(message, error.code, error.headers.get("Location")) from error
         except (URLError, OSError, HTTPException, ValueError) as error:
-            raise ForgeError(f"the forge does not answer: {error}") from error
+            raise ForgeError(f"the forge does not respond: {error}") from error
 
 
 def _message(error: HTTPError) -> str:
     """Return what the forge says, with the details that it gives for a 422."""
     try:
-        told = json.load(error)
-        details = [each.get("message") for each in told.get("errors") or [] if isinstance(each, dict)]
-        return "; ".join(filter(None, [told.get("message"), *details]))[:500]
+        body = json.load(error)
+        details = [each.get("message") for each in body.get("errors") or [] if isinstance(each, dict)]
+        return "; ".join(filter(None, [body.get("message"), *details]))[:500]
     except (OSError, HTTPException, ValueError, AttributeError, TypeError):  # cut short, or not as GitHub writes it
         return str(error.reason)

@@ -18,7 +18,7 @@ UNITS = {
 
 
 def emit(metric: Metric, value: float, **dimensions: str) -> None:
-    """Tell one figure of this environment, with dimensions besides `Environment`, such as `Agent="shell"`."""
+    """Emit a value of a metric of this environment, with dimensions besides `Environment`, such as `Agent="shell"`."""
     with single_metric(name=metric, unit=UNITS[metric], value=value, namespace=METRIC_NAMESPACE) as figure:
         figure.add_dimension(name="Environment", value=os.environ[Env.ENVIRONMENT])
         for name, text in dimensions.items():

@@ -1,7 +1,7 @@
 """What becomes of a dispatch whose worker is gone: its summary decides, where it left one; else it is lost.
 
 `summary.json` is written once (If-None-Match), by the worker or here. So a worker that stores a success while its
-dispatch is being closed is either found here, or is refused by S3: nothing can be stored after somebody looked for it
+dispatch is being closed is either found here, or is refused by S3: nothing can be stored after one looked for it
 and before the row is closed. (Amazon S3: "Conditional writes"; strong read-after-write consistency.)
 """
 

@@ -77,16 +77,16 @@ class Artifacts:
     def listing(self, row: Dispatch) -> list[Stored]:
         """Return the artifacts of the dispatch's current attempt that are there, withheld ones too."""
         prefix = prefix_of(row)
-        answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
-        sizes = {found["Key"].removeprefix(prefix): found["Size"] for found in answer.get("Contents", [])}
+        response = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+        sizes = {found["Key"].removeprefix(prefix): found["Size"] for found in response.get("Contents", [])}
         every = (Stored(artifact, 0, withheld) for artifact in Artifact for withheld in (False, True))
         return [replace(each, size=sizes[each.name]) for each in every if each.name in sizes]
 
     def context_keys(self, tenant_id: str) -> tuple[str, ...]:
         """Return the keys of the tenant's notes for agents, as many as can matter."""
         prefix = context_prefix(tenant_id)
-        answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/", MaxKeys=MOST_NOTES)
-        return tuple(found["Key"] for found in answer.get("Contents", []) if found["Key"].endswith(".md"))
+        response = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, Delimiter="/", MaxKeys=MOST_NOTES)
+        return tuple(found["Key"] for found in response.get("Contents", []) if found["Key"].endswith(".md"))
 
     def presign(self, key: str, seconds: int) -> str:
         """Return a URL that downloads one object for `seconds`, at most as long as our own credentials live."""
@@ -145,7 +145,7 @@ class Artifacts:
         try:
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except ClientError as error:
-            # Without s3:ListBucket a missing object is answered with AccessDenied; our readers have it.
+            # Without s3:ListBucket a missing object is refused with AccessDenied; our readers have it.
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 return None
             raise

@@ -49,7 +49,7 @@ class MonthlyLimits:
         return self.tenant if own is None else own
 
     def apply_to(self, tenant: Tenant) -> bool:
-        """Say whether the tenant's model calls have a budget of the month."""
+        """Return whether the tenant's model calls have a budget of the month."""
         return self.environment is not None or self.of_tenant(tenant) is not None
 
 

@@ -98,8 +98,8 @@ class Database:
 
     def get(self, table: str, pk: str, sk: str, *, consistent: bool = True) -> Item | None:
         """Read one item, or None."""
-        answer = self.client.get_item(TableName=table, Key=key(pk, sk), ConsistentRead=consistent)
-        return from_attributes(answer["Item"]) if "Item" in answer else None
+        response = self.client.get_item(TableName=table, Key=key(pk, sk), ConsistentRead=consistent)
+        return from_attributes(response["Item"]) if "Item" in response else None
 
     def get_many(self, table: str, keys: Sequence[tuple[str, str]], attributes: Sequence[str]) -> list[Item]:
         """Read some attributes of the items that are there, in no order. Raises `ContentionError`.
@@ -191,12 +191,12 @@ class Database:
         while True:
             bounds = [n for n in (page_size, limit and limit - seen) if n]
             request |= {"Limit": min(bounds)} if bounds else {}
-            answer = self.client.query(**request)
-            yield from map(from_attributes, answer["Items"])
-            seen += len(answer["Items"])
-            if "LastEvaluatedKey" not in answer or seen == limit:
+            response = self.client.query(**request)
+            yield from map(from_attributes, response["Items"])
+            seen += len(response["Items"])
+            if "LastEvaluatedKey" not in response or seen == limit:
                 return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
 
 def _projection(attributes: Sequence[str]) -> dict[str, Any]:

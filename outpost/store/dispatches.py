@@ -48,7 +48,7 @@ class WorkspaceTakenError(Exception):
 
 @dataclass(frozen=True)
 class Idempotency:
-    """A client's key for a request, and what tells one body from another."""
+    """A client's key for a request, and the digest of its body."""
 
     key: str
     body_sha256: str

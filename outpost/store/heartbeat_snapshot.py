@@ -49,7 +49,7 @@ class HeartbeatSnapshot:
         """Keep both. Raises `TakenOverError`, and writes nothing then.
 
         An invocation that is taken over between its writes mixes its observations with the newer one's. That does no
-        harm: one that is missing begins anew, an older one has counted less.
+        harm: one that is missing begins with nothing, an older one has counted less.
         """
         entries = list(observed.items())
         parts = [entries[i : i + OBSERVATIONS_PER_ITEM] for i in range(0, len(entries), OBSERVATIONS_PER_ITEM)]

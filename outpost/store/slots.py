@@ -64,7 +64,7 @@ def _held_seconds(row: Dispatch, changed: Dispatch) -> float:
 
 
 def _ending(slot: Item) -> datetime | None:
-    """Return since when a taken slot is about to be free, as far as one can tell."""
+    """Return since when a taken slot is about to be free, as far as is known."""
     if "ending_at" in slot:
         return datetime.fromisoformat(slot["ending_at"])
     quick = "held_seconds" in slot and timedelta(seconds=float(slot["held_seconds"])) < SOON

@@ -37,7 +37,7 @@ class UsageCounters:
         self._db = database
 
     def count(self, dispatch_id: str) -> bool:
-        """Count a dispatch and settle its grants; returns whether that was still to do. Raises `ContentionError`."""
+        """Count a dispatch and settle its grants; return whether that was still to do. Raises `ContentionError`."""
         row = DispatchRows(self._db).get(dispatch_id)
         if row is None or not row.status.terminal:
             return False

@@ -93,7 +93,7 @@ class Field:
             self.store.workers.beat(Agent.SHELL, row.lease)
         self.passed = later
         at = self.began + later
-        parts = replace(self.parts, tasks=self.parts.tasks.anew(), now=lambda: at)
+        parts = replace(self.parts, tasks=self.parts.tasks.unread(), now=lambda: at)
         parts = replace(parts, broker_responds=lambda: self.responding)
         reconciler = Reconciler(parts, self.holder)
         reconciler.start()

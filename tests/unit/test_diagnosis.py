@@ -179,7 +179,7 @@ CASES: dict[str, Case] = {
     "runtime silent": (
         event(FAILED, container="ContainerRuntimeTimeoutError: Could not transition to running; timed out after 1m30s"),
         START,
-        "runtime did not answer",
+        "runtime did not respond",
     ),
     "quota": (
         event(FAILED, "You've reached the limit on the number of vCPUs you can run concurrently"),
@@ -215,7 +215,7 @@ CASES: dict[str, Case] = {
         LOST,
         "retired the machine",
     ),
-    "silent": (event("UserInitiated", "outpost reconciler: silent", 137), LOST, "did not answer any more"),
+    "silent": (event("UserInitiated", "outpost reconciler: silent", 137), LOST, "did not respond any more"),
     "deaf to cancel": (
         event("UserInitiated", "outpost reconciler: cancelled", 137),
         LOST,
@@ -224,7 +224,7 @@ CASES: dict[str, Case] = {
     "silent, of the release before": (
         event("UserInitiated", "outpost sweep: silent", 137),
         LOST,
-        "did not answer any more",
+        "did not respond any more",
     ),
     "swept": (event("UserInitiated", "outpost reconciler: works for nobody", 143), LOST, "The platform stopped"),
     "stopped by hand": (event("UserInitiated", "Task stopped by user", 143), LOST, "Somebody stopped"),

@@ -1,4 +1,4 @@
-"""A forge that answers badly, or a secret store that does not answer, is told and not waited for."""
+"""A forge that responds badly, or a secret store that does not respond, is reported and not waited for."""
 
 import socket
 import threading
@@ -61,7 +61,7 @@ def test_a_refusal_is_told_however_it_is_written(body: bytes, length: int | None
     head = f"HTTP/1.1 422 Unlucky\r\nContent-Length: {length or len(body)}\r\n\r\n"
     with serve(head.encode() + body) as (url, _), pytest.raises(ForgeError) as refusal:
         ForgeApi(url, "a-token", 5.0).call("GET", "/repos/owner/name/installation")
-    assert str(refusal.value) == f"the forge answered 422: {told}"
+    assert str(refusal.value) == f"the forge returned 422: {told}"
     assert refusal.value.status == 422
 
 

@@ -161,7 +161,7 @@ def test_a_forge_that_fails_fails_the_dispatch_with_its_words_and_not_the_broker
         forge.broken = False
     assert row.reason is not None
     assert row.reason.code is ReasonCode.FORGE_TOKEN_UNAVAILABLE
-    assert row.reason.message.startswith("the forge answered 403: Resource not accessible")
+    assert row.reason.message.startswith("the forge returned 403: Resource not accessible")
     assert len(forge.seen[asked:]) == 1  # a response is not repeated
 
 
