@@ -31,7 +31,7 @@ from outpost.domain.dispatch import Dispatch
 from outpost.store import keys
 from outpost.store.database import Database, from_attributes, key
 from outpost.store.dispatch_rows import complete_row
-from outpost.store.rows import is_whole, row_from
+from outpost.store.rows import is_complete, row_from
 
 _EXCEPTIONS: ExceptionMap = {
     aiohttp.ConnectionTimeoutError: ConnectTimeoutError,
@@ -83,7 +83,7 @@ class DispatchReader:
         if "Item" not in found:
             return None
         item = from_attributes(found["Item"])
-        return row_from(item) if is_whole(item) else await asyncio.to_thread(complete_row, self._database, item)
+        return row_from(item) if is_complete(item) else await asyncio.to_thread(complete_row, self._database, item)
 
     async def _call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         protocol = self._client.protocol

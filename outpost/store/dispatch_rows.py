@@ -10,7 +10,7 @@ from outpost.domain.ids import lowest_id
 from outpost.store import keys
 from outpost.store.database import Database, Item
 from outpost.store.live_dispatches import LiveDispatches
-from outpost.store.rows import details_key, is_whole, row_from
+from outpost.store.rows import details_key, is_complete, row_from
 from outpost.store.schema import BY_TENANT
 
 EXAMINED = 1_000
@@ -41,7 +41,7 @@ class DispatchRows:
         self.live = LiveDispatches(database)
 
     def get(self, dispatch_id: str) -> Dispatch | None:
-        """Read a row as it is now, or None. Raises `LookupError` when a live row's longer texts are missing."""
+        """Read a row as it is now, or None. Raises `LookupError` when a live row's details are missing."""
         item = self._db.get(self._db.dispatches, *keys.row(dispatch_id))
         return complete_row(self._db, item) if item else None
 
@@ -61,13 +61,13 @@ class DispatchRows:
         since: datetime | None = None,
         until: datetime | None = None,
         matches: Callable[[Dispatch], bool] | None = None,
-        reads_texts: bool = False,
+        reads_details: bool = False,
         complete: bool = True,
     ) -> Page:
         """Return up to `limit` matching rows with ids below `before`, created in [since, until), newest first.
 
         At most `EXAMINED` rows are read, so a short page may have a `last_id`. `matches` gets rows that may miss tags
-        and longer texts, unless it `reads_texts`; so may those that are returned, unless they are `complete`.
+        and details, unless it `reads_details`; so may those that are returned, unless they are `complete`.
         """
         oldest = lowest_id(since) if since else _BEFORE_IDS
         newest = min(before or keys.AFTER_IDS, lowest_id(until) if until else keys.AFTER_IDS)
@@ -85,7 +85,7 @@ class DispatchRows:
             page_size=size,
         )
         pages = iter(lambda: list(islice(items, size)), [])
-        found = (zip(page, self._rows(page, complete=reads_texts), strict=True) for page in pages)
+        found = (zip(page, self._rows(page, complete=reads_details), strict=True) for page in pages)
         chosen: list[Item] = []
         last: str | None = None
         examined = 0
@@ -105,11 +105,11 @@ class DispatchRows:
 
 
 def complete_row(database: Database, item: Item) -> Dispatch:
-    """Return the row of an item. Raises `LookupError` when a live row's longer texts are missing.
+    """Return the row of an item. Raises `LookupError` when a live row's details are missing.
 
     They were written with the row or before it, and never change: a read that follows finds them.
     """
-    if is_whole(item):
+    if is_complete(item):
         return row_from(item)
     key = details_key(item)
     if key is None:

@@ -176,7 +176,7 @@ class Dispatches(DispatchRows):
         """Return the writes that replace `row` by `changed`, with its queue entry, its slot and its workspace."""
         table, (item, *details) = self._db.dispatches, items_of(changed)
         writes = [put_write(table, item, "version = :version", version=row.version)]
-        if item["details"] != {"S": row.details}:  # its longer texts are not stored yet
+        if item["details"] != {"S": row.details}:  # its details are not stored yet
             writes += [put_write(table, each) for each in details]
         if row.status is Status.PENDING and changed.status is not Status.PENDING:
             writes.append(delete_write(self._db.queues, queue_entry_key(row)))

@@ -1,7 +1,7 @@
 """What of a dispatch does not fit into its row: kept in an item of its own, which is never changed.
 
 The row is written at each change of state and copied into two indexes, and the reconciler reads the rows of all live
-dispatches. So it stays below `ROW_BYTES`: one that would not is written without its longer texts, and names the item
+dispatches. So it stays below `ROW_BYTES`: one that would not is written without its details, and names the item
 that has them by their digest. Its other attributes suffice for the reconciler, the planner and the stream's reader.
 """
 
@@ -15,8 +15,8 @@ from outpost.domain.findings import Findings
 
 ROW_BYTES = 4_096
 """What one strongly consistent read unit reads (DynamoDB Developer Guide, "DynamoDB read and write operations")."""
-_SPEC_TEXTS = frozenset({"additional_secrets", "branch", "collect", "promotes", "tags"})
-_TEXTS = frozenset({"cancel_reason", "collection", "findings", "log_tail", "reason", "released"})
+_SPEC_DETAILS = frozenset({"additional_secrets", "branch", "collect", "promotes", "tags"})
+_DETAILS = frozenset({"cancel_reason", "collection", "findings", "log_tail", "reason", "released"})
 _SHORT = 60
 """Characters of a message that stay in the row, for readers of the release before."""
 _MOST_WITHHELD = 10
@@ -43,7 +43,7 @@ def _value_bytes(value: Any) -> int:  # noqa: ANN401 - an attribute's type and v
 
 
 def shortened(row: Dispatch) -> Dispatch:
-    """Return the row without its tags and longer texts; what is left of each has a fixed size."""
+    """Return the row without its tags and details; what is left of each has a fixed size."""
     reason = row.reason and row.reason.model_copy(
         update={"message": row.reason.message[:_SHORT], "remedy": row.reason.remedy[:_SHORT]}
     )
@@ -67,18 +67,18 @@ def without_options(row: Dispatch) -> Dispatch:
     return row.model_copy(update={"spec": row.spec.model_copy(update=options)})
 
 
-def texts_of(row: Dispatch) -> str:
-    """Return the longer texts of a row as JSON."""
-    return row.model_dump_json(include={"spec": set(_SPEC_TEXTS)} | dict.fromkeys(_TEXTS, True), exclude_none=True)
+def details_of(row: Dispatch) -> str:
+    """Return the details of a row as JSON."""
+    return row.model_dump_json(include={"spec": set(_SPEC_DETAILS)} | dict.fromkeys(_DETAILS, True), exclude_none=True)
 
 
-def digest_of(texts: str) -> str:
-    """Return what identifies the texts among those of the same dispatch."""
-    return hashlib.sha256(texts.encode()).hexdigest()[:16]
+def name_of(details: str) -> str:
+    """Return what identifies the details among those of the same dispatch."""
+    return hashlib.sha256(details.encode()).hexdigest()[:16]
 
 
-def completed(document: str, texts: str, *, spec_only: bool) -> Dispatch:
-    """Return the row of a shortened document and its longer texts, or with those of its spec only."""
-    row, longer = json.loads(document), json.loads(texts)
+def completed(document: str, details: str, *, spec_only: bool) -> Dispatch:
+    """Return the row of a shortened document and its details, or with those of its spec only."""
+    row, longer = json.loads(document), json.loads(details)
     row["spec"] |= longer.pop("spec")
     return Dispatch.model_validate(row if spec_only else row | longer)

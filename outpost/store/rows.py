@@ -9,7 +9,7 @@ from outpost.domain.dispatch import Dispatch, Status
 from outpost.store import keys
 from outpost.store.database import Item, to_attributes
 from outpost.store.keys import Key
-from outpost.store.row_details import ROW_BYTES, completed, digest_of, item_bytes, shortened, texts_of, without_options
+from outpost.store.row_details import ROW_BYTES, completed, details_of, item_bytes, name_of, shortened, without_options
 from outpost.store.schema import ACTIVE_SHARDS
 
 _NONE = "none"
@@ -17,17 +17,17 @@ _NONE = "none"
 
 
 def items_of(row: Dispatch) -> list[Item]:
-    """Return the item of a row and, for one that would have `ROW_BYTES` or more, a second one with its longer texts."""
+    """Return the item of a row and, for one that would have `ROW_BYTES` or more, a second one with its details."""
     whole = _item(row, row, _NONE)
     if item_bytes(whole) < ROW_BYTES:
         return [whole]
-    texts = texts_of(row)
-    name = digest_of(texts)
-    details = keys.details(row.id, name).item(texts=texts, expires_at=row.expires_at)
+    details = details_of(row)
+    name = name_of(details)
+    beside = keys.details(row.id, name).item(texts=details, expires_at=row.expires_at)
     item = _item(row, shortened(row), name)
     if item_bytes(item) >= ROW_BYTES:
         item = _item(row, without_options(shortened(row)), name)
-    return [item, to_attributes(details)]
+    return [item, to_attributes(beside)]
 
 
 def _item(row: Dispatch, shown: Dispatch, details: str) -> Item:
@@ -52,7 +52,7 @@ def _item(row: Dispatch, shown: Dispatch, details: str) -> Item:
     )
 
 
-def is_whole(item: Item) -> bool:
+def is_complete(item: Item) -> bool:
     """Return whether a row's item has all its texts.
 
     Not known, and so False, where a release wrote it that kept nothing beside rows: it may have dropped the name of
@@ -62,7 +62,7 @@ def is_whole(item: Item) -> bool:
 
 
 def details_key(item: Item) -> Key | None:
-    """Return the key of the item with the longer texts of a row's item, if it names one."""
+    """Return the key of the item with the details of a row's item, if it names one."""
     name = item.get("details", _NONE)
     return None if name == _NONE else keys.details(item["id"], name)
 
@@ -78,7 +78,7 @@ def queue_entry(row: Dispatch) -> Item:
 
 
 def row_from(item: Item, details: Item | None = None) -> Dispatch:
-    """Return the row that an item holds, with its longer texts when they are given; else they are cut or missing."""
+    """Return the row that an item holds, with its details when they are given; else they are cut or missing."""
     name = item.get("details", _NONE)
     if details is None:
         return Dispatch.model_validate_json(item["document"])

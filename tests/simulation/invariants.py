@@ -114,7 +114,7 @@ class Monitor(Supply, Endings):
         self.require("rows stay small", small, change.key[0])
         beside = details_key(from_attributes(change.new or {}))
         there = beside is None or beside in self._db.items("dispatches")
-        self.require("a row's longer texts are beside it", there, change.key[0])
+        self.require("a row's details are beside it", there, change.key[0])
 
     def _check_author(self, old: Dispatch, new: Dispatch) -> None:
         """What a worker's request changes, that worker holds."""

@@ -15,7 +15,7 @@ from outpost.store import keys, rows
 from outpost.store.database import Database, Item, from_attributes
 from outpost.store.dispatch_rows import DispatchRows
 from outpost.store.row_details import ROW_BYTES, item_bytes, shortened
-from outpost.store.rows import is_whole, items_of
+from outpost.store.rows import is_complete, items_of
 from outpost.store.schema import ACTIVE_SHARDS
 from outpost.store.usage import UsageCounters
 from tests.store.test_dispatches import TAGS
@@ -132,8 +132,8 @@ def test_lists_find_large_rows_by_their_tags_among_small_ones(store: Store) -> N
     def matches(row: Dispatch) -> bool:
         return tag in row.spec.tags.items()
 
-    page = store.dispatches.page("acme", limit=3, matches=matches, reads_texts=True)
-    rest = store.dispatches.page("acme", limit=3, before=page.last_id, matches=matches, reads_texts=True)
+    page = store.dispatches.page("acme", limit=3, matches=matches, reads_details=True)
+    rest = store.dispatches.page("acme", limit=3, before=page.last_id, matches=matches, reads_details=True)
     listed = [row.model_copy(update={"details": None}) for row in page.rows + rest.rows]
     assert listed == made[::-1]
 
@@ -176,7 +176,7 @@ def test_tags_beside_a_row_are_counted_and_go_into_its_event(
     store.dispatches.change(row.id, Cancel(None, now()))
     assert UsageCounters(database).count(row.id)
     item = read(database, row)
-    assert not is_whole(item)
+    assert not is_complete(item)
     image = database.client.get_item(TableName=database.dispatches, Key=_key(row))["Item"]
     change = {"NewImage": image, "ApproximateCreationDateTime": 1_763_000_000.0, "SequenceNumber": "1"}
     (seen,) = Change.of({"eventID": "1", "dynamodb": change})

@@ -73,7 +73,7 @@ class DispatchService:
             since=query.since,
             until=query.until,
             matches=query.matches if query.selective else None,
-            reads_texts=bool(query.tag),
+            reads_details=bool(query.tag),
         )
 
     async def queue_place(self, row: Dispatch, caller: Principal) -> QueuePlace:
