@@ -152,7 +152,9 @@ def test_an_attempt_runs_from_claim_to_success(store: Store, broker: Broker) -> 
         EndedRequest(dispatch_id=got.dispatch_id, lease=got.lease, exit_code=0),
         ReportRequest(dispatch_id=got.dispatch_id, lease=got.lease, outcome=Status.SUCCESS, reason=done),
     ]
-    assert [lease_response(broker, request).live for request in requests] == [True] * 4
+    with store.reads() as reads:
+        assert [lease_response(broker, request).live for request in requests] == [True] * 4
+    assert reads.calls["GetItem"] == 4  # the row, once for each
     row = store.dispatches.get(got.dispatch_id)
     assert (row.status, row.exit_code, row.reason.code) == (Status.SUCCESS, 0, ReasonCode.COMPLETED)
     assert row.progress == "half way"

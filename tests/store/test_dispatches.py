@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from control_plane.schemas.dispatches import DispatchRequest
+from outpost.domain.agents import Agent
 from outpost.domain.deadlines import RowState
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.ids import new_id, now
-from outpost.domain.lifecycle import Cancel, Claim, TransitionError
+from outpost.domain.lifecycle import Cancel, Claim, Start, TransitionError
+from outpost.fleet.store import Store as Parts
+from outpost.names import Env
 from outpost.store import keys
 from outpost.store.daily import shares
 from outpost.store.database import key
@@ -136,6 +139,27 @@ def test_a_lost_race_reads_again_and_applies_to_what_is_there(store: Store) -> N
         refused = list(pool.map(lambda n: _claim_is_refused(store, row.id, n), range(8)))
     assert refused.count(False) == 1
     assert store.dispatches.get(row.id).attempt == 1
+
+
+def test_a_row_that_has_changed_since_it_was_read_is_read_again(store: Store) -> None:
+    row = store.dispatch()
+    claimed = store.dispatches.change(row.id, Claim("w1", 0, now()))
+    assert claimed.lease
+    started = store.dispatches.change(row.id, Start(claimed.lease, now()), known=row)  # whose lease was none
+    assert started.status is Status.RUNNING
+    with store.reads() as reads, pytest.raises(TransitionError):
+        store.dispatches.change(row.id, Claim("w2", 0, now()), known=started)
+    assert reads.calls["GetItem"] == 1
+
+
+def test_reading_dispatches_needs_no_queues_and_no_settings(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = store.dispatch()
+    monkeypatch.delenv(Env.AGENTS)
+    reading = Parts.from_environment()
+    assert reading.rows.get(row.id) == row
+    assert reading.rows.live.queued(Agent.SHELL, "acme", limit=9) == [row.id]
+    with pytest.raises(KeyError, match=Env.AGENTS):
+        _ = reading.dispatches
 
 
 def _claim_is_refused(store: Store, dispatch_id: str, number: int) -> bool:
