@@ -13,6 +13,7 @@ from outpost.domain.deadlines import RowState
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import Expire, TransitionError
 from outpost.domain.reasons import Reason, ReasonCode
+from outpost.store.keys import BEFORE_IDS
 from outpost.store.schema import ACTIVE_SHARDS
 from reconciler.parts import Parts
 from reconciler.progress import Progress
@@ -21,8 +22,6 @@ logger = Logger(service="reconciler")
 
 PAGE = 500
 """Rows that are read and handled together."""
-FIRST = " "
-"""Sorts before every id."""
 
 
 @dataclass
@@ -36,11 +35,11 @@ class RowCheck:
 
     def run(self) -> None:
         """Continue behind the last row that was seen. A failure leaves `last` as it was."""
-        shard, after = self.last or (0, FIRST)
+        shard, after = self.last or (0, BEFORE_IDS)
         while shard < ACTIVE_SHARDS:
             page = self.parts.dispatches.live.page(shard, after, PAGE)
             self._check(page, self.parts.now())
-            shard, after = (shard, page[-1].id) if len(page) == PAGE else (shard + 1, FIRST)
+            shard, after = (shard, page[-1].id) if len(page) == PAGE else (shard + 1, BEFORE_IDS)
             if self.progress.over and shard < ACTIVE_SHARDS:
                 self.last = shard, after
                 return

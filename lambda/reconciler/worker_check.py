@@ -13,6 +13,7 @@ from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.workers import Worker, WorkerState
 from outpost.fleet.metrics import emit
 from outpost.names import Metric
+from outpost.store.keys import BEFORE_IDS
 from reconciler.decisions import holds, works
 from reconciler.listening import Listening
 from reconciler.parts import Parts
@@ -23,8 +24,6 @@ logger = Logger(service="reconciler")
 
 PAGE = 500
 """Workers that are read and handled together."""
-FIRST = " "
-"""Sorts before every id."""
 _SILENT = Reason.of(ReasonCode.WORKER_LOST, "The worker's heartbeat stopped.")
 
 
@@ -45,11 +44,11 @@ class WorkerCheck:
         """Continue behind the last worker that an earlier pass has seen; None: begin a round."""
         # Of all agents: one may have been disabled since its workers were launched.
         agents = list(Agent)
-        agent, after = last or (agents[0], FIRST)
+        agent, after = last or (agents[0], BEFORE_IDS)
         place = agents.index(agent)
         while place < len(agents):
             page = self._page(agents[place], after)
-            place, after = (place, page.until) if page.until is not None else (place + 1, FIRST)
+            place, after = (place, page.until) if page.until is not None else (place + 1, BEFORE_IDS)
             if self.progress.over and place < len(agents):
                 self.last = agents[place], after
                 return
