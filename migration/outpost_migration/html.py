@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 from outpost_migration.journal import Content
-from outpost_migration.monitor.judge import P95_MS
+from outpost_migration.monitor.evaluation import P95_MS
 from outpost_migration.monitor.model import Plan, Sample
 from outpost_migration.reports import Report
 from outpost_migration.runner import NEEDS

@@ -21,7 +21,7 @@ from outpost_migration.runner import Runner
 from outpost_migration.steps import archive, clients, cutover, monitor
 from outpost_migration.steps.archive import PREFIX, TAR
 from outpost_migration.v1.layout import SCRIPTS_FOLDER
-from tests.migrate.passing import live_through
+from tests.migrate.elapsed_time import live_through
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 

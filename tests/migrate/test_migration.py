@@ -23,7 +23,7 @@ from outpost_migration.runner import NEEDS, Runner
 from outpost_migration.steps import audit, clients, cutover, decommission, monitor, rollback, verify
 from outpost_migration.steps.monitor import watch_of
 from outpost_migration.v1.layout import DISABLED, SCRIPTS
-from tests.migrate.passing import live_through, quiet_month
+from tests.migrate.elapsed_time import live_through, quiet_month
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 

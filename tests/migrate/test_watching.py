@@ -17,7 +17,7 @@ from outpost_migration.runner import Runner
 from outpost_migration.steps import monitor
 from outpost_migration.v1.layout import SCRIPTS_FOLDER
 from tests.eventually import eventually
-from tests.migrate.passing import tick
+from tests.migrate.elapsed_time import tick
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 

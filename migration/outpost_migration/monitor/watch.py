@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from outpost_migration.monitor.documents import DocumentChangedError, Documents
-from outpost_migration.monitor.judge import baseline, checks, due_checkpoints, figures, proposal
+from outpost_migration.monitor.evaluation import baseline, checks, due_checkpoints, figures, proposal
 from outpost_migration.monitor.model import CHUNK, CURRENT_PLAN, Baseline, Checkpoint, Chunk, Plan, Sample, State
 from outpost_migration.monitor.sources import Sources
 

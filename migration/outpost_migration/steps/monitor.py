@@ -7,7 +7,7 @@ from outpost.names import MigrationOutput
 from outpost.report import Check
 from outpost_migration.context import Context
 from outpost_migration.monitor.documents import DocumentChangedError
-from outpost_migration.monitor.judge import checks, figures, proposal
+from outpost_migration.monitor.evaluation import checks, figures, proposal
 from outpost_migration.monitor.model import CURRENT_PLAN, Plan
 from outpost_migration.monitor.sources import AccountSources
 from outpost_migration.monitor.watch import Watch

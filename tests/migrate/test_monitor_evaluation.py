@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outpost.report import overall
-from outpost_migration.monitor.judge import baseline, checks, due_checkpoints, figures, proposal
+from outpost_migration.monitor.evaluation import baseline, checks, due_checkpoints, figures, proposal
 from outpost_migration.monitor.model import Plan, Sample
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
