@@ -17,16 +17,17 @@ from outpost_migration.endpoint import V2Endpoint
 from outpost_migration.errors import MigrationError
 from outpost_migration.mcp import TOOLS, McpClient
 from outpost_migration.monitor.model import CURRENT_PLAN, Plan
-from outpost_migration.reports import ArchiveReport, ClientUpdateReport
-from outpost_migration.steps.archive import restore
-from outpost_migration.steps.clients import pointing
+from outpost_migration.steps.archive import ArchiveReport, restore
+from outpost_migration.steps.clients import ClientUpdateReport, uses_url
 from outpost_migration.steps.monitor import watch_of
 from outpost_migration.steps.preflight import load_balancer_healthy, service_running
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+"""The project's documentation."""
 LOGS_WINDOW = timedelta(hours=6)
 QUIET_WINDOW = timedelta(hours=24)
 DELIVERY_LAG = timedelta(minutes=15)
-"""A window of the trail is judged this long after its end, at the earliest."""
+"""A window of the trail is evaluated this long after its end, at the earliest."""
 _ERROR = re.compile(r'"level"\s*:\s*"(error|critical)"|^\s*\[?ERROR\]?\b|Traceback \(most recent call last\)', re.I)
 """Lines of the platform's own errors: structured ones, and what a runtime prints when code fails."""
 
@@ -58,8 +59,8 @@ class Acceptance:
         current = self.context.secret.current()
         if current is None:
             return None, ["secretsmanager:GetSecretValue: no value"]
-        held = current[1] == V2Endpoint(endpoint=self.context.url)
-        evidence = [f"secretsmanager:GetSecretValue: {current[1].model_dump_json(by_alias=True)}"]
+        held = current.endpoint == V2Endpoint(endpoint=self.context.url)
+        evidence = [f"secretsmanager:GetSecretValue: {current.endpoint.model_dump_json(by_alias=True)}"]
         files_hold, files_evidence = self.client_files()
         return _both(held, files_hold), [*evidence, *files_evidence]
 
@@ -68,7 +69,7 @@ class Acceptance:
         report = self.context.last_report(ClientUpdateReport)
         if report is None or not report.files:
             return None, ["no client-update-report names a configuration file"]
-        wrong = [file.path for file in report.files if not pointing(Path(file.path), self.context.url)]
+        wrong = [file.path for file in report.files if not uses_url(Path(file.path), self.context.url)]
         return not wrong, [f"{len(report.files)} files read", *(f"does not point at v2: {path}" for path in wrong)]
 
     def tools_documented(self) -> Finding:

@@ -18,12 +18,12 @@ from outpost_migration.errors import MigrationError
 from outpost_migration.host import Host, find_host
 from outpost_migration.monitor.documents import Documents
 from outpost_migration.monitor.model import HOST, V1Host
-from outpost_migration.reports import REPORTS, Report
+from outpost_migration.reports import Report
 
 Model = TypeVar("Model", bound=Report)
-Answer = TypeVar("Answer")
-PATIENCE = 20
-"""How often in a row a refusal that passes is sat out."""
+Response = TypeVar("Response")
+RETRIES = 20
+"""How often a call of the API is repeated."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Context:
     run: str
     operator: str
     url: str
-    """Where the API answers for this operator."""
+    """Where the API is for this operator."""
     key: str | None = field(default=None, repr=False)
     dry_run: bool = False
     instance: str | None = None
@@ -76,26 +76,26 @@ class Context:
             )
         return Client(self.url, self.key)
 
-    def retry(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask the API, and again while it says that its refusal passes (too many requests, a restart)."""
-        for _ in range(PATIENCE):
+    def retry(self, call: Callable[[], Response]) -> Response:
+        """Call the API, and again while its error is transient (too many requests, a restart)."""
+        for _ in range(RETRIES):
             try:
-                return ask()
+                return call()
             except ApiError as error:
                 if error.code not in TRANSIENT:
                     raise
                 self.sleep(error.retry_after or 2)
-        return ask()
+        return call()
 
-    def change(self, what: str, action: Callable[[], Any]) -> None:
-        """Change something, or in a dry run only say what would be changed."""
+    def change(self, what: str, action: Callable[[], Any] = lambda: None) -> None:
+        """Change something; in a dry run, only report what would be changed."""
         self.changes.append(what)
         self.progress(what)
         if not self.dry_run:
             action()
 
     def report(self, model: type[Model], started_at: datetime, checks: list[Check], **fields: Any) -> Model:
-        """Return a report with what all of them say."""
+        """Return a report: the fields of its model, and those that all reports share."""
         return model(
             run=self.run,
             environment=self.deployment.environment,
@@ -109,8 +109,11 @@ class Context:
             **fields,
         )
 
+    def report_key(self, model: type[Report]) -> str:
+        """Return the key of a step's last report of this run."""
+        return f"{self.folder}reports/{model.file}.json"
+
     def last_report(self, model: type[Model]) -> Model | None:
-        """Return the last report of another step of this run."""
-        name = next(name for name, known in REPORTS.values() if known is model)
-        found = self.documents.read(model, f"{self.folder}reports/{name}.json")
+        """Return a step's last report of this run."""
+        found = self.documents.read(model, self.report_key(model))
         return found.value if found else None

@@ -1,8 +1,8 @@
-"""The secret that tells clients which endpoint to use. Only the migration writes it."""
+"""The secret in which clients read which endpoint to use. Only the migration writes it."""
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,6 +38,13 @@ class V2Endpoint(BaseModel):
 Endpoint = V1Endpoint | V2Endpoint
 
 
+class Version(NamedTuple):
+    """A version of the secret."""
+
+    id: str
+    endpoint: Endpoint
+
+
 @dataclass(frozen=True)
 class EndpointSecret:
     """`outpost/api-endpoint`: no deploy creates it, as no second deploy could under a name that is still taken."""
@@ -45,11 +52,11 @@ class EndpointSecret:
     client: Any
     secret_id: str
 
-    def current(self) -> tuple[str, Endpoint] | None:
-        """Return version id and value that clients read now, or None before the first."""
+    def current(self) -> Version | None:
+        """Return the version that clients read now, or None before the first."""
         return self._read(CURRENT)
 
-    def v1(self) -> tuple[str, Endpoint] | None:
+    def v1(self) -> Version | None:
         """Return the last version that named v1."""
         return self._read(V1)
 
@@ -59,8 +66,8 @@ class EndpointSecret:
         Returns the version id.
         """
         current = self.current()
-        if current and isinstance(current[1], V1Endpoint):
-            self._label(V1, current[0])
+        if current and isinstance(current.endpoint, V1Endpoint):
+            self._label(V1, current.id)
         text = value.model_dump_json(by_alias=True)
         try:
             written = self.client.put_secret_value(SecretId=self.secret_id, SecretString=text)
@@ -76,9 +83,9 @@ class EndpointSecret:
         found, current = self.v1(), self.current()
         if found is None:
             return None
-        if current is None or current[0] != found[0]:
-            self._label(CURRENT, found[0])
-        return found[0]
+        if current is None or current.id != found.id:
+            self._label(CURRENT, found.id)
+        return found.id
 
     def probe(self) -> None:
         """Write and forget a version that no client reads. Raises ClientError when the secret cannot be written.
@@ -95,14 +102,14 @@ class EndpointSecret:
             SecretId=self.secret_id, VersionStage=_PROBE, RemoveFromVersionId=written["VersionId"]
         )
 
-    def _read(self, stage: str) -> tuple[str, Endpoint] | None:
+    def _read(self, stage: str) -> Version | None:
         try:
-            answer = self.client.get_secret_value(SecretId=self.secret_id, VersionStage=stage)
+            response = self.client.get_secret_value(SecretId=self.secret_id, VersionStage=stage)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 return None
             raise
-        return answer["VersionId"], self._parse(answer["SecretString"], answer["VersionId"])
+        return Version(response["VersionId"], self._parse(response["SecretString"], response["VersionId"]))
 
     def _parse(self, text: str, version_id: str) -> Endpoint:
         try:

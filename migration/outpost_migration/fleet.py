@@ -1,6 +1,7 @@
 """Pausing v2: nothing is launched, the service has no tasks and is not scaled up again."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,6 +20,13 @@ class Before(BaseModel):
     minimum: int | None
 
 
+class Counts(NamedTuple):
+    """Tasks of the service."""
+
+    desired: int
+    running: int
+
+
 def before(context: Context) -> Before | None:
     """Return what was noted before the last pause."""
     found = context.documents.read(Before, _key(context))
@@ -34,13 +42,13 @@ def _key(context: Context) -> str:
     return f"{context.folder}fleet-before-rollback.json"
 
 
-def counts(context: Context) -> tuple[int, int]:
+def counts(context: Context) -> Counts:
     """Return how many tasks the service should have, and how many run."""
     deployment = context.deployment
     service = deployment.client("ecs").describe_services(
         cluster=deployment[MigrationOutput.CLUSTER], services=[deployment[MigrationOutput.SERVICE]]
     )["services"][0]
-    return service["desiredCount"], service["runningCount"]
+    return Counts(service["desiredCount"], service["runningCount"])
 
 
 def target_states(context: Context) -> list[str]:
@@ -61,15 +69,15 @@ def minimum(context: Context) -> int | None:
 
 
 def paused(context: Context) -> bool:
-    """Say whether the planner is stopped."""
-    answer = context.deployment.client("lambda").get_function_concurrency(
+    """Return whether the planner is stopped."""
+    response = context.deployment.client("lambda").get_function_concurrency(
         FunctionName=context.deployment[MigrationOutput.CAPACITY_FUNCTION]
     )
-    return bool(answer.get("ReservedConcurrentExecutions") == 0)
+    return bool(response.get("ReservedConcurrentExecutions") == 0)
 
 
 def pause(context: Context) -> None:
-    """Stop the planner, then the scaling, then the service's tasks; again is no fault."""
+    """Stop the planner, then the scaling, then the service's tasks; what is stopped stays so."""
     deployment = context.deployment
     deployment.client("lambda").put_function_concurrency(
         FunctionName=deployment[MigrationOutput.CAPACITY_FUNCTION], ReservedConcurrentExecutions=0
@@ -90,8 +98,8 @@ def resume(context: Context, *, desired: int, minimum: int) -> None:
 
 
 def wait_for(context: Context, running: int, attempts: int = 300) -> bool:
-    """Wait until that many tasks run; say whether they do."""
-    return _wait(context, lambda: counts(context)[1] == running, attempts)
+    """Wait until that many tasks run; return whether they do."""
+    return _wait(context, lambda: counts(context).running == running, attempts)
 
 
 def _wait(context: Context, holds: Callable[[], bool], attempts: int = 300) -> bool:

@@ -21,8 +21,8 @@ _ENDED = ("Success", "Failed", "Cancelled", "TimedOut")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a command left."""
+class Result:
+    """The result of a command; `seconds` is how long it took, waiting included."""
 
     exit_code: int
     output: str
@@ -45,7 +45,7 @@ class Host:
         ]
         return str(found[0]["PingStatus"]) if found else "unknown"
 
-    def run(self, command: str, *, marked: bool = True, seconds: float = 600) -> Answer:
+    def run(self, command: str, *, marked: bool = True, seconds: float = 600) -> Result:
         """Run a command and wait for its end. Raises MigrationError when the host cannot be reached.
 
         A marked command is the migration's own and counts as no use of v1.
@@ -62,7 +62,7 @@ class Host:
         while time.monotonic() - begin < seconds:
             found = self._invocation(command_id)
             if found and found["Status"] in _ENDED:
-                return Answer(
+                return Result(
                     exit_code=int(found["ResponseCode"]),
                     output=found["StandardOutputContent"],
                     error=found["StandardErrorContent"],
@@ -73,13 +73,13 @@ class Host:
 
     def checked(self, command: str) -> str:
         """Run a command of ours that must succeed; return its output."""
-        answer = self.run(command)
-        if answer.exit_code:
+        result = self.run(command)
+        if result.exit_code:
             raise MigrationError(
-                f"a command on {self.instance_id} failed with exit code {answer.exit_code}: "
-                f"{answer.error.strip() or answer.output.strip()}\n  {command}"
+                f"a command on {self.instance_id} failed with exit code {result.exit_code}: "
+                f"{result.error.strip() or result.output.strip()}\n  {command}"
             )
-        return answer.output
+        return result.output
 
     def read_file(self, path: str) -> bytes:
         """Return a file of the host, in slices that SSM does not cut. Raises MigrationError if it changed meanwhile."""

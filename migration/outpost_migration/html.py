@@ -6,14 +6,14 @@ from importlib.resources import files
 from outpost_migration.journal import Content
 from outpost_migration.monitor.evaluation import P95_MS
 from outpost_migration.monitor.model import Plan, Sample
+from outpost_migration.registry import STEPS
 from outpost_migration.reports import Report
-from outpost_migration.runner import NEEDS
 
 _SHOWN_ELSEWHERE = {*Report.model_fields, "criteria", "controls", "files", "pairs", "figures", "checkpoints"}
 _SERIES = {
     "Healthy targets": "healthy",
     "Requests a period": "requests",
-    "Answers 5xx a period": "errors",
+    "Responses 5xx a period": "errors",
     f"95th percentile, ms (limit {P95_MS:.0f})": "p95_ms",
     "Dispatches by v1": "v1_dispatches",
 }
@@ -31,7 +31,7 @@ def render(content: Content, reports: Sequence[Report], plan: Plan | None, sampl
         for title, field in _SERIES.items()
     }
     return template.render(
-        content=content, reports=reports, plan=plan, samples=samples, series=series, steps=NEEDS, facts_of=_facts
+        content=content, reports=reports, plan=plan, samples=samples, series=series, steps=STEPS, facts_of=_facts
     )
 
 

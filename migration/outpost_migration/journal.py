@@ -51,6 +51,10 @@ class Entry(BaseModel):
     report: str | None = None
     error: str | None = None
 
+    def ended(self, state: State, at: datetime, *, report: str | None = None, error: str | None = None) -> "Entry":
+        """Return the entry of the ended attempt."""
+        return self.model_copy(update={"state": state, "ended_at": at, "report": report, "error": error})
+
 
 class Content(BaseModel):
     """The journal."""

@@ -27,8 +27,8 @@ from outpost_migration.context import Context
 from outpost_migration.deployment import Deployment
 from outpost_migration.endpoint import EndpointSecret, V1Endpoint
 from outpost_migration.monitor.model import CURRENT_PLAN, HOST, Plan, V1Host
+from outpost_migration.registry import STEPS
 from outpost_migration.runner import Runner
-from outpost_migration.steps import archive, audit, clients, cutover, preflight, shadow, validate
 from outpost_migration.steps.monitor import watch_of
 from outpost_migration.v1 import trail
 from outpost_migration.v1.layout import DISABLED
@@ -48,7 +48,7 @@ TOOLS = (
     "promote",
     "release",
 )
-TOLD = "told-by-a-test-"
+LOGGED = "logged-by-a-test-"
 """What the names of such log streams begin with."""
 
 
@@ -107,13 +107,13 @@ class World:
         self.client("s3").delete_object(Bucket=deployment[MigrationOutput.AUDIT_BUCKET], Key=CURRENT_PLAN)
         secret = EndpointSecret(self.client("secretsmanager"), deployment[MigrationOutput.ENDPOINT_SECRET])
         secret.write(V1Endpoint(instance_id=self.host.instance_id, region="us-east-1"))
-        logs, told = self.client("logs"), {"logGroupName": LOGS}
-        for stream in logs.describe_log_streams(**told, logStreamNamePrefix=TOLD)["logStreams"]:
-            logs.delete_log_stream(**told, logStreamName=stream["logStreamName"])
+        logs, group = self.client("logs"), {"logGroupName": LOGS}
+        for stream in logs.describe_log_streams(**group, logStreamNamePrefix=LOGGED)["logStreams"]:
+            logs.delete_log_stream(**group, logStreamName=stream["logStreamName"])
 
     def log(self, message: str, at: datetime) -> None:
         """Let the service have logged something at that time."""
-        logs, stream = self.client("logs"), {"logGroupName": LOGS, "logStreamName": f"{TOLD}{at.timestamp()}"}
+        logs, stream = self.client("logs"), {"logGroupName": LOGS, "logStreamName": f"{LOGGED}{at.timestamp()}"}
         line = {"level": "error" if message.startswith("ERROR") else "info", "event": message}
         logs.create_log_stream(**stream)
         logs.put_log_events(
@@ -144,21 +144,15 @@ class World:
 
     def up_to_cutover(self, run: str) -> None:
         """Every step before the cutover, with few samples."""
-        samples = shadow.load_samples(shadow.SAMPLES)
-        home = self.home(run)
-        steps: dict[str, Callable[[Context], Any]] = {
-            "preflight": preflight.run,
-            "audit": audit.run,
-            "archive": archive.run,
-            "shadow": lambda c: shadow.run(c, samples, repository=self.repository, executor="claude", agent="shell"),
-            "validate": lambda c: validate.run(c, agent="shell"),
-            "update-clients": lambda c: clients.run(c, [home]),
-            "cutover": cutover.run,
+        options: dict[str, dict[str, Any]] = {
+            "shadow": {"repository": self.repository, "agent": "shell"},
+            "validate": {"agent": "shell"},
+            "update-clients": {"file": [self.home(run)]},
         }
-        for name, action in steps.items():
+        for name, step in STEPS.items():
             if name == "cutover":
                 break
-            report = Runner(self.context(run)).run(name, action)
+            report = Runner(self.context(run)).run(step, **options.get(name, {}))
             assert report.status == "pass", (name, report.checks)
 
 

@@ -35,9 +35,9 @@ def tick(world: World, at: datetime) -> None:
     """Start the deployed function as its schedule would at that time."""
     name = world.deployment[MigrationOutput.MONITOR_FUNCTION]
     event = {"time": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
-    answer = world.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
-    said = answer["Payload"].read()
-    assert "FunctionError" not in answer, said
+    response = world.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+    payload = response["Payload"].read()
+    assert "FunctionError" not in response, payload
 
 
 def live_through(world: World, start: datetime, hours: int) -> None:

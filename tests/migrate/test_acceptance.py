@@ -12,10 +12,8 @@ from typing import Any
 
 import pytest
 
-from outpost.domain.ids import now
 from outpost.names import MigrationOutput
 from outpost_migration.acceptance import Acceptance
-from outpost_migration.monitor.model import Plan
 from outpost_migration.monitor.watch import baseline_key
 from outpost_migration.runner import Runner
 from outpost_migration.steps import archive, clients, cutover, monitor
@@ -35,11 +33,10 @@ def green(fresh: World, documentation: Path) -> World:
     """A migration of which every criterion can be looked at, a day after its cutover."""
     world = fresh
     home = world.home(RUN)
-    Runner(world.context(RUN)).run("archive", archive.run, despite=SKIPPED)
-    Runner(world.context(RUN)).run("update-clients", lambda c: clients.run(c, [home]), despite=SKIPPED)
-    Runner(world.context(RUN)).run("cutover", cutover.run, despite=SKIPPED)
-    template = Plan(run=RUN, started_at=now())
-    Runner(world.context(RUN)).run("monitor", lambda c: monitor.run(c, template))
+    Runner(world.context(RUN)).run(archive.STEP, despite=SKIPPED)
+    Runner(world.context(RUN)).run(clients.STEP, file=[home], despite=SKIPPED)
+    Runner(world.context(RUN)).run(cutover.STEP, despite=SKIPPED)
+    Runner(world.context(RUN)).run(monitor.STEP)
     live_through(world, world.plan(RUN).started_at, 24)
     world.folder_of_docs = documentation
     world.log("all is well", world.now() - timedelta(hours=7))
@@ -122,8 +119,8 @@ def test_each_criterion_broken_by_hand_fails_alone(green: World) -> None:
 
 
 def operation(**fields: object) -> dict[str, object]:
-    answer = {"content": {"application/json": {"schema": {}, "example": {"a": 1}}}}
-    return {"description": "Does it.", "responses": {"200": answer}, **fields}
+    response = {"content": {"application/json": {"schema": {}, "example": {"a": 1}}}}
+    return {"description": "Does it.", "responses": {"200": response}, **fields}
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import socketserver
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,8 +22,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from outpost_migration.context import Context
 from outpost_migration.endpoint import V1Endpoint, V2Endpoint
 from outpost_migration.errors import MigrationError
-from outpost_migration.reports import Report
 from outpost_migration.runner import Runner
+from outpost_migration.step import R, Step
 from outpost_migration.steps import archive, cutover, rollback
 from outpost_migration.steps.shadow import StoredPair
 from outpost_migration.v1.layout import DISABLED, SCRIPTS
@@ -38,8 +38,8 @@ class Crash(BaseException):
     """The process ends here: nothing catches it."""
 
 
-def run(context: Context, step: str, action: Callable[[Context], Report], *, take_over: bool = False) -> Report:
-    return Runner(context).run(step, action, despite=SKIPPED, take_over=take_over)
+def run(context: Context, step: Step[R], **options: Any) -> R:  # noqa: ANN401 - each step has its own
+    return Runner(context).run(step, despite=SKIPPED, **options)
 
 
 def crashing(world: World, name: str, moment: str, number: int) -> Context:
@@ -65,9 +65,9 @@ def test_a_cutover_that_died_at_any_call_is_resumed(fresh: World, moment: str) -
         name = f"crash-{moment}-{number}"
         fresh.reset()
         try:
-            run(crashing(fresh, name, moment, number), "cutover", cutover.run)
+            run(crashing(fresh, name, moment, number), cutover.STEP)
         except Crash:
-            report = run(fresh.context(name), "cutover", cutover.run, take_over=True)
+            report = run(fresh.context(name), cutover.STEP, take_over=True)
         else:
             break
         context = fresh.context(name)
@@ -79,22 +79,19 @@ def test_a_cutover_that_died_at_any_call_is_resumed(fresh: World, moment: str) -
 
 
 @pytest.mark.parametrize("level", [1, 2])
-def test_a_rollback_that_died_at_any_call_is_resumed(fresh: World, level: Literal[1, 2]) -> None:
-    def back(context: Context) -> Report:
-        return rollback.run(context, level=level, reason="a test")
-
+def test_a_rollback_that_died_at_any_call_is_resumed(fresh: World, level: int) -> None:
     for number in itertools.count(random.randint(1, STRIDE), STRIDE * level):
         name = f"crash-back-{level}-{number}"
         fresh.reset()
-        run(fresh.context(name), "cutover", cutover.run)
+        run(fresh.context(name), cutover.STEP)
         try:
-            run(crashing(fresh, name, "before-call", number), "rollback", back)
+            run(crashing(fresh, name, "before-call", number), rollback.STEP, level=level, reason="a test")
         except Crash:
-            report = run(fresh.context(name), "rollback", back, take_over=True)
+            report = run(fresh.context(name), rollback.STEP, level=level, reason="a test", take_over=True)
         else:
             break
         finally:
-            resumed = run(fresh.context(name), "cutover", cutover.run) if level == 2 else None
+            resumed = run(fresh.context(name), cutover.STEP) if level == 2 else None
         assert report.status == "pass", (number, report.checks)
         assert resumed is None or resumed.status == "pass", resumed
         if level == 1:
@@ -106,11 +103,11 @@ def test_a_rollback_that_died_at_any_call_is_resumed(fresh: World, level: Litera
 def test_an_unreachable_host_stops_the_archive_and_the_next_attempt_ends_it(fresh: World) -> None:
     fresh.host.switch(online=False)
     with pytest.raises(MigrationError, match="cannot be reached"):
-        run(fresh.context("unreachable"), "archive", archive.run)
+        run(fresh.context("unreachable"), archive.STEP)
     entry = Runner(fresh.context("unreachable")).journal.read().entries["archive"]
     assert (entry.state, "cannot be reached" in (entry.error or "")) == ("error", True)
     fresh.host.switch(online=True)
-    report = run(fresh.context("unreachable"), "archive", archive.run)
+    report = run(fresh.context("unreachable"), archive.STEP)
     assert report.status == "pass"
     assert Runner(fresh.context("unreachable")).journal.read().entries["archive"].attempts == 2
 
@@ -118,10 +115,10 @@ def test_an_unreachable_host_stops_the_archive_and_the_next_attempt_ends_it(fres
 def test_a_refused_secret_leaves_v1_in_use_until_the_cutover_is_run_again(fresh: World) -> None:
     context = fresh.context("refused", session=limited(fresh, "secretsmanager:PutSecretValue"))
     with pytest.raises(ClientError, match="PutSecretValue"):
-        run(context, "cutover", cutover.run)
+        run(context, cutover.STEP)
     assert fresh.host.scripts() == sorted(SCRIPTS)
     assert isinstance(fresh.context("refused").secret.current()[1], V1Endpoint)
-    assert run(fresh.context("refused"), "cutover", cutover.run).status == "pass"
+    assert run(fresh.context("refused"), cutover.STEP).status == "pass"
 
 
 def limited(world: World, denied: str) -> Any:  # noqa: ANN401 - a boto3 session
@@ -142,10 +139,10 @@ def test_an_upload_that_is_cut_off_leaves_no_archive_that_looks_complete(fresh: 
     with cutting_uploads(fresh.environment.settings.endpoint) as endpoint, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         with pytest.raises(BotoCoreError):
-            run(fresh.context("cut", session=fresh.session()), "archive", archive.run)
+            run(fresh.context("cut", session=fresh.session()), archive.STEP)
     context = fresh.context("cut")
     assert archive.restore(context, f"{archive.PREFIX}cut/")[0] is False
-    report = run(context, "archive", archive.run)
+    report = run(context, archive.STEP)
     assert report.status == "pass", report.checks
 
 

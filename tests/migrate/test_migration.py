@@ -1,25 +1,21 @@
-"""From v1 to v2 against a host that answers as the real one does: every step, in one run."""
+"""From v1 to v2 against a host that behaves as the real one does: every step, in one run."""
 
 import json
 import shutil
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
-from outpost.domain.ids import now
 from outpost.names import MigrationOutput
 from outpost_client import Client
 from outpost_local import v1
-from outpost_migration.cli.verify import controls_of
 from outpost_migration.endpoint import V1Endpoint, V2Endpoint
 from outpost_migration.errors import MigrationError
 from outpost_migration.html import render
-from outpost_migration.monitor.model import Plan
-from outpost_migration.reports import REPORTS, Report
-from outpost_migration.runner import NEEDS, Runner
+from outpost_migration.registry import STEPS
+from outpost_migration.runner import Runner
 from outpost_migration.steps import audit, clients, cutover, decommission, monitor, rollback, verify
 from outpost_migration.steps.monitor import watch_of
 from outpost_migration.v1.layout import DISABLED, SCRIPTS
@@ -35,47 +31,43 @@ def test_every_step_from_preflight_to_decommission(fresh: World, documentation: 
     world, run = fresh, "whole"
     world.up_to_cutover(run)
 
-    moved = Runner(world.context(run)).run("cutover", cutover.run)
-    assert (moved.status, moved.ssm_active_scripts, moved.ecs_active) == ("pass", 0, True)  # type: ignore[attr-defined]
+    moved = Runner(world.context(run)).run(cutover.STEP)
+    assert (moved.status, moved.ssm_active_scripts, moved.ecs_active) == ("pass", 0, True)
     assert world.host.scripts() == sorted(f"{name}{DISABLED}" for name in SCRIPTS)
 
-    first = Runner(world.context(run)).run("monitor", template(run))
+    first = Runner(world.context(run)).run(monitor.STEP)
     assert first.status == "inconclusive", "nothing is known yet"
     plan = world.plan(run)
     live_through(world, plan.started_at, 24)
-    day = Runner(world.context(run)).run("monitor", template(run))
+    day = Runner(world.context(run)).run(monitor.STEP)
     assert day.status == "pass", day.checks
-    assert [c.after_seconds // 3600 for c in day.checkpoints] == [1, 6, 12, 24]  # type: ignore[attr-defined]
-    assert day.baseline_saved  # type: ignore[attr-defined]
+    assert [c.after_seconds // 3600 for c in day.checkpoints] == [1, 6, 12, 24]
+    assert day.baseline_saved
 
     for hours in (7, 1):
         world.log("all is well", world.now() - timedelta(hours=hours))
-    unseen = Runner(world.context(run)).run("verify", lambda c: verify.run(c, list, documentation))
+    unseen = Runner(world.context(run)).run(verify.STEP, docs=documentation, controls=lambda _: [])
     assert [check for check in unseen.checks if check.status == "fail"] == []
     assert unseen.status == "inconclusive", "no control was looked at, so nothing is signed off"
     with pytest.raises(MigrationError, match="needs verify to have passed"):
-        Runner(world.context(run)).run("decommission", lambda c: decommission.run(c, yes=True))
-    signed = Runner(world.context(run)).run("verify", lambda c: verify.run(c, controls_of(c), documentation))
-    assert (signed.status, signed.migration_complete) == ("pass", True), signed.checks  # type: ignore[attr-defined]
+        Runner(world.context(run)).run(decommission.STEP, yes=True)
+    signed = Runner(world.context(run)).run(verify.STEP, docs=documentation)
+    assert (signed.status, signed.migration_complete) == ("pass", True), signed.checks
 
-    early = Runner(world.context(run)).run("decommission", lambda c: decommission.run(c, yes=True))
+    early = Runner(world.context(run)).run(decommission.STEP, yes=True)
     assert early.status == "fail", "30 days have not passed"
     quiet_month(world, plan.ends_at)
-    gone = Runner(world.context(run)).run("decommission", lambda c: decommission.run(c, yes=True))
+    gone = Runner(world.context(run)).run(decommission.STEP, yes=True)
     assert gone.status == "pass", gone.checks
-    assert gone.deregistered  # type: ignore[attr-defined]
+    assert gone.deregistered
     assert world.host.folder.exists() is False
     retired = world.host.folder.with_name(f"retired-{world.host.instance_id}")
     assert [path.name for path in retired.rglob("*.sh*")] == []
-    assert all_reports_validate(world, run) == set(REPORTS) - {"rollback"}
+    assert all_reports_validate(world, run) == set(STEPS) - {"rollback"}
     page = page_of(world, run)
     assert page.count("<svg") == 5
     retired.rename(world.host.folder)
     reinstall(world)
-
-
-def template(run: str) -> Callable[[Any], Report]:
-    return lambda context: monitor.run(context, Plan(run=run, started_at=now()))
 
 
 def reinstall(world: World) -> None:
@@ -88,10 +80,10 @@ def reinstall(world: World) -> None:
 def all_reports_validate(world: World, run: str) -> set[str]:
     context = world.context(run)
     found = set()
-    for step, (name, model) in REPORTS.items():
-        if stored := context.documents.read(model, f"migration/{run}/reports/{name}.json"):
-            found.add(step)
-            assert all(check.evidence for check in stored.value.checks), step
+    for name, step in STEPS.items():
+        if report := context.last_report(step.report):
+            found.add(name)
+            assert all(check.evidence for check in report.checks), name
     return found
 
 
@@ -100,26 +92,26 @@ def page_of(world: World, run: str) -> str:
     watch = watch_of(context)
     plan = watch.plan()
     assert plan is not None
-    reports = [found for _, model in REPORTS.values() if (found := context.last_report(model))]
+    reports = [found for step in STEPS.values() if (found := context.last_report(step.report))]
     return render(Runner(context).journal.read(), reports, plan, watch.samples(plan))
 
 
 @pytest.mark.parametrize("level", [1, 2])
-def test_a_rollback_gives_v1_back_and_a_second_cutover_works(fresh: World, level: Literal[1, 2]) -> None:
+def test_a_rollback_gives_v1_back_and_a_second_cutover_works(fresh: World, level: int) -> None:
     world, run = fresh, f"back-{level}"
-    Runner(world.context(run)).run("cutover", cutover.run, despite=SKIPPED)
+    Runner(world.context(run)).run(cutover.STEP, despite=SKIPPED)
     assert isinstance(world.context(run).secret.current()[1], V2Endpoint)
 
-    back = Runner(world.context(run)).run("rollback", lambda c: rollback.run(c, level=level, reason="a test"))
+    back = Runner(world.context(run)).run(rollback.STEP, level=level, reason="a test")
     assert back.status == "pass", back.checks
     assert isinstance(world.context(run).secret.current()[1], V1Endpoint)
     assert world.host.scripts() == sorted(SCRIPTS)
     entries = Runner(world.context(run)).journal.read().entries
     assert (entries["cutover"].state, entries["rollback"].state) == ("rolled-back", "pass")
 
-    again = Runner(world.context(run)).run("cutover", cutover.run, despite=SKIPPED)
+    again = Runner(world.context(run)).run(cutover.STEP, despite=SKIPPED)
     assert again.status == "pass", again.checks
-    Runner(world.context(run)).run("rollback", lambda c: rollback.run(c, level=1, reason="clean up"))
+    Runner(world.context(run)).run(rollback.STEP, level=1, reason="clean up")
 
 
 def test_no_step_changes_anything_in_a_dry_run(fresh: World) -> None:
@@ -138,19 +130,19 @@ def test_no_step_changes_anything_in_a_dry_run(fresh: World) -> None:
         "rollback": ["--level", "2", "--reason", "a test"],
         "decommission": [],
     }
-    assert set(steps) == set(NEEDS)
-    told = {}
+    assert set(steps) == set(STEPS)
+    changes = {}
     for step, options in steps.items():
         if step == "monitor":  # it, and what follows, needs a cutover that was done
-            Runner(world.context(run)).run("cutover", cutover.run, despite=SKIPPED)
+            Runner(world.context(run)).run(cutover.STEP, despite=SKIPPED)
         before = everything(world, home)
         done = world.outpost("migrate", "--run", run, step, *options, "--dry-run", "--json")
         assert done.returncode in {0, 1, 3}, (step, done.stderr)
         report = json.loads(done.stdout)
         assert report["dry_run"] is True
-        told[step] = report["changes"]
+        changes[step] = report["changes"]
         assert everything(world, home) == before, step
-    assert {step for step, changes in told.items() if not changes} <= {"audit", "verify"}, told
+    assert {step for step, made in changes.items() if not made} <= {"audit", "verify"}, changes
 
 
 def everything(world: World, home: Path) -> object:
@@ -180,9 +172,9 @@ def test_clients_get_their_files_back(fresh: World) -> None:
     world = fresh
     home = world.home("reverted")
     before = {path: path.read_text() for path in home.rglob("*") if path.is_file()}
-    assert clients.run(world.context("revert"), [home]).config_updated
+    assert clients.run(world.context("revert"), file=[home]).config_updated
     assert all(path.read_text() != text for path, text in before.items())
-    reverted = clients.run(world.context("revert"), [home], revert=True)
+    reverted = clients.run(world.context("revert"), file=[home], revert=True)
     assert {path: path.read_text() for path in before} == before
     assert not reverted.config_updated
 
@@ -207,12 +199,12 @@ def test_callers_can_be_denied_and_are_allowed_again(fresh: World) -> None:
     ssm.send_command(**call)
     report = audit.run(world.context(run))
     assert "arn:aws:iam::000000000000:user/old-client" in [caller.caller for caller in report.callers]
-    Runner(world.context(run)).run("audit", audit.run, despite={"preflight": "a test"})
-    moved = Runner(world.context(run)).run("cutover", lambda c: cutover.run(c, deny_callers=True), despite=SKIPPED)
-    assert moved.denied_callers == ["user old-client"]  # type: ignore[attr-defined]
+    Runner(world.context(run)).run(audit.STEP, despite={"preflight": "a test"})
+    moved = Runner(world.context(run)).run(cutover.STEP, deny_callers=True, despite=SKIPPED)
+    assert moved.denied_callers == ["user old-client"]
     with pytest.raises(ssm.exceptions.ClientError, match="not authorized"):
         ssm.send_command(**call)
-    Runner(world.context(run)).run("rollback", lambda c: rollback.run(c, level=1, reason="a test"))
+    Runner(world.context(run)).run(rollback.STEP, level=1, reason="a test")
     ssm.send_command(**call)
 
 

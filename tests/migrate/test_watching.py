@@ -85,9 +85,10 @@ def test_real_samples_of_a_short_window_are_taken_and_evaluated(fresh: World) ->
         checkpoints_seconds=(12, 36),
     )
 
-    def report() -> Any:  # noqa: ANN401 - a MonitoringReport
-        return Runner(world.context(run)).run("monitor", lambda c: monitor.run(c, short), despite={"cutover": "a test"})
+    def report() -> monitor.MonitoringReport:
+        return Runner(world.context(run)).run(monitor.STEP, despite={"cutover": "a test"})
 
+    monitor.start(world.context(run), short)
     assert report().status == "inconclusive"
     plan = world.plan(run)
     end = plan.ends_at + timedelta(seconds=plan.lag_seconds + 2)

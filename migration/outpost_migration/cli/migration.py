@@ -1,9 +1,10 @@
-"""What the commands of `outpost migrate` and `outpost verify` share: which environment, and how results are shown."""
+"""What the commands of `outpost migrate` and `outpost verify` share: their environment, and how results are shown."""
 
 import getpass
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -16,14 +17,15 @@ from outpost_migration.context import Context
 from outpost_migration.deployment import Deployment
 from outpost_migration.errors import MigrationError
 from outpost_migration.reports import Report
-from outpost_migration.runner import Action, Runner
+from outpost_migration.runner import Runner
+from outpost_migration.step import Step
 from outpost_ops.cli.aws import aws_session
 from outpost_ops.cli.checks import EXIT_CODES, STYLES, explained, show_checks, use_local
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the group's options say."""
+    """The options of the group."""
 
     url: str | None
     environment: str
@@ -34,7 +36,7 @@ class Options:
 
 
 def open_context(options: Options, *, dry_run: bool = False) -> Context:
-    """Find the environment and whoever runs the command. Raises MigrationError and what AWS answers."""
+    """Look up the environment and the operator. Raises MigrationError, ClientError and BotoCoreError."""
     local_url = use_local() if options.environment == "local" else None
     session = aws_session()
     deployment = Deployment.find(options.environment, session)
@@ -56,26 +58,19 @@ def open_context(options: Options, *, dry_run: bool = False) -> Context:
     )
 
 
-def run_step(
-    options: Options,
-    step: str,
-    action: Action,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Run a step, show its report, and end with the exit code of its status."""
+def run_step(options: Options, step: Step[Any], own: Mapping[str, Any], *, dry_run: bool, as_json: bool) -> None:
+    """Run a step with its own options, show its report, and end with the exit code of its status."""
     with explained():
         reasons = dict(_reason(text) for text in options.despite)
         context = open_context(options, dry_run=dry_run)
-        with under_way(step):
-            report = Runner(context).run(step, action, despite=reasons, take_over=options.take_over)
+        with spinner(step.name):
+            report = Runner(context).run(step, despite=reasons, take_over=options.take_over, **own)
     print_json(report) if as_json else show_report(report)
     raise typer.Exit(EXIT_CODES[report.status])
 
 
-def under_way(what: str) -> Progress:
-    """Show on a terminal that something goes on, and for how long; the lines of its progress appear above."""
+def spinner(what: str) -> Progress:
+    """Show on a terminal what runs, and for how long; lines of its progress appear above."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     shown = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
     shown.add_task(what, total=None)
@@ -90,7 +85,7 @@ def _reason(text: str) -> tuple[str, str]:
 
 
 def show_report(report: Report) -> None:
-    """Show what was changed, what was checked, and what came of it."""
+    """Show what was changed, what was checked, and the status."""
     if report.changes:
         out.print(Text("Would change" if report.dry_run else "Changed", style="bold"))
         for change in report.changes:

@@ -1,29 +1,20 @@
 """`outpost verify`: live checks of a deployed environment."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from outpost.report import Check, overall
+from outpost.report import overall
 from outpost_client.cli.output import print_json
-from outpost_migration.acceptance import Acceptance
-from outpost_migration.cli.migration import Options, open_context, under_way
-from outpost_migration.context import Context
+from outpost_migration.acceptance import DOCS, Acceptance
+from outpost_migration.cli.migration import Options, open_context, spinner
 from outpost_ops.cli.checks import EXIT_CODES, explained, show_checks
-from outpost_ops.cli.controls import controls, live_controls
+from outpost_ops.cli.controls import controls
 
 app = typer.Typer(help="Check a deployed environment, live.", no_args_is_help=True)
 
 app.command()(controls)
-
-DOCS = Path(__file__).resolve().parents[3] / "docs"
-
-
-def controls_of(context: Context) -> Callable[[], Sequence[Check]]:
-    """Return what looks at the seven controls of the context's environment."""
-    return lambda: live_controls(context.deployment.environment)
 
 
 @app.command("acceptance")
@@ -39,7 +30,7 @@ def acceptance(
     """Look at the nine acceptance criteria of the migration. Exit code: 0 all pass, 1 one fails, 3 inconclusive."""
     with explained():
         opened = open_context(Options(url=context.obj, environment=environment, run=run))
-        with under_way("nine criteria"):
+        with spinner("nine criteria"):
             checks = Acceptance(opened, docs).checks()
     if as_json:
         for check in checks:

@@ -6,14 +6,16 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
+from typing import ClassVar, Literal, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from outpost.report import Check
 from outpost_migration.context import Context
-from outpost_migration.reports import ArchiveReport, Tool
-from outpost_migration.steps.scripts import inventory
-from outpost_migration.v1.layout import BASE, DISABLED, SCRIPTS, SCRIPTS_FOLDER
+from outpost_migration.reports import Report
+from outpost_migration.step import Step
+from outpost_migration.steps.scripts import Tool, inventory
+from outpost_migration.v1.layout import BASE, SCRIPTS, SCRIPTS_FOLDER
 
 PREFIX = "archive/dispatch-scripts/"
 TAR, MANIFEST, README = "scripts.tar.gz", "manifest.json", "README.md"
@@ -27,18 +29,38 @@ Written by `outpost migrate archive`, run {run}.
 """
 
 
+class ArchiveReport(Report):
+    """archive: v1's scripts in S3, restored and compared."""
+
+    file: ClassVar[str] = "archive-report"
+    step: Literal["archive"] = "archive"
+    archive_location: str
+    files: list[Tool]
+    bytes: int
+    sha256: str
+    restore_verified: bool
+
+
+class Restored(NamedTuple):
+    """What restoring an archive has shown."""
+
+    verified: bool
+    evidence: list[str]
+
+
 def run(context: Context) -> ArchiveReport:
-    """Fetch the scripts as one archive, upload it, restore it into a scratch folder and compare."""
+    """Archive v1's scripts in S3, restore them and compare."""
     started_at = context.now()
     tools = inventory(context.host)
-    names = [tool.name + (DISABLED if tool.disabled else "") for tool in tools]
+    names = [tool.file for tool in tools]
     context.progress("Fetching the scripts from the host")
     content = _fetch(context, names)
     digest = hashlib.sha256(content).hexdigest()
     prefix = f"{PREFIX}{context.run}/"
     for name, body in _objects(context, prefix, tools, content, digest).items():
         _upload(context, prefix + name, body)
-    verified, evidence = (False, ["dry run: nothing was uploaded"]) if context.dry_run else restore(context, prefix)
+    dry = Restored(verified=False, evidence=["dry run: nothing was uploaded"])
+    restored = dry if context.dry_run else restore(context, prefix)
     location = f"s3://{context.documents.bucket}/{prefix}"
     checks = [
         Check.of(
@@ -51,8 +73,8 @@ def run(context: Context) -> ArchiveReport:
         Check.of(
             "restore",
             "The archive restores, byte for byte",
-            None if context.dry_run else verified,
-            evidence,
+            None if context.dry_run else restored.verified,
+            restored.evidence,
             "Run the step again; if it stays so, do not cut over",
         ),
     ]
@@ -64,28 +86,37 @@ def run(context: Context) -> ArchiveReport:
         files=tools,
         bytes=len(content),
         sha256=digest,
-        restore_verified=verified,
+        restore_verified=restored.verified,
     )
 
 
-def restore(context: Context, prefix: str) -> tuple[bool, list[str]]:
-    """Unpack an archive from S3, compare each file with the manifest; returns evidence as well."""
+STEP = Step(
+    ArchiveReport,
+    run,
+    needs=("audit",),
+    takes="5 s",
+    changes="`archive/dispatch-scripts/<run>/` in the audit bucket",
+)
+
+
+def restore(context: Context, prefix: str) -> Restored:
+    """Unpack an archive from S3 and compare each file with the manifest."""
     client, bucket = context.deployment.client("s3"), context.documents.bucket
     try:
         manifest = json.loads(client.get_object(Bucket=bucket, Key=prefix + MANIFEST)["Body"].read())
         content = client.get_object(Bucket=bucket, Key=prefix + TAR)["Body"].read()
     except ClientError as error:
-        return False, [f"s3:GetObject s3://{bucket}/{prefix}: {error.response['Error']['Code']}"]
+        return Restored(False, [f"s3:GetObject s3://{bucket}/{prefix}: {error.response['Error']['Code']}"])
     evidence = [f"s3:GetObject s3://{bucket}/{prefix}{TAR}: {len(content)} bytes"]
     if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
-        return False, [*evidence, "the archive's SHA-256 is not the manifest's"]
+        return Restored(False, [*evidence, "the archive's SHA-256 is not the manifest's"])
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
         files = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
         found = {name: hashlib.sha256(file.read()).hexdigest() for name, file in files.items() if file}
     expected = {file["file"]: file["sha256"] for file in manifest["files"]}
     wrong = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
     evidence.append(f"restored {len(found)} files, {len(expected) - len(wrong)} of {len(expected)} equal the manifest")
-    return not wrong and bool(expected), [*evidence, *(f"differs: {name}" for name in wrong)]
+    return Restored(not wrong and bool(expected), [*evidence, *(f"differs: {name}" for name in wrong)])
 
 
 def _fetch(context: Context, names: list[str]) -> bytes:
@@ -100,10 +131,7 @@ def _fetch(context: Context, names: list[str]) -> bytes:
 
 
 def _objects(context: Context, prefix: str, tools: list[Tool], content: bytes, digest: str) -> Mapping[str, bytes]:
-    files = [
-        {"file": tool.name + (DISABLED if tool.disabled else ""), "size": tool.size, "sha256": tool.sha256}
-        for tool in tools
-    ]
+    files = [{"file": tool.file, "size": tool.size, "sha256": tool.sha256} for tool in tools]
     manifest = {"instance": context.host.instance_id, "sha256": digest, "files": files}
     readme = _README.format(
         instance=context.host.instance_id,

@@ -2,14 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import ClassVar, Literal
 
 from outpost.report import Check
 from outpost_migration.context import Context
 from outpost_migration.endpoint import V1Endpoint
 from outpost_migration.monitor.model import HOST, V1Host
-from outpost_migration.reports import Caller, Dependency, ProviderAudit
-from outpost_migration.steps.scripts import inventory
+from outpost_migration.reports import Part, Report
+from outpost_migration.step import Step
+from outpost_migration.steps.scripts import Tool, inventory
 from outpost_migration.v1.calls import Call, Kind
 from outpost_migration.v1.layout import DOCUMENT, RUNS_FOLDER, SCRIPTS
 
@@ -17,8 +19,38 @@ LOOK_BACK = timedelta(days=30)
 """How far back callers are looked for: as long as SSM knows what they ran."""
 
 
+class Dependency(Part):
+    """The instance that v1's clients send commands to."""
+
+    instance_id: str
+    region: str
+    document: str
+    ping: str
+
+
+class Caller(Part):
+    """Somebody who used v1."""
+
+    caller: str
+    dispatches: int
+    reads: int
+    last_at: datetime
+
+
+class ProviderAudit(Report):
+    """audit: what v1 consists of and who uses it."""
+
+    file: ClassVar[str] = "provider-audit"
+    step: Literal["audit"] = "audit"
+    current_tools: list[Tool]
+    ssm_dependencies: list[Dependency]
+    callers: list[Caller]
+    runs: int
+    runs_bytes: int
+
+
 def run(context: Context) -> ProviderAudit:
-    """Look at the host and at who called it; write down where it is."""
+    """Find v1's scripts and who calls them; write the endpoint's first version."""
     started_at = context.now()
     host, region = context.host, context.deployment.region
     tools = inventory(host)
@@ -54,7 +86,7 @@ def run(context: Context) -> ProviderAudit:
             "secret",
             "The endpoint's secret has a value",
             None if context.dry_run and current is None else current is not None,
-            [f"secretsmanager:GetSecretValue: {current[1].provider}" if current else "no version yet"],
+            [f"secretsmanager:GetSecretValue: {current.endpoint.provider}" if current else "no version yet"],
             "Run the step again",
         ),
     ]
@@ -70,6 +102,7 @@ def run(context: Context) -> ProviderAudit:
     )
 
 
+STEP = Step(ProviderAudit, run, needs=("preflight",), takes="5 s", changes="the secret's first version, which names v1")
 _COUNT = (
     f"mkdir -p {RUNS_FOLDER} && find {RUNS_FOLDER} -mindepth 1 -maxdepth 1 -type d | wc -l && "
     f"du -sk {RUNS_FOLDER} | awk '{{print $1 * 1024}}'"

@@ -3,13 +3,17 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import typer
 
 from outpost.report import Check
 from outpost_client import Client
 from outpost_migration.client_files import Kind, kind_of
 from outpost_migration.context import Context
 from outpost_migration.errors import MigrationError
-from outpost_migration.reports import ClientFile, ClientUpdateReport
+from outpost_migration.reports import Part, Report
+from outpost_migration.step import Step
 
 BACKUP = ".outpost-v1"
 """Suffix of a backup; the first one is kept for ever."""
@@ -17,7 +21,7 @@ _NAMES = (".env", ".mcp.json", ".claude.json", ".gemini/settings.json", ".codex/
 _INSTRUCTIONS = ("CLAUDE.md", "AGENTS.md", "GEMINI.md")
 
 
-def find_files(roots: Sequence[Path]) -> list[Path]:
+def _find_files(roots: Sequence[Path]) -> list[Path]:
     """Return the known configuration files in folders (a home, a project), and the files that are named themselves."""
     found: list[Path] = []
     for root in roots:
@@ -28,10 +32,40 @@ def find_files(roots: Sequence[Path]) -> list[Path]:
     return found
 
 
-def run(context: Context, roots: Sequence[Path], *, revert: bool = False) -> ClientUpdateReport:
-    """Rewrite the files, or put back what was there before. Raises MigrationError for a file that is not understood."""
+class ClientFile(Part):
+    """One file of a client's configuration."""
+
+    path: str
+    kind: str
+    changed: bool
+    backup: str | None
+    diff: str
+
+
+class ClientUpdateReport(Report):
+    """update-clients: clients' configuration, rewritten."""
+
+    file: ClassVar[str] = "client-update-report"
+    step: Literal["update-clients"] = "update-clients"
+    endpoint: str
+    files: list[ClientFile]
+    config_updated: bool
+
+
+def run(
+    context: Context,
+    *,
+    file: Annotated[
+        list[Path] | None, typer.Option(help="File or folder of a client; home and here unless given")
+    ] = None,
+    revert: Annotated[bool, typer.Option("--revert", help="Put back what was there before")] = False,
+) -> ClientUpdateReport:
+    """Rewrite clients' configuration, with a diff shown and a backup kept.
+
+    Raises MigrationError for a file that is not understood.
+    """
     started_at = context.now()
-    paths = [path.resolve() for path in find_files(roots)]
+    paths = [path.resolve() for path in _find_files(file or [Path.home(), Path.cwd()])]
     files = [_revert(context, path) if revert else _update(context, path) for path in paths]
     checks = [_config_check(context, files, revert=revert), _v2_works(context), _v1_works(context)]
     return context.report(
@@ -44,8 +78,17 @@ def run(context: Context, roots: Sequence[Path], *, revert: bool = False) -> Cli
     )
 
 
-def pointing(path: Path, url: str) -> bool:
-    """Say whether a client with this file uses the URL. Raises MigrationError and OSError."""
+STEP = Step(
+    ClientUpdateReport,
+    run,
+    needs=("validate",),
+    takes="5 s",
+    changes="clients' files; backups end in `.outpost-v1`",
+)
+
+
+def uses_url(path: Path, url: str) -> bool:
+    """Return whether a client with this file uses the URL. Raises MigrationError and OSError."""
     return _kind(path).points_at(path.read_text(encoding="utf-8"), url)
 
 
@@ -121,7 +164,7 @@ def _config_check(context: Context, files: Sequence[ClientFile], *, revert: bool
             ["dry run" if context.dry_run else "no configuration file was found"],
             "Name files or folders with --file",
         )
-    wrong = [file.path for file in files if pointing(Path(file.path), context.url) is revert]
+    wrong = [file.path for file in files if uses_url(Path(file.path), context.url) is revert]
     evidence = [f"{len(files)} files read back", *(f"wrong: {path}" for path in wrong)]
     return Check.of("files", title, not wrong, evidence, "Run the step again")
 
@@ -130,7 +173,7 @@ def _v2_works(context: Context) -> Check:
     with Client(context.url) as client:
         ready = client.ready()
     return Check.of(
-        "v2", "v2 answers", ready, [f"GET {context.url}/health/ready: {'200' if ready else 'no'}"], "Deploy"
+        "v2", "v2 is ready", ready, [f"GET {context.url}/health/ready: {'200' if ready else 'no'}"], "Deploy"
     )
 
 

@@ -1,19 +1,43 @@
 """cutover: clients are sent to v2, v1's scripts are taken out of use."""
 
 from functools import partial
+from typing import Annotated, ClassVar, Literal
+
+import typer
 
 from outpost.report import Check, overall
 from outpost_migration import fleet
 from outpost_migration.context import Context
 from outpost_migration.denial import deny, principals
 from outpost_migration.endpoint import V2Endpoint
-from outpost_migration.reports import CutoverReport, ProviderAudit
+from outpost_migration.reports import Report
+from outpost_migration.step import Step
+from outpost_migration.steps.audit import ProviderAudit
 from outpost_migration.steps.preflight import load_balancer_healthy, service_running
 from outpost_migration.steps.scripts import active, disable, inventory
 
 
-def run(context: Context, *, deny_callers: bool = False) -> CutoverReport:
-    """Write the secret, disable the scripts, refuse callers if asked; then look whether all of it holds.
+class CutoverReport(Report):
+    """cutover: clients are sent to v2, v1's scripts are out of use."""
+
+    file: ClassVar[str] = "cutover-report"
+    step: Literal["cutover"] = "cutover"
+    cutover_status: Literal["complete", "incomplete"]
+    ssm_disabled: bool
+    ssm_active_scripts: int
+    ecs_active: bool
+    previous_secret_version: str | None
+    denied_callers: list[str]
+
+
+def run(
+    context: Context,
+    *,
+    deny_callers: Annotated[
+        bool, typer.Option("--deny-callers", help="Also deny SendCommand to the callers that the audit found")
+    ] = False,
+) -> CutoverReport:
+    """Send clients to v2 and take v1's scripts out of use.
 
     Ends before it changes anything when v2 is not healthy.
     """
@@ -36,9 +60,18 @@ def run(context: Context, *, deny_callers: bool = False) -> CutoverReport:
         ssm_disabled=not remaining,
         ssm_active_scripts=len(remaining),
         ecs_active=ready,
-        previous_secret_version=v1[0] if v1 else None,
+        previous_secret_version=v1.id if v1 else None,
         denied_callers=denied,
     )
+
+
+STEP = Step(
+    CutoverReport,
+    run,
+    needs=("archive", "shadow", "validate", "update-clients"),
+    takes="10 s",
+    changes="the secret; v1's scripts are renamed to `.DISABLED`",
+)
 
 
 def _resume_fleet(context: Context) -> None:
@@ -54,7 +87,7 @@ def _resume_fleet(context: Context) -> None:
 
 def _point_at_v2(context: Context) -> None:
     value, current = V2Endpoint(endpoint=context.url), context.secret.current()
-    if current is None or current[1] != value:
+    if current is None or current.endpoint != value:
         context.change(f"Write the endpoint's secret: {value.model_dump_json()}", lambda: context.secret.write(value))
 
 
@@ -83,8 +116,10 @@ def _deny(context: Context) -> list[str]:
 
 def _secret_check(context: Context) -> Check:
     current = context.secret.current()
-    holds = current is not None and current[1] == V2Endpoint(endpoint=context.url)
-    evidence = f"secretsmanager:GetSecretValue: {current[1].model_dump_json(by_alias=True) if current else 'no value'}"
+    holds = current is not None and current.endpoint == V2Endpoint(endpoint=context.url)
+    evidence = (
+        f"secretsmanager:GetSecretValue: {current.endpoint.model_dump_json(by_alias=True) if current else 'no value'}"
+    )
     return Check.of("secret", "Clients are sent to v2", None if context.dry_run else holds, [evidence], "Run it again")
 
 

@@ -2,24 +2,44 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Annotated, ClassVar, Literal
 
+import typer
 from botocore.exceptions import ClientError
 
 from outpost.report import Check, overall
 from outpost_migration.context import Context
 from outpost_migration.errors import MigrationError
-from outpost_migration.journal import Content, Journal
-from outpost_migration.reports import DecommissionReport, MonitoringReport
+from outpost_migration.journal import Journal
+from outpost_migration.reports import Report
+from outpost_migration.step import Step
+from outpost_migration.steps.monitor import MonitoringReport
 from outpost_migration.steps.scripts import active, inventory, remove_disabled
-from outpost_migration.v1.calls import Kind
+from outpost_migration.v1.calls import Call, Kind
 
 QUIET = timedelta(days=30)
 
 
-def run(context: Context, *, yes: bool = False) -> DecommissionReport:
-    """Check that nobody misses v1; then remove its scripts and registration. Raises MigrationError without `yes`."""
+class DecommissionReport(Report):
+    """decommission: v1 is gone."""
+
+    file: ClassVar[str] = "decommission-report"
+    step: Literal["decommission"] = "decommission"
+    quiet_since: datetime | None
+    v1_calls: list[Call]
+    removed: list[str]
+    deregistered: bool
+
+
+def run(
+    context: Context, *, yes: Annotated[bool, typer.Option("--yes", help="Really: this cannot be undone")] = False
+) -> DecommissionReport:
+    """After 30 days without a call: remove v1's scripts and its registration.
+
+    Raises MigrationError without `yes`.
+    """
     if not yes and not context.dry_run:
-        raise MigrationError("decommissioning cannot be undone: look at --dry-run, then say --yes")
+        raise MigrationError("decommissioning cannot be undone: look at --dry-run, then add --yes")
     started_at, instance_id = context.now(), context.host.instance_id
     since = started_at - QUIET
     calls = context.deployment.trail.calls(since, started_at, instance_id)
@@ -42,12 +62,12 @@ def run(context: Context, *, yes: bool = False) -> DecommissionReport:
         _monitor_check(context),
     ]
     removed: list[str] = []
-    gone = host_gone(context)
+    gone = _host_gone(context)
     if overall(checks) == "pass" or context.dry_run:
         if not gone:
             removed = _remove_scripts(context)
         _deregister(context, gone=gone)
-        gone = host_gone(context)
+        gone = _host_gone(context)
     return context.report(
         DecommissionReport,
         started_at,
@@ -59,8 +79,17 @@ def run(context: Context, *, yes: bool = False) -> DecommissionReport:
     )
 
 
-def host_gone(context: Context) -> bool:
-    """Say whether the host is no managed instance any more."""
+STEP = Step(
+    DecommissionReport,
+    run,
+    needs=("monitor", "verify"),
+    takes="after 30 days",
+    changes="removes the scripts, deregisters the host",
+)
+
+
+def _host_gone(context: Context) -> bool:
+    """Return whether the host is no managed instance any more."""
     return context.host.ping() == "unknown"
 
 
@@ -75,16 +104,12 @@ def _silent_days(context: Context, start: datetime, end: datetime) -> Iterator[d
 
 
 def _cutover_check(context: Context, now: datetime) -> Check:
-    content = _journal(context)
+    content = Journal(context.documents, context.run, context.deployment.environment, context.operator).read()
     entry = content.entries.get("cutover")
     ended = entry.ended_at if entry and entry.state == "pass" else None
     evidence = f"cutover {entry.state if entry else 'not run'}" + (f", {ended:%Y-%m-%d %H:%M} UTC" if ended else "")
     holds = None if ended is None else now - ended >= QUIET
     return Check.of("cutover", "The cutover was 30 days ago", holds, [evidence], "Wait until 30 days have passed")
-
-
-def _journal(context: Context) -> Content:
-    return Journal(context.documents, context.run, context.deployment.environment, context.operator).read()
 
 
 def _monitor_check(context: Context) -> Check:

@@ -2,27 +2,55 @@
 
 import math
 from datetime import UTC, datetime
+from typing import Annotated, ClassVar, Literal
+
+import typer
 
 from outpost.names import MigrationOutput
 from outpost.report import Check
 from outpost_migration.context import Context
 from outpost_migration.monitor.documents import DocumentChangedError
 from outpost_migration.monitor.evaluation import checks, figures, proposal
-from outpost_migration.monitor.model import CURRENT_PLAN, Plan
+from outpost_migration.monitor.model import CURRENT_PLAN, Checkpoint, Figures, Plan, Proposal
 from outpost_migration.monitor.sources import AccountSources
 from outpost_migration.monitor.watch import Watch
-from outpost_migration.reports import MonitoringReport
+from outpost_migration.reports import Report
+from outpost_migration.step import Step
 
 POLL_SECONDS = 30
 
 
-def run(context: Context, template: Plan, *, wait: bool = False) -> MonitoringReport:
-    """Start the window unless it was started, and judge what is known of it. Passes only when it is covered.
+class MonitoringReport(Report):
+    """monitor: the day after the cutover."""
 
-    `template` gives the lengths of a new window; its run and start are this run's and now.
+    file: ClassVar[str] = "monitoring-report"
+    step: Literal["monitor"] = "monitor"
+    uptime: float | None
+    error_rate: float | None
+    ssm_calls: int
+    samples: int
+    coverage: float
+    figures: Figures
+    checkpoints: list[Checkpoint]
+    proposal: Proposal | None
+    baseline_saved: bool
+    complete: bool
+
+
+def run(
+    context: Context,
+    *,
+    window: Annotated[int, typer.Option(help="Seconds to watch; the sign-off needs 86400", min=1)] = 86_400,
+    period: Annotated[int, typer.Option(help="Seconds of one sample", min=1)] = 60,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until the window is over; it goes on without you")] = False,
+) -> MonitoringReport:
+    """Start watching the day after the cutover, or show where it stands.
+
+    Passes only when the whole window is covered.
     """
     started_at = context.now()
-    plan = _started(context, template, started_at)
+    lengths = Plan(run=context.run, started_at=started_at, window_seconds=window, period_seconds=period)
+    plan = start(context, lengths)
     watch = watch_of(context)
     while wait and not complete(plan, context.now()):
         _show(context, watch, plan)
@@ -31,11 +59,11 @@ def run(context: Context, template: Plan, *, wait: bool = False) -> MonitoringRe
     seen = plan.due(now, plan.metric_delay_seconds)
     found = figures(plan, samples, seen)
     state = watch.state(plan)
-    judged = [*checks(found, whole=plan.expected), _alive_check(plan, state.ticked_at if state else None, now)]
+    ticked_at = state.ticked_at if state else None
     return context.report(
         MonitoringReport,
         started_at,
-        judged,
+        [*checks(found, whole=plan.expected), _ticks_check(plan, ticked_at, now)],
         uptime=found.availability,
         error_rate=found.error_rate,
         ssm_calls=found.v1_dispatches,
@@ -47,6 +75,9 @@ def run(context: Context, template: Plan, *, wait: bool = False) -> MonitoringRe
         baseline_saved=watch.baseline(plan) is not None,
         complete=complete(plan, now),
     )
+
+
+STEP = Step(MonitoringReport, run, needs=("cutover",), takes="24 h", changes="nothing; the account samples by itself")
 
 
 def watch_of(context: Context) -> Watch:
@@ -63,31 +94,31 @@ def watch_of(context: Context) -> Watch:
 
 
 def complete(plan: Plan, now: datetime) -> bool:
-    """Say whether every period of the window can be judged."""
+    """Return whether every period of the window can be evaluated."""
     return plan.due(now, max(plan.lag_seconds, plan.metric_delay_seconds)) == plan.expected
 
 
-def _started(context: Context, template: Plan, now: datetime) -> Plan:
+def start(context: Context, plan: Plan) -> Plan:
+    """Start the window of a plan with the next whole period; return the plan that runs, which may be an earlier one."""
     running = context.documents.read(Plan, CURRENT_PLAN)
     if running and running.value.run == context.run:
         return running.value
     # Metrics come in whole periods of the clock: the window begins with the next one.
-    begin = math.ceil(now.timestamp() / template.period_seconds) * template.period_seconds
+    begin = math.ceil(plan.started_at.timestamp() / plan.period_seconds) * plan.period_seconds
     start_at = datetime.fromtimestamp(begin, tz=UTC)
-    plan = template.model_copy(update={"run": context.run, "started_at": start_at})
+    plan = plan.model_copy(update={"started_at": start_at})
 
-    def start() -> None:
+    def write() -> None:
         try:
             context.documents.write(CURRENT_PLAN, plan, running.etag if running else None)
         except DocumentChangedError:  # another operator started it in the same moment: then it runs
             return
 
-    context.change(f"Start monitoring: {plan.window_seconds / 3600:.2f} h from {start_at:%Y-%m-%d %H:%M:%S} UTC", start)
+    context.change(f"Start monitoring: {plan.window_seconds / 3600:.2f} h from {start_at:%Y-%m-%d %H:%M:%S} UTC", write)
     return plan
 
 
-def _alive_check(plan: Plan, ticked_at: datetime | None, now: datetime) -> Check:
-    """The account's function does its work: without it there are no samples to come."""
+def _ticks_check(plan: Plan, ticked_at: datetime | None, now: datetime) -> Check:
     late = None if ticked_at is None else (min(now, plan.ends_at) - ticked_at).total_seconds()
     holds = None if late is None else late <= max(300, 5 * plan.period_seconds)
     evidence = "no tick yet" if ticked_at is None else f"last tick {ticked_at:%Y-%m-%d %H:%M:%S} UTC"

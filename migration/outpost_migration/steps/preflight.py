@@ -1,20 +1,32 @@
 """preflight: the new environment runs, the old one can be reached, the secret can be written."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from botocore.exceptions import ClientError
 
 from outpost.names import CONTROL_PLANE_CONTAINER, MigrationOutput
-from outpost.report import Check, overall
+from outpost.report import Check, Status, overall
 from outpost_migration import fleet
 from outpost_migration.context import Context
 from outpost_migration.errors import MigrationError
-from outpost_migration.reports import ValidationReport
+from outpost_migration.reports import Report
+from outpost_migration.step import Step
+
+
+class ValidationReport(Report):
+    """preflight: the new environment runs, the old one can be reached."""
+
+    file: ClassVar[str] = "validation-report"
+    step: Literal["preflight"] = "preflight"
+    cluster_arn: str
+    task_definition_arns: list[str]
+    image_uris: list[str]
+    validation_status: Status
 
 
 def run(context: Context) -> ValidationReport:
-    """Look at everything that the migration stands on; changes nothing that a client could see."""
+    """Check that v2 runs, v1's host can be reached and the secret can be written."""
     started_at = context.now()
     tasks = _running_tasks(context)
     found = [
@@ -34,6 +46,9 @@ def run(context: Context) -> ValidationReport:
         image_uris=images(tasks),
         validation_status=overall(found),
     )
+
+
+STEP = Step(ValidationReport, run, takes="5 s", changes="a version of the secret that nobody reads, taken back at once")
 
 
 def cluster_active(context: Context) -> Check:
@@ -75,7 +90,7 @@ def load_balancer_healthy(context: Context) -> Check:
             f"elasticloadbalancing:DescribeLoadBalancers {balancer['LoadBalancerName']}: {state}",
             f"elasticloadbalancing:DescribeTargetHealth: {len(states)} targets, {', '.join(states) or 'none'}",
         ],
-        "Wait until the service is steady; then look at the health check's answers",
+        "Wait until the service is steady; then look at the health check's responses",
     )
 
 
@@ -94,17 +109,17 @@ def trail_logging(context: Context) -> Check:
 
 
 def host_reachable(context: Context) -> Check:
-    """v1's host answers a command."""
+    """v1's host runs a command."""
     host = context.host
     ping = host.ping()
     evidence = [f"ssm:DescribeInstanceInformation {host.instance_id}: {ping}"]
     try:
-        answer = host.run("echo reached", seconds=60)
+        result = host.run("echo reached", seconds=60)
     except MigrationError as error:
-        return Check.of("v1-host", "v1's host answers commands", False, [*evidence, str(error)], "Start its SSM agent")
-    evidence.append(f"ssm:SendCommand echo: exit code {answer.exit_code} after {answer.seconds:.1f} s")
-    reached = answer.exit_code == 0 and answer.output.strip() == "reached"
-    return Check.of("v1-host", "v1's host answers commands", reached, evidence, "Start its SSM agent")
+        return Check.of("v1-host", "v1's host runs commands", False, [*evidence, str(error)], "Start its SSM agent")
+    evidence.append(f"ssm:SendCommand echo: exit code {result.exit_code} after {result.seconds:.1f} s")
+    reached = result.exit_code == 0 and result.output.strip() == "reached"
+    return Check.of("v1-host", "v1's host runs commands", reached, evidence, "Start its SSM agent")
 
 
 def secret_writable(context: Context) -> Check:

@@ -2,7 +2,10 @@
 
 import time
 from functools import partial
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
+
+import typer
+from pydantic import Field
 
 from outpost.report import Check
 from outpost_migration import fleet
@@ -11,23 +14,48 @@ from outpost_migration.denial import POLICY, allow, principals
 from outpost_migration.endpoint import V1Endpoint
 from outpost_migration.errors import MigrationError
 from outpost_migration.monitor.model import CURRENT_PLAN
-from outpost_migration.reports import ProviderAudit, RollbackReport
+from outpost_migration.reports import Report
+from outpost_migration.step import Step
+from outpost_migration.steps.audit import ProviderAudit
 from outpost_migration.steps.preflight import host_reachable
 from outpost_migration.steps.scripts import active, enable, inventory
 from outpost_migration.v1.layout import SCRIPTS, SCRIPTS_FOLDER
 
 
-def run(context: Context, *, level: Literal[1, 2], reason: str) -> RollbackReport:
-    """Give v1 back to its clients, then look whether v1 works. Raises MigrationError when there is nothing to go to."""
+class RollbackReport(Report):
+    """rollback: clients are sent to v1 again."""
+
+    file: ClassVar[str] = "rollback-report"
+    step: Literal["rollback"] = "rollback"
+    level: Literal[1, 2]
+    reason: str
+    secret_version: str | None
+    ssm_active_scripts: int
+    previous_desired: int | None = Field(description="tasks of the service before level 2")
+    previous_minimum: int | None = Field(description="scaling minimum before level 2")
+    seconds: float
+
+
+def run(
+    context: Context,
+    *,
+    level: Annotated[int, typer.Option(help="1: clients back to v1; 2: also stop v2", min=1, max=2)],
+    reason: Annotated[str, typer.Option(help="Why, for the report")],
+) -> RollbackReport:
+    """Send clients to v1 again; level 2 also stops v2.
+
+    Raises MigrationError when no version of the secret names v1.
+    """
     started_at, begin = context.now(), time.monotonic()
-    if context.secret.v1() is None:
+    v1 = context.secret.v1()
+    if v1 is None:
         raise MigrationError("the secret has no version that names v1: `outpost migrate cutover` was never begun")
-    desired, minimum = _before(context) if level == 2 else (None, None)
+    before = _before(context) if level == 2 else None
     _point_at_v1(context)
     _enable_scripts(context)
     _allow_callers(context)
     _stop_monitor(context)
-    if level == 2 and not (fleet.paused(context) and fleet.counts(context)[0] == 0):
+    if level == 2 and not (fleet.paused(context) and fleet.counts(context).desired == 0):
         context.change(
             "Pause the fleet: planner off, scaling minimum 0, service of 0 tasks", lambda: fleet.pause(context)
         )
@@ -41,29 +69,32 @@ def run(context: Context, *, level: Literal[1, 2], reason: str) -> RollbackRepor
         checks,
         level=level,
         reason=reason,
-        secret_version=(context.secret.v1() or (None,))[0],
+        secret_version=v1.id,
         ssm_active_scripts=len(tools),
-        previous_desired=desired,
-        previous_minimum=minimum,
+        previous_desired=before.desired if before else None,
+        previous_minimum=before.minimum if before else None,
         seconds=time.monotonic() - begin,
     )
 
 
-def _before(context: Context) -> tuple[int | None, int | None]:
-    """What the service was before; of a rollback that was cut off, what its first attempt found."""
+STEP = Step(RollbackReport, run, undoes=("cutover", "monitor", "verify"))
+
+
+def _before(context: Context) -> fleet.Before:
+    """Return what the service was before; after a rollback that was cut off, what its first attempt found."""
     stored = fleet.before(context)
     if stored and fleet.paused(context):
-        return stored.desired, stored.minimum
-    found = fleet.Before(desired=fleet.counts(context)[0], minimum=fleet.minimum(context))
+        return stored
+    found = fleet.Before(desired=fleet.counts(context).desired, minimum=fleet.minimum(context))
     if not context.dry_run:
         fleet.remember(context, found)
-    return found.desired, found.minimum
+    return found
 
 
 def _point_at_v1(context: Context) -> None:
     current, v1 = context.secret.current(), context.secret.v1()
-    if v1 and (current is None or current[0] != v1[0]):
-        context.change(f"Make version {v1[0]} of the endpoint's secret current again", context.secret.restore_v1)
+    if v1 and (current is None or current.id != v1.id):
+        context.change(f"Make version {v1.id} of the endpoint's secret current again", context.secret.restore_v1)
 
 
 def _enable_scripts(context: Context) -> None:
@@ -94,15 +125,15 @@ def _stop_monitor(context: Context) -> None:
 
 def _secret_check(context: Context) -> Check:
     current = context.secret.current()
-    holds = current is not None and isinstance(current[1], V1Endpoint)
-    evidence = f"secretsmanager:GetSecretValue: provider {current[1].provider if current else 'none'}"
+    holds = current is not None and isinstance(current.endpoint, V1Endpoint)
+    evidence = f"secretsmanager:GetSecretValue: provider {current.endpoint.provider if current else 'none'}"
     return Check.of("secret", "Clients are sent to v1", None if context.dry_run else holds, [evidence], "Run it again")
 
 
 def _scripts_check(context: Context, tools: list[str]) -> Check:
-    answer = context.host.run(f"{SCRIPTS_FOLDER}/list-runs.sh > /dev/null && echo runs")
-    holds = set(tools) == set(SCRIPTS) and answer.output.strip() == "runs"
-    evidence = [f"{len(tools)} of {len(SCRIPTS)} scripts in use", f"list-runs.sh: exit code {answer.exit_code}"]
+    result = context.host.run(f"{SCRIPTS_FOLDER}/list-runs.sh > /dev/null && echo runs")
+    holds = set(tools) == set(SCRIPTS) and result.output.strip() == "runs"
+    evidence = [f"{len(tools)} of {len(SCRIPTS)} scripts in use", f"list-runs.sh: exit code {result.exit_code}"]
     return Check.of(
         "scripts",
         "v1's scripts are in use and run",
@@ -114,7 +145,7 @@ def _scripts_check(context: Context, tools: list[str]) -> Check:
 
 def _stopped_check(context: Context) -> Check:
     stopped = not context.dry_run and fleet.wait_for(context, 0)
-    desired, running = fleet.counts(context)
-    evidence = [f"service: running {running} of {desired}", f"planner off: {fleet.paused(context)}"]
-    holds = stopped and desired == 0 and fleet.paused(context)
+    found = fleet.counts(context)
+    evidence = [f"service: running {found.running} of {found.desired}", f"planner off: {fleet.paused(context)}"]
+    holds = stopped and found.desired == 0 and fleet.paused(context)
     return Check.of("fleet", "v2 is stopped", None if context.dry_run else holds, evidence, "Run it again")

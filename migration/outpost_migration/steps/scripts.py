@@ -4,8 +4,23 @@ import shlex
 from collections.abc import Sequence
 
 from outpost_migration.host import Host
-from outpost_migration.reports import Tool
+from outpost_migration.reports import Part
 from outpost_migration.v1.layout import DISABLED, SCRIPTS, SCRIPTS_FOLDER
+
+
+class Tool(Part):
+    """A script on v1's host."""
+
+    name: str
+    size: int
+    sha256: str
+    disabled: bool
+
+    @property
+    def file(self) -> str:
+        """Its file's name."""
+        return self.name + (DISABLED if self.disabled else "")
+
 
 _LIST = f"""cd {SCRIPTS_FOLDER} || exit 3
 for name in {" ".join(SCRIPTS)}; do
@@ -32,7 +47,7 @@ def active(tools: Sequence[Tool]) -> list[str]:
 
 
 def disable(host: Host, names: Sequence[str]) -> None:
-    """Rename scripts so that nobody can call them any more; again is no fault."""
+    """Rename scripts so that nobody can call them any more; those that are disabled stay so."""
     _move(host, [(name, f"{name}{DISABLED}") for name in names])
 
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
+import typer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from outpost.report import Check
@@ -16,7 +17,8 @@ from outpost_client.results import Status
 from outpost_migration.context import Context
 from outpost_migration.errors import MigrationError
 from outpost_migration.monitor.documents import Versioned
-from outpost_migration.reports import Outcome, Pair, ParityReport
+from outpost_migration.reports import Part, Report
+from outpost_migration.step import Step
 from outpost_migration.v1.layout import SCRIPTS_FOLDER
 
 FEWEST = 10
@@ -35,34 +37,74 @@ class Sample(BaseModel):
     task: Annotated[str, Field(min_length=10)]
 
 
+class Outcome(Part):
+    """How a sample task ended."""
+
+    outcome: Literal["success", "failed"]
+    exit_code: int | None
+    seconds: float
+
+
+class Pair(Part):
+    """One sample task on both systems."""
+
+    name: str
+    v1: Outcome
+    v2: Outcome
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both ended the same way, with the same exit code."""
+        return (self.v1.outcome, self.v1.exit_code) == (self.v2.outcome, self.v2.exit_code)
+
+
+class ParityReport(Report):
+    """shadow: the same tasks on both systems."""
+
+    file: ClassVar[str] = "parity-report"
+    step: Literal["shadow"] = "shadow"
+    pairs: list[Pair]
+    agreeing: int
+    latency_ratio: float | None = Field(description="median of v2's duration through v1's")
+
+
 class StoredPair(BaseModel):
-    """A compared task, kept so that a resumed step goes on with the next."""
+    """A compared task, kept so that a resumed step continues with the next."""
 
     sample: Sample
     pair: Pair
 
 
-def load_samples(path: Path) -> list[Sample]:
-    """Read sample tasks. Raises MigrationError naming file and fault."""
+def _load_samples(path: Path) -> list[Sample]:
     try:
         return TypeAdapter(list[Sample]).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise MigrationError(f"{path} holds no sample tasks, a JSON list of {{name, task}}: {error}") from error
 
 
-def run(context: Context, samples: Sequence[Sample], *, repository: str, executor: str, agent: str) -> ParityReport:
-    """Run every sample on both, a few at once; the pairs of an earlier attempt are kept."""
-    started_at = context.now()
-    done = {sample.name: stored.value.pair for sample in samples if (stored := _stored(context, sample))}
-    missing = [sample for sample in samples if sample.name not in done]
+def run(
+    context: Context,
+    *,
+    repository: Annotated[str, typer.Option("--repo", help="Repository that the sample tasks run on")],
+    samples: Annotated[Path, typer.Option(help="JSON list of {name, task}")] = SAMPLES,
+    executor: Annotated[str, typer.Option(help="v1's executor")] = "claude",
+    agent: Annotated[str, typer.Option(help="v2's agent")] = "claude",
+) -> ParityReport:
+    """Run the same sample tasks on v1 and v2 and compare.
+
+    A few run at once; the pairs of an earlier attempt are kept.
+    """
+    started_at, tasks = context.now(), _load_samples(samples)
+    done = {sample.name: stored.value.pair for sample in tasks if (stored := _stored(context, sample))}
+    missing = [sample for sample in tasks if sample.name not in done]
     if context.dry_run:
         for sample in missing:
-            context.change(f"Run sample {sample.name} on v1 ({executor}) and v2 ({agent})", lambda: None)
+            context.change(f"Run sample {sample.name} on v1 ({executor}) and v2 ({agent})")
         missing = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         compared = pool.map(lambda sample: _compare(context, sample, repository, executor, agent), missing)
         done |= {pair.name: pair for pair in compared}
-    pairs = [done[sample.name] for sample in samples if sample.name in done]
+    pairs = [done[sample.name] for sample in tasks if sample.name in done]
     return context.report(
         ParityReport,
         started_at,
@@ -73,8 +115,11 @@ def run(context: Context, samples: Sequence[Sample], *, repository: str, executo
     )
 
 
+STEP = Step(ParityReport, run, needs=("archive",), takes="minutes", changes="runs sample tasks on both systems")
+
+
 def _stored(context: Context, sample: Sample) -> Versioned[StoredPair] | None:
-    """Return what an earlier attempt found of this very task."""
+    """Return what an earlier attempt found of the same task."""
     found = context.documents.read(StoredPair, _key(context, sample))
     return found if found and found.value.sample == sample else None
 
@@ -125,9 +170,9 @@ def _ratio(pairs: Sequence[Pair]) -> float | None:
 
 def _on_v1(context: Context, sample: Sample, repository: str, executor: str) -> Outcome:
     command = f"{SCRIPTS_FOLDER}/dispatch-unified.sh {shlex.quote(repository)} {shlex.quote(sample.task)}"
-    answer = context.host.run(f"{command} --executor={shlex.quote(executor)}", marked=False)
-    outcome = "failed" if answer.exit_code else "success"
-    return Outcome(outcome=outcome, exit_code=answer.exit_code, seconds=answer.seconds)
+    result = context.host.run(f"{command} --executor={shlex.quote(executor)}", marked=False)
+    outcome = "failed" if result.exit_code else "success"
+    return Outcome(outcome=outcome, exit_code=result.exit_code, seconds=result.seconds)
 
 
 def _on_v2(context: Context, sample: Sample, repository: str, agent: str) -> Outcome:

@@ -4,6 +4,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import typer
 
 from outpost.report import Check
 from outpost_client import ApiError, Client
@@ -12,18 +15,34 @@ from outpost_client.results import Status
 from outpost_migration.context import Context
 from outpost_migration.errors import MigrationError
 from outpost_migration.mcp import TOOLS, McpClient
-from outpost_migration.reports import ApiVerification
+from outpost_migration.reports import Report
+from outpost_migration.step import Step
 
 _MARK = "outpost migrate validate"
 _ABSENT = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 """An id that nobody has."""
 
 
-def run(context: Context, *, agent: str) -> ApiVerification:
-    """Try every endpoint and tool for real. Dispatches two small tasks; changes nothing else."""
+class ApiVerification(Report):
+    """validate: every endpoint and tool, over the real endpoint."""
+
+    file: ClassVar[str] = "api-verification"
+    step: Literal["validate"] = "validate"
+    base_url: str
+    endpoints_tested: list[str]
+    tools_functional: list[str]
+    all_passed: bool
+
+
+def run(
+    context: Context,
+    *,
+    agent: Annotated[str, typer.Option(help="Agent that runs the small tasks")] = "claude",
+) -> ApiVerification:
+    """Try every endpoint and MCP tool over the real endpoint."""
     started_at = context.now()
     checks: list[Check] = []
-    context.change(f"Dispatch small tasks for the agent {agent}, one of them to be cancelled", lambda: None)
+    context.change(f"Dispatch small tasks for the agent {agent}, one of them to be cancelled")
     if not context.dry_run:
         with context.api() as client:
             checks += _endpoints(context, client, agent)
@@ -40,6 +59,9 @@ def run(context: Context, *, agent: str) -> ApiVerification:
         ],
         all_passed=passed,
     )
+
+
+STEP = Step(ApiVerification, run, needs=("preflight",), takes="1 min", changes="dispatches small tasks")
 
 
 class _Trials:

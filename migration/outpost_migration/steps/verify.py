@@ -1,22 +1,45 @@
 """verify: the nine criteria, the seven controls and the alarms, live: the sign-off."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import typer
 
 from outpost.report import Check, overall
-from outpost_migration.acceptance import Acceptance
+from outpost_migration.acceptance import DOCS, Acceptance
 from outpost_migration.context import Context
-from outpost_migration.reports import SignoffReport
+from outpost_migration.reports import Report
+from outpost_migration.step import Step
+from outpost_ops.cli.controls import live_controls
 
-Controls = Callable[[], Sequence[Check]]
+
+class SignoffReport(Report):
+    """verify: the nine criteria and the seven controls."""
+
+    file: ClassVar[str] = "signoff-report"
+    step: Literal["verify"] = "verify"
+    criteria: list[Check]
+    controls: list[Check]
+    migration_complete: bool
+    signoff_date: datetime | None
 
 
-def run(context: Context, controls: Controls, docs: Path) -> SignoffReport:
-    """Check everything; the migration is complete when all of it passes, and then signed off."""
+def run(
+    context: Context,
+    *,
+    docs: Annotated[Path, typer.Option(help="Folder of the documentation")] = DOCS,
+    controls: Callable[[str], Sequence[Check]] = live_controls,
+) -> SignoffReport:
+    """Sign off: nine criteria, seven controls, every alarm.
+
+    `controls` returns the checks of an environment. The migration is complete when everything passes.
+    """
     started_at = context.now()
     criteria = Acceptance(context, docs).checks()
-    control_checks = list(controls()) or [no_controls()]
-    every = [*criteria, *control_checks, alarms_check(context)]
+    control_checks = list(controls(context.deployment.environment)) or [_NO_CONTROLS]
+    every = [*criteria, *control_checks, _alarms_check(context)]
     complete = overall(every) == "pass"
     return context.report(
         SignoffReport,
@@ -29,14 +52,13 @@ def run(context: Context, controls: Controls, docs: Path) -> SignoffReport:
     )
 
 
-def no_controls() -> Check:
-    """The check that stands for controls that could not be looked at."""
-    return Check.of(
-        "controls", "The seven controls hold", None, ["no control was checked"], "Run `outpost verify controls`"
-    )
+STEP = Step(SignoffReport, run, needs=("cutover",), takes="1 min")
+_NO_CONTROLS = Check.of(
+    "controls", "The seven controls hold", None, ["no control was checked"], "Run `outpost verify controls`"
+)
 
 
-def alarms_check(context: Context) -> Check:
+def _alarms_check(context: Context) -> Check:
     """Every alarm of the environment is OK; one that never had data proves nothing."""
     prefix = f"Outpost-{context.deployment.environment}-"
     pages = context.deployment.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix)
