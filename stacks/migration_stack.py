@@ -5,8 +5,7 @@ from constructs import Construct
 
 from outpost.names import ENDPOINT_SECRET_NAME, Env, MigrationOutput
 from outpost_constructs.alarms import Alarms
-from outpost_constructs.migration import LegacyWatch
-from outpost_constructs.migration_monitor import MigrationMonitor
+from outpost_constructs.migration import LegacyWatch, MigrationMonitor
 from outpost_constructs.stack import OutpostStack
 from outpost_ops.config import EnvironmentConfig
 from stacks.audit_stack import AuditStack

@@ -1,6 +1,7 @@
-"""The migration from v1: who still calls the old one."""
+"""The functions of the migration from v1: who still calls the old one, and how the new one does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -9,23 +10,56 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE
+from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE, ROLLBACK_PROPOSED
 from outpost_constructs.environment_key import WRITE, grant_key
 from outpost_constructs.function import OutpostFunction
-from outpost_constructs.nag_suppressions import (
-    KNOWS_NO_RESOURCE,
-    NAMED_AT_RUN_TIME,
-    acknowledge_wildcard,
-    printed,
-)
+from outpost_constructs.nag_suppressions import KNOWS_NO_RESOURCE, NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
 from outpost_constructs.stack import config_of
-from outpost_ops.config import EnvironmentConfig
 
-_MIGRATION = "migration/*"
+_DOCUMENTS = "migration/*"
 
 
-class LegacyWatch(OutpostFunction):
-    """Counts the dispatches that still go to v1, names who makes them."""
+class _MigrationFunction(OutpostFunction):
+    """Works with the documents of the migration in the audit bucket, and puts one metric of the environment.
+
+    `documents`: actions on these documents. `account`: reading actions that know no resource.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        bucket: s3.IBucket,
+        documents: Sequence[str],
+        account: Sequence[str],
+        metric: str,
+        statistic: str,
+        **function: Any,  # noqa: ANN401 - arguments of OutpostFunction
+    ) -> None:
+        super().__init__(scope, construct_id, **function)
+        acknowledge_wildcard(self.role, f"{printed(bucket, bucket.bucket_arn)}/{_DOCUMENTS}", NAMED_AT_RUN_TIME)
+        grant_key(bucket.encryption_key, self.role, "s3", WRITE)
+        self._allow(documents, bucket.arn_for_objects(_DOCUMENTS))
+        self._allow(["s3:ListBucket"], bucket.bucket_arn)  # without it, a missing document is "access denied"
+        acknowledge_wildcard(self.role, "*", KNOWS_NO_RESOURCE)
+        self._allow(account, "*")
+        own = {"StringEquals": {"cloudwatch:namespace": METRIC_NAMESPACE}}
+        self._allow(["cloudwatch:PutMetricData"], "*", conditions=own)
+        self.metric = cloudwatch.Metric(
+            namespace=METRIC_NAMESPACE,
+            metric_name=metric,
+            dimensions_map={"Environment": config_of(self).name},
+            statistic=statistic,
+            period=Duration.minutes(1),
+        )
+
+    def _allow(self, actions: Sequence[str], resource: str, **condition: Any) -> None:  # noqa: ANN401
+        iam.Grant.add_to_principal(grantee=self.role, actions=list(actions), resource_arns=[resource], **condition)
+
+
+class LegacyWatch(_MigrationFunction):
+    """Counts the dispatches that still go to v1, and logs who makes them."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, bucket: s3.IBucket, environment: Mapping[str, str]
@@ -33,6 +67,11 @@ class LegacyWatch(OutpostFunction):
         super().__init__(
             scope,
             construct_id,
+            bucket=bucket,
+            documents=["s3:GetObject"],
+            account=["ssm:ListCommands"],
+            metric=LEGACY_DISPATCHES,
+            statistic="Sum",
             package="legacy_watch",
             description="Counts the dispatches that still go to v1",
             timeout=Duration.seconds(30),
@@ -45,48 +84,25 @@ class LegacyWatch(OutpostFunction):
                 )
             },
         )
-        grant_documents(bucket, self.role, "s3:GetObject")
-        grant_account(self.role, "ssm:ListCommands")
-        grant_metrics(self.role)
-        self.metric = environment_metric(LEGACY_DISPATCHES, "Sum", config_of(self))
 
 
-def environment_metric(name: str, statistic: str, config: EnvironmentConfig) -> cloudwatch.Metric:
-    """Return one of our metrics of this environment, by the minute."""
-    return cloudwatch.Metric(
-        namespace=METRIC_NAMESPACE,
-        metric_name=name,
-        dimensions_map={"Environment": config.name},
-        statistic=statistic,
-        period=Duration.minutes(1),
-    )
+class MigrationMonitor(_MigrationFunction):
+    """Takes a sample each minute of the day after the cutover, in the account: no laptop must stay open."""
 
-
-def grant_documents(bucket: s3.IBucket, grantee: iam.IGrantable, *actions: str) -> None:
-    """Allow actions on what the migration keeps, and to tell "not there" from "not allowed"."""
-    acknowledge_wildcard(
-        grantee,
-        f"{printed(bucket, bucket.bucket_arn)}/{_MIGRATION}",
-        NAMED_AT_RUN_TIME,
-    )
-    grant_key(bucket.encryption_key, grantee, "s3", WRITE)
-    iam.Grant.add_to_principal(
-        grantee=grantee, actions=list(actions), resource_arns=[bucket.arn_for_objects(_MIGRATION)]
-    )
-    iam.Grant.add_to_principal(grantee=grantee, actions=["s3:ListBucket"], resource_arns=[bucket.bucket_arn])
-
-
-def grant_account(grantee: iam.IGrantable, *actions: str) -> None:
-    """Allow reading actions that know no resource."""
-    acknowledge_wildcard(grantee, "*", KNOWS_NO_RESOURCE)
-    iam.Grant.add_to_principal(grantee=grantee, actions=list(actions), resource_arns=["*"])
-
-
-def grant_metrics(grantee: iam.IGrantable) -> None:
-    """Allow writing metrics of our namespace, and of no other."""
-    iam.Grant.add_to_principal(
-        grantee=grantee,
-        actions=["cloudwatch:PutMetricData"],
-        resource_arns=["*"],
-        conditions={"StringEquals": {"cloudwatch:namespace": METRIC_NAMESPACE}},
-    )
+    def __init__(
+        self, scope: Construct, construct_id: str, *, bucket: s3.IBucket, environment: Mapping[str, str]
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            bucket=bucket,
+            documents=["s3:GetObject", "s3:PutObject"],
+            account=["ssm:ListCommands", "cloudtrail:LookupEvents", "cloudwatch:GetMetricData"],
+            metric=ROLLBACK_PROPOSED,
+            statistic="Maximum",
+            package="migration_monitor",
+            description="Samples and evaluates the day after the cutover",
+            timeout=Duration.seconds(50),
+            environment=environment,
+            every="Minute",
+        )
