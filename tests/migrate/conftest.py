@@ -16,6 +16,7 @@ import pytest
 
 from outpost.domain.ids import now
 from outpost.names import MigrationOutput
+from outpost.report import overall
 from outpost_client import Client
 from outpost_client.models import Limits
 from outpost_local.environment import LocalEnvironment
@@ -30,6 +31,7 @@ from outpost_migration.monitor.model import CURRENT_PLAN, HOST, Plan, V1Host
 from outpost_migration.registry import STEPS
 from outpost_migration.runner import Runner
 from outpost_migration.steps.monitor import watch_of
+from outpost_migration.steps.preflight import load_balancer_healthy, service_running
 from outpost_migration.v1 import trail
 from outpost_migration.v1.layout import DISABLED
 from tests.eventually import eventually
@@ -97,7 +99,7 @@ class World:
         return self.environment.client(service)
 
     def reset(self) -> None:
-        """Back to before any migration: v1 in use, online, pointed at; nothing watched; the real time."""
+        """Back to before any migration: v1 in use, online, pointed at; v2 healthy; nothing watched; the real time."""
         self.move(timedelta())
         self.host.switch(online=True)
         for script in (self.host.base / "scripts").glob(f"*{DISABLED}"):
@@ -110,6 +112,12 @@ class World:
         logs, group = self.client("logs"), {"logGroupName": LOGS}
         for stream in logs.describe_log_streams(**group, logStreamNamePrefix=LOGGED)["logStreams"]:
             logs.delete_log_stream(**group, logStreamName=stream["logStreamName"])
+        eventually(self.is_healthy, within=300, what="the service is healthy, which a cutover needs")
+
+    def is_healthy(self) -> bool:
+        """Return whether a cutover would find v2 healthy; a test before may have stopped it."""
+        context = self.context("health")
+        return overall([service_running(context), load_balancer_healthy(context)]) == "pass"
 
     def log(self, message: str, at: datetime) -> None:
         """Let the service have logged something at that time."""
