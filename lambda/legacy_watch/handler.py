@@ -17,7 +17,7 @@ from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE, Env
 from outpost_migration.monitor.documents import Documents
 from outpost_migration.monitor.model import HOST, V1Host
-from outpost_migration.v1.calls import SendCommand, concerns
+from outpost_migration.v1.calls import SendCommand
 from outpost_migration.v1.trail import Trail
 
 logger = Logger(service="legacy_watch")
@@ -32,19 +32,19 @@ def _documents() -> Documents:
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Handle one "AWS API Call via CloudTrail" event of SendCommand. Errors surface: EventBridge tries again."""
     call = SendCommand.of(event["detail"])
-    host = _documents().read(V1Host, HOST)
-    if call.command_id is None or (host and not concerns(call, host.value.instance_id)):
+    host = _documents().value(V1Host, HOST)
+    if call.command_id is None or (host and not call.may_reach(host.instance_id)):
         return
     trail = Trail(boto3.client("cloudtrail", config=CLIENT_CONFIG), boto3.client("ssm", config=CLIENT_CONFIG))
-    judged = trail.judged(call)
-    level = logger.warning if judged.counts else logger.info
+    found = trail.classify(call)
+    level = logger.warning if found.counts else logger.info
     level(
         "SendCommand",
         extra={
-            "kind": judged.kind,
-            "caller": judged.caller,
-            "command": judged.command_id,
-            "at": judged.time.isoformat(),
+            "kind": found.kind,
+            "caller": found.caller,
+            "command": found.command_id,
+            "at": found.time.isoformat(),
         },
     )
     boto3.client("cloudwatch", config=CLIENT_CONFIG).put_metric_data(
@@ -53,7 +53,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
             {
                 "MetricName": LEGACY_DISPATCHES,
                 "Dimensions": [{"Name": "Environment", "Value": os.environ[Env.ENVIRONMENT]}],
-                "Value": int(judged.counts),
+                "Value": int(found.counts),
                 "Unit": "Count",
             }
         ],

@@ -1,4 +1,4 @@
-"""The migration's monitor: each minute, without a laptop. Does nothing unless `outpost migrate monitor` asked."""
+"""The migration's monitor: each minute, without a laptop. Does nothing before `outpost migrate monitor`."""
 
 import os
 from datetime import datetime
@@ -39,7 +39,7 @@ def _cloudwatch() -> "CloudWatchClient":
 
 
 def _watch() -> Watch:
-    host = _documents().read(V1Host, HOST)
+    host = _documents().value(V1Host, HOST)
     return Watch(
         documents=_documents(),
         sources=AccountSources(
@@ -47,7 +47,7 @@ def _watch() -> Watch:
             trail=_trail(),
             load_balancer=os.environ[Env.LOAD_BALANCER],
             target_group=os.environ[Env.TARGET_GROUP],
-            instance_id=host.value.instance_id if host else None,
+            instance_id=host.instance_id if host else None,
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Clients' configuration files: what each kind says about the endpoint, before and after. Pure."""
+"""Clients' configuration files: how each kind is pointed at an endpoint. Pure, but for `known_files`."""
 
 import json
 import re
@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from outpost_migration.errors import MigrationError
+from outpost_ops.errors import OperationError
 
 BEGIN, END = "outpost:begin", "outpost:end"
-"""Marks around what the migration wrote into a file of somebody's."""
+"""Marks around what the migration wrote into a client's file."""
 NAMES_OF_V1 = ("OUTPOST_INSTANCE_ID", "OUTPOST_SSM_INSTANCE", "SSM_INSTANCE_ID", "CLAUDE_EXECUTOR_INSTANCE")
 """Variables that pointed at v1's instance."""
 
@@ -20,16 +20,28 @@ class Kind:
     """A kind of file: how to know it and how to rewrite it."""
 
     name: str
-    matches: Callable[[Path], bool]
+    paths: tuple[str, ...]
+    """Its files, relative to a client's folder."""
     rewrite: Callable[[str, str], str]
     """(content, URL of the API) -> new content; again on its own result changes nothing."""
-    points_at: Callable[[str, str], bool]
-    """(content, URL) -> whether a client with this file uses that URL."""
+    uses: Callable[[str, str], bool] | None = None
+    """(content, URL) -> whether a client with this file uses that URL; if None, when rewriting changes nothing."""
+
+    def points_at(self, text: str, url: str) -> bool:
+        """Return whether a client with this content uses the URL. Raises OperationError."""
+        return self.uses(text, url) if self.uses else self.rewrite(text, url) == text
 
 
 def kind_of(path: Path) -> Kind | None:
     """Return the kind of a file, or None when it is none that clients of v1 have."""
-    return next((kind for kind in KINDS if kind.matches(path)), None)
+    if path.suffix == ".env" or path.name.startswith(".env."):
+        return KINDS[0]
+    return next((kind for kind in KINDS if any(path.match(known) for known in kind.paths)), None)
+
+
+def known_files(root: Path) -> list[Path]:
+    """Return the configuration files in a folder (a home, a project); what is no folder is a file that is named."""
+    return [root / name for name in KNOWN_NAMES if (root / name).is_file()] if root.is_dir() else [root]
 
 
 def rewrite_environment(text: str, url: str) -> str:
@@ -75,17 +87,13 @@ def _rewrite_json(entry: Callable[[str], Mapping[str, object]]) -> Callable[[str
     return rewrite
 
 
-def _json_points_at(entry: Callable[[str], Mapping[str, object]]) -> Callable[[str, str], bool]:
-    return lambda text, url: _parsed(text).get("mcpServers", {}).get("outpost") == entry(url)
-
-
 def _parsed(text: str) -> dict[str, dict[str, object]]:
     try:
         content = json.loads(text or "{}")
     except ValueError as error:
-        raise MigrationError(f"is not JSON ({error}): mend it, then run the step again") from error
+        raise OperationError(f"is not JSON ({error}): mend it, then run the step again") from error
     if not isinstance(content, dict):
-        raise MigrationError("is no JSON object: mend it, then run the step again")
+        raise OperationError("is no JSON object: mend it, then run the step again")
     return content
 
 
@@ -100,7 +108,7 @@ def rewrite_codex(text: str, url: str) -> str:
     try:
         tomllib.loads(result)
     except tomllib.TOMLDecodeError as error:
-        raise MigrationError(f"is not TOML ({error}): mend it, then run the step again") from error
+        raise OperationError(f"is not TOML ({error}): mend it, then run the step again") from error
     return result
 
 
@@ -133,34 +141,11 @@ def _with_block(text: str, block: str, mark: str, space: str) -> str:
 
 
 KINDS = (
-    Kind(
-        "environment file",
-        lambda path: path.name == ".env" or path.suffix == ".env" or path.name.startswith(".env."),
-        rewrite_environment,
-        _environment_points_at,
-    ),
-    Kind(
-        "Claude Code",
-        lambda path: path.name in (".mcp.json", ".claude.json"),
-        _rewrite_json(_claude_entry),
-        _json_points_at(_claude_entry),
-    ),
-    Kind(
-        "Gemini",
-        lambda path: path.name == "settings.json" and path.parent.name == ".gemini",
-        _rewrite_json(_gemini_entry),
-        _json_points_at(_gemini_entry),
-    ),
-    Kind(
-        "Codex",
-        lambda path: path.name == "config.toml" and path.parent.name == ".codex",
-        rewrite_codex,
-        _codex_points_at,
-    ),
-    Kind(
-        "agent instructions",
-        lambda path: path.name in ("CLAUDE.md", "AGENTS.md", "GEMINI.md"),
-        rewrite_instructions,
-        lambda text, url: f"<!-- {BEGIN} -->\n{_instructions(url)}\n<!-- {END} -->" in text,
-    ),
+    Kind("environment file", (".env",), rewrite_environment, _environment_points_at),
+    Kind("Claude Code", (".mcp.json", ".claude.json"), _rewrite_json(_claude_entry)),
+    Kind("Gemini", (".gemini/settings.json",), _rewrite_json(_gemini_entry)),
+    Kind("Codex", (".codex/config.toml",), rewrite_codex, _codex_points_at),
+    Kind("agent instructions", ("CLAUDE.md", "AGENTS.md", "GEMINI.md"), rewrite_instructions),
 )
+KNOWN_NAMES = tuple(path for kind in KINDS for path in kind.paths)
+"""Where clients have configuration files, relative to a home or a project."""

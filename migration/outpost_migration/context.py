@@ -1,7 +1,7 @@
 """What a step works with: the deployment, v1's host, the API, a clock, and the only way to change something."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -14,11 +14,11 @@ from outpost_client import ApiError, Client
 from outpost_client.errors import TRANSIENT
 from outpost_migration.deployment import Deployment
 from outpost_migration.endpoint import EndpointSecret
-from outpost_migration.errors import MigrationError
 from outpost_migration.host import Host, find_host
 from outpost_migration.monitor.documents import Documents
 from outpost_migration.monitor.model import HOST, V1Host
 from outpost_migration.reports import Report
+from outpost_ops.errors import OperationError
 
 Model = TypeVar("Model", bound=Report)
 Response = TypeVar("Response")
@@ -43,6 +43,10 @@ class Context:
     progress: Callable[[str], None] = lambda line: None
     changes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Note when the step starts."""
+        self.started_at = self.now()
+
     @property
     def documents(self) -> Documents:
         """What the migration keeps."""
@@ -55,9 +59,9 @@ class Context:
 
     @cached_property
     def host(self) -> Host:
-        """v1's host: as named, as the audit found it, or the only one there is. Raises MigrationError."""
-        known = self.documents.read(V1Host, HOST)
-        wanted = self.instance or (known.value.instance_id if known else None)
+        """v1's host: as named, as the audit found it, or the only one there is. Raises OperationError."""
+        known = self.documents.value(V1Host, HOST)
+        wanted = self.instance or (known.instance_id if known else None)
         return find_host(self.deployment.client("ssm"), wanted)
 
     @cached_property
@@ -68,9 +72,9 @@ class Context:
         )
 
     def api(self) -> Client:
-        """Return a client of the API, to be used in a `with`. Raises MigrationError without a key."""
+        """Return a client of the API, to be used in a `with`. Raises OperationError without a key."""
         if not self.key:
-            raise MigrationError(
+            raise OperationError(
                 "this step calls the API: set OUTPOST_API_KEY to a key with the scopes "
                 "dispatch, status, list and cancel"
             )
@@ -94,13 +98,17 @@ class Context:
         if not self.dry_run:
             action()
 
-    def report(self, model: type[Model], started_at: datetime, checks: list[Check], **fields: Any) -> Model:
+    def check(self, id_: str, title: str, holds: bool | None, evidence: Iterable[str], remedy: str = "") -> Check:
+        """Return a check of what the step changed: in a dry run it is inconclusive."""
+        return Check.of(id_, title, None if self.dry_run else holds, evidence, remedy)
+
+    def report(self, model: type[Model], checks: list[Check], **fields: Any) -> Model:
         """Return a report: the fields of its model, and those that all reports share."""
         return model(
             run=self.run,
             environment=self.deployment.environment,
             operator=self.operator,
-            started_at=started_at,
+            started_at=self.started_at,
             finished_at=self.now(),
             status=overall(checks),
             checks=checks,
@@ -115,5 +123,4 @@ class Context:
 
     def last_report(self, model: type[Model]) -> Model | None:
         """Return a step's last report of this run."""
-        found = self.documents.read(model, self.report_key(model))
-        return found.value if found else None
+        return self.documents.value(model, self.report_key(model))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import boto3
@@ -10,9 +10,15 @@ from botocore.exceptions import ClientError
 
 from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.names import MigrationOutput
-from outpost_migration.errors import MigrationError
 from outpost_migration.monitor.documents import Documents
 from outpost_migration.v1.trail import Trail
+from outpost_ops.errors import OperationError
+
+
+@cache
+def _client(session: boto3.Session, service: str) -> Any:
+    create: Any = session.client  # the overloads know names only that are literals
+    return create(service, config=CLIENT_CONFIG)
 
 
 @dataclass(frozen=True)
@@ -26,19 +32,19 @@ class Deployment:
 
     @classmethod
     def find(cls, environment: str, session: boto3.Session) -> "Deployment":
-        """Look the environment up in the account. Raises MigrationError naming the remedy."""
+        """Look the environment up in the account. Raises OperationError naming the remedy."""
         stack = f"Outpost-{environment}-Migration"
         try:
             found = session.client("cloudformation", config=CLIENT_CONFIG).describe_stacks(StackName=stack)["Stacks"][0]
         except ClientError as error:
-            raise MigrationError(
+            raise OperationError(
                 f"there is no stack {stack} in this account and region ({error.response['Error']['Message']}): set "
                 f"migration.enabled = true in config/{environment}.toml and deploy, or name another --environment"
             ) from error
         outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
         missing = [name for name in MigrationOutput if name not in outputs]
         if missing:
-            raise MigrationError(f"the stack {stack} lacks the outputs {', '.join(missing)}: deploy it again")
+            raise OperationError(f"the stack {stack} lacks the outputs {', '.join(missing)}: deploy it again")
         return cls(environment, session.region_name, outputs, session)
 
     def __getitem__(self, name: MigrationOutput) -> str:
@@ -47,14 +53,7 @@ class Deployment:
 
     def client(self, service: str) -> Any:
         """Return a client of one of the account's services."""
-        create: Any = self.session.client  # the overloads know names only that are literals
-        if service not in self._clients:
-            self._clients[service] = create(service, config=CLIENT_CONFIG)
-        return self._clients[service]
-
-    @cached_property
-    def _clients(self) -> dict[str, Any]:
-        return {}
+        return _client(self.session, service)
 
     @cached_property
     def documents(self) -> Documents:

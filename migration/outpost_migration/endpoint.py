@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from outpost_migration.errors import MigrationError
+from outpost_migration.monitor.documents import Frozen
+from outpost_ops.errors import OperationError
 
 CURRENT, V1 = "AWSCURRENT", "V1"
 """Labels of versions: what clients read, and the last one that named v1."""
 _PROBE = "OUTPOSTPREFLIGHT"
 
 
-class V1Endpoint(BaseModel):
+class V1Endpoint(Frozen):
     """Clients use v1."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     provider: Literal["ssm"] = "ssm"
     instance_id: str = Field(alias="instanceId")
@@ -25,10 +26,8 @@ class V1Endpoint(BaseModel):
     version: str = "1.0.0"
 
 
-class V2Endpoint(BaseModel):
+class V2Endpoint(Frozen):
     """Clients use v2."""
-
-    model_config = ConfigDict(frozen=True)
 
     endpoint: str
     provider: Literal["http"] = "http"
@@ -90,11 +89,11 @@ class EndpointSecret:
     def probe(self) -> None:
         """Write and forget a version that no client reads. Raises ClientError when the secret cannot be written.
 
-        The secret must have a value: whatever stage is asked for, the first version of a secret becomes AWSCURRENT
-        (Secrets Manager: PutSecretValue), which is the one that clients read. Raises MigrationError otherwise.
+        The secret must have a value: whatever its stage, the first version of a secret becomes AWSCURRENT
+        (Secrets Manager: PutSecretValue), which is the one that clients read. Raises OperationError otherwise.
         """
         if self.current() is None:
-            raise MigrationError(f"{self.secret_id} has no value yet: a probe would become it")
+            raise OperationError(f"{self.secret_id} has no value yet: a probe would become it")
         written = self.client.put_secret_value(
             SecretId=self.secret_id, SecretString=json.dumps({"probe": True}), VersionStages=[_PROBE]
         )
@@ -117,7 +116,7 @@ class EndpointSecret:
             model = V1Endpoint if value.get("provider") == "ssm" else V2Endpoint
             return model.model_validate(value)
         except (ValueError, AttributeError) as error:
-            raise MigrationError(
+            raise OperationError(
                 f"version {version_id} of the secret {self.secret_id} is no endpoint: it needs provider, and "
                 "instanceId and region (v1) or endpoint (v2). Write such a value with "
                 "`aws secretsmanager put-secret-value`"

@@ -1,36 +1,25 @@
-"""Pausing v2: nothing is launched, the service has no tasks and is not scaled up again."""
+"""The control plane's service and the planner: what they are, pausing them, and resuming them."""
 
 from collections.abc import Callable
-from typing import NamedTuple
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any
 
 from outpost.names import MigrationOutput
 from outpost_migration.context import Context
+from outpost_migration.monitor.documents import Frozen
 
 _DIMENSION = "ecs:service:DesiredCount"
 
 
-class Before(BaseModel):
+class Before(Frozen):
     """What the service was before it was paused."""
-
-    model_config = ConfigDict(frozen=True)
 
     desired: int
     minimum: int | None
 
 
-class Counts(NamedTuple):
-    """Tasks of the service."""
-
-    desired: int
-    running: int
-
-
 def before(context: Context) -> Before | None:
     """Return what was noted before the last pause."""
-    found = context.documents.read(Before, _key(context))
-    return found.value if found else None
+    return context.documents.value(Before, _key(context))
 
 
 def remember(context: Context, found: Before) -> None:
@@ -42,17 +31,15 @@ def _key(context: Context) -> str:
     return f"{context.folder}fleet-before-rollback.json"
 
 
-def counts(context: Context) -> Counts:
-    """Return how many tasks the service should have, and how many run."""
-    deployment = context.deployment
-    service = deployment.client("ecs").describe_services(
-        cluster=deployment[MigrationOutput.CLUSTER], services=[deployment[MigrationOutput.SERVICE]]
-    )["services"][0]
-    return Counts(service["desiredCount"], service["runningCount"])
+def service(context: Context) -> Any:
+    """Return the service as ECS describes it."""
+    outputs = context.deployment
+    cluster, name = outputs[MigrationOutput.CLUSTER], outputs[MigrationOutput.SERVICE]
+    return outputs.client("ecs").describe_services(cluster=cluster, services=[name])["services"][0]
 
 
 def target_states(context: Context) -> list[str]:
-    """Return the states of the load balancer's targets, without those that drain: their tasks are on their way out."""
+    """Return the states of the load balancer's targets, without those that drain: their tasks are being stopped."""
     targets = context.deployment.client("elbv2").describe_target_health(
         TargetGroupArn=context.deployment[MigrationOutput.TARGET_GROUP]
     )["TargetHealthDescriptions"]
@@ -70,63 +57,49 @@ def minimum(context: Context) -> int | None:
 
 def paused(context: Context) -> bool:
     """Return whether the planner is stopped."""
-    response = context.deployment.client("lambda").get_function_concurrency(
-        FunctionName=context.deployment[MigrationOutput.CAPACITY_FUNCTION]
-    )
+    response = context.deployment.client("lambda").get_function_concurrency(FunctionName=_planner(context))
     return bool(response.get("ReservedConcurrentExecutions") == 0)
 
 
 def pause(context: Context) -> None:
     """Stop the planner, then the scaling, then the service's tasks; what is stopped stays so."""
-    deployment = context.deployment
-    deployment.client("lambda").put_function_concurrency(
-        FunctionName=deployment[MigrationOutput.CAPACITY_FUNCTION], ReservedConcurrentExecutions=0
-    )
-    _set_minimum(context, 0)
-    _set_desired(context, 0)
+    functions = context.deployment.client("lambda")
+    functions.put_function_concurrency(FunctionName=_planner(context), ReservedConcurrentExecutions=0)
+    _scale(context, desired=0, minimum=0)
 
 
 def resume(context: Context, *, desired: int, minimum: int) -> None:
     """Undo `pause`, and wait until the service's tasks run and get requests."""
-    _set_minimum(context, minimum)
-    _set_desired(context, desired)
-    context.deployment.client("lambda").delete_function_concurrency(
-        FunctionName=context.deployment[MigrationOutput.CAPACITY_FUNCTION]
-    )
+    _scale(context, desired=desired, minimum=minimum)
+    context.deployment.client("lambda").delete_function_concurrency(FunctionName=_planner(context))
     if wait_for(context, desired):
         _wait(context, lambda: (found := target_states(context)).count("healthy") == len(found) >= desired)
 
 
-def wait_for(context: Context, running: int, attempts: int = 300) -> bool:
-    """Wait until that many tasks run; return whether they do."""
-    return _wait(context, lambda: counts(context).running == running, attempts)
+def wait_for(context: Context, running: int) -> bool:
+    """Wait for at most 300 s until that many tasks run; return whether they do."""
+    return _wait(context, lambda: bool(service(context)["runningCount"] == running))
 
 
-def _wait(context: Context, holds: Callable[[], bool], attempts: int = 300) -> bool:
-    """Look once a second until it holds; return whether it does."""
-    for _ in range(attempts):
+def _wait(context: Context, holds: Callable[[], bool]) -> bool:
+    for _ in range(300):
         if holds():
             return True
         context.sleep(1)
     return False
 
 
-def _set_minimum(context: Context, minimum: int) -> None:
-    context.deployment.client("application-autoscaling").register_scalable_target(
-        ServiceNamespace="ecs",
-        ResourceId=_resource(context),
-        ScalableDimension=_DIMENSION,
-        MinCapacity=minimum,
+def _scale(context: Context, *, desired: int, minimum: int) -> None:
+    outputs = context.deployment
+    outputs.client("application-autoscaling").register_scalable_target(
+        ServiceNamespace="ecs", ResourceId=_resource(context), ScalableDimension=_DIMENSION, MinCapacity=minimum
     )
+    cluster, name = outputs[MigrationOutput.CLUSTER], outputs[MigrationOutput.SERVICE]
+    outputs.client("ecs").update_service(cluster=cluster, service=name, desiredCount=desired)
 
 
-def _set_desired(context: Context, desired: int) -> None:
-    deployment = context.deployment
-    deployment.client("ecs").update_service(
-        cluster=deployment[MigrationOutput.CLUSTER],
-        service=deployment[MigrationOutput.SERVICE],
-        desiredCount=desired,
-    )
+def _planner(context: Context) -> str:
+    return context.deployment[MigrationOutput.CAPACITY_FUNCTION]
 
 
 def _resource(context: Context) -> str:

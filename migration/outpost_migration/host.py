@@ -10,9 +10,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from outpost_migration.errors import MigrationError
 from outpost_migration.v1.calls import MARKER
 from outpost_migration.v1.layout import DOCUMENT, OUTPUT_LIMIT
+from outpost_ops.errors import OperationError
 
 _SLICE = OUTPUT_LIMIT // 4 * 3 - 600
 """Bytes that still fit, in base 64, in what SSM returns of an output."""
@@ -46,7 +46,7 @@ class Host:
         return str(found[0]["PingStatus"]) if found else "unknown"
 
     def run(self, command: str, *, marked: bool = True, seconds: float = 600) -> Result:
-        """Run a command and wait for its end. Raises MigrationError when the host cannot be reached.
+        """Run a command and wait for its end. Raises OperationError when the host cannot be reached.
 
         A marked command is the migration's own and counts as no use of v1.
         """
@@ -75,14 +75,14 @@ class Host:
         """Run a command of ours that must succeed; return its output."""
         result = self.run(command)
         if result.exit_code:
-            raise MigrationError(
+            raise OperationError(
                 f"a command on {self.instance_id} failed with exit code {result.exit_code}: "
                 f"{result.error.strip() or result.output.strip()}\n  {command}"
             )
         return result.output
 
     def read_file(self, path: str) -> bytes:
-        """Return a file of the host, in slices that SSM does not cut. Raises MigrationError if it changed meanwhile."""
+        """Return a file of the host, in slices that SSM does not cut. Raises OperationError if it changed meanwhile."""
         quoted = shlex.quote(path)
         size, digest = self.checked(f"stat -c %s {quoted} && sha256sum < {quoted}").split()[:2]
         content = b""
@@ -90,7 +90,7 @@ class Host:
             piece = self.checked(f"tail -c +{len(content) + 1} {quoted} | head -c {_SLICE} | base64 -w 0")
             content += base64.b64decode(piece.strip())
         if hashlib.sha256(content).hexdigest() != digest:
-            raise MigrationError(f"{path} on {self.instance_id} changed while it was read: run the step again")
+            raise OperationError(f"{path} on {self.instance_id} changed while it was read: run the step again")
         return content
 
     def _invocation(self, command_id: str) -> dict[str, Any] | None:
@@ -102,15 +102,15 @@ class Host:
             raise
         return found
 
-    def _unreachable(self, reason: str) -> MigrationError:
-        return MigrationError(
+    def _unreachable(self, reason: str) -> OperationError:
+        return OperationError(
             f"v1's host {self.instance_id} cannot be reached: {reason}. Check its SSM agent "
             f"(`aws ssm describe-instance-information`), then run the step again"
         )
 
 
 def find_host(ssm: Any, wanted: str | None) -> Host:
-    """Return the host: the one that is named, else the only hybrid instance. Raises MigrationError."""
+    """Return the host: the one that is named, else the only hybrid instance. Raises OperationError."""
     if wanted:
         return Host(ssm, wanted)
     pages = ssm.get_paginator("describe_instance_information").paginate()
@@ -121,7 +121,7 @@ def find_host(ssm: Any, wanted: str | None) -> Host:
         if entry["InstanceId"].startswith("mi-")
     ]
     if len(names) != 1:
-        raise MigrationError(
+        raise OperationError(
             f"{len(names)} hybrid instances are registered ({', '.join(names) or 'none'}): name v1's with --instance"
         )
     return Host(ssm, names[0])

@@ -1,4 +1,4 @@
-"""The journal of one run, in S3: which step stands where, and who holds the lock.
+"""The journal of one run, in S3: the state of each step, and the holder of the lock.
 
 Every write names the version it was made from (ETags), so that of two operators one is refused. Who runs a step holds
 a lease and renews it; after a crash the lease runs out, or its holder is seen to be dead, and the step can be resumed.
@@ -12,20 +12,23 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from outpost.domain.ids import now
-from outpost_migration.errors import LockedError
-from outpost_migration.monitor.documents import DocumentChangedError, Documents
+from outpost_migration.monitor.documents import DocumentChangedError, Documents, Frozen
+from outpost_ops.errors import OperationError
+
+
+class LockedError(OperationError):
+    """Another operator's step is running."""
+
 
 LEASE = timedelta(seconds=90)
 State = Literal["running", "pass", "fail", "inconclusive", "error", "rolled-back"]
 
 
-class Holder(BaseModel):
-    """Who runs a step now."""
-
-    model_config = ConfigDict(frozen=True)
+class Holder(Frozen):
+    """The operator whose step runs now."""
 
     operator: str
     host: str
@@ -38,10 +41,8 @@ class Holder(BaseModel):
         return self.until <= now() or (self.host == socket.gethostname() and not _alive(self.pid))
 
 
-class Entry(BaseModel):
+class Entry(Frozen):
     """Where one step stands."""
-
-    model_config = ConfigDict(frozen=True)
 
     state: State
     operator: str
@@ -56,10 +57,8 @@ class Entry(BaseModel):
         return self.model_copy(update={"state": state, "ended_at": at, "report": report, "error": error})
 
 
-class Content(BaseModel):
+class Content(Frozen):
     """The journal."""
-
-    model_config = ConfigDict(frozen=True)
 
     run: str
     environment: str
@@ -94,7 +93,7 @@ class Journal:
 
     @contextmanager
     def held(self, *, take_over: bool = False) -> Iterator[None]:
-        """Hold the lock while the block runs. Raises LockedError while somebody else's step runs.
+        """Hold the lock while the block runs. Raises LockedError while another operator's step runs.
 
         An error frees the lock. A crash cannot: the lease is left until it ends, or its holder is seen to be dead.
         """
@@ -108,12 +107,11 @@ class Journal:
         done = threading.Event()
         renewal = threading.Thread(target=self._renew, args=(done,), daemon=True)
         renewal.start()
-        crashed = True
+        crashed = False
         try:
             yield
-            crashed = False
-        except Exception:
-            crashed = False
+        except BaseException as error:
+            crashed = not isinstance(error, Exception)
             raise
         finally:
             done.set()
@@ -145,7 +143,7 @@ class Journal:
             try:
                 self._change(lambda content: content.model_copy(update={"holder": self._lease()}))
             except LockedError:
-                return  # the step's next write meets the same refusal, and says so
+                return  # the step's next write raises it again
 
 
 def _alive(pid: int) -> bool:
@@ -154,5 +152,5 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True

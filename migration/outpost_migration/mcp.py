@@ -1,39 +1,36 @@
 """Calls MCP tools over streamable HTTP, as a client of the service would."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import httpx2
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
-from outpost_migration.errors import MigrationError
+from outpost_client.mcp.catalogue import CATALOGUE
+from outpost_ops.errors import OperationError
 
 _ATTEMPTS = 6
-"""Requests until a refusal that passes (429, 503) counts as the response."""
+"""Requests until a transient error (429, 503) counts as the response."""
 _LONGEST_PAUSE = 60.0
-"""Seconds that are waited before a request is repeated, at most, whatever the service asks for."""
-TOOLS = (
-    "outpost_dispatch",
-    "outpost_status",
-    "outpost_cancel",
-    "outpost_health",
-    "outpost_list_workspaces",
-    "outpost_delete_workspace",
-    "outpost_get_artifacts",
-    "outpost_list_runs",
-    "outpost_promote",
-    "outpost_release",
-)
+"""Most seconds before a request is repeated, even if `Retry-After` is longer."""
+TOOLS = tuple(tool.name for tool in CATALOGUE)
 """What the service promises."""
 T = TypeVar("T")
+
+
+class ToolResult(NamedTuple):
+    """The result of a call: whether it succeeded, and its structured content."""
+
+    succeeded: bool
+    content: dict[str, Any]
 
 
 class McpClient:
     """Calls a service's tools, each in a session of its own.
 
-    Methods raise `MigrationError` when the service cannot be reached, refuses, or does not speak the protocol.
+    Methods raise `OperationError` when the service cannot be reached, refuses, or does not speak the protocol.
     """
 
     def __init__(self, url: str, key: str) -> None:
@@ -44,10 +41,10 @@ class McpClient:
         """Return the names that the server lists."""
         return {tool.name for tool in self._in_session(lambda client: client.list_tools()).tools}
 
-    def call(self, name: str, arguments: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-        """Call a tool; return whether it worked, and its structured content."""
+    def call(self, name: str, arguments: dict[str, Any]) -> ToolResult:
+        """Call a tool."""
         result = self._in_session(lambda client: client.call_tool(name, arguments))
-        return not result.is_error, result.structured_content or {}
+        return ToolResult(not result.is_error, result.structured_content or {})
 
     def _in_session(self, request: Callable[[Client], Awaitable[T]]) -> T:
         async def session() -> T:
@@ -60,11 +57,11 @@ class McpClient:
         try:
             return anyio.run(session)
         except (MCPError, httpx2.HTTPError, ValueError, ExceptionGroup) as error:
-            raise MigrationError(f"MCP at {self._url} failed: {_cause(error)}") from error
+            raise OperationError(f"MCP at {self._url} failed: {_cause(error)}") from error
 
 
 class _Retrying(httpx2.AsyncHTTPTransport):
-    """Repeats requests that are refused for a while; raises `HTTPStatusError` for what MCP has no response to."""
+    """Repeats requests with a transient error; raises `HTTPStatusError` for what MCP has no response to."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         for attempt in range(1, _ATTEMPTS + 1):

@@ -3,19 +3,20 @@
 from datetime import datetime
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from outpost.report import Check, Status
+from outpost_migration.monitor.documents import Frozen
 
 
-class Part(BaseModel):
+class Part(Frozen):
     """A part of a report."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
 
 class Report(Part):
-    """What every report says."""
+    """The fields of every report."""
 
     file: ClassVar[str]
     """Name of the report's file and of its schema."""

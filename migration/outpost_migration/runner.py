@@ -8,9 +8,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost_client import ApiError
 from outpost_migration.context import Context
-from outpost_migration.errors import MigrationError
 from outpost_migration.journal import Content, Entry, Journal
 from outpost_migration.step import R, Step
+from outpost_ops.errors import OperationError
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Runner:
     ) -> R:
         """Run one step and return its report. `despite` maps a step that did not pass to the reason to continue.
 
-        Raises MigrationError, and the errors of AWS and of the API, which are noted in the journal first.
+        Raises OperationError, and the errors of AWS and of the API, which are noted in the journal first.
         """
         context, journal = self.context, self.journal
         if context.dry_run:
@@ -53,7 +53,7 @@ class Runner:
             journal.set(step.name, entry)
             try:
                 report = step.run(context, **options)
-            except (MigrationError, ClientError, BotoCoreError, ApiError) as error:
+            except (OperationError, ClientError, BotoCoreError, ApiError) as error:
                 journal.set(step.name, entry.ended("error", context.now(), error=str(error)))
                 raise
             report = report.model_copy(update={"changes": [*accepted, *report.changes]})
@@ -67,7 +67,7 @@ class Runner:
 
 
 def _accepted(step: Step[Any], content: Content, despite: Mapping[str, str]) -> list[str]:
-    """Return a line for each needed step that did not pass. Raises MigrationError for one without a reason."""
+    """Return a line for each needed step that did not pass. Raises OperationError for one without a reason."""
     accepted = []
     for needed in step.needs:
         entry = content.entries.get(needed)
@@ -75,7 +75,7 @@ def _accepted(step: Step[Any], content: Content, despite: Mapping[str, str]) -> 
         if state == "pass":
             continue
         if needed not in despite:
-            raise MigrationError(
+            raise OperationError(
                 f"{step.name} needs {needed} to have passed, which is {state}: run `outpost migrate {needed}`, or "
                 f"continue with `outpost migrate --despite {needed}=REASON {step.name}`"
             )

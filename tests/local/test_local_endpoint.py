@@ -4,7 +4,7 @@ import pytest
 
 from outpost_local.environment import LocalEnvironment
 from outpost_migration.endpoint import EndpointSecret, V1Endpoint
-from outpost_migration.errors import MigrationError
+from outpost_ops.errors import OperationError
 from tests.local.stacks import Stack, resource
 
 
@@ -13,7 +13,7 @@ def test_a_secret_without_a_value_is_not_probed(aws: LocalEnvironment, stack: St
     client = aws.client("secretsmanager")
     secret = EndpointSecret(client, stack.deploy({"Endpoint": resource("AWS::SecretsManager::Secret")})["Endpoint"])
 
-    with pytest.raises(MigrationError, match="has no value yet"):
+    with pytest.raises(OperationError, match="has no value yet"):
         secret.probe()
     assert client.list_secret_version_ids(SecretId=secret.secret_id, IncludeDeprecated=True)["Versions"] == []
 

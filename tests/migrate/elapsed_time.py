@@ -1,4 +1,4 @@
-"""Time that passes for a migration: hours of a healthy service, and a month in which nobody uses v1."""
+"""Time that passes for a migration: hours of a healthy service, and a month without a call of v1."""
 
 import json
 from datetime import datetime, timedelta

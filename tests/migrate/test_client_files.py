@@ -15,7 +15,7 @@ from outpost_migration.client_files import (
     rewrite_environment,
     rewrite_instructions,
 )
-from outpost_migration.errors import MigrationError
+from outpost_ops.errors import OperationError
 
 URL = "https://outpost.example.com"
 PATHS = (".env", "prod.env", ".mcp.json", ".claude.json", ".gemini/settings.json", ".codex/config.toml", "AGENTS.md")
@@ -81,5 +81,5 @@ def test_other_servers_and_keys_survive_in_json_and_toml() -> None:
 def test_a_broken_file_is_refused_with_the_remedy(path: str, text: str) -> None:
     kind = kind_of(Path(path))
     assert kind is not None
-    with pytest.raises(MigrationError, match="mend it"):
+    with pytest.raises(OperationError, match="mend it"):
         kind.rewrite(text, URL)

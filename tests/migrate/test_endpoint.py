@@ -12,8 +12,8 @@ from outpost.names import CONTROL_PLANE_CONTAINER, MigrationOutput
 from outpost_migration.context import Context
 from outpost_migration.deployment import Deployment
 from outpost_migration.endpoint import EndpointSecret, V1Endpoint, V2Endpoint
-from outpost_migration.errors import MigrationError
 from outpost_migration.steps import preflight
+from outpost_ops.errors import OperationError
 from tests.conftest import CREDENTIALS
 
 V1 = V1Endpoint.model_validate({"instanceId": "mi-1", "region": "us-east-1"})
@@ -47,11 +47,11 @@ def test_a_probe_changes_nothing_that_clients_read(secret: EndpointSecret) -> No
 def test_a_secret_without_a_value_is_not_probed_as_the_first_version_becomes_current(
     secret: EndpointSecret, exists: bool
 ) -> None:
-    """Secrets Manager: PutSecretValue labels the first version AWSCURRENT, whatever stage it is asked for."""
+    """Secrets Manager: PutSecretValue labels the first version AWSCURRENT, whatever its stage."""
     empty = replace(secret, secret_id=f"endpoint-{new_id()}")
     if exists:
         secret.client.create_secret(Name=empty.secret_id)
-    with pytest.raises(MigrationError, match="has no value yet"):
+    with pytest.raises(OperationError, match="has no value yet"):
         empty.probe()
     checked = preflight.secret_writable(_context(empty))
     assert (checked.status, checked.evidence[0]) == (
@@ -90,5 +90,5 @@ def test_the_version_that_named_v1_can_be_restored(secret: EndpointSecret) -> No
 @pytest.mark.parametrize("text", ['{"probe": true}', "[]", "http://outpost.example.com"])
 def test_a_value_that_is_no_endpoint_is_an_error_with_a_remedy(secret: EndpointSecret, text: str) -> None:
     secret.client.put_secret_value(SecretId=secret.secret_id, SecretString=text)
-    with pytest.raises(MigrationError, match=r"is no endpoint.*put-secret-value"):
+    with pytest.raises(OperationError, match=r"is no endpoint.*put-secret-value"):
         secret.current()

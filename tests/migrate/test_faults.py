@@ -21,12 +21,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost_migration.context import Context
 from outpost_migration.endpoint import V1Endpoint, V2Endpoint
-from outpost_migration.errors import MigrationError
 from outpost_migration.runner import Runner
 from outpost_migration.step import R, Step
 from outpost_migration.steps import archive, cutover, rollback
 from outpost_migration.steps.shadow import StoredPair
 from outpost_migration.v1.layout import DISABLED, SCRIPTS
+from outpost_ops.errors import OperationError
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
@@ -102,7 +102,7 @@ def test_a_rollback_that_died_at_any_call_is_resumed(fresh: World, level: int) -
 
 def test_an_unreachable_host_stops_the_archive_and_the_next_attempt_ends_it(fresh: World) -> None:
     fresh.host.switch(online=False)
-    with pytest.raises(MigrationError, match="cannot be reached"):
+    with pytest.raises(OperationError, match="cannot be reached"):
         run(fresh.context("unreachable"), archive.STEP)
     entry = Runner(fresh.context("unreachable")).journal.read().entries["archive"]
     assert (entry.state, "cannot be reached" in (entry.error or "")) == ("error", True)

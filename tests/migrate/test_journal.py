@@ -11,8 +11,7 @@ import boto3
 import pytest
 
 from outpost.domain.ids import now
-from outpost_migration.errors import LockedError
-from outpost_migration.journal import Content, Entry, Holder, Journal
+from outpost_migration.journal import Content, Entry, Holder, Journal, LockedError
 from outpost_migration.monitor.documents import DocumentChangedError, Documents
 
 

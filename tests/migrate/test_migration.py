@@ -12,13 +12,13 @@ from outpost.names import MigrationOutput
 from outpost_client import Client
 from outpost_local import v1
 from outpost_migration.endpoint import V1Endpoint, V2Endpoint
-from outpost_migration.errors import MigrationError
 from outpost_migration.html import render
 from outpost_migration.registry import STEPS
 from outpost_migration.runner import Runner
 from outpost_migration.steps import audit, clients, cutover, decommission, monitor, rollback, verify
 from outpost_migration.steps.monitor import watch_of
 from outpost_migration.v1.layout import DISABLED, SCRIPTS
+from outpost_ops.errors import OperationError
 from tests.migrate.elapsed_time import live_through, quiet_month
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
@@ -49,7 +49,7 @@ def test_every_step_from_preflight_to_decommission(fresh: World, documentation: 
     unseen = Runner(world.context(run)).run(verify.STEP, docs=documentation, controls=lambda _: [])
     assert [check for check in unseen.checks if check.status == "fail"] == []
     assert unseen.status == "inconclusive", "no control was looked at, so nothing is signed off"
-    with pytest.raises(MigrationError, match="needs verify to have passed"):
+    with pytest.raises(OperationError, match="needs verify to have passed"):
         Runner(world.context(run)).run(decommission.STEP, yes=True)
     signed = Runner(world.context(run)).run(verify.STEP, docs=documentation)
     assert (signed.status, signed.migration_complete) == ("pass", True), signed.checks

@@ -1,4 +1,4 @@
-"""The monitor's judgement: a fault seen is a fault, anything not covered never passes."""
+"""What the monitor makes of samples: a fault seen is a fault, anything not covered never passes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -22,12 +22,12 @@ def window(**changed: dict[str, object]) -> dict[int, Sample]:
     return {index: healthy(index, **changed.get(f"m{index}", {})) for index in range(60)}
 
 
-def verdicts(samples: dict[int, Sample], count: int = 60) -> dict[str, str]:
+def statuses(samples: dict[int, Sample], count: int = 60) -> dict[str, str]:
     return {check.id: check.status for check in checks(figures(HOUR, samples, count), whole=60)}
 
 
 def test_a_healthy_and_complete_window_passes() -> None:
-    assert set(verdicts(window()).values()) == {"pass"}
+    assert set(statuses(window()).values()) == {"pass"}
 
 
 @given(missing=st.sets(st.integers(0, 59), min_size=1))
@@ -55,25 +55,25 @@ def test_a_v1_dispatch_seen_fails_whatever_is_missing(known: set[int], data: st.
 
 
 def test_silence_of_the_trail_is_no_pass() -> None:
-    assert verdicts({i: healthy(i, v1_dispatches=None) for i in range(60)})["v1-dispatches"] == "inconclusive"
+    assert statuses({i: healthy(i, v1_dispatches=None) for i in range(60)})["v1-dispatches"] == "inconclusive"
 
 
 def test_no_requests_at_all_prove_neither_success_nor_latency() -> None:
-    states = verdicts({i: healthy(i, requests=0, p95_ms=None) for i in range(60)})
+    states = statuses({i: healthy(i, requests=0, p95_ms=None) for i in range(60)})
     assert (states["success"], states["latency"], states["errors"]) == ("inconclusive",) * 3
     assert states["availability"] == "pass"
 
 
 def test_each_threshold_fails_alone() -> None:
-    assert verdicts(window(m3={"healthy": 0})) == {**verdicts(window()), "availability": "fail"}
+    assert statuses(window(m3={"healthy": 0})) == {**statuses(window()), "availability": "fail"}
     slow = {i: healthy(i, p95_ms=600) for i in range(60)}
-    assert verdicts(slow)["latency"] == "fail"
+    assert statuses(slow)["latency"] == "fail"
     failing = {i: healthy(i, errors=1) for i in range(60)}
-    assert (verdicts(failing)["success"], verdicts(failing)["errors"]) == ("fail", "fail")
+    assert (statuses(failing)["success"], statuses(failing)["errors"]) == ("fail", "fail")
 
 
 def test_a_window_without_any_sample_is_inconclusive_throughout() -> None:
-    assert set(verdicts({}, 0).values()) == {"inconclusive"}
+    assert set(statuses({}, 0).values()) == {"inconclusive"}
 
 
 def test_rollback_is_proposed_by_the_three_rules_and_not_by_a_gap() -> None:
@@ -81,7 +81,7 @@ def test_rollback_is_proposed_by_the_three_rules_and_not_by_a_gap() -> None:
     silent = {**window(), **{i: healthy(i, healthy=0) for i in range(55, 60)}}
     found = proposal(HOUR, silent, 60)
     assert found is not None
-    assert (found.level, found.reason.partition(",")[0]) == (1, "no answer for 5 minutes")
+    assert (found.level, found.reason.partition(",")[0]) == (1, "no healthy target for 5 minutes")
     flapping = proposal(HOUR, window(m50={"healthy": 0}), 60)
     assert flapping is not None
     assert flapping.reason.startswith("availability below 95 %")

@@ -1,4 +1,4 @@
-"""A call of v1 is told apart from every other use of Run Command; what cannot be read counts as one."""
+"""A dispatch by v1 is recognised among all uses of Run Command; what cannot be read counts as one."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outpost_migration.v1.calls import MARKER, Kind, SendCommand, concerns, judge
+from outpost_migration.v1.calls import MARKER, Kind, SendCommand, classify
 from outpost_migration.v1.layout import BASE, DISPATCH_SCRIPTS, SCRIPTS_FOLDER
 
 HOST = "mi-0123456789abcdef0"
@@ -14,7 +14,6 @@ HOST = "mi-0123456789abcdef0"
 
 def event(document: str = "AWS-RunShellScript", **changes: object) -> SendCommand:
     made = SendCommand(
-        event_id="1",
         time=datetime(2026, 11, 1, tzinfo=UTC),
         caller="arn:aws:iam::1:user/somebody",
         command_id="c",
@@ -40,8 +39,8 @@ def event(document: str = "AWS-RunShellScript", **changes: object) -> SendComman
         ("Our-Own-Document", None, Kind.UNKNOWN),
     ],
 )
-def test_a_call_is_judged_by_document_and_text(document: str, text: str | None, kind: Kind) -> None:
-    assert judge(event(document), text).kind is kind
+def test_a_call_is_classified_by_document_and_text(document: str, text: str | None, kind: Kind) -> None:
+    assert classify(event(document), text).kind is kind
 
 
 @given(
@@ -52,22 +51,22 @@ def test_a_call_is_judged_by_document_and_text(document: str, text: str | None, 
     after=st.text(alphabet=" 'a\"-=", max_size=12).map(lambda text: f" {text}"),
 )
 def test_a_dispatch_script_is_seen_wherever_it_stands(before: str, script: str, after: str) -> None:
-    assert judge(event(), before + script + after).counts
+    assert classify(event(), before + script + after).counts
 
 
 @given(text=st.none() | st.text(max_size=80))
 def test_only_what_is_known_to_be_something_else_does_not_count(text: str | None) -> None:
-    call = judge(event(), text)
+    call = classify(event(), text)
     assert call.counts == (call.kind in (Kind.DISPATCH, Kind.UNKNOWN))
     if text is None:
         assert call.counts
 
 
-def test_a_call_concerns_the_host_by_name_or_by_tag_and_only_when_accepted() -> None:
-    assert concerns(event(), HOST)
-    assert concerns(event(instance_ids=(), targets=True), HOST)
-    assert not concerns(event(instance_ids=("i-1",)), HOST)
-    assert not concerns(event(command_id=None), HOST)
+def test_a_call_may_reach_the_host_by_name_or_by_tag_and_only_when_accepted() -> None:
+    assert event().may_reach(HOST)
+    assert event(instance_ids=(), targets=True).may_reach(HOST)
+    assert not event(instance_ids=("i-1",)).may_reach(HOST)
+    assert not event(command_id=None).may_reach(HOST)
 
 
 def test_the_trails_record_names_caller_and_command_though_its_text_is_hidden() -> None:

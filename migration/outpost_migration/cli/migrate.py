@@ -9,13 +9,13 @@ import typer
 
 from outpost_client.cli.output import out, print_json, print_table, since
 from outpost_migration.cli.migration import Options, open_context, run_step, show_report
-from outpost_migration.errors import MigrationError
 from outpost_migration.html import render
 from outpost_migration.registry import STEPS
 from outpost_migration.runner import Runner
 from outpost_migration.step import Step
 from outpost_migration.steps.monitor import watch_of
 from outpost_ops.cli.checks import explained
+from outpost_ops.errors import OperationError
 
 app = typer.Typer(help="Migrate from v1 (scripts over SSM), step by step.", no_args_is_help=True)
 
@@ -81,10 +81,10 @@ def show(context: typer.Context, step: Annotated[str, typer.Argument(help="A ste
     """Show the last report of a step."""
     with explained():
         if step not in STEPS:
-            raise MigrationError(f"there is no step {step}: {', '.join(STEPS)}")
+            raise OperationError(f"there is no step {step}: {', '.join(STEPS)}")
         found = open_context(context.obj).last_report(STEPS[step].report)
         if found is None:
-            raise MigrationError(f"{step} has no report yet")
+            raise OperationError(f"{step} has no report yet")
     print_json(found) if as_json else show_report(found)
 
 

@@ -15,12 +15,12 @@ from outpost_client.cli.connection import ProfileError, load_profile
 from outpost_client.cli.output import err, out, print_json, printable
 from outpost_migration.context import Context
 from outpost_migration.deployment import Deployment
-from outpost_migration.errors import MigrationError
 from outpost_migration.reports import Report
 from outpost_migration.runner import Runner
 from outpost_migration.step import Step
 from outpost_ops.cli.aws import aws_session
 from outpost_ops.cli.checks import EXIT_CODES, STYLES, explained, show_checks, use_local
+from outpost_ops.errors import OperationError
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Options:
 
 
 def open_context(options: Options, *, dry_run: bool = False) -> Context:
-    """Look up the environment and the operator. Raises MigrationError, ClientError and BotoCoreError."""
+    """Look up the environment and the operator. Raises OperationError, ClientError and BotoCoreError."""
     local_url = use_local() if options.environment == "local" else None
     session = aws_session()
     deployment = Deployment.find(options.environment, session)
@@ -80,7 +80,7 @@ def spinner(what: str) -> Progress:
 def _reason(text: str) -> tuple[str, str]:
     step, separator, reason = text.partition("=")
     if not separator or not reason.strip():
-        raise MigrationError(f"--despite {text!r} lacks a reason: outpost migrate --despite STEP=REASON ...")
+        raise OperationError(f"--despite {text!r} lacks a reason: outpost migrate --despite STEP=REASON ...")
     return step.strip(), reason.strip()
 
 

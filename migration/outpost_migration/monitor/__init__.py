@@ -1,1 +1,1 @@
-"""Watches the day after the cutover: samples taken in the account, judged by pure functions."""
+"""Watches the day after the cutover: samples taken in the account, evaluated by pure functions."""

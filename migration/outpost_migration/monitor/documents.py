@@ -1,22 +1,30 @@
-"""JSON documents in S3, written with optimistic locking: a write says which version it was made from."""
+"""JSON documents in S3, written with optimistic locking: a write names the version it was made from."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from outpost.aws.conditional_writes import PreconditionFailedError, put_conditionally
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
+
+class Frozen(BaseModel):
+    """A value that is written as JSON and never changed in memory."""
+
+    model_config = ConfigDict(frozen=True)
+
+
 Model = TypeVar("Model", bound=BaseModel)
 _MISSING = ("NoSuchKey", "404")
 
 
 class DocumentChangedError(Exception):
-    """Somebody else wrote the document in the meantime; nothing was written."""
+    """The document was changed in the meantime; nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,21 @@ class Documents:
     def read(self, model: type[Model], key: str) -> Versioned[Model] | None:
         """Return a document, or None when there is none. Raises ClientError and pydantic's ValidationError."""
         try:
-            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            response = self._client.get_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] in _MISSING:
                 return None
             raise
-        return Versioned(model.model_validate_json(answer["Body"].read()), answer["ETag"])
+        return Versioned(model.model_validate_json(response["Body"].read()), response["ETag"])
+
+    def value(self, model: type[Model], key: str) -> Model | None:
+        """Return a document without its version; None when there is none. Raises as `read` does."""
+        found = self.read(model, key)
+        return found.value if found else None
+
+    def values(self, model: type[Model], prefix: str) -> Iterator[Model]:
+        """Yield the documents below a prefix, by key. Raises as `read` does."""
+        return (found for key in self.keys(prefix) if (found := self.value(model, key)))
 
     def write(self, key: str, value: BaseModel, etag: str | None) -> str:
         """Write a document made from the version `etag`, or a new one (None); return the version written.
@@ -50,7 +67,7 @@ class Documents:
         Raises DocumentChangedError when that is not the current version, or the document exists already.
         """
         body = value.model_dump_json(indent=1).encode()
-        changed = f"s3://{self.bucket}/{key} was changed by somebody else"
+        changed = f"s3://{self.bucket}/{key} was changed in the meantime"
         try:
             return put_conditionally(self._client, self.bucket, key, body, "application/json", etag)
         except PreconditionFailedError as error:

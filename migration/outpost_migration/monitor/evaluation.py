@@ -1,7 +1,8 @@
 """From samples to figures, checks, checkpoints, proposals and a baseline. Pure: the time is an argument."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 
 from outpost.report import Check
 from outpost_migration.monitor.model import Baseline, Figures, Plan, Proposal, Sample
@@ -37,82 +38,64 @@ def figures(plan: Plan, samples: Samples, count: int) -> Figures:
 
 
 def checks(found: Figures, *, whole: int) -> list[Check]:
-    """Judge a stretch against the thresholds; `whole` is the number of periods that it must cover to pass.
+    """Compare a stretch with the thresholds; `whole` is the number of periods that it must cover to pass.
 
     A fault seen is a fault, however little is covered. Anything else passes only when nothing is missing.
     """
-    complete = found.samples >= whole > 0
+    holds = True if found.samples >= whole > 0 else None
     span = f"{found.since:%Y-%m-%d %H:%M:%S} to {found.until:%Y-%m-%d %H:%M:%S} UTC, {found.samples} of {whole} samples"
-    unavailable = found.down > (1 - AVAILABILITY) * whole + 1e-9
-    return [
-        _judged("coverage", "Every period has a complete sample", True if complete else None, span, found.gaps[:5]),
-        _judged(
+    targets, requests = "of periods with a healthy target", f"of {found.requests} requests"
+    latency = "no data" if found.p95_ms is None else f"{found.p95_ms:.1f} ms"
+    availability, success, errors = found.availability, found.success_rate, found.error_rate
+    bad_availability = found.down > (1 - AVAILABILITY) * whole + 1e-9
+    rates: tuple[tuple[str, str, float | None, Callable[[float], bool], str], ...] = (
+        (
             "availability",
             f"Availability at least {AVAILABILITY:.1%}",
-            _settled(found.availability, bad=unavailable, complete=complete),
-            f"{_shown(found.availability, '%')} of periods with a healthy target; {span}",
+            availability,
+            lambda _: bad_availability,
+            f"{_percent(availability)} {targets}",
         ),
-        _judged(
-            "success",
-            f"Success rate above {SUCCESS:.0%}",
-            _settled(
-                found.success_rate,
-                bad=found.success_rate is not None and found.success_rate <= SUCCESS,
-                complete=complete,
-            ),
-            f"{_shown(found.success_rate, '%')} of {found.requests} requests; {span}",
+        ("success", f"Success rate above {SUCCESS:.0%}", success, SUCCESS.__ge__, f"{_percent(success)} {requests}"),
+        ("latency", f"95th percentile below {P95_MS:.0f} ms", found.p95_ms, P95_MS.__le__, latency),
+        ("errors", f"Error rate below {ERRORS:.0%}", errors, ERRORS.__le__, f"{_percent(errors)} {requests}"),
+    )
+    return [
+        _check("coverage", "Every period has a complete sample", holds, [span, *found.gaps[:5]]),
+        *(
+            _check(id_, title, None if value is None else False if bad(value) else holds, [f"{text}; {span}"])
+            for id_, title, value, bad, text in rates
         ),
-        _judged(
-            "latency",
-            f"95th percentile below {P95_MS:.0f} ms",
-            _settled(found.p95_ms, bad=found.p95_ms is not None and found.p95_ms >= P95_MS, complete=complete),
-            f"{_shown(found.p95_ms, ' ms')}; {span}",
-        ),
-        _judged(
-            "errors",
-            f"Error rate below {ERRORS:.0%}",
-            _settled(
-                found.error_rate, bad=found.error_rate is not None and found.error_rate >= ERRORS, complete=complete
-            ),
-            f"{_shown(found.error_rate, '%')} of {found.requests} requests; {span}",
-        ),
-        _judged(
+        _check(
             "v1-dispatches",
             "No dispatch by v1",
-            False if found.v1_dispatches else (True if complete else None),
-            f"{found.v1_dispatches} SendCommand dispatches; {span}",
-            [f"caller: {caller}" for caller in found.v1_callers],
+            False if found.v1_dispatches else holds,
+            [f"{found.v1_dispatches} SendCommand dispatches; {span}", *(f"caller: {c}" for c in found.v1_callers)],
         ),
     ]
 
 
-def _settled(value: float | None, *, bad: bool, complete: bool) -> bool | None:
-    if value is not None and bad:
-        return False
-    return True if complete and value is not None else None
+def _percent(share: float | None) -> str:
+    return "no data" if share is None else f"{share * 100:.3f} %"
 
 
-def _judged(id_: str, title: str, holds: bool | None, evidence: str, more: Sequence[str] = ()) -> Check:
+def _check(id_: str, title: str, holds: bool | None, evidence: Sequence[str]) -> Check:
     remedy = "See `outpost migrate monitor` and the environment's dashboard; the decision table is in the runbook."
-    return Check.of(id_, title, holds, [evidence, *more], remedy)
+    return Check.of(id_, title, holds, evidence, remedy)
 
 
 def proposal(plan: Plan, samples: Samples, count: int) -> Proposal | None:
     """Return the rollback that the last samples call for, if they do; a gap calls for nothing but attention."""
-    for minutes, judged, reason in (
-        (5, _no_answer, "no answer for 5 minutes"),
-        (15, _unavailable, "availability below 95 % for 15 minutes"),
-        (30, _failing, "success rate below 80 % for 30 minutes"),
-    ):
+    for minutes, is_broken, reason in _RULES:
         length = max(1, minutes * 60 // plan.period_seconds)
         last = [samples[i] for i in range(max(0, count - length), count) if i in samples]
         seen = [sample for sample in last if sample.healthy is not None]
-        if len(seen) == length and judged(seen):
+        if len(seen) == length and is_broken(seen):
             return Proposal(level=1, reason=f"{reason}, until {plan.at(count):%Y-%m-%d %H:%M} UTC")
     return None
 
 
-def _no_answer(last: Sequence[Sample]) -> bool:
+def _down(last: Sequence[Sample]) -> bool:
     return not any(_up(sample) for sample in last)
 
 
@@ -125,8 +108,16 @@ def _failing(last: Sequence[Sample]) -> bool:
     return requests > 0 and 1 - sum(sample.errors for sample in last) / requests < 0.80
 
 
+_RULES = (
+    (5, _down, "no healthy target for 5 minutes"),
+    (15, _unavailable, "availability below 95 % for 15 minutes"),
+    (30, _failing, "success rate below 80 % for 30 minutes"),
+)
+"""Minutes, whether their samples call for a rollback, and why."""
+
+
 def due_checkpoints(plan: Plan, now: datetime) -> list[int]:
-    """Return the checkpoints (seconds after the start) that can be judged now."""
+    """Return the checkpoints (seconds after the start) that can be evaluated now."""
     delay = max(plan.lag_seconds, plan.metric_delay_seconds)
     return [after for after in plan.checkpoints_seconds if plan.due(now, delay) * plan.period_seconds >= after]
 
@@ -167,19 +158,15 @@ def _percentile(values: Iterable[tuple[float, int]], percent: int) -> float | No
 
 
 def _gaps(plan: Plan, complete: set[int], count: int) -> list[str]:
-    """Stretches of missing indexes, as times."""
-    gaps, begin = [], None
-    for index in range(count + 1):
-        missing = index < count and index not in complete
-        if missing and begin is None:
-            begin = index
-        if not missing and begin is not None:
-            gaps.append(f"{plan.at(begin):%Y-%m-%d %H:%M:%S} to {plan.at(index):%H:%M:%S} UTC ({index - begin})")
-            begin = None
-    return gaps
+    missing = [index for index in range(count) if index not in complete]
+    return [
+        f"{plan.at(part.start):%Y-%m-%d %H:%M:%S} to {plan.at(part.stop):%H:%M:%S} UTC ({len(part)})"
+        for part in stretches(missing)
+    ]
 
 
-def _shown(value: float | None, unit: str) -> str:
-    if value is None:
-        return "no data"
-    return f"{value * 100:.3f} %" if unit == "%" else f"{value:.1f}{unit}"
+def stretches(indexes: Iterable[int]) -> Iterator[range]:
+    """Yield each run of consecutive numbers of a sorted sequence."""
+    for _, run in groupby(enumerate(indexes), lambda pair: pair[1] - pair[0]):
+        found = [index for _, index in run]
+        yield range(found[0], found[-1] + 1)

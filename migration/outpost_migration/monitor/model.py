@@ -1,11 +1,12 @@
-"""What the monitor is asked to do, what it samples, and what it says."""
+"""What the monitor has to do, what it samples, and what it makes of it."""
 
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from outpost.report import Check
+from outpost_migration.monitor.documents import Frozen
 
 CURRENT_PLAN = "migration/monitor.json"
 """Key of the plan that the scheduled function follows."""
@@ -15,8 +16,8 @@ CHUNK = 60
 """Samples in one document."""
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Document(Frozen):
+    model_config = ConfigDict(extra="forbid")
 
 
 class V1Host(_Document):
@@ -68,7 +69,7 @@ class Sample(_Document):
     index: int
     healthy: float | None = Field(default=None, description="fewest healthy targets in the period")
     requests: int = 0
-    errors: int = Field(default=0, description="answers 5xx of the targets and of the load balancer")
+    errors: int = Field(default=0, description="responses 5xx of the targets and of the load balancer")
     p95_ms: float | None = None
     v1_dispatches: int | None = Field(default=None, description="None until the trail can be trusted for the period")
     v1_callers: tuple[str, ...] = ()
@@ -112,7 +113,7 @@ class Proposal(_Document):
 
 
 class Checkpoint(_Document):
-    """The judgement at one of the plan's checkpoints."""
+    """The evaluation at one of the plan's checkpoints."""
 
     after_seconds: int
     figures: Figures

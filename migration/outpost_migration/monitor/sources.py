@@ -1,9 +1,10 @@
 """What the account knows of a stretch of time: the load balancer's metrics, and who called v1."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from outpost_migration.monitor.model import Plan, Sample
 from outpost_migration.v1.calls import Call
@@ -18,32 +19,15 @@ ALIVE_AROUND = timedelta(minutes=5)
 """The trail is trusted for a period when it knows of any call this close to it."""
 
 
-class Sources(Protocol):
-    """Where samples come from."""
-
-    def traffic(self, plan: Plan, first: int, last: int) -> Mapping[int, Sample]:
-        """Return what is known of the periods first..last (inclusive), without v1's calls; a gap is left out."""
-        ...
-
-    def v1_calls(self, start: datetime, end: datetime) -> Sequence[Call] | None:
-        """Return the calls of v1 in that time, or None when the source proves nothing about it."""
-        ...
-
-
-@dataclass(frozen=True)
-class _Metric:
-    name: str
-    stat: str
-    of_targets: bool = False
-
-
+_OF_BALANCER = ("LoadBalancer",)
 _METRICS = {
-    "healthy": _Metric("HealthyHostCount", "Minimum", of_targets=True),
-    "requests": _Metric("RequestCount", "Sum"),
-    "target_errors": _Metric("HTTPCode_Target_5XX_Count", "Sum"),
-    "own_errors": _Metric("HTTPCode_ELB_5XX_Count", "Sum"),
-    "p95": _Metric("TargetResponseTime", "p95"),
+    "healthy": ("HealthyHostCount", "Minimum", ("LoadBalancer", "TargetGroup")),
+    "requests": ("RequestCount", "Sum", _OF_BALANCER),
+    "target_errors": ("HTTPCode_Target_5XX_Count", "Sum", _OF_BALANCER),
+    "own_errors": ("HTTPCode_ELB_5XX_Count", "Sum", _OF_BALANCER),
+    "p95": ("TargetResponseTime", "p95", _OF_BALANCER),
 }
+"""Id of a query -> metric, statistic, dimensions."""
 
 
 @dataclass(frozen=True)
@@ -57,54 +41,56 @@ class AccountSources:
     instance_id: str | None
 
     def traffic(self, plan: Plan, first: int, last: int) -> Mapping[int, Sample]:
-        """Ask CloudWatch once for all periods."""
+        """Return what CloudWatch knows of the periods first..last (inclusive), without v1's calls.
+
+        Periods whose number of healthy targets is not known are left out.
+        """
         pages = self.cloudwatch.get_paginator("get_metric_data").paginate(
-            MetricDataQueries=[self._query(id_, metric, plan.period_seconds) for id_, metric in _METRICS.items()],
+            MetricDataQueries=[self._query(id_, plan.period_seconds) for id_ in _METRICS],
             StartTime=plan.at(first),
             EndTime=plan.at(last + 1),
         )
-        points: dict[str, dict[int, float]] = {id_: {} for id_ in _METRICS}
+        points: dict[int, dict[str, float]] = defaultdict(dict)
         for page in pages:
             for result in page["MetricDataResults"]:
                 for time, value in zip(result["Timestamps"], result["Values"], strict=True):
                     index = int((time - plan.started_at).total_seconds() // plan.period_seconds)
-                    points[result["Id"]][index] = value
+                    points[index][result["Id"]] = value
         return {
-            index: _sample(index, {id_: series.get(index) for id_, series in points.items()})
-            for index in range(first, last + 1)
-            if index in points["healthy"]
+            index: _sample(index, values)
+            for index, values in points.items()
+            if first <= index <= last and "healthy" in values
         }
 
     def v1_calls(self, start: datetime, end: datetime) -> Sequence[Call] | None:
-        """Ask the trail, and whether it is alive."""
-        if not self.trail.alive(start - ALIVE_AROUND, end + ALIVE_AROUND):
+        """Return the calls of v1 in that time; None when the trail proves nothing about it."""
+        if not self.trail.has_events(start - ALIVE_AROUND, end + ALIVE_AROUND):
             return None
         return [call for call in self.trail.calls(start, end, self.instance_id) if call.counts]
 
-    def _query(self, id_: str, metric: _Metric, period: int) -> "MetricDataQueryTypeDef":
-        dimensions = [("LoadBalancer", self.load_balancer)]
-        if metric.of_targets:
-            dimensions.append(("TargetGroup", self.target_group))
+    def _query(self, id_: str, period: int) -> "MetricDataQueryTypeDef":
+        name, stat, dimensions = _METRICS[id_]
+        values = {"LoadBalancer": self.load_balancer, "TargetGroup": self.target_group}
         return {
             "Id": id_,
             "MetricStat": {
                 "Metric": {
                     "Namespace": NAMESPACE,
-                    "MetricName": metric.name,
-                    "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions],
+                    "MetricName": name,
+                    "Dimensions": [{"Name": dimension, "Value": values[dimension]} for dimension in dimensions],
                 },
                 "Period": period,
-                "Stat": metric.stat,
+                "Stat": stat,
             },
         }
 
 
-def _sample(index: int, values: Mapping[str, float | None]) -> Sample:
-    seconds = values["p95"]
+def _sample(index: int, values: Mapping[str, float]) -> Sample:
+    seconds = values.get("p95")
     return Sample(
         index=index,
         healthy=values["healthy"],
-        requests=int(values["requests"] or 0),
-        errors=int((values["target_errors"] or 0) + (values["own_errors"] or 0)),
+        requests=int(values.get("requests", 0)),
+        errors=int(values.get("target_errors", 0) + values.get("own_errors", 0)),
         p95_ms=None if seconds is None else seconds * 1000,
     )

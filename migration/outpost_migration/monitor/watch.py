@@ -1,4 +1,4 @@
-"""One tick of the monitor: take the samples that are due, judge what can be judged, write it all down.
+"""One tick of the monitor: take the samples that are due, evaluate them, write everything down.
 
 A tick takes every sample that an earlier tick missed, as far back as `REACH`; running it twice changes nothing.
 """
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from outpost_migration.monitor.documents import DocumentChangedError, Documents
-from outpost_migration.monitor.evaluation import baseline, checks, due_checkpoints, figures, proposal
+from outpost_migration.monitor.evaluation import baseline, checks, due_checkpoints, figures, proposal, stretches
 from outpost_migration.monitor.model import CHUNK, CURRENT_PLAN, Baseline, Checkpoint, Chunk, Plan, Sample, State
-from outpost_migration.monitor.sources import Sources
+from outpost_migration.monitor.sources import AccountSources
 
 REACH = timedelta(hours=3)
 """How long a missing sample is tried again."""
@@ -21,12 +21,11 @@ class Watch:
     """The monitor of one environment."""
 
     documents: Documents
-    sources: Sources
+    sources: AccountSources
 
     def plan(self) -> Plan | None:
         """Return what is to be watched, or None."""
-        found = self.documents.read(Plan, CURRENT_PLAN)
-        return found.value if found else None
+        return self.documents.value(Plan, CURRENT_PLAN)
 
     def tick(self, now: datetime) -> State | None:
         """Do what is due. Returns where the monitor stands, or None when nothing is to be watched."""
@@ -49,23 +48,20 @@ class Watch:
 
     def samples(self, plan: Plan) -> dict[int, Sample]:
         """Return every sample of the window so far."""
-        found = (self.documents.read(Chunk, key) for key in self.documents.keys(f"{plan.folder}samples/"))
-        return {sample.index: sample for chunk in found if chunk for sample in chunk.value.samples}
+        chunks = self.documents.values(Chunk, f"{plan.folder}samples/")
+        return {sample.index: sample for chunk in chunks for sample in chunk.samples}
 
     def checkpoints(self, plan: Plan) -> list[Checkpoint]:
-        """Return the checkpoints judged so far."""
-        found = (self.documents.read(Checkpoint, key) for key in self.documents.keys(f"{plan.folder}checkpoints/"))
-        return sorted((document.value for document in found if document), key=lambda c: c.after_seconds)
+        """Return the checkpoints evaluated so far."""
+        return list(self.documents.values(Checkpoint, f"{plan.folder}checkpoints/"))
 
     def state(self, plan: Plan) -> State | None:
         """Return where the monitor stood at its last tick."""
-        found = self.documents.read(State, state_key(plan))
-        return found.value if found else None
+        return self.documents.value(State, state_key(plan))
 
     def baseline(self, plan: Plan) -> Baseline | None:
         """Return the saved baseline, if the window was healthy."""
-        found = self.documents.read(Baseline, baseline_key(plan))
-        return found.value if found else None
+        return self.documents.value(Baseline, baseline_key(plan))
 
     def _open_chunks(self, plan: Plan, now: datetime) -> Iterator[int]:
         due = plan.due(now, plan.metric_delay_seconds)
@@ -98,11 +94,11 @@ class Watch:
     def _with_calls(self, plan: Plan, known: Mapping[int, Sample], indexes: range) -> dict[int, Sample]:
         missing = [index for index in indexes if index in known and known[index].v1_dispatches is None]
         result = dict(known)
-        for first, last in _stretches(missing):
-            calls = self.sources.v1_calls(plan.at(first), plan.at(last + 1))
+        for stretch in stretches(missing):
+            calls = self.sources.v1_calls(plan.at(stretch.start), plan.at(stretch.stop))
             if calls is None:
                 continue
-            for index in range(first, last + 1):
+            for index in stretch:
                 mine = [call for call in calls if plan.at(index) <= call.time < plan.at(index + 1)]
                 update = {"v1_dispatches": len(mine), "v1_callers": tuple(sorted({call.caller for call in mine}))}
                 result[index] = result[index].model_copy(update=update)
@@ -111,8 +107,8 @@ class Watch:
     def _checkpoint(self, plan: Plan, samples: Mapping[int, Sample], after: int, now: datetime) -> None:
         count = after // plan.period_seconds
         found = figures(plan, samples, count)
-        judged = Checkpoint(after_seconds=after, figures=found, checks=checks(found, whole=count), taken_at=now)
-        self._once(f"{plan.folder}checkpoints/{after:07d}.json", judged)
+        checkpoint = Checkpoint(after_seconds=after, figures=found, checks=checks(found, whole=count), taken_at=now)
+        self._once(f"{plan.folder}checkpoints/{after:07d}.json", checkpoint)
 
     def _once(self, key: str, document: Checkpoint | Baseline) -> None:
         """Write what never changes once it is written."""
@@ -132,16 +128,3 @@ def state_key(plan: Plan) -> str:
 def baseline_key(plan: Plan) -> str:
     """Where the baseline is."""
     return f"{plan.folder}baseline.json"
-
-
-def _stretches(indexes: list[int]) -> Iterator[tuple[int, int]]:
-    """Yield first and last of each run of consecutive numbers."""
-    first = last = None
-    for index in indexes:
-        if first is None or last is None or index != last + 1:
-            if first is not None and last is not None:
-                yield first, last
-            first = index
-        last = index
-    if first is not None and last is not None:
-        yield first, last

@@ -50,7 +50,6 @@ class Restored(NamedTuple):
 
 def run(context: Context) -> ArchiveReport:
     """Archive v1's scripts in S3, restore them and compare."""
-    started_at = context.now()
     tools = inventory(context.host)
     names = [tool.file for tool in tools]
     context.progress("Fetching the scripts from the host")
@@ -70,17 +69,16 @@ def run(context: Context) -> ArchiveReport:
             [f"{len(tools)} files: {', '.join(names)}"],
             "Run `outpost migrate audit` and look at what is missing",
         ),
-        Check.of(
+        context.check(
             "restore",
             "The archive restores, byte for byte",
-            None if context.dry_run else restored.verified,
+            restored.verified,
             restored.evidence,
             "Run the step again; if it stays so, do not cut over",
         ),
     ]
     return context.report(
         ArchiveReport,
-        started_at,
         checks,
         archive_location=location,
         files=tools,

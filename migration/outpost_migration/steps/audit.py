@@ -29,7 +29,7 @@ class Dependency(Part):
 
 
 class Caller(Part):
-    """Somebody who used v1."""
+    """A user of v1."""
 
     caller: str
     dispatches: int
@@ -51,12 +51,11 @@ class ProviderAudit(Report):
 
 def run(context: Context) -> ProviderAudit:
     """Find v1's scripts and who calls them; write the endpoint's first version."""
-    started_at = context.now()
     host, region = context.host, context.deployment.region
     tools = inventory(host)
-    runs, size = (int(word) for word in host.checked(_COUNT).split())
-    since = started_at - LOOK_BACK
-    alive = context.deployment.trail.alive(since, started_at)
+    runs, size = map(int, host.checked(_COUNT).split())
+    started_at, since = context.started_at, context.started_at - LOOK_BACK
+    alive = context.deployment.trail.has_events(since, started_at)
     calls = context.deployment.trail.calls(since, started_at, host.instance_id)
     _remember(context, V1Host(instance_id=host.instance_id, region=region))
     current = context.secret.current()
@@ -92,7 +91,6 @@ def run(context: Context) -> ProviderAudit:
     ]
     return context.report(
         ProviderAudit,
-        started_at,
         checks,
         current_tools=tools,
         ssm_dependencies=[Dependency(instance_id=host.instance_id, region=region, document=DOCUMENT, ping=host.ping())],

@@ -9,27 +9,14 @@ import typer
 
 from outpost.report import Check
 from outpost_client import Client
-from outpost_migration.client_files import Kind, kind_of
+from outpost_migration.client_files import KNOWN_NAMES, Kind, kind_of, known_files
 from outpost_migration.context import Context
-from outpost_migration.errors import MigrationError
 from outpost_migration.reports import Part, Report
 from outpost_migration.step import Step
+from outpost_ops.errors import OperationError
 
 BACKUP = ".outpost-v1"
 """Suffix of a backup; the first one is kept for ever."""
-_NAMES = (".env", ".mcp.json", ".claude.json", ".gemini/settings.json", ".codex/config.toml")
-_INSTRUCTIONS = ("CLAUDE.md", "AGENTS.md", "GEMINI.md")
-
-
-def _find_files(roots: Sequence[Path]) -> list[Path]:
-    """Return the known configuration files in folders (a home, a project), and the files that are named themselves."""
-    found: list[Path] = []
-    for root in roots:
-        if root.is_dir():
-            found += [root / name for name in (*_NAMES, *_INSTRUCTIONS) if (root / name).is_file()]
-        else:
-            found.append(root)
-    return found
 
 
 class ClientFile(Part):
@@ -62,15 +49,13 @@ def run(
 ) -> ClientUpdateReport:
     """Rewrite clients' configuration, with a diff shown and a backup kept.
 
-    Raises MigrationError for a file that is not understood.
+    Raises OperationError for a file that is not understood.
     """
-    started_at = context.now()
-    paths = [path.resolve() for path in _find_files(file or [Path.home(), Path.cwd()])]
-    files = [_revert(context, path) if revert else _update(context, path) for path in paths]
+    paths = [path.resolve() for root in file or [Path.home(), Path.cwd()] for path in known_files(root)]
+    files = [_rewrite(context, path, revert=revert) for path in paths]
     checks = [_config_check(context, files, revert=revert), _v2_works(context), _v1_works(context)]
     return context.report(
         ClientUpdateReport,
-        started_at,
         checks,
         endpoint=context.url,
         files=files,
@@ -88,35 +73,36 @@ STEP = Step(
 
 
 def uses_url(path: Path, url: str) -> bool:
-    """Return whether a client with this file uses the URL. Raises MigrationError and OSError."""
+    """Return whether a client with this file uses the URL. Raises OperationError and OSError."""
     return _kind(path).points_at(path.read_text(encoding="utf-8"), url)
 
 
 def _kind(path: Path) -> Kind:
     kind = kind_of(path)
     if kind is None:
-        raise MigrationError(
-            f"{path} is no configuration file that is known here: environment files (.env), .mcp.json, .claude.json, "
-            ".gemini/settings.json, .codex/config.toml, CLAUDE.md, AGENTS.md, GEMINI.md"
+        raise OperationError(
+            f"{path} is no configuration file that is known here: environment files, {', '.join(KNOWN_NAMES)}"
         )
     return kind
 
 
-def _update(context: Context, path: Path) -> ClientFile:
-    kind = _kind(path)
+def _rewrite(context: Context, path: Path, *, revert: bool) -> ClientFile:
+    kind, backup = _kind(path), path.with_name(path.name + BACKUP)
     try:
         old = path.read_text(encoding="utf-8")
-        new = kind.rewrite(old, context.url)
-    except (MigrationError, OSError) as error:
-        raise MigrationError(f"{path}: {error}") from error
-    backup = path.with_name(path.name + BACKUP)
+        if revert:
+            new = backup.read_text(encoding="utf-8") if backup.exists() else old
+        else:
+            new = kind.rewrite(old, context.url)
+    except (OperationError, OSError) as error:
+        raise OperationError(f"{path}: {error}") from error
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), f"{path}", f"{path} (v2)", lineterm="", n=1)
+    diff = "\n".join(lines)
     if new != old:
-        context.change(
-            f"Rewrite {path}, backup in {backup.name}\n{_diff(path, old, new)}",
-            lambda: _replace(path, new, backup, old),
-        )
+        what = f"Put back {path}" if revert else f"Rewrite {path}, backup in {backup.name}"
+        context.change(f"{what}\n{diff}", lambda: _replace(path, new, backup, old))
     kept = str(backup) if backup.exists() else None
-    return ClientFile(path=str(path), kind=kind.name, changed=new != old, backup=kept, diff=_diff(path, old, new))
+    return ClientFile(path=str(path), kind=kind.name, changed=new != old, backup=kept, diff=diff)
 
 
 def _replace(path: Path, new: str, backup: Path, old: str) -> None:
@@ -132,26 +118,6 @@ def _write(target: Path, text: str, like: Path) -> None:
     part.write_text(text, encoding="utf-8")
     part.chmod(like.stat().st_mode & 0o777)
     part.replace(target)
-
-
-def _revert(context: Context, path: Path) -> ClientFile:
-    kind, backup = _kind(path), path.with_name(path.name + BACKUP)
-    old = path.read_text(encoding="utf-8")
-    new = backup.read_text(encoding="utf-8") if backup.exists() else old
-    if new != old:
-        context.change(f"Put back {path}\n{_diff(path, old, new)}", lambda: _write(path, new, path))
-    return ClientFile(
-        path=str(path),
-        kind=kind.name,
-        changed=new != old,
-        backup=str(backup) if backup.exists() else None,
-        diff=_diff(path, old, new),
-    )
-
-
-def _diff(path: Path, old: str, new: str) -> str:
-    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), f"{path}", f"{path} (v2)", lineterm="", n=1)
-    return "\n".join(lines)
 
 
 def _config_check(context: Context, files: Sequence[ClientFile], *, revert: bool) -> Check:

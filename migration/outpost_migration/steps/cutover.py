@@ -1,18 +1,15 @@
 """cutover: clients are sent to v2, v1's scripts are taken out of use."""
 
-from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import typer
 
 from outpost.report import Check, overall
-from outpost_migration import fleet
+from outpost_migration import denial, fleet
 from outpost_migration.context import Context
-from outpost_migration.denial import deny, principals
 from outpost_migration.endpoint import V2Endpoint
 from outpost_migration.reports import Report
 from outpost_migration.step import Step
-from outpost_migration.steps.audit import ProviderAudit
 from outpost_migration.steps.preflight import load_balancer_healthy, service_running
 from outpost_migration.steps.scripts import active, disable, inventory
 
@@ -41,20 +38,18 @@ def run(
 
     Ends before it changes anything when v2 is not healthy.
     """
-    started_at = context.now()
     _resume_fleet(context)
     health = [service_running(context), load_balancer_healthy(context)]
     ready = overall(health) == "pass"
     if ready or context.dry_run:
         _point_at_v2(context)
         _disable_scripts(context)
-    denied = _deny(context) if deny_callers and ready else []
+    denied = denial.deny_callers(context) if deny_callers and ready else []
     remaining = active(inventory(context.host))
     checks = [*health, _secret_check(context), _scripts_check(context, remaining)]
     v1 = context.secret.v1()
     return context.report(
         CutoverReport,
-        started_at,
         checks,
         cutover_status="complete" if overall(checks) == "pass" else "incomplete",
         ssm_disabled=not remaining,
@@ -100,30 +95,15 @@ def _disable_scripts(context: Context) -> None:
         )
 
 
-def _deny(context: Context) -> list[str]:
-    audit = context.last_report(ProviderAudit)
-    iam = context.deployment.client("iam")
-    account = context.deployment.client("sts").get_caller_identity()["Account"]
-    denied = []
-    for principal in principals([caller.caller for caller in audit.callers] if audit else []):
-        context.change(
-            f"Deny ssm:SendCommand on {context.host.instance_id} to the {principal.kind} {principal.name}",
-            partial(deny, iam, principal, context.deployment.region, account, context.host.instance_id),
-        )
-        denied.append(f"{principal.kind} {principal.name}")
-    return denied
-
-
 def _secret_check(context: Context) -> Check:
     current = context.secret.current()
     holds = current is not None and current.endpoint == V2Endpoint(endpoint=context.url)
     evidence = (
         f"secretsmanager:GetSecretValue: {current.endpoint.model_dump_json(by_alias=True) if current else 'no value'}"
     )
-    return Check.of("secret", "Clients are sent to v2", None if context.dry_run else holds, [evidence], "Run it again")
+    return context.check("secret", "Clients are sent to v2", holds, [evidence], "Run it again")
 
 
 def _scripts_check(context: Context, remaining: list[str]) -> Check:
     evidence = [f"{len(remaining)} scripts in use on {context.host.instance_id}", *remaining]
-    holds = None if context.dry_run else not remaining
-    return Check.of("scripts", "No script of v1 is in use", holds, evidence, "Run it again")
+    return context.check("scripts", "No script of v1 is in use", not remaining, evidence, "Run it again")

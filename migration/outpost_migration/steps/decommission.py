@@ -1,6 +1,5 @@
 """decommission: after 30 days without a call of v1, its scripts and its registration go."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal
 
@@ -9,13 +8,13 @@ from botocore.exceptions import ClientError
 
 from outpost.report import Check, overall
 from outpost_migration.context import Context
-from outpost_migration.errors import MigrationError
 from outpost_migration.journal import Journal
 from outpost_migration.reports import Report
 from outpost_migration.step import Step
 from outpost_migration.steps.monitor import MonitoringReport
 from outpost_migration.steps.scripts import active, inventory, remove_disabled
 from outpost_migration.v1.calls import Call, Kind
+from outpost_ops.errors import OperationError
 
 QUIET = timedelta(days=30)
 
@@ -36,20 +35,20 @@ def run(
 ) -> DecommissionReport:
     """After 30 days without a call: remove v1's scripts and its registration.
 
-    Raises MigrationError without `yes`.
+    Raises OperationError without `yes`.
     """
     if not yes and not context.dry_run:
-        raise MigrationError("decommissioning cannot be undone: look at --dry-run, then add --yes")
-    started_at, instance_id = context.now(), context.host.instance_id
+        raise OperationError("decommissioning cannot be undone: look at --dry-run, then add --yes")
+    started_at, instance_id = context.started_at, context.host.instance_id
     since = started_at - QUIET
     calls = context.deployment.trail.calls(since, started_at, instance_id)
     used = [call for call in calls if call.counts or call.kind is Kind.READ]
-    silent = list(_silent_days(context, since, started_at))
+    silent = context.deployment.trail.gaps(since, started_at, timedelta(days=1))
     checks = [
         _cutover_check(context, started_at),
         Check.of(
             "quiet",
-            "Nobody called v1 for 30 days",
+            "No call of v1 for 30 days",
             False if used else (None if silent else True),
             [
                 f"cloudtrail:LookupEvents SendCommand {since:%Y-%m-%d %H:%M} to {started_at:%Y-%m-%d %H:%M} UTC: "
@@ -70,7 +69,6 @@ def run(
         gone = _host_gone(context)
     return context.report(
         DecommissionReport,
-        started_at,
         checks,
         quiet_since=None if used else since,
         v1_calls=used,
@@ -93,16 +91,6 @@ def _host_gone(context: Context) -> bool:
     return context.host.ping() == "unknown"
 
 
-def _silent_days(context: Context, start: datetime, end: datetime) -> Iterator[datetime]:
-    """Yield each day of which the event history knows no call at all: it proves nothing about that day."""
-    day = start
-    while day < end:
-        following = min(day + timedelta(days=1), end)
-        if not context.deployment.trail.alive(day, following):
-            yield day
-        day = following
-
-
 def _cutover_check(context: Context, now: datetime) -> Check:
     content = Journal(context.documents, context.run, context.deployment.environment, context.operator).read()
     entry = content.entries.get("cutover")
@@ -122,7 +110,7 @@ def _monitor_check(context: Context) -> Check:
 def _remove_scripts(context: Context) -> list[str]:
     tools = inventory(context.host)
     if in_use := active(tools):
-        raise MigrationError(f"scripts are in use again: {', '.join(in_use)}. Find out who enabled them")
+        raise OperationError(f"scripts are in use again: {', '.join(in_use)}. Find out who enabled them")
     names = [tool.name for tool in tools]
     if names:
         context.change(

@@ -42,14 +42,15 @@ def run(
     *,
     window: Annotated[int, typer.Option(help="Seconds to watch; the sign-off needs 86400", min=1)] = 86_400,
     period: Annotated[int, typer.Option(help="Seconds of one sample", min=1)] = 60,
-    wait: Annotated[bool, typer.Option("--wait", help="Stay until the window is over; it goes on without you")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the window is over; the account samples in any case")
+    ] = False,
 ) -> MonitoringReport:
     """Start watching the day after the cutover, or show where it stands.
 
     Passes only when the whole window is covered.
     """
-    started_at = context.now()
-    lengths = Plan(run=context.run, started_at=started_at, window_seconds=window, period_seconds=period)
+    lengths = Plan(run=context.run, started_at=context.started_at, window_seconds=window, period_seconds=period)
     plan = start(context, lengths)
     watch = watch_of(context)
     while wait and not complete(plan, context.now()):
@@ -62,7 +63,6 @@ def run(
     ticked_at = state.ticked_at if state else None
     return context.report(
         MonitoringReport,
-        started_at,
         [*checks(found, whole=plan.expected), _ticks_check(plan, ticked_at, now)],
         uptime=found.availability,
         error_rate=found.error_rate,

@@ -9,9 +9,9 @@ from outpost.names import CONTROL_PLANE_CONTAINER, MigrationOutput
 from outpost.report import Check, Status, overall
 from outpost_migration import fleet
 from outpost_migration.context import Context
-from outpost_migration.errors import MigrationError
 from outpost_migration.reports import Report
 from outpost_migration.step import Step
+from outpost_ops.errors import OperationError
 
 
 class ValidationReport(Report):
@@ -27,7 +27,6 @@ class ValidationReport(Report):
 
 def run(context: Context) -> ValidationReport:
     """Check that v2 runs, v1's host can be reached and the secret can be written."""
-    started_at = context.now()
     tasks = _running_tasks(context)
     found = [
         cluster_active(context),
@@ -39,7 +38,6 @@ def run(context: Context) -> ValidationReport:
     ]
     return context.report(
         ValidationReport,
-        started_at,
         found,
         cluster_arn=_cluster(context)["clusterArn"],
         task_definition_arns=sorted({task["taskDefinitionArn"] for task in tasks}),
@@ -48,7 +46,7 @@ def run(context: Context) -> ValidationReport:
     )
 
 
-STEP = Step(ValidationReport, run, takes="5 s", changes="a version of the secret that nobody reads, taken back at once")
+STEP = Step(ValidationReport, run, takes="5 s", changes="a version of the secret that no client reads, then removed")
 
 
 def cluster_active(context: Context) -> Check:
@@ -60,10 +58,7 @@ def cluster_active(context: Context) -> Check:
 
 def service_running(context: Context) -> Check:
     """The service runs as many tasks as it should, at least one."""
-    deployment = context.deployment
-    service = deployment.client("ecs").describe_services(
-        cluster=deployment[MigrationOutput.CLUSTER], services=[deployment[MigrationOutput.SERVICE]]
-    )["services"][0]
+    service = fleet.service(context)
     running, desired = service["runningCount"], service["desiredCount"]
     return Check.of(
         "service",
@@ -76,11 +71,9 @@ def service_running(context: Context) -> Check:
 
 def load_balancer_healthy(context: Context) -> Check:
     """The load balancer is active and every target is healthy."""
-    client = context.deployment.client("elbv2")
-    balancer = client.describe_load_balancers(LoadBalancerArns=[context.deployment[MigrationOutput.LOAD_BALANCER]])[
-        "LoadBalancers"
-    ][0]
-    states = fleet.target_states(context)
+    arn = context.deployment[MigrationOutput.LOAD_BALANCER]
+    found = context.deployment.client("elbv2").describe_load_balancers(LoadBalancerArns=[arn])
+    balancer, states = found["LoadBalancers"][0], fleet.target_states(context)
     state = balancer["State"]["Code"]
     return Check.of(
         "load-balancer",
@@ -112,13 +105,13 @@ def host_reachable(context: Context) -> Check:
     """v1's host runs a command."""
     host = context.host
     ping = host.ping()
-    evidence = [f"ssm:DescribeInstanceInformation {host.instance_id}: {ping}"]
+    evidence, reached = [f"ssm:DescribeInstanceInformation {host.instance_id}: {ping}"], False
     try:
         result = host.run("echo reached", seconds=60)
-    except MigrationError as error:
-        return Check.of("v1-host", "v1's host runs commands", False, [*evidence, str(error)], "Start its SSM agent")
-    evidence.append(f"ssm:SendCommand echo: exit code {result.exit_code} after {result.seconds:.1f} s")
-    reached = result.exit_code == 0 and result.output.strip() == "reached"
+        evidence.append(f"ssm:SendCommand echo: exit code {result.exit_code} after {result.seconds:.1f} s")
+        reached = result.exit_code == 0 and result.output.strip() == "reached"
+    except OperationError as error:
+        evidence.append(str(error))
     return Check.of("v1-host", "v1's host runs commands", reached, evidence, "Start its SSM agent")
 
 
@@ -148,7 +141,7 @@ def _cluster(context: Context) -> dict[str, str]:
         clusters=[context.deployment[MigrationOutput.CLUSTER]]
     )["clusters"]
     if not clusters:
-        raise MigrationError(f"there is no cluster {context.deployment[MigrationOutput.CLUSTER]}: deploy again")
+        raise OperationError(f"there is no cluster {context.deployment[MigrationOutput.CLUSTER]}: deploy again")
     return clusters[0]
 
 

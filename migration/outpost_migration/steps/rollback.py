@@ -1,7 +1,6 @@
 """rollback: clients are sent to v1 again (level 1); v2 is also stopped (level 2)."""
 
 import time
-from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import typer
@@ -10,16 +9,15 @@ from pydantic import Field
 from outpost.report import Check
 from outpost_migration import fleet
 from outpost_migration.context import Context
-from outpost_migration.denial import POLICY, allow, principals
+from outpost_migration.denial import allow_callers
 from outpost_migration.endpoint import V1Endpoint
-from outpost_migration.errors import MigrationError
 from outpost_migration.monitor.model import CURRENT_PLAN
 from outpost_migration.reports import Report
 from outpost_migration.step import Step
-from outpost_migration.steps.audit import ProviderAudit
 from outpost_migration.steps.preflight import host_reachable
 from outpost_migration.steps.scripts import active, enable, inventory
 from outpost_migration.v1.layout import SCRIPTS, SCRIPTS_FOLDER
+from outpost_ops.errors import OperationError
 
 
 class RollbackReport(Report):
@@ -44,18 +42,18 @@ def run(
 ) -> RollbackReport:
     """Send clients to v1 again; level 2 also stops v2.
 
-    Raises MigrationError when no version of the secret names v1.
+    Raises OperationError when no version of the secret names v1.
     """
-    started_at, begin = context.now(), time.monotonic()
+    begin = time.monotonic()
     v1 = context.secret.v1()
     if v1 is None:
-        raise MigrationError("the secret has no version that names v1: `outpost migrate cutover` was never begun")
+        raise OperationError("the secret has no version that names v1: `outpost migrate cutover` was never begun")
     before = _before(context) if level == 2 else None
     _point_at_v1(context)
     _enable_scripts(context)
-    _allow_callers(context)
+    allow_callers(context)
     _stop_monitor(context)
-    if level == 2 and not (fleet.paused(context) and fleet.counts(context).desired == 0):
+    if level == 2 and not (fleet.paused(context) and fleet.service(context)["desiredCount"] == 0):
         context.change(
             "Pause the fleet: planner off, scaling minimum 0, service of 0 tasks", lambda: fleet.pause(context)
         )
@@ -65,7 +63,6 @@ def run(
         checks.append(_stopped_check(context))
     return context.report(
         RollbackReport,
-        started_at,
         checks,
         level=level,
         reason=reason,
@@ -85,7 +82,7 @@ def _before(context: Context) -> fleet.Before:
     stored = fleet.before(context)
     if stored and fleet.paused(context):
         return stored
-    found = fleet.Before(desired=fleet.counts(context).desired, minimum=fleet.minimum(context))
+    found = fleet.Before(desired=fleet.service(context)["desiredCount"], minimum=fleet.minimum(context))
     if not context.dry_run:
         fleet.remember(context, found)
     return found
@@ -106,15 +103,6 @@ def _enable_scripts(context: Context) -> None:
         )
 
 
-def _allow_callers(context: Context) -> None:
-    audit, iam = context.last_report(ProviderAudit), context.deployment.client("iam")
-    for principal in principals([caller.caller for caller in audit.callers] if audit else []):
-        context.change(
-            f"Remove the policy {POLICY} from the {principal.kind} {principal.name}, if it is there",
-            partial(allow, iam, principal),
-        )
-
-
 def _stop_monitor(context: Context) -> None:
     if context.documents.keys(CURRENT_PLAN):
         context.change(
@@ -127,25 +115,21 @@ def _secret_check(context: Context) -> Check:
     current = context.secret.current()
     holds = current is not None and isinstance(current.endpoint, V1Endpoint)
     evidence = f"secretsmanager:GetSecretValue: provider {current.endpoint.provider if current else 'none'}"
-    return Check.of("secret", "Clients are sent to v1", None if context.dry_run else holds, [evidence], "Run it again")
+    return context.check("secret", "Clients are sent to v1", holds, [evidence], "Run it again")
 
 
 def _scripts_check(context: Context, tools: list[str]) -> Check:
     result = context.host.run(f"{SCRIPTS_FOLDER}/list-runs.sh > /dev/null && echo runs")
     holds = set(tools) == set(SCRIPTS) and result.output.strip() == "runs"
     evidence = [f"{len(tools)} of {len(SCRIPTS)} scripts in use", f"list-runs.sh: exit code {result.exit_code}"]
-    return Check.of(
-        "scripts",
-        "v1's scripts are in use and run",
-        None if context.dry_run else holds,
-        evidence,
-        "Restore them from the archive",
-    )
+    remedy = "Restore them from the archive"
+    return context.check("scripts", "v1's scripts are in use and run", holds, evidence, remedy)
 
 
 def _stopped_check(context: Context) -> Check:
     stopped = not context.dry_run and fleet.wait_for(context, 0)
-    found = fleet.counts(context)
-    evidence = [f"service: running {found.running} of {found.desired}", f"planner off: {fleet.paused(context)}"]
-    holds = stopped and found.desired == 0 and fleet.paused(context)
-    return Check.of("fleet", "v2 is stopped", None if context.dry_run else holds, evidence, "Run it again")
+    service = fleet.service(context)
+    desired = service["desiredCount"]
+    evidence = [f"service: running {service['runningCount']} of {desired}", f"planner off: {fleet.paused(context)}"]
+    holds = stopped and desired == 0 and fleet.paused(context)
+    return context.check("fleet", "v2 is stopped", holds, evidence, "Run it again")

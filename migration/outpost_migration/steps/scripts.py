@@ -32,7 +32,7 @@ true"""
 
 
 def inventory(host: Host) -> list[Tool]:
-    """Return the scripts that are there, in use or not. Raises MigrationError."""
+    """Return the scripts that are there, in use or not. Raises OperationError."""
     tools = []
     for line in host.checked(_LIST).splitlines():
         file, size, digest = line.split()
@@ -47,7 +47,7 @@ def active(tools: Sequence[Tool]) -> list[str]:
 
 
 def disable(host: Host, names: Sequence[str]) -> None:
-    """Rename scripts so that nobody can call them any more; those that are disabled stay so."""
+    """Rename scripts so that they cannot be called; those that are disabled stay so."""
     _move(host, [(name, f"{name}{DISABLED}") for name in names])
 
 

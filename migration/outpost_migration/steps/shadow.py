@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from outpost.report import Check
 from outpost_client.models import Dispatch, DispatchRequest
 from outpost_client.results import Status
 from outpost_migration.context import Context
-from outpost_migration.errors import MigrationError
-from outpost_migration.monitor.documents import Versioned
 from outpost_migration.reports import Part, Report
 from outpost_migration.step import Step
 from outpost_migration.v1.layout import SCRIPTS_FOLDER
+from outpost_ops.errors import OperationError
 
 FEWEST = 10
 """Sample tasks that a comparison needs."""
@@ -28,10 +27,8 @@ AT_ONCE = 4
 SAMPLES = Path(__file__).with_name("samples.json")
 
 
-class Sample(BaseModel):
+class Sample(Part):
     """A task to run on both systems."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
     task: Annotated[str, Field(min_length=10)]
@@ -68,7 +65,7 @@ class ParityReport(Report):
     latency_ratio: float | None = Field(description="median of v2's duration through v1's")
 
 
-class StoredPair(BaseModel):
+class StoredPair(Part):
     """A compared task, kept so that a resumed step continues with the next."""
 
     sample: Sample
@@ -79,7 +76,7 @@ def _load_samples(path: Path) -> list[Sample]:
     try:
         return TypeAdapter(list[Sample]).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise MigrationError(f"{path} holds no sample tasks, a JSON list of {{name, task}}: {error}") from error
+        raise OperationError(f"{path} holds no sample tasks, a JSON list of {{name, task}}: {error}") from error
 
 
 def run(
@@ -94,8 +91,9 @@ def run(
 
     A few run at once; the pairs of an earlier attempt are kept.
     """
-    started_at, tasks = context.now(), _load_samples(samples)
-    done = {sample.name: stored.value.pair for sample in tasks if (stored := _stored(context, sample))}
+    tasks = _load_samples(samples)
+    stored = [context.documents.value(StoredPair, _key(context, sample)) for sample in tasks]
+    done = {kept.sample.name: kept.pair for kept in stored if kept and kept.sample in tasks}
     missing = [sample for sample in tasks if sample.name not in done]
     if context.dry_run:
         for sample in missing:
@@ -107,7 +105,6 @@ def run(
     pairs = [done[sample.name] for sample in tasks if sample.name in done]
     return context.report(
         ParityReport,
-        started_at,
         _checks(pairs),
         pairs=pairs,
         agreeing=sum(pair.agrees for pair in pairs),
@@ -116,12 +113,6 @@ def run(
 
 
 STEP = Step(ParityReport, run, needs=("archive",), takes="minutes", changes="runs sample tasks on both systems")
-
-
-def _stored(context: Context, sample: Sample) -> Versioned[StoredPair] | None:
-    """Return what an earlier attempt found of the same task."""
-    found = context.documents.read(StoredPair, _key(context, sample))
-    return found if found and found.value.sample == sample else None
 
 
 def _key(context: Context, sample: Sample) -> str:

@@ -13,14 +13,14 @@ from outpost_client import ApiError, Client
 from outpost_client.models import Dispatch, DispatchRequest
 from outpost_client.results import Status
 from outpost_migration.context import Context
-from outpost_migration.errors import MigrationError
 from outpost_migration.mcp import TOOLS, McpClient
 from outpost_migration.reports import Report
 from outpost_migration.step import Step
+from outpost_ops.errors import OperationError
 
 _MARK = "outpost migrate validate"
 _ABSENT = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
-"""An id that nobody has."""
+"""An id that does not exist."""
 
 
 class ApiVerification(Report):
@@ -40,7 +40,6 @@ def run(
     agent: Annotated[str, typer.Option(help="Agent that runs the small tasks")] = "claude",
 ) -> ApiVerification:
     """Try every endpoint and MCP tool over the real endpoint."""
-    started_at = context.now()
     checks: list[Check] = []
     context.change(f"Dispatch small tasks for the agent {agent}, one of them to be cancelled")
     if not context.dry_run:
@@ -50,7 +49,6 @@ def run(
     passed = bool(checks) and all(check.status == "pass" for check in checks)
     return context.report(
         ApiVerification,
-        started_at,
         checks,
         base_url=context.url,
         endpoints_tested=[check.title for check in checks if not check.id.startswith("mcp:")],
@@ -73,21 +71,20 @@ class _Trials:
 
     @contextmanager
     def of(self, id_: str, title: str) -> Iterator[Callable[[bool, str], None]]:
-        """Try something; what is yielded takes whether it held, and the evidence."""
+        """Try something; the function that is yielded takes whether it held, and the evidence."""
         self._context.progress(title)
-        results: list[tuple[bool, str]] = []
+        results: dict[str, bool] = {}
         remedy = "See the service's log, by the request's id; then run the step again"
         try:
-            yield lambda held, evidence: results.append((held, evidence))
-        except (ApiError, MigrationError, KeyError) as error:
-            results.append((False, str(error) or type(error).__name__))
-        held = all(result for result, _ in results) if results else None
-        self.checks.append(Check.of(id_, title, held, [text for _, text in results], remedy))
+            yield lambda held, evidence: results.update({evidence: held})
+        except (ApiError, OperationError, KeyError) as error:
+            results[str(error) or type(error).__name__] = False
+        held = all(results.values()) if results else None
+        self.checks.append(Check.of(id_, title, held, results, remedy))
 
 
 def _endpoints(context: Context, client: Client, agent: str) -> list[Check]:
     trials = _Trials(context)
-    ended: Dispatch | None = None
     with trials.of("dispatch", "POST /dispatch") as found:
         request = DispatchRequest(agent=agent, task=f"echo {_MARK}", tags={"migration": "validate"})
         accepted = context.retry(lambda: client.dispatch(request))
@@ -130,7 +127,7 @@ def _tools(context: Context, agent: str) -> list[Check]:
             with trials.of(f"mcp:{name}", f"MCP {name}") as found:
                 found(name in listed, "listed by the server" if name in listed else "not listed by the server")
                 _call(mcp, name, agent, found)
-    except MigrationError as error:
+    except OperationError as error:
         return [
             Check.of(f"mcp:{name}", f"MCP {name}", False, [str(error)], "Deploy a version that serves /mcp")
             for name in TOOLS
@@ -139,25 +136,24 @@ def _tools(context: Context, agent: str) -> list[Check]:
 
 
 def _call(mcp: McpClient, name: str, agent: str, found: Callable[[bool, str], None]) -> None:
-    """Call one tool. What would need something to act on is called with an id that nobody has: it must say so."""
+    """Call one tool. Those that act on something existing get an id that does not exist, and must refuse it."""
     task = {"agent": agent, "task": f"echo {_MARK}"}
     if name in ("outpost_dispatch", "outpost_health", "outpost_list_runs", "outpost_list_workspaces"):
-        worked, content = mcp.call(name, task if name == "outpost_dispatch" else {})
-        found(worked, f"answered with {', '.join(list(content)[:5])}")
+        arguments = task if name == "outpost_dispatch" else {}
+    elif name in ("outpost_status", "outpost_cancel", "outpost_get_artifacts"):
+        made = mcp.call("outpost_dispatch", task).content
+        arguments = {"dispatch_id": made.get("id") or made.get("dispatch_id") or ""}
+    else:
+        field = "workspace_id" if "workspace" in name else "dispatch_id"
+        absent = {field: _ABSENT, **({"branch": "migration-check"} if "promote" in name else {})}
+        found(not mcp.call(name, absent).succeeded, "an id that does not exist is refused")
         return
-    if name in ("outpost_status", "outpost_cancel", "outpost_get_artifacts"):
-        worked, made = mcp.call("outpost_dispatch", task)
-        dispatch_id = made.get("id") or made.get("dispatch_id")
-        worked, content = mcp.call(name, {"dispatch_id": dispatch_id})
-        found(worked, f"answered for {dispatch_id} with {', '.join(list(content)[:5])}")
-        return
-    field = "workspace_id" if "workspace" in name else "dispatch_id"
-    worked, _ = mcp.call(name, {field: _ABSENT, **({"branch": "migration-check"} if "promote" in name else {})})
-    found(not worked, "an id that nobody has is refused")
+    result = mcp.call(name, arguments)
+    found(result.succeeded, f"returned {', '.join(list(result.content)[:5])}")
 
 
 def _until_ended(context: Context, client: Client, dispatch_id: str) -> Dispatch:
     for seen in client.follow(dispatch_id, context.sleep):
         if isinstance(seen, Dispatch) and seen.status.terminal:
             return seen
-    raise MigrationError(f"dispatch {dispatch_id} did not end")
+    raise OperationError(f"dispatch {dispatch_id} did not end")

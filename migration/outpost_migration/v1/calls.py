@@ -1,7 +1,7 @@
-"""Who still calls v1: SendCommand events told apart from other uses of Run Command. Pure.
+"""Who still calls v1: calls of SendCommand, classified. Pure.
 
-CloudTrail hides what a command ran. The command's id is in the event's response; its text is asked of SSM, which
-keeps it for 30 days. What cannot be read is counted as a dispatch: silence is no proof.
+CloudTrail hides what a command ran. The command's id is in the event's response; SSM has its text for 30 days. What
+cannot be read counts as a dispatch: silence is no proof.
 """
 
 import json
@@ -11,14 +11,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from outpost_migration.monitor.documents import Frozen
 from outpost_migration.v1.layout import BASE, DISPATCH_SCRIPTS, READING_SCRIPTS
 
 MARKER = "# outpost migrate"
 """First line of every command that the migration itself runs on the host."""
 SHELL_DOCUMENTS = ("AWS-RunShellScript", "AWS-RunRemoteScript", "AWS-StartInteractiveCommand")
-"""Documents that can run any text; others (AWS-RunPatchBaseline, say) run only what they are for."""
+"""Documents that can run any text; others (AWS-RunPatchBaseline, for example) run only what they are for."""
 
 
 class Kind(StrEnum):
@@ -32,12 +31,9 @@ class Kind(StrEnum):
     """The text could not be read; counted as a dispatch."""
 
 
-class SendCommand(BaseModel):
-    """One call of SendCommand as CloudTrail tells it; `command_id` is None when the call was refused."""
+class SendCommand(Frozen):
+    """One call of SendCommand as CloudTrail records it; `command_id` is None when the call was refused."""
 
-    model_config = ConfigDict(frozen=True)
-
-    event_id: str
     time: datetime
     caller: str
     command_id: str | None
@@ -49,24 +45,25 @@ class SendCommand(BaseModel):
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> "SendCommand":
         """Read a CloudTrail record, from LookupEvents or from EventBridge's `detail`."""
-        asked = event.get("requestParameters") or {}
+        request = event.get("requestParameters") or {}
         command = (event.get("responseElements") or {}).get("command") or {}
         identity = event.get("userIdentity") or {}
         return cls(
-            event_id=event["eventID"],
             time=event["eventTime"],
             caller=identity.get("arn") or identity.get("principalId") or "unknown",
             command_id=command.get("commandId"),
-            document=str(asked.get("documentName", "")),
-            instance_ids=tuple(asked.get("instanceIds") or ()),
-            targets=bool(asked.get("targets")),
+            document=str(request.get("documentName", "")),
+            instance_ids=tuple(request.get("instanceIds") or ()),
+            targets=bool(request.get("targets")),
         )
 
+    def may_reach(self, instance_id: str) -> bool:
+        """Return whether it may have reached a host: it was accepted, and names the host or targets by tag."""
+        return self.command_id is not None and (self.targets or instance_id in self.instance_ids)
 
-class Call(BaseModel):
-    """A judged call of SendCommand."""
 
-    model_config = ConfigDict(frozen=True)
+class Call(Frozen):
+    """A classified call of SendCommand."""
 
     time: datetime
     caller: str
@@ -82,13 +79,8 @@ class Call(BaseModel):
         return self.kind in (Kind.DISPATCH, Kind.UNKNOWN)
 
 
-def concerns(event: SendCommand, instance_id: str) -> bool:
-    """Say whether a call may have reached v1's host: it was accepted, and names the host or targets by tag."""
-    return event.command_id is not None and (event.targets or instance_id in event.instance_ids)
-
-
-def judge(event: SendCommand, text: str | None) -> Call:
-    """Say what a call was; `text` is the command's, None when SSM does not know it any more."""
+def classify(event: SendCommand, text: str | None) -> Call:
+    """Return what a call was; `text` is the command's, None when SSM does not know it any more."""
     return Call(
         time=event.time,
         caller=event.caller,

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from outpost_migration.v1.calls import Call, SendCommand, concerns, judge, record_of, text_of
+from outpost_migration.v1.calls import Call, SendCommand, classify, record_of, text_of
 
 if TYPE_CHECKING:
     from types_boto3_cloudtrail.client import CloudTrailClient
@@ -26,9 +26,14 @@ class Trail:
         self._sleep = sleep
         self._last = float("-inf")
 
-    def alive(self, start: datetime, end: datetime) -> bool:
-        """Say whether the history has any event of that time: if not, it proves nothing."""
+    def has_events(self, start: datetime, end: datetime) -> bool:
+        """Return whether the history has any event of that time: if not, it proves nothing."""
         return next(self._events(start, end, MaxResults=1), None) is not None
+
+    def gaps(self, start: datetime, end: datetime, step: timedelta) -> list[datetime]:
+        """Return the starts of those parts of [start, end), each one step long, of which the history has no event."""
+        parts = [start + number * step for number in range(-((start - end) // step))]
+        return [part for part in parts if not self.has_events(part, min(part + step, end))]
 
     def calls(self, start: datetime, end: datetime, instance_id: str | None) -> list[Call]:
         """Return the calls of SendCommand in [start, end) that may have reached the instance, oldest first.
@@ -40,13 +45,13 @@ class Trail:
         ours = [
             event
             for event in found
-            if start <= event.time < end and (event.command_id if instance_id is None else concerns(event, instance_id))
+            if start <= event.time < end and (event.command_id if instance_id is None else event.may_reach(instance_id))
         ]
-        return sorted((self.judged(event) for event in ours), key=lambda call: call.time)
+        return sorted((self.classify(event) for event in ours), key=lambda call: call.time)
 
-    def judged(self, event: SendCommand) -> Call:
-        """Say what a call was, from the command's text if SSM still knows it."""
-        return judge(event, self._text(event.command_id) if event.command_id else None)
+    def classify(self, event: SendCommand) -> Call:
+        """Return what a call was, from the command's text if SSM still knows it."""
+        return classify(event, self._text(event.command_id) if event.command_id else None)
 
     def _text(self, command_id: str) -> str | None:
         commands = self._ssm.list_commands(CommandId=command_id)["Commands"]
