@@ -14,8 +14,9 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from outpost.aws.client_config import CLIENT_CONFIG
-from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE, Env
+from outpost.names import LEGACY_DISPATCHES, Env
 from outpost_migration.monitor.documents import Documents
+from outpost_migration.monitor.metrics import put_metric
 from outpost_migration.monitor.model import HOST, V1Host
 from outpost_migration.v1.calls import SendCommand
 from outpost_migration.v1.trail import Trail
@@ -30,7 +31,7 @@ def _documents() -> Documents:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Handle one "AWS API Call via CloudTrail" event of SendCommand. Errors surface: EventBridge tries again."""
+    """Handle one "AWS API Call via CloudTrail" event of SendCommand. Lambda repeats it after an error."""
     call = SendCommand.of(event["detail"])
     host = _documents().value(V1Host, HOST)
     if call.command_id is None or (host and not call.may_reach(host.instance_id)):
@@ -47,14 +48,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
             "at": found.time.isoformat(),
         },
     )
-    boto3.client("cloudwatch", config=CLIENT_CONFIG).put_metric_data(
-        Namespace=METRIC_NAMESPACE,
-        MetricData=[
-            {
-                "MetricName": LEGACY_DISPATCHES,
-                "Dimensions": [{"Name": "Environment", "Value": os.environ[Env.ENVIRONMENT]}],
-                "Value": int(found.counts),
-                "Unit": "Count",
-            }
-        ],
-    )
+    cloudwatch = boto3.client("cloudwatch", config=CLIENT_CONFIG)
+    put_metric(cloudwatch, LEGACY_DISPATCHES, int(found.counts), "Count")

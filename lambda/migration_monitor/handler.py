@@ -10,8 +10,9 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from outpost.aws.client_config import CLIENT_CONFIG
-from outpost.names import METRIC_NAMESPACE, ROLLBACK_PROPOSED, Env
+from outpost.names import ROLLBACK_PROPOSED, Env
 from outpost_migration.monitor.documents import Documents
+from outpost_migration.monitor.metrics import put_metric
 from outpost_migration.monitor.model import HOST, V1Host
 from outpost_migration.monitor.sources import AccountSources
 from outpost_migration.monitor.watch import Watch
@@ -54,19 +55,10 @@ def _watch() -> Watch:
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Tick at the time that the schedule's event names; errors surface, and the next minute catches up."""
+    """Tick at the time that the schedule's event names; after an error, the next minute catches up."""
     state = _watch().tick(datetime.fromisoformat(event["time"]))
     if state is None:
         return
     logger.info("tick", extra={"figures": state.figures.model_dump(mode="json"), "proposal": state.proposal})
-    _cloudwatch().put_metric_data(
-        Namespace=METRIC_NAMESPACE,
-        MetricData=[
-            {
-                "MetricName": ROLLBACK_PROPOSED,
-                "Dimensions": [{"Name": "Environment", "Value": os.environ[Env.ENVIRONMENT]}],
-                "Value": state.proposal.level if state.proposal else 0,
-                "Unit": "None",
-            }
-        ],
-    )
+    level = state.proposal.level if state.proposal else 0
+    put_metric(_cloudwatch(), ROLLBACK_PROPOSED, level, "None")

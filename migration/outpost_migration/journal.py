@@ -76,8 +76,7 @@ class Journal:
         self._mutex = threading.Lock()
         self._etag: str | None = None
         self._content = self._empty
-        self.folder = f"migration/{run}/"
-        self.key = f"{self.folder}journal.json"
+        self.key = f"migration/{run}/journal.json"
 
     def read(self) -> Content:
         """Return the journal as it is now."""

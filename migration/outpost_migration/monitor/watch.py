@@ -4,6 +4,7 @@ A tick takes every sample that an earlier tick missed, as far back as `REACH`; r
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -79,10 +80,8 @@ class Watch:
         new = self._with_calls(plan, new, range(indexes.start, min(indexes.stop, plan.due(now, plan.lag_seconds))))
         if new != old:
             chunk = Chunk(samples=tuple(new[index] for index in sorted(new)))
-            try:
+            with suppress(DocumentChangedError):  # by another tick at the same time; the next one sees what it wrote
                 self.documents.write(key, chunk, stored.etag if stored else None)
-            except DocumentChangedError:  # another tick ran at the same time; the next one sees what it wrote
-                return
 
     def _with_traffic(self, plan: Plan, known: Mapping[int, Sample], indexes: range) -> dict[int, Sample]:
         missing = [index for index in indexes if index not in known or known[index].healthy is None]
@@ -111,13 +110,8 @@ class Watch:
         self._once(f"{plan.folder}checkpoints/{after:07d}.json", checkpoint)
 
     def _once(self, key: str, document: Checkpoint | Baseline) -> None:
-        """Write what never changes once it is written."""
-        if self.documents.keys(key):
-            return
-        try:
+        with suppress(DocumentChangedError):  # what is written once never changes
             self.documents.write(key, document, None)
-        except DocumentChangedError:  # another tick was quicker
-            return
 
 
 def state_key(plan: Plan) -> str:
