@@ -34,7 +34,7 @@ class CdkApp:
 
     stacks: str = "Outpost-local/*"
     command: str | None = None
-    """How the app is started; None means as the checkout's cdk.json says."""
+    """How the app is started; None: as in the checkout's cdk.json."""
     config: Path = REPOSITORY_ROOT / "config" / "local.toml"
     agents: tuple[str, ...] = ()
     """Agents to deploy beside those of the configuration, with the models that they have in prod."""
@@ -64,7 +64,7 @@ class Cdk:
         return self._settings.data_dir / "outputs.json"
 
     def render_config(self, git_url: str) -> Path:
-        """The environment's configuration with what only this machine knows; answers its path."""
+        """Write the environment's configuration with the values of this machine; return its path."""
         values = self._app.values()
         values["git"]["base_url"] = git_url
         values["git"]["allowed_hosts"] = [urlsplit(git_url).hostname]
@@ -76,7 +76,7 @@ class Cdk:
         return rendered
 
     def bootstrap(self, on_line: OnLine) -> None:
-        """`cdk bootstrap`; raises DeployError with the CLI's last lines."""
+        """Run `cdk bootstrap`; raises DeployError with the CLI's last lines."""
         # From a folder without cdk.json: the CLI would synthesise the whole app first.
         self._run(
             ["bootstrap", f"aws://{self._settings.account}/{self._settings.region}"],
@@ -85,23 +85,23 @@ class Cdk:
         )
 
     def synth(self, config: Path, on_line: OnLine) -> None:
-        """`cdk synth` into the data folder; raises DeployError with the CLI's last lines."""
+        """Run `cdk synth` into the data folder; raises DeployError with the CLI's last lines."""
         self._run(["synth", self._app.stacks, "--quiet", "--no-lookups", *self._app_arguments(config)], on_line)
 
     def deploy(self, config: Path, on_line: OnLine, *, synthesized: bool = False) -> None:
-        """`cdk deploy`, of what `synth` left if `synthesized`; raises DeployError with the CLI's last lines."""
+        """Run `cdk deploy`, of what `synth` left if `synthesized`; raises DeployError with the CLI's last lines."""
         arguments = ["deploy", self._app.stacks, "--require-approval", "never", "--no-lookups", "--progress", "events"]
         arguments += ["--concurrency", "4", "--method", "direct", "--outputs-file", str(self.outputs_file)]
         app = ["--app", str(self._settings.cdk_out)] if synthesized else self._app_arguments(config)
         self._run([*arguments, *app], on_line)
 
     def destroy(self, config: Path, on_line: OnLine, stacks: Sequence[str] = ()) -> None:
-        """`cdk destroy` of some stacks, else of all; raises DeployError with the CLI's last lines."""
+        """Run `cdk destroy` of some stacks, else of all; raises DeployError with the CLI's last lines."""
         chosen = stacks or (self._app.stacks,)
         self._run(["destroy", *chosen, "--force", *self._app_arguments(config)], on_line)
 
     def outputs(self) -> dict[str, dict[str, str]]:
-        """Stack name -> output name -> value; empty before the first deployment."""
+        """Return the stack outputs: stack name -> output name -> value; empty before the first deployment."""
         try:
             outputs: dict[str, dict[str, str]] = json.loads(self.outputs_file.read_text())
         except FileNotFoundError:
@@ -150,7 +150,7 @@ class Cdk:
 
 
 def find_cli() -> Path:
-    """The CDK CLI pinned by package.json; raises LocalError naming the remedy."""
+    """Return the path of the CDK CLI pinned by package.json; raises LocalError naming the remedy."""
     cli = REPOSITORY_ROOT / "node_modules" / "aws-cdk" / "bin" / "cdk"
     if not cli.exists():
         raise LocalError("the CDK CLI is not installed: run `make setup` (it needs the npm registry once)")

@@ -107,7 +107,7 @@ def logs(
 
 @app.command()
 def v1() -> None:
-    """Add a v1 host to migrate from: a managed instance with v1's scripts, which answers SSM Run Command."""
+    """Add a v1 host to migrate from: a managed instance with v1's scripts, which runs SSM Run Command's commands."""
     with _explained():
         environment = present()
         if not environment.status().deployed:
@@ -115,7 +115,7 @@ def v1() -> None:
         with step("v1 host registered with Systems Manager"):
             repository = environment.git.create_sample_repository()
             host = ensure_host(environment.settings.data_dir, environment.git.url)
-    out.print(f"{host.instance_id} answers SSM Run Command; its disk is in {host.base}")
+    out.print(f"{host.instance_id} runs SSM Run Command's commands; its disk is in {host.base}")
     err.print("\nTry next, in this order (the scripts are v1's, the sample repository is the git server's):")
     for arguments in ("preflight", "audit", "archive", f"shadow --repo {repository} --agent shell", "status"):
         err.print(f"  {command()} migrate {arguments}")
@@ -163,7 +163,7 @@ def _explained() -> Iterator[None]:
         raise typer.Exit(ERROR) from error
     except ApiError as error:
         show_error(error.message, code=error.code, details=error.details, request_id=error.request_id)
-        show_error(f"The service's log tells more: {command()} local logs")
+        show_error(f"The service's log has more: {command()} local logs")
         raise typer.Exit(ERROR) from error
 
 

@@ -1,4 +1,4 @@
-"""Runs the tasks as real containers of Docker or Podman (gaps 4 and 7).
+"""Runs the tasks as real containers of Docker or Podman.
 
 MiniStack speaks to the engine through docker-py; this client narrows what it reaches. Images are the CDK app's own,
 built and tagged locally before the deployment under the very names the task definitions use: those name a registry
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.errors import DockerException, NotFound
 from docker.models.containers import Container
 
 from outpost_local.errors import LocalError
-from outpost_local.images import read_assets
+from outpost_local.images import LocalImages, read_assets
 from outpost_local.process_engine import SELF_NAME
 from outpost_local.settings import Engine, Settings
 
@@ -41,25 +41,25 @@ class Bridge:
 
 
 def connect(engine: Engine) -> "docker.DockerClient":
-    """A client of the engine that DOCKER_HOST names, or at its usual socket; raises LocalError with the remedy."""
+    """Return a client of the engine that DOCKER_HOST names, or at its usual socket; raises LocalError."""
     host = os.environ.get("DOCKER_HOST", _SOCKETS[engine])
     if host.startswith("unix://") and not Path(host.removeprefix("unix://")).exists():
-        raise LocalError(_no_answer(engine, host, "there is no such socket"))
+        raise LocalError(_no_response(engine, host, "there is no such socket"))
     try:
         return docker.DockerClient(base_url=host, timeout=_CALL_SECONDS, version="auto")
     except DockerException as error:
-        raise LocalError(_no_answer(engine, host, str(error))) from error
+        raise LocalError(_no_response(engine, host, str(error))) from error
 
 
-def _no_answer(engine: Engine, host: str, reason: str) -> str:
+def _no_response(engine: Engine, host: str, reason: str) -> str:
     return (
-        f"{engine} does not answer at {host} ({reason}); start it (Podman: `podman system service`), set DOCKER_HOST "
+        f"{engine} does not respond at {host} ({reason}); start it (Podman: `podman system service`), set DOCKER_HOST "
         "to its socket, or run without an engine: --engine process"
     )
 
 
 def ensure_bridge(client: "docker.DockerClient", settings: Settings) -> Bridge:
-    """The instance's network, created if necessary."""
+    """Return the instance's network, created if necessary."""
     name = _network_name(settings)
     try:
         network = client.networks.get(name)
@@ -127,22 +127,6 @@ def _build(argv: Sequence[str], on_line: Callable[[str], None]) -> None:
         raise LocalError("\n".join(["building an image failed:", *last]))
 
 
-class _LocalImages:
-    """`client.images` without a registry."""
-
-    def __init__(self, client: "docker.DockerClient") -> None:
-        self._client = client
-
-    def get(self, reference: str) -> Any:
-        return self._client.images.get(reference)
-
-    def pull(self, reference: str, **_options: Any) -> Any:
-        return self.get(reference)
-
-    def get_registry_data(self, reference: str, **_options: Any) -> None:
-        raise ImageNotFound(f"{reference}: images are built here, there is no registry")
-
-
 class _Containers:
     """`client.containers`, with the embedded AWS itself shown as a container on the tasks' network."""
 
@@ -181,11 +165,11 @@ class ContainerEngine:
         self._client = connect(settings.engine)
         self._settings = settings
         self.bridge = ensure_bridge(self._client, settings)
-        self.images = _LocalImages(self._client)
+        self.images = LocalImages(self._client.images.get)
         self.containers = _Containers(self._client, self.bridge)
 
     def ping(self) -> bool:
-        """Whether the engine answers."""
+        """Return whether the engine responds."""
         return bool(self._client.ping())
 
     def stop_all(self, timeout: float) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class DockerfileError(ValueError):
-    """The Dockerfile does not say what to run."""
+    """The Dockerfile defines nothing to run."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ImageConfig:
 
 
 def read_image_config(dockerfile: Path, target: str | None, build_args: Mapping[str, str]) -> ImageConfig:
-    """The configuration of the stage `target` (default: the last stage).
+    """Return the configuration of the stage `target` (default: the last stage).
 
     Raises DockerfileError when the file has no such stage.
     """
@@ -85,7 +85,7 @@ def _apply(config: ImageConfig, keyword: str, rest: str, arguments: Mapping[str,
 
 
 def _command(rest: str) -> tuple[str, ...]:
-    """The exec form as it is, the shell form as the engine runs it: through /bin/sh -c."""
+    """Return the exec form as it is, the shell form as the engine runs it: through /bin/sh -c."""
     if rest.startswith("["):
         return tuple(json.loads(rest))
     return ("/bin/sh", "-c", rest)

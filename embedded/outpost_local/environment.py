@@ -48,7 +48,7 @@ class Status:
 
     @property
     def running(self) -> bool:
-        """Whether the embedded AWS answers."""
+        """Whether the embedded AWS runs."""
         return self.server_pid is not None
 
 
@@ -94,7 +94,7 @@ class LocalEnvironment:
         return Cdk(self.settings, self.environ(), self.app)
 
     def runs(self) -> bool:
-        """Whether the embedded AWS runs; raises LocalError when it runs with other settings than these."""
+        """Return whether the embedded AWS runs; raises LocalError when it runs with other settings than these."""
         record = processes.find(_SERVER, self.settings.data_dir)
         if record is None:
             return False
@@ -156,12 +156,12 @@ class LocalEnvironment:
         doomed = [path for path in data_dir.glob("*") if path not in (self.git.repositories, logs)]
         if doomed and not logs.exists():
             raise LocalError(f"{data_dir} is not a data folder of the embedded AWS; it was left alone")
-        # The logs go last: they are what tells the folder as ours when the rest could not be deleted.
+        # The logs go last: they mark the folder as ours when the rest could not be deleted.
         for path in [*doomed, logs, *([] if self.git.has_repositories else [data_dir])]:
             _delete(path)
 
     def status(self) -> Status:
-        """What runs now."""
+        """Return what runs now."""
         server = processes.find(_SERVER, self.settings.data_dir)
         return Status(
             endpoint=self.settings.endpoint,
@@ -173,11 +173,11 @@ class LocalEnvironment:
         )
 
     def outputs(self) -> dict[str, dict[str, str]]:
-        """Stack outputs of the last deployment: stack name -> output name -> value."""
+        """Return the stack outputs of the last deployment: stack name -> output name -> value."""
         return self._cdk.outputs()
 
     def environ(self) -> dict[str, str]:
-        """Variables that point any AWS SDK or CLI at this instance, as the account's root user."""
+        """Return the variables that point any AWS SDK or CLI at this instance, as the account's root user."""
         return {
             "AWS_ENDPOINT_URL": self.settings.endpoint,
             "AWS_ENDPOINT_URL_S3": self.settings.endpoint,
@@ -189,7 +189,7 @@ class LocalEnvironment:
         }
 
     def session(self) -> boto3.Session:
-        """A boto3 session of the account's root user; its clients need `endpoint_url`, `client` sets it.
+        """Return a boto3 session of the account's root user; its clients need `endpoint_url`, `client` sets it.
 
         It reads no profile and no configuration file of the user's.
         """
@@ -202,16 +202,16 @@ class LocalEnvironment:
         )
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the account's root user."""
+        """Return a boto3 client of the account's root user."""
         directly = Config(proxies={})  # not by the user's proxy
         return self.session().client(service, endpoint_url=self.settings.endpoint, config=directly)  # type: ignore[call-overload]
 
     def load_balancer_url(self, dns_name: str) -> tuple[str, dict[str, str]]:
-        """Where a load balancer answers over plain HTTP, and the headers a request to it needs."""
+        """Return the URL of a load balancer over plain HTTP, and the headers that a request to it needs."""
         return self.settings.endpoint, {"Host": dns_name}
 
     def task_processes(self, task_id: str) -> list[psutil.Process]:
-        """The processes of a running task, its init process first; empty with a container engine or after its end."""
+        """Return the processes of a running task, its init process first; none with a container engine."""
         found = {process.pid: process for process in processes.marked(self.settings.data_dir, TASK_MARKER, task_id)}
         for process in found.values():
             with suppress(psutil.NoSuchProcess):  # it ended meanwhile
@@ -252,7 +252,7 @@ class LocalEnvironment:
         self.git.check_port()
 
     def _git_url_of_tasks(self) -> str:
-        """The git server's URL where the tasks are: on this machine, or on the container network."""
+        """Return the git server's URL where the tasks are: on this machine, or on the container network."""
         if self.settings.engine == "process":
             return self.git.url
         with closing(connect(self.settings.engine)) as client:
@@ -286,6 +286,6 @@ def _delete(path: Path) -> None:
 
 
 def _server_environment(data_dir: Path) -> dict[str, str]:
-    """A small environment: Lambda processes inherit it, and nothing of the user's shell should reach them."""
+    """Return a small environment: Lambda processes inherit it, and nothing of the user's shell should reach them."""
     passed_on = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
     return {**passed_on, "HOME": str(data_dir), "PYTHONPATH": str(REPOSITORY_ROOT), "PYTHONUNBUFFERED": "1"}

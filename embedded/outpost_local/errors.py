@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded AWS, said with the remedy."""
+"""What can go wrong with the embedded AWS, with the remedy."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from outpost_ops.errors import OperationError
 
 
 class LocalError(OperationError):
-    """The embedded AWS cannot do what was asked; the text says why and what to do."""
+    """The embedded AWS cannot do what was requested; the text has the reason and the remedy."""
 
 
 class PortInUseError(LocalError):

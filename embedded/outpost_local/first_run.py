@@ -25,7 +25,7 @@ from outpost_local.errors import DeployError
 
 TENANT = "demo"
 READY_SECONDS = 60.0
-"""How long the service may take to answer once it is deployed."""
+"""How long the service may take to respond once it is deployed."""
 _STACK_DONE = re.compile(r"✅\s+\S+/(\w+)")
 
 TASK = """\
@@ -53,7 +53,7 @@ python3 -B -m unittest --verbose 2>&1
 
 @contextmanager
 def step(title: str) -> Iterator[Callable[[str], None]]:
-    """Show that a step goes on, and at its end how long it took; what is yielded shows a line of its progress."""
+    """Show a step while it runs, and at its end how long it took; what is yielded shows a line of its progress."""
     begin = time.monotonic()
     with err.status(f"{title} ...", spinner="dots") as spinner:
 
@@ -125,7 +125,7 @@ def try_it(environment: LocalEnvironment, profile: Profile) -> int:
 
 
 def api_url(environment: LocalEnvironment) -> str:
-    """Return where the API answers: the emulator serves a load balancer under its own ports by the balancer's name."""
+    """Return the URL of the API: the emulator serves a load balancer under its own ports by the balancer's name."""
     url = urlsplit(output(environment, Output.API_URL))
     balancers = environment.client("elbv2").describe_load_balancers()["LoadBalancers"]
     # A domain of one's own is known to nobody here: the environment's only load balancer is behind it.
@@ -158,7 +158,7 @@ def _wait_until_ready(url: str) -> None:
             if time.monotonic() > deadline:
                 raise DeployError(
                     f"the service at {url} is not ready after {READY_SECONDS:.0f} s: {_fault(client)}\n"
-                    f"`{command()} local status` lists the tasks, `{command()} local logs TASK` prints what one says"
+                    f"`{command()} local status` lists the tasks, `{command()} local logs TASK` prints the log of one"
                 )
             time.sleep(0.5)
 

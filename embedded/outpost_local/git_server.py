@@ -1,6 +1,6 @@
 """Git repositories for local dispatches: a git daemon on loopback, and a sample project to try things on.
 
-Repositories are read-only unless their own configuration says `daemon.receivepack = true`, as the sample's does.
+Repositories are read-only unless their own configuration has `daemon.receivepack = true`, as the sample's does.
 """
 
 import os
@@ -103,7 +103,7 @@ class GitServer:
         return self.repositories.exists() and any(self.repositories.iterdir())
 
     def create_repository(self, name: str, files: Mapping[str, str]) -> str:
-        """A repository `owner/name` with one commit of `files` on branch main; answers the commit id.
+        """Create a repository `owner/name` with one commit of `files` on branch main; return the commit id.
 
         An existing repository is left as it is.
         """
@@ -123,7 +123,7 @@ class GitServer:
         return _git("rev-parse", "main", cwd=bare)
 
     def create_sample_repository(self) -> str:
-        """The sample project, to which results can be promoted; answers its `owner/name`."""
+        """Create the sample project, to which results can be promoted; return its `owner/name`."""
         self.create_repository(SAMPLE_REPOSITORY, SAMPLE_FILES)
         _git("config", "daemon.receivepack", "true", cwd=self.repositories / f"{SAMPLE_REPOSITORY}.git")
         return SAMPLE_REPOSITORY

@@ -1,19 +1,22 @@
 """Finds the Dockerfile behind an image reference: CDK names every image asset by the hash of its source.
 
-A task definition says `<registry>/cdk-...-container-assets-...:<hash>`; the cloud assembly's `*.assets.json` says which
-folder, Dockerfile and stage that hash was made from.
+A task definition names `<registry>/cdk-...-container-assets-...:<hash>`; the cloud assembly's `*.assets.json` has
+the folder, Dockerfile and stage of that hash.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from docker.errors import ImageNotFound
 
 from outpost_local.dockerfile import ImageConfig, read_image_config
 from outpost_local.settings import Settings
 
 
-class UnknownImageError(LookupError):
+class UnknownImageError(ImageNotFound):
     """No image asset of the cloud assembly has this reference."""
 
 
@@ -30,12 +33,12 @@ class ImageAsset:
     """The references under which task definitions name the image."""
 
     def config(self) -> ImageConfig:
-        """What the image would run; raises DockerfileError."""
+        """Return what the image would run; raises DockerfileError."""
         return read_image_config(self.dockerfile, self.target, self.build_args)
 
 
 def read_assets(settings: Settings) -> dict[str, ImageAsset]:
-    """Every image asset of an instance's cloud assembly and its nested assemblies, by hash."""
+    """Return every image asset of an instance's cloud assembly and its nested assemblies, by hash."""
     assets: dict[str, ImageAsset] = {}
     cdk_out = settings.cdk_out
     for manifest in cdk_out.rglob("*.assets.json"):
@@ -66,7 +69,7 @@ class ImageCatalogue:
         self._configs: dict[str, ImageConfig] = {}
 
     def config(self, reference: str) -> ImageConfig:
-        """What the image runs; raises UnknownImageError naming the remedy, or DockerfileError."""
+        """Return what the image runs; raises UnknownImageError naming the remedy, or DockerfileError."""
         asset_hash = reference.partition("@")[0].rpartition(":")[2]
         if asset_hash not in self._configs:
             asset = read_assets(self._settings).get(asset_hash)
@@ -77,3 +80,19 @@ class ImageCatalogue:
                 )
             self._configs[asset_hash] = asset.config()
         return self._configs[asset_hash]
+
+
+class LocalImages:
+    """A docker-py client's `images` without a registry: only what `get` finds exists."""
+
+    def __init__(self, get: Callable[[str], Any]) -> None:
+        """`get` returns an image by its reference, or raises ImageNotFound."""
+        self.get = get
+
+    def pull(self, reference: str, **_options: Any) -> Any:
+        """Return an image that is here already."""
+        return self.get(reference)
+
+    def get_registry_data(self, reference: str, **_options: Any) -> None:
+        """Raise ImageNotFound."""
+        raise ImageNotFound(f"{reference}: images are of the checkout, there is no registry")

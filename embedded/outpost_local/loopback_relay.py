@@ -10,7 +10,7 @@ _IP_FREEBIND = 15
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A listening socket on an address that this machine need not have yet."""
+    """Return a listening socket on an address that this machine need not have yet."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
@@ -36,6 +36,6 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(data)
             await writer.drain()
     except ConnectionError:
-        pass  # the other side is told by the close below
+        pass  # the other side sees the close below
     finally:
         writer.close()

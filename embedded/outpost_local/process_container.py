@@ -29,7 +29,7 @@ _SOURCE_ROOTS = (
 )
 # These describe the image's file system, which does not exist here.
 _IMAGE_ONLY = {"PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TMPDIR"}
-# MiniStack never removes a container that ended by itself; its exit code may still be asked for a moment later.
+# MiniStack never removes a container that ended by itself; its exit code may still be read a moment later.
 _KEPT_AFTER_END = 60.0
 
 
@@ -51,7 +51,7 @@ def plan_launch(
     home: Path,
     address: str,
 ) -> Launch:
-    """What to execute for an image with the docker-py arguments `entrypoint`, `command`, `environment`, `labels`."""
+    """Return what to run for an image with the docker-py arguments `entrypoint`, `command`, `environment`, `labels`."""
     entrypoint = overrides.get("entrypoint") or image.entrypoint
     # As in an engine: an entry point of the caller's own drops the image's command.
     command = overrides.get("command") or (() if overrides.get("entrypoint") else image.command)
@@ -130,18 +130,18 @@ class ProcessContainer:
         return "running" if self._process.poll() is None else "exited"
 
     def reload(self) -> None:
-        """Nothing to fetch: the attributes are always current."""
+        """Do nothing: the attributes are always current."""
 
     def wait(self, timeout: float | None = None) -> dict[str, int]:
-        """The exit code, as docker-py gives it; raises subprocess.TimeoutExpired."""
+        """Return the exit code, as docker-py gives it; raises subprocess.TimeoutExpired."""
         return {"StatusCode": self._process.wait(timeout)}
 
     def logs(self, *, stream: bool = False, follow: bool = False, **_options: Any) -> bytes | Iterator[bytes]:
-        """What the task wrote to standard output and error."""
+        """Return what the task wrote to standard output and error."""
         return self._log.follow() if stream and follow else self._log.read()
 
     def stop(self, timeout: float = 10) -> None:
-        """SIGTERM to the command; whatever is left after `timeout` seconds is killed."""
+        """Send SIGTERM to the command; whatever is left after `timeout` seconds is killed."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -170,7 +170,7 @@ class ProcessContainer:
 
     @property
     def disposable(self) -> bool:
-        """Whether nobody can ask for it any more: removed, or ended a minute ago."""
+        """Whether it is no longer needed: removed, or ended a minute ago."""
         return self._removed or (self._ended_at is not None and time.monotonic() - self._ended_at > _KEPT_AFTER_END)
 
 

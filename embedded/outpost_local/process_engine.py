@@ -1,6 +1,6 @@
-"""Runs container images as plain local processes, behind the small part of docker-py that MiniStack's ECS uses (gap 3).
+"""Runs container images as plain local processes, behind the small part of docker-py that MiniStack's ECS uses.
 
-An image is run from the checkout: its Dockerfile says what, the checkout's own Python and source folders say with what.
+An image is run from the checkout: its Dockerfile defines what, with the checkout's own Python and source folders.
 Each task has a home folder that is removed when it ends, a loopback address of its own (so that many tasks can listen
 on the same port and the load balancer finds each) and an init process that leaves nothing behind. It isolates nothing:
 same user, same file system, same network as the developer's shell. Linux only (child subreaper, 127.0.0.0/8).
@@ -12,16 +12,15 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import NotFound
 
-from outpost_local.dockerfile import ImageConfig
-from outpost_local.images import ImageCatalogue, UnknownImageError
+from outpost_local.images import ImageCatalogue, LocalImages
 from outpost_local.process_container import NETWORK, ProcessContainer, plan_launch
 from outpost_local.settings import Settings
 from outpost_local.task_output import OutputLog
 
 SELF_NAME = "outpost-local"
-"""The name under which the engine shows the embedded AWS itself, so that tasks are told to reach it on 127.0.0.1."""
+"""The name under which the engine shows the embedded AWS itself, so that tasks reach it on 127.0.0.1."""
 
 
 class _SelfContainer:
@@ -30,25 +29,6 @@ class _SelfContainer:
     id = SELF_NAME
     status = "running"
     attrs: ClassVar[dict[str, Any]] = {"NetworkSettings": {"Networks": {NETWORK: {"IPAddress": "127.0.0.1"}}}}
-
-
-class _Images:
-    """`client.images`: the assets of the cloud assembly."""
-
-    def __init__(self, catalogue: ImageCatalogue) -> None:
-        self._catalogue = catalogue
-
-    def get(self, reference: str) -> ImageConfig:
-        try:
-            return self._catalogue.config(reference)
-        except UnknownImageError as error:
-            raise ImageNotFound(str(error)) from error
-
-    def pull(self, reference: str, **_options: Any) -> ImageConfig:
-        return self.get(reference)
-
-    def get_registry_data(self, reference: str, **_options: Any) -> None:
-        raise ImageNotFound(f"{reference}: images are run from the checkout, there is no registry")
 
 
 class _Containers:
@@ -113,11 +93,11 @@ class ProcessEngine:
 
     def __init__(self, settings: Settings) -> None:
         catalogue = ImageCatalogue(settings)
-        self.images = _Images(catalogue)
+        self.images = LocalImages(catalogue.config)
         self.containers = _Containers(settings, catalogue)
 
     def ping(self) -> bool:
-        """It is always there."""
+        """Return True: no engine has to run."""
         return True
 
     def stop_all(self, timeout: float) -> None:

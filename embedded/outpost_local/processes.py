@@ -65,7 +65,7 @@ def start(
 
 
 def find(name: str, data_dir: Path) -> Record | None:
-    """The recorded process if it is still ours and running."""
+    """Return the recorded process if it is still ours and running."""
     try:
         record = Record(**json.loads(_record_path(data_dir, name).read_text()))
         process = psutil.Process(record.pid)
@@ -76,7 +76,7 @@ def find(name: str, data_dir: Path) -> Record | None:
 
 
 def end(name: str, data_dir: Path) -> None:
-    """SIGTERM the recorded process and wait; SIGKILL when it takes too long. Nothing happens when it does not run."""
+    """End the recorded process, if it runs, with SIGTERM; with SIGKILL when that takes too long."""
     record = find(name, data_dir)
     if record:
         _end([psutil.Process(record.pid)])
@@ -84,7 +84,7 @@ def end(name: str, data_dir: Path) -> None:
 
 
 def end_leftovers(data_dir: Path) -> int:
-    """End every process that carries the instance's marker, whoever its parent is now; answers how many."""
+    """End every process that carries the instance's marker, whatever its parent is now; return how many."""
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     leftovers = [p for p in psutil.process_iter() if p.pid not in mine and _is_marked(p, data_dir)]
     _end(leftovers)
@@ -92,7 +92,7 @@ def end_leftovers(data_dir: Path) -> int:
 
 
 def marked(data_dir: Path, variable: str, value: str) -> Iterable[psutil.Process]:
-    """The instance's processes whose environment has `variable` set to `value`."""
+    """Yield the instance's processes whose environment has `variable` set to `value`."""
     for process in psutil.process_iter():
         environ = _environ(process)
         if environ.get(INSTANCE_MARKER) == str(data_dir) and environ.get(variable) == value:
@@ -100,7 +100,7 @@ def marked(data_dir: Path, variable: str, value: str) -> Iterable[psutil.Process
 
 
 def wait_for_port(port: int, process: psutil.Process, seconds: float = 120.0) -> bool:
-    """Wait until something accepts connections on 127.0.0.1; False when the process ended or the time is over."""
+    """Wait until something accepts connections on 127.0.0.1; return False if the process ended or the time is over."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and _alive(process):
         with socket.socket() as probe:
@@ -163,7 +163,7 @@ def _reap(pid: int) -> None:
 
 
 def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait until none is alive; answers those that still are.
+    """Wait until none is alive; return those that still are.
 
     Not psutil's own wait: a process whose starter is gone may stay a zombie until the machine's init reaps it.
     """

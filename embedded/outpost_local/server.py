@@ -101,7 +101,7 @@ async def _serve(settings: Settings) -> None:
         config.insecure_bind, config.bind = config.bind, [f"127.0.0.1:{settings.tls_port}"]
         config.certfile, config.keyfile = str(settings.certificate), str(settings.certificate_key)
     if isinstance(engine, ContainerEngine):
-        # Containers cannot reach 127.0.0.1; nobody but them reaches the address of their network.
+        # Containers cannot reach 127.0.0.1; only they reach the address of their network.
         gateway = listening_socket(engine.bridge.gateway, settings.port)
         (config.insecure_bind if settings.tls_port else config.bind).append(f"fd://{gateway.detach()}")
         await relay(listening_socket(engine.bridge.gateway, settings.git_port), settings.git_port)

@@ -19,7 +19,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def descendants(root: int) -> list[int]:
-    """Every process below `root`, read from /proc."""
+    """Return every process below `root`, read from /proc."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -57,7 +57,7 @@ def _reap_all() -> None:
 
 
 def _collect(command: int) -> int | None:
-    """Reap what has ended; the command's exit code once it is among them."""
+    """Reap what has ended; return the command's exit code once it is among them."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -71,7 +71,7 @@ def _collect(command: int) -> int | None:
 
 
 def main() -> int:
-    """Run the command and answer its exit code."""
+    """Run the command; return its exit code."""
     lifeline, argv = int(sys.argv[1]), sys.argv[2:]
     os.set_inheritable(lifeline, False)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

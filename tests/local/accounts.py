@@ -15,7 +15,7 @@ ROLE_PREFIX = "arn:aws:iam::000000000000:role/"
 
 
 def create_role(aws: LocalEnvironment, *statements: dict[str, Any], service: str = "ecs-tasks.amazonaws.com") -> str:
-    """A role with these statements as its only policy, for the service and for the account; answers its ARN."""
+    """Create a role with these statements as its only policy, for the service and the account; return its ARN."""
     name = f"role-{uuid4().hex[:12]}"
     principals = [{"Service": service}, {"AWS": "arn:aws:iam::000000000000:root"}]
     trust = [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"} for principal in principals]
@@ -37,7 +37,7 @@ def allow(*actions: str, resource: str = "*", condition: dict[str, Any] | None =
 
 
 def session_client(aws: LocalEnvironment, credentials: dict[str, Any], service: str) -> Any:  # noqa: ANN401 - as boto3
-    """A client with the credentials of an AssumeRole answer."""
+    """Return a client with the credentials of an AssumeRole response."""
     session = boto3.Session(
         credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"], "us-east-1"
     )
@@ -46,8 +46,8 @@ def session_client(aws: LocalEnvironment, credentials: dict[str, Any], service: 
 
 def client_as(aws: LocalEnvironment, role_arn: str, service: str, **options: Any) -> Any:  # noqa: ANN401 - as boto3
     """A client with a session of the role; `options` go to AssumeRole."""
-    answer = aws.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="test", **options)
-    return session_client(aws, answer["Credentials"], service)
+    response = aws.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="test", **options)
+    return session_client(aws, response["Credentials"], service)
 
 
 def register_job(aws: LocalEnvironment, image: str, **members: Any) -> str:  # noqa: ANN401 - as boto3
@@ -62,10 +62,10 @@ def register_job(aws: LocalEnvironment, image: str, **members: Any) -> str:  # n
 
 
 def run_job(aws: LocalEnvironment, family: str, *command: str, **options: Any) -> str:  # noqa: ANN401 - as boto3
-    """Start one task with this command on the default cluster; answers its ARN."""
+    """Start one task with this command on the default cluster; return its ARN."""
     overrides = {"containerOverrides": [{"name": "job", "command": list(command)}]}
-    answer = aws.client("ecs").run_task(taskDefinition=family, overrides=overrides, **options)
-    arn: str = answer["tasks"][0]["taskArn"]
+    response = aws.client("ecs").run_task(taskDefinition=family, overrides=overrides, **options)
+    arn: str = response["tasks"][0]["taskArn"]
     return arn
 
 

@@ -78,10 +78,10 @@ class Stack:
     def _write(self, resources: Resources, sections: dict[str, Any]) -> str:
         template = json.dumps({"Resources": resources} | sections)
         verb = self._client.update_stack if self.status() else self._client.create_stack
-        answer = verb(
+        response = verb(
             StackName=self.name, TemplateBody=template, Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
         )
-        self.id = answer["StackId"]
+        self.id = response["StackId"]
         status = self._settled()
         assert status is not None
         return status

@@ -71,7 +71,7 @@ def test_a_role_can_be_created_before_it_is_needed_but_once(new: LocalEnvironmen
     assert aws.client("iam").get_role(RoleName=ECS_ROLE)["Role"]["RoleName"] == ECS_ROLE  # established
 
 
-def test_service_quotas_tells_new_from_established_accounts(new: LocalEnvironment, aws: LocalEnvironment) -> None:
+def test_service_quotas_differ_in_new_and_established_accounts(new: LocalEnvironment, aws: LocalEnvironment) -> None:
     concurrency = ("lambda", "L-B99A9384")
     client = new.client("service-quotas")
 
@@ -99,15 +99,15 @@ def test_tasks_beyond_the_vcpus_are_failures_of_run_task(new: LocalEnvironment) 
     def run(provider: str) -> dict[str, Any]:
         strategy = [{"capacityProvider": provider}]
         network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
-        answer: dict[str, Any] = ecs.run_task(
+        response: dict[str, Any] = ecs.run_task(
             taskDefinition="large", count=2, capacityProviderStrategy=strategy, networkConfiguration=network
         )
-        return answer
+        return response
 
     for provider in ("FARGATE", "FARGATE_SPOT"):  # each has a quota of its own
-        answer = run(provider)
-        reasons = [failure["reason"] for failure in answer["failures"]]
-        assert len(answer["tasks"]) == 1
+        response = run(provider)
+        reasons = [failure["reason"] for failure in response["failures"]]
+        assert len(response["tasks"]) == 1
         assert reasons == ["You've reached the limit on the number of vCPUs you can run concurrently"]
 
 

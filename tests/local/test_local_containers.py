@@ -121,9 +121,9 @@ def test_the_embedded_aws_listens_on_loopback_and_the_container_network_only(aws
     assert len(addresses) == 2
 
 
-def test_an_engine_that_does_not_answer_is_named_with_the_remedy(
+def test_an_engine_that_does_not_respond_is_named_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing")
-    with pytest.raises(LocalError, match=r"podman does not answer at unix://.*--engine process"):
+    with pytest.raises(LocalError, match=r"podman does not respond at unix://.*--engine process"):
         connect("podman")

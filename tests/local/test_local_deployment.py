@@ -45,8 +45,8 @@ def outputs(local: LocalEnvironment) -> dict[str, str]:
 
 def ask_service(local: LocalEnvironment, path: str = "/") -> dict[str, Any]:
     url, headers = local.load_balancer_url(outputs(local)["Dns"])
-    with urllib.request.urlopen(urllib.request.Request(url + path, headers=headers)) as answer:  # noqa: S310
-        said: dict[str, Any] = json.load(answer)
+    with urllib.request.urlopen(urllib.request.Request(url + path, headers=headers)) as response:  # noqa: S310
+        said: dict[str, Any] = json.load(response)
     return said
 
 
@@ -93,10 +93,10 @@ def test_a_killed_task_of_the_service_is_replaced(deployed: LocalEnvironment) ->
 
     def replaced() -> bool:
         try:
-            answers = {ask_service(deployed)["task"] for _ in range(10)}
+            responses = {ask_service(deployed)["task"] for _ in range(10)}
         except OSError:  # the load balancer still knows the ended task, or the new one does not listen yet
             return False
-        return len(answers) == 2 and said["task"] not in answers
+        return len(responses) == 2 and said["task"] not in responses
 
     eventually(replaced)
 

@@ -161,8 +161,8 @@ def test_the_role_of_the_acceptance_may_release_but_not_with_less(used: Used) ->
 
     def attempt(allowed: list[dict[str, Any]]) -> str:
         role = create_role(used.aws, READ_ONLY, *allowed)
-        answer = used.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="acceptance")
-        return release(used.deployed(answer["Credentials"]), no_pause)
+        response = used.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="acceptance")
+        return release(used.deployed(response["Credentials"]), no_pause)
 
     for action in (
         *("cloudtrail:StopLogging", "s3:PutBucketLogging", "backup:DeleteRecoveryPoint"),

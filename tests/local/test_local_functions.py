@@ -50,8 +50,8 @@ def invoke(aws: LocalEnvironment) -> Invoke:
     client = aws.session().client("lambda", endpoint_url=aws.settings.endpoint, config=once)
 
     def call(event: dict[str, Any]) -> dict[str, Any]:
-        answer = client.invoke(FunctionName=name, Payload=json.dumps(event).encode())
-        result: dict[str, Any] = json.loads(answer["Payload"].read())
+        response = client.invoke(FunctionName=name, Payload=json.dumps(event).encode())
+        result: dict[str, Any] = json.loads(response["Payload"].read())
         return {**result, "role": role}
 
     return call
@@ -59,15 +59,15 @@ def invoke(aws: LocalEnvironment) -> Invoke:
 
 def test_twenty_calls_at_once_share_four_processes_and_all_succeed(invoke: Invoke) -> None:
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(invoke, [{"seconds": 0.05}] * 20))
-    assert len(answers) == 20
-    assert len({answer["pid"] for answer in answers}) <= 4
+        responses = list(pool.map(invoke, [{"seconds": 0.05}] * 20))
+    assert len(responses) == 20
+    assert len({response["pid"] for response in responses}) <= 4
 
 
 def test_a_function_acts_as_its_role_in_the_checkouts_python(aws: LocalEnvironment, invoke: Invoke) -> None:
-    answer = eventually(lambda: invoke({}))
-    assert f":assumed-role/{answer['role'].rpartition('/')[2]}/" in answer["caller"]
-    assert answer["executable"].endswith(".venv/bin/python")
+    response = eventually(lambda: invoke({}))
+    assert f":assumed-role/{response['role'].rpartition('/')[2]}/" in response["caller"]
+    assert response["executable"].endswith(".venv/bin/python")
     assert aws.status().running
 
 

@@ -51,7 +51,7 @@ TESTED = {
     "a target that hangs holds a thread": "test_local_load_balancer.py::"
     "test_streams_keep_nobody_else_from_the_load_balancer_and_from_aws",
     "a task is healthy after a second": "test_local_services.py::"
-    "test_a_deployment_is_complete_when_its_task_answers_and_not_before",
+    "test_a_deployment_is_complete_when_its_task_responds_and_not_before",
     "an account runs any number of functions": "test_strictness.py::"
     "test_more_functions_than_the_account_may_run_at_once_are_refused",
     "an index shows each write at once": "test_realism.py::test_an_index_shows_a_write_later_than_the_table",
@@ -62,7 +62,7 @@ TESTED = {
     "every target is healthy": "test_local_load_balancer.py::"
     "test_a_target_gets_requests_once_it_has_passed_a_health_check",
     "failing tasks are replaced in a tight loop": "test_local_services.py::"
-    "test_a_deployment_is_complete_when_its_task_answers_and_not_before",
+    "test_a_deployment_is_complete_when_its_task_responds_and_not_before",
     "messages are delivered once and at once": "test_strictness.py::test_a_message_comes_twice_and_one_at_a_time",
     "payloads may have any size": "test_strictness.py::test_a_payload_has_a_limit",
     "quotas can be exceeded": "test_local_account.py::test_tasks_beyond_the_vcpus_are_failures_of_run_task",

@@ -27,7 +27,7 @@ def push(server: GitServer, repository: str, folder: Path) -> subprocess.Complet
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_the_sample_takes_pushes_and_other_repositories_only_when_told_to(server: GitServer, tmp_path: Path) -> None:
+def test_the_sample_takes_pushes_and_other_repositories_only_when_configured(server: GitServer, tmp_path: Path) -> None:
     sample = server.create_sample_repository()
     server.create_repository("acme/widget", {"README.md": "# widget\n"})
 

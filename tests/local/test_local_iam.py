@@ -176,7 +176,7 @@ def test_describing_one_repository_needs_no_more_than_that_repository(aws: Local
     denied(ecr.describe_repositories, naming="ecr:DescribeRepositories")
 
 
-def test_the_credential_endpoint_answers_nobody_without_the_token_of_the_container(aws: LocalEnvironment) -> None:
+def test_the_credential_endpoint_responds_to_nobody_without_the_token_of_the_container(aws: LocalEnvironment) -> None:
     import urllib.error  # noqa: PLC0415
     import urllib.request  # noqa: PLC0415
 

@@ -179,8 +179,8 @@ def test_an_address_that_asks_too_often_is_blocked(balancer: Balancer) -> None:
 
 
 def test_the_address_of_the_client_is_appended_to_what_it_sent(balancer: Balancer) -> None:
-    answer = balancer.ask("/", headers={"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"})
-    headers = {name.lower(): value for name, value in answer.json()}
+    response = balancer.ask("/", headers={"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"})
+    headers = {name.lower(): value for name, value in response.json()}
     assert headers["x-forwarded-for"] == "203.0.113.7, 127.0.0.1"
     assert headers["x-forwarded-proto"] == "http"
 

@@ -142,8 +142,8 @@ def test_ten_tasks_that_end_at_once_lose_no_line_of_their_new_group(aws: LocalEn
     arns = [run_job(aws, register_job(aws, DEMO_IMAGE, logConfiguration=logged(group)), "write", "a\nb\n", "c")]
     family = register_job(aws, DEMO_IMAGE, logConfiguration=logged(group))
     overrides = {"containerOverrides": [{"name": "job", "command": ["write", "a\nb\n", "c"]}]}
-    answer = aws.client("ecs").run_task(taskDefinition=family, overrides=overrides, count=9)
-    arns += [task["taskArn"] for task in answer["tasks"]]
+    response = aws.client("ecs").run_task(taskDefinition=family, overrides=overrides, count=9)
+    arns += [task["taskArn"] for task in response["tasks"]]
     eventually(lambda: len(log_lines(aws, group)) == 40)
     streams = aws.client("logs").describe_log_streams(logGroupName=group)["logStreams"]
     assert {stream["logStreamName"] for stream in streams} == {f"test/job/{arn.rpartition('/')[2]}" for arn in arns}

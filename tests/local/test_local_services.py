@@ -1,4 +1,4 @@
-"""A service behind a load balancer: deployed when its task answers, not when its process runs."""
+"""A service behind a load balancer: deployed when its task responds, not when its process runs."""
 
 from typing import Any
 from uuid import uuid4
@@ -11,7 +11,7 @@ from tests.local.stacks import Stack, resource
 
 
 def start_service(aws: LocalEnvironment, *command: str) -> str:
-    """A service of one task that runs the command of the demonstration; answers its name."""
+    """Create a service of one task that runs the command of the demonstration; return its name."""
     name = f"service-{uuid4().hex[:12]}"
     group = aws.client("elbv2").create_target_group(
         Name=name, Protocol="HTTP", Port=8080, VpcId="vpc-1", TargetType="ip", HealthCheckPath="/"
@@ -43,13 +43,13 @@ def rollout(aws: LocalEnvironment, name: str) -> str:
     return str(describe(aws, name)["deployments"][0]["rolloutState"])
 
 
-def test_a_deployment_is_complete_when_its_task_answers_and_not_before(aws: LocalEnvironment) -> None:
+def test_a_deployment_is_complete_when_its_task_responds_and_not_before(aws: LocalEnvironment) -> None:
     silent = start_service(aws, "linger", "0")
     eventually(lambda: describe(aws, silent)["runningCount"] == 1)
     serving = start_service(aws, "serve", "0")
     eventually(lambda: rollout(aws, serving) == "COMPLETED")
 
-    # Its task has run for longer, yet answers nothing.
+    # Its task has run for longer, yet responds to nothing.
     assert (describe(aws, silent)["runningCount"], rollout(aws, silent)) == (1, "IN_PROGRESS")
     for name in (silent, serving):
         aws.client("ecs").delete_service(service=name, force=True)

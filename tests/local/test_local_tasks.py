@@ -1,6 +1,8 @@
 """ECS tasks as processes: started, stopped and killed as ECS would, with everything they leave removed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -11,6 +13,29 @@ from outpost_local.environment import LocalEnvironment
 from tests.eventually import eventually
 from tests.local.accounts import allow, create_role, describe_task, log_lines, logged, register_job, run_job, status_is
 from tests.local.conftest import DEMO_IMAGE
+
+FIRST_EVENT_FAILS = """
+import os, queue
+os.environ |= {"MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
+from ministack.services import eventbridge
+from outpost_local.extensions.ecs import task_lifecycle
+sent = queue.Queue()
+
+def put(request, **options):
+    sent.put(request["Entries"][0]["Resources"][0])
+    raise RuntimeError("a rule of this event is broken")
+
+eventbridge._put_events = put
+task_lifecycle.start()
+for arn in ("first", "second"):
+    task_lifecycle.changed({"taskArn": arn})
+print(sent.get(timeout=60), sent.get(timeout=60))
+"""
+
+
+def test_events_are_published_after_one_that_could_not_be() -> None:
+    done = subprocess.run([sys.executable, "-c", FIRST_EVENT_FAILS], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "first second"
 
 
 def test_a_task_ends_with_the_exit_code_of_its_command(aws: LocalEnvironment) -> None:
@@ -61,8 +86,8 @@ def test_stop_task_lets_the_task_end_itself_and_keeps_its_exit_code(aws: LocalEn
     family = register_job(aws, DEMO_IMAGE, stopTimeout=10, logConfiguration=logged("/test/stop"))
     arn = run_job(aws, family, "linger", "9")
     eventually(lambda: "demo linger started" in log_lines(aws, "/test/stop"))
-    answer = aws.client("ecs").stop_task(task=arn, reason="enough")["task"]
-    assert (answer["desiredStatus"], answer["lastStatus"]) == ("STOPPED", "DEACTIVATING")
+    response = aws.client("ecs").stop_task(task=arn, reason="enough")["task"]
+    assert (response["desiredStatus"], response["lastStatus"]) == ("STOPPED", "DEACTIVATING")
     task = eventually(status_is(aws, arn, "STOPPED"))
     assert task["containers"][0]["exitCode"] == 9
     assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", "enough")

@@ -1,5 +1,4 @@
-"""What MiniStack 1.5.33 lacks or does differently from AWS, one small module per gap.
+"""What MiniStack 1.5.33 lacks or does differently from AWS: modules of patches, in a folder for each service.
 
-Each module's docstring says why it exists; its test fails when a newer MiniStack no longer needs it. They use
-MiniStack's internals: its version is pinned.
+Each module's docstring has the reason and AWS's source. They use MiniStack's internals: its version is pinned.
 """

@@ -1,7 +1,7 @@
 """A v1 host to migrate from, for tests and demonstration: a hybrid instance of the embedded AWS.
 
 It is a folder: `<data folder>/hosts/<mi-...>/root` stands for the machine's `/`, and the file `online` beside it for
-its running SSM agent. The embedded AWS executes Run Command there for real; nobody who calls AWS can tell.
+its running SSM agent. The embedded AWS executes Run Command there for real.
 """
 
 import secrets
@@ -33,7 +33,7 @@ class DemonstrationHost:
 
 
 def hosts_folder(data_dir: Path) -> Path:
-    """Where the hosts of an instance of the embedded AWS are."""
+    """Return where the hosts of an instance of the embedded AWS are."""
     return data_dir / "hosts"
 
 

@@ -16,8 +16,8 @@ import boto3
 
 def describe() -> dict[str, Any]:
     """Who this task is: its role session and what its metadata endpoint says."""
-    with urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"] + "/task") as answer:  # noqa: S310
-        metadata = json.load(answer)
+    with urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"] + "/task") as response:  # noqa: S310
+        metadata = json.load(response)
     return {
         "caller": boto3.client("sts").get_caller_identity()["Arn"],
         "task": metadata["TaskARN"],

@@ -13,6 +13,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import acm, alb, cloudtrail, kms, lambda_svc, s3, sqs
 
+from outpost_local.extensions.cloudformation.document_limits import Refusal
 from outpost_local.extensions.cloudformation.handlers import Properties
 from outpost_local.extensions.patch import around
 
@@ -32,20 +33,20 @@ def check(kind: str, _logical_id: str, props: Properties) -> None:
         raise ValueError(reason)
 
 
-def _trail_refusal(body: dict[str, Any]) -> tuple[str, str] | None:
+def _trail_refusal(body: dict[str, Any]) -> Refusal | None:
     bucket, key = body.get("S3BucketName", ""), body.get("KmsKeyId") or body.get("KMSKeyId")
     trail = f"arn:aws:cloudtrail:{get_region()}:{get_account_id()}:trail/{body.get('Name', '')}"
     if bucket not in s3._buckets:
-        return "S3BucketDoesNotExistException", f"S3 bucket {bucket} does not exist!"
+        return Refusal("S3BucketDoesNotExistException", f"S3 bucket {bucket} does not exist!")
     files = f"arn:aws:s3:::{bucket}/AWSLogs/{get_account_id()}/x"
     policy = s3._bucket_policies.get(bucket)
     bucket_open = _admits_trails(policy, "s3:GetBucketAcl", f"arn:aws:s3:::{bucket}", trail)
     if not (bucket_open and _admits_trails(policy, "s3:PutObject", files, trail)):
         message = f"Incorrect S3 bucket policy is detected for bucket: {bucket}"
-        return "InsufficientS3BucketPolicyException", message
+        return Refusal("InsufficientS3BucketPolicyException", message)
     if key and not _key_admits_trails(str(key), bucket, trail):
         message = f"Insufficient permissions to access S3 bucket {bucket} or KMS key {key}."
-        return "InsufficientEncryptionPolicyException", message
+        return Refusal("InsufficientEncryptionPolicyException", message)
     return None
 
 

@@ -6,11 +6,10 @@ minutes between two deliveries (CloudTrail User Guide, "How CloudTrail works"). 
 does not let CloudTrail in, is an error of the delivery, as on AWS. MiniStack's LookupEvents returns the newest 50
 events and no NextToken.
 
-SendCommand in the trail and on the bus as AWS shows it.
-MiniStack records its parameters in clear, leaves out the response and the caller's ARN, and publishes no "AWS API Call
-via CloudTrail". AWS writes HIDDEN_DUE_TO_SECURITY_REASONS in place of the parameters, names the command's id in the
-response, and hands the record to EventBridge. Code that reads commands out of the trail works without this, and never
-on AWS.
+SendCommand is in the trail and on the bus as AWS shows it. MiniStack records its parameters in clear, leaves out the
+response and the caller's ARN, and publishes no "AWS API Call via CloudTrail". AWS writes HIDDEN_DUE_TO_SECURITY_REASONS
+in place of the parameters, names the command's id in the response, and hands the record to EventBridge. Code that reads
+commands out of the trail works without this, and never on AWS.
 """
 
 import gzip

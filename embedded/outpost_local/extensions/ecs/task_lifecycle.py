@@ -56,8 +56,11 @@ def _publish() -> None:
             "Detail": json.dumps(detail),
             "Resources": [detail["taskArn"]],
         }
-        with request_scope(account, region):
-            eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+        try:
+            with request_scope(account, region):
+                eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+        except Exception:  # the events of other tasks are still published
+            logger.exception("publishing an event of %s", detail["taskArn"])
 
 
 def event_detail(task: Task) -> Task:

@@ -1,6 +1,6 @@
 """The awslogs driver: each line that a container writes becomes one event of its log stream.
 
-MiniStack takes what an engine gives for whole lines, drops all output when the group is missing, says nothing when it
+MiniStack takes what an engine gives for whole lines, drops all output when the group is missing, logs nothing when it
 stops halfway, and lets a container be removed before its output was read. Sources: "Send Amazon ECS logs to CloudWatch"
 (ECS Developer Guide), "Amazon CloudWatch Logs logging driver" (Docker), PutLogEvents (an event has at least one byte).
 """
@@ -75,7 +75,7 @@ def _cut(line: bytes) -> Iterator[bytes]:
 
 
 def _require_group(definition: dict[str, Any], task_id: str) -> None:
-    """Create the log group if the definition says so; raises ValueError when there is none, as the driver does."""
+    """Create the log group if the definition asks for it; raises ValueError when there is none, as the driver does."""
     config = ecs._awslogs_config(definition, task_id, "")
     with request_scope(get_account_id(), config["region"] or get_region()):
         if config["create_group"]:

@@ -11,7 +11,7 @@ S3), "Secret encryption and decryption in AWS Secrets Manager".
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
@@ -112,46 +112,57 @@ _ACTIONS = {
 }
 
 
+class _DataKey(NamedTuple):
+    """The key of a resource, by any of its names, and its encryption context."""
+
+    key: str | None
+    context: dict[str, str]
+
+
 def key_use(action: str, resource: str) -> KeyUse | None:
     """Return how an action uses the customer key of a resource; None if it uses none."""
     actions = _ACTIONS.get(action)
     service = action.partition(":")[0]
-    key, context = _KEYS[service](resource) if actions else (None, {})
-    arn = customer_key(key)
-    return KeyUse(actions, arn, service, context) if actions and arn else None
+    if not actions:
+        return None
+    data_key = _KEYS[service](resource)
+    arn = customer_key(data_key.key)
+    return KeyUse(actions, arn, service, data_key.context) if arn else None
 
 
-def _of_table(arn: str) -> tuple[str | None, dict[str, str]]:
+def _of_table(arn: str) -> _DataKey:
     name = arn.partition("/")[2].partition("/")[0]
     table: dict[str, Any] = dynamodb._tables.get(name) or {}
     context = {"aws:dynamodb:tableName": name, "aws:dynamodb:subscriberId": get_account_id()}
-    return (table.get("SSEDescription") or {}).get("KMSMasterKeyArn"), context
+    return _DataKey((table.get("SSEDescription") or {}).get("KMSMasterKeyArn"), context)
 
 
-def _of_queue(arn: str) -> tuple[str | None, dict[str, str]]:
+def _of_queue(arn: str) -> _DataKey:
     queue: dict[str, Any] = sqs._queue_by_arn(arn) or {"attributes": {}}
-    return queue["attributes"].get("KmsMasterKeyId"), {"aws:sqs:arn": arn}
+    return _DataKey(queue["attributes"].get("KmsMasterKeyId"), {"aws:sqs:arn": arn})
 
 
-def _of_topic(arn: str) -> tuple[str | None, dict[str, str]]:
+def _of_topic(arn: str) -> _DataKey:
     topic: dict[str, Any] = sns._topic_by_arn_any_scope(arn) or {}
-    return topic.get("attributes", {}).get("KmsMasterKeyId"), {"aws:sns:topicArn": arn}
+    return _DataKey(topic.get("attributes", {}).get("KmsMasterKeyId"), {"aws:sns:topicArn": arn})
 
 
-def _of_object(arn: str) -> tuple[str | None, dict[str, str]]:
-    """The key of an object that exists, else its bucket's; both buckets of ours have a Bucket Key."""
+def _of_object(arn: str) -> _DataKey:
+    """Return the key of an object that exists, else its bucket's; both buckets of ours have a Bucket Key."""
     bucket, _, name = arn.rpartition(":")[2].partition("/")
     stored = (s3._buckets.get(bucket) or {}).get("objects", {}).get(name)
     headers = s3._stored_sse_headers(stored) if stored else s3._bucket_default_sse_headers(bucket)
-    return headers.get("x-amz-server-side-encryption-aws-kms-key-id"), {"aws:s3:arn": f"arn:aws:s3:::{bucket}"}
+    return _DataKey(
+        headers.get("x-amz-server-side-encryption-aws-kms-key-id"), {"aws:s3:arn": f"arn:aws:s3:::{bucket}"}
+    )
 
 
-def _of_secret(arn: str) -> tuple[str | None, dict[str, str]]:
+def _of_secret(arn: str) -> _DataKey:
     _, secret = secretsmanager._resolve(arn)
-    return (secret or {}).get("KmsKeyId"), {"SecretARN": arn}
+    return _DataKey((secret or {}).get("KmsKeyId"), {"SecretARN": arn})
 
 
-_KEYS: dict[str, Callable[[str], tuple[str | None, dict[str, str]]]] = {
+_KEYS: dict[str, Callable[[str], _DataKey]] = {
     "dynamodb": _of_table,
     "sqs": _of_queue,
     "sns": _of_topic,

@@ -57,7 +57,7 @@ _READ_BYTES = 65536
 
 
 class ErrorPipe:
-    """The standard error of a process; what it wrote before it answered can be taken as soon as it has answered."""
+    """The standard error of a process; what it wrote before its response can be taken with the response."""
 
     def __init__(self, process: "Popen[str]") -> None:
         assert process.stderr is not None  # noqa: S101 - MiniStack starts it with a pipe

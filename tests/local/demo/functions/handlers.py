@@ -12,7 +12,7 @@ def launch(event: dict[str, Any], _context: object) -> list[str]:
     started = []
     for record in event["Records"]:
         row = record["dynamodb"]["NewImage"]
-        answer = ecs.run_task(
+        response = ecs.run_task(
             cluster=os.environ["CLUSTER"],
             taskDefinition=os.environ["FAMILY"],
             launchType="FARGATE",
@@ -20,7 +20,7 @@ def launch(event: dict[str, Any], _context: object) -> list[str]:
             overrides={"containerOverrides": [{"name": "job", "command": ["exit", row["exit_code"]["S"]]}]},
             startedBy=row["pk"]["S"],
         )
-        started += [task["taskArn"] for task in answer["tasks"]]
+        started += [task["taskArn"] for task in response["tasks"]]
     return started
 
 
