@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _FILE = re.compile(r"^```(?:python|json|toml) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _DIFF = re.compile(r"^```diff\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMANDS = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_MODULE = re.compile(r"^(lambda/[^/]+)/.*")
 
 
 class Change(NamedTuple):
@@ -48,9 +49,9 @@ class Recipe:
 
     @property
     def places(self) -> set[str]:
-        """The files that it touches, tests left out."""
+        """The files that it touches, tests left out; a new package of a function is one."""
         touched = {*self.files, *(change.path for change in self.changes)}
-        return {path for path in touched if not path.startswith("tests/")}
+        return {_MODULE.sub(r"\1", path) for path in touched if not path.startswith("tests/")}
 
     def apply(self, folder: Path) -> None:
         """Add the files and make the changes. Raises `AssertionError` for a change without exactly one place."""
