@@ -79,6 +79,7 @@ FIRST = (
     "migrate again",
     "faults of the service",
     "tests/environments/test_staging_and_regions.py",
+    "tests/recipes/test_recipes.py",
     "first run",
     "local",
     "infra",
