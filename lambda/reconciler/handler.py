@@ -16,6 +16,7 @@ from botocore.config import Config
 from outpost.domain.agents import Agent, AgentSettings, worker_family
 from outpost.domain.ids import now
 from outpost.fleet.store import Store
+from outpost.fleet.worker_termination import WorkerTermination
 from outpost.names import Env
 from outpost.store.heartbeat_snapshot import HeartbeatSnapshot, TakenOverError
 from reconciler.parts import Parts
@@ -39,7 +40,7 @@ def _parts() -> Parts:
         dispatches=store.dispatches,
         workers=store.workers,
         recovery=store.recovery,
-        termination=store.termination,
+        termination=WorkerTermination(store.workers, store.dispatches, store.recovery, store.launches),
         launches=store.launches,
         snapshot=HeartbeatSnapshot(store.database),
         wakeups=store.wakeups,

@@ -10,13 +10,15 @@ from outpost.domain.agents import Agent
 from outpost.domain.diagnosis import TaskStop, diagnose
 from outpost.domain.ids import now
 from outpost.fleet.store import Store
+from outpost.fleet.worker_termination import WorkerTermination
 
 logger = Logger(service="task_events")
 
 
 @cache
-def _store() -> Store:
-    return Store.from_environment()
+def _termination() -> WorkerTermination:
+    store = Store.from_environment()
+    return WorkerTermination(store.workers, store.dispatches, store.recovery, store.launches)
 
 
 @logger.inject_lambda_context
@@ -30,4 +32,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     agent = next((agent for agent in Agent if family.endswith(f"-{agent}")), None)
     logger.info("task stopped", extra={"worker": worker_id, "stop": stop, "reason": diagnose(stop).code})
     if agent is not None:  # else it is no worker's task, such as the control plane's
-        _store().termination.handle(agent, worker_id, stop, now())
+        _termination().handle(agent, worker_id, stop, now())

@@ -1,4 +1,7 @@
-"""The one place where functions and services are connected to the tables, the bucket and the queues."""
+"""The one place where functions and services are connected to the tables, the bucket and the queues.
+
+The control plane's image has it as well, and no library of functions.
+"""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,7 +13,6 @@ from outpost.domain.agents import Agent, AgentSettings
 from outpost.fleet.agent_settings import load_agents
 from outpost.fleet.recovery import Recovery
 from outpost.fleet.wakeups import Wakeups
-from outpost.fleet.worker_termination import WorkerTermination
 from outpost.store.artifacts import Artifacts
 from outpost.store.budgets import Budgets, MonthlyLimits
 from outpost.store.claims import Claimer
@@ -83,8 +85,3 @@ class Store:
     def recovery(self) -> Recovery:
         """What closes the attempt of a worker that is gone."""
         return Recovery(self.dispatches, self.artifacts)
-
-    @cached_property
-    def termination(self) -> WorkerTermination:
-        """What handles the end of workers."""
-        return WorkerTermination(self.workers, self.dispatches, self.recovery, self.launches)
