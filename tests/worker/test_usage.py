@@ -121,6 +121,18 @@ def test_an_event_too_large_to_hold_is_passed_over_and_the_next_is_counted() -> 
     assert call.used(MOST) == Tokens(input=3, output=4)
 
 
+@pytest.mark.parametrize("beginning", [b"data: ", b'{"content": "'], ids=["a stream", "a body"])
+def test_what_is_too_large_to_parse_counts_one_token_a_byte(beginning: bytes) -> None:
+    call, pieces = _call("application/json"), [beginning, b"x" * MAX_EVENT_BYTES, b"and its end"]
+    for piece in pieces:
+        call.feed(piece)
+    size, most = len(b"".join(pieces)), Tokens(output=10**9)
+    assert call.used(most).output == size
+    call.finish()
+    assert call.used(most).output == size
+    assert call.reported() == Tokens()
+
+
 def test_a_long_stream_without_usage_is_counted_by_its_text_alone() -> None:
     call = _call("text/event-stream")
     event = b'data: {"type": "response.output_text.delta", "delta": "twelve bytes"}\n\n'
