@@ -272,6 +272,10 @@ def test_aiders_words_in_a_response_refuse_no_edit() -> None:
     skipped = "Skipping edits to a that matches gitignore spec."
     assert read(Agent.AIDER, [skipped, *AIDER.splitlines()])[1].refused_tools == []
     assert read(Agent.AIDER, [*AIDER.splitlines(), skipped])[1].refused_tools == ["edit of a"]
+    later = [*AIDER.splitlines(), skipped, "is what Aider prints.", *AIDER.splitlines()]
+    assert read(Agent.AIDER, later)[1].refused_tools == []
+    failing = ["Exception while updating files:", "Traceback (most recent call last):", *AIDER.splitlines()]
+    assert read(Agent.AIDER, [*AIDER.splitlines(), skipped, *failing])[1].refused_tools == ["edit of a"]
 
 
 def test_gemini_is_refused_a_tool_that_nobody_can_confirm() -> None:

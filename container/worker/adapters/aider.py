@@ -120,8 +120,9 @@ class _Text(Transcript):
         """Whether a response has ended: what comes before is its text, whatever it quotes."""
         self._unapplied = ""
         """Why the edits of a response were not applied."""
-        self._before: tuple[str, Verdict | None] | None = None
-        """What was known before a line that says so, until it is confirmed; None when none waits for that."""
+        self._before: tuple[str, Verdict | None, list[str]] | None = None
+        """What was known before a line that says so, or that an edit was skipped, until it is confirmed; None when none
+        waits for that."""
 
     def read(self, line: str) -> Iterator[Message]:
         """Yield the line, and record what it says."""
@@ -142,16 +143,20 @@ class _Text(Transcript):
     def _forget_quoted(self) -> None:
         """Take a line back that was not confirmed: the response that ends here quotes it."""
         if self._before is not None:
-            self._unapplied, self.verdict = self._before
+            self._unapplied, self.verdict, self.refused_tools = self._before
             self._before = None
+
+    def _remember(self) -> None:
+        self._before = self._before or (self._unapplied, self.verdict, [*self.refused_tools])
 
     def _follow(self, line: str) -> None:
         if self._responded and line in _NOT_APPLIED:
-            self._before = self._before or (self._unapplied, self.verdict)
+            self._remember()
             self._unapplied, self.verdict = line, Verdict(False, line)
         elif _CONFIRMED.match(line):
             self._before = None
         elif self._responded and (skipped := _SKIPPED.fullmatch(line)):
+            self._remember()
             self.refuse(f"edit of {skipped['file']}")
         elif line.startswith(_APPLIED) and self._unapplied:
             self._unapplied, self.verdict = "", Verdict(True)
