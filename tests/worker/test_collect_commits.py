@@ -360,9 +360,10 @@ def test_pipes_where_git_reads_cost_no_branch(run: Run, place: str, target: str)
     assert subjects(patch) == {"refs/heads/mine": "mine"}
 
 
-def test_commits_stay_the_agents_where_it_calls_them_shallow(run: Run) -> None:
+@pytest.mark.parametrize("begin", ["true", "git checkout -q --orphan other; git branch -qM main"])
+def test_commits_stay_the_agents_where_it_calls_them_shallow(run: Run, begin: str) -> None:
     """A fetch writes commits there whose parents it left out."""
-    run.agent("git commit -q --allow-empty -m mine; git rev-parse HEAD > .git/shallow")
+    run.agent(f"{begin}; git commit -q --allow-empty -m mine; git rev-parse HEAD > .git/shallow")
     assert subjects(run.collect()) == {"refs/heads/main": "mine"}
 
 

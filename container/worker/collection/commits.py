@@ -103,7 +103,7 @@ class CommitCollector:
         graph = read_parents(self._calls, new, self._ours | {"GIT_OBJECT_DIRECTORY": self._store})
         have = {*graph, *self._known}
         shallow = graph.keys() & self._agents_shallow()
-        self._fetched = frozenset(commit for commit in shallow if have.isdisjoint(graph[commit]))
+        self._fetched = frozenset(commit for commit in shallow if graph[commit] and have.isdisjoint(graph[commit]))
         self._note_published(refs, reached(graph, refs.upstream))
         return _without(graph, {*refs.upstream, *self._below_shallow(), *self._fetched})
 
