@@ -1,4 +1,4 @@
-"""Following a dispatch by Server-Sent Events: told as it happens, resumed after a lost connection."""
+"""Following a dispatch by Server-Sent Events, resumed after a lost connection."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from outpost_client.models import Dispatch, LogLine
 SILENCE = httpx.Timeout(30, read=45)
 """The service breaks a silence after 15 s: one of three times that is a dead connection."""
 RECONNECT_SECONDS = 2.0
-PATIENCE = 30
+RETRIES = 30
 """How often in a row a connection may be lost."""
 
 
@@ -36,25 +36,25 @@ def live(
                 lost = 0
                 if not event.data:
                     continue  # only a comment, which broke a silence
-                last, told = event.id, _parse(event)
-                yield told
-                if isinstance(told, Dispatch) and told.status.terminal:
+                last, found = event.id, _parse(event)
+                yield found
+                if isinstance(found, Dispatch) and found.status.terminal:
                     return
         except (httpx.TransportError, ApiError) as error:
             lost += 1
-            wait = _wait(error, str(http.base_url), begun=last is not None, hopeless=lost > PATIENCE)
+            wait = _wait(error, str(http.base_url), begun=last is not None, exhausted=lost > RETRIES)
         pause(wait)
 
 
-def _wait(error: httpx.TransportError | ApiError, url: str, *, begun: bool, hopeless: bool) -> float:
+def _wait(error: httpx.TransportError | ApiError, url: str, *, begun: bool, exhausted: bool) -> float:
     """Return how long to wait before connecting again. Raises what `live` raises when that would not help."""
     if isinstance(error, ApiError):
-        if error.code not in TRANSIENT or hopeless:
+        if error.code not in TRANSIENT or exhausted:
             raise error
         return error.retry_after or RECONNECT_SECONDS
     if not begun:
         raise NoStreamError(str(error)) from error
-    if hopeless:
+    if exhausted:
         raise unreachable(url, error) from error
     return RECONNECT_SECONDS
 

@@ -44,7 +44,7 @@ class DispatchRequest(Model):
 
 
 class PromotionRequest(Model):
-    """Where a result is pushed, and in whose words. What is left None is left to the service's defaults."""
+    """Where a result is pushed, and with which texts. What is left None is left to the service's defaults."""
 
     branch: str
     to_default: bool | None = None
@@ -260,7 +260,7 @@ Item = TypeVar("Item")
 
 
 class Pagination(Model):
-    """Where a list goes on: `cursor` asks for what follows."""
+    """Where a list continues: `cursor` requests what follows."""
 
     cursor: str | None = None
     has_more: bool = False

@@ -20,7 +20,7 @@ def main() -> None:
     secrets = Secrets.from_environment()
     settings = Settings.from_environment()
     stores = Stores.from_environment()
-    services = Services.connect(settings, stores, AuditLog.from_environment(), secrets.signing())
+    services = Services(settings, stores, AuditLog.from_environment(), secrets.signing())
     register_operator(stores.tenants, secrets.bootstrap_key())
     host, port = os.environ.get(Env.BIND_HOST, "0.0.0.0"), int(os.environ.get("PORT", "8080"))  # noqa: S104 - in a container
     structlog.get_logger().info("starting", version=settings.version, host=host, port=port)

@@ -49,10 +49,10 @@ def admit(request: DispatchRequest, caller: Principal, policy: Policy, at: datet
     ]
     if refusals:
         raise invalid(*refusals)
-    asked = request.model_dump(exclude={"task", "model_id", "timeout_seconds"})
+    fields = request.model_dump(exclude={"task", "model_id", "timeout_seconds"})
     spec = Spec.model_validate(
         {
-            **asked,
+            **fields,
             "model_id": policy.agents[request.agent].resolve_model(request.model_id),
             "timeout_seconds": request.timeout_seconds or min(DEFAULT_TIMEOUT_SECONDS, longest),
         },
@@ -78,7 +78,7 @@ def check_secrets(request: DispatchRequest, known: Mapping[str, TenantSecret]) -
 
 
 def fingerprint(request: DispatchRequest) -> str:
-    """Return what tells one request from another, whatever the order and spelling of its JSON."""
+    """Return a hash of a request that the order and spelling of its JSON do not change."""
     body = json.dumps(request.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(body.encode()).hexdigest()
 

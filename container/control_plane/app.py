@@ -46,7 +46,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services, app.state.turns = services, Turns()
     app.add_middleware(RequestMiddleware)
     exception_handlers.install(app)
-    # Matched in this order: what is asked most comes first.
+    # Matched in this order: the most frequent come first.
     app.include_router(dispatches.router, responses=PROTECTED)
     for public in (health.router, artifacts.links):
         app.include_router(public, responses=errors())

@@ -1,4 +1,4 @@
-"""Who calls (authentication: 401), and what they may do (authorisation: 403)."""
+"""Authentication (401) and authorisation (403) of callers."""
 
 import asyncio
 import time
@@ -55,7 +55,7 @@ class Authenticator:
         self._reads: dict[str, asyncio.Task[Principal | None]] = {}
 
     async def authenticate(self, headers: Headers) -> Principal:
-        """Return whoever holds the request's key. Raises `ApiError`: 401, or 403 for a suspended tenant."""
+        """Return the caller that holds the request's key. Raises `ApiError`: 401, or 403 for a suspended tenant."""
         principal = await self._find(hash_key(_credential(headers)))
         if principal is None or not principal.key.usable(now()):
             raise _unauthenticated("The API key is unknown, revoked or expired: ask the operator for another.")
@@ -64,7 +64,7 @@ class Authenticator:
         return principal
 
     async def is_active(self, tenant_id: str) -> bool:
-        """Say whether a tenant exists and is active; as fresh as a key's look-up."""
+        """Return whether a tenant exists and is active, at most 25 seconds late."""
         active = self._active.get(tenant_id)
         if active is None:
             tenant = await asyncio.to_thread(self._tenants.get, tenant_id)
@@ -127,7 +127,7 @@ def suspended(tenant_id: str) -> ApiError:
 
 
 async def identify(request: Request) -> None:
-    """Find out who asks, and count the request, unless it is part of one that was counted. Raises `ApiError`."""
+    """Authenticate the caller and count the request, unless it is part of one that was counted. Raises `ApiError`."""
     authenticator: Authenticator = request.app.state.services.authenticator
     limiter: RateLimiter = request.app.state.services.limiter
     caller = request.state.principal = await authenticator.authenticate(request.headers)
@@ -215,7 +215,7 @@ async def administering(
 ) -> Principal:
     """Return the principal when it administers this tenant: an admin key of the operator, or of the tenant itself.
 
-    Another tenant is answered as one that does not exist.
+    Raises the same 404 for another tenant and for one that does not exist.
     """
     if principal.tenant.id not in (OPERATOR, tenant_id):
         raise not_found("tenant")

@@ -1,4 +1,4 @@
-"""The form of every answer: `data` or `error`, and `meta`."""
+"""The form of every response: `data` or `error`, and `meta`."""
 
 from contextvars import ContextVar
 from datetime import datetime

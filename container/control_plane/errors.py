@@ -82,7 +82,7 @@ def invalid(*details: tuple[str, str]) -> ApiError:
 
 
 def not_found(what: str) -> ApiError:
-    """Return the one answer for what does not exist and what belongs to somebody else."""
+    """Return the same 404 for what does not exist and for what belongs to another tenant."""
     return ApiError(ErrorCode.NOT_FOUND, f"There is no {what} of this id.")
 
 

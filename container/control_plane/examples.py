@@ -40,12 +40,9 @@ FIELDS: Mapping[str, Any] = {
     "key": "otp_" + "0123456789abcdef" * 4,
     "value": "npm_example",
     # A dispatch.
-    "task": "set -e\necho 'Hello' >> GREETING.md",
     "modelId": "flagship",
     "repo": "acme/website",
     "branch": "main",
-    "PromotionView.branch": "outpost/greeting",
-    "PromotionRequest.branch": "outpost/greeting",
     "additionalSecrets": ["NPM_TOKEN"],
     "tags": {"team": "web"},
     "timeoutSeconds": 1800,
@@ -60,12 +57,6 @@ FIELDS: Mapping[str, Any] = {
     "queuePosition": None,
     "expectedStartAt": None,
     "logTail": None,
-    "baseCommit": "3f0c2f1d7c0b4a5d8e9f6a7b8c9d0e1f2a3b4c5d",
-    "createPr": True,
-    "toDefault": False,
-    "prTitle": "Greet the visitor",
-    "prBody": "What the agent changed, and why.",
-    "PromotionRequest.message": "Greet the visitor",
     "remedy": "Nothing to do.",
     "message": "The agent ended with exit code 0.",
     # What it used.
@@ -79,7 +70,6 @@ FIELDS: Mapping[str, Any] = {
     "maxCostUsd": 5,
     "vcpuSeconds": 83.0,
     "gbSeconds": 166.0,
-    "capacity": "spot",
     "day": "2026-01-05",
     "tenant": "acme",
     "model": "claude-opus-5-5",
@@ -107,7 +97,6 @@ FIELDS: Mapping[str, Any] = {
     # Logs, artifacts, pages, errors.
     "level": "info",
     "LogLineView.message": "Ran 3 tests in 0.001s",
-    "nextOffset": 1,
     "hasMore": False,
     "limit": 20,
     "findings": None,
@@ -123,9 +112,6 @@ FIELDS: Mapping[str, Any] = {
     "size": 412,
     "sizeBytes": 1_048_576,
     "url": f"https://outpost.example.com/artifacts/{_DISPATCH}/download?token=eyJ0ZW5hbnQiOiJhY21lIn0",
-    "field": "task",
-    "Problem.message": "1 field was refused.",
-    "Detail.message": "at least 10 characters are needed",
     # Limits, scopes, health, fleet.
     "concurrent": 5,
     "daily": 100,
@@ -155,7 +141,7 @@ _MAP_KEYS: Mapping[str, str] = {"AgentFleetView": "claude", "AgentTotalsView": "
 
 
 def illustrate(document: Json) -> None:
-    """Give every body and success answer that shows no example one. Raises `KeyError` naming a field without any."""
+    """Add an example to each body and successful response without one. Raises `KeyError` naming a field without any."""
     schemas = document["components"]["schemas"]
     for media in _media(document):
         if not {"example", "examples"} & set(media):
@@ -165,8 +151,8 @@ def illustrate(document: Json) -> None:
 def _media(document: Json) -> Iterator[Json]:
     for item in document["paths"].values():
         for operation in item.values():
-            answers = [answer for code, answer in operation["responses"].items() if code.startswith("2")]
-            for body in [operation.get("requestBody", {}), *answers]:
+            responses = [response for code, response in operation["responses"].items() if code.startswith("2")]
+            for body in [operation.get("requestBody", {}), *responses]:
                 yield from (media for kind, media in body.get("content", {}).items() if kind == "application/json")
 
 

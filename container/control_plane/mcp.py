@@ -1,4 +1,4 @@
-"""POST /mcp: the API's operations as MCP tools (`outpost_client.mcp`), for any replica to answer.
+"""POST /mcp: the API's operations as MCP tools (`outpost_client.mcp`), on any replica.
 
 A tool calls the API's own routes inside this process, with the caller's headers: what REST checks, limits and records,
 it does for tools as well. There are no sessions, so there is nothing to GET or DELETE here.
@@ -40,7 +40,7 @@ class McpEndpoint:
         self.route = Route(PATH, self, methods=["POST"], include_in_schema=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request of a caller whose key is good; which tools it may use is theirs to say."""
+        """Serve one request of a caller whose key is good; each tool checks the caller's scopes."""
         scope["route"] = self.route  # as FastAPI does for its own routes: request log and audit log name it
         request = Request(scope, receive)
         try:
@@ -132,7 +132,7 @@ def install(app: FastAPI, services: Services) -> AbstractAsyncContextManager[Non
 
 
 def _only_for(hosts: tuple[str, ...]) -> TransportSecuritySettings:
-    """A page in somebody's browser may reach this service under a name of the attacker's: only ours are answered.
+    """Return the hosts and origins to serve: a page in a browser may reach this service under an attacker's name.
 
     A load balancer's name comes in mixed case, and most clients send it in lower case.
     """

@@ -39,7 +39,7 @@ def normalized(scope: Scope) -> Scope:
 def without_body(send: Send) -> Send:
     """Return a `send` for HEAD requests: it ends the response at the first part of the body.
 
-    Raises `ResponseEndedError` if more parts would follow: a stream of events would go on for minutes.
+    Raises `ResponseEndedError` if more parts would follow: a stream of events would last for minutes.
     """
 
     async def send_head(message: Message) -> None:

@@ -34,7 +34,7 @@ class Allowance:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that tell it."""
+        """The headers that show it."""
         return {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(self.remaining),
@@ -50,7 +50,7 @@ class _Minute:
     left: int = 0
     """Requests taken from the common counter and not used yet."""
     unleased: int | None = None
-    """What the common counter has left, when it was last asked."""
+    """What the common counter had left when it was last read."""
     waiting: int = 0
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -64,7 +64,7 @@ class RateLimiter:
         self._minutes: LRUCache[str, _Minute] = LRUCache(CACHED_KEYS)
 
     async def take(self, key_sha256: str, limit: int) -> tuple[Allowance, bool]:
-        """Take one request from a key's minute; the second result says whether there was one."""
+        """Take one request from a key's minute; False when none was left."""
         at = self._clock()
         window = int(at // WINDOW_SECONDS) * WINDOW_SECONDS
         minute = self._minutes.get(key_sha256)

@@ -27,7 +27,7 @@ HEAD_SECONDS = 10.0
 BODY_SECONDS = 60.0
 """How long a request's body may take, after its head."""
 CLOSE_SECONDS = 2
-"""How long a client that was refused may take to read the answer, whatever it still sends."""
+"""How long a client that was refused may take to read the response, whatever it still sends."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -119,12 +119,12 @@ class Server(uvicorn.Server):
         self._streams = streams
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to leave: from here on every answer asks the client to close its connection."""
+        """Begin to stop: from here on every response asks the client to close its connection."""
         self._streams.closing = True
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve whoever has not heard yet, then stop."""
+        """Serve the clients that have not heard yet, then stop."""
         for _ in range(QUIET_ROUNDS):
             before = self.server_state.total_requests
             await asyncio.sleep(QUIET_SECONDS)

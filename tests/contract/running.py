@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -42,7 +42,7 @@ def connect() -> tuple[Services, Stores]:
     """Return the services and stores of the deployment that this process' environment names."""
     settings = Settings.from_environment()
     stores = Stores.from_environment()
-    return Services.connect(settings, stores, AuditLog.from_environment(), SIGNING_SECRET), stores
+    return Services(settings, stores, AuditLog.from_environment(), SIGNING_SECRET), stores
 
 
 @contextmanager
@@ -113,8 +113,9 @@ class Api:
         """Return services like these, for another server: with connections, and whatever else is given, of its own."""
         writer = self.services.audit._writer
         audit = AuditLog(writer._place, writer._clients)
-        own = Services.connect(self.services.settings, self.stores, audit, SIGNING_SECRET)
-        return replace(own, **parts)  # type: ignore[arg-type]
+        services = Services(self.services.settings, self.stores, audit, SIGNING_SECRET)
+        vars(services).update(parts)
+        return services
 
     @property
     def database(self) -> Database:

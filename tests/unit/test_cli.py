@@ -12,7 +12,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from outpost_client.cli import options, output
-from outpost_client.cli.api_names import in_cli_words
+from outpost_client.cli.api_names import with_cli_names
 from outpost_client.cli.main import COMMANDS, Commands, app, summary
 from outpost_client.cli.usage import _figures
 from outpost_client.cli.watch import EXIT_CODES
@@ -97,7 +97,7 @@ def test_every_field_that_the_service_may_refuse_is_named_as_the_commands_option
         group = group.get_command(None, name)  # type: ignore[attr-defined]
     shown_only = {"id", "status", "limits", "ownLimits", "createdAt"} if request_model is Tenant else set()
     for field in {info.alias or name for name, info in request_model.model_fields.items()} - shown_only:
-        error = in_cli_words(ApiError("VALIDATION_ERROR", "", [Detail(field, "is no good")]), Context(group))
+        error = with_cli_names(ApiError("VALIDATION_ERROR", "", [Detail(field, "is no good")]), Context(group))
         named = error.details[0].field
         assert any(named in (*each.opts, each.name.upper()) for each in group.params), field
         assert error.message == f"{named}: is no good"
@@ -110,7 +110,7 @@ def test_every_field_that_the_service_may_refuse_is_named_as_the_commands_option
 def test_an_entry_of_a_list_is_named_by_its_option(field: str, named: str) -> None:
     command = get_command(app).get_command(None, "usage")  # type: ignore[attr-defined]
     error = ApiError("VALIDATION_ERROR", "2 fields", [Detail(field, "see groupBy"), Detail("tag", "")])
-    assert in_cli_words(error, Context(command)).details[0] == Detail(named, "see --by")
+    assert with_cli_names(error, Context(command)).details[0] == Detail(named, "see --by")
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,12 @@ OPTIONS = {
 """Field of the API -> the option for it, where the option is not the same name with dashes."""
 
 
-def in_cli_words(error: ApiError, context: typer.Context) -> ApiError:
+def with_cli_names(error: ApiError, context: typer.Context) -> ApiError:
     """Return an error of the API with the fields named as the command's options and arguments."""
     names = dict(_names(context))
 
     def respell(text: str) -> str:
-        return re.sub(r"\b[a-z]+([A-Z][a-z]+)+\b", lambda word: names.get(word[0], word[0]), text)
+        return re.sub(r"\b[a-z]+([A-Z][a-z]+)+\b", lambda match: names.get(match[0], match[0]), text)
 
     details = [Detail(_option(each.field, names), respell(each.message)) for each in error.details]
     message = f"{details[0].field}: {details[0].message}" if len(details) == 1 else respell(error.message)

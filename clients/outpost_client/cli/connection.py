@@ -15,7 +15,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from outpost_client.cli import KEY_VARIABLE, URL_VARIABLE
-from outpost_client.cli.api_names import in_cli_words
+from outpost_client.cli.api_names import with_cli_names
 from outpost_client.cli.output import show_error
 from outpost_client.errors import UNREACHABLE, ApiError
 
@@ -113,7 +113,7 @@ def connect(context: typer.Context) -> "Iterator[Client]":
         with Client(profile.url, profile.key) as client:
             yield client
     except ApiError as refused:
-        shown = in_cli_words(refused, context)
+        shown = with_cli_names(refused, context)
         show_error(shown.message, code=shown.code, details=shown.details, request_id=shown.request_id)
         if remedy := _REMEDIES.get(shown.code):
             show_error(remedy)

@@ -48,12 +48,12 @@ def watch(client: "Client", dispatch_id: str, *, as_json: bool = False) -> Dispa
 
 @contextmanager
 def _left_running(dispatch_id: str) -> Iterator[None]:
-    """Say at Ctrl-C that it ends the watching, not the dispatch."""
+    """Report at Ctrl-C that the dispatch still runs."""
     try:
         yield
     except KeyboardInterrupt:
         err.print(
-            f"\n{dispatch_id} goes on. Follow it: outpost logs -f {dispatch_id}; end it: outpost cancel {dispatch_id}"
+            f"\n{dispatch_id} still runs. Follow: outpost logs -f {dispatch_id}; end it: outpost cancel {dispatch_id}"
         )
         raise
 

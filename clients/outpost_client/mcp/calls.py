@@ -1,4 +1,4 @@
-"""Calls of the API as they are on the wire, for those who translate it: no models, no second truth."""
+"""Calls of the API as they are on the wire, without models: the OpenAPI document describes them."""
 
 import json
 from collections.abc import Mapping
@@ -22,38 +22,37 @@ class Call:
 
 
 class Data(BaseModel):
-    """What a successful answer holds."""
+    """What a successful response holds."""
 
     data: JsonValue
     meta: dict[str, JsonValue]
 
 
 async def send(http: httpx.AsyncClient, call: Call) -> Data:
-    """Make a call and return the answer's data. Raises `ApiError`."""
+    """Make a call and return the response's data. Raises `ApiError`."""
+    response = await _request(http, call)
     try:
-        answer = await http.request(
+        return Data.model_validate_json(response.content)
+    except ValidationError as error:
+        raise not_understood(response) from error
+
+
+async def openapi(http: httpx.AsyncClient) -> dict[str, JsonValue]:
+    """Return the service's OpenAPI document. Raises `ApiError`."""
+    document: dict[str, JsonValue] = (await _request(http, Call("GET", "/openapi.json"))).json()
+    return document
+
+
+async def _request(http: httpx.AsyncClient, call: Call) -> httpx.Response:
+    try:
+        response = await http.request(
             call.method, call.path, params=_parameters(call.query), headers=dict(call.headers), json=call.body
         )
     except httpx.HTTPError as error:
         raise unreachable(str(http.base_url), error) from error
-    if answer.is_error:
-        raise refused(answer)
-    try:
-        return Data.model_validate_json(answer.content)
-    except ValidationError as error:
-        raise not_understood(answer) from error
-
-
-async def openapi(http: httpx.AsyncClient) -> dict[str, JsonValue]:
-    """Return the service's description of itself. Raises `ApiError`."""
-    try:
-        answer = await http.get("/openapi.json")
-    except httpx.HTTPError as error:
-        raise unreachable(str(http.base_url), error) from error
-    if answer.is_error:
-        raise refused(answer)
-    document: dict[str, JsonValue] = answer.json()
-    return document
+    if response.is_error:
+        raise refused(response)
+    return response
 
 
 def _parameters(query: Mapping[str, JsonValue]) -> dict[str, str | list[str]]:

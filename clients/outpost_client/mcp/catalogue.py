@@ -11,7 +11,7 @@ from outpost_client.mcp.schemas import Schema
 Arguments = dict[str, Any]
 
 LOG_LINES = 100
-"""Log lines that `outpost_status` shows unless told otherwise."""
+"""Log lines that `outpost_status` shows by default."""
 LABEL = "user_id"
 """Clients of v1 name a user in every call. It is a label of a dispatch and opens nothing: the API key does."""
 
@@ -58,11 +58,11 @@ class Entry:
     path: str
     annotations: ToolAnnotations
     extra: Mapping[str, Schema] = field(default_factory=dict)
-    """Arguments that are the tool's own, and own words for those of the operation."""
+    """Arguments that are the tool's own, and its own descriptions of those of the operation."""
     adapt: Callable[[Arguments], Arguments] = _unlabelled
     """From the tool's arguments to the operation's."""
     beside: Mapping[str, str] = field(default_factory=dict)
-    """Paths asked as well when the key may: their data under these names, null when it may not."""
+    """Paths read as well when the key may: their data under these names, null when it may not."""
 
 
 _READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)

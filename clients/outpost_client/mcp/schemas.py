@@ -1,4 +1,4 @@
-"""JSON schemas of tools, made from the service's OpenAPI document: the same models, limits and words, in snake_case."""
+"""JSON schemas of tools, made from the service's OpenAPI document: the same in snake_case."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +44,7 @@ class Operation:
     fields: Mapping[str, Field]
     """By the name in MCP."""
     data: Schema
-    """Schema of the answer's data, names as REST spells them."""
+    """Schema of the response's data, names as REST spells them."""
     names: Mapping[str, str] = field(repr=False)
     """Every name of the document that MCP spells differently."""
 
@@ -54,8 +54,8 @@ def operation(document: Document, method: str, path: str) -> Operation:
     found = document["paths"][path][method.lower()]
     names = camel_names(document)
     arguments = dict(_fields(document, found))
-    answers = [answer for status, answer in found["responses"].items() if status.startswith("2")]
-    envelope = expand(document, answers[0]["content"]["application/json"]["schema"])
+    responses = [response for status, response in found["responses"].items() if status.startswith("2")]
+    envelope = expand(document, responses[0]["content"]["application/json"]["schema"])
     scopes = {scope for scheme in found.get("security", []) for granted in scheme.values() for scope in granted}
     return Operation(method, path, tuple(sorted(scopes)), arguments, envelope["properties"]["data"], names)
 

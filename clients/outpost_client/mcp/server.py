@@ -1,4 +1,4 @@
-"""The MCP server itself: lists and calls the tools on behalf of whoever asks."""
+"""The MCP server: lists the tools, and calls them on behalf of a client."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +24,7 @@ from outpost_client.mcp.tools import BoundTool, error_text
 Context = ServerRequestContext[Any, Any]
 Tools = Callable[[], Awaitable[Mapping[str, BoundTool]]]
 Connect = Callable[[Context], AbstractAsyncContextManager[httpx.AsyncClient]]
-"""Gives a session with the API that carries the key of whoever asks."""
+"""Opens a session with the API that carries the client's key."""
 
 INSTRUCTIONS = """Outpost runs coding tasks with AI agents, each in a container of its own, and keeps what they produce.
 
@@ -33,7 +33,7 @@ patch; outpost_promote pushes it to a branch and opens a pull request. Results w
 secret are withheld until outpost_release. A tool that fails says why and what to do about it."""
 
 _NOT_THE_MODELS = frozenset({"INTERNAL_ERROR", NOT_OUTPOST})
-"""Errors that no other arguments mend: the request is refused, rather than told to the model as a result."""
+"""Errors that no other arguments mend: the request is refused, rather than returned to the model as a result."""
 
 
 def build(version: str, tools: Tools, connect: Connect) -> Server[Any]:

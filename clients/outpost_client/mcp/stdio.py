@@ -20,7 +20,7 @@ def serve(url: str, key: str) -> None:
 
 
 async def _serve(url: str, key: str) -> None:
-    """Serve until standard input ends. The tools are those of the service, read when they are first asked for."""
+    """Serve until standard input ends. The tools are those of the service, read when they are first needed."""
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=TIMEOUT) as http:
         known: dict[str, BoundTool] = {}

@@ -135,20 +135,20 @@ def bind(document: Document) -> dict[str, BoundTool]:
 
 def error_text(error: ApiError) -> str:
     """Return what a model needs in order to do better: code, message, the fields at fault, when to try again."""
-    told: dict[str, Any] = {"code": error.code, "message": error.message}
+    content: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.details:
-        told["details"] = [{"field": each.field, "message": each.message} for each in error.details]
+        content["details"] = [{"field": each.field, "message": each.message} for each in error.details]
     if error.retry_after is not None:
-        told["retry_after_seconds"] = error.retry_after
+        content["retry_after_seconds"] = error.retry_after
     if error.request_id:
-        told["request_id"] = error.request_id
-    return json.dumps(told)
+        content["request_id"] = error.request_id
+    return json.dumps(content)
 
 
-def _result(of: Operation, answer: Data) -> dict[str, Any]:
-    data = value_to_snake(answer.data, of.data)
+def _result(of: Operation, response: Data) -> dict[str, Any]:
+    data = value_to_snake(response.data, of.data)
     if isinstance(data, list):
-        pagination: Any = answer.meta["pagination"]
+        pagination: Any = response.meta["pagination"]
         return {"items": data, "pagination": {snake(name): value for name, value in pagination.items()}}
     found: dict[str, Any] = data
     return found

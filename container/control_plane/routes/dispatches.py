@@ -16,7 +16,7 @@ from control_plane.schemas.dispatches import (
     StatusQuery,
     StatusView,
 )
-from control_plane.schemas.logs import InlineLogs, shown
+from control_plane.schemas.results import InlineLogs, shown
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["dispatch"])
 

@@ -20,7 +20,7 @@ from control_plane.errors import ApiError, invalid
 from control_plane.openapi import DispatchId, errors
 from control_plane.routes.access import Cursors, Injected
 from control_plane.schemas.dispatches import DispatchView
-from control_plane.schemas.logs import LogLineView, LogQuery, shown
+from control_plane.schemas.results import LogLineView, LogQuery, shown
 from control_plane.services import Services
 from control_plane.services.log_reader import Position
 from control_plane.services.streams import Cursor, Event

@@ -6,10 +6,10 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from control_plane.envelope import Body, View
-from control_plane.schemas.logs import InlineLogs
 from control_plane.schemas.results import (
     CollectionView,
     FindingsView,
+    InlineLogs,
     PromotionView,
     ReasonView,
     ReleaseView,
@@ -142,7 +142,7 @@ class ListQuery(Body):
     cursor: str | None = Field(default=None, description="`meta.pagination.cursor` of the page before.")
 
     def matches(self, row: Dispatch) -> bool:
-        """Say whether a dispatch passes the filters that the query itself cannot apply."""
+        """Return whether a dispatch passes the filters that the query of the table cannot apply."""
         tags = {f"{key}:{value}" for key, value in row.spec.tags.items()}
         return (
             self.status in (None, row.status)
@@ -153,7 +153,7 @@ class ListQuery(Body):
 
     @property
     def selective(self) -> bool:
-        """Say whether rows have to be looked at one by one."""
+        """Return whether rows have to be checked one by one."""
         return bool(self.status or self.agent or self.repo or self.tag)
 
 
@@ -225,7 +225,7 @@ class DispatchView(View):
 
     @classmethod
     def as_created(cls, row: Dispatch) -> Self:
-        """Show a row as it was when it was created, however far it is now: a replay repeats the first answer."""
+        """Show a row as it was when it was created, however far it is now: a replay repeats the first response."""
         fixed = {"id", "tenant_id", "created_by", "spec", "expires_at", "created_at"}
         return cls.of(Dispatch.model_validate({**row.model_dump(include=fixed), "queued_at": row.created_at}))
 

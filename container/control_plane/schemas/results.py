@@ -1,11 +1,12 @@
-"""What a dispatch left, and its publication and release."""
+"""What a dispatch left: log, artifacts, findings; and the publication and release of its results."""
 
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StringConstraints, TypeAdapter
 
 from control_plane.envelope import Body, View
+from outpost.domain.artifacts import LogLine, LogSource
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.repository import MAX_BRANCH_LENGTH, short_branch
 from outpost.domain.secrets import MAX_NAME_LENGTH
@@ -216,3 +217,35 @@ class PromotionView(View):
     to_default: bool = Field(description="Whether the branch may be the default one.")
     create_pr: bool = Field(description="Whether a pull request is opened.")
     findings: FindingsView | None = Field(description="Secrets found in what is published; null when none was.")
+
+
+class LogQuery(Body):
+    """Which part of the log to read."""
+
+    limit: int = Field(default=200, ge=1, le=1_000, description="Most lines on a page.")
+    cursor: str | None = Field(default=None, description="`meta.pagination.cursor` of the page before.")
+
+
+class LogLineView(View):
+    """One line of a dispatch's log."""
+
+    timestamp: datetime = Field(description="When the line was printed.")
+    level: str = Field(description="`info`, `warning` or `error`.")
+    source: LogSource = Field(description="Who printed it: the agent, the executor around it, or the platform.")
+    message: str = Field(description="The line, with secrets removed.")
+
+
+_LINES = TypeAdapter(list[LogLineView])
+
+
+def shown(lines: list[LogLine]) -> list[LogLineView]:
+    """Return the lines as the API shows them."""
+    return _LINES.validate_python([vars(line) for line in lines])
+
+
+class InlineLogs(View):
+    """Log lines that come with a dispatch's status."""
+
+    lines: list[LogLineView] = Field(description="The lines from `logOffset` on.")
+    next_offset: int = Field(description="`logOffset` for what follows these lines.")
+    has_more: bool = Field(description="Whether more lines can be read now.")

@@ -1,8 +1,5 @@
 """What the routes call: one service for each thing that the API is about."""
 
-from dataclasses import dataclass
-from typing import Self
-
 from control_plane.audit import AuditLog
 from control_plane.auth import Authenticator
 from control_plane.rate_limit import RateLimiter
@@ -21,46 +18,23 @@ from control_plane.signing import Signer
 from outpost.store.rates import Rates
 
 
-@dataclass(frozen=True)
 class Services:
     """The services of one replica."""
 
-    settings: Settings
-    authenticator: Authenticator
-    limiter: RateLimiter
-    audit: AuditLog
-    signer: Signer
-    dispatches: DispatchService
-    promotions: PromotionService
-    artifacts: ArtifactService
-    logs: LogReader
-    streams: StreamRegistry
-    workspaces: WorkspaceService
-    tenants: TenantService
-    usage: UsageService
-    fleet: Fleet
-    probes: Probes
-
-    @classmethod
-    def connect(cls, settings: Settings, stores: Stores, audit: AuditLog, signing_secret: str) -> Self:
-        """Return the services of a replica that works with these stores."""
-        policy, signer = settings.policy, Signer(signing_secret)
-        authenticator = Authenticator(stores.tenants)
-        dispatches = DispatchService(policy, stores)
-        return cls(
-            settings=settings,
-            authenticator=authenticator,
-            limiter=RateLimiter(Rates(stores.database).lease),
-            audit=audit,
-            signer=signer,
-            dispatches=dispatches,
-            promotions=PromotionService(policy, stores, dispatches),
-            artifacts=ArtifactService(stores, signer),
-            logs=LogReader(stores.artifacts),
-            streams=StreamRegistry(dispatches.reader.get, stores.artifacts.chunk),
-            workspaces=WorkspaceService(stores.workspaces),
-            tenants=TenantService(stores, authenticator),
-            usage=UsageService(stores),
-            fleet=Fleet(policy, stores.dispatches, stores.workers, stores.slots),
-            probes=Probes(probes_of(stores)),
-        )
+    def __init__(self, settings: Settings, stores: Stores, audit: AuditLog, signing_secret: str) -> None:
+        policy = settings.policy
+        self.settings = settings
+        self.authenticator = Authenticator(stores.tenants)
+        self.limiter = RateLimiter(Rates(stores.database).lease)
+        self.audit = audit
+        self.signer = Signer(signing_secret)
+        self.dispatches = DispatchService(policy, stores)
+        self.promotions = PromotionService(policy, stores, self.dispatches)
+        self.artifacts = ArtifactService(stores, self.signer)
+        self.logs = LogReader(stores.artifacts)
+        self.streams = StreamRegistry(self.dispatches.reader.get, stores.artifacts.chunk)
+        self.workspaces = WorkspaceService(stores.workspaces)
+        self.tenants = TenantService(stores, self.authenticator)
+        self.usage = UsageService(stores)
+        self.fleet = Fleet(policy, stores.dispatches, stores.workers, stores.slots)
+        self.probes = Probes(probes_of(stores))

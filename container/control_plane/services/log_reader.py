@@ -35,7 +35,7 @@ class Position:
 
 @dataclass(frozen=True)
 class LogPage:
-    """Some lines, and where the log goes on."""
+    """Some lines, and where the log continues."""
 
     lines: list[LogLine]
     next: Position
@@ -56,7 +56,7 @@ class LogReader:
     async def page(self, row: Dispatch, start: Position | None, limit: int) -> LogPage:
         """Return up to `limit` lines from `start` on; by default from the beginning of the current attempt.
 
-        A position in an earlier attempt reads that attempt to its end and goes on with the next one.
+        A position in an earlier attempt reads that attempt to its end and continues with the next one.
         """
         at = start or Position(row.attempt)
         lines: list[LogLine] = []

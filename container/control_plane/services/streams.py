@@ -83,7 +83,7 @@ class DispatchStream:
         self._looked = asyncio.Event()
 
     async def poll(self) -> None:
-        """Keep looking until the dispatch has ended."""
+        """Read the row every 0.6 s until the dispatch has ended."""
         while not self._row.status.terminal:
             await asyncio.sleep(POLL_SECONDS)
             try:
@@ -138,7 +138,7 @@ class DispatchStream:
             at = behind
 
     async def _chunk(self, at: Position) -> Lines:
-        """Read a chunk once for all who want it; what is missing is asked for once each time that the row is read."""
+        """Read a chunk once for all watchers; a missing one is requested once each time that the row is read."""
         key = at.attempt, at.chunk
         known = self._chunks.get(key)
         if known is not None:
