@@ -17,9 +17,9 @@ from outpost.domain.models import ModelsError
 from outpost_constructs.aws_rules import AwsRules
 from outpost_constructs.controls import OutpostControls
 from outpost_constructs.cost_ceiling import CostCeiling
-from outpost_ops.bundle import BundleError
 from outpost_ops.config import ConfigError, EnvironmentConfig, conflict, load
 from outpost_ops.config.models import model_warnings, retired_models, today
+from outpost_ops.errors import OperationError
 from stacks.stage import OutpostStage
 
 ROOT = Path(__file__).resolve().parent
@@ -65,6 +65,6 @@ if __name__ == "__main__":
         # Not as annotations: --strict makes errors of those.
         for warning in app.check_models(today()):
             print(f"warning: {warning}", file=sys.stderr)
-    except (ConfigError, BundleError, ModelsError) as error:
+    except (OperationError, ModelsError) as error:
         sys.exit(str(error))
     app.synth()

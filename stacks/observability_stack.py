@@ -63,7 +63,7 @@ class ObservabilityStack(OutpostStack):
         self.alarms.add(
             "SlowAnswers",
             balancer.metrics.target_response_time(period=MINUTE, statistic="p95"),
-            "Five percent of the API's answers take a second or more",
+            "Five percent of the API's responses take a second or more",
             "slow-answers",
             above=1,
         )

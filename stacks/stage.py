@@ -20,7 +20,7 @@ class OutpostStage(Stage):
     def __init__(self, scope: Construct, *, config: EnvironmentConfig) -> None:
         environment = Environment(account=config.account, region=config.region)
         super().__init__(scope, f"Outpost-{config.name}", env=environment)
-        # The CDK looks zones up in the account even when they are given; the configuration answers instead.
+        # The CDK looks zones up in the account even when they are given; the configuration has them.
         self.node.set_context(f"availability-zones:account={config.account}:region={config.region}", list(config.zones))
         Tags.of(self).add(ENVIRONMENT_TAG, config.name)
         self.network = NetworkStack(self, "Network", config=config)

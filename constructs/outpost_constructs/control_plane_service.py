@@ -113,7 +113,7 @@ class ControlPlaneService(Construct):
             alarms.add(
                 "ServerErrors",
                 load_balancer.balancer.metrics.http_code_target(elbv2.HttpCodeTarget.TARGET_5XX_COUNT, period=MINUTE),
-                "The API answers with 5xx",
+                "The API responds with 5xx",
                 "server-errors",
                 above=5,
             ),

@@ -56,7 +56,7 @@ def _violation(found: Estimate, config: EnvironmentConfig, templates: Templates)
         description=(
             f"config/{config.name}.toml: cost.ceiling is {config.cost.ceiling}; allowed: the estimate, "
             f"{found.total:.2f} USD a month, or more. Raise it, or leave out what costs most: {most}. "
-            f"`outpost cost --env {config.name}` tells what each choice costs"
+            f"`outpost cost --env {config.name}` shows what each choice costs"
         ),
         severity="error",
         violating_resources=[

@@ -91,7 +91,7 @@ class WorkerTask(Construct):
 
     @property
     def roles(self) -> list[iam.IRole]:
-        """The roles that whoever launches this task has to pass."""
+        """The roles that a launch of this task has to pass."""
         return [self.definition.task_role, self.definition.obtain_execution_role()]
 
     def _mount(self, container: ecs.ContainerDefinition, workspaces: Workspaces) -> None:

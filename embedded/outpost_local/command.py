@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, cast
@@ -11,7 +11,6 @@ from typing import Annotated, cast
 import typer
 from rich.text import Text
 
-from outpost_client import ApiError
 from outpost_client.cli.connection import ERROR, LOCAL_PROFILE
 from outpost_client.cli.options import Json
 from outpost_client.cli.output import err, out, print_json, print_table, print_text, show_error
@@ -22,7 +21,7 @@ from outpost_local.errors import LocalError
 from outpost_local.first_run import api_url, bring_up, command, operator_key, short, step, try_it
 from outpost_local.settings import Engine
 from outpost_local.v1 import ensure_host
-from outpost_ops.errors import OperationError
+from outpost_ops.cli.checks import explained
 
 app = typer.Typer(help="Run a whole Outpost on this machine, on an embedded AWS.", no_args_is_help=True)
 
@@ -153,18 +152,9 @@ def use() -> str:
     return api_url(environment)
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """End the command with what went wrong and what to do about it."""
-    try:
-        yield
-    except OperationError as error:
-        show_error(str(error))
-        raise typer.Exit(ERROR) from error
-    except ApiError as error:
-        show_error(error.message, code=error.code, details=error.details, request_id=error.request_id)
-        show_error(f"The service's log has more: {command()} local logs")
-        raise typer.Exit(ERROR) from error
+def _explained() -> AbstractContextManager[None]:
+    """End the command with what went wrong, and point to the service's log."""
+    return explained(f"The service's log has more: {command()} local logs")
 
 
 def _tail(log: Path, lines: int, *, follow: bool) -> Iterator[str]:

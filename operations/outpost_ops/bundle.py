@@ -19,6 +19,8 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
+from outpost_ops.errors import OperationError
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 SOURCE_ROOTS = (".", "lambda", "migration")
@@ -28,7 +30,7 @@ RUNTIME_PROVIDES = ("boto3", "urllib3")
 """Left out with everything that only they need; versions of the runtime apply."""
 
 
-class BundleError(Exception):
+class BundleError(OperationError):
     """The functions' code could not be built; the text says what to do."""
 
 

@@ -28,7 +28,12 @@ class Box:
 
 
 def _is(stack: str, *types: str) -> Callable[[Resource], bool]:
-    return lambda resource: resource.stack == stack and resource.type.removeprefix("AWS::") in types
+    """Take what has one of these types in the stack, but functions that run at a deploy only."""
+    return lambda resource: (
+        resource.stack == stack
+        and resource.type.removeprefix("AWS::") in types
+        and _package(resource) not in ("default_group", "deletion_protection")
+    )
 
 
 def _package(resource: Resource) -> str:
@@ -39,7 +44,7 @@ def _function(package: str) -> Callable[[Resource], bool]:
     return lambda resource: resource.type == "AWS::Lambda::Function" and _package(resource) == package
 
 
-def _healing(resource: Resource) -> bool:
+def _reconciliation(resource: Resource) -> bool:
     """Take the Fleet's functions that neither give work nor launch."""
     functions = resource.stack == "Fleet" and resource.type == "AWS::Lambda::Function"
     return functions and _package(resource) not in ("broker", "planner")
@@ -73,7 +78,7 @@ BOXES = {
     "observability": Box(
         "Observability", "Operators", _is("Observability", "CloudWatch::Dashboard", "CloudWatch::Alarm")
     ),
-    "healing": Box("Fleet", "Events, reconciler", _healing),
+    "reconciliation": Box("Fleet", "Events, reconciler", _reconciliation),
     "secrets": Box("Data", "Secrets and keys", _is("Data", "SecretsManager::Secret", "KMS::Key")),
     "audit": Box("Audit", "Audit", _is("Audit", "CloudTrail::Trail", "S3::Bucket")),
     "migration": Box(

@@ -18,8 +18,7 @@ from outpost_migration.deployment import Deployment
 from outpost_migration.reports import Report
 from outpost_migration.runner import Runner
 from outpost_migration.step import Step
-from outpost_ops.cli.aws import aws_session
-from outpost_ops.cli.checks import EXIT_CODES, STYLES, explained, show_checks, use_local
+from outpost_ops.cli.checks import EXIT_CODES, STYLES, aws_session, explained, show_checks, use_local
 from outpost_ops.errors import OperationError
 
 

@@ -1,4 +1,4 @@
-"""The deployed environment that is accepted: where it answers, its first key, and which of its agents can run."""
+"""The deployed environment that is accepted: its address, its first key, and which of its agents can run."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Target:
 
     @property
     def url(self) -> str:
-        """Where the API answers. Raises NotDeployedError."""
+        """The URL of the API. Raises NotDeployedError."""
         return (self.address or self.outputs[Output.API_URL]).rstrip("/")
 
     @cached_property

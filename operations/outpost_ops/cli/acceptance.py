@@ -6,16 +6,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from outpost_client.cli.connection import ERROR
-from outpost_client.cli.output import err, print_json, show_error
+from outpost_client.cli.output import err, print_json
 from outpost_ops.acceptance.report import write
 from outpost_ops.acceptance.runner import accept
 from outpost_ops.acceptance.target import Target
-from outpost_ops.cli.aws import aws_session
-from outpost_ops.cli.checks import EXIT_CODES, explained, show_checks, use_local
+from outpost_ops.cli.checks import EXIT_CODES, aws_session, explained, show_checks, use_local
 from outpost_ops.cli.controls import CONFIG, Environment
-from outpost_ops.config import ConfigError, load
-from outpost_ops.verify.deployed import Deployed, NotDeployedError, WrongAccountError
+from outpost_ops.config import load
+from outpost_ops.verify.deployed import Deployed
 
 
 def acceptance(
@@ -35,13 +33,9 @@ def acceptance(
     """
     with explained():
         address = use_local() if environment == "local" else None
-        try:
-            config = load(CONFIG / f"{environment}.toml")
-            target = Target(Deployed(config, aws_session(config.region)), context.obj or address)
-            report = accept(target, repository, lambda check: None if as_json else show_checks([check]))
-        except (ConfigError, NotDeployedError, WrongAccountError) as error:
-            show_error(str(error))
-            raise typer.Exit(ERROR) from error
+        config = load(CONFIG / f"{environment}.toml")
+        target = Target(Deployed(config, aws_session(config.region)), context.obj or address)
+        report = accept(target, repository, lambda check: None if as_json else show_checks([check]))
     for file in write(report, folder):
         err.print(Text(str(file), style="dim"))
     if as_json:

@@ -17,13 +17,11 @@ from outpost.domain.ids import now
 from outpost_client.cli.connection import ERROR
 from outpost_client.cli.options import Json
 from outpost_client.cli.output import err, out, print_json, print_table, show_error
-from outpost_ops.cli.aws import aws_session
-from outpost_ops.cli.checks import EXIT_CODES, STYLES, use_local
+from outpost_ops.cli.checks import EXIT_CODES, STYLES, aws_session, use_local
 from outpost_ops.cli.controls import CONFIG, Environment
-from outpost_ops.config import ConfigError, load
+from outpost_ops.config import load
 from outpost_ops.errors import OperationError
 from outpost_ops.verify.audit_log import AuditReport, fetch_key, load_key, open_evidence, verify_log
-from outpost_ops.verify.deployed import NotDeployedError
 
 if TYPE_CHECKING:
     from types_boto3_logs.client import CloudWatchLogsClient
@@ -115,7 +113,7 @@ def _connected(environment: str) -> Iterator[boto3.Session]:
         if environment == "local":
             use_local()
         yield aws_session(load(CONFIG / f"{environment}.toml").region)
-    except (BotoCoreError, ClientError, ConfigError, OperationError, NotDeployedError, OSError, ValueError) as error:
+    except (BotoCoreError, ClientError, OperationError, OSError, ValueError) as error:
         show_error(f"The audit log of {environment} cannot be read: {error}")
         raise typer.Exit(ERROR) from error
 

@@ -1,12 +1,13 @@
-"""What operators' commands share: the environment of this machine, errors as sentences, and how checks are shown."""
+"""What operators' commands share: this machine's environment, a session, errors as sentences, how checks are shown."""
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 
+import boto3
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 from rich.text import Text
 
 from outpost.report import Check
@@ -33,27 +34,36 @@ def use_local() -> str | None:
     raise OperationError("the embedded AWS is not installed here: name --environment, or work in a checkout")
 
 
+def aws_session(region: str | None = None) -> boto3.Session:
+    """Return a session of the SDK. Raises `OperationError` when `AWS_PROFILE` names a profile that does not exist."""
+    try:
+        return boto3.Session(region_name=region)
+    except ProfileNotFound as error:
+        remedy = "Name one that `aws configure list-profiles` shows, or unset it."
+        raise OperationError(f"AWS_PROFILE: {error}. {remedy}") from error
+
+
 @contextmanager
-def explained() -> Iterator[None]:
-    """End the command with what went wrong."""
+def explained(hint: str = "") -> Iterator[None]:
+    """End the command with an error's message and remedy; `hint` follows errors of the API."""
     try:
         yield
     except OperationError as error:
         show_error(str(error))
-        raise typer.Exit(ERROR) from error
     except ApiError as error:
         show_error(error.message, code=error.code, details=error.details, request_id=error.request_id)
-        raise typer.Exit(ERROR) from error
+        if hint:
+            show_error(hint)
     except ClientError as error:
-        show_error(
-            f"{error.operation_name}: {error.response['Error']['Message']}", code=error.response["Error"]["Code"]
-        )
+        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        show_error(f"{error.operation_name}: {message}", code=code)
         show_error("The step can be run again: what is done is not done twice.")
-        raise typer.Exit(ERROR) from error
     except BotoCoreError as error:
         show_error(f"AWS cannot be reached: {error}")
         show_error("Check credentials and region; the step can be run again.")
-        raise typer.Exit(ERROR) from error
+    else:
+        return
+    raise typer.Exit(ERROR)
 
 
 def show_checks(checks: Sequence[Check]) -> None:

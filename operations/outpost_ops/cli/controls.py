@@ -7,13 +7,11 @@ import typer
 from rich.text import Text
 
 from outpost.report import Check, ControlsReport, overall
-from outpost_client.cli.connection import ERROR
-from outpost_client.cli.output import err, print_json, show_error
-from outpost_ops.cli.aws import aws_session
-from outpost_ops.cli.checks import EXIT_CODES, explained, show_checks, use_local
-from outpost_ops.config import ConfigError, load
+from outpost_client.cli.output import err, print_json
+from outpost_ops.cli.checks import EXIT_CODES, aws_session, explained, show_checks, use_local
+from outpost_ops.config import load
 from outpost_ops.verify.controls import verify_controls
-from outpost_ops.verify.deployed import Deployed, NotDeployedError
+from outpost_ops.verify.deployed import Deployed
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 
@@ -38,11 +36,7 @@ def controls(
     with explained():
         if environment == "local":
             use_local()
-        try:
-            checks = live_controls(environment)
-        except (ConfigError, NotDeployedError) as error:
-            show_error(str(error))
-            raise typer.Exit(ERROR) from error
+        checks = live_controls(environment)
     result = ControlsReport.of(environment, checks)
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)

@@ -1,34 +1,27 @@
 """`outpost cost`: what an idle environment costs a month."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from outpost_client.cli.connection import ERROR
-from outpost_client.cli.output import out, print_json, print_table, show_error
+from outpost_client.cli.output import out, print_json, print_table
+from outpost_ops.cli.checks import explained
+from outpost_ops.cli.controls import CONFIG, Environment
 from outpost_ops.cli.synthesis import synthesized
-from outpost_ops.config import ConfigError, load
+from outpost_ops.config import load
 from outpost_ops.cost.choices import choices, warm_workers
 from outpost_ops.cost.estimate import Estimate, estimate
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 def cost(
-    environment: Annotated[
-        str, typer.Option("--environment", "--env", "-e", envvar="OUTPOST_ENVIRONMENT", help="A file of config/")
-    ] = "dev",
+    environment: Environment = "dev",
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of tables")] = False,
 ) -> None:
     """Estimate what an idle environment costs a month, from its templates and the price table; needs no account."""
-    try:
-        config = load(ROOT / "config" / f"{environment}.toml")
-    except ConfigError as error:
-        show_error(str(error))
-        raise typer.Exit(ERROR) from error
-    found = estimate(synthesized(environment).templates, warm_workers(config))
+    with explained():
+        config = load(CONFIG / f"{environment}.toml")
+        found = estimate(synthesized(environment).templates, warm_workers(config))
     if as_json:
         print_json({**found.model_dump(mode="json"), "choices": choices(config)})
         return

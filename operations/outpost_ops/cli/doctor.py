@@ -6,13 +6,11 @@ import typer
 from rich.text import Text
 
 from outpost.domain.ids import now
-from outpost_client.cli.connection import ERROR
-from outpost_client.cli.output import err, out, print_json, printable, show_error
-from outpost_ops.cli.aws import aws_session
-from outpost_ops.cli.checks import explained, use_local
+from outpost_client.cli.output import err, out, print_json, printable
+from outpost_ops.cli.checks import aws_session, explained, use_local
 from outpost_ops.cli.controls import CONFIG, Environment
 from outpost_ops.cli.synthesis import synthesized
-from outpost_ops.config import ConfigError, load
+from outpost_ops.config import load
 from outpost_ops.doctor.account import Account
 from outpost_ops.doctor.cost import check_cost
 from outpost_ops.doctor.docker import check_docker
@@ -32,11 +30,7 @@ def doctor(
     3 something could not be read.
     """
     with explained():
-        try:
-            config = load(CONFIG / f"{environment}.toml")
-        except ConfigError as error:
-            show_error(str(error))
-            raise typer.Exit(ERROR) from error
+        config = load(CONFIG / f"{environment}.toml")
         if environment == "local":
             use_local()
         with err.status("reading the account"):

@@ -8,10 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
-
-from outpost_client.cli.connection import ERROR
-from outpost_client.cli.output import show_error
+from outpost_ops.errors import OperationError
 from outpost_ops.node import find_node
 from outpost_ops.templates import Templates, read_assembly
 
@@ -28,7 +25,7 @@ class Synthesis:
 
 
 def synthesized(environment: str) -> Synthesis:
-    """Synthesize an environment of `config/`. Ends the command when that fails."""
+    """Synthesize an environment of `config/`. Raises `OperationError` when that fails."""
     with tempfile.TemporaryDirectory() as folder:
         environ = {
             **os.environ,
@@ -43,8 +40,7 @@ def synthesized(environment: str) -> Synthesis:
         found = read_assembly(Path(folder))
         # Templates are written before they are checked: an environment above its ceiling is the one to be shown.
         if not found:
-            show_error(f"{environment} cannot be synthesized:\n{done.stderr}")
-            raise typer.Exit(ERROR)
+            raise OperationError(f"{environment} cannot be synthesized:\n{done.stderr}")
         return Synthesis(found[0], _bootstrap_version(Path(folder)))
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from outpost.domain.validation import remedy_of
+from outpost_ops.errors import OperationError
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Problem:
         return f"{self.field} {given}; allowed: {self.allowed}. {self.remedy}"
 
 
-class ConfigError(Exception):
+class ConfigError(OperationError):
     """A configuration file cannot be used; the text names file, field, value, allowed values and remedy."""
 
     def __init__(self, path: Path, problems: Iterable[Problem]) -> None:

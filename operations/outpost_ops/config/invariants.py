@@ -24,7 +24,7 @@ FARGATE_MEMORY: dict[int, range] = {
 
 
 def broken_invariants(config: EnvironmentConfig) -> list[Problem]:
-    """Return what no single field can tell: the rules between fields that every environment keeps."""
+    """Return the broken rules between fields, which no single field shows."""
     return [
         *_zone_problems(config),
         *_exposure_problems(config),
@@ -105,10 +105,7 @@ def _exposure_problems(config: EnvironmentConfig) -> list[Problem]:
             inner = min(one, other, key=lambda cidr: cidr.num_addresses)
             problems.append(
                 Problem(
-                    "ingress.cidrs",
-                    cidrs,
-                    "networks that do not overlap",
-                    f"remove {inner}: another one contains it",
+                    "ingress.cidrs", cidrs, "networks that do not overlap", f"remove {inner}: another one contains it"
                 )
             )
     return problems

@@ -88,7 +88,7 @@ def _service(pricing: Pricing, service: Resource) -> Parts:
 def _workers(pricing: Pricing, definition: Resource) -> Parts:
     family = str(definition.properties.get("Family"))
     if family in pricing.warm:
-        yield "figures that the planner tells each minute", "custom_metric", pricing.table.assumed.agent_metrics
+        yield "figures that the planner emits each minute", "custom_metric", pricing.table.assumed.agent_metrics
         yield from pricing.fargate(definition, pricing.warm[family], "warm workers")
 
 

@@ -54,13 +54,12 @@ def check_credentials(account: Account) -> Iterator[Finding]:
     caller = account.home_client("sts").get_caller_identity()
     wanted, found = account.config.account, caller["Account"]
     if found == wanted:
-        yield Finding(check="credentials", level=Level.OK, message=caller["Arn"])
+        yield Finding.ok("credentials", caller["Arn"])
         return
-    yield Finding(
-        check="credentials",
-        level=Level.FAILURE,
-        message=f"the credentials are of account {found}, config/{account.config.name}.toml names {wanted}",
-        remedy=f'export AWS_PROFILE=<a profile of {wanted}>, or set account = "{found}"',
+    yield Finding.failure(
+        "credentials",
+        f"the credentials are of account {found}, config/{account.config.name}.toml names {wanted}",
+        f'export AWS_PROFILE=<a profile of {wanted}>, or set account = "{found}"',
     )
 
 
@@ -70,25 +69,23 @@ def check_region(account: Account) -> Iterator[Finding]:
     regions = account.home_client("ec2").describe_regions(AllRegions=True)["Regions"]
     enabled = {each["RegionName"] for each in regions if each.get("OptInStatus") != "not-opted-in"}
     if config.region not in enabled:
-        yield Finding(
-            check="region",
-            level=Level.FAILURE,
-            message=f"{config.region} is not enabled in the account",
-            remedy=f"aws account enable-region --region-name {config.region}",
+        yield Finding.failure(
+            "region",
+            f"{config.region} is not enabled in the account",
+            f"aws account enable-region --region-name {config.region}",
         )
         return
     zones = account.client("ec2").describe_availability_zones()["AvailabilityZones"]
     known = {zone["ZoneName"] for zone in zones if zone.get("State", "available") == "available"}
     missing = [zone for zone in config.zones if zone not in known]
     if missing:
-        yield Finding(
-            check="region",
-            level=Level.FAILURE,
-            message=f"zones: {', '.join(missing)} not available to the account",
-            remedy=f"set zones to some of {', '.join(sorted(known))}",
+        yield Finding.failure(
+            "region",
+            f"zones: {', '.join(missing)} not available to the account",
+            f"set zones to some of {', '.join(sorted(known))}",
         )
         return
-    yield Finding(check="region", level=Level.OK, message=f"{config.region}: {', '.join(config.zones)}")
+    yield Finding.ok("region", f"{config.region}: {', '.join(config.zones)}")
 
 
 def check_bootstrap(account: Account, needed: int) -> Iterator[Finding]:
@@ -100,9 +97,7 @@ def check_bootstrap(account: Account, needed: int) -> Iterator[Finding]:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ParameterNotFound":
             raise
-        yield Finding(
-            check="bootstrap", level=Level.FAILURE, message="the region is not bootstrapped for the CDK", remedy=remedy
-        )
+        yield Finding.failure("bootstrap", "the region is not bootstrapped for the CDK", remedy)
         return
     level = Level.OK if int(value) >= needed else Level.FAILURE
     yield Finding(
@@ -130,4 +125,4 @@ def check_linked_roles(account: Account, needed: Iterable[LinkedRole]) -> Iterat
             remedy=f"aws iam create-service-linked-role --aws-service-name {role.service}",
         )
     if not missing:
-        yield Finding(check="service-linked roles", level=Level.OK, message="all exist")
+        yield Finding.ok("service-linked roles", "all exist")

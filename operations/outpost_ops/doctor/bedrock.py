@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from outpost.domain.bedrock import BedrockModel
 from outpost_ops.config import EnvironmentConfig
 from outpost_ops.doctor.account import Account
-from outpost_ops.doctor.finding import Finding, Level
+from outpost_ops.doctor.finding import Finding
 
 _CHECK = "bedrock"
 _REQUIRED = {"authorizationStatus": "AUTHORIZED", "entitlementAvailability": "AVAILABLE"}
@@ -34,19 +34,16 @@ def _evaluate(client: Any, model: BedrockModel, config: EnvironmentConfig) -> Fi
     except ClientError as error:
         if error.response["Error"]["Code"] not in _UNKNOWN:
             raise
-        return Finding(
-            check=_CHECK,
-            level=Level.WARNING,
-            message=f"{model.id} is not at Bedrock in {region}",
-            remedy=f"set models in config/{config.name}.toml to ids of: aws bedrock list-inference-profiles "
-            f"--region {region}",
+        return Finding.warning(
+            _CHECK,
+            f"{model.id} is not at Bedrock in {region}",
+            f"set models in config/{config.name}.toml to ids of: aws bedrock list-inference-profiles --region {region}",
         )
     missing = [name for name, fine in _REQUIRED.items() if access.get(name, fine) != fine]
     if missing:
-        return Finding(
-            check=_CHECK,
-            level=Level.WARNING,
-            message=f"{model.id}: the account may not call it ({', '.join(missing)})",
-            remedy=f"accept the model's terms on its page in Bedrock's console, region {region}",
+        return Finding.warning(
+            _CHECK,
+            f"{model.id}: the account may not call it ({', '.join(missing)})",
+            f"accept the model's terms on its page in Bedrock's console, region {region}",
         )
-    return Finding(check=_CHECK, level=Level.OK, message=f"{model.id} can be called in {region}")
+    return Finding.ok(_CHECK, f"{model.id} can be called in {region}")

@@ -23,11 +23,10 @@ def check_certificate(account: Account, now: datetime) -> Iterator[Finding]:
     except ClientError as error:
         if error.response["Error"]["Code"] not in {"ResourceNotFoundException", "ValidationException"}:
             raise
-        yield Finding(
-            check="certificate",
-            level=Level.FAILURE,
-            message=f"{arn} does not exist in {account.config.region}",
-            remedy=f"aws acm request-certificate --domain-name {domain or 'DOMAIN'} --validation-method DNS "
+        yield Finding.failure(
+            "certificate",
+            f"{arn} does not exist in {account.config.region}",
+            f"aws acm request-certificate --domain-name {domain or 'DOMAIN'} --validation-method DNS "
             f"--region {account.config.region}",
         )
         return
@@ -51,7 +50,7 @@ def evaluate_certificate(certificate: dict[str, Any], domain: str | None, now: d
         remedy = f"{'import its successor' if imported else 'see why it is not renewed'}: aws acm {command}"
         message = f"it ends on {ends:%Y-%m-%d}"
         return Finding(check="certificate", level=level, message=message, remedy=f"{remedy} --certificate-arn {arn}")
-    return Finding(check="certificate", level=Level.OK, message=f"{', '.join(names)}, issued")
+    return Finding.ok("certificate", f"{', '.join(names)}, issued")
 
 
 def covers(name: str, domain: str) -> bool:
@@ -71,21 +70,21 @@ def check_zone(account: Account, states: Mapping[str, str]) -> Iterator[Finding]
         zone = route53.get_hosted_zone(Id=zone_id)["HostedZone"]
     except route53.exceptions.NoSuchHostedZone:
         message = f"{zone_id} does not exist in the account"
-        yield Finding(check="hosted zone", level=Level.FAILURE, message=message, remedy=remedy)
+        yield Finding.failure("hosted zone", message, remedy)
         return
     name = zone["Name"].rstrip(".")
     if zone.get("Config", {}).get("PrivateZone"):
         message = f"{zone_id} ({name}) is private: no certificate can be validated in it"
-        yield Finding(check="hosted zone", level=Level.FAILURE, message=message, remedy=remedy)
+        yield Finding.failure("hosted zone", message, remedy)
     elif domain != name and not domain.endswith(f".{name}"):
         message = f"{zone_id} is {name}, which does not contain {domain}"
-        yield Finding(check="hosted zone", level=Level.FAILURE, message=message, remedy=remedy)
+        yield Finding.failure("hosted zone", message, remedy)
     elif not holds_resources(states.get(f"Outpost-{account.config.name}-ControlPlane")) and _has_record(account):
         message = f"{domain} has an address record already, which the ControlPlane stack is about to create"
         remedy = f"delete it: aws route53 list-resource-record-sets --hosted-zone-id {zone_id}"
-        yield Finding(check="hosted zone", level=Level.FAILURE, message=message, remedy=remedy)
+        yield Finding.failure("hosted zone", message, remedy)
     else:
-        yield Finding(check="hosted zone", level=Level.OK, message=f"{name} contains {domain}")
+        yield Finding.ok("hosted zone", f"{name} contains {domain}")
 
 
 def _has_record(account: Account) -> bool:
@@ -102,4 +101,4 @@ def _names(certificate: dict[str, Any]) -> list[str]:
 
 
 def _failed(message: str, remedy: str) -> Finding:
-    return Finding(check="certificate", level=Level.FAILURE, message=message, remedy=remedy)
+    return Finding.failure("certificate", message, remedy)

@@ -82,16 +82,16 @@ def examine(
 
 
 def _guarded(name: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """Yield a check's findings; what AWS refuses or does not answer is a finding that says so."""
+    """Yield a check's findings; a call that AWS refuses, or that gets no response, is a finding."""
     try:
         yield from check()
     except _NO_CREDENTIALS as error:
-        yield Finding(check=name, level=Level.FAILURE, message=f"no credentials: {error}", remedy=_LOG_IN)
+        yield Finding.failure(name, f"no credentials: {error}", _LOG_IN)
     except ClientError as error:
         code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
         message = f"{error.operation_name}: {code}: {text}"
         if code in _INVALID:
-            yield Finding(check=name, level=Level.FAILURE, message=message, remedy=_LOG_IN)
+            yield Finding.failure(name, message, _LOG_IN)
             return
         remedy = "allow it (docs/operations.md has the doctor's policy)" if code in _DENIED else ""
         yield Finding(check=name, level=Level.UNCHECKED, message=message, remedy=remedy)

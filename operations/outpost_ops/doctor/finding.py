@@ -28,6 +28,21 @@ class Finding(BaseModel):
     message: str
     remedy: str = ""
 
+    @classmethod
+    def ok(cls, check: str, message: str) -> "Finding":
+        """Return a finding that nothing stands in the way."""
+        return cls(check=check, level=Level.OK, message=message)
+
+    @classmethod
+    def warning(cls, check: str, message: str, remedy: str) -> "Finding":
+        """Return a finding that does not stop a deploy."""
+        return cls(check=check, level=Level.WARNING, message=message, remedy=remedy)
+
+    @classmethod
+    def failure(cls, check: str, message: str, remedy: str) -> "Finding":
+        """Return a finding that stops a deploy."""
+        return cls(check=check, level=Level.FAILURE, message=message, remedy=remedy)
+
 
 def exit_code(findings: Iterable[Finding]) -> int:
     """Return 1 when something fails, else 3 when something could not be read, else 0."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from outpost_ops.doctor.account import Account
-from outpost_ops.doctor.finding import Finding, Level
+from outpost_ops.doctor.finding import Finding
 from outpost_ops.templates import Templates
 
 _STUCK = {
@@ -37,17 +37,17 @@ def check_stacks(states: Mapping[str, str]) -> Iterator[Finding]:
     failures = [finding for name, state in sorted(states.items()) for finding in _stack_failures(name, state)]
     yield from failures
     if not failures:
-        yield Finding(check="stacks", level=Level.OK, message=", ".join(sorted(states)) or "none exists yet")
+        yield Finding.ok("stacks", ", ".join(sorted(states)) or "none exists yet")
 
 
 def _stack_failures(name: str, state: str) -> Iterator[Finding]:
     if state in _STUCK:
         what, command = _STUCK[state]
         remedy = f"aws cloudformation {command} --stack-name {name}"
-        yield Finding(check="stacks", level=Level.FAILURE, message=f"{name} is {state}: {what}", remedy=remedy)
+        yield Finding.failure("stacks", f"{name} is {state}: {what}", remedy)
     elif state.endswith("_IN_PROGRESS") and state != "REVIEW_IN_PROGRESS":
         remedy = f"wait until it ends: aws cloudformation describe-stack-events --stack-name {name}"
-        yield Finding(check="stacks", level=Level.FAILURE, message=f"{name} is {state}", remedy=remedy)
+        yield Finding.failure("stacks", f"{name} is {state}", remedy)
 
 
 def check_names(account: Account, templates: Templates, states: Mapping[str, str]) -> Iterator[Finding]:
@@ -57,11 +57,10 @@ def check_names(account: Account, templates: Templates, states: Mapping[str, str
     """
     taken = _taken(account)
     found = [
-        Finding(
-            check="names",
-            level=Level.FAILURE,
-            message=f"{resource.place}: {name} exists already, outside its stack",
-            remedy=_REMEDIES[resource.type].format(name=name),
+        Finding.failure(
+            "names",
+            f"{resource.place}: {name} exists already, outside its stack",
+            _REMEDIES[resource.type].format(name=name),
         )
         for resource in templates.of_type(*_REMEDIES)
         if not holds_resources(states.get(f"Outpost-{account.config.name}-{resource.stack}"))
@@ -69,7 +68,7 @@ def check_names(account: Account, templates: Templates, states: Mapping[str, str
     ]
     yield from found
     if not found:
-        yield Finding(check="names", level=Level.OK, message="none is taken")
+        yield Finding.ok("names", "none is taken")
 
 
 def _taken(account: Account) -> set[str]:

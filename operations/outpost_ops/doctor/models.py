@@ -64,7 +64,7 @@ def check_models(
             continue
         if isinstance(offered, int):
             message = f"{name}: the key is refused with status {offered}"
-            yield Finding(check="models", level=Level.WARNING, message=message, remedy=set_key(config, name))
+            yield Finding.warning("models", message, set_key(config, name))
             continue
         for model in sorted(models):
             yield evaluate_model(config, name, model, offered, today)
@@ -101,9 +101,9 @@ def evaluate_model(config: EnvironmentConfig, provider: str, model: str, offered
     if listed is None:
         message = f"{provider}: {model} is not in the provider's list of models (which may lack an alias)"
         remedy = f"set models in config/{config.name}.toml to ids of the provider's list: {others}"
-        return Finding(check="models", level=Level.WARNING, message=message, remedy=remedy)
+        return Finding.warning("models", message, remedy)
     until = f", shuts down on {ends}" if ends else ", no shutdown is announced" if provider == "openai" else ""
-    return Finding(check="models", level=Level.OK, message=f"{provider}: {model} exists{until}")
+    return Finding.ok("models", f"{provider}: {model} exists{until}")
 
 
 def _offered(provider: Provider, url: str, key: str, seconds: float) -> dict[str, date | None] | int:

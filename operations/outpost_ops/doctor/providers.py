@@ -8,7 +8,7 @@ from outpost.domain.providers import PROVIDERS
 from outpost.names import PROVIDER_PLACEHOLDER, provider_of
 from outpost_ops.config import EnvironmentConfig
 from outpost_ops.doctor.account import Account
-from outpost_ops.doctor.finding import Finding, Level
+from outpost_ops.doctor.finding import Finding
 
 _TAG = "outpost:environment"
 
@@ -41,11 +41,11 @@ def check_keys(config: EnvironmentConfig, keys: Mapping[str, str | None]) -> Ite
     """Each provider of an enabled agent has a key, or will get one after the first deploy."""
     for provider in dict.fromkeys(provider for provider, _ in configured_models(config)):
         if keys.get(provider):
-            yield Finding(check="provider keys", level=Level.OK, message=f"{provider}: set")
+            yield Finding.ok("provider keys", f"{provider}: set")
             continue
         when = "not set" if provider in keys else "its secret is created by the first deploy; set it then"
         message = f"{provider}: {when}"
-        yield Finding(check="provider keys", level=Level.WARNING, message=message, remedy=set_key(config, provider))
+        yield Finding.warning("provider keys", message, set_key(config, provider))
 
 
 def set_key(config: EnvironmentConfig, provider: str) -> str:
@@ -71,12 +71,11 @@ def check_secrets(account: Account) -> Iterator[Finding]:
                 raise
             described = {"DeletedDate": None}
         if "DeletedDate" in described:
-            yield Finding(
-                check="secrets",
-                level=Level.FAILURE,
-                message=f"{field}: {arn} does not exist",
-                remedy=f"aws secretsmanager create-secret --name {arn.rpartition(':secret:')[2][:-7]} --secret-string "
+            yield Finding.failure(
+                "secrets",
+                f"{field}: {arn} does not exist",
+                f"aws secretsmanager create-secret --name {arn.rpartition(':secret:')[2][:-7]} --secret-string "
                 "file:///dev/stdin, and name the ARN that it returns",
             )
         else:
-            yield Finding(check="secrets", level=Level.OK, message=f"{field} exists")
+            yield Finding.ok("secrets", f"{field} exists")

@@ -86,7 +86,7 @@ def evaluate_quota(need: Need, quota: float, used: float) -> Finding:
         f"{need.at_limits:g} at the limits"
     )
     if need.at_limits <= free:
-        return Finding(check="quotas", level=Level.OK, message=message)
+        return Finding.ok("quotas", message)
     return Finding(
         check="quotas",
         level=Level.FAILURE if need.at_rest > free else Level.WARNING,

@@ -23,7 +23,7 @@ CHECKS: dict[Control, Callable[[Deployed], Evidence]] = {
 
 
 def verify_controls(deployed: Deployed) -> list[Check]:
-    """Check every control. What the account refuses to tell makes a control inconclusive. Raises NotDeployedError."""
+    """Check every control. A refused call makes a control inconclusive. Raises NotDeployedError."""
     return [_checked(control, check, deployed) for control, check in CHECKS.items()]
 
 

@@ -40,8 +40,8 @@ def encryption(deployed: Deployed) -> Evidence:
     evidence = Evidence(Control.ENCRYPTION)
     s3 = deployed.client("s3")
     for bucket in deployed.of_type("AWS::S3::Bucket"):
-        answer = _unless("ServerSideEncryptionConfigurationNotFoundError", s3.get_bucket_encryption, Bucket=bucket)
-        rules = answer.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
+        encryption = _unless("ServerSideEncryptionConfigurationNotFoundError", s3.get_bucket_encryption, Bucket=bucket)
+        rules = encryption.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
         evidence.demand(f"{bucket}: default encryption", bool(rules))
         for rule in rules:
             algorithm = rule.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm")
@@ -87,7 +87,7 @@ def tables(deployed: Deployed) -> Evidence:
 
 
 def _unless(code: str, call: Callable[..., dict[str, Any]], **arguments: str) -> dict[str, Any]:
-    """Return the answer of a call, or nothing when it says that there is none."""
+    """Return the response of a call, or nothing when the error is that there is none."""
     try:
         return call(**arguments)
     except ClientError as error:

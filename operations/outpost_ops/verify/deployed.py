@@ -9,13 +9,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost.aws.client_config import CLIENT_CONFIG
 from outpost_ops.config import EnvironmentConfig
+from outpost_ops.errors import OperationError
 
 
-class NotDeployedError(Exception):
+class NotDeployedError(OperationError):
     """The environment has no stacks in this account and region; the text says which were looked for."""
 
 
-class WrongAccountError(Exception):
+class WrongAccountError(OperationError):
     """There are no valid credentials, or they are of another account than configured; the text says which."""
 
 

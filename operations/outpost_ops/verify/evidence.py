@@ -1,4 +1,4 @@
-"""What a live check of a control finds, piece by piece, until it can be judged."""
+"""What a live check of a control finds, piece by piece, until it can be evaluated."""
 
 from dataclasses import dataclass, field
 
@@ -28,7 +28,7 @@ class Evidence:
         self._broken.append(what)
 
     def unknown(self, what: str) -> None:
-        """Note something that cannot be told yet."""
+        """Note something that is not known yet."""
         self._unknown.append(what)
 
     def check(self) -> Check:
