@@ -1,12 +1,14 @@
-"""Finds known values in base64: at each of its three alignments, and in the fragments that wrapping leaves of it.
+"""Finds known values in base64 and base32: at each alignment, and in the fragments that wrapping leaves of them.
 
-Also in base64 of base64, as Kubernetes shows secrets that hold some, and of UTF-16, as PowerShell takes commands.
+Also in base64 of base64, as Kubernetes shows secrets that hold some, of UTF-16, as PowerShell takes commands, and of
+percent-encoding, as OAuth clients send their passwords (RFC 6749, 2.3.1).
 """
 
 import base64
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
 
 from outpost.redaction.match import Match
 
@@ -29,8 +31,9 @@ class EncodedSecrets:
             plain = {form for text in _in_json(value) for form in _forms(text.encode("utf-8", "surrogatepass"))}
             twice = {form for inner in _forms(data) for form in _forms(inner.encode())}
             wide = _forms(value.encode("utf-16-le", "surrogatepass"))
+            in_url = {form for quoted in (quote(data, safe=""), quote_plus(data)) for form in _forms(quoted.encode())}
             self._add(name, plain, step)
-            self._add(name, (twice | wide) - plain, _ENDS)
+            self._add(name, (twice | wide | in_url | _base32_forms(data)) - plain, _ENDS)
         grams = sorted(gram.replace("+", "\\+") for gram in self._grams)
         self.patterns = ["|".join(grams[i : i + _AT_ONCE]) for i in range(0, len(grams), _AT_ONCE)]
         """Of RE2: a text without a match of these has no fragment."""
@@ -66,6 +69,16 @@ def _in_json(value: str) -> set[str]:
     """Return a value as it is, and as it stands in JSON (RFC 8259), with or without escaped slashes and letters."""
     escaped = {json.dumps(value, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False)}
     return {value, *escaped, *(text.replace("/", "\\/") for text in escaped)}
+
+
+def _base32_forms(value: bytes) -> set[str]:
+    """Return the same for base32 (RFC 4648), which has five bytes in eight characters."""
+    forms = set()
+    for offset, beginning in enumerate((0, 2, 4, 5, 7)):
+        text = base64.b32encode(bytes(offset) + value).decode()
+        length = (offset + len(value)) * 8 // 5
+        forms |= {text[beginning:length], text[beginning:length].lower()}
+    return forms
 
 
 def _forms(value: bytes) -> set[str]:

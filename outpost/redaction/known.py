@@ -4,8 +4,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
+from outpost.redaction.dumps import DumpedSecrets
 from outpost.redaction.encodings import EncodedSecrets
-from outpost.redaction.hex_dumps import ROW_START, RUN, DumpedSecrets
 from outpost.redaction.match import Match
 from outpost.redaction.patterns import Pattern, any_of, compiled
 from outpost.redaction.pieces import pieces_of
@@ -33,10 +33,9 @@ class KnownSecrets:
         named = {name for name, part in self._parts if "\n" not in part}
         encoded = [(name, part) for name, part in self._parts if "\n" not in part or name not in named]
         self._encoded = EncodedSecrets(encoded, step=4 if few else 16)
-        self._dumped = DumpedSecrets(self._parts)
-        self._in_runs = not few
-        digits = [ROW_START, RUN] if self._in_runs else [ROW_START]
-        self.may_find = any_of([*(pattern for _, pattern in patterns), *self._encoded.patterns, *digits])
+        self._dumped = DumpedSecrets(self._parts, few=few)
+        found = (pattern for _, pattern in patterns)
+        self.may_find = any_of([*found, *self._encoded.patterns, *self._dumped.patterns])
         """Returns whether a value may stand in a text, which is given in UTF-8."""
         self._patterns = patterns
 
@@ -52,8 +51,6 @@ class KnownSecrets:
                 yield Match(name, place.of(match.start()), place.of(match.end()))
         place = _Place(text, data)
         for name, start, end in self._dumped.find(data):
-            yield Match(name, place.of(start), place.of(end))
-        for name, start, end in self._dumped.find_runs(data) if self._in_runs else ():
             yield Match(name, place.of(start), place.of(end))
         yield from self._encoded.find(text)
 

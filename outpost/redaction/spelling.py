@@ -10,8 +10,11 @@ RFC 2045, 6.7 (quoted-printable).
 from contextlib import suppress
 from html.entities import html5
 
-_DOUBLED = {'"': '""', "'": "''|'\\\\''|'\"'\"'", "$": "\\$\\$", " ": "\\+|&nbsp;"}
-"""Further spellings: SQL and CSV double their quotes, a shell leaves them, Make doubles its dollars."""
+_DOUBLED = {'"': '""', "'": "''|'\\\\''|'\"'\"'", "$": "\\$\\$", " ": "\\+|&nbsp;|_|\\r?\\n[ \\t]*"}
+"""Further spellings: SQL and CSV double their quotes, a shell leaves them, Make doubles its dollars.
+
+A space is also an underscore (RFC 2047, 4.2), or the end of a line.
+"""
 _NAMES: dict[str, list[str]] = {}
 """Character -> its names in HTML."""
 for _name, _of in html5.items():
@@ -66,7 +69,7 @@ def _character(c: str) -> str:
     pairs = [int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)]
     ways.append("".join(f"{_PERCENT}u{_digits(unit, 4)}" for unit in pairs))
     if not c.isascii():
-        ways.append("".join(f"{_BACKSLASH}(?:x{_digits(byte, 2)}|0?{byte:03o})" for byte in encoded))
+        ways.append("".join(f"{_BACKSLASH}(?:x?{_digits(byte, 2)}|0?{byte:03o})" for byte in encoded))
         ways.append("".join(f"{_BACKSLASH}u{_digits(unit, 4)}" for unit in pairs))
         # UTF-8 that was read as Latin-1, as the bytes of binary files are, and `escape` of JavaScript.
         ways += [_literal(encoded.decode("latin-1").encode()), f"{_PERCENT}{_digits(ord(c), 2)}"]

@@ -284,6 +284,77 @@ def test_short_rows_inside_a_value_are_found(width: int, value: str) -> None:
     assert list(known.find("00000000: 6e6f 7468 696e  nothin\n")) == []
 
 
+def _rows(data: bytes, row: Callable[[bytes], str], width: int = 16) -> str:
+    return "".join(row(data[at : at + width]) + "\n" for at in range(0, len(data), width))
+
+
+def _little_endian(data: bytes, form: str, size: int = 2) -> str:
+    padded = data + bytes(-len(data) % size)
+    words = (int.from_bytes(padded[at : at + size], "little") for at in range(0, len(padded), size))
+    return " ".join(format(word, form) for word in words)
+
+
+NUMBERS: dict[str, Callable[[bytes], str]] = {
+    "xxd -p": lambda data: _rows(data, lambda row: row.hex(), 30),
+    "xxd -p -u in JSON": lambda data: json.dumps(_rows(data, lambda row: row.hex().upper(), 30)),
+    "xxd -i": lambda data: _rows(data, lambda row: "  " + "".join(f"0x{byte:02x}, " for byte in row), 12),
+    "xxd -e": lambda data: _rows(data, lambda row: f"00000000: {_little_endian(row, '08x', 4)}  {_shown(row)}"),
+    "od -An -tx1": lambda data: _rows(data, lambda row: " " + row.hex(" ")),
+    "od": lambda data: _rows(data, lambda row: "0000000 " + _little_endian(row, "06o")),
+    "od -b": lambda data: _rows(data, lambda row: "0000000 " + " ".join(f"{byte:03o}" for byte in row)),
+    "od -c": lambda data: _rows(data, lambda row: "0000000" + "".join(f"{chr(byte):>4}" for byte in row)),
+    "od -tu1": lambda data: _rows(data, lambda row: "0000000" + "".join(f"{byte:4}" for byte in row)),
+    "hexdump": lambda data: _rows(data, lambda row: "0000000 " + _little_endian(row, "04x")),
+    "hexdump -x": lambda data: _rows(data, lambda row: "0000000    " + _little_endian(row, "04x").replace(" ", "    ")),
+    "JSON of a Buffer": lambda data: json.dumps({"type": "Buffer", "data": [*data]}, separators=(",", ":")),
+    "fmt of Go": lambda data: f"[{' '.join(map(str, data))}]",
+    "Uint8Array": lambda data: _rows(data, lambda row: "  " + "".join(f"{byte:3}, " for byte in row), 12),
+    "list of characters": lambda data: str([*data.decode()]),
+    "digits of UTF-16": lambda data: data.decode().encode("utf-16-le").hex(),
+    "base32": lambda data: _rows(base64.b32encode(data), lambda row: row.decode(), 76),
+}
+
+
+@pytest.mark.parametrize("form", NUMBERS)
+@pytest.mark.parametrize("value", ["q8Zr2LkT0vXw5MnB-uor5ClFKHu6MUbgXOsHzo", "tangerine-bicycle-harmonica"])
+def test_a_value_in_rows_of_numbers_is_found(form: str, value: str) -> None:
+    known = KnownSecrets({"TOKEN": value})
+    for before in (0, 3, 7, 12):
+        assert list(known.find(NUMBERS[form](b"." * before + value.encode() + b"." * 20)))
+    assert list(known.find(NUMBERS[form](b"nothing to see here, all of it is public"))) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["1, 2, 3, 4, 5, 6, 7, 8, 9, 10", "10 20 30 40 50 60", "   a   b   c   d", "'a', 'b', 'c'," * 9]
+)
+def test_other_numbers_and_characters_stay(text: str) -> None:
+    assert list(KnownSecrets({"TOKEN": "q8Zr2LkT0vXw5MnB"}).find(text)) == []
+
+
+def test_the_digits_of_a_value_are_found_without_its_letters() -> None:
+    known = KnownSecrets({"TOKEN": "live_8472910583627194_key"})
+    assert list(known.find("00000000: 3834 3732 3931 3035 3833 3632 3731 3934  8472910583627194"))
+    assert list(known.find("00000000: 3230 3236 3131 3238 3031 3233 3435 3637  2026112801234567")) == []
+
+
+def test_a_passphrase_is_found_in_narrow_rows() -> None:
+    data = b"tangerine-bicycle-harmonica"
+    text = _rows(data, lambda row: f"00000000: {row.hex(' ', -2)}  {_shown(row)}", 6)
+    assert list(KnownSecrets({"PHRASE": data.decode()}).find(text))
+
+
+@pytest.mark.parametrize("text", ["correct\n  horse battery staple", "=?utf-8?q?correct_horse_battery_staple?="])
+def test_the_spaces_of_a_passphrase_may_be_ends_of_lines_or_underscores(text: str) -> None:
+    assert list(KnownSecrets({"PHRASE": "correct horse battery staple"}).find(text))
+
+
+def test_the_password_of_an_oauth_client_is_found() -> None:
+    """It is percent-encoded, and then in base64 (RFC 6749, 2.3.1)."""
+    value = "+/=&%?#@!:;,"
+    text = base64.b64encode(b"client:" + quote(value, safe="").encode()).decode()
+    assert list(KnownSecrets({"CLIENT": value}).find(text))
+
+
 def _with_soft_breaks(value: str, width: int) -> str:
     octets = "".join(c if c.isascii() and c.isalnum() else "".join(f"={b:02X}" for b in c.encode()) for c in value)
     units = re.findall("=..|.", octets)
