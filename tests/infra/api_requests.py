@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from control_plane.signing import Signer
 from outpost.domain.artifacts import Artifact
 from outpost.domain.ids import new_id
-from outpost_ops.waf.request import WebRequest
+from outpost_local.waf.request import WebRequest
 
 Headers = tuple[tuple[str, str], ...]
 PROMPTS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "prompts.json").read_text(encoding="utf-8"))

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from outpost_local.waf.managed_rules import GROUPS
+from outpost_local.waf.request import WebRequest
+from outpost_local.waf.web_acl import evaluate
 from outpost_ops.config import load
-from outpost_ops.waf.managed_rules import GROUPS
-from outpost_ops.waf.request import WebRequest
-from outpost_ops.waf.web_acl import evaluate
 from tests.infra.api_requests import OURS, PROMPTS, legitimate_requests
 from tests.infra.assembly import Assembly
 from tests.infra.conftest import ROOT

@@ -33,7 +33,7 @@ def statements(assembly: Assembly, environment: str, role: str) -> Iterator[Reso
 
 
 def actions(assembly: Assembly, environment: str, role: str) -> set[str]:
-    """What the role may do; the use of the environment's key is `test_keys`' business."""
+    """What the role may do; the use of the environment's key is `test_kms_keys`' business."""
     given = {a for statement in statements(assembly, environment, role) for a in _listed(statement["Action"])}
     return {action for action in given if not action.startswith("kms:")}
 

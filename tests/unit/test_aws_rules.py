@@ -7,8 +7,8 @@ import pytest
 from outpost_ops.aws_rules.linked_roles import linked_roles
 from outpost_ops.aws_rules.model import Rule
 from outpost_ops.aws_rules.registry import RULES
-from tests.aws_rules import access_cases, create_cases, deploy_cases, service_cases
-from tests.aws_rules.case import Case, res, templates
+from tests.aws_rule_cases import access_cases, create_cases, deploy_cases, service_cases
+from tests.aws_rule_cases.case import Case, res, templates
 
 CASES = [*deploy_cases.CASES, *access_cases.CASES, *create_cases.CASES, *service_cases.CASES]
 BY_ID = {rule.id: rule for rule in RULES}

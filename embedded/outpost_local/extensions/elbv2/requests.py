@@ -15,7 +15,7 @@ Requests, responses and their times are recorded as they happen; how many target
 A web ACL is evaluated for the requests to the load balancer that it is associated with.
 
 MiniStack keeps web ACLs and evaluates none (`ministack.services.alb` never reads them): a route of ours that WAF blocks
-on AWS would work here. What a managed rule matches is what AWS documents, see `outpost_ops.waf.managed_rules`. What
+on AWS would work here. What a managed rule matches is what AWS documents, see `outpost_local.waf.managed_rules`. What
 is blocked gets an HTML page of status 403 (AWS WAF: Customized web requests and responses). Rates are counted exactly
 here; AWS estimates them, some seconds late.
 """
@@ -36,8 +36,8 @@ from outpost_local.extensions.elbv2.target_health import TARGETS
 from outpost_local.extensions.elbv2.targets import error_response
 from outpost_local.extensions.iam.task_roles import AsgiApp, Scope
 from outpost_local.extensions.patch import Patch, around
-from outpost_ops.waf.request import WebRequest
-from outpost_ops.waf.web_acl import Json, evaluate
+from outpost_local.waf.request import WebRequest
+from outpost_local.waf.web_acl import Json, evaluate
 
 AFTER = ("iam.task_roles",)
 

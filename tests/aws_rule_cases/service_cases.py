@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.aws_rules.case import Case, Resources, allow, att, document, function, ref, res, role
+from tests.aws_rule_cases.case import Case, Resources, allow, att, document, function, ref, res, role
 
 
 def readers(count: int) -> Resources:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from outpost_ops.waf.managed_rules import GROUPS
-from outpost_ops.waf.request import WebRequest
+from outpost_local.waf.managed_rules import GROUPS
+from outpost_local.waf.request import WebRequest
 
 Json = Mapping[str, Any]
 _COMPARISONS: Mapping[str, Callable[[str, str], bool]] = {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.aws_rules.case import Case, Resources, allow, att, document, policy, ref, res, role
+from tests.aws_rule_cases.case import Case, Resources, allow, att, document, policy, ref, res, role
 
 DYNAMODB = {"StringEquals": {"kms:ViaService": "dynamodb.us-east-1.amazonaws.com"}}
 CONTEXT = {"StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": "arn:aws:cloudtrail:*"}}

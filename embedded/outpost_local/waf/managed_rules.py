@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from outpost_ops.waf.request import INSPECTED_BYTES, WebRequest, spellings
+from outpost_local.waf.request import INSPECTED_BYTES, WebRequest, spellings
 
 Matches = Callable[[WebRequest], bool]
 

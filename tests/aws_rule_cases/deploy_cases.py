@@ -1,6 +1,6 @@
 """Rules on what deploys: references, lifecycle, sizes, values, workloads."""
 
-from tests.aws_rules.case import ACCOUNT, Case, Resources, allow, att, document, function, policy, ref, res, role
+from tests.aws_rule_cases.case import ACCOUNT, Case, Resources, allow, att, document, function, policy, ref, res, role
 
 KEPT = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
 

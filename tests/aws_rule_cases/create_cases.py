@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.aws_rules.case import Case, Resources, allow, att, document, function, policy, ref, res, role
+from tests.aws_rule_cases.case import Case, Resources, allow, att, document, function, policy, ref, res, role
 
 
 def after(*names: str) -> dict[str, list[str]]:

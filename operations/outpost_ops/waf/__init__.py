@@ -1,1 +1,0 @@
-"""AWS WAF's decision about a request, for web ACLs as their templates define them."""
