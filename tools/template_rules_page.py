@@ -12,7 +12,7 @@ _HEAD = """\
 
 Every synth checks the templates of every environment against these rules of `operations/outpost_ops/aws_rules/`
 ([ADR 25](adr/0025-template-rules.md)). A finding ends the synth and names resource, property, value and remedy. Each
-rule has a source, resources that break it and resources that keep it (`tests/aws_rules/`).
+rule has a source, resources that break it and resources that keep it (`tests/aws_rule_cases/`).
 
 The CDK's own validation runs as well, and no rule repeats it. It refuses unknown properties and missing ones, wrong
 types, patterns, lengths and numbers that CloudFormation's schemas state, values outside an enumeration (retention of

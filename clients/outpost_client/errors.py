@@ -73,7 +73,7 @@ def refused(response: "httpx.Response") -> ApiError:
 
 def not_understood(response: "httpx.Response") -> ApiError:
     """Return the error for a response that is not of the API's form."""
-    what = f"{response.request.method} {response.url.copy_with(query=None)} answered {response.status_code}"
+    what = f"{response.request.method} {response.url.copy_with(query=None)} returned {response.status_code}"
     request_id = response.headers.get("X-Request-ID")
     if response.status_code in (502, 503, 504):
         return ApiError(UNAVAILABLE, f"{what}: no replica of the service is ready", (), request_id)
@@ -82,4 +82,4 @@ def not_understood(response: "httpx.Response") -> ApiError:
 
 def unreachable(url: str, error: "httpx.HTTPError") -> ApiError:
     """Return the error for a request without a response."""
-    return ApiError(UNREACHABLE, f"{url} does not answer: {str(error) or type(error).__name__}")
+    return ApiError(UNREACHABLE, f"{url} does not respond: {str(error) or type(error).__name__}")

@@ -106,7 +106,7 @@ class OutpostFunction(Construct):
             runtime=lambda_runtime(self),
             architecture=lambda_architecture(self),
             code=lambda_.Code.from_asset(
-                # Whoever imports from the folder leaves bytecode there.
+                # An import from the folder leaves bytecode there.
                 str(build_functions(config.architecture, config.python)),
                 exclude=["**/__pycache__"],
             ),

@@ -27,7 +27,7 @@ from control_plane.turns import Turns, create_task
 
 DESCRIPTION = """Dispatches coding tasks to AI agents, each in a container of its own, and keeps what they produce.
 
-Every answer is an envelope: `success`, then `data` or `error`, and `meta`. Send your API key as `X-API-Key` or as
+Every response is an envelope: `success`, then `data` or `error`, and `meta`. Send your API key as `X-API-Key` or as
 `Authorization: Bearer`. Times are ISO 8601 in UTC."""
 
 

@@ -51,7 +51,7 @@ def _has_nul(value: object) -> bool:
 
 
 class Pagination(View):
-    """Where a list goes on."""
+    """Where a list continues."""
 
     cursor: str | None = Field(description="Give it back as `cursor` to continue the list; opaque, signed.")
     has_more: bool = Field(description="Whether another page can be read now.")
@@ -59,19 +59,19 @@ class Pagination(View):
 
 
 class Meta(View):
-    """What is true of the answer rather than of its data."""
+    """What describes the response rather than its data."""
 
     request_id: str = Field(description="Finds the request in the service's log; equals the header `X-Request-ID`.")
-    timestamp: datetime = Field(description="When the answer was made, UTC.")
+    timestamp: datetime = Field(description="When the response was made, UTC.")
     pagination: Pagination | None = Field(default=None, exclude_if=_absent, description="Present for lists.")
 
 
 class Success(View, Generic[Data]):
-    """An answer with data."""
+    """A response with data."""
 
     success: Literal[True] = Field(default=True, description="It worked.")
     data: Data = Field(description="What was asked for.")
-    meta: Meta = Field(description="About this answer.")
+    meta: Meta = Field(description="About this response.")
 
 
 class Detail(View):
@@ -90,11 +90,11 @@ class Problem(View):
 
 
 class Failure(View):
-    """An answer without data."""
+    """A response without data."""
 
     success: Literal[False] = Field(default=False, description="It was refused, or failed.")
     error: Problem = Field(description="What was wrong.")
-    meta: Meta = Field(description="About this answer.")
+    meta: Meta = Field(description="About this response.")
 
 
 def success(data: Data, pagination: Pagination | None = None) -> Success[Data]:

@@ -121,7 +121,7 @@ FIELDS: Mapping[str, Any] = {
     "scopes": ["dispatch", "status", "list"],
     "version": "1.0.0",
     "uptime": 86_400,
-    "CheckView.message": "answered",
+    "CheckView.message": "artifacts bucket responds",
     "available": True,
     "successRate": 0.97,
     "meanDurationSeconds": 120.5,

@@ -69,7 +69,7 @@ def _api_error(request: Request, error: Exception) -> ApiError:
             raise error
         case ClientError() | AwsConnectionError() | HTTPClientError():
             logger.warning("AWS is not available", error=type(error).__name__, exc_info=error)
-            return unavailable("A service that this one needs does not answer: try again.")
+            return unavailable("A service that this one needs does not respond: try again.")
         case _:
             return ApiError(ErrorCode.CONFLICT, str(error))
 

@@ -27,7 +27,7 @@ class AttemptRedactor:
     def register(self, secrets: Mapping[str, str]) -> None:
         """Take these values too, name -> value, out of all that is written from now on."""
         with self._lock:
-            self.known |= secrets
+            self.known = {**self.known, **secrets}  # in place of the one that other threads may be reading
             self._search = KnownSecrets(self.known)
             for stream in self._streams.values():
                 stream.know(self.known)

@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 class Heartbeat:
     """Sends heartbeats, and what needs no response at once; used by many threads."""
 
-    def __init__(self, fence: Fence, progress: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(self, fence: Fence, progress: Callable[[], str | None]) -> None:
         """`progress` returns what the run is doing, for people."""
         self._fence = fence
         self._progress = progress

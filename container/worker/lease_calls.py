@@ -85,8 +85,10 @@ class LeaseCalls:
         """Return what model calls may cost in total, once `micros` were requested. Raises `GrantError`."""
         try:
             return self._call(self._fence.request(GrantRequest, micros=micros), GrantResponse, GRANT_SECONDS)
-        except (BrokerError, Stopped) as error:
+        except BrokerError as error:
             raise GrantError(str(error)) from error
+        except Stopped as stopped:
+            raise GrantError(f"this attempt is {stopped.cause.value}") from stopped
 
     def give_back(self, spent: int) -> None:
         """Give back what was granted and is not spent: no model call follows. Tries once; raises `BrokerError`."""

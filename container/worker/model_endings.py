@@ -50,7 +50,7 @@ _PERHAPS_STREAM = re.compile(
     rb"\xef|\xef\xbb|(\xef\xbb\xbf)?\s*(d|da|dat|data|e|ev|eve|even|event|i|id|r|re|ret|retr|retry)?"
 )
 STREAM_BEGINNING = 64
-"""Bytes, at most, that say whether a body is a stream."""
+"""Bytes, at most, from which a stream is recognised."""
 
 
 def is_event_stream(content_type: str, beginning: bytes) -> bool | None:

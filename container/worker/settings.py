@@ -42,9 +42,6 @@ def _listed(value: object) -> object:
     return {part.strip() for part in value.split(",") if part.strip()} if isinstance(value, str) else value
 
 
-Hosts = Annotated[frozenset[str], BeforeValidator(_listed)]
-
-
 class Settings(BaseModel):
     """Everything that a worker reads from its environment."""
 

@@ -48,9 +48,7 @@ class StepContext:
         self.claimed_at = self.ended_at = time.monotonic()
         self.secrets: dict[str, str] = {}
         """Variable -> value."""
-        self.redactor.register({"attempt-credentials": assignment.credentials.secret_access_key})
-        if assignment.bedrock:
-            self.redactor.register({"bedrock-credentials": assignment.bedrock.credentials.secret_access_key})
+        self._register(assignment.credentials, assignment.bedrock.credentials if assignment.bedrock else None)
         self.store = AttemptStore(assignment)
         self.fence = Fence(worker.broker, assignment, worker.stop, self._use_credentials)
         self.store.check, self.store.confirm = self.fence.check, self.fence.confirm
@@ -72,7 +70,14 @@ class StepContext:
         spec, earlier = self.assignment.spec, self.assignment.earlier_cost
         return Purse(self.calls.grant, lambda text: self.log.event(text, "warning"), spec, earlier)
 
+    def _register(self, credentials: Credentials, bedrock: Credentials | None) -> None:
+        """Take the keys out of what is written; those before them are valid for some minutes more."""
+        for name, lent in (("attempt-credentials", credentials), ("bedrock-credentials", bedrock)):
+            if lent is not None:
+                self.redactor.register({f"{name}-{len(self.redactor.known)}": lent.secret_access_key})
+
     def _use_credentials(self, credentials: Credentials, bedrock: Credentials | None) -> None:
+        self._register(credentials, bedrock)
         self.store.use(credentials)
         if bedrock is not None:
             self.agent.use(bedrock)

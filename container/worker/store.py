@@ -170,7 +170,7 @@ class AttemptStore:
         """Store the summary, which says that all else is stored.
 
         Raises `UploadError` when S3 refused it, `UnconfirmedError` when it may be stored, and what `check` raises.
-        Whoever closes a dispatch without its worker stores a summary first: where there is another one already, the
+        What closes a dispatch without its worker stores a summary first: where there is another one already, the
         lease is lost, and this raises `Stopped`.
         """
         try:

@@ -89,7 +89,7 @@ class Workspace:
         self.task_file.chmod(0o644)
 
     def resume(self) -> None:
-        """Go on with the repository and the files that were unpacked here."""
+        """Continue with the repository and the files that were unpacked here."""
         self.commit_before = self._head()
 
     def prepare(self, spec: Spec, stop: StopSignal, token: Callable[[], str | None]) -> None:

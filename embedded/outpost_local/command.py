@@ -90,7 +90,7 @@ def status(as_json: Json = False) -> None:
 @app.command()
 def logs(
     part: Annotated[str, typer.Argument(help="server, git, or the id of a task")] = "server",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until Ctrl-C")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines")] = 50,
 ) -> None:
     """Print the log of the embedded AWS, of the git server or of a task."""

@@ -1,4 +1,4 @@
-"""Waits for ECS services: a stack that has no changes does not say whether its tasks run."""
+"""Waits for ECS services: a stack that has no changes does not show that its tasks run."""
 
 import time
 from typing import TYPE_CHECKING, Any

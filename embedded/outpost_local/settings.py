@@ -13,7 +13,7 @@ ROOT_KEY = "test"
 """Access key id and secret of the account's root user: MiniStack's, known to everybody, valid on loopback only."""
 
 INSTANCE_MARKER = "OUTPOST_LOCAL_INSTANCE"
-"""Variable in every process of an instance; its value is the data folder. Tells our processes from other people's."""
+"""Variable in every process of an instance; its value is the data folder. Distinguishes our processes from others."""
 TASK_MARKER = "OUTPOST_LOCAL_TASK"
 """Variable in the init process of a task; its value is the ECS task id."""
 

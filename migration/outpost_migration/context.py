@@ -44,7 +44,7 @@ class Context:
     changes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Note when the step starts."""
+        """Note the time; the runner does so again when a step starts."""
         self.started_at = self.now()
 
     @property

@@ -38,6 +38,7 @@ class Runner:
         Raises OperationError, and the errors of AWS and of the API, which are noted in the journal first.
         """
         context, journal = self.context, self.journal
+        context.started_at = context.now()
         if context.dry_run:
             return step.run(context, **options)
         with journal.held(take_over=take_over):
@@ -47,7 +48,7 @@ class Runner:
             entry = Entry(
                 state="running",
                 operator=context.operator,
-                started_at=context.now(),
+                started_at=context.started_at,
                 attempts=before.attempts + 1 if before else 1,
             )
             journal.set(step.name, entry)

@@ -18,9 +18,9 @@ _SHORTEST = 8
 _AT_ONCE = 16
 """Lines of a text."""
 _LONG = 1024
-"""Characters; a line of as many may be cut, and go on in the next one."""
+"""Characters; a line of as many may be cut, and continue in the next one."""
 _CONTINUED = ("=", "\\")
-"""How a line ends that may go on in the next one: softly in quoted-printable, or escaped."""
+"""How a line ends that may continue in the next one: softly in quoted-printable, or escaped."""
 _WINDOW = 2048
 """Characters on either side of a cut in which a secret is searched for."""
 
@@ -33,7 +33,7 @@ class Redactor:
         self._known = KnownSecrets(known or {})
         self._private_keys = PrivateKeys()
         self._before: tuple[str, ...] = ()
-        """What may stand before the next line: the end of the last one, when that may have been cut or go on."""
+        """What may stand before the next line: the end of the last one, when that may have been cut or continue."""
 
     def know(self, known: Mapping[str, str]) -> None:
         """Search for these values from now on. The lines so far are not forgotten."""
@@ -77,7 +77,7 @@ class Redactor:
         return len(line) >= _LONG or line.endswith(_CONTINUED) or self._private_keys.may_find(line)
 
     def _across_cuts(self, text: str) -> list[Match]:
-        """Return the parts of secrets that began in the line before, or may go on in the next one."""
+        """Return the parts of secrets that began in the line before, or may continue in the next one."""
         matches = [match for before in self._before for match in self._begun(before, text)]
         is_long, goes_on = len(text) >= _LONG, text.endswith(_CONTINUED)
         befores = ("",) if is_long else (self._before or ("",)) if goes_on else ()
@@ -92,7 +92,7 @@ class Redactor:
         return (Match(match.kind, 0, match.end - cut) for match in found if match.start < cut < match.end)
 
     def _unfinished(self, end: str, length: int) -> Iterator[Match]:
-        """Yield the parts of a line of `length` characters, which ends in `end`, that may go on in the next one."""
+        """Yield the parts of a line of `length` characters, which ends in `end`, that may continue in the next one."""
         start = length - len(end)
         return (Match(match.kind, max(0, match.start + start), length) for match in self._known.find_beginning(end))
 

@@ -108,7 +108,6 @@ class Dispatches(DispatchRows):
         raise ContentionError(f"tenant {row.tenant_id}: too many dispatches are being created at this moment")
 
     def _creation(self, row: Dispatch, task: str, counting: Write, idempotency: Idempotency | None) -> list[Write]:
-        table = self._db.dispatches
         table, (item, *details) = self._db.dispatches, items_of(row)
         text = keys.task(row.id).item(task=task, expires_at=row.expires_at)
         writes = [

@@ -122,17 +122,17 @@ def ended_worker(worker_id: str) -> Key:
     return Key(f"ENDED#{worker_id}", "WORKER")
 
 
-_SLOT = "SLOT#"
+SLOT = "SLOT#"
 
 
 def slot(tenant_id: str, number: int = 0) -> Key:
     """Return the key of one of a tenant's slots."""
-    return Key(f"TENANT#{tenant_id}", f"{_SLOT}{number:03d}")
+    return Key(f"TENANT#{tenant_id}", f"{SLOT}{number:03d}")
 
 
 def slot_number(sort_key: str) -> int:
     """Return the number of a slot."""
-    return int(sort_key.removeprefix(_SLOT))
+    return int(sort_key.removeprefix(SLOT))
 
 
 def intent(agent: Agent, batch_id: str) -> Key:

@@ -17,7 +17,8 @@ class TenantSlots:
 
     def of(self, tenant_id: str) -> Slots:
         """Read a tenant's slots."""
-        items = list(self._db.query(self._db.workers, "pk = :pk", {"pk": keys.slot(tenant_id).pk}))
+        values = {"pk": keys.slot(tenant_id).pk, "slot": keys.SLOT}
+        items = list(self._db.query(self._db.workers, "pk = :pk AND begins_with(sk, :slot)", values))
         taken = [item for item in items if "dispatch_id" in item]
         return Slots(
             taken={keys.slot_number(i["sk"]): i["dispatch_id"] for i in taken},

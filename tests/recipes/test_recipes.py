@@ -65,3 +65,4 @@ def test_a_recipe_works_as_it_is_written(recipe: Recipe, checkout: Path) -> None
     for command in ("ruff check .", "ruff format --check .", "lint-imports", *recipe.commands):
         done = run(command, checkout)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        assert " skipped" not in done.stdout

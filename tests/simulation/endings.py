@@ -8,12 +8,6 @@ from tests.simulation.ecs import Task
 from tests.simulation.observed import Observed
 
 ORPHAN_SECONDS = 120.0
-OUTAGE_BOUND = 8 * 3_600.0
-"""The longest silence of the whole fleet for which no worker is declared lost."""
-SETTLED = 5.0
-"""A dispatch that waits for less may not have been seen by a claim that is made at the same time."""
-DEMAND_SECONDS = 120.0
-"""For so long a launch may answer to demand that was there."""
 
 
 class Endings(Observed):

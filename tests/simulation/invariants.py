@@ -24,31 +24,10 @@ from worker.attempt import EXIT_LOST
 
 BEAT_SECONDS = 30.0
 """A worker whose latest heartbeat was counted less long ago is alive."""
-STARTING_SECONDS = 180.0
-"""A task that has not asked for work by then is supply no more."""
-PLANNER_SECONDS = 60.0
-"""A planner launches at most so long after it has read what there is: its function's time limit."""
-ORPHAN_SECONDS = 120.0
 OUTAGE_BOUND = 8 * 3_600.0
 """The longest silence of the whole fleet for which no worker is declared lost."""
 SETTLED = 5.0
 """A dispatch that waits for less may not have been seen by a claim that is made at the same time."""
-DEMAND_SECONDS = 120.0
-"""For so long a launch may answer to demand that was there."""
-
-
-OUTAGE_BOUND = 8 * 3_600.0
-"""The longest silence of the whole fleet for which no worker is declared lost."""
-SETTLED = 5.0
-"""A dispatch that waits for less may not have been seen by a claim that is made at the same time."""
-DEMAND_SECONDS = 120.0
-"""For so long a launch may answer to demand that was there."""
-
-
-SETTLED = 5.0
-"""A dispatch that waits for less may not have been seen by a claim that is made at the same time."""
-DEMAND_SECONDS = 120.0
-"""For so long a launch may answer to demand that was there."""
 
 
 class Monitor(Supply, Endings):

@@ -135,6 +135,16 @@ def test_25_workers_together_are_never_granted_more_than_the_budget(store: Store
     assert committed(broker, ENVIRONMENT) == committed(broker)
 
 
+def test_of_two_grants_that_saw_the_same_room_one_is_written(store: Store, broker: Broker) -> None:
+    budgets = limited(broker, MonthlyLimits(tenant=5)).grants.budgets
+    tenant, rows = store.tenants.get("acme"), [claimed(store, number) for number in range(2)]
+    for row in rows:
+        assert [budget.room for budget in budgets._applying(row, tenant, "2026-11")] == [5 * MICROS]
+    written = [budgets._take(row, row.lease, 3 * MICROS, tenant, NOVEMBER) is not None for row in rows if row.lease]
+    assert written == [True, False]
+    assert budgets.month("acme", "2026-11").committed == 3 * MICROS
+
+
 def test_the_environments_budget_holds_for_all_tenants_together(store: Store, broker: Broker) -> None:
     broker = limited(broker, MonthlyLimits(environment=5))
     ours, theirs = claimed(store, 1), claimed(store, 2, tenant_id="globex")

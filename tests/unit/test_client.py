@@ -60,7 +60,7 @@ def test_no_answer_names_the_service() -> None:
 
     with (
         client(refuse) as session,
-        pytest.raises(ApiError, match=r"https://api\.example\.com does not answer") as refused,
+        pytest.raises(ApiError, match=r"https://api\.example\.com does not respond") as refused,
     ):
         session.dispatches({})
     assert refused.value.code == UNREACHABLE

@@ -73,7 +73,7 @@ def _fence(claimed: Claimed, stop: StopSignal, taken: list[Credentials], **chang
 
 def test_credentials_that_end_soon_are_renewed(claimed: Claimed) -> None:
     taken: list[Credentials] = []
-    heartbeat = Heartbeat(_fence(claimed, StopSignal(), taken, expires_at=now() + timedelta(minutes=5)))
+    heartbeat = Heartbeat(_fence(claimed, StopSignal(), taken, expires_at=now() + timedelta(minutes=5)), lambda: None)
     heartbeat.beat()
     heartbeat.beat()
     assert len(taken) == 1

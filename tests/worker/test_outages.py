@@ -44,7 +44,7 @@ from worker.broker import BrokerClient, BrokerError
 from worker.claim import FIRST_PAUSE, LONGEST_PAUSE, REFUSED_SECONDS, WakeUps, wait_for_work
 from worker.clock import Clock
 from worker.fence import Fence
-from worker.heartbeat import HEARTBEAT_SECONDS, RETRY_SECONDS, Heartbeat, send_heartbeats
+from worker.heartbeat import HEARTBEAT_SECONDS, PROGRESS_LENGTH, RETRY_SECONDS, Heartbeat, send_heartbeats
 from worker.isolation import UserIsolation
 from worker.lease_calls import GRANT_SECONDS, RESERVE_SECONDS, LeaseCalls
 from worker.logs import RunLog
@@ -82,7 +82,7 @@ class Leased:
             lambda credentials, _: self.renewed.append(credentials),
             self.time.clock,
         )
-        self.heartbeat = Heartbeat(self.fence)
+        self.heartbeat = Heartbeat(self.fence, lambda: "x" * 600)
         self.calls = LeaseCalls(self.fence, self.heartbeat)
 
     def report(self, seconds: float | None) -> None:
@@ -136,6 +136,7 @@ def test_a_failed_heartbeat_is_one_request_repeated_after_a_second_and_stops_not
         assert leased.heartbeat.beat() == RETRY_SECONDS == 1
         leased.fence.check()
     assert endpoint.ops == ["renew"]
+    assert endpoint.requests[0]["progress"] == "x" * PROGRESS_LENGTH
     assert leased.stop.cause is None
 
 

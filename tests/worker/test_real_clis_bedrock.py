@@ -114,7 +114,7 @@ def test_a_run_that_outlasts_its_session_gets_another(sessions: tuple[str, Sessi
     soon = assignment.credentials.model_copy(update={"expires_at": now() + timedelta(minutes=5)})
     taken: list[Credentials | None] = []
     expiring = assignment.model_copy(update={"credentials": soon})
-    Heartbeat(Fence(functions, expiring, StopSignal(), lambda _, bedrock: taken.append(bedrock))).beat()
+    Heartbeat(Fence(functions, expiring, StopSignal(), lambda _, bedrock: taken.append(bedrock)), lambda: None).beat()
     (renewed,) = taken
     assert renewed is not None
     assert sessions[1][renewed.access_key_id][1] == sessions[1][assignment.bedrock.credentials.access_key_id][1]

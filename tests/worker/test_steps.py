@@ -1,21 +1,28 @@
 """The steps of an attempt: which of them runs, what its errors mean, and the redactor that they share."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 import structlog
 
+from outpost.domain.agents import Agent
 from outpost.domain.artifacts import LogSource
 from outpost.domain.dispatch import Status
 from outpost.domain.reasons import ReasonCode
+from tests.worker.aws_endpoint import assignment
 from worker import __main__ as program
 from worker.attempt import PROMOTION, TASK, Step, decide
 from worker.attempt_redactor import AttemptRedactor
+from worker.broker import BrokerClient
 from worker.clone import CloneError
+from worker.isolation import NoIsolation
 from worker.outcome import Outcome, failed
-from worker.step_context import StepContext
+from worker.settings import Identity, Settings
+from worker.step_context import StepContext, Worker
 from worker.stop import Cause, Stopped
 
 CONTEXT = cast(StepContext, SimpleNamespace())
@@ -91,3 +98,26 @@ def test_the_workers_own_log_is_redacted(capsys: pytest.CaptureFixture[str]) -> 
     logged = capsys.readouterr().out
     assert SECRET not in logged
     assert '"error": "[REDACTED:TOKEN]", "tokens": 5' in logged
+
+
+def test_keys_that_a_heartbeat_brings_are_taken_out_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    settings = Settings(
+        agent=Agent.SHELL,
+        environment="test",
+        queue_url="",
+        broker_function="broker",
+        git_base_url="https://git.example",
+        launcher=None,
+        agent_path=os.environ["PATH"],
+        metadata_url="",
+        workspaces=tmp_path,
+    )
+    worker = Worker(settings, Identity("arn:x/w1", 1, 0.25, 512), BrokerClient.connect("broker"), NoIsolation())
+    context = StepContext(assignment(), worker)
+    renewed = context.assignment.credentials.model_copy(update={"secret_access_key": SECRET})
+    context._use_credentials(renewed, None)
+    assert SECRET not in context.redactor.text(f"x {SECRET}")
+    for end in (context.log.abandon, context.log._output.close, context.workspace.remove):
+        end()

@@ -1,4 +1,4 @@
-"""The compliance report of one environment: what `make nag` writes, and the tests judge."""
+"""The compliance report of one environment: what `make nag` writes, and the tests check."""
 
 import tomllib
 from collections.abc import Iterator, Mapping

@@ -74,7 +74,7 @@ CATALOGUE = (
         title="Dispatch a task",
         description="Hand a coding task to an AI agent that works on it in a container of its own. Returns at once "
         "with the id of a `pending` dispatch: look at it with outpost_status until it has ended, then fetch the patch "
-        "with outpost_get_artifacts or push it with outpost_promote. To be safe against a lost answer, give an "
+        "with outpost_get_artifacts or push it with outpost_promote. To be safe against a lost response, give an "
         "idempotency_key and repeat the call.",
         method="POST",
         path="/dispatch",

@@ -67,7 +67,7 @@ class BoundTool:
         """What the structured result holds: the operation's data; a list under `items`, with its pagination."""
         data = to_snake(self.operation.data, self.operation.names)
         if data.get("type") == "array":
-            page = {"type": "object", "description": "Where the list goes on: `cursor`, `has_more`, `limit`."}
+            page = {"type": "object", "description": "Where the list continues: `cursor`, `has_more`, `limit`."}
             return {"type": "object", "properties": {"items": data, "pagination": page}, "required": ["items"]}
         beside = {
             name: {"anyOf": [to_snake(each.data, each.names), {"type": "null"}]} for name, each in self.beside.items()

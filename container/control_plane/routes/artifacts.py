@@ -26,8 +26,6 @@ from outpost.store.artifacts import Stored
 router = APIRouter(route_class=AuthenticatedRoute, tags=["artifacts"])
 links = APIRouter(tags=["artifacts"])
 
-PRESIGNED_SECONDS = 60
-
 
 @router.get("/artifacts/{dispatch_id}", summary="List artifacts", responses=errors(400, 404))
 async def list_(

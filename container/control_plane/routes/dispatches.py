@@ -25,7 +25,7 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[!-~]{1,128}$",
-        description="1 to 128 printable characters. For 24 hours the same key and body give the first answer again.",
+        description="1 to 128 printable characters. For 24 hours the same key and body give the first response again.",
     ),
 ]
 
@@ -46,7 +46,7 @@ async def create(
 ) -> Success[DispatchView]:
     """Accept a task. It waits as `pending` until a worker claims it; work over the concurrency limit is queued.
 
-    With an `Idempotency-Key` a repeated request creates nothing and answers as the first did, with the header
+    With an `Idempotency-Key` a repeated request creates nothing and returns the first response, with the header
     `Idempotent-Replay: true`.
     """
     accepted = await services.dispatches.create(body, caller, idempotency_key)

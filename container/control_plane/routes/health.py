@@ -12,21 +12,21 @@ router = APIRouter(tags=["health"])
 fleet_router = APIRouter(route_class=AuthenticatedRoute, tags=["health"])
 
 
-@router.get("/health/live", summary="Does the process answer?")
+@router.get("/health/live", summary="Is the process alive?")
 async def live() -> Success[LiveView]:
-    """Answer. Nothing else is touched, so that trouble elsewhere never restarts this service."""
+    """Respond. Nothing else is touched, so that trouble elsewhere never restarts this service."""
     return success(LiveView())
 
 
 @router.get("/health/ready", summary="Can it serve?", responses=errors(503))
 async def ready(services: Injected) -> Success[dict[str, CheckView]]:
-    """Say whether tables, bucket and file system are reached; looked at every ten seconds at most."""
+    """Return whether tables, bucket and file system are reached; checked every ten seconds at most."""
     return success(await services.probes.ready())
 
 
 @router.get("/health", summary="How is the service?")
 async def health(services: Injected) -> Success[HealthView]:
-    """Show the service's version and its checks. Always 200: the status is in the answer."""
+    """Show the service's version and its checks. Always 200: the status is in the response."""
     health = await services.probes.health()
     view = HealthView(
         status=health.status,

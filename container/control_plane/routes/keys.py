@@ -22,7 +22,7 @@ KeyId = Annotated[str, Path(description="`id` of the key.")]
 async def issue(
     tenant_id: TenantId, body: KeyRequest, _: Operator, services: Injected, response: Response
 ) -> Success[IssuedKeyView]:
-    """Issue an API key. Its text is in this answer only: it is not stored and cannot be shown again."""
+    """Issue an API key. Its text is in this response only: it is not stored and cannot be shown again."""
     issued = await services.tenants.issue(tenant_id, body)
     response.headers["Cache-Control"] = "no-store"
     return success(IssuedKeyView.of(issued.key, now(), issued.text))
@@ -47,7 +47,7 @@ async def rotate(
 ) -> Success[IssuedKeyView]:
     """Issue a key with the same name, scopes and end (`expiresAt`), and let the old one end after the overlap.
 
-    The new key's text is in this answer only. A key that has ended cannot be replaced: issue another.
+    The new key's text is in this response only. A key that has ended cannot be replaced: issue another.
     """
     issued = await services.tenants.rotate(key_id, timedelta(seconds=body.overlap_seconds))
     response.headers["Cache-Control"] = "no-store"

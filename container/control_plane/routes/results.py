@@ -34,8 +34,8 @@ async def promote(
 ) -> Success[DispatchView]:
     """Push the patch of a successful dispatch to a branch of its repository, and open a pull request if asked to.
 
-    The answer is a dispatch of kind `promote` to follow like any other; its `reason` names the commit and the pull
-    request. Promoting a dispatch to the same branch again within 24 hours answers with the same promotion and the
+    The response is a dispatch of kind `promote` to follow like any other; its `reason` names the commit and the pull
+    request. Promoting a dispatch to the same branch again within 24 hours returns the same promotion and the
     header `Idempotent-Replay: true`, unless that one failed: then it is tried anew. Other options for the same branch
     are refused with 409, and so is a patch that is withheld for the secrets in it, until it is released. What has the
     format of a secret is named in the promotion's `findings` and at the end of the pull request's text.
@@ -64,7 +64,7 @@ async def release(
     """Let results be fetched and promoted although they hold the value of a known secret. It cannot be taken back.
 
     The request names every known secret that was found, so that nobody releases what they have not looked at; the
-    files are then as the agent made them, secrets included. Releasing again changes nothing and answers with the first
+    files are then as the agent made them, secrets included. Releasing again changes nothing and returns the first
     release and the header `Idempotent-Replay: true`.
     """
     released = await services.dispatches.release(dispatch_id, caller, body)

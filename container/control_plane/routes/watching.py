@@ -40,8 +40,8 @@ async def read(
     """Read the log of the current attempt, oldest line first.
 
     `meta.pagination.cursor` is always given, also on the last page. To follow a live dispatch, read until `hasMore` is
-    false, wait a moment, and go on with the last cursor, until the dispatch has ended and `hasMore` is false. No line
-    comes twice, none is left out. When a dispatch is tried again, the cursor goes on into the new attempt's log.
+    false, wait a moment, and read on from the last cursor, until the dispatch has ended and `hasMore` is false. No line
+    comes twice, none is left out. When a dispatch is tried again, the cursor continues into the new attempt's log.
     """
     row = await services.dispatches.find(dispatch_id, caller)
     cursors = Cursors(services.signer, "logs", (caller.tenant.id, row.id))
@@ -124,7 +124,7 @@ async def watch(
     request: Request,
     last_event_id: LastEventId = None,
 ) -> Response:
-    """Stream a dispatch as it goes on: each change of its status, and each line of its log, until it has ended.
+    """Stream a dispatch while it runs: each change of its status, and each line of its log, until it has ended.
 
     Begins with the current status, unless it is final, and the beginning of the current attempt's log, or behind the
     event that `Last-Event-ID` names: no event comes twice, no line is left out, whichever replica serves the next

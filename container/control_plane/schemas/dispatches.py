@@ -75,7 +75,7 @@ class DispatchRequest(Body):
     workspace_id: str | None = Field(
         default=None,
         pattern=ULID_PATTERN,
-        description="The persistent workspace to go on in, one dispatch at a time. Default: a new one.",
+        description="The persistent workspace to continue in, one dispatch at a time. Default: a new one.",
     )
     workspace_init_mode: InitMode = Field(
         default="full",
@@ -231,7 +231,7 @@ class DispatchView(View):
 
 
 class StatusView(DispatchView):
-    """A dispatch, with what only the single look-up tells."""
+    """A dispatch, with what only the single look-up shows."""
 
     queue_position: int | None = Field(
         default=None,
@@ -240,7 +240,7 @@ class StatusView(DispatchView):
     expected_start_at: datetime | None = Field(
         default=None,
         description="When the tenant will probably have room for it, judging by how long its last 50 dispatches ran; "
-        "null when there is nothing to judge by.",
+        "null when there is nothing to estimate from.",
     )
     log_tail: str | None = Field(
         description="The last log lines, up to 8 KB, of a dispatch that did not succeed; else null."

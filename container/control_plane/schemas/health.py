@@ -11,7 +11,7 @@ CheckStatus = Literal["pass", "warn", "fail"]
 
 
 class LiveView(View):
-    """The process answers."""
+    """The process is alive."""
 
     status: Literal["alive"] = Field(default="alive", description="Nothing more is known.")
 

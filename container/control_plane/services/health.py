@@ -88,15 +88,15 @@ def probes_of(stores: Stores) -> dict[str, Probe]:
 
     def reach_database() -> str:
         database.get(database.dispatches, "PROBE", "PROBE")
-        return "dispatches table answers"
+        return "dispatches table responds"
 
     def reach_workers() -> str:
         lease = database.get(database.workers, *keys.PLANNER_LOCK)
-        return "planner has run" if lease else "workers table answers; planner has not run yet"
+        return "planner has run" if lease else "workers table responds; planner has not run yet"
 
     def reach_bucket() -> str:
         stores.artifacts.reach()
-        return "artifacts bucket answers"
+        return "artifacts bucket responds"
 
     def reach_files() -> str:
         found = stores.file_systems.describe_file_systems(FileSystemId=stores.file_system_id)["FileSystems"]

@@ -79,7 +79,7 @@ class Calls:
             yield from complete
 
     def ask(self, git_dir: Path, files: Path, *arguments: str) -> bytes | None:
-        """Ask git about a git directory of the agent's; None when that has no answer."""
+        """Run git in a git directory of the agent's; return None when it fails."""
         if git_dir in self._dead:
             return None
         command = safe_git("-C", str(files), *arguments)

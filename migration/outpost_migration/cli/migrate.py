@@ -33,7 +33,8 @@ def configure(
     instance: Annotated[str | None, typer.Option(help="v1's instance (mi-...), if there are several")] = None,
     take_over: Annotated[bool, typer.Option("--take-over", help="Take the lock of an operator who stopped")] = False,
     despite: Annotated[
-        list[str] | None, typer.Option(metavar="STEP=REASON", help="Go on although that step did not pass; repeatable")
+        list[str] | None,
+        typer.Option(metavar="STEP=REASON", help="Continue although that step did not pass; repeatable"),
     ] = None,
 ) -> None:
     """Keep what all steps share."""

@@ -73,14 +73,14 @@ class _Trials:
     def of(self, id_: str, title: str) -> Iterator[Callable[[bool, str], None]]:
         """Try something; the function that is yielded takes whether it held, and the evidence."""
         self._context.progress(title)
-        results: dict[str, bool] = {}
+        results: list[tuple[str, bool]] = []
         remedy = "See the service's log, by the request's id; then run the step again"
         try:
-            yield lambda held, evidence: results.update({evidence: held})
+            yield lambda held, evidence: results.append((evidence, held))
         except (ApiError, OperationError, KeyError) as error:
-            results[str(error) or type(error).__name__] = False
-        held = all(results.values()) if results else None
-        self.checks.append(Check.of(id_, title, held, results, remedy))
+            results.append((str(error) or type(error).__name__, False))
+        held = all(each for _, each in results) if results else None
+        self.checks.append(Check.of(id_, title, held, [evidence for evidence, _ in results], remedy))
 
 
 def _endpoints(context: Context, client: Client, agent: str) -> list[Check]:

@@ -34,7 +34,7 @@ def trusted_services(templates: Templates) -> Iterator[Finding]:
 
 
 def passed_roles(templates: Templates) -> Iterator[Finding]:
-    """Whoever may pass a role names the service in iam:PassedToService, and the role trusts it."""
+    """A statement that allows to pass a role names the service in iam:PassedToService, and the role trusts it."""
     for statement in statements(templates, Kind.IDENTITY):
         if not statement.allows or "iam:PassRole" not in statement.actions:
             continue
