@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from aws_cdk import Duration
@@ -26,6 +26,12 @@ from outpost_ops.bundle import build_functions
 
 _LATEST_PYTHON = "3.14"
 _PERIODS = {"Minute": Duration.minutes(1), "Hour": Duration.hours(1)}
+
+
+@cache
+def _code(architecture: str, python: str) -> str:
+    """Return the folder of all functions' code: one, which a synthesis need not look for once for each function."""
+    return str(build_functions(architecture, python))
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class OutpostFunction(Construct):
             architecture=lambda_architecture(self),
             code=lambda_.Code.from_asset(
                 # An import from the folder leaves bytecode there.
-                str(build_functions(config.architecture, config.python)),
+                _code(config.architecture, config.python),
                 exclude=["**/__pycache__"],
             ),
             handler=f"{self.package}.handler.handler",

@@ -6,7 +6,6 @@ from typing import Any
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -14,6 +13,7 @@ from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE, ROLLBACK_PROPOSED
 from outpost_constructs.environment_key import WRITE, grant_key
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.nag_suppressions import KNOWS_NO_RESOURCE, NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
+from outpost_constructs.permissions import allow
 from outpost_constructs.stack import config_of
 
 _DOCUMENTS = "migration/*"
@@ -40,12 +40,12 @@ class _MigrationFunction(OutpostFunction):
         super().__init__(scope, construct_id, **function)
         acknowledge_wildcard(self.role, f"{printed(bucket, bucket.bucket_arn)}/{_DOCUMENTS}", NAMED_AT_RUN_TIME)
         grant_key(bucket.encryption_key, self.role, "s3", WRITE)
-        self._allow(documents, bucket.arn_for_objects(_DOCUMENTS))
-        self._allow(["s3:ListBucket"], bucket.bucket_arn)  # without it, a missing document is "access denied"
+        allow(self.role, *documents, on=[bucket.arn_for_objects(_DOCUMENTS)])
+        allow(self.role, "s3:ListBucket", on=[bucket.bucket_arn])  # without it, a missing document is "access denied"
         acknowledge_wildcard(self.role, "*", KNOWS_NO_RESOURCE)
-        self._allow(account, "*")
+        allow(self.role, *account, on=["*"])
         own = {"StringEquals": {"cloudwatch:namespace": METRIC_NAMESPACE}}
-        self._allow(["cloudwatch:PutMetricData"], "*", conditions=own)
+        allow(self.role, "cloudwatch:PutMetricData", on=["*"], when=own)
         self.metric = cloudwatch.Metric(
             namespace=METRIC_NAMESPACE,
             metric_name=metric,
@@ -53,9 +53,6 @@ class _MigrationFunction(OutpostFunction):
             statistic=statistic,
             period=Duration.minutes(1),
         )
-
-    def _allow(self, actions: Sequence[str], resource: str, **condition: Any) -> None:  # noqa: ANN401
-        iam.Grant.add_to_principal(grantee=self.role, actions=list(actions), resource_arns=[resource], **condition)
 
 
 class LegacyWatch(_MigrationFunction):
