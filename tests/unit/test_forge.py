@@ -47,7 +47,7 @@ def serve(answer: bytes | None) -> Iterator[tuple[str, list[socket.socket]]]:
 
 
 @pytest.mark.parametrize(
-    ("body", "length", "told"),
+    ("body", "length", "message"),
     [
         (b'{"message": "No", "errors": [{"message": "too many"}, "x"]}', None, "No; too many"),
         (b'{"message": "No", "errors": null}', None, "No"),
@@ -57,11 +57,11 @@ def serve(answer: bytes | None) -> Iterator[tuple[str, list[socket.socket]]]:
         (b'{"message": "cut sh', 1_000, "Unlucky"),
     ],
 )
-def test_a_refusal_is_told_however_it_is_written(body: bytes, length: int | None, told: str) -> None:
+def test_a_refusal_is_reported_however_it_is_written(body: bytes, length: int | None, message: str) -> None:
     head = f"HTTP/1.1 422 Unlucky\r\nContent-Length: {length or len(body)}\r\n\r\n"
     with serve(head.encode() + body) as (url, _), pytest.raises(ForgeError) as refusal:
         ForgeApi(url, "a-token", 5.0).call("GET", "/repos/owner/name/installation")
-    assert str(refusal.value) == f"the forge returned 422: {told}"
+    assert str(refusal.value) == f"the forge returned 422: {message}"
     assert refusal.value.status == 422
 
 

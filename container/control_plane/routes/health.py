@@ -14,7 +14,7 @@ fleet_router = APIRouter(route_class=AuthenticatedRoute, tags=["health"])
 
 @router.get("/health/live", summary="Is the process alive?")
 async def live() -> Success[LiveView]:
-    """Respond. Nothing else is touched, so that trouble elsewhere never restarts this service."""
+    """Respond. Nothing else is touched, so that a failure elsewhere never restarts this service."""
     return success(LiveView())
 
 
