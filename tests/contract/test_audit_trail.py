@@ -183,6 +183,14 @@ def test_records_that_cloudwatch_logs_leaves_out_of_a_batch_are_set_aside(trail:
     assert (aside, trail.numbers(), trail.kinds()) == ([3, 4], list(range(5)), [])
 
 
+def test_records_of_a_replica_whose_clock_is_a_day_ahead_are_read(trail: Trail) -> None:
+    trail.clock.at += 24 * 3_600_000
+    log = trail.log()
+    record(log, range(3))
+    stopped(log)
+    assert (len(list(trail.evidence.set_aside(trail.began))), trail.kinds()) == (3, [])
+
+
 def test_a_log_stream_that_was_deleted_is_made_again_and_its_records_are_missed(trail: Trail) -> None:
     log = trail.log()
     record(log, range(3))

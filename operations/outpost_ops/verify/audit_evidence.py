@@ -81,8 +81,12 @@ class Evidence:
 
 
 def _days(start: int) -> Iterator[date]:
-    """Yield the days from the one before `start` to today: names have the day of the first record or of the signing."""
-    day, today = datetime.fromtimestamp(start / 1000, UTC).date() - timedelta(days=1), datetime.now(UTC).date()
-    while day <= today:
+    """Yield the days from the one before `start` to tomorrow.
+
+    Names have the day of the first record or of the signing, by the clock of a replica, which may be ahead of ours.
+    """
+    day = datetime.fromtimestamp(start / 1000, UTC).date() - timedelta(days=1)
+    last = datetime.now(UTC).date() + timedelta(days=1)
+    while day <= last:
         yield day
         day += timedelta(days=1)
