@@ -32,15 +32,15 @@ def handler(kind: str, operation: str) -> str:
 
 
 def new_type(name: str, *, create: Create, delete: Delete, update: Update | None = None) -> Patch:
-    """Return the patch that adds a resource type; without `update`, every change replaces the resource.
+    """Return the patch that adds a resource type; without `update`, a change calls `create` again.
 
-    A replacement creates under a new physical id; CloudFormation then deletes the old one.
+    CloudFormation deletes the old resource if that returns another physical id.
     """
 
-    def replace(_id: str, _old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
+    def again(_id: str, _old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
         return create(logical_id, new, stack)
 
-    handlers = {"create": create, "delete": delete, "update": update or replace, "update_with_logical_id": True}
+    handlers = {"create": create, "delete": delete, "update": update or again, "update_with_logical_id": True}
     target = f"services.cloudformation.provisioners._RESOURCE_HANDLERS[{name}]"
     return Patch(target, lambda _missing: handlers, MISSING_TYPE)
 
@@ -103,8 +103,3 @@ def generated_name(stack: str, logical_id: str, max_length: int = 128) -> str:
 def camel_case(value: Any) -> Any:
     """Return a template's PascalCase member names as the API's camelCase ones, at every depth."""
     return provisioners._pascal_to_camel(value)
-
-
-def only_tags_changed(old: Properties, new: Properties) -> bool:
-    """Return whether an update changes nothing but the resource's tags."""
-    return {k: v for k, v in old.items() if k != "Tags"} == {k: v for k, v in new.items() if k != "Tags"}

@@ -23,12 +23,8 @@ _waf_logging: dict[str, Properties] = {}
 
 
 # Trail: CreateTrail ignores the CloudWatch Logs members, UpdateTrail takes them.
-def _trail_name(props: Properties, stack: str, logical_id: str) -> str:
-    return str(props.get("TrailName") or generated_name(stack, logical_id))
-
-
 def _create_trail(logical_id: str, props: Properties, stack: str) -> Created:
-    name = _trail_name(props, stack, logical_id)
+    name = str(props.get("TrailName") or generated_name(stack, logical_id))
     checked(cloudtrail._create_trail({**props, "Name": name}))
     return name, _configure_trail(name, props)
 
@@ -45,9 +41,7 @@ def _configure_trail(name: str, props: Properties) -> dict[str, Any]:
     return {"Arn": trail["TrailARN"], "SnsTopicArn": trail.get("SnsTopicARN", "")}
 
 
-def _update_trail(physical_id: str, _old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
-    if _trail_name(new, stack, logical_id) != physical_id:
-        return _create_trail(logical_id, new, stack)
+def _update_trail(physical_id: str, _old: Properties, new: Properties, _stack: str, _logical_id: str) -> Created:
     return physical_id, _configure_trail(physical_id, new)
 
 
@@ -90,8 +84,7 @@ def _create_budget(logical_id: str, props: Properties, stack: str) -> Created:
 
 
 def _update_budget(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
-    if new["Budget"].get("BudgetName", physical_id) == physical_id:
-        _delete_budget(physical_id, old)
+    _delete_budget(physical_id, old)
     return _create_budget(logical_id, new, stack)
 
 
@@ -112,15 +105,11 @@ def _delete_selection(physical_id: str, _props: Properties) -> None:
     backup._selections.pop(physical_id.partition("_")[0], None)
 
 
+# PutCompositeAlarm overwrites under the same name and keeps the state.
 def _put_composite(logical_id: str, props: Properties, stack: str) -> Created:
     name = str(props.get("AlarmName") or generated_name(stack, logical_id, 255))
     checked(cloudwatch._put_composite_alarm({}, {**props, "AlarmName": name}, is_cbor=False, is_json=True))
     return name, {"Arn": cloudwatch._composite_alarms[name]["AlarmArn"]}
-
-
-def _update_composite(_id: str, _old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
-    # PutCompositeAlarm overwrites under the same name and keeps the state.
-    return _put_composite(logical_id, new, stack)
 
 
 def _delete_composite(physical_id: str, _props: Properties) -> None:
@@ -135,7 +124,5 @@ PATCHES = (
     new_type("AWS::WAFv2::LoggingConfiguration", create=_record_waf_logging, delete=_forget_waf_logging),
     new_type("AWS::Budgets::Budget", create=_create_budget, delete=_delete_budget, update=_update_budget),
     new_type("AWS::Backup::BackupSelection", create=_create_selection, delete=_delete_selection),
-    new_type(
-        "AWS::CloudWatch::CompositeAlarm", create=_put_composite, delete=_delete_composite, update=_update_composite
-    ),
+    new_type("AWS::CloudWatch::CompositeAlarm", create=_put_composite, delete=_delete_composite),
 )

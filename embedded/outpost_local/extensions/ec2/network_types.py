@@ -1,5 +1,9 @@
-"""EC2 resource types CloudFormation lacks in MiniStack: addresses, NAT, flow logs, single rules, instances."""
+"""EC2 resource types CloudFormation lacks in MiniStack: addresses, NAT, flow logs, single rules, instances.
 
+A change of a create-only property replaces the resource (`cloudformation.replacement`); tags change in place.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import get_region
@@ -8,147 +12,116 @@ from ministack.services.cloudformation import provisioners
 
 from outpost_local.extensions.cloudformation.handlers import (
     Created,
+    Delete,
     Properties,
     Response,
     checked,
     element,
     new_type,
-    only_tags_changed,
 )
+from outpost_local.extensions.patch import Patch
+
+Attributes = dict[str, Any]
 
 
-def _call(action: str, **params: Any) -> Response:
-    query = {name.replace("__", "."): [str(value)] for name, value in params.items() if value not in (None, "")}
+def _call(action: str, props: Properties, *names: str, **params: Any) -> Response:
+    """Call EC2 with the properties of some names, where they are set, and further parameters."""
+    query = {name: [str(props[name])] for name in names if props.get(name) not in (None, "")}
+    query |= {name.replace("__", "."): [str(value)] for name, value in params.items() if value is not None}
     response: Response = ec2._ACTION_MAP[action](query)
     return response
 
 
-def _tag(resource_id: str, props: Properties, old: Properties | None = None) -> None:
-    provisioners._ec2_apply_tags(resource_id, props, old)
+def _tagged_type(
+    name: str,
+    create: Callable[[Properties], str],
+    delete: Delete,
+    attributes: Callable[[str], Attributes],
+    *,
+    change: Callable[[str, Properties, Properties], None] | None = None,
+    tagged: Callable[[str], str] = str,
+) -> Patch:
+    """Return the patch that adds a type with tags.
+
+    `create` returns the physical id, `change` makes other changes in place, `tagged` returns the id that has the tags.
+    """
+
+    def make(_logical_id: str, props: Properties, _stack: str) -> Created:
+        physical_id = create(props)
+        provisioners._ec2_apply_tags(tagged(physical_id), props)
+        return physical_id, attributes(physical_id)
+
+    def update(physical_id: str, old: Properties, new: Properties, _stack: str, _logical_id: str) -> Created:
+        if change is not None:
+            change(physical_id, old, new)
+        provisioners._ec2_apply_tags(tagged(physical_id), new, old)
+        return physical_id, attributes(physical_id)
+
+    return new_type(f"AWS::EC2::{name}", create=make, delete=delete, update=update)
 
 
 # Elastic IP: Ref is the address, not the allocation.
-def _create_address(_logical_id: str, props: Properties, _stack: str) -> Created:
-    response = _call("AllocateAddress", Domain="vpc")
-    allocation = element(response, "allocationId")
-    _tag(allocation, props)
-    address = element(response, "publicIp")
-    return address, {"AllocationId": allocation, "PublicIp": address}
+def _create_address(_props: Properties) -> str:
+    return element(_call("AllocateAddress", {"Domain": "vpc"}, "Domain"), "publicIp")
 
 
-def _allocation(address: str) -> str | None:
-    return next((key for key, record in ec2._addresses.items() if record["PublicIp"] == address), None)
+def _allocation(address: str) -> str:
+    return next((key for key, record in ec2._addresses.items() if record["PublicIp"] == address), "")
 
 
-def _update_address(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
-    allocation = _allocation(physical_id)
-    if allocation is None or not only_tags_changed(old, new):
-        return _create_address(logical_id, new, stack)
-    _tag(allocation, new, old)
-    return physical_id, {"AllocationId": allocation, "PublicIp": physical_id}
+def _delete_address(address: str, _props: Properties) -> None:
+    if allocation := _allocation(address):
+        checked(_call("ReleaseAddress", {}, AllocationId=allocation))
 
 
-def _delete_address(physical_id: str, _props: Properties) -> None:
-    allocation = _allocation(physical_id)
-    if allocation is not None:
-        checked(_call("ReleaseAddress", AllocationId=allocation))
-
-
-def _create_nat(_logical_id: str, props: Properties, _stack: str) -> Created:
-    nat = element(
-        _call(
-            "CreateNatGateway",
-            SubnetId=props.get("SubnetId"),
-            AllocationId=props.get("AllocationId"),
-            ConnectivityType=props.get("ConnectivityType"),
-        ),
-        "natGatewayId",
-    )
-    _tag(nat, props)
-    return nat, {"NatGatewayId": nat}
-
-
-def _update_nat(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
-    if not only_tags_changed(old, new):
-        return _create_nat(logical_id, new, stack)
-    _tag(physical_id, new, old)
-    return physical_id, {"NatGatewayId": physical_id}
+def _create_nat(props: Properties) -> str:
+    return element(_call("CreateNatGateway", props, "SubnetId", "AllocationId", "ConnectivityType"), "natGatewayId")
 
 
 def _delete_nat(physical_id: str, _props: Properties) -> None:
     if physical_id in ec2._nat_gateways:
-        checked(_call("DeleteNatGateway", NatGatewayId=physical_id))
+        checked(_call("DeleteNatGateway", {}, NatGatewayId=physical_id))
 
 
-def _create_flow_log(_logical_id: str, props: Properties, _stack: str) -> Created:
-    response = _call(
-        "CreateFlowLogs",
-        ResourceId__1=props["ResourceId"],
-        ResourceType=props["ResourceType"],
-        TrafficType=props.get("TrafficType"),
-        LogDestinationType=props.get("LogDestinationType"),
-        LogDestination=props.get("LogDestination"),
-        LogGroupName=props.get("LogGroupName"),
-    )
-    flow_log = element(response, "item")
-    _tag(flow_log, props)
-    return flow_log, {"Id": flow_log}
-
-
-def _update_flow_log(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
-    if not only_tags_changed(old, new):
-        return _create_flow_log(logical_id, new, stack)
-    _tag(physical_id, new, old)
-    return physical_id, {"Id": physical_id}
+def _create_flow_log(props: Properties) -> str:
+    names = ("ResourceType", "TrafficType", "LogDestinationType", "LogDestination", "LogGroupName")
+    return element(_call("CreateFlowLogs", props, *names, ResourceId__1=props["ResourceId"]), "item")
 
 
 def _delete_flow_log(physical_id: str, _props: Properties) -> None:
-    checked(_call("DeleteFlowLogs", FlowLogId__1=physical_id))
+    checked(_call("DeleteFlowLogs", {}, FlowLogId__1=physical_id))
 
 
-class _RuleHandlers:
-    """A single rule of a group that another resource owns; its physical id is the rule's id."""
+def _rule_type(direction: str) -> Patch:
+    """Return the patch that adds single rules of a group that another resource owns; the physical id is the rule's."""
+    egress = direction == "Egress"
+    member = "IpPermissionsEgress" if egress else "IpPermissions"
 
-    def __init__(self, direction: str) -> None:
-        self._egress = direction == "Egress"
-        self._member = "IpPermissionsEgress" if self._egress else "IpPermissions"
-
-    def create(self, _logical_id: str, props: Properties, _stack: str) -> Created:
+    def create(_logical_id: str, props: Properties, _stack: str) -> Created:
         group = ec2._security_groups.get(props["GroupId"])
         if group is None:
             raise ValueError(f"GroupId: the security group {props['GroupId']} does not exist")
         (rule,) = provisioners._ec2_sg_permissions([props])
-        rule_id: str = ec2._sg_rule_id(props["GroupId"], self._egress, rule)
-        group[self._member].append({**rule, "SecurityGroupRuleId": rule_id})
+        rule_id: str = ec2._sg_rule_id(props["GroupId"], egress, rule)
+        group[member].append({**rule, "SecurityGroupRuleId": rule_id})
         return rule_id, {"Id": rule_id}
 
-    def delete(self, physical_id: str, props: Properties) -> None:
-        group = ec2._security_groups.get(props["GroupId"])
-        if group is not None:
-            rules = group[self._member]
-            rules[:] = [rule for rule in rules if rule.get("SecurityGroupRuleId") != physical_id]
+    def delete(physical_id: str, props: Properties) -> None:
+        rules = ec2._security_groups.get(props["GroupId"], {}).get(member, [])
+        rules[:] = [rule for rule in rules if rule.get("SecurityGroupRuleId") != physical_id]
+
+    return new_type(f"AWS::EC2::SecurityGroup{direction}", create=create, delete=delete)
 
 
-def _create_instance(_logical_id: str, props: Properties, _stack: str) -> Created:
+def _create_instance(props: Properties) -> str:
     groups = {f"SecurityGroupId__{n}": group for n, group in enumerate(props.get("SecurityGroupIds") or [], 1)}
-    response = _call(
-        "RunInstances",
-        ImageId=props.get("ImageId"),
-        InstanceType=props.get("InstanceType"),
-        SubnetId=props.get("SubnetId"),
-        KeyName=props.get("KeyName"),
-        UserData=props.get("UserData"),
-        IamInstanceProfile__Name=props.get("IamInstanceProfile"),
-        MinCount=1,
-        MaxCount=1,
-        **groups,
-    )
-    instance = element(response, "instanceId")
-    _tag(instance, props)
-    return instance, _instance_attributes(instance)
+    names = ("ImageId", "InstanceType", "SubnetId", "KeyName", "UserData")
+    profile = props.get("IamInstanceProfile")
+    params = {"IamInstanceProfile__Name": profile, "MinCount": 1, "MaxCount": 1, **groups}
+    return element(_call("RunInstances", props, *names, **params), "instanceId")
 
 
-def _instance_attributes(instance_id: str) -> dict[str, Any]:
+def _instance_attributes(instance_id: str) -> Attributes:
     record = ec2._instances[instance_id]
     return {
         "InstanceId": instance_id,
@@ -161,29 +134,30 @@ def _instance_attributes(instance_id: str) -> dict[str, Any]:
     }
 
 
-def _update_instance(physical_id: str, old: Properties, new: Properties, _stack: str, _logical_id: str) -> Created:
+def _change_instance(physical_id: str, old: Properties, new: Properties) -> None:
     """Change an instance on EBS in place, as AWS does after stopping it: new user data does not run again."""
     record = ec2._instances[physical_id]
     record |= {name: new[name] for name in ("InstanceType", "UserData") if name in new}
     if new.get("SecurityGroupIds") != old.get("SecurityGroupIds"):
         record["SecurityGroups"] = [{"GroupId": group, "GroupName": group} for group in new["SecurityGroupIds"]]
-    _tag(physical_id, new, old)
-    return physical_id, _instance_attributes(physical_id)
 
 
 def _delete_instance(physical_id: str, _props: Properties) -> None:
     if physical_id in ec2._instances:
-        checked(_call("TerminateInstances", InstanceId__1=physical_id))
+        checked(_call("TerminateInstances", {}, InstanceId__1=physical_id))
 
 
 PATCHES = (
-    new_type("AWS::EC2::EIP", create=_create_address, delete=_delete_address, update=_update_address),
-    new_type("AWS::EC2::NatGateway", create=_create_nat, delete=_delete_nat, update=_update_nat),
-    new_type("AWS::EC2::FlowLog", create=_create_flow_log, delete=_delete_flow_log, update=_update_flow_log),
-    new_type("AWS::EC2::Instance", create=_create_instance, delete=_delete_instance, update=_update_instance),
-    *(
-        new_type(f"AWS::EC2::SecurityGroup{direction}", create=rules.create, delete=rules.delete)
-        for direction in ("Ingress", "Egress")
-        for rules in [_RuleHandlers(direction)]
+    _tagged_type(
+        "EIP",
+        _create_address,
+        _delete_address,
+        lambda address: {"AllocationId": _allocation(address), "PublicIp": address},
+        tagged=_allocation,
     ),
+    _tagged_type("NatGateway", _create_nat, _delete_nat, lambda nat: {"NatGatewayId": nat}),
+    _tagged_type("FlowLog", _create_flow_log, _delete_flow_log, lambda flow_log: {"Id": flow_log}),
+    _tagged_type("Instance", _create_instance, _delete_instance, _instance_attributes, change=_change_instance),
+    _rule_type("Ingress"),
+    _rule_type("Egress"),
 )

@@ -122,12 +122,7 @@ def _set_count(cluster: str, service: str, count: int) -> None:
 
 
 PATCHES = (
-    new_type(
-        "AWS::ApplicationAutoScaling::ScalableTarget",
-        create=_record_target,
-        delete=_forget,
-        update=lambda _id, _old, new, stack, logical_id: _record_target(logical_id, new, stack),
-    ),
+    new_type("AWS::ApplicationAutoScaling::ScalableTarget", create=_record_target, delete=_forget),
     new_type(
         "AWS::ApplicationAutoScaling::ScalingPolicy", create=_record_policy, delete=_forget, update=_update_policy
     ),
@@ -135,7 +130,6 @@ PATCHES = (
         "AWS::ECS::ClusterCapacityProviderAssociations",
         create=_associate_providers,
         delete=_dissociate_providers,
-        update=lambda _id, _old, new, stack, logical_id: _associate_providers(logical_id, new, stack),
     ),
     *new_service(
         "application-autoscaling",
