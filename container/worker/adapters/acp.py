@@ -7,7 +7,7 @@ from pathlib import Path
 
 from outpost.domain.reasons import ReasonCode
 from worker import acp_bridge
-from worker.adapters.transcript import JsonTranscript, Message, Verdict, error_line, tool_line, tool_output
+from worker.adapters.transcript import JsonTranscript, Message, Verdict, tool_output
 from worker.json_values import objects_at, text_at, value_at
 
 EXIT_CODES: Mapping[int, str] = {acp_bridge.NOT_FOUND: "the program could not be started"}
@@ -32,15 +32,14 @@ _TEXTS = ("agent_message_chunk", "agent_thought_chunk")
 class AcpTranscript(JsonTranscript):
     """The lines of `acp_bridge`."""
 
-    def __init__(self, denial: str = r"(?!)") -> None:
-        """`denial` matches the output of a tool call that a rule of the CLI denied: no field says so."""
+    denial = re.compile(r"(?!)")
+    """Matches the output of a tool call that a rule of the CLI denied: no field says so."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self._denial = re.compile(denial)
         self._text: list[str] = []
         self._kind = ""
         """Whether the text is a message or a thought."""
-        self._tools: dict[str, str] = {}
-        """Id -> name of the tool calls."""
 
     def event(self, event: Mapping[str, object]) -> Iterator[Message]:
         """Record what a line says, and yield its messages."""
@@ -48,16 +47,16 @@ class AcpTranscript(JsonTranscript):
             case "update":
                 yield from self._update(event)
             case "refused":
-                self.refuse(self._tools.get(text_at(event, "toolCallId")) or text_at(event, "title"))
+                self.refuse(self.tool_names.get(text_at(event, "toolCallId")) or text_at(event, "title"))
             case "result":
                 reason = text_at(event, "stopReason")
                 self.conclude(_STOPS.get(reason) or Verdict(False, f"it stopped with {reason[:100] or 'no reason'}"))
                 yield from self._whole_text()
             case "error":
                 words = text_at(event, "data", "message") or text_at(event, "message") or "an error without a message"
-                self.conclude(Verdict(False, words))
+                error = self.fail(words)
                 yield from self._whole_text()
-                yield error_line(words)
+                yield error
 
     def _update(self, update: Mapping[str, object]) -> Iterator[Message]:
         kind = text_at(update, "sessionUpdate")
@@ -78,15 +77,13 @@ class AcpTranscript(JsonTranscript):
 
     def _tool_call(self, call: Mapping[str, object]) -> Iterator[Message]:
         call_id, status, arguments = text_at(call, "toolCallId"), text_at(call, "status"), value_at(call, "rawInput")
-        name = self._tools.setdefault(call_id, text_at(call, "title"))
+        name = self.tool_names.setdefault(call_id, text_at(call, "title"))
         if arguments and call_id not in self.running_tools and status not in ("completed", "failed"):
-            line = tool_line(name, text_at(arguments, "command") or arguments)
-            self.tool_started(call_id, line.text)
-            yield line
+            yield self.tool_started(call_id, name, text_at(arguments, "command") or arguments)
         if status in ("completed", "failed"):
             self.tool_ended(call_id)
             output = _output(call)
-            if status == "failed" and self._denial.search(output):
+            if status == "failed" and self.denial.search(output):
                 self.refuse(name)
             yield from tool_output(output)
 

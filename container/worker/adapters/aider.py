@@ -35,40 +35,6 @@ _MODEL_SETTINGS = ".outpost/aider-models.yml"
 _PRICES = ".aider/caches/model_prices_and_context_window.json"
 
 
-class Aider(Adapter):
-    """aider-chat.
-
-    The command line comes before variables, and they before `.aider.conf.yml`; of `.env` files and of settings of
-    models the last one read wins, which is the one that an option names (aider.chat, "Configuration").
-    """
-
-    litter = ("/.aider*", "!/.aiderignore", "!/.aider.conf.yml", "!/.aider.model.*")
-    settings_files = (".aider.conf.yml", ".aider.model.settings.yml", ".aider.model.metadata.json", ".env")
-
-    def invocation(self, run: Run) -> Invocation:
-        """Return the call. Commits are the platform's business, history files go home."""
-        argv = ["aider", f"--message-file={run.task_file}", *_OPTIONS]
-        argv += [f"--{kind}-history-file={run.home / f'.aider.{kind}'}" for kind in ("chat", "input")]
-        argv += [f"--env-file={run.home / _ENV_FILE}", f"--model-settings-file={run.home / _MODEL_SETTINGS}"]
-        # Model prices would be looked up on the internet at each start.
-        environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-        if run.base_url:
-            environment["DEEPSEEK_API_BASE"] = f"{run.base_url}/v1"
-        if run.model:
-            argv += [f"--model={run.model}", f"--weak-model={run.model_for(Alias.FAST)}"]
-        pinned = {**run.environment, **environment, **run.tokens, **_aider_variables(run)}
-        home_files = {
-            _ENV_FILE: "".join(f"{name}={json.dumps(value)}\n" for name, value in pinned.items()),
-            _MODEL_SETTINGS: json.dumps(_model_settings(run)),
-            _PRICES: json.dumps({"sample_spec": {}}),
-        }
-        return Invocation(tuple(argv), environment, home_files=home_files)
-
-    def transcript(self) -> Transcript:
-        """Return a reader of the text."""
-        return _Text()
-
-
 def _aider_variables(run: Run) -> dict[str, str]:
     """Return Aider's own variables, against those of a repository's `.env` and against its configuration file."""
     values = dict.fromkeys(_OFF, "false") | dict.fromkeys(_EMPTY, "")
@@ -162,3 +128,34 @@ class _Text(Transcript):
             self._unapplied, self.verdict = "", Verdict(True)
         elif _CALL_ERRORS.match(line) or _STOPS.match(line):
             self.verdict = Verdict(False, line)
+
+
+class Aider(Adapter):
+    """aider-chat.
+
+    The command line comes before variables, and they before `.aider.conf.yml`; of `.env` files and of settings of
+    models the last one read wins, which is the one that an option names (aider.chat, "Configuration").
+    """
+
+    transcript = _Text
+    litter = ("/.aider*", "!/.aiderignore", "!/.aider.conf.yml", "!/.aider.model.*")
+    settings_files = (".aider.conf.yml", ".aider.model.settings.yml", ".aider.model.metadata.json", ".env")
+
+    def invocation(self, run: Run) -> Invocation:
+        """Return the call. Commits are the platform's business, history files go home."""
+        argv = ["aider", f"--message-file={run.task_file}", *_OPTIONS]
+        argv += [f"--{kind}-history-file={run.home / f'.aider.{kind}'}" for kind in ("chat", "input")]
+        argv += [f"--env-file={run.home / _ENV_FILE}", f"--model-settings-file={run.home / _MODEL_SETTINGS}"]
+        # Model prices would be looked up on the internet at each start.
+        environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        if run.base_url:
+            environment["DEEPSEEK_API_BASE"] = f"{run.base_url}/v1"
+        if run.model:
+            argv += [f"--model={run.model}", f"--weak-model={run.model_for(Alias.FAST)}"]
+        pinned = {**run.environment, **environment, **run.tokens, **_aider_variables(run)}
+        home_files = {
+            _ENV_FILE: "".join(f"{name}={json.dumps(value)}\n" for name, value in pinned.items()),
+            _MODEL_SETTINGS: json.dumps(_model_settings(run)),
+            _PRICES: json.dumps({"sample_spec": {}}),
+        }
+        return Invocation(tuple(argv), environment, home_files=home_files)

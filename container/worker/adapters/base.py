@@ -91,13 +91,12 @@ class Adapter(ABC):
     The platform's own settings are at the CLI's highest scope (docs/adr/0032): what these forbid nevertheless is named.
     """
 
+    transcript: type[Transcript] = Transcript
+    """What reads one run's output."""
+
     @abstractmethod
     def invocation(self, run: Run) -> Invocation:
         """Return how to run the task; never a shell string, and the task never on the command line.
 
         Raises `StartError` where the platform's settings would not have effect.
         """
-
-    def transcript(self) -> Transcript:
-        """Return a reader for one run's output."""
-        return Transcript()

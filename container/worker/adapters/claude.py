@@ -10,11 +10,9 @@ from worker.adapters.base import Adapter, Invocation, Run
 from worker.adapters.transcript import (
     JsonTranscript,
     Message,
-    Transcript,
     Verdict,
     attachment,
     error_line,
-    tool_line,
     tool_output,
 )
 from worker.json_values import error_text_at, number_at, objects_at, text_at
@@ -51,41 +49,6 @@ _PINNED = {
 }
 """Variables that settings of a repository could set so that no model call or no command works; here the defaults."""
 _SETTINGS_FILE = ".outpost/claude-settings.json"
-
-
-class Claude(Adapter):
-    """@anthropic-ai/claude-code.
-
-    Its settings, in rising order: the user's, the project's, `--settings`, managed ones (code.claude.com, "Settings").
-    Managed ones need root, which the process engine has not. Of provider and sign-in no settings count at all when
-    the program that starts it says that it manages them ("Environment variables").
-    """
-
-    exit_codes: Mapping[int, str] = {1: "Claude Code reported an error"}
-    tools = ("Bash", "Edit", "Write")
-    settings_files = (".claude/settings.json", ".claude/settings.local.json", ".mcp.json")
-
-    def invocation(self, run: Run) -> Invocation:
-        """Return the call; the container is the sandbox, hence no permission prompts."""
-        argv = ["claude", "--print", "--output-format=stream-json", "--verbose", "--dangerously-skip-permissions"]
-        argv.append(f"--settings={run.home / _SETTINGS_FILE}")
-        environment = {
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1",
-            "DISABLE_AUTOUPDATER": "1",
-            "IS_SANDBOX": "1",
-        }
-        environment |= {name: chosen for name, alias in _MODELS.items() if (chosen := run.model_for(alias))}
-        if run.base_url:
-            environment |= _route(run, run.base_url)
-        if run.model:
-            argv.append(f"--model={run.model}")
-        settings = json.dumps(_settings({**run.environment, **environment}))
-        return Invocation(tuple(argv), environment, run.task_file, home_files={_SETTINGS_FILE: settings})
-
-    def transcript(self) -> Transcript:
-        """Return a reader of stream-json."""
-        return _Events()
 
 
 def _route(run: Run, base_url: str) -> Mapping[str, str]:
@@ -196,7 +159,7 @@ class _Events(JsonTranscript):
                 for ended in self._background - running.keys():
                     self.tool_ended(ended)
                 for begun in running.keys() - self._background:
-                    self.tool_started(begun, f"[background] {running[begun]}")
+                    self.tool_started(begun, "background", running[begun])
                 self._background = set(running)
 
     def _result(self, event: Mapping[str, object]) -> Iterator[Message]:
@@ -213,9 +176,7 @@ class _Events(JsonTranscript):
             case "text" if text := text_at(block, "text"):
                 yield Message(text, progress=True)
             case "tool_use":
-                line = tool_line(text_at(block, "name"), block.get("input"))
-                self.tool_started(text_at(block, "id"), line.text)
-                yield line
+                yield self.tool_started(text_at(block, "id"), text_at(block, "name"), block.get("input"))
             case "tool_result":
                 self.tool_ended(text_at(block, "tool_use_id"))
                 yield from tool_output(text_at(block, "content"))
@@ -268,3 +229,35 @@ def _denied(event: Mapping[str, object]) -> Iterator[str]:
     denials = event.get("permission_denials") or []
     for denial in denials if isinstance(denials, list) else [denials]:
         yield text_at(denial, "tool_name") or text_at(denial)
+
+
+class Claude(Adapter):
+    """@anthropic-ai/claude-code.
+
+    Its settings, in rising order: the user's, the project's, `--settings`, managed ones (code.claude.com, "Settings").
+    Managed ones need root, which the process engine has not. Of provider and sign-in no settings count at all when
+    the program that starts it says that it manages them ("Environment variables").
+    """
+
+    transcript = _Events
+    exit_codes: Mapping[int, str] = {1: "Claude Code reported an error"}
+    tools = ("Bash", "Edit", "Write")
+    settings_files = (".claude/settings.json", ".claude/settings.local.json", ".mcp.json")
+
+    def invocation(self, run: Run) -> Invocation:
+        """Return the call; the container is the sandbox, hence no permission prompts."""
+        argv = ["claude", "--print", "--output-format=stream-json", "--verbose", "--dangerously-skip-permissions"]
+        argv.append(f"--settings={run.home / _SETTINGS_FILE}")
+        environment = {
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            "IS_SANDBOX": "1",
+        }
+        environment |= {name: chosen for name, alias in _MODELS.items() if (chosen := run.model_for(alias))}
+        if run.base_url:
+            environment |= _route(run, run.base_url)
+        if run.model:
+            argv.append(f"--model={run.model}")
+        settings = json.dumps(_settings({**run.environment, **environment}))
+        return Invocation(tuple(argv), environment, run.task_file, home_files={_SETTINGS_FILE: settings})

@@ -5,38 +5,11 @@ import re
 from collections.abc import Iterator, Mapping
 
 from worker.adapters.base import Adapter, Invocation, Run
-from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
+from worker.adapters.transcript import JsonTranscript, Message, Verdict, error_line, tool_line, tool_output
 from worker.json_values import error_text_at, objects_at, text_at, value_at
 
 _CONFIG = ("check_for_update_on_startup=false", "analytics.enabled=false", "features.plugins=false")
 """Nothing is looked up or reported elsewhere: updates, usage, the list of plugins."""
-
-
-class Codex(Adapter):
-    """@openai/codex.
-
-    Flags and `--config` come before all files (developers.openai.com, "Config basics"). A project's `.codex` counts
-    in trusted projects only, and nobody trusts this one; its AGENTS.md and skills are read.
-    """
-
-    exit_codes: Mapping[int, str] = {1: "Codex reported an error", 2: "Codex refused its arguments"}
-    settings_files = (".codex/config.toml",)
-
-    def invocation(self, run: Run) -> Invocation:
-        """Return the call; the container is the sandbox. A base URL is a provider of its own in Codex's settings."""
-        argv = ["codex", "exec", "--json", "--ephemeral", "--skip-git-repo-check"]
-        argv.append("--dangerously-bypass-approvals-and-sandbox")
-        argv += [f"--config={setting}" for setting in _CONFIG]
-        if run.base_url:
-            argv += [f"--config={setting}" for setting in _route(run, run.base_url)]
-        if run.model:
-            argv.append(f"--model={run.model}")
-        environment = {"AWS_BEARER_TOKEN_BEDROCK": next(iter(run.tokens.values()))} if run.bedrock else {}
-        return Invocation((*argv, "-"), environment, run.task_file)
-
-    def transcript(self) -> Transcript:
-        """Return a reader of the event stream."""
-        return _Events()
 
 
 def _route(run: Run, base_url: str) -> list[str]:
@@ -67,10 +40,11 @@ class _Events(JsonTranscript):
             case "turn.completed":
                 self.conclude(Verdict(True))
             case "turn.failed":
-                yield self._failed(error_text_at(event, "error") or "the turn failed")
-                self.finished = True
+                yield self.fail(error_text_at(event, "error") or "the turn failed")
             case "error":  # "unrecoverable"; yet a lost connection that is made again is reported so as well
-                yield self._failed(text_at(event, "message") or "an error without a message")
+                words = text_at(event, "message") or "an error without a message"
+                self.verdict = Verdict(False, words)
+                yield error_line(words)
             case "turn.started":
                 self.reopen()
             case "item.started" if text_at(event, "item", "type") in ("command_execution", "mcp_tool_call"):
@@ -85,16 +59,11 @@ class _Events(JsonTranscript):
         if _REJECTION.search(line):
             self.refuse("shell")
 
-    def _failed(self, message: str) -> Message:
-        self.verdict = Verdict(False, message)
-        return error_line(message)
-
     def _started(self, item: object) -> Iterator[Message]:
-        command = text_at(item, "command")
-        line = tool_line("shell", command) if command else tool_line(text_at(item, "tool"), value_at(item, "arguments"))
-        self.tool_started(text_at(item, "id"), line.text)
-        if command:
-            yield line
+        if command := text_at(item, "command"):
+            yield self.tool_started(text_at(item, "id"), "shell", command)
+        else:  # shown when it has ended
+            self.tool_started(text_at(item, "id"), text_at(item, "tool"), value_at(item, "arguments"))
 
     def _item(self, item: object) -> Iterator[Message]:
         match text_at(item, "type"):
@@ -130,3 +99,27 @@ _REJECTION = re.compile(
 )
 """Its log of errors, on standard error, as of 0.169.0."""
 _MCP_REFUSAL = re.compile(r"user (rejected|cancelled|declined) MCP tool call", re.IGNORECASE)
+
+
+class Codex(Adapter):
+    """@openai/codex.
+
+    Flags and `--config` come before all files (developers.openai.com, "Config basics"). A project's `.codex` counts
+    in trusted projects only, and nobody trusts this one; its AGENTS.md and skills are read.
+    """
+
+    transcript = _Events
+    exit_codes: Mapping[int, str] = {1: "Codex reported an error", 2: "Codex refused its arguments"}
+    settings_files = (".codex/config.toml",)
+
+    def invocation(self, run: Run) -> Invocation:
+        """Return the call; the container is the sandbox. A base URL is a provider of its own in Codex's settings."""
+        argv = ["codex", "exec", "--json", "--ephemeral", "--skip-git-repo-check"]
+        argv.append("--dangerously-bypass-approvals-and-sandbox")
+        argv += [f"--config={setting}" for setting in _CONFIG]
+        if run.base_url:
+            argv += [f"--config={setting}" for setting in _route(run, run.base_url)]
+        if run.model:
+            argv.append(f"--model={run.model}")
+        environment = {"AWS_BEARER_TOKEN_BEDROCK": next(iter(run.tokens.values()))} if run.bedrock else {}
+        return Invocation((*argv, "-"), environment, run.task_file)

@@ -3,37 +3,11 @@
 from collections.abc import Iterator, Mapping
 
 from worker.adapters.base import Adapter, Invocation, Run
-from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
+from worker.adapters.transcript import JsonTranscript, Message, Verdict, error_line, tool_output
 from worker.json_values import number_at, text_at, value_at
 
 _ENVIRONMENT = {"COPILOT_AUTO_UPDATE": "false", "COPILOT_OFFLINE": "true"}
 """Offline: no sign-in at GitHub, no telemetry, no web tools, no GitHub MCP server, no update."""
-
-
-class Copilot(Adapter):
-    """@github/copilot, with a model provider of its own (docs.github.com, "Using your own LLM models in Copilot CLI").
-
-    Variables come before settings. Of a folder that nobody trusts it reads no settings, hooks, plugins and MCP servers
-    (`copilot help environment`, COPILOT_ALLOW_ALL); its instructions and skills are read.
-    """
-
-    exit_codes: Mapping[int, str] = {1: "Copilot CLI reported an error"}
-    settings_files = (".github/copilot/settings.json", ".github/mcp.json", ".mcp.json")
-
-    def invocation(self, run: Run) -> Invocation:
-        """Return the call; the container is the sandbox, hence every tool, path and address is allowed."""
-        argv = ["copilot", "--output-format=json", "--allow-all", "--no-ask-user", "--no-color"]
-        environment = dict(_ENVIRONMENT)
-        if run.base_url:
-            environment["COPILOT_PROVIDER_BASE_URL"] = f"{run.base_url}/v1"
-            environment |= {"COPILOT_PROVIDER_TYPE": "openai", "COPILOT_PROVIDER_WIRE_API": "responses"}
-        if run.model:
-            argv.append(f"--model={run.model}")
-        return Invocation(tuple(argv), environment, run.task_file)
-
-    def transcript(self) -> Transcript:
-        """Return a reader of the event stream."""
-        return _Events()
 
 
 class _Events(JsonTranscript):
@@ -42,7 +16,6 @@ class _Events(JsonTranscript):
     def __init__(self) -> None:
         super().__init__()
         self._error = ""
-        self._tools: dict[str, str] = {}
 
     def event(self, event: Mapping[str, object]) -> Iterator[Message]:
         data = value_at(event, "data")
@@ -56,7 +29,10 @@ class _Events(JsonTranscript):
                     self.final_message = text_at(data, "content")
                 yield Message(text_at(data, "content"), progress=True)
             case "tool.execution_start":
-                yield self._tool_started(data)
+                self.finished = False
+                yield self.tool_started(
+                    text_at(data, "toolCallId"), text_at(data, "toolName"), value_at(data, "arguments")
+                )
             case "tool.execution_complete":
                 yield from self._tool_ended(data)
             case "session.error":
@@ -70,17 +46,31 @@ class _Events(JsonTranscript):
         else:
             self.conclude(Verdict(False, self._error or f"Copilot CLI reported exit code {exit_code}"))
 
-    def _tool_started(self, data: object) -> Message:
-        call_id, name = text_at(data, "toolCallId"), text_at(data, "toolName")
-        line = tool_line(name, value_at(data, "arguments"))
-        self.finished = False
-        self._tools[call_id] = name
-        self.tool_started(call_id, line.text)
-        return line
-
     def _tool_ended(self, data: object) -> Iterator[Message]:
-        call_id = text_at(data, "toolCallId")
-        self.tool_ended(call_id)
+        name = self.tool_ended(text_at(data, "toolCallId"))
         if text_at(data, "error", "code") == "denied":
-            self.refuse(self._tools.get(call_id, ""))
+            self.refuse(name)
         yield from tool_output(text_at(data, "result", "content") or text_at(data, "error", "message"))
+
+
+class Copilot(Adapter):
+    """@github/copilot, with a model provider of its own (docs.github.com, "Using your own LLM models in Copilot CLI").
+
+    Variables come before settings. Of a folder that nobody trusts it reads no settings, hooks, plugins and MCP servers
+    (`copilot help environment`, COPILOT_ALLOW_ALL); its instructions and skills are read.
+    """
+
+    transcript = _Events
+    exit_codes: Mapping[int, str] = {1: "Copilot CLI reported an error"}
+    settings_files = (".github/copilot/settings.json", ".github/mcp.json", ".mcp.json")
+
+    def invocation(self, run: Run) -> Invocation:
+        """Return the call; the container is the sandbox, hence every tool, path and address is allowed."""
+        argv = ["copilot", "--output-format=json", "--allow-all", "--no-ask-user", "--no-color"]
+        environment = dict(_ENVIRONMENT)
+        if run.base_url:
+            environment["COPILOT_PROVIDER_BASE_URL"] = f"{run.base_url}/v1"
+            environment |= {"COPILOT_PROVIDER_TYPE": "openai", "COPILOT_PROVIDER_WIRE_API": "responses"}
+        if run.model:
+            argv.append(f"--model={run.model}")
+        return Invocation(tuple(argv), environment, run.task_file)

@@ -7,7 +7,7 @@ from stat import S_IWGRP, S_IWOTH
 
 from outpost.domain.reasons import ReasonCode
 from worker.adapters.base import Adapter, Invocation, Run, StartError
-from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
+from worker.adapters.transcript import JsonTranscript, Message, Verdict, error_line, tool_output
 from worker.json_values import error_text_at, text_at
 
 _SYSTEM_SETTINGS = Path(__file__).with_name("gemini_settings.json")
@@ -58,6 +58,79 @@ def _writable_by_others(file: Path) -> Path | None:
     return next((each for each, stat in stats if stat.st_uid or stat.st_mode & (S_IWGRP | S_IWOTH)), None)
 
 
+_UNFINISHED: Mapping[str, ReasonCode] = {
+    "Maximum session turns exceeded": ReasonCode.TURN_LIMIT,
+    "Loop detected, stopping execution": ReasonCode.TURN_LIMIT,
+}
+"""Messages of error events after which a result of status `success` follows although the run was stopped."""
+
+_ERROR_TYPES: Mapping[str, ReasonCode] = {
+    "FatalTurnLimitedError": ReasonCode.TURN_LIMIT,
+    "FatalAuthenticationError": ReasonCode.MODEL_KEY_UNUSABLE,
+}
+"""Types of the error in a result that no model call shows (packages/core/src/utils/errors.ts)."""
+
+_UNCONFIRMED = "requires user confirmation, which is not supported in non-interactive mode"
+"""How a tool's error ends that a repository's settings want somebody to confirm; it has no type of its own."""
+
+
+class _Events(JsonTranscript):
+    """stream-json (packages/core/src/output/types.ts, `JsonStreamEvent`)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._message: list[str] = []
+        self._error = ""
+        self._stopped: Verdict | None = None
+
+    def event(self, event: Mapping[str, object]) -> Iterator[Message]:
+        kind = event.get("type")
+        self.finished = self.finished and kind not in ("message", "tool_use", "tool_result")
+        if kind == "message":
+            if event.get("role") == "assistant":
+                self._stopped = None
+                self._message.append(text_at(event, "content"))  # in pieces, wherever the stream was cut
+            return
+        if self._message:
+            self.final_message = "".join(self._message)
+            self._message = []
+            yield Message(self.final_message, progress=True)
+        match kind:
+            case "result":
+                yield from self._result(event)
+            case "tool_use":
+                self._stopped = None
+                yield self.tool_started(text_at(event, "tool_id"), text_at(event, "tool_name"), event.get("parameters"))
+            case "tool_result":
+                yield from self._tool_result(event)
+            case "error":
+                yield self._error_event(event)
+
+    def _result(self, event: Mapping[str, object]) -> Iterator[Message]:
+        if event.get("status") == "success":
+            self.conclude(self._stopped or Verdict(True))
+        else:
+            # A response that could not be used ends with an error event, and a result without the error.
+            words = error_text_at(event, "error") or self._error or "the run failed"
+            yield self.fail(words, _ERROR_TYPES.get(text_at(event, "error", "type")))
+
+    def _error_event(self, event: Mapping[str, object]) -> Message:
+        self._error = text_at(event, "message")
+        code = _UNFINISHED.get(self._error)
+        if code or event.get("severity") == "error":
+            self._stopped = Verdict(False, self._error, code)  # unless it continues
+        return error_line(self._error)
+
+    def _tool_result(self, event: Mapping[str, object]) -> Iterator[Message]:
+        name, words = self.tool_ended(text_at(event, "tool_id")), text_at(event, "error", "message")
+        refused = text_at(event, "error", "type") == "policy_violation" or _UNCONFIRMED in words
+        if event.get("status") == "error" and refused:
+            self.refuse(name)
+        elif text_at(event, "error", "type") == "stop_execution":
+            self._stopped = Verdict(False, words)
+        yield from tool_output(text_at(event, "output") or words)
+
+
 class Gemini(Adapter):
     """@google/gemini-cli.
 
@@ -66,6 +139,7 @@ class Gemini(Adapter):
     such as in a checkout on a person's machine, a project's settings would come first.
     """
 
+    transcript = _Events
     exit_codes: Mapping[int, str] = {
         41: "Gemini CLI could not sign in",
         42: "Gemini CLI refused its input",
@@ -95,91 +169,3 @@ class Gemini(Adapter):
             stdin=run.task_file,
             home_files={_PROJECT_SETTINGS: json.dumps(_user_settings(run))},
         )
-
-    def transcript(self) -> Transcript:
-        """Return a reader of stream-json."""
-        return _Events()
-
-
-_UNFINISHED: Mapping[str, ReasonCode] = {
-    "Maximum session turns exceeded": ReasonCode.TURN_LIMIT,
-    "Loop detected, stopping execution": ReasonCode.TURN_LIMIT,
-}
-"""Messages of error events after which a result of status `success` follows although the run was stopped."""
-
-_ERROR_TYPES: Mapping[str, ReasonCode] = {
-    "FatalTurnLimitedError": ReasonCode.TURN_LIMIT,
-    "FatalAuthenticationError": ReasonCode.MODEL_KEY_UNUSABLE,
-}
-"""Types of the error in a result that no model call shows (packages/core/src/utils/errors.ts)."""
-
-_UNCONFIRMED = "requires user confirmation, which is not supported in non-interactive mode"
-"""How a tool's error ends that a repository's settings want somebody to confirm; it has no type of its own."""
-
-
-class _Events(JsonTranscript):
-    """stream-json (packages/core/src/output/types.ts, `JsonStreamEvent`)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._message: list[str] = []
-        self._tools: dict[str, str] = {}
-        self._error = ""
-        self._stopped: Verdict | None = None
-
-    def event(self, event: Mapping[str, object]) -> Iterator[Message]:
-        kind = event.get("type")
-        self.finished = self.finished and kind not in ("message", "tool_use", "tool_result")
-        if kind == "message":
-            if event.get("role") == "assistant":
-                self._stopped = None
-                self._message.append(text_at(event, "content"))  # in pieces, wherever the stream was cut
-            return
-        if self._message:
-            self.final_message = "".join(self._message)
-            self._message = []
-            yield Message(self.final_message, progress=True)
-        match kind:
-            case "result":
-                yield from self._result(event)
-            case "tool_use":
-                yield self._tool_use(event)
-            case "tool_result":
-                yield from self._tool_result(event)
-            case "error":
-                yield self._error_event(event)
-
-    def _result(self, event: Mapping[str, object]) -> Iterator[Message]:
-        if event.get("status") == "success":
-            self.conclude(self._stopped or Verdict(True))
-        else:
-            # A response that could not be used ends with an error event, and a result without the error.
-            words = error_text_at(event, "error") or self._error or "the run failed"
-            code = _ERROR_TYPES.get(text_at(event, "error", "type"))
-            self.conclude(Verdict(False, words, code))
-            yield error_line(words)
-
-    def _error_event(self, event: Mapping[str, object]) -> Message:
-        self._error = text_at(event, "message")
-        code = _UNFINISHED.get(self._error)
-        if code or event.get("severity") == "error":
-            self._stopped = Verdict(False, self._error, code)  # unless it continues
-        return error_line(self._error)
-
-    def _tool_use(self, event: Mapping[str, object]) -> Message:
-        call_id, name = text_at(event, "tool_id"), text_at(event, "tool_name")
-        line = tool_line(name, event.get("parameters"))
-        self._tools[call_id] = name
-        self._stopped = None
-        self.tool_started(call_id, line.text)
-        return line
-
-    def _tool_result(self, event: Mapping[str, object]) -> Iterator[Message]:
-        self.tool_ended(text_at(event, "tool_id"))
-        words = text_at(event, "error", "message")
-        refused = text_at(event, "error", "type") == "policy_violation" or _UNCONFIRMED in words
-        if event.get("status") == "error" and refused:
-            self.refuse(self._tools.get(text_at(event, "tool_id"), ""))
-        elif text_at(event, "error", "type") == "stop_execution":
-            self._stopped = Verdict(False, words)
-        yield from tool_output(text_at(event, "output") or words)

@@ -1,18 +1,15 @@
 """Grok Build, xAI's CLI: by the Agent Client Protocol."""
 
 import json
+import re
 from collections.abc import Mapping
 
 from outpost.domain.agents import Alias
 from worker.adapters.acp import EXIT_CODES, AcpTranscript, acp_command
 from worker.adapters.base import Adapter, Invocation, Run, context_window
-from worker.adapters.transcript import Transcript
 
 _COMMAND = ("grok", "--no-auto-update", "agent", "--no-leader", "--always-approve")
 _SETTINGS_FILE = ".grok/requirements.toml"
-_DENIAL = r"\ATool `\w+` was not executed: "
-"""How the output of a tool call begins that a rule of the repository's `.grok/config.toml` denies."""
-
 _OFF = (
     *("cli.auto_update", "cli.show_tips", "cli.use_leader"),
     *("features.codebase_indexing", "features.feedback", "features.managed_config", "features.remote_fetch"),
@@ -32,6 +29,11 @@ _ENVIRONMENT = {
 }
 
 
+class _Lines(AcpTranscript):
+    denial = re.compile(r"\ATool `\w+` was not executed: ")
+    """How the output of a tool call begins that a rule of the repository's `.grok/config.toml` denies."""
+
+
 class Grok(Adapter):
     """@xai-official/grok.
 
@@ -39,6 +41,7 @@ class Grok(Adapter):
     "Configuration reference"); of a repository's `.grok/config.toml` only MCP servers, plugins and rules are read.
     """
 
+    transcript = _Lines
     exit_codes = EXIT_CODES
     settings_files = (".grok/config.toml", ".claude/settings.json")
 
@@ -52,10 +55,6 @@ class Grok(Adapter):
             program=_COMMAND[0],
             home_files={_SETTINGS_FILE: _toml(_settings(run))},
         )
-
-    def transcript(self) -> Transcript:
-        """Return a reader of the bridge's lines."""
-        return AcpTranscript(_DENIAL)
 
 
 def _settings(run: Run) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from outpost.domain.agents import Alias
 from worker.adapters.base import Adapter, Invocation, Run, context_window
-from worker.adapters.transcript import JsonTranscript, Message, Transcript, Verdict, error_line, tool_line, tool_output
+from worker.adapters.transcript import JsonTranscript, Message, Verdict, tool_line, tool_output
 from worker.json_values import text_at, value_at
 
 _PROVIDER = "anthropic"
@@ -26,33 +26,6 @@ _ENVIRONMENT = dict.fromkeys(
 _COMMANDS_FILE = ".outpost/bash-env"
 _OFFLINE = "npm_config_offline"
 """Its own npm looks up nothing: not the plugin API at each start, and no plugins of a repository's `opencode.json`."""
-
-
-class OpenCode(Adapter):
-    """opencode-ai.
-
-    Of its settings the last one read wins, which is `OPENCODE_CONFIG_CONTENT` (opencode.ai, "Config"). A project's
-    `opencode.json` and `.opencode` do not count: it would install plugins and packages that they name from npm.
-    """
-
-    exit_codes: Mapping[int, str] = {1: "OpenCode reported an error"}
-    settings_files = ("opencode.json", "opencode.jsonc", ".opencode/opencode.json")
-
-    def invocation(self, run: Run) -> Invocation:
-        """Return the call; the container is the sandbox, hence every path may be opened."""
-        argv = ["opencode", "run", "--format=json", "--title=Task"]  # without a title it asks the model for one
-        if run.model:
-            argv.append(f"--model={_PROVIDER}/{run.model}")
-        config = _config(run) if run.model and run.base_url else {}
-        # The commands that it runs are not offline: bash reads this file first.
-        environment = {_OFFLINE: "true", "BASH_ENV": str(run.home / _COMMANDS_FILE)}
-        environment |= {**_ENVIRONMENT, "OPENCODE_CONFIG_CONTENT": json.dumps(config)}
-        home_files = {_COMMANDS_FILE: f"unset BASH_ENV {_OFFLINE}\n"}
-        return Invocation(tuple(argv), environment, run.task_file, home_files=home_files)
-
-    def transcript(self) -> Transcript:
-        """Return a reader of the event stream."""
-        return _Events()
 
 
 def _config(run: Run) -> dict[str, object]:
@@ -117,8 +90,7 @@ class _Events(JsonTranscript):
                 yield from self._tool(value_at(event, "part"))
             case "error":
                 words = text_at(event, "error", "data", "message") or text_at(event, "error", "name") or "an error"
-                self.conclude(Verdict(False, words))
-                yield error_line(words)
+                yield self.fail(words)
 
     def _step_finished(self, reason: str) -> None:
         fault = _FINISHED.get(reason)
@@ -134,3 +106,27 @@ class _Events(JsonTranscript):
         if _REFUSALS.match(error):
             self.refuse(name)
         yield from tool_output(error or text_at(part, "state", "output"))
+
+
+class OpenCode(Adapter):
+    """opencode-ai.
+
+    Of its settings the last one read wins, which is `OPENCODE_CONFIG_CONTENT` (opencode.ai, "Config"). A project's
+    `opencode.json` and `.opencode` do not count: it would install plugins and packages that they name from npm.
+    """
+
+    transcript = _Events
+    exit_codes: Mapping[int, str] = {1: "OpenCode reported an error"}
+    settings_files = ("opencode.json", "opencode.jsonc", ".opencode/opencode.json")
+
+    def invocation(self, run: Run) -> Invocation:
+        """Return the call; the container is the sandbox, hence every path may be opened."""
+        argv = ["opencode", "run", "--format=json", "--title=Task"]  # without a title it asks the model for one
+        if run.model:
+            argv.append(f"--model={_PROVIDER}/{run.model}")
+        config = _config(run) if run.model and run.base_url else {}
+        # The commands that it runs are not offline: bash reads this file first.
+        environment = {_OFFLINE: "true", "BASH_ENV": str(run.home / _COMMANDS_FILE)}
+        environment |= {**_ENVIRONMENT, "OPENCODE_CONFIG_CONTENT": json.dumps(config)}
+        home_files = {_COMMANDS_FILE: f"unset BASH_ENV {_OFFLINE}\n"}
+        return Invocation(tuple(argv), environment, run.task_file, home_files=home_files)

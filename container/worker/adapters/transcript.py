@@ -68,7 +68,9 @@ class Transcript:
         self.refused_tools: list[str] = []
         """Names of the tools that were refused for want of permission."""
         self.running_tools: dict[str, tuple[str, float]] = {}
-        """Id -> name and start, by the monotonic clock, of the tool calls without a result so far."""
+        """Id -> line and start, by the monotonic clock, of the tool calls without a result so far."""
+        self.tool_names: dict[str, str] = {}
+        """Id -> name of the tool calls."""
 
     def read(self, line: str) -> Iterator[Message]:
         """Yield the messages of a line."""
@@ -81,6 +83,11 @@ class Transcript:
         """Record a final event; it replaces the one before."""
         self.verdict, self.finished = verdict, True
 
+    def fail(self, words: str, code: ReasonCode | None = None) -> Message:
+        """Record a final event that reports an error, and return its line."""
+        self.conclude(Verdict(False, words, code))
+        return error_line(words)
+
     def reopen(self) -> None:
         """Record that another turn began: the success of the turn before is not its own; an error stays."""
         self.finished = False
@@ -92,13 +99,17 @@ class Transcript:
         if (tool or "a tool") not in self.refused_tools:
             self.refused_tools.append(tool or "a tool")
 
-    def tool_started(self, call_id: str, name: str) -> None:
-        """Record that a tool call runs from now on."""
-        self.running_tools[call_id] = name, time.monotonic()
+    def tool_started(self, call_id: str, name: str, arguments: object) -> Message:
+        """Record that a tool call runs from now on, and return its line."""
+        line = tool_line(name, arguments)
+        self.tool_names[call_id] = name
+        self.running_tools[call_id] = line.text, time.monotonic()
+        return line
 
-    def tool_ended(self, call_id: str) -> None:
-        """Record that a tool call has its result."""
+    def tool_ended(self, call_id: str) -> str:
+        """Record that a tool call has its result; return its name, "" of one that never started."""
         self.running_tools.pop(call_id, None)
+        return self.tool_names.get(call_id, "")
 
 
 class JsonTranscript(Transcript, ABC):
