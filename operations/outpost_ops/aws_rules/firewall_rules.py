@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.values import arn_of, text_of
 from outpost_ops.templates import Templates
 
@@ -45,25 +45,28 @@ _TRANSFORMATION = 10
 _SEARCHING = {"CONTAINS", "CONTAINS_WORD"}
 
 
+@rule("firewall-priorities", "AWS WAF API: Rule (2026-11)")
 def priorities(templates: Templates) -> Iterator[Finding]:
-    """No two rules of a web ACL have the same priority or name."""
+    """The rules of a web ACL have priorities and names of their own."""
     for acl in templates.of_type("AWS::WAFv2::WebACL"):
         for name in ("Priority", "Name"):
-            for value, count in Counter(rule.get(name) for rule in acl.properties.get("Rules", [])).items():
+            for value, count in Counter(each.get(name) for each in acl.properties.get("Rules", [])).items():
                 if count > 1:
                     yield Finding(acl, f"Rules.{name}", value, f"{count} rules have it; each needs its own")
 
 
+@rule("firewall-capacity", "AWS WAF Developer Guide: Web ACL capacity units; AWS managed rule groups list (2026-11)")
 def capacity(templates: Templates) -> Iterator[Finding]:
-    """The rules of a web ACL are within its capacity."""
+    """The rules of a web ACL are within its 1,500 capacity units."""
     for acl in templates.of_type("AWS::WAFv2::WebACL"):
-        used = sum(_units(rule.get("Statement", {})) for rule in acl.properties.get("Rules", []))
+        used = sum(_units(each.get("Statement", {})) for each in acl.properties.get("Rules", []))
         if used > _CAPACITY:
             yield Finding(acl, "Rules", f"{used} units", f"Allowed: {_CAPACITY}; leave a rule group out")
 
 
+@rule("firewall-log-name", "AWS WAF Developer Guide: Logging destinations (2026-11)")
 def log_groups(templates: Templates) -> Iterator[Finding]:
-    """The log group, bucket or stream of a web ACL's logs has a name that begins with aws-waf-logs-."""
+    """The destination of a web ACL's logs has a name that begins with aws-waf-logs-."""
     for logging in templates.of_type("AWS::WAFv2::LoggingConfiguration"):
         for value in logging.properties.get("LogDestinationConfigs", []):
             target = templates.target(value, logging.stack)
@@ -85,25 +88,3 @@ def _units(statement: Mapping[str, Any]) -> int:
         nested = [*body.get("Statements", []), body.get("Statement", {}), body.get("ScopeDownStatement", {})]
         total += sum(_units(each) for each in nested)
     return total
-
-
-RULES = (
-    Rule(
-        "firewall-priorities",
-        "The rules of a web ACL have priorities and names of their own",
-        "AWS WAF API: Rule (2026-11)",
-        priorities,
-    ),
-    Rule(
-        "firewall-capacity",
-        "The rules of a web ACL are within its 1,500 capacity units",
-        "AWS WAF Developer Guide: Web ACL capacity units; AWS managed rule groups list (2026-11)",
-        capacity,
-    ),
-    Rule(
-        "firewall-log-name",
-        "The destination of a web ACL's logs has a name that begins with aws-waf-logs-",
-        "AWS WAF Developer Guide: Logging destinations (2026-11)",
-        log_groups,
-    ),
-)

@@ -8,7 +8,7 @@ from itertools import product
 import botocore.session
 
 from outpost_ops.aws_rules.iam_reference import actions, arn_expression
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.policies import Kind, Statement, as_list, statements
 from outpost_ops.aws_rules.values import text_of
 from outpost_ops.templates import Templates
@@ -31,16 +31,18 @@ _ON_EVERYTHING = frozenset({"ec2:CreateNetworkInterface", "ec2:DeleteNetworkInte
 """Lambda demands them on `*` (AWS Lambda Developer Guide: Giving Lambda functions access to resources in a VPC)."""
 
 
+@rule("iam-action-exists", _REFERENCE)
 def unknown_actions(templates: Templates) -> Iterator[Finding]:
-    """Every action names at least one action of a service."""
+    """Every action of a policy exists."""
     for statement in statements(templates):
         for action in statement.actions:
             if action != "*" and not actions(action):
                 yield _finding(statement, "Action", action, "No service has this action: IAM accepts and ignores it")
 
 
+@rule("iam-action-supports-resource", _REFERENCE)
 def unsupported_resources(templates: Templates) -> Iterator[Finding]:
-    """Each action supports a resource of its statement, and each resource has such an action."""
+    """Each action of a policy supports a resource of its statement, and each resource has an action."""
     for statement in statements(templates):
         resource = statement.policy.resource
         if statement.policy.kind is Kind.RESOURCE and resource.type not in _CHECKED:
@@ -61,6 +63,10 @@ def unsupported_resources(templates: Templates) -> Iterator[Finding]:
                 yield _finding(statement, "Resource", text, "No action of the statement supports it: leave it out")
 
 
+@rule(
+    "policy-names-its-resource",
+    "S3 User Guide: Bucket policies; SQS and SNS Developer Guides: access policies (2026-11)",
+)
 def foreign_resources(templates: Templates) -> Iterator[Finding]:
     """The policy of a bucket, queue or topic names no other resource."""
     for statement in statements(templates, Kind.RESOURCE):
@@ -77,8 +83,9 @@ def foreign_resources(templates: Templates) -> Iterator[Finding]:
                     yield _finding(statement, "Resource", target.place, f"Name {names} only: AWS refuses the policy")
 
 
+@rule("iam-resource-named", _REFERENCE)
 def needless_wildcards(templates: Templates) -> Iterator[Finding]:
-    """Resource `*` is allowed only for actions that no resource restricts, or with a condition."""
+    """A role may act on every resource only where the action cannot be restricted."""
     for statement in statements(templates, Kind.IDENTITY):
         if statement.allows and "*" in statement.resources and not statement.body.get("Condition"):
             for pattern in statement.actions:
@@ -88,8 +95,9 @@ def needless_wildcards(templates: Templates) -> Iterator[Finding]:
                         yield _finding(statement, "Resource", f"* for {action.name}", f"Name what it needs: {forms}")
 
 
+@rule("iam-service-principal-exists", "Services of botocore; pages on the roles of each service (2026-11)")
 def unknown_principals(templates: Templates) -> Iterator[Finding]:
-    """Every service principal is that of an AWS service."""
+    """Every service principal belongs to a service."""
     for statement in statements(templates):
         for principal in statement.services:
             name = principal.removesuffix(".amazonaws.com")
@@ -122,32 +130,3 @@ def _filled(pattern: str, samples: tuple[str, ...]) -> str:
 
 def _finding(statement: Statement, part: str, value: object, remedy: str) -> Finding:
     return Finding(statement.policy.resource, f"{statement.path}.{part}", value, remedy)
-
-
-RULES = (
-    Rule("iam-action-exists", "Every action of a policy exists", _REFERENCE, unknown_actions),
-    Rule(
-        "iam-action-supports-resource",
-        "Each action of a policy supports a resource of its statement, and each resource has an action",
-        _REFERENCE,
-        unsupported_resources,
-    ),
-    Rule(
-        "policy-names-its-resource",
-        "The policy of a bucket, queue or topic names no other resource",
-        "S3 User Guide: Bucket policies; SQS and SNS Developer Guides: access policies (2026-11)",
-        foreign_resources,
-    ),
-    Rule(
-        "iam-resource-named",
-        "A role may act on every resource only where the action cannot be restricted",
-        _REFERENCE,
-        needless_wildcards,
-    ),
-    Rule(
-        "iam-service-principal-exists",
-        "Every service principal belongs to a service",
-        "Services of botocore; pages on the roles of each service (2026-11)",
-        unknown_principals,
-    ),
-)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from outpost_ops.templates import Resource, Templates
@@ -25,13 +26,24 @@ class Finding(NamedTuple):
         return f"{place}: {self.value}. {self.remedy}"
 
 
+Check = Callable[[Templates], Iterable[Finding]]
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule: what it demands, where AWS says so, and the function that finds what breaks it."""
 
     id: str
-    title: str
-    """What every template keeps, as a sentence."""
     source: str
     """Document and date, or the data that it is derived from."""
-    check: Callable[[Templates], Iterable[Finding]]
+    check: Check
+
+    @property
+    def title(self) -> str:
+        """What every template keeps, as a sentence: the docstring of the function."""
+        return (self.check.__doc__ or "").removesuffix(".")
+
+
+def rule(id_: str, source: str) -> Callable[[Check], Rule]:
+    """Make a rule of a function, whose docstring is the rule's title."""
+    return partial(Rule, id_, source)

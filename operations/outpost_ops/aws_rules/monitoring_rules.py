@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.values import text_of
 from outpost_ops.templates import Resource, Templates
+
+_ALARMS = "CloudWatch API: PutMetricAlarm (2026-11)"
 
 _SHORT_PERIODS = {10, 20, 30}
 _DAY, _WEEK = 86_400, 604_800
@@ -14,6 +16,7 @@ _WIDGETS = 500
 _METRICS_OF_AN_ALARM = 10
 
 
+@rule("alarm-period", _ALARMS)
 def alarm_periods(templates: Templates) -> Iterator[Finding]:
     """The period of an alarm is 10, 20, 30 or a multiple of 60 seconds; all its periods are within a day, or a week."""
     for alarm in templates.of_type("AWS::CloudWatch::Alarm"):
@@ -33,6 +36,7 @@ def alarm_periods(templates: Templates) -> Iterator[Finding]:
             yield Finding(alarm, "EvaluationPeriods", f"{window} seconds", remedy)
 
 
+@rule("alarm-datapoints", _ALARMS)
 def alarm_datapoints(templates: Templates) -> Iterator[Finding]:
     """An alarm asks for no more datapoints than it looks at, and for at most ten metrics, one of them returned."""
     for alarm in templates.of_type("AWS::CloudWatch::Alarm"):
@@ -50,8 +54,9 @@ def alarm_datapoints(templates: Templates) -> Iterator[Finding]:
             )
 
 
+@rule("dashboard-body", "CloudWatch API: Dashboard body structure (2026-11)")
 def dashboards(templates: Templates) -> Iterator[Finding]:
-    """The body of a dashboard is JSON with at most 500 widgets, each with metrics that it can draw."""
+    """The body of a dashboard is JSON with at most 500 widgets, each within its 24 columns."""
     for dashboard in templates.of_type("AWS::CloudWatch::Dashboard"):
         body = text_of(dashboard.properties.get("DashboardBody", ""), templates, dashboard.stack)
         try:
@@ -66,8 +71,9 @@ def dashboards(templates: Templates) -> Iterator[Finding]:
                 yield Finding(dashboard, f"DashboardBody.widgets[{n}]", widget["x"], "x and width: 24 columns at most")
 
 
+@rule("metric-filter-default", "CloudWatch Logs API: MetricTransformation (2026-11)")
 def filter_values(templates: Templates) -> Iterator[Finding]:
-    """A metric filter has a default value or dimensions, not both."""
+    """A metric filter has a default value or dimensions."""
     for each in templates.of_type("AWS::Logs::MetricFilter"):
         for transformation in each.properties.get("MetricTransformations", []):
             if "DefaultValue" in transformation and transformation.get("Dimensions"):
@@ -79,28 +85,3 @@ def filter_values(templates: Templates) -> Iterator[Finding]:
 def _metrics(alarm: Resource) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = alarm.properties.get("Metrics", [])
     return found
-
-
-_ALARMS = "CloudWatch API: PutMetricAlarm (2026-11)"
-
-RULES = (
-    Rule("alarm-period", "The periods of an alarm are whole minutes within a day, or a week", _ALARMS, alarm_periods),
-    Rule(
-        "alarm-datapoints",
-        "An alarm can be reached: datapoints and metrics are within its limits",
-        _ALARMS,
-        alarm_datapoints,
-    ),
-    Rule(
-        "dashboard-body",
-        "The body of each dashboard is one that CloudWatch accepts",
-        "CloudWatch API: Dashboard body structure (2026-11)",
-        dashboards,
-    ),
-    Rule(
-        "metric-filter-default",
-        "A metric filter has a default value or dimensions",
-        "CloudWatch Logs API: MetricTransformation (2026-11)",
-        filter_values,
-    ),
-)

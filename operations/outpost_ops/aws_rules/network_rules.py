@@ -5,16 +5,22 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from itertools import combinations
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.values import is_literal
 from outpost_ops.templates import Resource, Templates
+
+_BALANCING = "Elastic Load Balancing: Application Load Balancers"
 
 _GROUP_RULES = 60
 _DEFAULT_INTERVAL, _DEFAULT_TIMEOUT = 30, 5
 
 
+@rule(
+    "endpoint-not-public",
+    "VPC User Guide: Gateway endpoints; Amazon Linux 2023: package repositories in S3 (2026-11); aws-cdk#36717",
+)
 def endpoints_of_public_subnets(templates: Templates) -> Iterator[Finding]:
-    """A gateway endpoint with a policy is not in the route table of a subnet that reaches the internet itself."""
+    """A gateway endpoint with a policy is not in the route table of a public subnet."""
     public = _public_tables(templates)
     for endpoint in templates.of_type("AWS::EC2::VPCEndpoint"):
         if (
@@ -30,6 +36,7 @@ def endpoints_of_public_subnets(templates: Templates) -> Iterator[Finding]:
                     yield Finding(endpoint, "RouteTableIds", table.logical_id if table else value, remedy)
 
 
+@rule("group-rules", "VPC User Guide: Quotas (2026-11)")
 def group_rules(templates: Templates) -> Iterator[Finding]:
     """A security group has at most 60 rules in each direction."""
     counts: Counter[tuple[Resource, str]] = Counter()
@@ -37,8 +44,8 @@ def group_rules(templates: Templates) -> Iterator[Finding]:
         for direction in ("Ingress", "Egress"):
             counts[group, direction] += len(group.properties.get(f"SecurityGroup{direction}", []))
     for direction in ("Ingress", "Egress"):
-        for rule in templates.of_type(f"AWS::EC2::SecurityGroup{direction}"):
-            owner = templates.target(rule.properties.get("GroupId"), rule.stack)
+        for each in templates.of_type(f"AWS::EC2::SecurityGroup{direction}"):
+            owner = templates.target(each.properties.get("GroupId"), each.stack)
             if owner is not None:
                 counts[owner, direction] += 1
     for (group, direction), count in counts.items():
@@ -46,8 +53,9 @@ def group_rules(templates: Templates) -> Iterator[Finding]:
             yield Finding(group, f"SecurityGroup{direction}", f"{count} rules", f"Allowed: {_GROUP_RULES}")
 
 
+@rule("subnet-network", "VPC User Guide: Subnet sizing (2026-11)")
 def networks(templates: Templates) -> Iterator[Finding]:
-    """Each subnet lies in the network of its VPC, is a /28 or larger, and overlaps no other."""
+    """Each subnet has its own part of the VPC's network."""
     subnets = [each for each in templates.of_type("AWS::EC2::Subnet") if is_literal(each.properties.get("CidrBlock"))]
     for subnet in subnets:
         vpc = templates.target(subnet.properties.get("VpcId"), subnet.stack)
@@ -66,8 +74,9 @@ def networks(templates: Templates) -> Iterator[Finding]:
             yield Finding(other, "CidrBlock", other.properties["CidrBlock"], f"It overlaps {one.place}, {ours}")
 
 
+@rule("private-names", "VPC User Guide: DNS attributes for your VPC (2026-11)")
 def names_in_network(templates: Templates) -> Iterator[Finding]:
-    """A VPC with private names (of interface endpoints, of file systems) resolves them."""
+    """A VPC with private names of endpoints or file systems resolves them."""
     needing = [*templates.of_type("AWS::EC2::VPCEndpoint"), *templates.of_type("AWS::EFS::MountTarget")]
     named = [each for each in needing if each.properties.get("PrivateDnsEnabled") or "Mount" in each.type]
     for vpc in templates.of_type("AWS::EC2::VPC") if named else ():
@@ -76,6 +85,7 @@ def names_in_network(templates: Templates) -> Iterator[Finding]:
                 yield Finding(vpc, switch, vpc.properties.get(switch), f"Set it: {named[0].place} is found by a name")
 
 
+@rule("balancer-zones", f"{_BALANCING} (2026-11)")
 def balancer_zones(templates: Templates) -> Iterator[Finding]:
     """The subnets of a load balancer are in different zones."""
     for balancer in templates.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer"):
@@ -86,6 +96,7 @@ def balancer_zones(templates: Templates) -> Iterator[Finding]:
                 yield Finding(balancer, "Subnets", f"{count} in {zone}", "Allowed: one subnet of each zone")
 
 
+@rule("health-check-timeout", f"{_BALANCING}: Health checks (2026-11)")
 def health_checks(templates: Templates) -> Iterator[Finding]:
     """The health check of a target group ends before the next one begins."""
     for group in templates.of_type("AWS::ElasticLoadBalancingV2::TargetGroup"):
@@ -104,45 +115,3 @@ def _public_tables(templates: Templates) -> set[Resource]:
         if gateway is not None and gateway.type == "AWS::EC2::InternetGateway" and table is not None:
             found.add(table)
     return found
-
-
-_BALANCING = "Elastic Load Balancing: Application Load Balancers"
-
-RULES = (
-    Rule(
-        "endpoint-not-public",
-        "A gateway endpoint with a policy is not in the route table of a public subnet",
-        "VPC User Guide: Gateway endpoints; Amazon Linux 2023: package repositories in S3 (2026-11); aws-cdk#36717",
-        endpoints_of_public_subnets,
-    ),
-    Rule(
-        "group-rules",
-        "A security group has at most 60 rules in each direction",
-        "VPC User Guide: Quotas (2026-11)",
-        group_rules,
-    ),
-    Rule(
-        "subnet-network",
-        "Each subnet has its own part of the VPC's network",
-        "VPC User Guide: Subnet sizing (2026-11)",
-        networks,
-    ),
-    Rule(
-        "private-names",
-        "A VPC with private names of endpoints or file systems resolves them",
-        "VPC User Guide: DNS attributes for your VPC (2026-11)",
-        names_in_network,
-    ),
-    Rule(
-        "balancer-zones",
-        "The subnets of a load balancer are in different zones",
-        f"{_BALANCING} (2026-11)",
-        balancer_zones,
-    ),
-    Rule(
-        "health-check-timeout",
-        "The health check of a target group ends before the next one begins",
-        f"{_BALANCING}: Health checks (2026-11)",
-        health_checks,
-    ),
-)

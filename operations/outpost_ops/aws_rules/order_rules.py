@@ -4,10 +4,12 @@ import json
 import re
 from collections.abc import Iterator
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.policies import as_list, policies_of
 from outpost_ops.aws_rules.values import values_at
 from outpost_ops.templates import Resource, Templates
+
+_PAGE = "CloudFormation Template Reference: DependsOn attribute (2026-11)"
 
 _LOGICAL_ID = re.compile(r'"(?:Ref|Fn::GetAtt)": \[?"([^"]+)"')
 _ROLES = {
@@ -21,8 +23,9 @@ _LOADED = ("Role", "TaskRoleArn", "ExecutionRoleArn")
 _BALANCER = "AWS::ElasticLoadBalancingV2::LoadBalancer"
 
 
+@rule("after-role-policies", _PAGE)
 def after_role_policies(templates: Templates) -> Iterator[Finding]:
-    """What tries its role at once is created after the policies of the role."""
+    """What tries its role at once comes after the policies of the role."""
     for resource in templates.of_type(*_ROLES):
         before = _before(resource, templates)
         for value in (value for name in _ROLES[resource.type] for value in values_at(resource.properties, name)):
@@ -32,8 +35,9 @@ def after_role_policies(templates: Templates) -> Iterator[Finding]:
                         yield from _late(resource, policy.resource, before)
 
 
+@rule("after-bucket-policy", f"{_PAGE}; CloudTrail User Guide: Amazon S3 bucket policy for CloudTrail (2026-11)")
 def after_bucket_policy(templates: Templates) -> Iterator[Finding]:
-    """What delivers to a bucket is created after the bucket's policy."""
+    """What delivers to a bucket comes after the bucket's policy."""
     policies = templates.of_type("AWS::S3::BucketPolicy")
     for resource in templates.of_type("AWS::CloudTrail::Trail", _BALANCER):
         before = _before(resource, templates)
@@ -50,8 +54,9 @@ def after_bucket_policy(templates: Templates) -> Iterator[Finding]:
                 yield from _late(resource, policy, before)
 
 
+@rule("after-listener", _PAGE)
 def after_listener(templates: Templates) -> Iterator[Finding]:
-    """A service is created after the listener that its target group hangs on."""
+    """A service comes after the listener of its target group."""
     listeners = templates.of_type("AWS::ElasticLoadBalancingV2::Listener", "AWS::ElasticLoadBalancingV2::ListenerRule")
     for service in templates.of_type("AWS::ECS::Service"):
         groups = list(templates.targets(service.properties.get("LoadBalancers", []), service.stack))
@@ -66,8 +71,9 @@ def after_listener(templates: Templates) -> Iterator[Finding]:
             yield from _late(service, fitting[0], before)
 
 
+@rule("after-attachment", _PAGE)
 def after_attachment(templates: Templates) -> Iterator[Finding]:
-    """A route to an internet gateway is created after the gateway's attachment to the VPC."""
+    """A route to an internet gateway comes after the gateway's attachment."""
     for attachment in templates.of_type("AWS::EC2::VPCGatewayAttachment"):
         gateway = templates.target(attachment.properties.get("InternetGatewayId"), attachment.stack)
         for route in templates.of_type("AWS::EC2::Route"):
@@ -106,28 +112,3 @@ def _late(resource: Resource, needed: Resource, before: set[str]) -> Iterator[Fi
     if needed.logical_id not in before:
         remedy = f"Add {needed.logical_id}: CloudFormation may create it after {resource.logical_id}, which needs it"
         yield Finding(resource, "DependsOn", as_list(resource.attributes.get("DependsOn")), remedy)
-
-
-_PAGE = "CloudFormation Template Reference: DependsOn attribute (2026-11)"
-
-RULES = (
-    Rule(
-        "after-role-policies",
-        "What tries its role at once comes after the policies of the role",
-        _PAGE,
-        after_role_policies,
-    ),
-    Rule(
-        "after-bucket-policy",
-        "What delivers to a bucket comes after the bucket's policy",
-        f"{_PAGE}; CloudTrail User Guide: Amazon S3 bucket policy for CloudTrail (2026-11)",
-        after_bucket_policy,
-    ),
-    Rule("after-listener", "A service comes after the listener of its target group", _PAGE, after_listener),
-    Rule(
-        "after-attachment",
-        "A route to an internet gateway comes after the gateway's attachment",
-        _PAGE,
-        after_attachment,
-    ),
-)

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.policies import policies_of
 from outpost_ops.aws_rules.values import values_at
 from outpost_ops.templates import Resource, Templates
+
+_LAMBDA = "AWS Lambda Developer Guide"
 
 _VPC = ("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DeleteNetworkInterface")
 _SEND = {"AWS::SQS::Queue": ("sqs:SendMessage",), "AWS::SNS::Topic": ("sns:Publish",)}
@@ -22,6 +24,9 @@ _SECRET = {
 _MANAGED_VPC = "AWSLambdaVPCAccessExecutionRole"
 
 
+@rule(
+    "function-network-interfaces", f"{_LAMBDA}: Giving Lambda functions access to resources in an Amazon VPC (2026-11)"
+)
 def functions_in_networks(templates: Templates) -> Iterator[Finding]:
     """The role of a function in a VPC may make its network interfaces."""
     for function in templates.of_type("AWS::Lambda::Function"):
@@ -32,6 +37,7 @@ def functions_in_networks(templates: Templates) -> Iterator[Finding]:
             yield from _lacking(role, function, "VpcConfig", _VPC, None, templates)
 
 
+@rule("function-destinations", f"{_LAMBDA}: Capturing records of asynchronous invocations (2026-11)")
 def function_destinations(templates: Templates) -> Iterator[Finding]:
     """The role of a function may send to its destinations and dead-letter queues."""
     paths = {
@@ -47,14 +53,16 @@ def function_destinations(templates: Templates) -> Iterator[Finding]:
             yield from _to_targets(resource, path, _role(resource, templates), _SEND, templates)
 
 
+@rule("function-sources", f"{_LAMBDA}: Event source mappings, execution role permissions (2026-11)")
 def polled_sources(templates: Templates) -> Iterator[Finding]:
-    """The role of a function may read what is polled for it."""
+    """The role of a function may read the stream or queue that is polled for it."""
     for mapping in templates.of_type("AWS::Lambda::EventSourceMapping"):
         yield from _to_targets(mapping, "EventSourceArn", _role(mapping, templates), _POLL, templates)
 
 
+@rule("task-logs-and-secrets", "ECS Developer Guide: Amazon ECS task execution IAM role (2026-11)")
 def task_logs_and_secrets(templates: Templates) -> Iterator[Finding]:
-    """The execution role of a task may write to its log groups and read its secrets."""
+    """The execution role of a task may write its logs and read its secrets."""
     for task in templates.of_type("AWS::ECS::TaskDefinition"):
         role = templates.target(task.properties.get("ExecutionRoleArn"), task.stack)
         logs = "ContainerDefinitions.LogConfiguration.Options.awslogs-group"
@@ -62,8 +70,9 @@ def task_logs_and_secrets(templates: Templates) -> Iterator[Finding]:
         yield from _to_targets(task, "ContainerDefinitions.Secrets.ValueFrom", role, _SECRET, templates)
 
 
+@rule("key-administered", "KMS API: CreateKey, Policy (2026-11)")
 def administered_keys(templates: Templates) -> Iterator[Finding]:
-    """The policy of a key lets the account change the policy."""
+    """The policy of a key lets the account change it."""
     for key in templates.of_type("AWS::KMS::Key"):
         allowed = [
             statement
@@ -118,39 +127,3 @@ def _allows(role: Resource, action: str, target: Resource | None, templates: Tem
         for policy in policies_of(role, templates)
         for statement in policy.statements
     )
-
-
-_LAMBDA = "AWS Lambda Developer Guide"
-
-RULES = (
-    Rule(
-        "function-network-interfaces",
-        "The role of a function in a VPC may make its network interfaces",
-        f"{_LAMBDA}: Giving Lambda functions access to resources in an Amazon VPC (2026-11)",
-        functions_in_networks,
-    ),
-    Rule(
-        "function-destinations",
-        "The role of a function may send to its destinations and dead-letter queues",
-        f"{_LAMBDA}: Capturing records of asynchronous invocations (2026-11)",
-        function_destinations,
-    ),
-    Rule(
-        "function-sources",
-        "The role of a function may read the stream or queue that is polled for it",
-        f"{_LAMBDA}: Event source mappings, execution role permissions (2026-11)",
-        polled_sources,
-    ),
-    Rule(
-        "task-logs-and-secrets",
-        "The execution role of a task may write its logs and read its secrets",
-        "ECS Developer Guide: Amazon ECS task execution IAM role (2026-11)",
-        task_logs_and_secrets,
-    ),
-    Rule(
-        "key-administered",
-        "The policy of a key lets the account change it",
-        "KMS API: CreateKey, Policy (2026-11)",
-        administered_keys,
-    ),
-)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.resource_schemas import custom_name
 from outpost_ops.aws_rules.values import is_literal
 from outpost_ops.templates import Templates
@@ -12,16 +12,20 @@ _NOT_UNIQUE = {"AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::IAM::Policy",
 """Types whose names are unique within another resource only."""
 
 
+@rule(
+    "no-exported-value", "CloudFormation User Guide: Get exported outputs from a deployed stack (2026-11); aws-cdk#7602"
+)
 def exported_values(templates: Templates) -> Iterator[Finding]:
-    """No stack imports what another one exports: neither could change it or leave it out afterwards."""
+    """No stack imports what another one exports."""
     for resource in templates.resources:
         for name in _imports(resource.attributes):
             remedy = "Read it from an SSM parameter: CloudFormation refuses to change or delete an export in use"
             yield Finding(resource, "Fn::ImportValue", name, remedy)
 
 
+@rule("published-parameter", "CloudFormation User Guide: SSM parameter types (2026-11)")
 def unpublished_parameters(templates: Templates) -> Iterator[Finding]:
-    """Each SSM parameter of the environment that a stack reads is published by another one."""
+    """Each parameter that a stack reads of the environment is published by another stack."""
     own = f"/outpost/{templates.environment}/"
     published = {parameter.properties.get("Name") for parameter in templates.of_type("AWS::SSM::Parameter")}
     for stack, template in templates.stacks.items():
@@ -32,6 +36,7 @@ def unpublished_parameters(templates: Templates) -> Iterator[Finding]:
                 yield Finding(reader, f"Parameters.{name}", read, "No stack of the environment publishes it")
 
 
+@rule("unique-name", "CloudFormation User Guide: Name type (2026-11)")
 def shared_names(templates: Templates) -> Iterator[Finding]:
     """No two resources of a type have the same fixed name."""
     seen: dict[tuple[str, object], str] = {}
@@ -56,25 +61,3 @@ def _imports(value: object) -> Iterator[str]:
         case list():
             for each in value:
                 yield from _imports(each)
-
-
-RULES = (
-    Rule(
-        "no-exported-value",
-        "No stack imports what another one exports",
-        "CloudFormation User Guide: Get exported outputs from a deployed stack (2026-11); aws-cdk#7602",
-        exported_values,
-    ),
-    Rule(
-        "published-parameter",
-        "Each parameter that a stack reads of the environment is published by another stack",
-        "CloudFormation User Guide: SSM parameter types (2026-11)",
-        unpublished_parameters,
-    ),
-    Rule(
-        "unique-name",
-        "No two resources of a type have the same fixed name",
-        "CloudFormation User Guide: Name type (2026-11)",
-        shared_names,
-    ),
-)

@@ -24,24 +24,25 @@ from outpost_ops.aws_rules import (
 from outpost_ops.aws_rules.model import Finding, Rule
 from outpost_ops.templates import Templates
 
-RULES: tuple[Rule, ...] = (
-    *reference_rules.RULES,
-    *lifecycle_rules.RULES,
-    *order_rules.RULES,
-    *size_rules.RULES,
-    *service_models.RULES,
-    *iam_rules.RULES,
-    *condition_rules.RULES,
-    *trust_rules.RULES,
-    *permission_rules.RULES,
-    *encryption_rules.RULES,
-    *event_rules.RULES,
-    *network_rules.RULES,
-    *storage_rules.RULES,
-    *firewall_rules.RULES,
-    *monitoring_rules.RULES,
-    *workload_rules.RULES,
+_THEMES = (
+    reference_rules,
+    lifecycle_rules,
+    order_rules,
+    size_rules,
+    service_models,
+    iam_rules,
+    condition_rules,
+    trust_rules,
+    permission_rules,
+    encryption_rules,
+    event_rules,
+    network_rules,
+    storage_rules,
+    firewall_rules,
+    monitoring_rules,
+    workload_rules,
 )
+RULES = tuple(each for theme in _THEMES for each in vars(theme).values() if isinstance(each, Rule))
 
 
 class Violation(NamedTuple):

@@ -10,7 +10,7 @@ from functools import cache
 from botocore.loaders import create_loader
 from botocore.model import ListShape, ServiceModel, Shape, StructureShape
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.values import document_of, is_literal, text_of
 from outpost_ops.templates import Resource, Templates
 
@@ -58,8 +58,9 @@ _DIFFERENT = {"Tags", "SecretStringTemplate"}
 """Properties whose form in a template is not that of the request."""
 
 
+@rule("service-model", "botocore's service models: min, max, pattern and enum of the request that creates the resource")
 def within_service_models(templates: Templates) -> Iterator[Finding]:
-    """Each value is one that the service's API model accepts."""
+    """Every value is one that the service's API model accepts."""
     for resource in templates.of_type(*_OPERATIONS):
         service, *operations = _OPERATIONS[resource.type]
         for operation in operations:
@@ -131,13 +132,3 @@ def _expression(pattern: str) -> re.Pattern[str] | None:
 def _matches(pattern: str, text: str) -> bool:
     expression = _expression(pattern)
     return expression is None or expression.fullmatch(text) is not None
-
-
-RULES = (
-    Rule(
-        "service-model",
-        "Every value is one that the service's API model accepts",
-        "botocore's service models: min, max, pattern and enum of the request that creates the resource",
-        within_service_models,
-    ),
-)

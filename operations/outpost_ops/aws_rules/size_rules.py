@@ -5,10 +5,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.policies import Kind, policies
 from outpost_ops.aws_rules.values import document_of, is_literal, text_of
 from outpost_ops.templates import Resource, Templates
+
+_IAM_QUOTAS = "IAM User Guide: IAM and AWS STS quotas (2026-11)"
 
 ENVIRONMENT_BYTES = 4096
 """All environment variables of a function, as the JSON object that Lambda measures."""
@@ -52,8 +54,9 @@ _NAMES = {
 """Longest names and their form, where neither schema nor service model has them: the API reference of each service."""
 
 
+@rule("function-environment-size", "AWS Lambda Developer Guide: Lambda quotas, environment variables (2026-11)")
 def function_environments(templates: Templates) -> Iterator[Finding]:
-    """The environment of each function fits into 4 KB, with every reference at the length it will have."""
+    """The environment of each function fits into 4 KB."""
     for function in templates.of_type("AWS::Lambda::Function"):
         variables = function.properties.get("Environment", {}).get("Variables", {})
         texts = {name: text_of(value, templates, function.stack) for name, value in variables.items()}
@@ -64,6 +67,7 @@ def function_environments(templates: Templates) -> Iterator[Finding]:
             yield Finding(function, "Environment.Variables", f"{size} bytes", remedy)
 
 
+@rule("policy-size", f"{_IAM_QUOTAS}; pages on quotas of S3, KMS, SQS, SNS, EFS and VPC endpoints (2026-11)")
 def policy_sizes(templates: Templates) -> Iterator[Finding]:
     """Each policy document is within the quota of its service."""
     for policy in policies(templates):
@@ -75,8 +79,9 @@ def policy_sizes(templates: Templates) -> Iterator[Finding]:
             yield Finding(policy.resource, policy.path, f"{len(policy.statements)} statements", "Allowed: 20")
 
 
+@rule("inline-policy-size", _IAM_QUOTAS)
 def inline_policies(templates: Templates) -> Iterator[Finding]:
-    """The inline policies of a role are within its quota together."""
+    """The inline policies of a role are within 10,240 characters together."""
     sizes: Counter[Resource] = Counter()
     for policy in policies(templates, Kind.IDENTITY):
         if policy.resource.type == "AWS::IAM::ManagedPolicy":
@@ -91,6 +96,7 @@ def inline_policies(templates: Templates) -> Iterator[Finding]:
             yield _too_long(role, "Policies", size, _INLINE_CHARACTERS)
 
 
+@rule("name-form", "API reference of each service (2026-11)")
 def names(templates: Templates) -> Iterator[Finding]:
     """Each name has the length and form that its service allows."""
     for resource in templates.resources:
@@ -102,6 +108,7 @@ def names(templates: Templates) -> Iterator[Finding]:
                     yield Finding(resource, name, text, f"Allowed: at most {most} characters that match {pattern}")
 
 
+@rule("parameter-size", "Systems Manager User Guide: Managing parameter tiers (2026-11)")
 def parameters(templates: Templates) -> Iterator[Finding]:
     """Each SSM parameter is within the size of its tier."""
     for parameter in templates.of_type("AWS::SSM::Parameter"):
@@ -111,6 +118,7 @@ def parameters(templates: Templates) -> Iterator[Finding]:
             yield _too_long(parameter, "Value", size, limit)
 
 
+@rule("stack-limits", "CloudFormation User Guide: Quotas (2026-11)")
 def stack_limits(templates: Templates) -> Iterator[Finding]:
     """Each template is within CloudFormation's quotas."""
     for stack, template in templates.stacks.items():
@@ -131,45 +139,3 @@ def stack_limits(templates: Templates) -> Iterator[Finding]:
 
 def _too_long(resource: Resource, name: str, size: int, limit: int) -> Finding:
     return Finding(resource, name, f"{size} characters", f"Allowed: {limit}. Shorten or divide it")
-
-
-_IAM_QUOTAS = "IAM User Guide: IAM and AWS STS quotas (2026-11)"
-
-RULES = (
-    Rule(
-        "function-environment-size",
-        "The environment of each function fits into 4 KB",
-        "AWS Lambda Developer Guide: Lambda quotas, environment variables (2026-11)",
-        function_environments,
-    ),
-    Rule(
-        "policy-size",
-        "Each policy document is within the quota of its service",
-        f"{_IAM_QUOTAS}; pages on quotas of S3, KMS, SQS, SNS, EFS and VPC endpoints (2026-11)",
-        policy_sizes,
-    ),
-    Rule(
-        "inline-policy-size",
-        "The inline policies of a role are within 10,240 characters together",
-        _IAM_QUOTAS,
-        inline_policies,
-    ),
-    Rule(
-        "name-form",
-        "Each name has the length and form that its service allows",
-        "API reference of each service (2026-11)",
-        names,
-    ),
-    Rule(
-        "parameter-size",
-        "Each SSM parameter is within the size of its tier",
-        "Systems Manager User Guide: Managing parameter tiers (2026-11)",
-        parameters,
-    ),
-    Rule(
-        "stack-limits",
-        "Each template is within CloudFormation's quotas",
-        "CloudFormation User Guide: Quotas (2026-11)",
-        stack_limits,
-    ),
-)

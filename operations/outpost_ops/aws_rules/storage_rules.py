@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.templates import Templates
 
 _IN_STANDARD = 30
@@ -12,12 +12,13 @@ _COLD_DAYS = 90
 _WINDOW_MINUTES = 60
 
 
+@rule("bucket-lifecycle", "S3 User Guide: Transitioning objects using Amazon S3 Lifecycle, constraints (2026-11)")
 def bucket_lifecycles(templates: Templates) -> Iterator[Finding]:
     """The transitions of a bucket are as far apart as S3 demands, and before the expiration."""
     for bucket in templates.of_type("AWS::S3::Bucket"):
-        for n, rule in enumerate(bucket.properties.get("LifecycleConfiguration", {}).get("Rules", [])):
+        for n, body in enumerate(bucket.properties.get("LifecycleConfiguration", {}).get("Rules", [])):
             place = f"LifecycleConfiguration.Rules[{n}]"
-            moves = sorted(rule.get("Transitions", []), key=lambda each: int(each.get("TransitionInDays", 0)))
+            moves = sorted(body.get("Transitions", []), key=lambda each: int(each.get("TransitionInDays", 0)))
             earliest = 0
             for move in moves:
                 days, kind = int(move.get("TransitionInDays", 0)), move["StorageClass"]
@@ -27,12 +28,13 @@ def bucket_lifecycles(templates: Templates) -> Iterator[Finding]:
                         bucket, f"{place}.Transitions", f"{kind} after {days} days", f"Allowed: {least} or more"
                     )
                 earliest = days + (_IN_STANDARD if kind in _INFREQUENT else 1)
-            ends = rule.get("ExpirationInDays")
+            ends = body.get("ExpirationInDays")
             if ends is not None and moves and int(ends) <= int(moves[-1].get("TransitionInDays", 0)):
                 remedy = f"Allowed: more than {moves[-1]['TransitionInDays']}, the last transition"
                 yield Finding(bucket, f"{place}.ExpirationInDays", ends, remedy)
 
 
+@rule("object-lock", "S3 User Guide: Object Lock considerations (2026-11)")
 def object_locks(templates: Templates) -> Iterator[Finding]:
     """A bucket with Object Lock keeps versions."""
     for bucket in templates.of_type("AWS::S3::Bucket"):
@@ -43,40 +45,19 @@ def object_locks(templates: Templates) -> Iterator[Finding]:
                 yield Finding(bucket, "ObjectLockConfiguration", versioning, remedy)
 
 
+@rule("backup-lifecycle", "AWS Backup API: Lifecycle, BackupRule (2026-11)")
 def backup_lifecycles(templates: Templates) -> Iterator[Finding]:
     """A backup stays 90 days in cold storage, and has an hour between the ends of its two windows."""
     for plan in templates.of_type("AWS::Backup::BackupPlan"):
-        for n, rule in enumerate(plan.properties.get("BackupPlan", {}).get("BackupPlanRule", [])):
+        for n, body in enumerate(plan.properties.get("BackupPlan", {}).get("BackupPlanRule", [])):
             place = f"BackupPlan.BackupPlanRule[{n}]"
-            lifecycle = rule.get("Lifecycle", {})
+            lifecycle = body.get("Lifecycle", {})
             cold, ends = lifecycle.get("MoveToColdStorageAfterDays"), lifecycle.get("DeleteAfterDays")
             if cold is not None and ends is not None and int(ends) < int(cold) + _COLD_DAYS:
                 yield Finding(
                     plan, f"{place}.Lifecycle.DeleteAfterDays", ends, f"Allowed: {int(cold) + _COLD_DAYS} or more"
                 )
-            start, done = int(rule.get("StartWindowMinutes", 480)), int(rule.get("CompletionWindowMinutes", 10_080))
+            start, done = int(body.get("StartWindowMinutes", 480)), int(body.get("CompletionWindowMinutes", 10_080))
             if start < _WINDOW_MINUTES or done < start + _WINDOW_MINUTES:
                 remedy = f"Allowed: a start window of {_WINDOW_MINUTES} or more, completion {_WINDOW_MINUTES} later"
                 yield Finding(plan, f"{place}.StartWindowMinutes", f"{start}, completion {done}", remedy)
-
-
-RULES = (
-    Rule(
-        "bucket-lifecycle",
-        "The transitions of a bucket are as far apart as S3 demands",
-        "S3 User Guide: Transitioning objects using Amazon S3 Lifecycle, constraints (2026-11)",
-        bucket_lifecycles,
-    ),
-    Rule(
-        "object-lock",
-        "A bucket with Object Lock keeps versions",
-        "S3 User Guide: Object Lock considerations (2026-11)",
-        object_locks,
-    ),
-    Rule(
-        "backup-lifecycle",
-        "A backup stays in cold storage and has windows as AWS Backup demands",
-        "AWS Backup API: Lifecycle, BackupRule (2026-11)",
-        backup_lifecycles,
-    ),
-)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.policies import Kind, as_list, policies, statements
 from outpost_ops.aws_rules.values import text_of, values_at
 from outpost_ops.templates import Resource, Templates
@@ -24,8 +24,9 @@ _PASSED = {
 """Properties that name a role, and the service that assumes it: the page of each type in the template reference."""
 
 
+@rule("role-trusts-its-service", "IAM User Guide: Create a role to delegate permissions to an AWS service (2026-11)")
 def trusted_services(templates: Templates) -> Iterator[Finding]:
-    """Each role of the templates trusts the service that it is passed to."""
+    """A role that a resource gives to a service trusts that service."""
     for resource in templates.resources:
         for (kind, path), service in _PASSED.items():
             if resource.type == kind:
@@ -33,8 +34,9 @@ def trusted_services(templates: Templates) -> Iterator[Finding]:
                     yield from _untrusted(resource, path, templates.target(value, resource.stack), service)
 
 
+@rule("pass-role-names-service", "IAM User Guide: Grant a user permissions to pass a role to an AWS service (2026-11)")
 def passed_roles(templates: Templates) -> Iterator[Finding]:
-    """A statement that allows to pass a role names the service in iam:PassedToService, and the role trusts it."""
+    """A role may be passed to named services only, which it trusts."""
     for statement in statements(templates, Kind.IDENTITY):
         if not statement.allows or "iam:PassRole" not in statement.actions:
             continue
@@ -68,19 +70,3 @@ def _untrusted(user: Resource, path: str, role: Resource | None, service: str) -
     if f"{service}.amazonaws.com" not in trusted:
         remedy = f"Its AssumeRolePolicyDocument must allow sts:AssumeRole to {service}.amazonaws.com"
         yield Finding(user, path, role.place, remedy)
-
-
-RULES = (
-    Rule(
-        "role-trusts-its-service",
-        "A role that a resource gives to a service trusts that service",
-        "IAM User Guide: Create a role to delegate permissions to an AWS service (2026-11)",
-        trusted_services,
-    ),
-    Rule(
-        "pass-role-names-service",
-        "A role may be passed to named services only, which it trusts",
-        "IAM User Guide: Grant a user permissions to pass a role to an AWS service (2026-11)",
-        passed_roles,
-    ),
-)

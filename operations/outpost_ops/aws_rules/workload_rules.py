@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from outpost_ops.aws_rules.model import Finding, Rule
+from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.values import text_of, values_at
 from outpost_ops.templates import Templates
 
@@ -16,8 +16,9 @@ _FILTERS = 5
 _RESERVABLE = 900
 
 
+@rule("tags", "AWS General Reference: Tagging (2026-11)")
 def tags(templates: Templates) -> Iterator[Finding]:
-    """The tags of a resource have keys of their own, outside aws:, and fit."""
+    """The tags of a resource have keys of their own and fit."""
     for resource in templates.resources:
         listed = resource.properties.get("Tags", [])
         if not isinstance(listed, list):
@@ -34,6 +35,7 @@ def tags(templates: Templates) -> Iterator[Finding]:
                 yield Finding(resource, "Tags", tag["Key"], f"Allowed: values of {_VALUE} characters")
 
 
+@rule("user-data-size", "EC2 User Guide: Run commands when you launch an instance (2026-11)")
 def user_data(templates: Templates) -> Iterator[Finding]:
     """The user data of an instance fits into 16 KB."""
     for kind, path in (("AWS::EC2::Instance", "UserData"), ("AWS::EC2::LaunchTemplate", "LaunchTemplateData.UserData")):
@@ -45,6 +47,7 @@ def user_data(templates: Templates) -> Iterator[Finding]:
                     yield Finding(instance, path, f"{size} bytes", f"Allowed: {_USER_DATA_BYTES}, before Base64")
 
 
+@rule("task-containers", "ECS Developer Guide: Service quotas; ECS API: ContainerDefinition, stopTimeout (2026-11)")
 def containers(templates: Templates) -> Iterator[Finding]:
     """A task of Fargate has at most ten containers, each with two minutes to stop, one of them essential."""
     for task in templates.of_type("AWS::ECS::TaskDefinition"):
@@ -60,6 +63,7 @@ def containers(templates: Templates) -> Iterator[Finding]:
                 yield Finding(task, place, timeout, f"Allowed on Fargate: {_STOP_TIMEOUT} seconds")
 
 
+@rule("event-filters", "AWS Lambda Developer Guide: Control which events Lambda sends (2026-11)")
 def event_filters(templates: Templates) -> Iterator[Finding]:
     """An event source mapping has at most five filters."""
     for mapping in templates.of_type("AWS::Lambda::EventSourceMapping"):
@@ -68,8 +72,9 @@ def event_filters(templates: Templates) -> Iterator[Finding]:
             yield Finding(mapping, "FilterCriteria.Filters", f"{len(filters)} filters", f"Allowed: {_FILTERS}")
 
 
+@rule("reserved-concurrency", "AWS Lambda Developer Guide: Configuring reserved concurrency (2026-11)")
 def reserved_concurrency(templates: Templates) -> Iterator[Finding]:
-    """The functions leave 100 of the account's default 1,000 concurrent executions to others."""
+    """Functions leave 100 of the default 1,000 concurrent executions unreserved."""
     functions = [
         each for each in templates.of_type("AWS::Lambda::Function") if "ReservedConcurrentExecutions" in each.properties
     ]
@@ -79,37 +84,3 @@ def reserved_concurrency(templates: Templates) -> Iterator[Finding]:
         for each in functions:
             reserved = each.properties["ReservedConcurrentExecutions"]
             yield Finding(each, "ReservedConcurrentExecutions", reserved, remedy)
-
-
-RULES = (
-    Rule(
-        "tags",
-        "The tags of a resource have keys of their own and fit",
-        "AWS General Reference: Tagging (2026-11)",
-        tags,
-    ),
-    Rule(
-        "user-data-size",
-        "The user data of an instance fits into 16 KB",
-        "EC2 User Guide: Run commands when you launch an instance (2026-11)",
-        user_data,
-    ),
-    Rule(
-        "task-containers",
-        "The containers of a task are within what Fargate runs",
-        "ECS Developer Guide: Service quotas; ECS API: ContainerDefinition, stopTimeout (2026-11)",
-        containers,
-    ),
-    Rule(
-        "event-filters",
-        "An event source mapping has at most five filters",
-        "AWS Lambda Developer Guide: Control which events Lambda sends (2026-11)",
-        event_filters,
-    ),
-    Rule(
-        "reserved-concurrency",
-        "Functions leave 100 of the default 1,000 concurrent executions unreserved",
-        "AWS Lambda Developer Guide: Configuring reserved concurrency (2026-11)",
-        reserved_concurrency,
-    ),
-)
