@@ -1,29 +1,85 @@
 """What a step works with: the deployment, v1's host, the API, a clock, and the only way to change something."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
+import boto3
+from botocore.exceptions import ClientError
+
+from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.domain.ids import now as real_now
 from outpost.names import MigrationOutput
 from outpost.report import Check, overall
 from outpost_client import ApiError, Client
 from outpost_client.errors import TRANSIENT
-from outpost_migration.deployment import Deployment
 from outpost_migration.endpoint import EndpointSecret
 from outpost_migration.host import Host, find_host
+from outpost_migration.journal import Journal
 from outpost_migration.monitor.documents import Documents
 from outpost_migration.monitor.model import HOST, V1Host
-from outpost_migration.reports import Report
+from outpost_migration.step import Report
+from outpost_migration.v1.trail import Trail
 from outpost_ops.errors import OperationError
 
 Model = TypeVar("Model", bound=Report)
 Response = TypeVar("Response")
 RETRIES = 20
 """How often a call of the API is repeated."""
+
+
+@cache
+def _client(session: boto3.Session, service: str) -> Any:
+    create: Any = session.client  # the overloads know names only that are literals
+    return create(service, config=CLIENT_CONFIG)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """An environment with migration enabled, and the account it is in."""
+
+    environment: str
+    region: str
+    outputs: Mapping[str, str]
+    session: boto3.Session
+
+    @classmethod
+    def find(cls, environment: str, session: boto3.Session) -> "Deployment":
+        """Look the environment up in the account. Raises OperationError naming the remedy."""
+        stack = f"Outpost-{environment}-Migration"
+        try:
+            found = session.client("cloudformation", config=CLIENT_CONFIG).describe_stacks(StackName=stack)["Stacks"][0]
+        except ClientError as error:
+            raise OperationError(
+                f"there is no stack {stack} in this account and region ({error.response['Error']['Message']}): set "
+                f"migration.enabled = true in config/{environment}.toml and deploy, or name another --environment"
+            ) from error
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+        missing = [name for name in MigrationOutput if name not in outputs]
+        if missing:
+            raise OperationError(f"the stack {stack} lacks the outputs {', '.join(missing)}: deploy it again")
+        return cls(environment, session.region_name, outputs, session)
+
+    def __getitem__(self, name: MigrationOutput) -> str:
+        """Return an output."""
+        return self.outputs[name]
+
+    def client(self, service: str) -> Any:
+        """Return a client of one of the account's services."""
+        return _client(self.session, service)
+
+    @cached_property
+    def documents(self) -> Documents:
+        """What the migration keeps."""
+        return Documents(self.client("s3"), self[MigrationOutput.AUDIT_BUCKET])
+
+    @cached_property
+    def trail(self) -> Trail:
+        """The account's event history."""
+        return Trail(self.client("cloudtrail"), self.client("ssm"))
 
 
 @dataclass
@@ -44,13 +100,18 @@ class Context:
     changes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Note the time; the runner does so again when a step starts."""
+        """Note when the step starts."""
         self.started_at = self.now()
 
     @property
     def documents(self) -> Documents:
         """What the migration keeps."""
         return self.deployment.documents
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The run's journal."""
+        return Journal(self.documents, self.run, self.deployment.environment, self.operator)
 
     @property
     def folder(self) -> str:

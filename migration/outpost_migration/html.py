@@ -7,7 +7,7 @@ from outpost_migration.journal import Content
 from outpost_migration.monitor.evaluation import P95_MS
 from outpost_migration.monitor.model import Plan, Sample
 from outpost_migration.registry import STEPS
-from outpost_migration.reports import Report
+from outpost_migration.step import Report
 
 _SHOWN_ELSEWHERE = {*Report.model_fields, "criteria", "controls", "files", "pairs", "figures", "checkpoints"}
 _SERIES = {

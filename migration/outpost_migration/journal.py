@@ -7,7 +7,7 @@ a lease and renews it; after a crash the lease runs out, or its holder is seen t
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Literal
@@ -71,24 +71,19 @@ class Journal:
 
     def __init__(self, documents: Documents, run: str, environment: str, operator: str) -> None:
         self._documents = documents
-        self._empty = Content(run=run, environment=environment)
         self._operator = operator
         self._mutex = threading.Lock()
         self._etag: str | None = None
-        self._content = self._empty
+        self.content = Content(run=run, environment=environment)
+        """The journal as it was last read or written."""
         self.key = f"migration/{run}/journal.json"
 
     def read(self) -> Content:
         """Return the journal as it is now."""
-        found = self._documents.read(Content, self.key)
-        self._etag = found.etag if found else None
-        self._content = found.value if found else self._empty
-        return self._content
-
-    @property
-    def content(self) -> Content:
-        """The journal as it was last read or written."""
-        return self._content
+        with self._mutex:
+            if found := self._documents.read(Content, self.key):
+                self.content, self._etag = found.value, found.etag
+            return self.content
 
     @contextmanager
     def held(self, *, take_over: bool = False) -> Iterator[None]:
@@ -102,7 +97,7 @@ class Journal:
                 f"{holder.operator} runs a step on {holder.host} (process {holder.pid}); the lock is theirs until "
                 f"{holder.until:%H:%M:%S} UTC. Wait, or take it over with --take-over if you know that they stopped"
             )
-        self._change(lambda content: content.model_copy(update={"holder": self._lease()}))
+        self._change(holder=self._lease())
         done = threading.Event()
         renewal = threading.Thread(target=self._renew, args=(done,), daemon=True)
         renewal.start()
@@ -116,15 +111,16 @@ class Journal:
             done.set()
             renewal.join()
             if not crashed:
-                self._change(lambda content: content.model_copy(update={"holder": None}))
+                self._change(holder=None)
 
     def set(self, step: str, entry: Entry) -> None:
         """Write where a step stands. Raises LockedError when the lock was lost."""
-        self._change(lambda content: content.model_copy(update={"entries": {**content.entries, step: entry}}))
+        self._change(entries={**self.content.entries, step: entry})
 
-    def _change(self, change: Callable[[Content], Content]) -> None:
+    def _change(self, **fields: object) -> None:
+        """Change `holder`, which the renewal does too, or `entries`, which only the step's thread does."""
         with self._mutex:
-            content = change(self._content)
+            content = self.content.model_copy(update=fields)
             try:
                 self._etag = self._documents.write(self.key, content, self._etag)
             except DocumentChangedError as error:
@@ -132,7 +128,7 @@ class Journal:
                     f"another operator changed s3://{self._documents.bucket}/{self.key} in the meantime; nothing was "
                     "written. See who: outpost migrate status"
                 ) from error
-            self._content = content
+            self.content = content
 
     def _lease(self) -> Holder:
         return Holder(operator=self._operator, host=socket.gethostname(), pid=os.getpid(), until=now() + LEASE)
@@ -140,7 +136,7 @@ class Journal:
     def _renew(self, done: threading.Event) -> None:
         while not done.wait(LEASE.total_seconds() / 3):
             try:
-                self._change(lambda content: content.model_copy(update={"holder": self._lease()}))
+                self._change(holder=self._lease())
             except LockedError:
                 return  # the step's next write raises it again
 

@@ -1,70 +1,56 @@
 """Runs a step: under the lock, in the journal, with a report that validates against its schema."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost_client import ApiError
 from outpost_migration.context import Context
-from outpost_migration.journal import Content, Entry, Journal
+from outpost_migration.journal import Content, Entry
 from outpost_migration.step import R, Step
 from outpost_ops.errors import OperationError
 
 
-@dataclass(frozen=True)
-class Runner:
-    """Runs the steps of one run for one operator."""
+def run_step(
+    context: Context,
+    step: Step[R],
+    *,
+    despite: Mapping[str, str] | None = None,
+    take_over: bool = False,
+    **options: Any,
+) -> R:
+    """Run one step and return its report. `despite` maps a step that did not pass to the reason to continue.
 
-    context: Context
-
-    @property
-    def journal(self) -> Journal:
-        """The run's journal."""
-        context = self.context
-        return Journal(context.documents, context.run, context.deployment.environment, context.operator)
-
-    def run(
-        self,
-        step: Step[R],
-        *,
-        despite: Mapping[str, str] | None = None,
-        take_over: bool = False,
-        **options: Any,
-    ) -> R:
-        """Run one step and return its report. `despite` maps a step that did not pass to the reason to continue.
-
-        Raises OperationError, and the errors of AWS and of the API, which are noted in the journal first.
-        """
-        context, journal = self.context, self.journal
-        context.started_at = context.now()
-        if context.dry_run:
-            return step.run(context, **options)
-        with journal.held(take_over=take_over):
-            content = journal.content
-            accepted = _accepted(step, content, despite or {})
-            before = content.entries.get(step.name)
-            entry = Entry(
-                state="running",
-                operator=context.operator,
-                started_at=context.started_at,
-                attempts=before.attempts + 1 if before else 1,
-            )
-            journal.set(step.name, entry)
-            try:
-                report = step.run(context, **options)
-            except (OperationError, ClientError, BotoCoreError, ApiError) as error:
-                journal.set(step.name, entry.ended("error", context.now(), error=str(error)))
-                raise
-            report = report.model_copy(update={"changes": [*accepted, *report.changes]})
-            key = context.report_key(step.report)
-            context.documents.replace(key, step.report.model_validate_json(report.model_dump_json()))
-            journal.set(step.name, entry.ended(report.status, context.now(), report=key))
-            for undone in step.undoes:
-                if found := content.entries.get(undone):
-                    journal.set(undone, found.model_copy(update={"state": "rolled-back"}))
-        return report
+    Raises OperationError, and the errors of AWS and of the API, which are noted in the journal first.
+    """
+    if context.dry_run:
+        return step.run(context, **options)
+    journal = context.journal
+    with journal.held(take_over=take_over):
+        content = journal.content
+        accepted = _accepted(step, content, despite or {})
+        before = content.entries.get(step.name)
+        entry = Entry(
+            state="running",
+            operator=context.operator,
+            started_at=context.started_at,
+            attempts=before.attempts + 1 if before else 1,
+        )
+        journal.set(step.name, entry)
+        try:
+            report = step.run(context, **options)
+        except (OperationError, ClientError, BotoCoreError, ApiError) as error:
+            journal.set(step.name, entry.ended("error", context.now(), error=str(error)))
+            raise
+        report = report.model_copy(update={"changes": [*accepted, *report.changes]})
+        key = context.report_key(step.report)
+        context.documents.replace(key, step.report.model_validate_json(report.model_dump_json()))
+        journal.set(step.name, entry.ended(report.status, context.now(), report=key))
+        for undone in step.undoes:
+            if found := content.entries.get(undone):
+                journal.set(undone, found.model_copy(update={"state": "rolled-back"}))
+    return report
 
 
 def _accepted(step: Step[Any], content: Content, despite: Mapping[str, str]) -> list[str]:

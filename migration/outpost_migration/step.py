@@ -1,11 +1,34 @@
-"""What a step of the migration is. `outpost_migration.registry` lists the steps in their order."""
+"""What a step of the migration is, and what all reports share. `outpost_migration.registry` lists the steps."""
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Generic, TypeVar, get_origin
+from datetime import datetime
+from typing import Annotated, ClassVar, Generic, TypeVar, get_origin
 
-from outpost_migration.reports import Report
+from pydantic import Field
+
+from outpost.report import Check, Status
+from outpost_migration.monitor.documents import Part
+
+
+class Report(Part):
+    """The fields of every report. Its JSON schema is in docs/schemas."""
+
+    file: ClassVar[str]
+    """Name of the report's file and of its schema."""
+
+    step: str
+    run: str
+    environment: str
+    operator: str
+    started_at: datetime
+    finished_at: datetime
+    status: Status
+    checks: list[Check]
+    changes: list[str] = Field(description="what the step changed; in a dry run, what it would change")
+    dry_run: bool = False
+
 
 R = TypeVar("R", bound=Report)
 

@@ -24,12 +24,11 @@ from outpost_local.extensions.cloudwatch.virtual_clock import clock_file
 from outpost_local.first_run import api_url, operator_key
 from outpost_local.settings import ROOT_KEY
 from outpost_local.v1 import DemonstrationHost, ensure_host
-from outpost_migration.context import Context
-from outpost_migration.deployment import Deployment
+from outpost_migration.context import Context, Deployment
 from outpost_migration.endpoint import EndpointSecret, V1Endpoint
 from outpost_migration.monitor.model import CURRENT_PLAN, HOST, Plan, V1Host
 from outpost_migration.registry import STEPS
-from outpost_migration.runner import Runner
+from outpost_migration.runner import run_step
 from outpost_migration.steps.monitor import watch_of
 from outpost_migration.steps.preflight import load_balancer_healthy, service_running
 from outpost_migration.v1 import trail
@@ -160,7 +159,7 @@ class World:
         for name, step in STEPS.items():
             if name == "cutover":
                 break
-            report = Runner(self.context(run)).run(step, **options.get(name, {}))
+            report = run_step(self.context(run), step, **options.get(name, {}))
             assert report.status == "pass", (name, report.checks)
 
 

@@ -15,7 +15,7 @@ import pytest
 from outpost.names import MigrationOutput
 from outpost_migration.acceptance import Acceptance
 from outpost_migration.monitor.watch import baseline_key
-from outpost_migration.runner import Runner
+from outpost_migration.runner import run_step
 from outpost_migration.steps import archive, clients, cutover, monitor
 from outpost_migration.steps.archive import PREFIX, TAR
 from outpost_migration.v1.layout import SCRIPTS_FOLDER
@@ -33,10 +33,10 @@ def green(fresh: World, documentation: Path) -> World:
     """A migration of which every criterion can be looked at, a day after its cutover."""
     world = fresh
     home = world.home(RUN)
-    Runner(world.context(RUN)).run(archive.STEP, despite=SKIPPED)
-    Runner(world.context(RUN)).run(clients.STEP, file=[home], despite=SKIPPED)
-    Runner(world.context(RUN)).run(cutover.STEP, despite=SKIPPED)
-    Runner(world.context(RUN)).run(monitor.STEP)
+    run_step(world.context(RUN), archive.STEP, despite=SKIPPED)
+    run_step(world.context(RUN), clients.STEP, file=[home], despite=SKIPPED)
+    run_step(world.context(RUN), cutover.STEP, despite=SKIPPED)
+    run_step(world.context(RUN), monitor.STEP)
     live_through(world, world.plan(RUN).started_at, 24)
     world.folder_of_docs = documentation
     world.log("all is well", world.now() - timedelta(hours=7))

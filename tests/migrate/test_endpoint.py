@@ -9,8 +9,7 @@ import pytest
 
 from outpost.domain.ids import new_id
 from outpost.names import CONTROL_PLANE_CONTAINER, MigrationOutput
-from outpost_migration.context import Context
-from outpost_migration.deployment import Deployment
+from outpost_migration.context import Context, Deployment
 from outpost_migration.endpoint import EndpointSecret, V1Endpoint, V2Endpoint
 from outpost_migration.steps import preflight
 from outpost_ops.errors import OperationError

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from outpost_migration.context import Context
 from outpost_migration.endpoint import V1Endpoint, V2Endpoint
-from outpost_migration.runner import Runner
+from outpost_migration.runner import run_step
 from outpost_migration.step import R, Step
 from outpost_migration.steps import archive, cutover, rollback
 from outpost_migration.steps.shadow import StoredPair
@@ -39,7 +39,7 @@ class Crash(BaseException):
 
 
 def run(context: Context, step: Step[R], **options: Any) -> R:  # noqa: ANN401 - each step has its own
-    return Runner(context).run(step, despite=SKIPPED, **options)
+    return run_step(context, step, despite=SKIPPED, **options)
 
 
 def crashing(world: World, name: str, moment: str, number: int) -> Context:
@@ -104,12 +104,12 @@ def test_an_unreachable_host_stops_the_archive_and_the_next_attempt_ends_it(fres
     fresh.host.switch(online=False)
     with pytest.raises(OperationError, match="cannot be reached"):
         run(fresh.context("unreachable"), archive.STEP)
-    entry = Runner(fresh.context("unreachable")).journal.read().entries["archive"]
+    entry = fresh.context("unreachable").journal.read().entries["archive"]
     assert (entry.state, "cannot be reached" in (entry.error or "")) == ("error", True)
     fresh.host.switch(online=True)
     report = run(fresh.context("unreachable"), archive.STEP)
     assert report.status == "pass"
-    assert Runner(fresh.context("unreachable")).journal.read().entries["archive"].attempts == 2
+    assert fresh.context("unreachable").journal.read().entries["archive"].attempts == 2
 
 
 def test_a_refused_secret_leaves_v1_in_use_until_the_cutover_is_run_again(fresh: World) -> None:

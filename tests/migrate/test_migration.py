@@ -14,7 +14,7 @@ from outpost_local import v1
 from outpost_migration.endpoint import V1Endpoint, V2Endpoint
 from outpost_migration.html import render
 from outpost_migration.registry import STEPS
-from outpost_migration.runner import Runner
+from outpost_migration.runner import run_step
 from outpost_migration.steps import audit, clients, cutover, decommission, monitor, rollback, verify
 from outpost_migration.steps.monitor import watch_of
 from outpost_migration.v1.layout import DISABLED, SCRIPTS
@@ -31,33 +31,33 @@ def test_every_step_from_preflight_to_decommission(fresh: World, documentation: 
     world, run = fresh, "whole"
     world.up_to_cutover(run)
 
-    moved = Runner(world.context(run)).run(cutover.STEP)
+    moved = run_step(world.context(run), cutover.STEP)
     assert (moved.status, moved.ssm_active_scripts, moved.ecs_active) == ("pass", 0, True)
     assert world.host.scripts() == sorted(f"{name}{DISABLED}" for name in SCRIPTS)
 
-    first = Runner(world.context(run)).run(monitor.STEP)
+    first = run_step(world.context(run), monitor.STEP)
     assert first.status == "inconclusive", "nothing is known yet"
     plan = world.plan(run)
     live_through(world, plan.started_at, 24)
-    day = Runner(world.context(run)).run(monitor.STEP)
+    day = run_step(world.context(run), monitor.STEP)
     assert day.status == "pass", day.checks
     assert [c.after_seconds // 3600 for c in day.checkpoints] == [1, 6, 12, 24]
     assert day.baseline_saved
 
     for hours in (7, 1):
         world.log("all is well", world.now() - timedelta(hours=hours))
-    unseen = Runner(world.context(run)).run(verify.STEP, docs=documentation, controls=lambda _: [])
+    unseen = run_step(world.context(run), verify.STEP, docs=documentation, controls=lambda _: [])
     assert [check for check in unseen.checks if check.status == "fail"] == []
     assert unseen.status == "inconclusive", "no control was looked at, so nothing is signed off"
     with pytest.raises(OperationError, match="needs verify to have passed"):
-        Runner(world.context(run)).run(decommission.STEP, yes=True)
-    signed = Runner(world.context(run)).run(verify.STEP, docs=documentation)
+        run_step(world.context(run), decommission.STEP, yes=True)
+    signed = run_step(world.context(run), verify.STEP, docs=documentation)
     assert (signed.status, signed.migration_complete) == ("pass", True), signed.checks
 
-    early = Runner(world.context(run)).run(decommission.STEP, yes=True)
+    early = run_step(world.context(run), decommission.STEP, yes=True)
     assert early.status == "fail", "30 days have not passed"
     quiet_month(world, plan.ends_at)
-    gone = Runner(world.context(run)).run(decommission.STEP, yes=True)
+    gone = run_step(world.context(run), decommission.STEP, yes=True)
     assert gone.status == "pass", gone.checks
     assert gone.deregistered
     assert world.host.folder.exists() is False
@@ -93,25 +93,25 @@ def page_of(world: World, run: str) -> str:
     plan = watch.plan()
     assert plan is not None
     reports = [found for step in STEPS.values() if (found := context.last_report(step.report))]
-    return render(Runner(context).journal.read(), reports, plan, watch.samples(plan))
+    return render(context.journal.read(), reports, plan, watch.samples(plan))
 
 
 @pytest.mark.parametrize("level", [1, 2])
 def test_a_rollback_gives_v1_back_and_a_second_cutover_works(fresh: World, level: int) -> None:
     world, run = fresh, f"back-{level}"
-    Runner(world.context(run)).run(cutover.STEP, despite=SKIPPED)
+    run_step(world.context(run), cutover.STEP, despite=SKIPPED)
     assert isinstance(world.context(run).secret.current()[1], V2Endpoint)
 
-    back = Runner(world.context(run)).run(rollback.STEP, level=level, reason="a test")
+    back = run_step(world.context(run), rollback.STEP, level=level, reason="a test")
     assert back.status == "pass", back.checks
     assert isinstance(world.context(run).secret.current()[1], V1Endpoint)
     assert world.host.scripts() == sorted(SCRIPTS)
-    entries = Runner(world.context(run)).journal.read().entries
+    entries = world.context(run).journal.read().entries
     assert (entries["cutover"].state, entries["rollback"].state) == ("rolled-back", "pass")
 
-    again = Runner(world.context(run)).run(cutover.STEP, despite=SKIPPED)
+    again = run_step(world.context(run), cutover.STEP, despite=SKIPPED)
     assert again.status == "pass", again.checks
-    Runner(world.context(run)).run(rollback.STEP, level=1, reason="clean up")
+    run_step(world.context(run), rollback.STEP, level=1, reason="clean up")
 
 
 def test_no_step_changes_anything_in_a_dry_run(fresh: World) -> None:
@@ -134,7 +134,7 @@ def test_no_step_changes_anything_in_a_dry_run(fresh: World) -> None:
     changes = {}
     for step, options in steps.items():
         if step == "monitor":  # it, and what follows, needs a cutover that was done
-            Runner(world.context(run)).run(cutover.STEP, despite=SKIPPED)
+            run_step(world.context(run), cutover.STEP, despite=SKIPPED)
         before = everything(world, home)
         done = world.outpost("migrate", "--run", run, step, *options, "--dry-run", "--json")
         assert done.returncode in {0, 1, 3}, (step, done.stderr)
@@ -199,12 +199,12 @@ def test_callers_can_be_denied_and_are_allowed_again(fresh: World) -> None:
     ssm.send_command(**call)
     report = audit.run(world.context(run))
     assert "arn:aws:iam::000000000000:user/old-client" in [caller.caller for caller in report.callers]
-    Runner(world.context(run)).run(audit.STEP, despite={"preflight": "a test"})
-    moved = Runner(world.context(run)).run(cutover.STEP, deny_callers=True, despite=SKIPPED)
+    run_step(world.context(run), audit.STEP, despite={"preflight": "a test"})
+    moved = run_step(world.context(run), cutover.STEP, deny_callers=True, despite=SKIPPED)
     assert moved.denied_callers == ["user old-client"]
     with pytest.raises(ssm.exceptions.ClientError, match="not authorized"):
         ssm.send_command(**call)
-    Runner(world.context(run)).run(rollback.STEP, level=1, reason="a test")
+    run_step(world.context(run), rollback.STEP, level=1, reason="a test")
     ssm.send_command(**call)
 
 

@@ -13,7 +13,7 @@ import pytest
 from outpost.domain.ids import now
 from outpost.names import LEGACY_DISPATCHES, METRIC_NAMESPACE
 from outpost_migration.monitor.model import Plan
-from outpost_migration.runner import Runner
+from outpost_migration.runner import run_step
 from outpost_migration.steps import monitor
 from outpost_migration.v1.layout import SCRIPTS_FOLDER
 from tests.eventually import eventually
@@ -86,7 +86,7 @@ def test_real_samples_of_a_short_window_are_taken_and_evaluated(fresh: World) ->
     )
 
     def report() -> monitor.MonitoringReport:
-        return Runner(world.context(run)).run(monitor.STEP, despite={"cutover": "a test"})
+        return run_step(world.context(run), monitor.STEP, despite={"cutover": "a test"})
 
     monitor.start(world.context(run), short)
     assert report().status == "inconclusive"

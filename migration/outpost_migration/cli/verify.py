@@ -8,7 +8,7 @@ import typer
 from outpost.report import overall
 from outpost_client.cli.output import print_json
 from outpost_migration.acceptance import DOCS, Acceptance
-from outpost_migration.cli.migration import Options, open_context, spinner
+from outpost_migration.cli.migrate import Options, Run, open_context, spinner
 from outpost_ops.cli.checks import EXIT_CODES, explained, show_checks
 from outpost_ops.cli.controls import controls
 
@@ -23,7 +23,7 @@ def acceptance(
     environment: Annotated[
         str, typer.Option("--environment", "-e", envvar="OUTPOST_ENVIRONMENT", help="The environment")
     ] = "local",
-    run: Annotated[str, typer.Option(help="Name of the migration run")] = "v1-to-v2",
+    run: Run = "v1-to-v2",
     docs: Annotated[Path, typer.Option(help="Folder of the documentation")] = DOCS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one check a line as JSON")] = False,
 ) -> None:

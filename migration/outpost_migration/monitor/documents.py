@@ -19,6 +19,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Part(Frozen):
+    """A part of a document, which has no other fields than these."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 Model = TypeVar("Model", bound=BaseModel)
 _MISSING = ("NoSuchKey", "404")
 

@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from outpost.report import Check
-from outpost_migration.monitor.documents import Frozen
+from outpost_migration.monitor.documents import Part
 
 CURRENT_PLAN = "migration/monitor.json"
 """Key of the plan that the scheduled function follows."""
@@ -16,18 +16,14 @@ CHUNK = 60
 """Samples in one document."""
 
 
-class _Document(Frozen):
-    model_config = ConfigDict(extra="forbid")
-
-
-class V1Host(_Document):
+class V1Host(Part):
     """The host that v1 runs on."""
 
     instance_id: str
     region: str
 
 
-class Plan(_Document):
+class Plan(Part):
     """Which window to watch, and how. Times in seconds."""
 
     run: str
@@ -63,7 +59,7 @@ class Plan(_Document):
         return f"migration/{self.run}/monitor/"
 
 
-class Sample(_Document):
+class Sample(Part):
     """One period. None stands for "not known": the source returned nothing."""
 
     index: int
@@ -80,13 +76,13 @@ class Sample(_Document):
         return self.healthy is not None and self.v1_dispatches is not None
 
 
-class Chunk(_Document):
+class Chunk(Part):
     """The samples of consecutive periods."""
 
     samples: tuple[Sample, ...] = ()
 
 
-class Figures(_Document):
+class Figures(Part):
     """What a stretch of samples amounts to. A rate without anything to divide by is None."""
 
     since: datetime
@@ -105,14 +101,14 @@ class Figures(_Document):
     v1_callers: list[str]
 
 
-class Proposal(_Document):
+class Proposal(Part):
     """A rollback that the figures call for; a person decides."""
 
     level: Literal[1, 2]
     reason: str
 
 
-class Checkpoint(_Document):
+class Checkpoint(Part):
     """The evaluation at one of the plan's checkpoints."""
 
     after_seconds: int
@@ -121,7 +117,7 @@ class Checkpoint(_Document):
     taken_at: datetime
 
 
-class Baseline(_Document):
+class Baseline(Part):
     """Percentiles of a healthy window, to compare later days with."""
 
     since: datetime
@@ -134,7 +130,7 @@ class Baseline(_Document):
     requests_per_period: dict[str, float]
 
 
-class State(_Document):
+class State(Part):
     """Where the monitor stands."""
 
     plan: Plan

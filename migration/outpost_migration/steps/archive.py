@@ -12,8 +12,7 @@ from botocore.exceptions import ClientError
 
 from outpost.report import Check
 from outpost_migration.context import Context
-from outpost_migration.reports import Report
-from outpost_migration.step import Step
+from outpost_migration.step import Report, Step
 from outpost_migration.steps.scripts import Tool, inventory
 from outpost_migration.v1.layout import BASE, SCRIPTS, SCRIPTS_FOLDER
 

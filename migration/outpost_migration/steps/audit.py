@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 from outpost.report import Check
 from outpost_migration.context import Context
 from outpost_migration.endpoint import V1Endpoint
+from outpost_migration.monitor.documents import Part
 from outpost_migration.monitor.model import HOST, V1Host
-from outpost_migration.reports import Part, Report
-from outpost_migration.step import Step
+from outpost_migration.step import Report, Step
 from outpost_migration.steps.scripts import Tool, inventory
 from outpost_migration.v1.calls import Call, Kind
 from outpost_migration.v1.layout import DOCUMENT, RUNS_FOLDER, SCRIPTS

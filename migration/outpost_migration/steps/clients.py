@@ -11,8 +11,8 @@ from outpost.report import Check
 from outpost_client import Client
 from outpost_migration.client_files import KNOWN_NAMES, Kind, kind_of, known_files
 from outpost_migration.context import Context
-from outpost_migration.reports import Part, Report
-from outpost_migration.step import Step
+from outpost_migration.monitor.documents import Part
+from outpost_migration.step import Report, Step
 from outpost_ops.errors import OperationError
 
 BACKUP = ".outpost-v1"

@@ -8,8 +8,7 @@ from outpost.report import Check, overall
 from outpost_migration import denial, fleet
 from outpost_migration.context import Context
 from outpost_migration.endpoint import V2Endpoint
-from outpost_migration.reports import Report
-from outpost_migration.step import Step
+from outpost_migration.step import Report, Step
 from outpost_migration.steps.preflight import load_balancer_healthy, service_running
 from outpost_migration.steps.scripts import active, disable, inventory
 

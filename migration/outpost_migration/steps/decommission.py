@@ -8,9 +8,7 @@ from botocore.exceptions import ClientError
 
 from outpost.report import Check, overall
 from outpost_migration.context import Context
-from outpost_migration.journal import Journal
-from outpost_migration.reports import Report
-from outpost_migration.step import Step
+from outpost_migration.step import Report, Step
 from outpost_migration.steps.monitor import MonitoringReport
 from outpost_migration.steps.scripts import active, inventory, remove_disabled
 from outpost_migration.v1.calls import Call, Kind
@@ -92,8 +90,7 @@ def _host_gone(context: Context) -> bool:
 
 
 def _cutover_check(context: Context, now: datetime) -> Check:
-    content = Journal(context.documents, context.run, context.deployment.environment, context.operator).read()
-    entry = content.entries.get("cutover")
+    entry = context.journal.read().entries.get("cutover")
     ended = entry.ended_at if entry and entry.state == "pass" else None
     evidence = f"cutover {entry.state if entry else 'not run'}" + (f", {ended:%Y-%m-%d %H:%M} UTC" if ended else "")
     holds = None if ended is None else now - ended >= QUIET

@@ -14,8 +14,7 @@ from outpost_migration.monitor.evaluation import checks, figures, proposal
 from outpost_migration.monitor.model import CURRENT_PLAN, Checkpoint, Figures, Plan, Proposal
 from outpost_migration.monitor.sources import AccountSources
 from outpost_migration.monitor.watch import Watch
-from outpost_migration.reports import Report
-from outpost_migration.step import Step
+from outpost_migration.step import Report, Step
 
 POLL_SECONDS = 30
 

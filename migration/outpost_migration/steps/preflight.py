@@ -9,8 +9,7 @@ from outpost.names import CONTROL_PLANE_CONTAINER, MigrationOutput
 from outpost.report import Check, Status, overall
 from outpost_migration import fleet
 from outpost_migration.context import Context
-from outpost_migration.reports import Report
-from outpost_migration.step import Step
+from outpost_migration.step import Report, Step
 from outpost_ops.errors import OperationError
 
 

@@ -12,8 +12,7 @@ from outpost_migration.context import Context
 from outpost_migration.denial import allow_callers
 from outpost_migration.endpoint import V1Endpoint
 from outpost_migration.monitor.model import CURRENT_PLAN
-from outpost_migration.reports import Report
-from outpost_migration.step import Step
+from outpost_migration.step import Report, Step
 from outpost_migration.steps.preflight import host_reachable
 from outpost_migration.steps.scripts import active, enable, inventory
 from outpost_migration.v1.layout import SCRIPTS, SCRIPTS_FOLDER

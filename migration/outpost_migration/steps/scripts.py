@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from outpost_migration.host import Host
-from outpost_migration.reports import Part
+from outpost_migration.monitor.documents import Part
 from outpost_migration.v1.layout import DISABLED, SCRIPTS, SCRIPTS_FOLDER
 
 

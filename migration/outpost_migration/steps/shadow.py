@@ -15,8 +15,8 @@ from outpost.report import Check
 from outpost_client.models import Dispatch, DispatchRequest
 from outpost_client.results import Status
 from outpost_migration.context import Context
-from outpost_migration.reports import Part, Report
-from outpost_migration.step import Step
+from outpost_migration.monitor.documents import Part
+from outpost_migration.step import Report, Step
 from outpost_migration.v1.layout import SCRIPTS_FOLDER
 from outpost_ops.errors import OperationError
 

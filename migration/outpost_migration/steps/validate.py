@@ -14,8 +14,7 @@ from outpost_client.models import Dispatch, DispatchRequest
 from outpost_client.results import Status
 from outpost_migration.context import Context
 from outpost_migration.mcp import TOOLS, McpClient
-from outpost_migration.reports import Report
-from outpost_migration.step import Step
+from outpost_migration.step import Report, Step
 from outpost_ops.errors import OperationError
 
 _MARK = "outpost migrate validate"

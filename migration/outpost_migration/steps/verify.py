@@ -10,8 +10,7 @@ import typer
 from outpost.report import Check, overall
 from outpost_migration.acceptance import DOCS, Acceptance
 from outpost_migration.context import Context
-from outpost_migration.reports import Report
-from outpost_migration.step import Step
+from outpost_migration.step import Report, Step
 from outpost_ops.cli.controls import live_controls
 
 
