@@ -23,7 +23,7 @@ from tests.local.conftest import DEMO_IMAGE
 
 # Two threads meet between MiniStack's look for a group and its creation, as two tasks may.
 MEETING = """
-import json, os, threading
+import json, os, threading, time
 os.environ |= {"MINISTACK_ACCOUNT_ID": "000000000000", "IOT_MTLS_ENABLED": "0"}
 from ministack.services import cloudwatch_logs as logs, lambda_svc
 from outpost_local.extensions.logs import log_groups
@@ -43,7 +43,8 @@ logs._make_group_arn = meet
 def put(stream):
     logs._create_log_group({"logGroupName": "/group"})
     logs._create_log_stream({"logGroupName": "/group", "logStreamName": stream})
-    logs._put_log_events({"logGroupName": "/group", "logStreamName": stream, "logEvents": [{"message": stream}]})
+    event = {"message": stream, "timestamp": int(time.time() * 1000)}
+    logs._put_log_events({"logGroupName": "/group", "logStreamName": stream, "logEvents": [event]})
 
 def invoked(request):
     lambda_svc._emit_lambda_logs({"config": {"FunctionName": "f"}}, request, request, False, 1)

@@ -14,16 +14,16 @@ _PREFIX = f"{extensions.__name__}."
 
 STRICTNESS = (
     "dynamodb.index_lag",
-    "dynamodb.table_updates",
+    "dynamodb.tables",
     "dynamodb.transactions",
     "ecs.late_tasks",
     "events.event_delivery",
     "iam.service_linked_roles",
-    "iam.session_size",
+    "iam.sessions",
     "lambda_.limits",
-    "logs.log_limits",
-    "s3.object_conflicts",
-    "secretsmanager.secret_versions",
+    "logs.log_groups",
+    "s3.buckets",
+    "secretsmanager.secrets",
     "servicequotas.quotas",
     "sqs.message_delivery",
 )

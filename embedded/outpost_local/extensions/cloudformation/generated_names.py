@@ -20,7 +20,7 @@ from ministack.services.cloudformation import provisioners
 from outpost_local.extensions.cloudformation.handlers import Created, Properties, generated_name, handler
 from outpost_local.extensions.patch import Patch, around
 
-AFTER = ("ecs.deployments", "logs.log_groups", "secretsmanager.secret_references")
+AFTER = ("ecs.deployments", "logs.log_groups", "secretsmanager.secrets")
 
 _RANDOM = 12
 _FORMS: dict[str, tuple[str, str]] = {

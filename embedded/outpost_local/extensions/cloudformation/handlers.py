@@ -75,10 +75,10 @@ def checked_json(response: Response) -> dict[str, Any]:
     return found
 
 
-def with_members(response: Response, members: dict[str, Any]) -> Response:
-    """Return a JSON response of a service with further members, or a refusal as it is."""
+def revised(response: Response, revise: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:
+    """Return a JSON response of a service with the body that `revise` makes of it, or a refusal as it is."""
     status, headers, body = response
-    return (status, headers, json.dumps(json.loads(body) | members).encode()) if status < 400 else response
+    return (status, headers, json.dumps(revise(json.loads(body))).encode()) if status < 400 else response
 
 
 def element(response: Response, name: str) -> str:

@@ -14,7 +14,6 @@ commands out of the trail works without this, and never on AWS.
 
 import gzip
 import json
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -23,13 +22,14 @@ from itertools import dropwhile, islice
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.core.responses import get_account_id, get_region, request_scope
+from ministack.core.concurrency import spawn_background
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudtrail, eventbridge, s3
 
-from outpost_local.extensions.cloudformation.handlers import Response, checked, checked_json
+from outpost_local.extensions.cloudformation.handlers import Response, checked, revised
 from outpost_local.extensions.patch import around
 
-AFTER = ("s3.bucket_properties",)
+AFTER = ("s3.buckets",)
 
 _PAGE = 50
 _page: ContextVar[deque[Any] | None] = ContextVar("_page", default=None)
@@ -37,12 +37,12 @@ _page: ContextVar[deque[Any] | None] = ContextVar("_page", default=None)
 
 
 def _get_trail_status(status_of: Callable[..., Response], body: dict[str, Any]) -> Any:
-    response = status_of(body)
-    if response[0] >= 400:
-        return response
-    _name, _region, trail = cloudtrail._find_visible_trail(body["Name"].strip())
-    _deliver_if_logging(trail)
-    return cloudtrail._ok({**checked_json(response), **trail.get("_Delivery", {})})
+    def after_delivery(status: dict[str, Any]) -> dict[str, Any]:
+        _name, _region, trail = cloudtrail._find_visible_trail(body["Name"].strip())
+        _deliver_if_logging(trail)
+        return {**status, **trail.get("_Delivery", {})}
+
+    return revised(status_of(body), after_delivery)
 
 
 def _delete_objects(delete: Callable[..., Response], bucket: str, *rest: Any) -> Response:
@@ -89,12 +89,11 @@ def _lookup_events(lookup: Callable[..., Response], body: dict[str, Any]) -> Any
         response = lookup(body)
     finally:
         _page.set(None)
-    if response[0] >= 400:
-        return response
-    page = checked_json(response)
-    if len(page["Events"]) == min(int(body.get("MaxResults") or _PAGE), _PAGE):
-        page["NextToken"] = page["Events"][-1]["EventId"]
-    return cloudtrail._ok(page)
+    most = min(int(body.get("MaxResults") or _PAGE), _PAGE)
+    return revised(
+        response,
+        lambda page: page | ({"NextToken": page["Events"][-1]["EventId"]} if len(page["Events"]) == most else {}),
+    )
 
 
 def _get_event_queue(queue: Callable[[], deque[Any]]) -> deque[Any]:
@@ -137,16 +136,11 @@ def _complete(event: dict[str, Any]) -> None:
         command = {key: response["Command"].get(name) for key, name in _MEMBERS.items()}
         detail["responseElements"] = {"command": {**command, "parameters": HIDDEN}}
     event["CloudTrailEvent"] = json.dumps(detail)
-    threading.Thread(target=_publish, args=(get_account_id(), get_region(), detail), daemon=True).start()
+    entry = {"Source": "aws.ssm", "DetailType": "AWS API Call via CloudTrail", "Detail": event["CloudTrailEvent"]}
+    spawn_background(eventbridge._put_events, {"Entries": [entry]}, allow_aws_source=True, thread_name="trail-event")
 
 
 _MEMBERS = {"commandId": "CommandId", "documentName": "DocumentName", "instanceIds": "InstanceIds"}
-
-
-def _publish(account: str, region: str, detail: dict[str, Any]) -> None:
-    entry = {"Source": "aws.ssm", "DetailType": "AWS API Call via CloudTrail", "Detail": json.dumps(detail)}
-    with request_scope(account, region):
-        eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
 
 
 _GAP = "SendCommand is recorded in clear"

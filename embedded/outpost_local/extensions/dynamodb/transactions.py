@@ -16,7 +16,7 @@ from typing import Any
 from ministack.core.responses import error_response_json
 from ministack.services import dynamodb
 
-from outpost_local.extensions.cloudformation.handlers import Response, with_members
+from outpost_local.extensions.cloudformation.handlers import Response, revised
 from outpost_local.extensions.patch import Patch, around
 from outpost_local.realism import Realism
 from outpost_local.settings import Settings
@@ -24,7 +24,7 @@ from outpost_local.settings import Settings
 Item = tuple[str, ...]
 
 _WRITES = {"PutItem", "UpdateItem", "DeleteItem"}
-AFTER = ("dynamodb.table_updates",)
+AFTER = ("dynamodb.tables",)
 
 _TRANSACTIONS = {"TransactWriteItems", "TransactGetItems"}
 _READS = {"GetItem", "BatchGetItem", "Query", "Scan"}
@@ -116,6 +116,6 @@ def _leaving_some(realism: Realism) -> Callable[..., Response]:
             return write(request)
         *taken, left = tables[several]
         response = write(request | {"RequestItems": tables | {several: taken}})
-        return with_members(response, {"UnprocessedItems": {several: [left]}})
+        return revised(response, lambda found: found | {"UnprocessedItems": {several: [left]}})
 
     return write_most

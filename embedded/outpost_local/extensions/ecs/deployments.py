@@ -10,15 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ministack.core.concurrency import spawn_background
-from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import ecs
 
 from outpost_local.extensions.cloudformation.handlers import Created, handler
-from outpost_local.extensions.elbv2.target_health import TARGETS
+from outpost_local.extensions.elbv2.target_health import TARGETS, seconds_between
 from outpost_local.extensions.patch import around
 
 AFTER = ("ecs.scaling", "elbv2.target_health")
@@ -65,12 +63,10 @@ class _Throttle:
             key = (task.get("clusterArn", ""), task.get("group", ""))
             failures = self._failures.get(key, Failures()).after(_lived(task))
             self._failures[key] = failures
-        account, region = get_account_id(), get_region()
 
         def react_later() -> None:
             time.sleep(failures.delay())
-            with request_scope(account, region):
-                react(task, *arguments, **options)
+            react(task, *arguments, **options)
 
         spawn_background(react_later, thread_name="ecs-service-failure")
 
@@ -78,10 +74,7 @@ class _Throttle:
 def _lived(task: Task) -> float:
     if not task.get("startedAt") or not task.get("stoppedAt"):
         return 0.0
-    started, stopped = (
-        datetime.fromisoformat(str(task[key]).replace("Z", "+00:00")) for key in ("startedAt", "stoppedAt")
-    )
-    return (stopped - started).total_seconds()
+    return seconds_between(task["startedAt"], task["stoppedAt"])
 
 
 def _decide(decide: Callable[[str], bool], kind: str) -> bool:

@@ -10,9 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core.responses import json_response
-
-from outpost_local.extensions.cloudformation.handlers import Response
+from outpost_local.extensions.cloudformation.handlers import Response, revised
 from outpost_local.extensions.patch import Patch, around
 from outpost_local.realism import Realism
 from outpost_local.settings import Settings
@@ -57,20 +55,18 @@ class _LateTasks:
 
     def list(self, list_: Operation, request: dict[str, Any]) -> Response:
         """Return ListTasks without the tasks that do not appear yet."""
-        status, headers, body = list_(request)
-        if status != 200:
-            return status, headers, body
-        found = json.loads(body)
-        shown = [arn for arn in found["taskArns"] if not self._hidden(arn)]
-        return json_response(found | {"taskArns": shown})  # type: ignore[no-any-return]
+        return revised(
+            list_(request),
+            lambda found: found | {"taskArns": [arn for arn in found["taskArns"] if not self._hidden(arn)]},
+        )
 
     def describe(self, describe: Operation, request: dict[str, Any]) -> Response:
         """Return DescribeTasks, which misses the tasks that do not appear yet."""
-        status, headers, body = describe(request)
-        if status != 200:
-            return status, headers, body
-        found = json.loads(body)
-        hidden = [task["taskArn"] for task in found["tasks"] if self._hidden(task["taskArn"])]
-        shown = [task for task in found["tasks"] if task["taskArn"] not in hidden]
-        missing = [{"arn": arn, "reason": "MISSING"} for arn in hidden]
-        return json_response({"tasks": shown, "failures": found["failures"] + missing})  # type: ignore[no-any-return]
+
+        def without_hidden(found: dict[str, Any]) -> dict[str, Any]:
+            hidden = [task["taskArn"] for task in found["tasks"] if self._hidden(task["taskArn"])]
+            shown = [task for task in found["tasks"] if task["taskArn"] not in hidden]
+            missing = [{"arn": arn, "reason": "MISSING"} for arn in hidden]
+            return {"tasks": shown, "failures": found["failures"] + missing}
+
+        return revised(describe(request), without_hidden)

@@ -146,8 +146,7 @@ def _stop(stop_code: str, data: Request) -> Response:
     response: Response = json_response({"task": ecs._sanitize(task)})
     if begun:
         changed(task)
-        finish = partial(_finish_stop, task, get_account_id(), get_region())
-        spawn_background(finish, thread_name="ecs-stop-task")
+        spawn_background(_finish_stop, task, thread_name="ecs-stop-task")
     return response
 
 
@@ -170,23 +169,22 @@ def _begin_stop(task: Task, reason: str, stop_code: str) -> bool:
     return True
 
 
-def _finish_stop(task: Task, account: str, region: str) -> None:
+def _finish_stop(task: Task) -> None:
     """Stop the containers as their definitions say, then report STOPPED with their own exit codes."""
-    with request_scope(account, region):
-        task["lastStatus"] = "STOPPING"
-        codes = _stop_containers(task)
-        now = ecs._iso()
-        with resource_lock("ecs-task", task["taskArn"]):
-            ecs._bump_task_version(task)
-            for container, code in zip(task["containers"], codes, strict=False):
-                container["exitCode"] = code
-            for container in task["containers"]:
-                container["lastStatus"] = "STOPPED"
-            task.update(lastStatus="STOPPED", stoppedAt=now, executionStoppedAt=now)
-        ecs_metadata.set_task_status(task["taskArn"], known_status="STOPPED")
-        ecs._cleanup_task_resources(task, ecs._get_docker())
-        _refresh(task)
-        changed(task)
+    task["lastStatus"] = "STOPPING"
+    codes = _stop_containers(task)
+    now = ecs._iso()
+    with resource_lock("ecs-task", task["taskArn"]):
+        ecs._bump_task_version(task)
+        for container, code in zip(task["containers"], codes, strict=False):
+            container["exitCode"] = code
+        for container in task["containers"]:
+            container["lastStatus"] = "STOPPED"
+        task.update(lastStatus="STOPPED", stoppedAt=now, executionStoppedAt=now)
+    ecs_metadata.set_task_status(task["taskArn"], known_status="STOPPED")
+    ecs._cleanup_task_resources(task, ecs._get_docker())
+    _refresh(task)
+    changed(task)
 
 
 def _stop_containers(task: Task) -> list[int | None]:

@@ -188,17 +188,15 @@ def _replace_task(key: Key) -> None:
         grace = service.get("healthCheckGracePeriodSeconds") or 0
         for task in list(ecs._tasks.values()):
             mine = (task.get("group"), task["lastStatus"]) == (f"service:{service['serviceName']}", "RUNNING")
-            if mine and ecs._task_ip(task) == address and _age(task) >= grace:
+            if mine and ecs._task_ip(task) == address and seconds_between(task["startedAt"], ecs._iso()) >= grace:
                 reason = f"Task failed ELB health checks in (target-group {group_arn})"
                 ecs._stop_task({"task": task["taskArn"], "cluster": task["clusterArn"], "reason": reason})
                 ecs._record_service_task_failure(task)
 
 
-def _age(task: Mapping[str, Any]) -> float:
-    started, now = (
-        datetime.fromisoformat(str(each).replace("Z", "+00:00")) for each in (task["startedAt"], ecs._iso())
-    )
-    return (now - started).total_seconds()
+def seconds_between(first: Any, last: Any) -> float:
+    """Return the seconds between two of MiniStack's times."""
+    return (datetime.fromisoformat(str(last)) - datetime.fromisoformat(str(first))).total_seconds()
 
 
 _HEALTHY = "every target is healthy"

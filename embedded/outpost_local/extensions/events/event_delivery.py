@@ -9,9 +9,8 @@ delivered twice, and a share late, so that later ones arrive before it.
 
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
-
-from ministack.core.responses import get_account_id, get_region, request_scope
 
 from outpost_local.extensions.patch import Patch, around
 from outpost_local.realism import Realism
@@ -45,12 +44,6 @@ def _at_least_once(realism: Realism, purpose: str) -> Callable[..., None]:
 
 
 def _after(seconds: float, deliver: Callable[..., None], *arguments: Any) -> None:
-    account, region = get_account_id(), get_region()
-
-    def deliver_in_scope() -> None:
-        with request_scope(account, region):
-            deliver(*arguments)
-
-    timer = threading.Timer(seconds, deliver_in_scope)
+    timer = threading.Timer(seconds, copy_context().run, (deliver, *arguments))
     timer.daemon = True
     timer.start()

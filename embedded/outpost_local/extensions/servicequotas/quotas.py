@@ -11,7 +11,6 @@ NatGatewayLimitExceeded, RulesPerSecurityGroupLimitExceeded); ELB API Reference,
 (TooManyLoadBalancers); ECS Developer Guide, "Service event messages" (vCPUs): RunTask returns the reason in `failures`.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,7 @@ from typing import Any
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 from ministack.services import alb, ec2, ecs
 
-from outpost_local.extensions.cloudformation.handlers import Properties, Response, with_members
+from outpost_local.extensions.cloudformation.handlers import Properties, revised
 from outpost_local.extensions.patch import Patch, around
 from outpost_local.extensions.serving import Action, new_service
 from outpost_local.settings import Settings
@@ -159,7 +158,8 @@ def _run_task(run_task: Callable[[dict[str, Any]], Any], data: dict[str, Any]) -
     if fitting == wanted:
         return run_task(data)
     started = run_task(data | {"count": fitting}) if fitting > 0 else json_response({"tasks": [], "failures": []})
-    return _with_failures(started, wanted - max(fitting, 0))
+    failures = [{"reason": _VCPU_REASON}] * (wanted - max(fitting, 0))
+    return revised(started, lambda found: found | {"failures": found.get("failures", []) + failures})
 
 
 def _capacity(data: dict[str, Any], cluster: dict[str, Any]) -> str | None:
@@ -184,11 +184,6 @@ def _units(cpu: Any) -> int:
     """CPU units of a task: 1,024 are a vCPU."""
     text = str(cpu or 0).lower().strip()
     return int(float(text.removesuffix("vcpu")) * 1024) if text.endswith("vcpu") else int(text)
-
-
-def _with_failures(response: Response, count: int) -> Response:
-    failures = json.loads(response[2]).get("failures", []) if response[0] < 400 else []
-    return with_members(response, {"failures": failures + [{"reason": _VCPU_REASON}] * count})
 
 
 def _of_ec2(kind: str, action: str, quota: str, count: Callable[[str], int], code: str, what: str) -> _Limit:

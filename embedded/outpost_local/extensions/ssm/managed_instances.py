@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import ssm
 
-from outpost_local.extensions.cloudformation.handlers import Response, with_members
+from outpost_local.extensions.cloudformation.handlers import Response, revised
 from outpost_local.extensions.patch import Patch, around
 from outpost_local.settings import Settings
 from outpost_local.v1 import hosts_folder
@@ -76,10 +76,9 @@ def patches(settings: Settings) -> tuple[Patch, ...]:
         return anywhere(instance_id, argv)
 
     def describe(description: Callable[..., Response], data: dict[str, Any]) -> Response:
-        response = description(data)
-        listed = json.loads(response[2])["InstanceInformationList"]
-        listed += [_information(*entry) for entry in instances.all().items()]
-        return with_members(response, {"InstanceInformationList": _filtered(listed, data)})
+        ours = [_information(*entry) for entry in instances.all().items()]
+        name = "InstanceInformationList"
+        return revised(description(data), lambda found: found | {name: _filtered([*found[name], *ours], data)})
 
     async def serve(handle: Callable[..., Awaitable[Any]], method: str, path: str, headers: Any, *rest: Any) -> Any:
         if headers.get("x-amz-target", "").endswith(".DeregisterManagedInstance"):

@@ -1,4 +1,6 @@
-"""A table that UpdateTable changes is UPDATING for a while: MiniStack changes it at once.
+"""A table that UpdateTable changes is UPDATING for a while; a template's encryption and recovery are applied.
+
+MiniStack changes tables at once, and drops what templates say of encryption and recovery.
 
 UpdateTable is asynchronous. "While it's UPDATING, you can't issue another UpdateTable request", and DeleteTable of a
 table in the state CREATING or UPDATING fails with ResourceInUseException (Amazon DynamoDB API Reference: UpdateTable,
@@ -13,9 +15,22 @@ from typing import Any
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import dynamodb
 
-from outpost_local.extensions.cloudformation.handlers import Response
+from outpost_local.extensions.cloudformation.handlers import Properties, Response, after_write, checked, is_true
 from outpost_local.extensions.patch import Patch, around
 from outpost_local.settings import Settings
+
+
+def _protect(name: str, props: Properties) -> None:
+    if "SSESpecification" in props:
+        dynamodb._tables[name]["SSEDescription"] = dynamodb._sse_description_from_spec(
+            {**props["SSESpecification"], "Enabled": is_true(props["SSESpecification"].get("SSEEnabled"))}
+        )
+    recovery = props.get("PointInTimeRecoverySpecification", {})
+    specification = {"PointInTimeRecoveryEnabled": is_true(recovery.get("PointInTimeRecoveryEnabled"))}
+    checked(dynamodb._update_continuous_backups({"TableName": name, "PointInTimeRecoverySpecification": specification}))
+
+
+PATCHES = after_write("AWS::DynamoDB::Table", _protect, "tables lose their encryption")
 
 
 def patches(settings: Settings) -> tuple[Patch, ...]:

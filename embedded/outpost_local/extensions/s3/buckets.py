@@ -4,6 +4,11 @@ A trail into a bucket with a Bucket Key needs more of the key's policy than anot
 have records of every request within hours; here each batch delete writes one, after the delete, which shows whether a
 bucket for logs is emptied before the buckets that log into it. Source: S3 User Guide, "Logging requests with server
 access logging".
+
+A conditional write may get 409: MiniStack runs every write at once, so that no two ever overlap. "If a conflicting
+operation occurs during the upload S3 returns a 409 ConditionalRequestConflict response. On a 409 failure you should
+retry the upload." (Amazon S3 API Reference: PutObject, CompleteMultipartUpload.) No SDK does so by itself. Here a
+seeded share of the writes with If-None-Match or If-Match gets it, and nothing is stored.
 """
 
 import re
@@ -14,9 +19,11 @@ from uuid import uuid4
 from ministack.services import s3
 
 from outpost_local.extensions.cloudformation.handlers import Properties, Response, after_write, checked, is_true
-from outpost_local.extensions.patch import around
+from outpost_local.extensions.patch import Patch, around
+from outpost_local.settings import Settings
 
 _KIND = "AWS::S3::Bucket"
+_CONFLICT = "The conditional request cannot succeed due to a conflicting operation against this resource."
 
 
 def _encrypt(name: str, props: Properties) -> None:
@@ -64,6 +71,20 @@ def _delete_objects(delete: Callable[..., Response], bucket: str, *rest: Any) ->
         key = f"{prefix[1] if prefix else ''}{uuid4().hex}"
         checked(s3._put_object(target[1], key, f"{bucket} REST.POST.MULTI_OBJECT_DELETE\n".encode(), {}))
     return response
+
+
+def patches(settings: Settings) -> tuple[Patch, ...]:
+    """Draw the conflicts of conditional writes before their conditions are checked."""
+    realism = settings.realism
+    random = realism.random("object_conflicts")
+
+    def check_overlap(check: Callable[..., Any], headers: dict[str, str], existing: dict[str, Any] | None) -> Any:
+        conditional = headers.get("if-none-match") or headers.get("if-match")
+        if conditional and random.random() < realism.object_conflicts:
+            return s3._error("ConditionalRequestConflict", _CONFLICT, 409)
+        return check(headers, existing)
+
+    return (around("services.s3._check_put_preconditions", check_overlap, "conditional writes never conflict"),)
 
 
 PATCHES = (
