@@ -80,6 +80,10 @@ def decided(agent: Agent, parts: list[str], calls: str, exit_code: int | None, n
     output.stdout(printed(agent, parts))
     output.stderr(f"{noise}\n".encode())
     output.close()
+    return decided_on(agent, output, record, exit_code)
+
+
+def decided_on(agent: Agent, output: AgentOutput, record: ModelCalls, exit_code: int | None) -> Outcome:
     evidence = Evidence(
         AgentEnd(exit_code, 1.0),
         60,

@@ -308,6 +308,18 @@ def test_refused_tools_are_named_once() -> None:
 
 
 @pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "system", "subtype": "permission_denied", "tool_name": "Bash", "tool_use_id": "1"},
+        claude(parent_tool_use_id="toolu_1", permission_denials=[{"tool_name": "Bash"}]),
+    ],
+)
+def test_a_refusal_counts_that_the_result_of_claude_does_not_repeat(event: Event) -> None:
+    transcript = read(Agent.CLAUDE, lines([event, SUCCESS]))[1]
+    assert (transcript.verdict, transcript.refused_tools) == (Verdict(success=True), ["Bash"])
+
+
+@pytest.mark.parametrize(
     ("denials", "refused"),
     [(None, []), ([], []), ({}, []), ({"tool_name": "Bash"}, ["Bash"]), ([["Bash"]], ["a tool"]), (3, ["a tool"])],
 )

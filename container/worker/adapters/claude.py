@@ -127,9 +127,12 @@ class _Events(JsonTranscript):
 
     def event(self, event: Mapping[str, object]) -> Iterator[Message]:
         match event.get("type"):
-            case "result" if not text_at(event, "parent_tool_use_id"):  # a subagent's is not the run's
-                self._has_result = True
-                yield from self._result(event)
+            case "result":
+                for tool in _denied(event):
+                    self.refuse(tool)
+                if not text_at(event, "parent_tool_use_id"):  # a subagent's is not the run's
+                    self._has_result = True
+                    yield self._result(event)
             case "assistant" | "user":
                 self._has_result = False
                 self._note_author(event)
@@ -152,6 +155,8 @@ class _Events(JsonTranscript):
             case "api_retry":
                 attempt, of = number_at(event, "attempt"), number_at(event, "max_retries")
                 yield Message(f"model call failed ({text_at(event, 'error')}); try {attempt} of {of}")
+            case "permission_denied":  # in rare cases no result has it ("permission_denials")
+                self.refuse(text_at(event, "tool_name"))
             case "background_tasks_changed":
                 running = {
                     text_at(task, "task_id"): text_at(task, "description") for task in objects_at(event, "tasks")
@@ -162,14 +167,12 @@ class _Events(JsonTranscript):
                     self.tool_started(begun, "background", running[begun])
                 self._background = set(running)
 
-    def _result(self, event: Mapping[str, object]) -> Iterator[Message]:
+    def _result(self, event: Mapping[str, object]) -> Message:
         verdict = _verdict(event, by_model=self._by_model)
         self.conclude(verdict)
         self.final_message = text_at(event, "result") or None
-        for tool in _denied(event):
-            self.refuse(tool)
         turns = number_at(event, "num_turns")
-        yield Message(f"finished after {turns} turns") if verdict.success else error_line(verdict.message)
+        return Message(f"finished after {turns} turns") if verdict.success else error_line(verdict.message)
 
     def _block(self, block: Mapping[str, object]) -> Iterator[Message]:
         match block.get("type"):
