@@ -3,11 +3,9 @@
 import json
 import os
 import platform
-import subprocess
 import sys
 import tomllib
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,11 @@ from urllib.parse import urlsplit
 import tomli_w
 
 from outpost_local.errors import DeployError, LocalError
+from outpost_local.processes import OnLine, run_shown
 from outpost_local.settings import REPOSITORY_ROOT, Settings
 from outpost_ops.node import find_node
 
-OnLine = Callable[[str], None]
-
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-_KEPT_LINES = 40
 _PROD = REPOSITORY_ROOT / "config" / "prod.toml"
 _NO_CEILING = 1_000_000
 """USD a month; nothing deployed here costs anything."""
@@ -114,23 +110,9 @@ class Cdk:
 
     def _run(self, arguments: Sequence[str], on_line: OnLine, cwd: Path = REPOSITORY_ROOT) -> None:
         argv = [str(find_node()), str(find_cli()), *arguments, "--ci", "--no-color", "--no-notices"]
-        last: deque[str] = deque(maxlen=_KEPT_LINES)
-        with subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
-            assert process.stdout is not None  # noqa: S101 - it was started with a pipe
-            for line in process.stdout:
-                last.append(line.rstrip())
-                on_line(line.rstrip())
-        if process.returncode != 0:
-            text = "\n".join(last)
-            raise DeployError(f"cdk {arguments[0]} failed with exit code {process.returncode}:\n{text}")
+        code, end = run_shown(argv, on_line, cwd=cwd, env=self._environment())
+        if code:
+            raise DeployError(f"cdk {arguments[0]} failed with exit code {code}:\n{end}")
 
     def _environment(self) -> dict[str, str]:
         node = find_node()

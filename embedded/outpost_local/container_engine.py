@@ -6,15 +6,16 @@ at amazonaws.com, to which nothing can be pushed here, so nothing is ever pulled
 of the instance's own and reach the embedded AWS at that network's gateway address.
 """
 
+import asyncio
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import docker
 from docker.errors import DockerException, NotFound
@@ -22,9 +23,11 @@ from docker.models.containers import Container
 
 from outpost_local.errors import LocalError
 from outpost_local.images import LocalImages, read_assets
-from outpost_local.process_engine import SELF_NAME
+from outpost_local.process_engine import EngineContainers
+from outpost_local.processes import run_shown
 from outpost_local.settings import Engine, Settings
 
+_IP_FREEBIND = 15
 _CALL_SECONDS = 60
 _SOCKETS: dict[Engine, str] = {
     "docker": "unix:///var/run/docker.sock",
@@ -109,53 +112,13 @@ def build_images(settings: Settings, options: Sequence[str], on_line: Callable[[
             arguments = [f"--file={asset.dockerfile}", *[f"--tag={name}" for name in names]]
             arguments += [f"--target={asset.target}"] if asset.target else []
             arguments += [f"--build-arg={key}={value}" for key, value in asset.build_args.items()]
-            _build([command, "build", *arguments, *options, str(asset.context)], on_line)
+            code, end = run_shown([command, "build", *arguments, *options, str(asset.context)], on_line)
+            if code:
+                raise LocalError(f"building an image failed:\n{end}")
 
 
 def _exists(command: str, image: str) -> bool:
     return subprocess.run([command, "image", "inspect", image], capture_output=True, check=False).returncode == 0
-
-
-def _build(argv: Sequence[str], on_line: Callable[[str], None]) -> None:
-    last: list[str] = []
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None  # noqa: S101 - it was started with a pipe
-        for line in process.stdout:
-            last = [*last[-20:], line.rstrip()]
-            on_line(line.rstrip())
-    if process.returncode != 0:
-        raise LocalError("\n".join(["building an image failed:", *last]))
-
-
-class _Containers:
-    """`client.containers`, with the embedded AWS itself shown as a container on the tasks' network."""
-
-    def __init__(self, client: "docker.DockerClient", bridge: Bridge) -> None:
-        self._client = client
-        self._self_attrs = {"NetworkSettings": {"Networks": {bridge.network: {"IPAddress": bridge.gateway}}}}
-        self._closed = False
-
-    def run(self, image: str, **options: Any) -> Any:
-        if self._closed:
-            raise RuntimeError("the embedded AWS is stopping")
-        return self._client.containers.run(image, **options)
-
-    def get(self, container_id: str) -> Any:
-        if container_id == SELF_NAME:
-            return _Self(self._self_attrs)
-        return self._client.containers.get(container_id)
-
-    def list(self, **options: Any) -> Any:
-        return self._client.containers.list(**options)
-
-    def close(self) -> None:
-        """Start no more containers: the service scheduler would replace those that are ended."""
-        self._closed = True
-
-
-@dataclass(frozen=True)
-class _Self:
-    attrs: dict[str, Any]
 
 
 class ContainerEngine:
@@ -166,7 +129,7 @@ class ContainerEngine:
         self._settings = settings
         self.bridge = ensure_bridge(self._client, settings)
         self.images = LocalImages(self._client.images.get)
-        self.containers = _Containers(self._client, self.bridge)
+        self.containers = EngineContainers(self._client.containers, self.bridge.network, self.bridge.gateway)
 
     def ping(self) -> bool:
         """Return whether the engine responds."""
@@ -176,3 +139,38 @@ class ContainerEngine:
         """End and remove every container of the instance, and its network."""
         self.containers.close()
         end_containers(self._client, self._settings, timeout)
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket on an address of the container network.
+
+    Podman brings the bridge's interface up with the first container, hence IP_FREEBIND: it may not exist yet.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+    listener.bind((host, port))
+    listener.listen(128)
+    listener.setblocking(False)
+    return listener
+
+
+async def relay(listener: socket.socket, port: int) -> asyncio.Server:
+    """Connect each caller of `listener` with 127.0.0.1:`port`."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        target_reader, target_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(_copy(reader, target_writer), _copy(target_reader, writer))
+
+    return await asyncio.start_server(serve, sock=listener)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass  # the other side sees the close below
+    finally:
+        writer.close()

@@ -4,7 +4,6 @@ The cloud's state lives in the server's memory. After `kill -9` of everything (o
 left, begins with an empty account, and `deploy` fills it again; repositories and logs in the data folder stay.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -20,7 +19,7 @@ from botocore.config import Config
 from botocore.session import Session
 
 from outpost_local import processes
-from outpost_local.cdk import Cdk, CdkApp, OnLine
+from outpost_local.cdk import Cdk, CdkApp
 from outpost_local.container_engine import build_images, connect, end_containers, ensure_bridge
 from outpost_local.errors import LocalError, ProcessDiedError
 from outpost_local.git_server import GitServer
@@ -116,7 +115,7 @@ class LocalEnvironment:
             self._start_server()
         self.git.start()
 
-    def deploy(self, on_line: OnLine) -> None:
+    def deploy(self, on_line: processes.OnLine) -> None:
         """Bootstrap if necessary, deploy the app's stacks and wait until every ECS service is steady.
 
         `on_line` gets each line of progress. Raises DeployError.
@@ -132,7 +131,7 @@ class LocalEnvironment:
         self._cdk.deploy(config, on_line, synthesized=in_containers)
         wait_until_steady(self.client("ecs"), on_line)
 
-    def destroy(self, on_line: OnLine, stacks: Sequence[str] = ()) -> None:
+    def destroy(self, on_line: processes.OnLine, stacks: Sequence[str] = ()) -> None:
         """Delete some of the app's stacks, else all; raises DeployError."""
         self._cdk.destroy(self._cdk.render_config(self._git_url_of_tasks()), on_line, stacks)
 
@@ -223,19 +222,14 @@ class LocalEnvironment:
     def _start_server(self) -> None:
         self.stop()
         self._check_ports()
-        argv = [sys.executable, "-m", "outpost_local.server", "--data-dir", str(self.settings.data_dir)]
-        argv += ["--port", str(self.settings.port), "--git-port", str(self.settings.git_port)]
-        argv += ["--engine", self.settings.engine, "--tls-port", str(self.settings.tls_port)]
-        argv += ["--account", self.settings.account, "--region", self.settings.region]
-        argv += ["--task-environment", json.dumps(dict(self.settings.task_environment))]
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         process = processes.start(
             _SERVER,
-            argv,
+            [sys.executable, "-m", "outpost_local.server", self.settings.to_json()],
             data_dir=self.settings.data_dir,
             port=self.settings.port,
             log=self.settings.server_log,
-            env=_server_environment(self.settings.data_dir) | self.settings.realism.environment(),
+            env=_server_environment(self.settings.data_dir),
             detail=self.settings.engine,
             git_port=self.settings.git_port,
         )

@@ -8,15 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from outpost.names import Env
 from outpost_local import task_init
 from outpost_local.dockerfile import ImageConfig
 from outpost_local.settings import INSTANCE_MARKER, REPOSITORY_ROOT, TASK_MARKER, Settings
-from outpost_local.task_output import OutputLog
 
 NETWORK = "loopback"
 
@@ -31,6 +31,7 @@ _SOURCE_ROOTS = (
 _IMAGE_ONLY = {"PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TMPDIR"}
 # MiniStack never removes a container that ended by itself; its exit code may still be read a moment later.
 _KEPT_AFTER_END = 60.0
+_READ_BYTES = 65536
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,51 @@ def plan_launch(
         TASK_MARKER: str(overrides.get("labels", {}).get("com.amazonaws.ecs.task-arn", "")).rpartition("/")[2],
     }
     return Launch(argv, {key: str(value) for key, value in environment.items()}, home, address)
+
+
+class OutputLog:
+    """The output of one task: a file that readers can follow while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._size = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def copy_from(self, source: IO[bytes]) -> None:
+        """Write everything `source` gives until its end; readers see the end also when writing fails."""
+        try:
+            with self._path.open("wb", buffering=0) as file:
+                while chunk := os.read(source.fileno(), _READ_BYTES):
+                    file.write(chunk)
+                    with self._changed:
+                        self._size += len(chunk)
+                        self._changed.notify_all()
+        finally:
+            with self._changed:
+                self._closed = True
+                self._changed.notify_all()
+
+    def read(self) -> bytes:
+        """Return what was written so far."""
+        return self._path.read_bytes() if self._size else b""
+
+    def follow(self) -> Iterator[bytes]:
+        """Yield everything in order, in pieces that need not end where lines end, until the task has ended."""
+        position = 0
+        while self._wait_beyond(position):
+            with self._path.open("rb") as file:
+                file.seek(position)
+                while piece := file.read(_READ_BYTES):
+                    position += len(piece)
+                    yield piece
+
+    def _wait_beyond(self, position: int) -> bool:
+        with self._changed:
+            while self._size <= position and not self._closed:
+                self._changed.wait()
+            return self._size > position
 
 
 class ProcessContainer:
@@ -156,7 +202,8 @@ class ProcessContainer:
         while self._process.poll() is None:
             # The init process outlives them, so that none of its descendants can escape it.
             for pid in task_init.descendants(self._process.pid):
-                _kill(pid)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             try:
                 self._process.wait(0.1)
             except subprocess.TimeoutExpired:
@@ -172,13 +219,6 @@ class ProcessContainer:
     def disposable(self) -> bool:
         """Whether it is no longer needed: removed, or ended a minute ago."""
         return self._removed or (self._ended_at is not None and time.monotonic() - self._ended_at > _KEPT_AFTER_END)
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def _start(launch: Launch) -> tuple["subprocess.Popen[bytes]", int]:

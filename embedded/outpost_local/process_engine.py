@@ -10,29 +10,56 @@ import itertools
 import threading
 import uuid
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 from docker.errors import NotFound
 
 from outpost_local.images import ImageCatalogue, LocalImages
-from outpost_local.process_container import NETWORK, ProcessContainer, plan_launch
+from outpost_local.process_container import NETWORK, OutputLog, ProcessContainer, plan_launch
 from outpost_local.settings import Settings
-from outpost_local.task_output import OutputLog
 
 SELF_NAME = "outpost-local"
 """The name under which the engine shows the embedded AWS itself, so that tasks reach it on 127.0.0.1."""
 
 
-class _SelfContainer:
-    """The embedded AWS as a container on the tasks' network; MiniStack reads its own address from it."""
+class EngineContainers:
+    """An engine's `client.containers`, with the embedded AWS as a container on the tasks' network.
 
-    id = SELF_NAME
-    status = "running"
-    attrs: ClassVar[dict[str, Any]] = {"NetworkSettings": {"Networks": {NETWORK: {"IPAddress": "127.0.0.1"}}}}
+    MiniStack reads its own address from it.
+    """
+
+    def __init__(self, containers: Any, network: str, address: str) -> None:
+        self._containers = containers
+        self._self = SimpleNamespace(
+            id=SELF_NAME,
+            status="running",
+            attrs={"NetworkSettings": {"Networks": {network: {"IPAddress": address}}}},
+        )
+        self._closed = False
+
+    def run(self, image: str, **options: Any) -> Any:
+        """Start a container; raises RuntimeError after `close`."""
+        if self._closed:
+            raise RuntimeError("the embedded AWS is stopping")
+        return self._containers.run(image, **options)
+
+    def get(self, container_id: str) -> Any:
+        """Return a container; raises NotFound."""
+        return self._self if container_id == SELF_NAME else self._containers.get(container_id)
+
+    def list(self, **options: Any) -> Any:
+        """Return the containers."""
+        return self._containers.list(**options)
+
+    def close(self) -> None:
+        """Start no more containers: the service scheduler would replace those that are ended."""
+        self._closed = True
 
 
-class _Containers:
-    """`client.containers`: the tasks of this server."""
+class _Tasks:
+    """The tasks of this server, as docker-py's containers."""
 
     def __init__(self, settings: Settings, catalogue: ImageCatalogue) -> None:
         self._settings = settings
@@ -40,12 +67,9 @@ class _Containers:
         self._known: dict[str, ProcessContainer] = {}
         self._lock = threading.Lock()
         self._hosts = itertools.cycle(range(1, 255))
-        self._closed = False
 
     def run(self, reference: str, **options: Any) -> ProcessContainer:
-        """Start a task; raises UnknownImageError, DockerfileError, OSError, or RuntimeError after `close`."""
-        if self._closed:
-            raise RuntimeError("the embedded AWS is stopping")
+        """Start a task; raises UnknownImageError, DockerfileError or OSError."""
         container_id = uuid.uuid4().hex
         launch = plan_launch(
             self._catalogue.config(reference),
@@ -61,9 +85,7 @@ class _Containers:
             self._known[container_id] = container
         return container
 
-    def get(self, container_id: str) -> ProcessContainer | _SelfContainer:
-        if container_id == SELF_NAME:
-            return _SelfContainer()
+    def get(self, container_id: str) -> ProcessContainer:
         try:
             return self._known[container_id]
         except KeyError:
@@ -72,10 +94,6 @@ class _Containers:
     def list(self, **_options: Any) -> Sequence[ProcessContainer]:
         with self._lock:
             return [known for known in self._known.values() if not known.disposable]
-
-    def close(self) -> None:
-        """Start no more tasks: the service scheduler would replace those that are ended."""
-        self._closed = True
 
     def _free_address(self) -> str:
         """127.x.y.n, where x and y are the gateway port, so that two instances on one machine never meet."""
@@ -94,7 +112,7 @@ class ProcessEngine:
     def __init__(self, settings: Settings) -> None:
         catalogue = ImageCatalogue(settings)
         self.images = LocalImages(catalogue.config)
-        self.containers = _Containers(settings, catalogue)
+        self.containers = EngineContainers(_Tasks(settings, catalogue), NETWORK, "127.0.0.1")
 
     def ping(self) -> bool:
         """Return True: no engine has to run."""
@@ -103,11 +121,6 @@ class ProcessEngine:
     def stop_all(self, timeout: float) -> None:
         """End every task, giving all of them together `timeout` seconds after SIGTERM."""
         self.containers.close()
-        stoppers = [
-            threading.Thread(target=container.stop, args=(timeout,), name="stop-task")
-            for container in self.containers.list()
-        ]
-        for stopper in stoppers:
-            stopper.start()
-        for stopper in stoppers:
-            stopper.join()
+        tasks = self.containers.list()
+        with ThreadPoolExecutor(max(1, len(tasks))) as pool:
+            list(pool.map(lambda task: task.stop(timeout), tasks))

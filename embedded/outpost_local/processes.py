@@ -7,10 +7,14 @@ process ids are reused, and a record may be older than the last reboot.
 import json
 import os
 import socket
+import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -19,6 +23,10 @@ from outpost_local.settings import INSTANCE_MARKER, OWNER_MARKER
 
 _TERMINATE_SECONDS = 15.0
 _KILL_SECONDS = 5.0
+_KEPT_LINES = 40
+
+OnLine = Callable[[str], None]
+"""Gets each line of progress."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,23 @@ def start(
     record = Record(pid, process.create_time(), port, detail, git_port)
     _record_path(data_dir, name).write_text(json.dumps(asdict(record)))
     return process
+
+
+def run_shown(argv: Sequence[str], on_line: OnLine, **options: Any) -> tuple[int, str]:
+    """Run a command, with each line of its output to `on_line`; return its exit code and its last lines.
+
+    `options` are those of subprocess.Popen.
+    """
+    last: deque[str] = deque(maxlen=_KEPT_LINES)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=subprocess.STDOUT, text=True, **options
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+        for line in process.stdout:
+            last.append(line.rstrip())
+            on_line(line.rstrip())
+    return process.returncode, "\n".join(last)
 
 
 def find(name: str, data_dir: Path) -> Record | None:
@@ -146,20 +171,15 @@ def _environ(process: psutil.Process) -> Mapping[str, str]:
 
 def _end(processes: Sequence[psutil.Process]) -> None:
     for process in processes:
-        _signal(process, force=False)
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
     for process in _wait(processes, _TERMINATE_SECONDS):
-        _signal(process, force=True)
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     _wait(processes, _KILL_SECONDS)
     for process in processes:
-        _reap(process.pid)
-
-
-def _reap(pid: int) -> None:
-    """Collect an ended process if it is a child of this one."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
+        with suppress(ChildProcessError):  # children of this one are collected
+            os.waitpid(process.pid, os.WNOHANG)
 
 
 def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
@@ -173,13 +193,3 @@ def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Pr
         time.sleep(0.02)
         alive = [process for process in alive if _alive(process)]
     return alive
-
-
-def _signal(process: psutil.Process, *, force: bool) -> None:
-    try:
-        if force:
-            process.kill()
-        else:
-            process.terminate()
-    except psutil.NoSuchProcess:
-        return

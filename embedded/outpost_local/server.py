@@ -1,25 +1,20 @@
-"""The embedded AWS: `python -m outpost_local.server --data-dir FOLDER --port PORT [--engine process|docker|podman]`.
+"""The embedded AWS: `python -m outpost_local.server SETTINGS`, the settings as JSON (`Settings.to_json`).
 
 MiniStack in this process, with our extensions, on 127.0.0.1 only, IAM enforced, API calls recorded by CloudTrail. The
 state lives in memory: a restarted server is an empty account. SIGTERM and SIGINT end it together with every task
 process and Lambda worker it started.
 """
 
-import argparse
 import asyncio
-import json
 import os
 import shutil
 import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, cast
 
-from outpost_local.container_engine import ContainerEngine
-from outpost_local.loopback_relay import listening_socket, relay
+from outpost_local.container_engine import ContainerEngine, listening_socket, relay
 from outpost_local.process_engine import SELF_NAME, ProcessEngine
-from outpost_local.realism import Realism
-from outpost_local.settings import ROOT_KEY, Engine, Settings
+from outpost_local.settings import ROOT_KEY, Settings
 from outpost_local.tls import write_certificate
 
 if TYPE_CHECKING:
@@ -31,27 +26,12 @@ _STOP_SECONDS = 5.0
 
 def main() -> int:
     """Serve until a signal asks to stop."""
-    settings = _parse_arguments()
+    settings = Settings.from_json(sys.argv[1])
     _prepare_folders(settings)
     # MiniStack reads its configuration when it is imported, hence the imports inside functions below.
     os.environ.update(_environment(settings))
     asyncio.run(_serve(settings))
     return 0
-
-
-def _parse_arguments() -> Settings:
-    parser = argparse.ArgumentParser(prog="python -m outpost_local.server", description="The embedded AWS.")
-    parser.add_argument("--data-dir", type=Path, required=True, help="folder for logs, tasks and the cloud assembly")
-    parser.add_argument("--port", type=int, required=True, help="gateway port on 127.0.0.1")
-    parser.add_argument("--git-port", type=int, default=0, help="the git server's port on 127.0.0.1")
-    parser.add_argument("--engine", choices=get_args(Engine), default="process", help="how container images are run")
-    parser.add_argument("--account", default=Settings.account, help="id of the account, 12 digits")
-    parser.add_argument("--region", default=Settings.region, help="the account's region")
-    parser.add_argument("--tls-port", type=int, default=0, help="port of HTTPS listeners on 127.0.0.1; 0: none")
-    parser.add_argument("--task-environment", type=json.loads, default={}, help="JSON object of tasks' variables")
-    arguments = vars(parser.parse_args())
-    resolved = {"data_dir": arguments["data_dir"].resolve(), "realism": Realism.from_environment()}
-    return Settings(**{**arguments, **resolved})
 
 
 def _prepare_folders(settings: Settings) -> None:

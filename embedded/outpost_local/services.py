@@ -1,17 +1,15 @@
 """Waits for ECS services: a stack that has no changes does not show that its tasks run."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from outpost_local.errors import DeployError
-
-if TYPE_CHECKING:
-    from outpost_local.cdk import OnLine
+from outpost_local.processes import OnLine
 
 _POLL_SECONDS = 0.2
 
 
-def wait_until_steady(ecs: Any, on_line: "OnLine", seconds: float = 120.0) -> None:
+def wait_until_steady(ecs: Any, on_line: OnLine, seconds: float = 120.0) -> None:
     """Wait until the primary deployment of every service is completed.
 
     Raises DeployError with the last reasons why tasks stopped, when one fails or the time is over.

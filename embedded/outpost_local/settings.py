@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import TypeAdapter
 
 from outpost_local.realism import Realism
 
@@ -39,6 +41,15 @@ class Settings:
     """Where load balancers' HTTPS listeners are reached; 0: nowhere."""
     task_environment: Mapping[str, str] = field(default_factory=dict)
     """Variables of every task of the process engine; PATH is searched before the task's own."""
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return what `to_json` wrote."""
+        return TypeAdapter(cls).validate_json(text)
+
+    def to_json(self) -> str:
+        """Return all of it as the server's argument."""
+        return TypeAdapter(type(self)).dump_json(self).decode()
 
     @property
     def cdk_out(self) -> Path:

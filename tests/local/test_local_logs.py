@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from outpost_local.environment import LocalEnvironment
-from outpost_local.task_output import OutputLog
+from outpost_local.process_container import OutputLog
 from tests.eventually import eventually
 from tests.local.accounts import allow, create_role, log_lines, logged, register_job, run_job, status_is
 from tests.local.conftest import DEMO_IMAGE
