@@ -168,7 +168,7 @@ def run_emulator(folder: Path, realism: Realism) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ class Api:
 
     def client(self, key: str | None = None) -> httpx.Client:
         """Return a client of the service."""
-        return httpx.Client(base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=30)
+        return httpx.Client(base_url=self.url, headers={"X-API-Key": key} if key else {}, timeout=120)
 
     def await_indexes(self) -> None:
         """Wait until lists show all that was written."""

@@ -94,7 +94,7 @@ def replica(
         process = subprocess.Popen(command, env=variables | {"PORT": port}, stdout=output, stderr=output)
         transport = httpx.HTTPTransport(retries=0)
         key = {"X-API-Key": operator_key(environment)}
-        with httpx.Client(base_url=url, headers=key, transport=transport, timeout=20) as client:
+        with httpx.Client(base_url=url, headers=key, transport=transport, timeout=120) as client:
             evidence = Evidence(boto3.client("logs"), boto3.client("s3"), environment[Env.ENVIRONMENT], group, name)
             running = Replica(process, client, way, evidence, environment[Env.AUDIT_KEY], began)
             eventually(lambda: _is_live(client), within=60, what="the service responds")

@@ -229,7 +229,7 @@ def test_fifty_concurrent_identical_requests_to_two_replicas_make_one_dispatch(a
     limiter, authenticator = RateLimiter(Rates(api.database).lease), Authenticator(api.stores.tenants)
     with (
         serve(api.replica(limiter=limiter, authenticator=authenticator)) as (url, _),
-        httpx.Client(base_url=url, headers=client.headers, timeout=30) as other,
+        httpx.Client(base_url=url, headers=client.headers, timeout=120) as other,
         ThreadPoolExecutor(50) as pool,
     ):
         answers = list(pool.map(lambda number: keyed((client, other)[number % 2], "race"), range(50)))

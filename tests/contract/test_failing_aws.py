@@ -47,7 +47,7 @@ def way(service: tuple[str, Relay]) -> Iterator[Relay]:
 @pytest.fixture
 def client(service: tuple[str, Relay], api: Api, tenant: Tenant) -> Iterator[httpx.Client]:
     """A client of the service, whose key has been looked up."""
-    with httpx.Client(base_url=service[0], headers={"X-API-Key": api.key(tenant)}, timeout=30) as client:
+    with httpx.Client(base_url=service[0], headers={"X-API-Key": api.key(tenant)}, timeout=120) as client:
         assert client.get("/dispatch").status_code == 200
         yield client
 
@@ -159,7 +159,7 @@ def test_a_queue_that_does_not_answer_does_not_hold_a_dispatch(client: httpx.Cli
     release = Event()
     way.faults["SendMessage"] = waits(release)
     way.made.clear()
-    answer = client.post("/dispatch", json=TASK, timeout=30)
+    answer = client.post("/dispatch", json=TASK, timeout=120)
     release.set()
     assert answer.status_code == 201
     assert (way.made["TransactWriteItems"], way.made["SendMessage"]) == (1, TRIES)

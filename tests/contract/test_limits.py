@@ -21,7 +21,7 @@ def send(api: Api, parts: Iterable[bytes]) -> Answer:
     place = urlsplit(api.url)
     assert place.hostname is not None
     assert place.port is not None
-    with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+    with socket.create_connection((place.hostname, place.port), timeout=120) as connection:
         for part in parts:
             connection.sendall(part)
         with connection.makefile("rb") as stream:

@@ -43,7 +43,7 @@ Session = Callable[..., AbstractAsyncContextManager[Client]]
 async def over_http(url: str, key: str, **options: Any) -> AsyncIterator[Client]:  # noqa: ANN401 - the client's own
     headers = {"Authorization": f"Bearer {key}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        httpx2.AsyncClient(headers=headers, timeout=120) as http,
         Client(streamable_http_client(f"{url}/mcp", http_client=http), **options) as client,
     ):
         yield client

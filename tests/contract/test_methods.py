@@ -31,7 +31,7 @@ def test_head_needs_a_key_where_get_does(api: Api) -> None:
 
 
 def test_head_of_a_stream_ends_at_once(client: httpx.Client, running: Dispatch) -> None:
-    head = client.head(f"/dispatch/{running.id}/events", timeout=30)
+    head = client.head(f"/dispatch/{running.id}/events", timeout=120)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["Content-Type"].startswith("text/event-stream")
     assert client.get("/health/live").status_code == 200  # the connection is still good

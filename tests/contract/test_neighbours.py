@@ -53,7 +53,7 @@ def test_a_flood_of_far_log_offsets_leaves_threads_for_another_tenant(
     with ThreadPoolExecutor(34) as pool, api.client(api.key(tenant)) as flooding:
         flood = [pool.submit(flooding.get, f"/dispatch/{running.id}", params=far, timeout=60) for _ in range(34)]
         eventually(lambda: len(begun) == SHARE)
-        assert stranger.get("/dispatch", timeout=30).status_code == 200
+        assert stranger.get("/dispatch", timeout=45).status_code == 200
         assert len(begun) == SHARE
         release.set()
         assert {each.result().status_code for each in flood} == {200}
@@ -196,7 +196,7 @@ def test_a_flood_of_artifact_links_leaves_threads_for_another_tenant(
         flood = [pool.submit(flooding.get, link, timeout=60) for _ in range(34)]
         eventually(lambda: len(begun) == SHARE)
         try:
-            assert stranger.get("/dispatch", timeout=30).status_code == 200
+            assert stranger.get("/dispatch", timeout=45).status_code == 200
             assert len(begun) == SHARE
         finally:
             release.set()

@@ -51,7 +51,7 @@ def replicas(api: Api, clock: Clock) -> Iterator[Clients]:
 
         def clients(key: str) -> list[httpx.Client]:
             headers = {"X-API-Key": key}
-            return [stack.enter_context(httpx.Client(base_url=url, headers=headers, timeout=30)) for url in urls]
+            return [stack.enter_context(httpx.Client(base_url=url, headers=headers, timeout=120)) for url in urls]
 
         yield clients
 

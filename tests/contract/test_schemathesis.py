@@ -80,7 +80,7 @@ def _on(known: dict[str, str], case: Case[Any]) -> Case[Any]:
 
 
 def _validate(url: str, session: requests.Session, checks: list[CheckFunction], case: Case[Any]) -> None:
-    case.call_and_validate(base_url=url, session=session, checks=checks, timeout=20)
+    case.call_and_validate(base_url=url, session=session, checks=checks, timeout=120)
 
 
 def _check(cases: SearchStrategy[Case[Any]], examples: int, validate: Callable[[Case[Any]], None]) -> None:

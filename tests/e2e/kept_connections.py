@@ -26,7 +26,7 @@ def kept_connections(address: str, path: str, key: str) -> Iterator[list["Future
 
 
 def _use(address: str, path: str, key: str, stop: threading.Event) -> str:
-    connection = http.client.HTTPConnection(address, CONTROL_PLANE_PORT, timeout=30)
+    connection = http.client.HTTPConnection(address, CONTROL_PLANE_PORT, timeout=120)
     connection.connect()
     connection.auto_open = 0  # no second connection, unnoticed
     try:

@@ -72,7 +72,7 @@ def ask(name, service, path, target=None, body=None):
         kind = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"} if target else {}
         request = urllib.request.Request(endpoint + path, body and json.dumps(body).encode(), signature | kind)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 print("GOT", name, answer.read(200))
         except urllib.error.HTTPError as error:
             print("refused", name, error.code)

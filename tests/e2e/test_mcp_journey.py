@@ -45,7 +45,7 @@ def test_a_client_takes_a_task_to_a_promoted_branch_with_every_tool(outpost: Out
 
     async def main() -> str:
         async with (
-            httpx2.AsyncClient(headers=dict(outpost.http.headers), timeout=30) as http,
+            httpx2.AsyncClient(headers=dict(outpost.http.headers), timeout=120) as http,
             Client(streamable_http_client(f"{outpost.client.url}/mcp", http_client=http)) as client,
         ):
             assert [tool.name for tool in (await client.list_tools()).tools] == [entry.name for entry in CATALOGUE]

@@ -96,7 +96,7 @@ def _command(folder: Path, name: str, does: str) -> None:
 def run(script: str, folder: Path) -> Run:
     """Run the user data as cloud-init does, on a machine that has these commands only."""
     bash = str(folder / "bash")
-    subprocess.run([bash, "-c", script], env={"PATH": str(folder)}, check=False, capture_output=True, timeout=20)
+    subprocess.run([bash, "-c", script], env={"PATH": str(folder)}, check=False, capture_output=True, timeout=120)
     written = folder.parent / "written"
     return Run((folder.parent / "commands").read_text().splitlines(), written.read_text() if written.exists() else "")
 

@@ -314,7 +314,7 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         http.request("GET", f"{url}/_ministack/health")
     yield url
     process.terminate()
-    process.wait(timeout=20)
+    process.wait(timeout=120)
 
 
 @pytest.mark.parametrize("gap", SERVED)

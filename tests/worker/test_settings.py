@@ -61,6 +61,8 @@ def test_a_launcher_that_cannot_change_the_user_stops_the_worker(tmp_path: Path)
     launcher.write_text("#!/bin/sh\necho no capabilities >&2\nexit 1\n")
     launcher.chmod(0o755)
     variables = {**COMPLETE, Env.ISOLATION: "", Env.AGENT_LAUNCHER: str(launcher), "PATH": os.environ["PATH"]}
-    done = subprocess.run([sys.executable, "-m", "worker"], env=variables, capture_output=True, check=False, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-m", "worker"], env=variables, capture_output=True, check=False, timeout=120
+    )
     assert done.returncode == 1
     assert b"no capabilities" in done.stdout

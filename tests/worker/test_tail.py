@@ -37,8 +37,8 @@ def test_a_lost_worker_leaves_its_last_lines_from_the_stored_chunks(platform: Pl
     platform.wait_for(row, "the last thing")
     below = psutil.Process(worker.pid).children(recursive=True)
     kill(worker)
-    worker.communicate(timeout=20)
-    assert psutil.wait_procs(below, timeout=20)[1] == []
+    worker.communicate(timeout=120)
+    assert psutil.wait_procs(below, timeout=120)[1] == []
     database = Database.from_environment()
     workers = Workers(database)
     recovery = Recovery(platform.dispatches, platform.artifacts)
