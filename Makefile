@@ -120,7 +120,7 @@ docs: .venv/.ready ## Write the generated pages: docs/configuration.md, docs/api
 
 .PHONY: baselines
 baselines: $(READY) ## Accept prod's stateful stacks as they are: later changes are compared with them
-	@python tools/baselines.py
+	@python -m tools.kept_templates baselines
 
 .PHONY: diagram
 diagram: $(READY) ## Draw the architecture from prod's templates: in docs/architecture.md
@@ -179,7 +179,7 @@ release: $(READY) ## Set the version, move changes/ to CHANGELOG.md, commit and 
 
 .PHONY: previous
 previous: $(READY) ## Keep dev's templates as those of the previous release, right after a release: updates are tested from them
-	@python tools/previous_release.py
+	@python -m tools.kept_templates previous
 
 .PHONY: clean
 clean: ## Remove what builds and tests leave; the installed tools and .outpost stay

@@ -1,7 +1,5 @@
 """`make bench`: how fast the control plane responds, beside the AWS calls that a response needs."""
 
-import json
-import os
 import statistics
 import sys
 import time
@@ -16,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.load import Sample, drive, send
+from benchmarks.page import write_figures
 from benchmarks.stand import Stand, fresh, pending, service
 from outpost.aws.client_config import CLIENT_CONFIG
-from outpost.domain.ids import now
 from tests import guard
 from tests.contract.relay import relay
 
@@ -64,20 +62,12 @@ def main(path: Path) -> None:
                     Level(name, clients, drive(port, requests, clients, SECONDS, server))
                     for name, requests in stand.requests.items()
                 ]
-    load = [round(figure, 1) for figure in os.getloadavg()]
-    Console(width=110).print(
-        _table(levels, calls, bare), f"Load of the machine: {load}, {os.cpu_count()} CPUs. All of it: {path}"
-    )
-    document = {
-        "at": now().isoformat(),
-        "load": load,
-        "cpus": os.cpu_count(),
+    figures = {
         "bare": [asdict(each) for each in bare],
         "aws_calls": calls,
         "levels": [{"request": level.request, "clients": level.clients} | asdict(level.sample) for level in levels],
     }
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"{json.dumps(document, indent=2)}\n", encoding="utf-8")
+    Console(width=110).print(_table(levels, calls, bare), f"{write_figures(path, figures)} All of it: {path}")
 
 
 def _bare(stand: Stand, clients: int) -> Iterator[Bare]:

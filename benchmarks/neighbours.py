@@ -4,9 +4,7 @@ The flood comes from a process of its own, and AWS responds in a fixed time (`be
 costs the small tenant is the service's own. The figures go to a file, and into the table of docs/performance.md.
 """
 
-import json
 import multiprocessing
-import os
 import statistics
 import sys
 import time
@@ -21,10 +19,8 @@ from rich.table import Table
 
 from benchmarks.fixed_store import fixed_store
 from benchmarks.load import Request, Sample, drive
-from benchmarks.page import write_table
-from benchmarks.stand import Stand, fresh, pending, service
-from outpost.domain.ids import now
-from outpost.domain.lifecycle import Claim, Start
+from benchmarks.page import write_figures, write_table
+from benchmarks.stand import Stand, fresh, running, service
 from tests import guard
 
 ROUNDS = 9
@@ -57,13 +53,8 @@ def main(path: Path) -> None:
         pool.submit(int).result()  # the process is there
         floods = _floods(stand).items()
         figures = {name: _measure(stand, pool, request) for name, request in floods}
-    at, load, cpus = now(), [round(figure, 1) for figure in os.getloadavg()], os.cpu_count() or 0
     _show(figures)
-    path.write_text(
-        f"{json.dumps({'at': at.isoformat(), 'load': load, 'cpus': cpus, 'floods': figures}, indent=2)}\n",
-        encoding="utf-8",
-    )
-    write_table(HEAD, table(figures), f"Measured {at:%Y-%m-%d} on {cpus} CPUs at a load of {load[0]:g}.")
+    write_table(HEAD, table(figures), write_figures(path, {"floods": figures}))
 
 
 def table(figures: Mapping[str, Mapping[str, float]]) -> str:
@@ -102,12 +93,9 @@ def _floods(stand: Stand) -> dict[str, Request]:
     """Return requests of another tenant, by what they ask for."""
     flooding = stand.api.tenant()
     key = stand.api.key(flooding)
-    row = stand.api.stores.dispatches.create(pending(flooding.id), "a task", 10_000_000)
-    claimed = stand.api.stores.dispatches.change(row.id, Claim("worker", 0, now()))
-    assert claimed.lease is not None  # noqa: S101 - a claim gives one
-    running = stand.api.stores.dispatches.change(row.id, Start(claimed.lease, now()))
+    row = running(stand.api, flooding.id)
     for number in range(1, CHUNKS + 1):
-        stand.api.chunk(running, number, *["a line of a log as agents print them"] * 500)
+        stand.api.chunk(row, number, *["a line of a log as agents print them"] * 500)
     return {
         "refused requests": Request.of("GET", "/dispatch?limit=0", key, status=400),
         "far places of a log": Request.of("GET", f"/dispatch/{row.id}?logLimit=1&logOffset=99999999", key),

@@ -63,7 +63,7 @@ def fresh() -> Iterator[Stand]:
 
 def _requests(api: Api, watching: Tenant, posting: Tenant) -> dict[str, Iterator[Request]]:
     watcher, poster = api.key(watching), api.key(posting)
-    ids = [_running(api, watching.id) for _ in range(ROWS)]
+    ids = [_logged(api, watching.id) for _ in range(ROWS)]
     return {
         "live": cycle([Request.of("GET", "/health/live")]),
         "bad key": cycle([Request.of("GET", "/dispatch", new_key(), status=401)]),
@@ -74,14 +74,19 @@ def _requests(api: Api, watching: Tenant, posting: Tenant) -> dict[str, Iterator
     }
 
 
-def _running(api: Api, tenant_id: str) -> str:
-    """Write a dispatch whose agent runs and has printed a page of lines."""
+def _logged(api: Api, tenant_id: str) -> str:
+    """Write a dispatch whose agent runs and has printed a page of lines; return its id."""
+    row = running(api, tenant_id)
+    api.chunk(row, 1, *(f"line {number} of a log as agents print them" for number in range(LINES)))
+    return row.id
+
+
+def running(api: Api, tenant_id: str) -> Dispatch:
+    """Write a dispatch whose agent runs."""
     row = api.stores.dispatches.create(pending(tenant_id), "a task", 10_000_000)
     claimed = api.stores.dispatches.change(row.id, Claim("worker", 0, now()))
     assert claimed.lease is not None  # noqa: S101 - a claim gives one
-    running = api.stores.dispatches.change(row.id, Start(claimed.lease, now()))
-    api.chunk(running, 1, *(f"line {number} of a log as agents print them" for number in range(LINES)))
-    return row.id
+    return api.stores.dispatches.change(row.id, Start(claimed.lease, now()))
 
 
 def pending(tenant_id: str) -> Dispatch:

@@ -5,8 +5,6 @@ where an engine responds. The agent's first instruction prints the time; clock a
 the worker that takes the claimed one's place starts up beside what is measured.
 """
 
-import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,19 +18,18 @@ import tomli_w
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.page import write_figures
 from outpost.domain.dispatch import Dispatch
 from outpost.names import Output
-from outpost_client import Client
-from outpost_client.models import Limits
 from outpost_client.results import Status
 from outpost_local.cdk import CdkApp
 from outpost_local.environment import LocalEnvironment
-from outpost_local.first_run import api_url, operator_key, output
+from outpost_local.first_run import output
 from outpost_local.realism import Realism
 from outpost_local.settings import REPOSITORY_ROOT, Engine
 from outpost_ops.config import load
 from tests import guard
-from tests.e2e.conftest import Outpost
+from tests.e2e.conftest import Outpost, tenant_of
 from tests.engines import build_options, container_engine
 from tests.eventually import eventually
 from tests.ports import free_port
@@ -69,15 +66,11 @@ def main(path: Path) -> None:
                 found["containers"] = _measure(containers / "data", engine, build_options(engine, containers))
         except pytest.skip.Exception as missing:
             console.print(f"Warm start in containers {missing}")
-    load_of_machine = [round(figure, 1) for figure in os.getloadavg()]
-    console.print(_table(found), f"Load of the machine: {load_of_machine}, {os.cpu_count()} CPUs. All of it: {path}")
     samples = {
         engine: {kind: [asdict(start) for start in starts] for kind, starts in kinds.items()}
         for engine, kinds in found.items()
     }
-    document = {"load": load_of_machine, "cpus": os.cpu_count(), "milliseconds": samples}
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"{json.dumps(document, indent=2)}\n", encoding="utf-8")
+    console.print(_table(found), f"{write_figures(path, {'milliseconds': samples})} All of it: {path}")
 
 
 def _measure(folder: Path, engine: Engine, options: list[str]) -> dict[str, list[Start]]:
@@ -100,13 +93,8 @@ def _outpost(folder: Path, engine: Engine, options: list[str]) -> Iterator[Outpo
     environment.start()
     try:
         environment.deploy(lambda _line: None)
-        url = api_url(environment)
-        with Client(url, operator_key(environment)) as operator:
-            eventually(operator.ready, within=60, what="the service is ready")
-            operator.create_tenant("bench", "Benchmark", "enterprise", Limits(requests_per_minute=100_000))
-            key = operator.create_key("bench", "benchmark", ["dispatch", "status"]).key
-        with Client(url, key) as client:
-            yield Outpost(environment, client, client._http, folder)
+        with tenant_of(environment, folder) as outpost:
+            yield outpost
     finally:
         environment.stop()
 

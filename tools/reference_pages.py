@@ -5,7 +5,7 @@ A part is what stands between `<!-- generated: name -->` and `<!-- end -->`; the
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,7 +23,7 @@ OPERATION = tuple[str, str, dict[str, Any]]
 _PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _TAKEN = ("Request", "Change")
 """How the names of objects end that the API takes: only there it matters what is required."""
-_COLUMNS = "| name | type | what |\n|---|---|---|"
+_COLUMNS = "name | type | what"
 
 
 def document() -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _routes(described: dict[str, Any]) -> str:
         f"| [`{method} {path}`](#{_anchor(each['summary'])}) | {_scope(each)} | {each['summary']} |"
         for method, path, each in _operations(described)
     ]
-    return "\n".join(["| method and path | scope | what |", "|---|---|---|", *rows])
+    return _grid("method and path | scope | what", rows)
 
 
 def _anchor(heading: str) -> str:
@@ -79,9 +79,10 @@ def _operation(described: dict[str, Any], operation: OPERATION) -> str:
     method, path, found = operation
     lines = [f"### {found['summary']}", f"`{method} {path}` · scope: {_scope(found)}", "", found["description"], ""]
     if parameters := found.get("parameters"):
-        rows = {f"{each['name']}` ({each['in']})": each["schema"] | _described(each) for each in parameters}
-        required = [f"{each['name']}` ({each['in']})" for each in parameters if each["required"]]
-        lines += ["Parameters:", "", _rows(described, rows, required), ""]
+        named = {f"{each['name']}` ({each['in']})": each for each in parameters}
+        rows = {name: each["schema"] | {"description": each.get("description", "")} for name, each in named.items()}
+        required = [name for name, each in named.items() if each["required"]]
+        lines += ["Parameters:", "", _values(rows, required, described["components"]["schemas"]), ""]
     if "requestBody" in found:
         schema = found["requestBody"]["content"]["application/json"]["schema"]
         lines += [f"Body: {_type(schema)}.", ""]
@@ -90,13 +91,9 @@ def _operation(described: dict[str, Any], operation: OPERATION) -> str:
     return "\n".join([*lines, ""])
 
 
-def _described(parameter: Mapping[str, Any]) -> Schema:
-    return {"description": parameter.get("description", "")}
-
-
 def _response(described: dict[str, Any], response: Mapping[str, Any]) -> str:
     schema = response.get("content", {}).get("application/json", {}).get("schema", {})
-    name = schema.get("$ref", "").rpartition("/")[2]
+    name = _ref(schema)
     if not name.startswith("Success"):
         return str(response["description"])
     data = described["components"]["schemas"][name]["properties"]["data"]
@@ -105,16 +102,16 @@ def _response(described: dict[str, Any], response: Mapping[str, Any]) -> str:
 
 
 def _objects(described: dict[str, Any]) -> Iterator[str]:
-    for name, schema in described["components"]["schemas"].items():
+    schemas = described["components"]["schemas"]
+    for name, schema in schemas.items():
         if name.startswith("Success"):
             continue
-        text = schema.get("description", "").strip()
-        body = (
-            _rows(described, schema["properties"], schema.get("required", []) if name.endswith(_TAKEN) else [])
-            if "properties" in schema
-            else f"One of {', '.join(f'`{value}`' for value in schema['enum'])}."
-        )
-        yield f"### {name}\n{text}\n\n{body}\n"
+        if "properties" in schema:
+            required = schema.get("required", []) if name.endswith(_TAKEN) else []
+            body = _values(schema["properties"], required, schemas)
+        else:
+            body = f"One of {', '.join(f'`{value}`' for value in schema['enum'])}."
+        yield f"### {name}\n{schema.get('description', '').strip()}\n\n{body}\n"
 
 
 def _errors(described: dict[str, Any]) -> str:
@@ -124,16 +121,21 @@ def _errors(described: dict[str, Any]) -> str:
             if re.match(r"[A-Z_]+: ", response["description"]):
                 codes[status] = response["description"]
     rows = [f"| {status} | `{text.partition(': ')[0]}` | {text.partition(': ')[2]} |" for status, text in codes.items()]
-    return "\n".join(["| status | code | what |", "|---|---|---|", *sorted(rows)])
+    return _grid("status | code | what", sorted(rows))
 
 
-def _rows(described: dict[str, Any], properties: Mapping[str, Schema], required: list[str]) -> str:
-    lines = []
+def _values(properties: Mapping[str, Schema], required: list[str], schemas: Mapping[str, Schema]) -> str:
+    """Return a table of values by name; `schemas` has what is said of those that are references."""
+    rows = []
     for name, schema in properties.items():
-        known = {**described["components"]["schemas"].get(_ref(schema), {}), **schema}
+        known = {**schemas.get(_ref(schema), {}), **schema}
         label = name if "`" in name else f"{name}`"
-        lines.append(_row(f"`{label}", _type(schema), _what(known, name in required and "default" not in schema)))
-    return "\n".join([_COLUMNS, *lines])
+        rows.append(_row(f"`{label}", _type(schema), _what(known, name in required and "default" not in schema)))
+    return _grid(_COLUMNS, rows)
+
+
+def _grid(head: str, rows: Iterable[str]) -> str:
+    return "\n".join([f"| {head} |", f"|{'---|' * (head.count('|') + 1)}", *rows])
 
 
 def _row(*cells: str) -> str:
@@ -180,11 +182,10 @@ def _limits(schema: Schema) -> Iterator[tuple[str, str]]:
         ("minProperties", "maxProperties", "entries"),
     ):
         bounds = [f"{schema[bound]:,}".removesuffix(".0") for bound in (low, high) if bound in schema]
-        if bounds:
-            yield (
-                label,
-                " to ".join(bounds) if len(bounds) == 2 else f"{'up to' if high in schema else 'at least'} {bounds[0]}",
-            )
+        if len(bounds) == 2:
+            yield label, " to ".join(bounds)
+        elif bounds:
+            yield label, f"{'up to' if high in schema else 'at least'} {bounds[0]}"
     if "pattern" in schema:
         yield "pattern", f"`{schema['pattern']}`"
 
@@ -195,28 +196,22 @@ def _tools(tools: Mapping[str, BoundTool]) -> str:
         f"`{bound.entry.method} {bound.entry.path}` |"
         for name, bound in tools.items()
     ]
-    return "\n".join(["| tool | scope | hints | the same in REST |", "|---|---|---|---|", *rows])
+    return _grid("tool | scope | hints | the same in REST", rows)
 
 
 def _hints(bound: BoundTool) -> str:
     hints = bound.entry.annotations
     if hints.read_only_hint:
         return "reads"
-    return ", ".join(
-        [
-            "destroys" if hints.destructive_hint else "adds",
-            "repeatable" if hints.idempotent_hint else "each call counts",
-        ]
-    )
+    effect = "destroys" if hints.destructive_hint else "adds"
+    return f"{effect}, {'repeatable' if hints.idempotent_hint else 'each call counts'}"
 
 
 def _tool(tools: Mapping[str, BoundTool], bound: BoundTool) -> str:
     given, response = bound.input_schema, bound.output_schema
-    rows = dict(given["properties"])
     lines = [f"### {bound.entry.name}", bound.entry.description, "", "Input:", ""]
-    lines += [_plain_table(rows, given["required"]), "", "Output:", ""]
-    dispatch = _dispatch(tools)["properties"]
-    properties = response["properties"]
+    lines += [_values(given["properties"], given["required"], {}), "", "Output:", ""]
+    dispatch, properties = _dispatch(tools)["properties"], response["properties"]
     if set(dispatch) <= set(properties):
         rest = {name: schema for name, schema in properties.items() if name not in dispatch}
         lines.append(f"A [dispatch](#a-dispatch){' and:' if rest else '.'}")
@@ -232,14 +227,9 @@ def _dispatch(tools: Mapping[str, BoundTool]) -> Schema:
     return tools["outpost_dispatch"].output_schema
 
 
-def _plain_table(properties: Mapping[str, Schema], required: list[str]) -> str:
-    rows = [_row(f"`{name}`", _type(schema), _what(schema, name in required)) for name, schema in properties.items()]
-    return "\n".join([_COLUMNS, *rows])
-
-
 def _table(schema: Schema) -> str:
     """Return a table of a whole result: what is inside an object comes below it, as `object.name`."""
-    return "\n".join([_COLUMNS, *(_row(f"`{name}`", kind, what) for name, kind, what in _flat(schema))])
+    return _grid(_COLUMNS, (_row(f"`{name}`", kind, what) for name, kind, what in _flat(schema)))
 
 
 def _flat(schema: Schema, above: str = "") -> Iterator[tuple[str, str, str]]:

@@ -19,38 +19,37 @@ GATE = "AwsSolutions::"
 """The CDK acknowledges findings of its own rules itself; those are not ours to account for."""
 
 
-class _Row(BaseModel):
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    rule: str
 
-
-class OpenFinding(_Row):
+class OpenFinding(_Frozen):
     """A finding that nobody acknowledged."""
 
+    rule: str
     path: str
     description: str
 
 
-class Acknowledged(_Row):
+class Acknowledged(_Frozen):
     """A finding that is accepted, with the reason, until a day."""
 
+    rule: str
     path: str
     reason: str
     until: date
 
 
-class Watched(_Row):
+class Watched(_Frozen):
     """A rule of NIST 800-53 R5 that finds something."""
 
+    rule: str
     findings: int
     explanation: str | None
 
 
-class UnderAnotherKey(BaseModel):
+class UnderAnotherKey(_Frozen):
     """Something kept at rest that the environment's own key does not encrypt."""
-
-    model_config = ConfigDict(frozen=True)
 
     what: str
     """A resource as `<stack>/<logical id>`, or a name for what no template describes."""
@@ -58,10 +57,8 @@ class UnderAnotherKey(BaseModel):
     explanation: str | None
 
 
-class ComplianceReport(BaseModel):
+class ComplianceReport(_Frozen):
     """Everything that rules say of one environment, and of which state of the code."""
-
-    model_config = ConfigDict(frozen=True)
 
     environment: str
     account: str
