@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,6 +15,7 @@ from outpost_client import ApiError
 from outpost_migration.context import Context
 from outpost_migration.endpoint import V2Endpoint
 from outpost_migration.mcp import TOOLS, McpClient
+from outpost_migration.step import Finding
 from outpost_migration.steps.archive import ArchiveReport, restore
 from outpost_migration.steps.clients import ClientUpdateReport, uses_url
 from outpost_migration.steps.monitor import watch_of
@@ -31,21 +32,6 @@ _ERROR = re.compile(r'"level"\s*:\s*"(error|critical)"|^\s*\[?ERROR\]?\b|Traceba
 """Lines of the platform's own errors: structured ones, and what a runtime prints when code fails."""
 
 
-class Finding(NamedTuple):
-    """Whether a criterion holds, None when that is not known, and the evidence."""
-
-    holds: bool | None
-    evidence: list[str]
-
-
-class Criterion(NamedTuple):
-    """One of the nine."""
-
-    title: str
-    look: Callable[[], Finding]
-    remedy: str
-
-
 @dataclass(frozen=True)
 class Acceptance:
     """The criteria of one run, in one environment."""
@@ -56,15 +42,28 @@ class Acceptance:
 
     def checks(self) -> list[Check]:
         """Look at all nine. A criterion that cannot be looked at is inconclusive, with the error as evidence."""
-        return [self._check(number, criterion) for number, criterion in enumerate(_criteria(self), start=1)]
+        clients = "Run `outpost migrate update-clients`, then `outpost migrate cutover`"
+        quiet = "Move the callers that are named, then wait 24 hours"
+        criteria = (
+            ("Clients point at the load balancer", self.clients_point_at_v2, clients),
+            ("Every MCP tool is documented", self.tools_documented, "Document each tool under a heading with its name"),
+            ("v1's scripts are archived and restore", self.archive_restores, "Run `outpost migrate archive`"),
+            ("No errors in the logs for 6 hours", self.no_errors_in_logs, "Mend the errors, then wait 6 hours"),
+            ("A monitoring baseline exists", self.baseline_exists, "Let `outpost migrate monitor` end"),
+            ("No dispatch by v1 for 24 hours", self.no_v1_dispatch, quiet),
+            ("The service is healthy and running", self.service_healthy, "See the service's events"),
+            ("The API's documentation is complete", self.api_documented, "Describe each operation, with examples"),
+            ("Clients' configuration is updated", self.clients_updated, clients),
+        )
+        return [self._check(number, *criterion) for number, criterion in enumerate(criteria, start=1)]
 
-    def _check(self, number: int, criterion: Criterion) -> Check:
-        self.context.progress(f"Criterion {number}: {criterion.title}")
+    def _check(self, number: int, title: str, look: Callable[[], Finding], remedy: str) -> Check:
+        self.context.progress(f"Criterion {number}: {title}")
         try:
-            found = criterion.look()
+            found = look()
         except (ClientError, BotoCoreError, ApiError, OperationError, httpx.HTTPError, OSError) as error:
             found = Finding(None, [f"could not be looked at: {error}"])
-        return Check.of(f"criterion-{number}", criterion.title, *found, criterion.remedy)
+        return Check.of(f"criterion-{number}", title, *found, remedy)
 
     def clients_point_at_v2(self) -> Finding:
         """Criterion 1: the secret, and each client's file."""
@@ -110,17 +109,18 @@ class Acceptance:
         """Criterion 4: the control plane's and the functions' logs of six hours. Agents' failures are not in them."""
         logs, now = self.context.deployment.client("logs"), self.context.now()
         prefix, since = f"/outpost/{self.context.deployment.environment}/", now - LOGS_WINDOW
-        found = _pages(logs, "describe_log_groups", "logGroups", logGroupNamePrefix=prefix)
-        names = [group["logGroupName"] for group in found]
+        pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
+        names = pages.search("logGroups[].logGroupName")
         groups = [name for name in names if not name.removeprefix(prefix).startswith(("worker", "trail", "flow"))]
         errors, read, oldest = [], 0, now
         for name in groups:
             oldest = min(oldest, _first_event(logs, name) or now)
             times = {"startTime": _ms(since), "endTime": _ms(now)}
-            for event in _pages(logs, "filter_log_events", "events", logGroupName=name, **times):
+            lines = logs.get_paginator("filter_log_events").paginate(logGroupName=name, **times)
+            for message in lines.search("events[].message"):
                 read += 1
-                if _ERROR.search(event["message"]):
-                    errors.append(f"{name}: {event['message'].strip()[:160]}")
+                if _ERROR.search(message):
+                    errors.append(f"{name}: {message.strip()[:160]}")
         evidence = [
             f"logs:FilterLogEvents {len(groups)} groups, {since:%Y-%m-%d %H:%M} to {now:%H:%M} UTC: {read} lines, "
             f"{len(errors)} errors; the oldest line is of {oldest:%Y-%m-%d %H:%M} UTC",
@@ -187,23 +187,6 @@ class Acceptance:
         return _both(Finding(report.config_updated, [evidence]), self.client_files())
 
 
-def _criteria(of: Acceptance) -> list[Criterion]:
-    move = "Move the callers that are named, then wait 24 hours"
-    document = "Document each tool under a heading with its name"
-    clients = "Run `outpost migrate update-clients`, then `outpost migrate cutover`"
-    return [
-        Criterion("Clients point at the load balancer", of.clients_point_at_v2, clients),
-        Criterion("Every MCP tool is documented", of.tools_documented, document),
-        Criterion("v1's scripts are archived and restore", of.archive_restores, "Run `outpost migrate archive`"),
-        Criterion("No errors in the logs for 6 hours", of.no_errors_in_logs, "Mend the errors, then wait 6 hours"),
-        Criterion("A monitoring baseline exists", of.baseline_exists, "Let `outpost migrate monitor` end"),
-        Criterion("No dispatch by v1 for 24 hours", of.no_v1_dispatch, move),
-        Criterion("The service is healthy and running", of.service_healthy, "See the service's events"),
-        Criterion("The API's documentation is complete", of.api_documented, "Describe each operation, with examples"),
-        Criterion("Clients' configuration is updated", of.clients_updated, clients),
-    ]
-
-
 def _both(first: Finding, second: Finding) -> Finding:
     held = (first.holds, second.holds)
     return Finding(False if False in held else (None if None in held else True), [*first.evidence, *second.evidence])
@@ -230,17 +213,9 @@ def _resolved(schema: dict[str, Any], schemas: dict[str, dict[str, Any]]) -> dic
     return schemas.get(schema.get("$ref", "").rpartition("/")[2], schema)
 
 
-def _pages(client: Any, operation: str, field: str, **request: Any) -> Iterator[Any]:
-    for page in client.get_paginator(operation).paginate(**request):
-        yield from page.get(field, [])
-
-
 def _first_event(logs: Any, group: str) -> datetime | None:
-    times = [
-        stream["firstEventTimestamp"]
-        for stream in _pages(logs, "describe_log_streams", "logStreams", logGroupName=group)
-        if stream.get("firstEventTimestamp")
-    ]
+    pages = logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
+    times = [time for time in pages.search("logStreams[].firstEventTimestamp") if time]
     return datetime.fromtimestamp(min(times) / 1000, tz=UTC) if times else None
 
 

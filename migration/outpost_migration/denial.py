@@ -3,11 +3,10 @@
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
-
-from botocore.exceptions import ClientError
 
 from outpost_migration.context import Context
 from outpost_migration.steps.audit import ProviderAudit
@@ -68,11 +67,8 @@ def allow_callers(context: Context) -> None:
     iam = context.deployment.client("iam")
 
     def allow(principal: Principal) -> None:
-        try:
+        with suppress(iam.exceptions.NoSuchEntityException):
             getattr(iam, f"delete_{principal.kind}_policy")(**principal.parameter, PolicyName=POLICY)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchEntity":
-                raise
 
     for principal in _principals(context):
         context.change(f"Remove the policy {POLICY} from the {principal}, if it is there", partial(allow, principal))

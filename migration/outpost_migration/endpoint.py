@@ -4,8 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from botocore.exceptions import ClientError
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from outpost_migration.monitor.documents import Frozen
 from outpost_ops.errors import OperationError
@@ -35,6 +34,7 @@ class V2Endpoint(Frozen):
 
 
 Endpoint = V1Endpoint | V2Endpoint
+_ENDPOINT = TypeAdapter[Endpoint](Endpoint)
 
 
 class Version(NamedTuple):
@@ -70,21 +70,17 @@ class EndpointSecret:
         text = value.model_dump_json(by_alias=True)
         try:
             written = self.client.put_secret_value(SecretId=self.secret_id, SecretString=text)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
+        except self.client.exceptions.ResourceNotFoundException:
             description = "Where clients find the API: written by `outpost migrate` only"
             written = self.client.create_secret(Name=self.secret_id, Description=description, SecretString=text)
         return str(written["VersionId"])
 
     def restore_v1(self) -> str | None:
         """Make the version labelled V1 current again; return its id, None when there is none."""
-        found, current = self.v1(), self.current()
-        if found is None:
-            return None
-        if current is None or current.id != found.id:
+        found = self.v1()
+        if found:
             self._label(CURRENT, found.id)
-        return found.id
+        return found.id if found else None
 
     def probe(self) -> None:
         """Write and forget a version that no client reads. Raises ClientError when the secret cannot be written.
@@ -104,18 +100,14 @@ class EndpointSecret:
     def _read(self, stage: str) -> Version | None:
         try:
             response = self.client.get_secret_value(SecretId=self.secret_id, VersionStage=stage)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                return None
-            raise
+        except self.client.exceptions.ResourceNotFoundException:
+            return None
         return Version(response["VersionId"], self._parse(response["SecretString"], response["VersionId"]))
 
     def _parse(self, text: str, version_id: str) -> Endpoint:
         try:
-            value: dict[str, object] = json.loads(text)
-            model = V1Endpoint if value.get("provider") == "ssm" else V2Endpoint
-            return model.model_validate(value)
-        except (ValueError, AttributeError) as error:
+            return _ENDPOINT.validate_json(text)
+        except ValidationError as error:
             raise OperationError(
                 f"version {version_id} of the secret {self.secret_id} is no endpoint: it needs provider, and "
                 "instanceId and region (v1) or endpoint (v2). Write such a value with "

@@ -22,9 +22,15 @@ def before(context: Context) -> Before | None:
     return context.documents.value(Before, _key(context))
 
 
-def remember(context: Context, found: Before) -> None:
-    """Note it for the time after the pause."""
-    context.documents.replace(_key(context), found)
+def remember(context: Context) -> Before:
+    """Note what the service is, to resume it; after a pause that was cut off, what its first attempt noted stays."""
+    stored = before(context)
+    if stored and paused(context):
+        return stored
+    found = Before(desired=service(context)["desiredCount"], minimum=_minimum(context))
+    if not context.dry_run:
+        context.documents.replace(_key(context), found)
+    return found
 
 
 def _key(context: Context) -> str:
@@ -33,9 +39,8 @@ def _key(context: Context) -> str:
 
 def service(context: Context) -> Any:
     """Return the service as ECS describes it."""
-    outputs = context.deployment
-    cluster, name = outputs[MigrationOutput.CLUSTER], outputs[MigrationOutput.SERVICE]
-    return outputs.client("ecs").describe_services(cluster=cluster, services=[name])["services"][0]
+    cluster, name = _names(context)
+    return context.deployment.client("ecs").describe_services(cluster=cluster, services=[name])["services"][0]
 
 
 def target_states(context: Context) -> list[str]:
@@ -47,7 +52,7 @@ def target_states(context: Context) -> list[str]:
     return [state for state in states if state != "draining"]
 
 
-def minimum(context: Context) -> int | None:
+def _minimum(context: Context) -> int | None:
     """Return the scaling minimum, None when the service is not scaled."""
     targets = context.deployment.client("application-autoscaling").describe_scalable_targets(
         ServiceNamespace="ecs", ResourceIds=[_resource(context)], ScalableDimension=_DIMENSION
@@ -90,17 +95,21 @@ def _wait(context: Context, holds: Callable[[], bool]) -> bool:
 
 
 def _scale(context: Context, *, desired: int, minimum: int) -> None:
-    outputs = context.deployment
-    outputs.client("application-autoscaling").register_scalable_target(
+    context.deployment.client("application-autoscaling").register_scalable_target(
         ServiceNamespace="ecs", ResourceId=_resource(context), ScalableDimension=_DIMENSION, MinCapacity=minimum
     )
-    cluster, name = outputs[MigrationOutput.CLUSTER], outputs[MigrationOutput.SERVICE]
-    outputs.client("ecs").update_service(cluster=cluster, service=name, desiredCount=desired)
+    cluster, name = _names(context)
+    context.deployment.client("ecs").update_service(cluster=cluster, service=name, desiredCount=desired)
 
 
 def _planner(context: Context) -> str:
     return context.deployment[MigrationOutput.CAPACITY_FUNCTION]
 
 
+def _names(context: Context) -> tuple[str, str]:
+    """Return the names of cluster and service."""
+    return context.deployment[MigrationOutput.CLUSTER], context.deployment[MigrationOutput.SERVICE]
+
+
 def _resource(context: Context) -> str:
-    return f"service/{context.deployment[MigrationOutput.CLUSTER]}/{context.deployment[MigrationOutput.SERVICE]}"
+    return "/".join(("service", *_names(context)))

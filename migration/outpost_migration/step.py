@@ -4,12 +4,19 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, ClassVar, Generic, TypeVar, get_origin
+from typing import Annotated, ClassVar, Generic, NamedTuple, TypeVar, get_origin
 
 from pydantic import Field
 
 from outpost.report import Check, Status
 from outpost_migration.monitor.documents import Part
+
+
+class Finding(NamedTuple):
+    """Whether something holds, None when that is not known, and the evidence."""
+
+    holds: bool | None
+    evidence: list[str]
 
 
 class Report(Part):

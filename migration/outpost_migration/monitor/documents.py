@@ -26,7 +26,6 @@ class Part(Frozen):
 
 
 Model = TypeVar("Model", bound=BaseModel)
-_MISSING = ("NoSuchKey", "404")
 
 
 class DocumentChangedError(Exception):
@@ -52,10 +51,8 @@ class Documents:
         """Return a document, or None when there is none. Raises ClientError and pydantic's ValidationError."""
         try:
             response = self._client.get_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _MISSING:
-                return None
-            raise
+        except self._client.exceptions.NoSuchKey:
+            return None
         return Versioned(model.model_validate_json(response["Body"].read()), response["ETag"])
 
     def value(self, model: type[Model], key: str) -> Model | None:
@@ -73,24 +70,17 @@ class Documents:
         Raises DocumentChangedError when that is not the current version, or the document exists already.
         """
         body = value.model_dump_json(indent=1).encode()
-        changed = f"s3://{self.bucket}/{key} was changed in the meantime"
         try:
             return put_conditionally(self._client, self.bucket, key, body, "application/json", etag)
-        except PreconditionFailedError as error:
-            raise DocumentChangedError(changed) from error
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalRequestConflict":
-                raise DocumentChangedError(changed) from error
-            raise
+        except (PreconditionFailedError, ClientError) as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] != "ConditionalRequestConflict":
+                raise
+            raise DocumentChangedError(f"s3://{self.bucket}/{key} was changed in the meantime") from error
 
     def replace(self, key: str, value: BaseModel) -> None:
         """Write a document whatever is there: for what is written by the holder of a lock only."""
-        self._client.put_object(
-            Bucket=self.bucket,
-            Key=key,
-            Body=value.model_dump_json(indent=1).encode(),
-            ContentType="application/json",
-        )
+        body = value.model_dump_json(indent=1).encode()
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
 
     def keys(self, prefix: str) -> list[str]:
         """Return the keys below a prefix, sorted."""

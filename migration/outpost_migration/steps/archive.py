@@ -6,14 +6,14 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 from botocore.exceptions import ClientError
 
 from outpost.report import Check
 from outpost_migration.context import Context
-from outpost_migration.step import Report, Step
-from outpost_migration.steps.scripts import Tool, inventory
+from outpost_migration.host import Tool
+from outpost_migration.step import Finding, Report, Step
 from outpost_migration.v1.layout import BASE, SCRIPTS, SCRIPTS_FOLDER
 
 PREFIX = "archive/dispatch-scripts/"
@@ -40,16 +40,9 @@ class ArchiveReport(Report):
     restore_verified: bool
 
 
-class Restored(NamedTuple):
-    """What restoring an archive has shown."""
-
-    verified: bool
-    evidence: list[str]
-
-
 def run(context: Context) -> ArchiveReport:
     """Archive v1's scripts in S3, restore them and compare."""
-    tools = inventory(context.host)
+    tools = context.host.scripts()
     names = [tool.file for tool in tools]
     context.progress("Fetching the scripts from the host")
     content = _fetch(context, names)
@@ -57,7 +50,7 @@ def run(context: Context) -> ArchiveReport:
     prefix = f"{PREFIX}{context.run}/"
     for name, body in _objects(context, prefix, tools, content, digest).items():
         _upload(context, prefix + name, body)
-    dry = Restored(verified=False, evidence=["dry run: nothing was uploaded"])
+    dry = Finding(holds=False, evidence=["dry run: nothing was uploaded"])
     restored = dry if context.dry_run else restore(context, prefix)
     location = f"s3://{context.documents.bucket}/{prefix}"
     checks = [
@@ -71,8 +64,7 @@ def run(context: Context) -> ArchiveReport:
         context.check(
             "restore",
             "The archive restores, byte for byte",
-            restored.verified,
-            restored.evidence,
+            *restored,
             "Run the step again; if it stays so, do not cut over",
         ),
     ]
@@ -83,7 +75,7 @@ def run(context: Context) -> ArchiveReport:
         files=tools,
         bytes=len(content),
         sha256=digest,
-        restore_verified=restored.verified,
+        restore_verified=bool(restored.holds),
     )
 
 
@@ -96,24 +88,24 @@ STEP = Step(
 )
 
 
-def restore(context: Context, prefix: str) -> Restored:
+def restore(context: Context, prefix: str) -> Finding:
     """Unpack an archive from S3 and compare each file with the manifest."""
     client, bucket = context.deployment.client("s3"), context.documents.bucket
     try:
         manifest = json.loads(client.get_object(Bucket=bucket, Key=prefix + MANIFEST)["Body"].read())
         content = client.get_object(Bucket=bucket, Key=prefix + TAR)["Body"].read()
     except ClientError as error:
-        return Restored(False, [f"s3:GetObject s3://{bucket}/{prefix}: {error.response['Error']['Code']}"])
+        return Finding(False, [f"s3:GetObject s3://{bucket}/{prefix}: {error.response['Error']['Code']}"])
     evidence = [f"s3:GetObject s3://{bucket}/{prefix}{TAR}: {len(content)} bytes"]
     if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
-        return Restored(False, [*evidence, "the archive's SHA-256 is not the manifest's"])
+        return Finding(False, [*evidence, "the archive's SHA-256 is not the manifest's"])
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
         files = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
         found = {name: hashlib.sha256(file.read()).hexdigest() for name, file in files.items() if file}
     expected = {file["file"]: file["sha256"] for file in manifest["files"]}
     wrong = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
     evidence.append(f"restored {len(found)} files, {len(expected) - len(wrong)} of {len(expected)} equal the manifest")
-    return Restored(not wrong and bool(expected), [*evidence, *(f"differs: {name}" for name in wrong)])
+    return Finding(not wrong and bool(expected), [*evidence, *(f"differs: {name}" for name in wrong)])
 
 
 def _fetch(context: Context, names: list[str]) -> bytes:

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 from outpost.report import Check
 from outpost_migration.context import Context
 from outpost_migration.endpoint import V1Endpoint
+from outpost_migration.host import Tool
 from outpost_migration.monitor.documents import Part
 from outpost_migration.monitor.model import HOST, V1Host
 from outpost_migration.step import Report, Step
-from outpost_migration.steps.scripts import Tool, inventory
 from outpost_migration.v1.calls import Call, Kind
 from outpost_migration.v1.layout import DOCUMENT, RUNS_FOLDER, SCRIPTS
 
@@ -52,7 +52,7 @@ class ProviderAudit(Report):
 def run(context: Context) -> ProviderAudit:
     """Find v1's scripts and who calls them; write the endpoint's first version."""
     host, region = context.host, context.deployment.region
-    tools = inventory(host)
+    tools = host.scripts()
     runs, size = map(int, host.checked(_COUNT).split())
     started_at, since = context.started_at, context.started_at - LOOK_BACK
     alive = context.deployment.trail.has_events(since, started_at)

@@ -10,7 +10,6 @@ from outpost_migration.context import Context
 from outpost_migration.endpoint import V2Endpoint
 from outpost_migration.step import Report, Step
 from outpost_migration.steps.preflight import load_balancer_healthy, service_running
-from outpost_migration.steps.scripts import active, disable, inventory
 
 
 class CutoverReport(Report):
@@ -44,7 +43,7 @@ def run(
         _point_at_v2(context)
         _disable_scripts(context)
     denied = denial.deny_callers(context) if deny_callers and ready else []
-    remaining = active(inventory(context.host))
+    remaining = context.host.active_scripts()
     checks = [*health, _secret_check(context), _scripts_check(context, remaining)]
     v1 = context.secret.v1()
     return context.report(
@@ -86,12 +85,10 @@ def _point_at_v2(context: Context) -> None:
 
 
 def _disable_scripts(context: Context) -> None:
-    names = active(inventory(context.host))
-    if names:
-        context.change(
-            f"Rename on {context.host.instance_id} to .DISABLED: {', '.join(names)}",
-            lambda: disable(context.host, names),
-        )
+    host = context.host
+    if names := host.active_scripts():
+        what = f"Rename on {host.instance_id} to .DISABLED: {', '.join(names)}"
+        context.change(what, lambda: host.disable(names))
 
 
 def _secret_check(context: Context) -> Check:

@@ -1,16 +1,15 @@
 """decommission: after 30 days without a call of v1, its scripts and its registration go."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal
 
 import typer
-from botocore.exceptions import ClientError
 
 from outpost.report import Check, overall
 from outpost_migration.context import Context
 from outpost_migration.step import Report, Step
 from outpost_migration.steps.monitor import MonitoringReport
-from outpost_migration.steps.scripts import active, inventory, remove_disabled
 from outpost_migration.v1.calls import Call, Kind
 from outpost_ops.errors import OperationError
 
@@ -63,7 +62,7 @@ def run(
     if overall(checks) == "pass" or context.dry_run:
         if not gone:
             removed = _remove_scripts(context)
-        _deregister(context, gone=gone)
+            _deregister(context)
         gone = _host_gone(context)
     return context.report(
         DecommissionReport,
@@ -105,27 +104,22 @@ def _monitor_check(context: Context) -> Check:
 
 
 def _remove_scripts(context: Context) -> list[str]:
-    tools = inventory(context.host)
-    if in_use := active(tools):
+    host = context.host
+    tools = host.scripts()
+    if in_use := [tool.name for tool in tools if not tool.disabled]:
         raise OperationError(f"scripts are in use again: {', '.join(in_use)}. Find out who enabled them")
     names = [tool.name for tool in tools]
     if names:
-        context.change(
-            f"Remove from {context.host.instance_id}: {', '.join(names)}", lambda: remove_disabled(context.host, names)
-        )
+        what = f"Remove from {host.instance_id}: {', '.join(names)}"
+        context.change(what, lambda: host.remove_disabled(names))
     return names
 
 
-def _deregister(context: Context, *, gone: bool) -> None:
-    if gone:
-        return
+def _deregister(context: Context) -> None:
     client, instance_id = context.deployment.client("ssm"), context.host.instance_id
 
     def deregister() -> None:
-        try:
+        with suppress(client.exceptions.InvalidInstanceId):
             client.deregister_managed_instance(InstanceId=instance_id)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "InvalidInstanceId":
-                raise
 
     context.change(f"Deregister {instance_id} from Systems Manager", deregister)

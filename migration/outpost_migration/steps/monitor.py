@@ -1,6 +1,7 @@
 """monitor: starts the window that the account's function samples, and reports where it stands."""
 
 import math
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
 
@@ -11,7 +12,7 @@ from outpost.report import Check
 from outpost_migration.context import Context
 from outpost_migration.monitor.documents import DocumentChangedError
 from outpost_migration.monitor.evaluation import checks, figures, proposal
-from outpost_migration.monitor.model import CURRENT_PLAN, Checkpoint, Figures, Plan, Proposal
+from outpost_migration.monitor.model import CURRENT_PLAN, Checkpoint, Figures, Plan, Proposal, State
 from outpost_migration.monitor.sources import AccountSources
 from outpost_migration.monitor.watch import Watch
 from outpost_migration.step import Report, Step
@@ -58,11 +59,9 @@ def run(
     now, samples = context.now(), watch.samples(plan)
     seen = plan.due(now, plan.metric_delay_seconds)
     found = figures(plan, samples, seen)
-    state = watch.state(plan)
-    ticked_at = state.ticked_at if state else None
     return context.report(
         MonitoringReport,
-        [*checks(found, whole=plan.expected), _ticks_check(plan, ticked_at, now)],
+        [*checks(found, whole=plan.expected), _ticks_check(plan, watch.state(plan), now)],
         uptime=found.availability,
         error_rate=found.error_rate,
         ssm_calls=found.v1_dispatches,
@@ -108,31 +107,27 @@ def start(context: Context, plan: Plan) -> Plan:
     plan = plan.model_copy(update={"started_at": start_at})
 
     def write() -> None:
-        try:
+        with suppress(DocumentChangedError):  # another operator started it in the same moment: then it runs
             context.documents.write(CURRENT_PLAN, plan, running.etag if running else None)
-        except DocumentChangedError:  # another operator started it in the same moment: then it runs
-            return
 
     context.change(f"Start monitoring: {plan.window_seconds / 3600:.2f} h from {start_at:%Y-%m-%d %H:%M:%S} UTC", write)
     return plan
 
 
-def _ticks_check(plan: Plan, ticked_at: datetime | None, now: datetime) -> Check:
-    late = None if ticked_at is None else (min(now, plan.ends_at) - ticked_at).total_seconds()
-    holds = None if late is None else late <= max(300, 5 * plan.period_seconds)
-    evidence = "no tick yet" if ticked_at is None else f"last tick {ticked_at:%Y-%m-%d %H:%M:%S} UTC"
+def _ticks_check(plan: Plan, state: State | None, now: datetime) -> Check:
+    evidence, holds = "no tick yet", None
+    if state:
+        late = (min(now, plan.ends_at) - state.ticked_at).total_seconds()
+        holds = late <= max(300, 5 * plan.period_seconds)
+        evidence = f"last tick {state.ticked_at:%Y-%m-%d %H:%M:%S} UTC"
     remedy = "Look at the log group migration-monitor of the environment"
     return Check.of("ticks", "The account's function takes the samples", holds, [evidence], remedy)
 
 
 def _show(context: Context, watch: Watch, plan: Plan) -> None:
-    state = watch.state(plan)
-    if state:
+    if state := watch.state(plan):
+        found, rollback = state.figures, state.proposal
+        proposed = f"; rollback level {rollback.level} is proposed: {rollback.reason}" if rollback else ""
         context.progress(
-            f"{state.figures.samples} of {plan.expected} samples, {state.figures.v1_dispatches} dispatches by v1"
-            + (
-                f"; rollback level {state.proposal.level} is proposed: {state.proposal.reason}"
-                if state.proposal
-                else ""
-            )
+            f"{found.samples} of {plan.expected} samples, {found.v1_dispatches} dispatches by v1{proposed}"
         )

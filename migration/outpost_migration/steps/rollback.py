@@ -14,7 +14,6 @@ from outpost_migration.endpoint import V1Endpoint
 from outpost_migration.monitor.model import CURRENT_PLAN
 from outpost_migration.step import Report, Step
 from outpost_migration.steps.preflight import host_reachable
-from outpost_migration.steps.scripts import active, enable, inventory
 from outpost_migration.v1.layout import SCRIPTS, SCRIPTS_FOLDER
 from outpost_ops.errors import OperationError
 
@@ -47,7 +46,7 @@ def run(
     v1 = context.secret.v1()
     if v1 is None:
         raise OperationError("the secret has no version that names v1: `outpost migrate cutover` was never begun")
-    before = _before(context) if level == 2 else None
+    before = fleet.remember(context) if level == 2 else None
     _point_at_v1(context)
     _enable_scripts(context)
     allow_callers(context)
@@ -56,7 +55,7 @@ def run(
         context.change(
             "Pause the fleet: planner off, scaling minimum 0, service of 0 tasks", lambda: fleet.pause(context)
         )
-    tools = active(inventory(context.host))
+    tools = context.host.active_scripts()
     checks = [_secret_check(context), _scripts_check(context, tools), host_reachable(context)]
     if level == 2:
         checks.append(_stopped_check(context))
@@ -76,17 +75,6 @@ def run(
 STEP = Step(RollbackReport, run, undoes=("cutover", "monitor", "verify"))
 
 
-def _before(context: Context) -> fleet.Before:
-    """Return what the service was before; after a rollback that was cut off, what its first attempt found."""
-    stored = fleet.before(context)
-    if stored and fleet.paused(context):
-        return stored
-    found = fleet.Before(desired=fleet.service(context)["desiredCount"], minimum=fleet.minimum(context))
-    if not context.dry_run:
-        fleet.remember(context, found)
-    return found
-
-
 def _point_at_v1(context: Context) -> None:
     current, v1 = context.secret.current(), context.secret.v1()
     if v1 and (current is None or current.id != v1.id):
@@ -94,12 +82,10 @@ def _point_at_v1(context: Context) -> None:
 
 
 def _enable_scripts(context: Context) -> None:
-    disabled = [tool.name for tool in inventory(context.host) if tool.disabled]
-    if disabled:
-        context.change(
-            f"Rename on {context.host.instance_id} back from .DISABLED: {', '.join(disabled)}",
-            lambda: enable(context.host, disabled),
-        )
+    host = context.host
+    if disabled := [tool.name for tool in host.scripts() if tool.disabled]:
+        what = f"Rename on {host.instance_id} back from .DISABLED: {', '.join(disabled)}"
+        context.change(what, lambda: host.enable(disabled))
 
 
 def _stop_monitor(context: Context) -> None:

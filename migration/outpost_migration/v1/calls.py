@@ -31,13 +31,17 @@ class Kind(StrEnum):
     """The text could not be read; counted as a dispatch."""
 
 
-class SendCommand(Frozen):
-    """One call of SendCommand as CloudTrail records it; `command_id` is None when the call was refused."""
-
+class _Event(Frozen):
     time: datetime
     caller: str
     command_id: str | None
+    """None when the call was refused."""
     document: str
+
+
+class SendCommand(_Event):
+    """One call of SendCommand as CloudTrail records it."""
+
     instance_ids: tuple[str, ...]
     targets: bool = False
     """Whether the instances were named by tags, so that ours may be among them."""
@@ -62,13 +66,9 @@ class SendCommand(Frozen):
         return self.command_id is not None and (self.targets or instance_id in self.instance_ids)
 
 
-class Call(Frozen):
+class Call(_Event):
     """A classified call of SendCommand."""
 
-    time: datetime
-    caller: str
-    command_id: str | None
-    document: str
     kind: Kind
     text: str | None = None
     """The beginning of the command's text, if it could be read."""
