@@ -14,9 +14,7 @@ from typing import Any
 from aws_cdk import App, Validations
 
 from outpost.domain.models import ModelsError
-from outpost_constructs.aws_rules import AwsRules
-from outpost_constructs.controls import OutpostControls
-from outpost_constructs.cost_ceiling import CostCeiling
+from outpost_constructs.validations import AwsRules, CostCeiling, OutpostControls
 from outpost_ops.config import ConfigError, EnvironmentConfig, conflict, load
 from outpost_ops.config.models import model_warnings, retired_models, today
 from outpost_ops.errors import OperationError

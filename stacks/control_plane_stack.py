@@ -5,14 +5,13 @@ from constructs import Construct
 
 from outpost.names import Env, Output
 from outpost_constructs.control_plane_service import ControlPlaneService
-from outpost_constructs.deletion_protection import DeletionProtection
+from outpost_constructs.custom_resource import DeletionProtection
 from outpost_constructs.dispatch_changes import DispatchChanges
 from outpost_constructs.firewall import Firewall
 from outpost_constructs.load_balancer import LoadBalancer
-from outpost_constructs.secrets import grant_secret
+from outpost_constructs.secrets import grant_manage_tenant_secrets, grant_secret, tenant_secrets_environment
 from outpost_constructs.stack import OutpostStack
 from outpost_constructs.store_table import Access
-from outpost_constructs.tenant_secrets import grant_manage_tenant_secrets, tenant_secrets_environment
 from outpost_ops.config import EnvironmentConfig
 from stacks.audit_stack import AuditStack
 from stacks.data_stack import DataStack

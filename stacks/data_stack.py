@@ -2,12 +2,11 @@
 
 from constructs import Construct
 
-from outpost_constructs.access_logs import AccessLogsBucket
-from outpost_constructs.alarm_topic import AlarmTopic
-from outpost_constructs.artifacts_bucket import ArtifactsBucket
+from outpost_constructs.alarms import AlarmTopic
 from outpost_constructs.backups import Backups
+from outpost_constructs.buckets import AccessLogsBucket, ArtifactsBucket
 from outpost_constructs.cluster import Cluster
-from outpost_constructs.deletion_protection import DeletionProtection
+from outpost_constructs.custom_resource import DeletionProtection
 from outpost_constructs.queues import WakeUpQueue
 from outpost_constructs.secrets import Secrets
 from outpost_constructs.stack import OutpostStack

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from outpost.domain.agents import Agent, AgentSettings, AgentTunables, worker_family
 from outpost.domain.providers import BEDROCK
 from outpost.names import Env
-from outpost_constructs.release import release
+from outpost_constructs.task_definition import release
 from outpost_ops.config import EnvironmentConfig
 from stacks.data_stack import DataStack
 

@@ -5,13 +5,17 @@ from constructs import Construct
 from outpost.names import Env
 from outpost_constructs.agent_parameters import AgentParameters
 from outpost_constructs.broker import Broker
-from outpost_constructs.planner import Planner
-from outpost_constructs.reconciliation import Reconciler, TaskEvents
-from outpost_constructs.release import release
+from outpost_constructs.fleet_functions import (
+    FleetData,
+    Planner,
+    Reconciler,
+    TaskEvents,
+    UsageEvents,
+    WorkspaceReaper,
+)
 from outpost_constructs.stack import OutpostStack
-from outpost_constructs.usage_events import UsageEvents
+from outpost_constructs.task_definition import release
 from outpost_constructs.worker_task import WorkerTask
-from outpost_constructs.workspace_reaper import WorkspaceReaper
 from outpost_ops.config import EnvironmentConfig
 from stacks.data_stack import DataStack
 from stacks.environment import agent_settings, git_environment, service_environment
@@ -31,20 +35,11 @@ class FleetStack(OutpostStack):
         config: EnvironmentConfig,
     ) -> None:
         super().__init__(scope, construct_id, purpose="fleet", config=config)
-        environment = service_environment(data, config)
-        tables, queues = data.tables, list(data.queues.values())
-        self.broker = Broker(
-            self,
-            "Broker",
-            cluster=data.cluster,
-            tables=tables,
-            queues=queues,
-            artifacts=data.artifacts,
-            environment=environment,
+        shared = FleetData(
+            data.cluster, data.tables, list(data.queues.values()), data.artifacts, service_environment(data, config)
         )
-        self.broker.lend_secrets(
-            [data.secrets.providers[each] for each in data.secrets.providers if each in data.queues]
-        )
+        self.broker = Broker(self, "Broker", data=shared)
+        self.broker.lend_secrets([secret for agent, secret in data.secrets.providers.items() if agent in data.queues])
         self.broker.lend_models(config.bedrock_models, config.bedrock_region)
         self.broker.connect_forge(config.git)
         self.tasks = [
@@ -63,41 +58,22 @@ class FleetStack(OutpostStack):
         self.planner = Planner(
             self,
             "Planner",
-            cluster=data.cluster,
-            tables=tables,
+            data=shared,
             tasks=self.tasks,
             subnets=network.network.private_subnets,
             security_group=network.security_groups.workers,
-            environment=environment,
         )
-        self.task_events = TaskEvents(
-            self,
-            "TaskEvents",
-            cluster=data.cluster,
-            tables=tables,
-            queues=queues,
-            artifacts=data.artifacts,
-            environment=environment,
-        )
-        self.reconciler = Reconciler(
-            self,
-            "Sweep",  # its name before; another id would replace the function
-            cluster=data.cluster,
-            tables=tables,
-            queues=queues,
-            artifacts=data.artifacts,
-            broker=self.broker,
-            environment=environment,
-        )
-        self.usage_events = UsageEvents(self, "UsageEvents", tables=tables, environment=environment)
+        self.task_events = TaskEvents(self, "TaskEvents", data=shared)
+        # "Sweep": its name before; another id would replace the function
+        self.reconciler = Reconciler(self, "Sweep", data=shared, broker=self.broker)
+        self.usage_events = UsageEvents(self, "UsageEvents", data=shared)
         self.reaper = WorkspaceReaper(
             self,
             "Reaper",
-            tables=tables,
+            data=shared,
             workspaces=data.workspaces,
-            network=network.network,
+            subnets=network.network.private_subnets,
             security_group=network.security_groups.reaper,
-            environment=environment,
         )
         roles = {task.agent: task.definition.task_role.role_arn for task in self.tasks}
         settings_of = AgentParameters(self, "Agents", settings=agent_settings(data, config, roles))

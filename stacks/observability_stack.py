@@ -2,14 +2,12 @@
 
 from constructs import Construct
 
-from outpost_constructs.alarms import Alarms
-from outpost_constructs.budget import Budget
+from outpost_constructs.alarms import Alarms, Budget, alarm_on_audit, alarm_on_work
 from outpost_constructs.custom_resource import ResourceFunction
 from outpost_constructs.dashboard import Dashboard
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.metrics import MINUTE, OutpostMetrics, combine
 from outpost_constructs.stack import OutpostStack
-from outpost_constructs.work_alarms import alarm_on_audit, alarm_on_work
 from outpost_ops.config import EnvironmentConfig
 from stacks.control_plane_stack import ControlPlaneStack
 from stacks.data_stack import DataStack
@@ -49,7 +47,7 @@ class ObservabilityStack(OutpostStack):
             functions=functions,
             metrics=metrics,
         )
-        Budget(self, "Budget", alarm_topic=data.alarm_topic, usd=config.cost.budget)
+        Budget(self, "Budget", topic=data.alarm_topic, usd=config.cost.budget)
         self.alarms = Alarms(self, "Alarms", topic=data.alarm_topic)
         self.alarms.add_functions(functions)
         logs = [control_plane.api.log_errors, *(function.log_errors for function in functions)]

@@ -7,10 +7,10 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from outpost_constructs.access_logs import ageing
-from outpost_constructs.cdk_enums import audit_log_days, removal_policy
+from outpost_constructs.buckets import KeptBucket, ageing
+from outpost_constructs.cdk_enums import removal_policy
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
-from outpost_constructs.log_group import ExpiringLogGroup
+from outpost_constructs.log_group import ExpiringLogGroup, audit_log_days
 from outpost_constructs.nag_suppressions import NAMED_AT_RUN_TIME, acknowledge_wildcard, printed
 from outpost_constructs.permissions import allow
 from outpost_constructs.stack import config_of
@@ -36,36 +36,21 @@ class AuditTrail(Construct):
         retention: RetentionConfig,
     ) -> None:
         super().__init__(scope, construct_id)
-        key = key_of(self)
-        lock_days = retention.lock_days
-        self.bucket = s3.Bucket(
+        lock = s3.ObjectLockRetention.governance(Duration.days(retention.lock_days)) if retention.lock_days else None
+        expire = s3.LifecycleRule(
+            id="expire-audit",
+            prefix=AUDIT,
+            expiration=Duration.days(audit_log_days(self)),
+            noncurrent_version_expiration=Duration.days(30),
+        )
+        self.bucket = KeptBucket(
             self,
             "Bucket",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.KMS if key else s3.BucketEncryption.S3_MANAGED,
-            encryption_key=key,
-            bucket_key_enabled=True if key else None,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            versioned=True,
-            server_access_logs_bucket=access_logs,
-            server_access_logs_prefix="trail/",
-            removal_policy=removal_policy(self),
-            # Governance: those who may bypass it can still delete; the trail would show it.
-            object_lock_default_retention=s3.ObjectLockRetention.governance(Duration.days(lock_days))
-            if lock_days
-            else None,
+            access_logs=access_logs,
+            prefix="trail/",
             # What the migration keeps (archive/, migration/) never expires.
-            lifecycle_rules=[
-                ageing(retention.audit_days, prefix="AWSLogs/"),
-                s3.LifecycleRule(
-                    id="expire-audit",
-                    prefix=AUDIT,
-                    expiration=Duration.days(audit_log_days(self)),
-                    noncurrent_version_expiration=Duration.days(30),
-                ),
-            ],
+            lifecycle_rules=[ageing(retention.audit_days, prefix="AWSLogs/"), expire],
+            lock=lock,  # governance: those who may bypass it can still delete; the trail would show it
         )
         self.signing_key = kms.Key(
             self,
@@ -80,7 +65,7 @@ class AuditTrail(Construct):
             self,
             "Trail",
             bucket=self.bucket,
-            encryption_key=key,
+            encryption_key=key_of(self),
             is_multi_region_trail=True,
             include_global_service_events=True,
             enable_file_validation=True,

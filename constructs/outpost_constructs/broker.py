@@ -1,9 +1,8 @@
 """The broker: the only way for a worker to get work, and the credentials of an attempt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from aws_cdk import Duration, Stack
-from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
@@ -11,17 +10,13 @@ from constructs import Construct
 from outpost.domain.bedrock import BedrockModel, statements
 from outpost.domain.protocol import BROKER_SECONDS
 from outpost.names import Env
-from outpost_constructs.artifacts_bucket import ArtifactsBucket
-from outpost_constructs.cluster_access import ClusterAccess
 from outpost_constructs.environment_key import READ, grant_key, key_of
+from outpost_constructs.fleet_functions import FleetData, default_bus
 from outpost_constructs.function import OutpostFunction
 from outpost_constructs.nag_suppressions import NAMED_AT_RUN_TIME, acknowledge_wildcard
 from outpost_constructs.permissions import allow
-from outpost_constructs.queues import WakeUpQueue
-from outpost_constructs.secrets import grant_secret
-from outpost_constructs.store_table import Access, Tables
-from outpost_constructs.tenant_secrets import tenant_secrets_arn
-from outpost_constructs.usage_events import default_bus
+from outpost_constructs.secrets import grant_secret, tenant_secrets_arn
+from outpost_constructs.store_table import Access
 from outpost_ops.config.model import GitConfig
 
 _ROUTED = "AWS decides to which regions an inference profile routes; the condition names the profiles"
@@ -34,30 +29,21 @@ class Broker(OutpostFunction):
     models at Bedrock.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        cluster: ecs.ICluster,
-        tables: Tables,
-        queues: Sequence[WakeUpQueue],
-        artifacts: ArtifactsBucket,
-        environment: Mapping[str, str],
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, data: FleetData) -> None:
+        tables = data.tables
         super().__init__(
             scope,
             construct_id,
             package="broker",
             description="Hands out dispatches to workers, takes their reports",
             timeout=Duration.seconds(BROKER_SECONDS),
-            environment=environment,
+            environment=data.environment,
             access=Access(
                 reads=[tables.tenants],
                 writes=tables.of_an_end,
                 deletes=[tables.pending, tables.workers],  # a failure to launch, once a worker asks for work
                 checks=[tables.workers],  # that a new worker has not ended
-                wakes=queues,
+                wakes=data.queues,
             ),
         )
         self.attempt_role = iam.Role(
@@ -69,10 +55,10 @@ class Broker(OutpostFunction):
         )
         self.function.add_environment(Env.ATTEMPT_ROLE_ARN, self.attempt_role.role_arn)
         allow(self.role, "sts:AssumeRole", on=[self.attempt_role.role_arn])
-        ClusterAccess(cluster).grant_describe(self.role)
-        artifacts.grant_tenants(self.attempt_role, "s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload")
-        artifacts.deny_replacing(self.attempt_role)
-        artifacts.grant_context(reader=self.attempt_role, lister=self.role)
+        data.cluster.grant_on_tasks(self.role, "ecs:DescribeTasks")
+        data.artifacts.grant_tenants(self.attempt_role, "s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload")
+        data.artifacts.deny_replacing(self.attempt_role)
+        data.artifacts.grant_context(reader=self.attempt_role, lister=self.role)
         allow(self.role, "events:PutEvents", on=[default_bus(self)])
 
     def lend_secrets(self, providers: Sequence[secretsmanager.ISecret]) -> None:

@@ -6,9 +6,8 @@ from constructs import Construct
 
 from outpost.names import Env
 from outpost_constructs.audit_trail import AuditTrail
-from outpost_constructs.cdk_enums import audit_retention
 from outpost_constructs.function import OutpostFunction, Stream
-from outpost_constructs.log_group import ExpiringLogGroup
+from outpost_constructs.log_group import ExpiringLogGroup, audit_log_days
 from outpost_constructs.permissions import allow
 from outpost_constructs.stack import config_of
 from outpost_constructs.store_table import ROW, Tables
@@ -45,7 +44,7 @@ class DispatchChanges(OutpostFunction):
             stream=Stream("Changes", tables.dispatches, changed, retries=10, window=Duration.seconds(0), partial=True),
         )
         self._trail = trail
-        self.log_group = ExpiringLogGroup(self, "Logs", name="audit", retention=audit_retention(self))
+        self.log_group = ExpiringLogGroup(self, "Logs", name="audit", days=audit_log_days(self))
         for name, value in {Env.DEAD_LETTERS: self.dead_letters.queue_url, **self.audit_environment()}.items():
             self.function.add_environment(name, value)
         self.grant_write(self.role)

@@ -8,8 +8,8 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_wafv2 as waf
 from constructs import Construct
 
-from outpost_constructs.cdk_enums import log_retention
 from outpost_constructs.environment_key import key_of
+from outpost_constructs.log_group import expire
 from outpost_constructs.stack import config_of
 from outpost_ops.config.model import IngressConfig
 
@@ -99,10 +99,10 @@ class Firewall(Construct):
             self,
             "Logs",
             log_group_name=name,
-            retention=log_retention(self),
             removal_policy=RemovalPolicy.DESTROY,
             encryption_key=key_of(self),
         )
+        expire(group, config_of(self).retention.logs_days)
         destination = Stack.of(self).format_arn(
             service="logs", resource="log-group", resource_name=name, arn_format=ArnFormat.COLON_RESOURCE_NAME
         )

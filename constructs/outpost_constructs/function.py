@@ -15,7 +15,7 @@ from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_lambda_event_sources as sources
 from constructs import Construct
 
-from outpost_constructs.cdk_enums import lambda_architecture, lambda_runtime
+from outpost_constructs.cdk_enums import architecture_of
 from outpost_constructs.environment_key import USE_DATA_KEYS, grant_key, key_of
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.nag_suppressions import acknowledge
@@ -109,8 +109,8 @@ class OutpostFunction(Construct):
             self,
             "Function",
             description=description,
-            runtime=lambda_runtime(self),
-            architecture=lambda_architecture(self),
+            runtime=lambda_.Runtime(f"python{config.python}", lambda_.RuntimeFamily.PYTHON),
+            architecture=architecture_of(self).functions,
             code=lambda_.Code.from_asset(
                 # An import from the folder leaves bytecode there.
                 _code(config.architecture, config.python),

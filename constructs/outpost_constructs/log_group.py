@@ -1,15 +1,17 @@
 """A log group that expires, and the metric of the errors in it."""
 
+from typing import get_args
+
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from outpost.names import LOG_METRIC_NAMESPACE
-from outpost_constructs.cdk_enums import log_retention
 from outpost_constructs.environment_key import key_of
 from outpost_constructs.metrics import MINUTE
 from outpost_constructs.stack import config_of
+from outpost_ops.config.model import LogRetentionDays
 
 
 class ExpiringLogGroup(logs.LogGroup):
@@ -19,23 +21,16 @@ class ExpiringLogGroup(logs.LogGroup):
     it; what must outlive a stack is in the trail's bucket.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        name: str,
-        retention: logs.RetentionDays | None = None,
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, name: str, days: int | None = None) -> None:
         environment = config_of(scope).name
         super().__init__(
             scope,
             construct_id,
             log_group_name=f"/outpost/{environment}/{name}",
-            retention=retention or log_retention(scope),
             removal_policy=RemovalPolicy.DESTROY,
             encryption_key=key_of(scope),
         )
+        expire(self, days or config_of(scope).retention.logs_days)
         self._metric_name = f"{environment}/{name}"
 
     def count_errors(self) -> cloudwatch.Metric:
@@ -52,3 +47,16 @@ class ExpiringLogGroup(logs.LogGroup):
             default_value=0,
         )
         return filtered.metric(statistic="Sum", period=MINUTE, label=self._metric_name)
+
+
+def expire(group: logs.LogGroup, days: int) -> None:
+    """Keep events for so many days, one of the retentions on offer: the L2 knows them by name only."""
+    resource = group.node.default_child
+    assert isinstance(resource, logs.CfnLogGroup)  # noqa: S101 - what the L2 is made of
+    resource.retention_in_days = days
+
+
+def audit_log_days(scope: Construct) -> int:
+    """Return the days of the audit log: the shortest retention on offer that is not shorter than the trail's."""
+    offered: tuple[int, ...] = get_args(LogRetentionDays)
+    return min(days for days in offered if days >= config_of(scope).retention.audit_days)

@@ -1,16 +1,24 @@
-"""The VPC: subnets, the way out, gateway and interface endpoints, flow logs."""
+"""The VPC: subnets, the way out by NAT, gateway and interface endpoints, flow logs."""
 
 from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import cast
 
-from aws_cdk import Stack
+from aws_cdk import CfnCreationPolicy, CfnResourceSignal, Fn, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from outpost_constructs.default_group import ClosedDefaultGroup
+from outpost_constructs.custom_resource import ClosedDefaultGroup
+from outpost_constructs.environment_key import key_of
 from outpost_constructs.log_group import ExpiringLogGroup
-from outpost_constructs.nat_instance import nat_instances, prepare
+from outpost_constructs.nag_suppressions import acknowledge
 from outpost_ops.config.model import NetworkConfig
+
+_NAT_SCRIPT = Path(__file__).with_name("nat_instance.sh")
+_NAT_READY_WITHIN = "PT15M"
+"""ISO 8601: how long the stack waits for an instance's signal; a first boot takes one to three minutes."""
 
 
 class Network(Construct):
@@ -40,7 +48,7 @@ class Network(Construct):
         )
         ClosedDefaultGroup(self, "DefaultGroup", vpc=self.vpc)
         if isinstance(provider, ec2.NatInstanceProviderV2):
-            prepare(provider, str(network.cidr))
+            _prepare(provider, str(network.cidr))
         s3 = self._gateway("S3", ec2.GatewayVpcEndpointAwsService.S3)
         s3.add_to_policy(_image_layers(Stack.of(self).region))
         self._gateway("DynamoDb", ec2.GatewayVpcEndpointAwsService.DYNAMODB)
@@ -104,4 +112,51 @@ def _image_layers(region: str) -> iam.PolicyStatement:
 
 
 def _nat_provider(nat: str) -> ec2.NatProvider | None:
-    return None if nat == "none" else ec2.NatProvider.gateway() if nat == "gateway" else nat_instances()
+    """Return what makes the NATs: a nano each where they are instances, which `_prepare` makes ready."""
+    if nat != "instance":
+        return ec2.NatProvider.gateway() if nat == "gateway" else None
+    return ec2.NatProvider.instance_v2(
+        instance_type=ec2.InstanceType.of(ec2.InstanceClass.T4G, ec2.InstanceSize.NANO),
+        associate_public_ip_address=True,
+        default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,
+    )
+
+
+def _prepare(provider: ec2.NatInstanceProviderV2, cidr: str) -> None:
+    """Admit HTTPS of the network; require IMDSv2, encrypt the volumes, and have each instance signal that it forwards.
+
+    The CDK's own user data needs a package at every first boot and reports no error when there is none (aws-cdk issue
+    36717). An instance that does not signal success fails its stack, instead of leaving a network without a way out.
+    """
+    provider.connections.allow_from(ec2.Peer.ipv4(cidr), ec2.Port.HTTPS, "HTTPS on its way out")
+    for each in provider.gateway_instances:
+        key = key_of(each)
+        instance = cast(ec2.CfnInstance, each.node.default_child)
+        _boot(instance, cidr)
+        instance.metadata_options = ec2.CfnInstance.MetadataOptionsProperty(
+            http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+        )
+        volume = ec2.CfnInstance.EbsProperty(encrypted=True, volume_type="gp3", kms_key_id=key.key_arn if key else None)
+        instance.block_device_mappings = [
+            ec2.CfnInstance.BlockDeviceMappingProperty(device_name="/dev/xvda", ebs=volume)
+        ]
+        acknowledge(instance, "EC28", "It forwards packets; five-minute metrics show whether it is alive")
+        acknowledge(instance, "EC29", "It holds no state: a deploy may replace it at any time")
+
+
+def _boot(instance: ec2.CfnInstance, network: str) -> None:
+    """Set the user data, and make the stack wait for its signal.
+
+    User data runs at the first boot only. Hence a change of it has to replace the instance, and its hash is part of
+    the logical id: CloudFormation waits for the new instance, moves the routes to it, then deletes the old one.
+    """
+    stack = Stack.of(instance)
+    body = _NAT_SCRIPT.read_text(encoding="utf-8")
+    resource = f"{stack.get_logical_id(instance)}{sha256(f'{network} {body}'.encode()).hexdigest()[:8]}"
+    instance.override_logical_id(resource)
+    values = {"NETWORK": network, "STACK": stack.stack_name, "RESOURCE": resource, "REGION": stack.region}
+    head = ["#!/bin/bash", *(f"{name}={value}" for name, value in values.items())]
+    instance.user_data = Fn.base64("\n".join(head) + "\n" + body)
+    instance.cfn_options.creation_policy = CfnCreationPolicy(
+        resource_signal=CfnResourceSignal(count=1, timeout=_NAT_READY_WITHIN)
+    )

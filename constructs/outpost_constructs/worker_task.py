@@ -10,12 +10,11 @@ from constructs import Construct
 from outpost.domain.agents import CATALOGUE, Agent, worker_family
 from outpost.names import WORKER_CONTAINER, Env
 from outpost_constructs.function import OutpostFunction
-from outpost_constructs.image import OutpostImage
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.permissions import allow
 from outpost_constructs.queues import WakeUpQueue
 from outpost_constructs.stack import config_of
-from outpost_constructs.task_definition import OutpostTaskDefinition
+from outpost_constructs.task_definition import OutpostImage, OutpostTaskDefinition
 from outpost_constructs.workspaces import Workspaces
 from outpost_ops.config.model import AgentConfig
 

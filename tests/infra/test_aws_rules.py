@@ -11,7 +11,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 
 from app import OutpostApp
-from outpost_constructs.aws_rules import AwsRules
+from outpost_constructs.validations import AwsRules
 from outpost_ops.aws_rules.registry import violations
 from outpost_ops.templates import read_assembly
 from tests.infra.assembly import Assembly, synthesize

@@ -9,8 +9,8 @@ import pytest
 from aws_cdk import aws_s3 as s3
 
 from app import OutpostApp
-from outpost_constructs.controls import OutpostControls
 from outpost_constructs.stack import PARAMETER_TYPE
+from outpost_constructs.validations import OutpostControls
 from outpost_ops.controls.catalogue import Control
 from outpost_ops.controls.rules import RULES, findings
 from outpost_ops.templates import Templates, read_assembly

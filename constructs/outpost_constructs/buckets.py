@@ -1,4 +1,6 @@
-"""The bucket of what dispatches produce."""
+"""The buckets: of access logs, and of what is kept, such as what dispatches produce."""
+
+from collections.abc import Sequence
 
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
@@ -18,11 +20,24 @@ TENANTS = "tenants/*"
 """Objects of attempts: `tenants/<tenant>/dispatches/<id>/<attempt>/`."""
 
 
-class ArtifactsBucket(s3.Bucket):
-    """Private, TLS only, encrypted; objects get cheaper with age and expire together with their rows, after `days`.
+class AccessLogsBucket(s3.Bucket):
+    """Takes access logs of buckets and load balancer for `days`. Their delivery works with S3's own key only."""
 
-    Glacier Instant Retrieval keeps the last stage readable: what the API lists, it can serve.
-    """
+    def __init__(self, scope: Construct, construct_id: str, *, days: int) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            removal_policy=removal_policy(scope),
+            lifecycle_rules=[ageing(days)],
+        )
+
+
+class KeptBucket(s3.Bucket):
+    """Private, TLS only, versioned, encrypted with the environment's key where there is one; its reads are logged."""
 
     def __init__(
         self,
@@ -30,7 +45,9 @@ class ArtifactsBucket(s3.Bucket):
         construct_id: str,
         *,
         access_logs: s3.IBucket,
-        days: int,
+        prefix: str,
+        lifecycle_rules: Sequence[s3.LifecycleRule],
+        lock: s3.ObjectLockRetention | None = None,
     ) -> None:
         key = key_of(scope)
         super().__init__(
@@ -45,26 +62,35 @@ class ArtifactsBucket(s3.Bucket):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             versioned=True,
             server_access_logs_bucket=access_logs,
-            server_access_logs_prefix="artifacts/",
+            server_access_logs_prefix=prefix,
             removal_policy=removal_policy(scope),
-            lifecycle_rules=[
-                s3.LifecycleRule(
-                    id="expire-artifacts",
-                    prefix="tenants/",
-                    transitions=[
-                        s3.Transition(
-                            storage_class=s3.StorageClass.INFREQUENT_ACCESS, transition_after=Duration.days(30)
-                        ),
-                        s3.Transition(
-                            storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL,
-                            transition_after=Duration.days(90),
-                        ),
-                    ],
-                    expiration=Duration.days(days),
-                    noncurrent_version_expiration=Duration.days(7),
+            object_lock_default_retention=lock,
+            lifecycle_rules=lifecycle_rules,
+        )
+
+
+class ArtifactsBucket(KeptBucket):
+    """Objects get cheaper with age and expire together with their rows, after `days`.
+
+    Glacier Instant Retrieval keeps the last stage readable: what the API lists, it can serve.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, access_logs: s3.IBucket, days: int) -> None:
+        expire = s3.LifecycleRule(
+            id="expire-artifacts",
+            prefix="tenants/",
+            transitions=[
+                s3.Transition(storage_class=s3.StorageClass.INFREQUENT_ACCESS, transition_after=Duration.days(30)),
+                s3.Transition(
+                    storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL, transition_after=Duration.days(90)
                 ),
-                s3.LifecycleRule(id="abort-uploads", abort_incomplete_multipart_upload_after=Duration.days(7)),
             ],
+            expiration=Duration.days(days),
+            noncurrent_version_expiration=Duration.days(7),
+        )
+        abort = s3.LifecycleRule(id="abort-uploads", abort_incomplete_multipart_upload_after=Duration.days(7))
+        super().__init__(
+            scope, construct_id, access_logs=access_logs, prefix="artifacts/", lifecycle_rules=[expire, abort]
         )
 
     def grant_tenants(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
@@ -108,3 +134,18 @@ class ArtifactsBucket(s3.Bucket):
         """Allow reading what attempts left; without ListBucket a missing object would be 403, not 404."""
         self.grant_tenants(grantee, "s3:GetObject")
         allow(grantee, "s3:ListBucket", on=[self.bucket_arn])
+
+
+def ageing(days: int, prefix: str | None = None) -> s3.LifecycleRule:
+    """Return the rule for records that are seldom read: cheaper with age, gone after so many days."""
+    return s3.LifecycleRule(
+        id="age",
+        prefix=prefix,
+        transitions=[
+            s3.Transition(storage_class=s3.StorageClass.INFREQUENT_ACCESS, transition_after=Duration.days(90)),
+            s3.Transition(storage_class=s3.StorageClass.GLACIER, transition_after=Duration.days(180)),
+        ],
+        expiration=Duration.days(days),
+        noncurrent_version_expiration=Duration.days(30),
+        abort_incomplete_multipart_upload_after=Duration.days(7),
+    )
