@@ -11,8 +11,8 @@ from stacks.data_stack import DataStack
 class AuditStack(OutpostStack):
     """Outlives the work that it records."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, data: DataStack, config: EnvironmentConfig) -> None:
-        super().__init__(scope, construct_id, purpose="audit", config=config)
+    def __init__(self, scope: Construct, config: EnvironmentConfig, *, data: DataStack) -> None:
+        super().__init__(scope, "Audit", purpose="audit", config=config)
         self.trail = AuditTrail(
             self, "Trail", artifacts=data.artifacts, access_logs=data.access_logs, retention=config.retention
         )

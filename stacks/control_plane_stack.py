@@ -26,15 +26,14 @@ class ControlPlaneStack(OutpostStack):
     def __init__(
         self,
         scope: Construct,
-        construct_id: str,
+        config: EnvironmentConfig,
         *,
         network: NetworkStack,
         data: DataStack,
         audit: AuditStack,
         fleet: FleetStack,
-        config: EnvironmentConfig,
     ) -> None:
-        super().__init__(scope, construct_id, purpose="control plane", config=config)
+        super().__init__(scope, "ControlPlane", purpose="control plane", config=config)
         self.load_balancer = LoadBalancer(
             self,
             "LoadBalancer",

@@ -22,14 +22,12 @@ class DataStack(OutpostStack):
     The topic of alarms and the bucket of access logs are here because every later stack sends to them.
     """
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, network: NetworkStack, config: EnvironmentConfig
-    ) -> None:
-        super().__init__(scope, construct_id, purpose="data", config=config)
+    def __init__(self, scope: Construct, config: EnvironmentConfig, *, network: NetworkStack) -> None:
+        super().__init__(scope, "Data", purpose="data", config=config)
         retention = config.retention
         self.alarm_topic = AlarmTopic(self, "Notices", email=config.alarm_email)
         self.access_logs = AccessLogsBucket(self, "AccessLogs", days=retention.audit_days)
-        self.tables = Tables.create(self)
+        self.tables = Tables(self)
         self.artifacts = ArtifactsBucket(self, "Artifacts", access_logs=self.access_logs, days=retention.artifacts_days)
         self.workspaces = Workspaces(
             self,

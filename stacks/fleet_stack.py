@@ -25,16 +25,8 @@ from stacks.network_stack import NetworkStack
 class FleetStack(OutpostStack):
     """Changes with the code of workers and functions."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        network: NetworkStack,
-        data: DataStack,
-        config: EnvironmentConfig,
-    ) -> None:
-        super().__init__(scope, construct_id, purpose="fleet", config=config)
+    def __init__(self, scope: Construct, config: EnvironmentConfig, *, network: NetworkStack, data: DataStack) -> None:
+        super().__init__(scope, "Fleet", purpose="fleet", config=config)
         shared = FleetData(
             data.cluster, data.tables, list(data.queues.values()), data.artifacts, service_environment(data, config)
         )

@@ -20,15 +20,14 @@ class MigrationStack(OutpostStack):
     def __init__(
         self,
         scope: Construct,
-        construct_id: str,
+        config: EnvironmentConfig,
         *,
-        audit: AuditStack,
         data: DataStack,
+        audit: AuditStack,
         fleet: FleetStack,
         control_plane: ControlPlaneStack,
-        config: EnvironmentConfig,
     ) -> None:
-        super().__init__(scope, construct_id, purpose="migration from v1", config=config)
+        super().__init__(scope, "Migration", purpose="migration from v1", config=config)
         bucket = audit.trail.bucket
         environment: dict[str, str] = {Env.ENVIRONMENT: config.name, Env.AUDIT_BUCKET: bucket.bucket_name}
         balancer = control_plane.load_balancer.balancer

@@ -12,8 +12,8 @@ from outpost_ops.config import EnvironmentConfig
 class NetworkStack(OutpostStack):
     """Changes seldom; everything else stands on it."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: EnvironmentConfig) -> None:
-        super().__init__(scope, construct_id, purpose="network", config=config)
+    def __init__(self, scope: Construct, config: EnvironmentConfig) -> None:
+        super().__init__(scope, "Network", purpose="network", config=config)
         if config.encryption == "customer":
             EnvironmentKey(self)
         self.network = Network(self, "Network", network=config.network, zones=config.zones)

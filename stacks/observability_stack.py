@@ -20,14 +20,13 @@ class ObservabilityStack(OutpostStack):
     def __init__(
         self,
         scope: Construct,
-        construct_id: str,
+        config: EnvironmentConfig,
         *,
         data: DataStack,
         fleet: FleetStack,
         control_plane: ControlPlaneStack,
-        config: EnvironmentConfig,
     ) -> None:
-        super().__init__(scope, construct_id, purpose="observability", config=config)
+        super().__init__(scope, "Observability", purpose="observability", config=config)
         functions = [
             each
             for stack in (fleet, control_plane)

@@ -23,38 +23,24 @@ class OutpostStage(Stage):
         # The CDK looks zones up in the account even when they are given; the configuration has them.
         self.node.set_context(f"availability-zones:account={config.account}:region={config.region}", list(config.zones))
         Tags.of(self).add(ENVIRONMENT_TAG, config.name)
-        self.network = NetworkStack(self, "Network", config=config)
-        self.data = DataStack(self, "Data", network=self.network, config=config)
-        self.audit = AuditStack(self, "Audit", data=self.data, config=config)
-        self.fleet = FleetStack(self, "Fleet", network=self.network, data=self.data, config=config)
-        self.control_plane = ControlPlaneStack(
-            self,
-            "ControlPlane",
-            network=self.network,
-            data=self.data,
-            audit=self.audit,
-            fleet=self.fleet,
-            config=config,
-        )
+        self.network = NetworkStack(self, config)
+        self.data = DataStack(self, config, network=self.network)
+        self.audit = AuditStack(self, config, data=self.data)
+        self.fleet = FleetStack(self, config, network=self.network, data=self.data)
         # Nothing is done here before the trail records it.
         self.fleet.add_stack_dependency(self.audit)
+        self.control_plane = ControlPlaneStack(
+            self, config, network=self.network, data=self.data, audit=self.audit, fleet=self.fleet
+        )
         # A service whose workers are not deployed would accept what nobody can run.
         self.control_plane.add_stack_dependency(self.fleet)
-        self.observability = ObservabilityStack(
-            self,
-            "Observability",
-            data=self.data,
-            fleet=self.fleet,
-            control_plane=self.control_plane,
-            config=config,
-        )
+        ObservabilityStack(self, config, data=self.data, fleet=self.fleet, control_plane=self.control_plane)
         if config.migration.enabled:
-            self.migration = MigrationStack(
+            MigrationStack(
                 self,
-                "Migration",
-                audit=self.audit,
+                config,
                 data=self.data,
+                audit=self.audit,
                 fleet=self.fleet,
                 control_plane=self.control_plane,
-                config=config,
             )

@@ -52,15 +52,6 @@ class StoreTable(dynamodb.Table):
         indexes = [f"{self.table_arn}/index/{name}" for name in self._indexes]
         return allow(grantee, "dynamodb:GetItem", "dynamodb:Query", on=[self.table_arn, *indexes])
 
-    def grant_read_many(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let the grantee get many items by key in one call, beside what `grant_read` allows."""
-        return allow(grantee, "dynamodb:BatchGetItem", on=[self.table_arn])
-
-    def grant_read_write(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let the grantee read, and put and update items, alone or in transactions."""
-        self.grant_read(grantee)
-        return self._grant(grantee, "dynamodb:PutItem", "dynamodb:UpdateItem")
-
     def grant_read_stream(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let the grantee read changes of items.
 
@@ -72,44 +63,22 @@ class StoreTable(dynamodb.Table):
         actions = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
         return allow(grantee, *(f"dynamodb:{action}" for action in actions), on=[stream])
 
-    def grant_check(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let the grantee make a transaction depend on items that it does not change."""
-        return self._grant(grantee, "dynamodb:ConditionCheckItem")
-
-    def grant_delete(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let the grantee delete items; most items end by their TTL instead."""
-        return self._grant(grantee, "dynamodb:DeleteItem")
-
-    def _grant(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
+    def grant_write(self, grantee: iam.IGrantable, *actions: str) -> iam.Grant:
+        """Let the grantee change items, alone or in transactions."""
         grant_key(self.encryption_key, grantee, "dynamodb", WRITE)
         return allow(grantee, *actions, on=[self.table_arn])
 
 
-@dataclass(frozen=True)
 class Tables:
     """The tables of the store."""
 
-    dispatches: StoreTable
-    tenants: StoreTable
-    workers: StoreTable
-    pending: StoreTable
-    workspace_rows: StoreTable
-
-    @classmethod
-    def create(cls, scope: Construct) -> "Tables":
-        """Create them in a stack."""
-        return cls(
-            dispatches=StoreTable(scope, "Dispatches", table=schema.DISPATCHES),
-            tenants=StoreTable(scope, "Tenants", table=schema.TENANTS),
-            workers=StoreTable(scope, "Workers", table=schema.WORKERS),
-            pending=StoreTable(scope, "Pending", table=schema.QUEUES),
-            workspace_rows=StoreTable(scope, "WorkspaceRows", table=schema.WORKSPACES),
-        )
-
-    @property
-    def all(self) -> list[StoreTable]:
-        """Every table."""
-        return [self.dispatches, self.tenants, self.workers, self.pending, self.workspace_rows]
+    def __init__(self, scope: Construct) -> None:
+        self.dispatches = StoreTable(scope, "Dispatches", table=schema.DISPATCHES)
+        self.tenants = StoreTable(scope, "Tenants", table=schema.TENANTS)
+        self.workers = StoreTable(scope, "Workers", table=schema.WORKERS)
+        self.pending = StoreTable(scope, "Pending", table=schema.QUEUES)
+        self.workspace_rows = StoreTable(scope, "WorkspaceRows", table=schema.WORKSPACES)
+        self.all = [self.dispatches, self.tenants, self.workers, self.pending, self.workspace_rows]
 
     @property
     def of_an_end(self) -> list[StoreTable]:
@@ -123,7 +92,7 @@ class Access:
 
     reads: Sequence[StoreTable] = ()
     batches: Sequence[StoreTable] = ()
-    """Read by many keys in one call."""
+    """Read by many keys in one call, beside what `reads` or `writes` allow."""
     writes: Sequence[StoreTable] = ()
     """Read, put and update."""
     deletes: Sequence[StoreTable] = ()
@@ -137,13 +106,14 @@ class Access:
         for table in self.reads:
             table.grant_read(role)
         for table in self.batches:
-            table.grant_read_many(role)
+            allow(role, "dynamodb:BatchGetItem", on=[table.table_arn])
         for table in self.writes:
-            table.grant_read_write(role)
+            table.grant_read(role)
+            table.grant_write(role, "dynamodb:PutItem", "dynamodb:UpdateItem")
         for table in self.deletes:
-            table.grant_delete(role)
+            table.grant_write(role, "dynamodb:DeleteItem")
         for table in self.checks:
-            table.grant_check(role)
+            table.grant_write(role, "dynamodb:ConditionCheckItem")
         for queue in self.wakes:
             queue.grant_send(role)
 
