@@ -6,8 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
-from types import FrameType
 
 import boto3
 import structlog
@@ -85,7 +83,12 @@ def _isolation(settings: Settings) -> Isolation:
 def _serve(settings: Settings, identity: Identity, isolation: Isolation, redactor: AttemptRedactor) -> int:
     stop = StopSignal()
     wake_ups = WakeUps(boto3.client("sqs", config=_WAKE_UPS), settings.queue_url)
-    signal.signal(signal.SIGTERM, partial(_on_sigterm, stop, wake_ups))
+
+    def on_sigterm(*_: object) -> None:
+        stop.request(Cause.TERMINATED)
+        wake_ups.interrupt()
+
+    signal.signal(signal.SIGTERM, on_sigterm)
     broker = BrokerClient.connect(settings.broker_function)
     warm_up()
     assignment = wait_for_work(broker, wake_ups, _claims(settings, identity), stop)
@@ -122,11 +125,6 @@ def _claims(settings: Settings, identity: Identity) -> Callable[[], ClaimRequest
         )
 
     return request
-
-
-def _on_sigterm(stop: StopSignal, wake_ups: WakeUps, _number: int, _frame: FrameType | None) -> None:
-    stop.request(Cause.TERMINATED)
-    wake_ups.interrupt()
 
 
 if __name__ == "__main__":

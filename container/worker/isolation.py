@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 AGENT_UID = 10002
 AGENT_PROCESSES = 1024
@@ -23,22 +23,6 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 class IsolationError(Exception):
     """The agent's processes could not be ended."""
-
-
-class Isolation(Protocol):
-    """How to run something as the agent, and how to find and signal all its processes."""
-
-    def command(self, argv: Sequence[str]) -> list[str]:
-        """Return the argv that runs `argv` as the agent."""
-
-    def agent_command(self, argv: Sequence[str]) -> list[str]:
-        """Return the argv that runs the agent itself: as `command`, and within limits."""
-
-    def processes(self) -> list[int]:
-        """Return the ids of the agent's live processes."""
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to all of the agent's processes, which may not arrive: see `processes`."""
 
 
 class UserIsolation:
@@ -58,11 +42,11 @@ class UserIsolation:
         ]
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """Run as the agent's uid, with no way back."""
+        """Return the argv that runs `argv` as the agent's uid, with no way back."""
         return [*self._prefix, *argv]
 
     def agent_command(self, argv: Sequence[str]) -> list[str]:
-        """As `command`; out of memory the kernel takes the agent first, and a fork bomb meets a limit.
+        """Return the argv of the agent itself; out of memory the kernel takes it first, a fork bomb meets a limit.
 
         However many of its processes compute, the harness is on time with its heartbeats.
         """
@@ -70,11 +54,11 @@ class UserIsolation:
         return [*self._prefix, "nice", "-n", "10", *limits, *argv]
 
     def processes(self) -> list[int]:
-        """Every live process of the agent's uid."""
+        """Return the ids of the live processes of the agent's uid."""
         return [process.pid for process in _live_processes() if process.uid == AGENT_UID]
 
     def signal(self, number: signal.Signals) -> None:
-        """Let a process of the agent's uid signal all others of that uid; nobody else may."""
+        """Let a process of the agent's uid signal all others of that uid; nobody else may. It may not arrive."""
         kill = f"kill -{number.name.removeprefix('SIG')} -1"
         with contextlib.suppress(BlockingIOError):  # no process to be had at the moment: the caller looks and repeats
             subprocess.run(self.command(["bash", "-c", kill]), env={}, check=False, stderr=subprocess.DEVNULL)
@@ -84,15 +68,13 @@ class NoIsolation:
     """The agent has our uid: its processes are our descendants; `adopt_orphans` keeps them so."""
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """Run it as it is."""
+        """Return `argv` as it is."""
         return list(argv)
 
-    def agent_command(self, argv: Sequence[str]) -> list[str]:
-        """Run it as it is."""
-        return list(argv)
+    agent_command = command
 
     def processes(self) -> list[int]:
-        """Every live process below this one."""
+        """Return the ids of the live processes below this one."""
         table = list(_live_processes())
         found: list[int] = []
         parents = {os.getpid()}
@@ -104,10 +86,12 @@ class NoIsolation:
     def signal(self, number: signal.Signals) -> None:
         """Signal them one by one; one that forks meanwhile is reached by the next call."""
         for pid in self.processes():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-            except ProcessLookupError:
-                continue
+
+
+Isolation = UserIsolation | NoIsolation
+"""How to run something as the agent, and how to find and signal all its processes."""
 
 
 def adopt_orphans() -> None:

@@ -9,10 +9,13 @@ from outpost.domain.ids import now
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.repository import forge_repository
-from outpost.fleet.forge import ForgeError
+from outpost.fleet.forge import ForgeApi, ForgeError
 from worker.outcome import Outcome, failed
-from worker.publish import Publisher, PublishError, PullRequest, open_pull_request
+from worker.publish import Publisher, PublishError, open_pull_request
 from worker.step_context import StepContext
+
+_FORGE_SECONDS = 30.0
+"""What each call of the forge's API may take."""
 
 
 def clone_repository(context: StepContext) -> None:
@@ -64,8 +67,12 @@ def publish_result(context: StepContext, promotion: Promotion) -> str:
     if not promotion.create_pr:
         return done
     base = _base(context, publisher, default)
-    wanted = PullRequest(promotion.branch, base, publication.pr_title, publication.pr_body)
-    results.pull_request = _propose(context, wanted, token)
+    settings = context.worker.settings
+    name = forge_repository(workspace.url, settings.git_base_url)
+    if settings.forge_url is None or token is None or name is None:
+        raise ForgeError("no forge is configured for this repository")
+    api = ForgeApi(settings.forge_url, token, _FORGE_SECONDS)
+    results.pull_request = open_pull_request(api, name, promotion.branch, base, publication)
     log.event(f"pull request {results.pull_request}")
     return f"{done} Pull request: {results.pull_request}"
 
@@ -77,12 +84,3 @@ def _base(context: StepContext, publisher: Publisher, default: str | None) -> st
     if base is None:
         raise ForgeError("the repository has no default branch to merge into")
     return base
-
-
-def _propose(context: StepContext, wanted: PullRequest, token: str | None) -> str:
-    """Open the pull request, and return its URL. Raises `ForgeError`."""
-    settings = context.worker.settings
-    forge, name = settings.forge_url, forge_repository(context.workspace.url, settings.git_base_url)
-    if forge is None or token is None or name is None:
-        raise ForgeError("no forge is configured for this repository")
-    return open_pull_request(forge, token, name, wanted)

@@ -54,9 +54,9 @@ def _of_repository(workspace: Workspace) -> Iterator[Note]:
     """Read the notes from the commit: no file of the working tree is opened, and a link is not followed."""
     if workspace.commit_before is None:
         return
-    listing = _git(workspace, "ls-tree", "-z", workspace.commit_before, "--", REPOSITORY_FOLDER).split(b"\0")
+    listing = workspace.git("ls-tree", "-z", workspace.commit_before, "--", REPOSITORY_FOLDER, timeout=_SECONDS)
     found = 0
-    for entry in listing:
+    for entry in listing.stdout.split(b"\0"):
         mode, _, rest = entry.partition(b" ")
         kind_and_id, _, path = rest.partition(b"\t")
         name = printable(path.rpartition(b"/")[2])
@@ -87,16 +87,6 @@ def _beginning(workspace: Workspace, blob: str) -> bytes:
         content = process.stdout.read(MAX_FILE_BYTES)
         process.kill()
     return content
-
-
-def _git(workspace: Workspace, *arguments: str) -> bytes:
-    return subprocess.run(
-        git(*arguments),
-        env=workspace.environment(GIT_DIR=workspace.git_dir),
-        capture_output=True,
-        timeout=_SECONDS,
-        check=True,
-    ).stdout
 
 
 def _text(content: bytes) -> str:

@@ -6,7 +6,6 @@ hooks, filters and diff drivers have nothing to act on.
 
 import re
 import subprocess
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -14,15 +13,13 @@ from urllib.parse import quote, urlencode
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import ReasonCode
 from outpost.fleet.forge import ForgeApi, ForgeError
-from worker.git import allowed_protocols, authorization, git, last_line
+from worker.git import allowed_protocols, authorization, last_line
 from worker.lines import printable
 from worker.settings import Settings
 from worker.workspace import Workspace
 
 SECONDS = 300.0
 """What each call of git may take."""
-_FORGE_SECONDS = 30.0
-"""What each call of the forge's API may take."""
 COMMITTER = ("Outpost", "outpost@outpost.invalid")
 _BRANCHES = "refs/remotes/origin/"
 """Where the clone keeps the forge's branches; HEAD there is the default one."""
@@ -47,10 +44,6 @@ class Publisher:
     def __init__(self, workspace: Workspace, settings: Settings) -> None:
         self._workspace = workspace
         self._settings = settings
-        self._variables: dict[str, str | Path] = {
-            "GIT_DIR": workspace.git_dir,
-            "GIT_INDEX_FILE": workspace.private / "promotion.index",
-        }
 
     def default_branch(self) -> str | None:
         """Return the repository's default branch; None when it has no commit yet. Raises `PublishError`."""
@@ -102,14 +95,9 @@ class Publisher:
         self, code: ReasonCode, *arguments: str, text: str = "", **variables: str
     ) -> subprocess.CompletedProcess[bytes]:
         try:
-            return subprocess.run(
-                git(*arguments),
-                env=self._workspace.environment(**self._variables, **variables),
-                cwd=self._workspace.private,
-                input=text.encode(),
-                capture_output=True,
-                timeout=SECONDS,
-                check=False,
+            index = self._workspace.private / "promotion.index"
+            return self._workspace.git(
+                *arguments, timeout=SECONDS, check=False, text=text, GIT_INDEX_FILE=index, **variables
             )
         except subprocess.TimeoutExpired as error:
             raise PublishError(code, f"git took longer than {SECONDS:.0f} s") from error
@@ -147,32 +135,21 @@ def _refusal(stdout: bytes, stderr: bytes) -> PublishError:
     return PublishError(code, f"the branch {'is protected and ' * protected}was not pushed: {_with_remedy(message)}")
 
 
-@dataclass(frozen=True)
-class PullRequest:
-    """A pull request to be opened."""
-
-    head: str
-    base: str
-    title: str
-    body: str
-
-
-def open_pull_request(url: str, token: str, repository: str, wanted: PullRequest) -> str:
+def open_pull_request(api: ForgeApi, repository: str, head: str, base: str, publication: Publication) -> str:
     """Open a pull request of `owner/name` and return its URL; of one that is open already, its URL.
 
     Raises `ForgeError`.
     """
-    api = ForgeApi(url, token, _FORGE_SECONDS)
     path = f"/repos/{quote(repository)}/pulls"
-    body = {"title": wanted.title, "head": wanted.head, "base": wanted.base, "body": wanted.body}
+    wanted = {"title": publication.pr_title, "head": head, "base": base, "body": publication.pr_body}
     try:
-        return str(api.call("POST", path, body)["html_url"])
+        return str(api.call("POST", path, wanted)["html_url"])
     except ForgeError as error:
         if error.status != HTTPStatus.UNPROCESSABLE_ENTITY or "already exists" not in str(error):
             raise
     owner = repository.partition("/")[0]
-    query = urlencode({"head": f"{owner}:{wanted.head}", "base": wanted.base, "state": "open"})
+    query = urlencode({"head": f"{owner}:{head}", "base": base, "state": "open"})
     found = api.call("GET", f"{path}?{query}")
     if not found:
-        raise ForgeError(f"the forge says that there is a pull request of {wanted.head}, and shows none")
+        raise ForgeError(f"the forge says that there is a pull request of {head}, and shows none")
     return str(found[0]["html_url"])

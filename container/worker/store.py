@@ -131,19 +131,20 @@ class AttemptStore:
 
     def get_file(self, key: str, target: Path) -> None:
         """Read an object that the assignment names into a file. Raises `DownloadError`."""
-        try:
-            self._read(partial(self._download, key, target))
-        except (BotoCoreError, ClientError) as error:
-            raise DownloadError(f"{key} was not read ({type(error).__name__})") from error
 
-    def _download(self, key: str, target: Path) -> None:
-        with target.open("wb") as file:
-            self._s3.download_fileobj(self._bucket, key, file)
+        def download() -> None:
+            with target.open("wb") as file:
+                self._s3.download_fileobj(self._bucket, key, file)
+
+        self._read_object(key, download)
 
     def read_beginning(self, key: str, size: int) -> bytes:
         """Read the first `size` bytes of an object that the assignment names. Raises `DownloadError`."""
+        return self._read_object(key, lambda: self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read(size))
+
+    def _read_object(self, key: str, request: Callable[[], Result]) -> Result:
         try:
-            return self._read(lambda: self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read(size))
+            return self._read(request)
         except (BotoCoreError, ClientError) as error:
             raise DownloadError(f"{key} was not read ({type(error).__name__})") from error
 

@@ -95,7 +95,8 @@ class Workspace:
     def prepare(self, spec: Spec, stop: StopSignal, token: Callable[[], str | None]) -> None:
         """Lay out the repository; `token` gives the forge's, if any. Raises `CloneError`, `Stopped`."""
         if spec.repo is None or spec.workspace_init_mode == "none":
-            self._git_here("init", "--quiet", "--template=", "--initial-branch=main", str(self.git_dir.parent))
+            init = git("init", "--quiet", "--template=", "--initial-branch=main", str(self.git_dir.parent))
+            subprocess.run(init, env=self.environment(), cwd=self.root, timeout=30, check=True)
         else:
             cloning = self.clone(spec, stop, token())
             self.commit_before = self._head()
@@ -118,13 +119,7 @@ class Workspace:
 
     def _head(self) -> str | None:
         """Return the commit of the checked-out branch; None in a repository without commits."""
-        done = subprocess.run(
-            git("rev-parse", "--verify", "--quiet", "HEAD^{commit}"),
-            env=self.environment(GIT_DIR=self.git_dir),
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
+        done = self.git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", timeout=30, check=False)
         return done.stdout.decode().strip() or None
 
     def _check_out(self) -> None:
@@ -134,8 +129,19 @@ class Workspace:
         if self.commit_before is not None:
             self.as_agent(git("-C", str(self.path), "reset", "--quiet", "--hard"), timeout=CHECKOUT_SECONDS)
 
-    def _git_here(self, *arguments: str) -> None:
-        subprocess.run(git(*arguments), env=self.environment(), cwd=self.root, timeout=30, check=True)
+    def git(
+        self, *arguments: str, timeout: float, check: bool = True, text: str = "", **variables: str | Path
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git on the harness's own repository; `text` is its input. Raises `subprocess.SubprocessError`."""
+        return subprocess.run(
+            git(*arguments),
+            env=self.environment(GIT_DIR=self.git_dir, **variables),
+            cwd=self.private,
+            input=text.encode(),
+            capture_output=True,
+            timeout=timeout,
+            check=check,
+        )
 
     def environment(self, **variables: str | Path) -> dict[str, str]:
         """Return the environment of a helper program; `variables` are git's."""

@@ -83,7 +83,7 @@ class BudgetExceededError(Exception):
 
 
 class Meter:
-    """Adds up tokens by model, within a budget; used by many threads.
+    """Adds up tokens and what they cost, within a budget; used by many threads.
 
     A call first reserves the most that it could use, and is charged what it used when it ends: the sum of what is
     charged and reserved never passes the budget, unless a provider reports more than a call could use. Money is counted
@@ -95,7 +95,7 @@ class Meter:
         self.budget = budget
         self._purse = purse
         self._spent_micros = 0
-        self._charged: dict[str, Tokens] = {}
+        self._charged = Tokens()
         self._spent: float | None = 0.0
         self._open: set[Reservation] = set()
         self._changed = threading.Condition()
@@ -146,7 +146,7 @@ class Meter:
     def _check_tokens(self, most: Tokens) -> None:
         if self.budget is None:
             return
-        free = self.budget - sum(tokens.total for tokens in self._charged.values())
+        free = self.budget - self._charged.total
         if most.total > free:
             self._refuse(
                 f"the budget of {self.budget:,} model tokens has no room for the next call: "
@@ -174,7 +174,7 @@ class Meter:
             used = reservation.used()
             if used.total:
                 self.calls += 1
-                self._charged[reservation.model] = self._charged.get(reservation.model, Tokens()) + used
+                self._charged += used
                 usd = cost(reservation.model, used)
                 self._spent = _sum((self._spent, usd))
                 self._spent_micros += math.ceil((usd or 0) * MICROS)
@@ -187,8 +187,7 @@ class Meter:
     def committed(self) -> int:
         """Tokens charged so far, and those reserved by calls that have not ended."""
         with self._changed:
-            charged = sum(tokens.total for tokens in self._charged.values())
-            return charged + sum(reservation.most.total for reservation in self._open)
+            return self._charged.total + sum(reservation.most.total for reservation in self._open)
 
     @property
     def committed_micros(self) -> int:
@@ -199,7 +198,8 @@ class Meter:
     @property
     def tokens(self) -> Tokens:
         """All tokens so far, with those of calls that have not ended."""
-        return sum(self._by_model().values(), Tokens())
+        with self._changed:
+            return sum((reservation.used() for reservation in self._open), self._charged)
 
     @property
     def cost(self) -> float | None:
@@ -208,13 +208,6 @@ class Meter:
             ongoing = [cost(reservation.model, reservation.used()) for reservation in self._open]
             total = _sum((self._spent, *ongoing))
         return None if total is None else round(total, 6)
-
-    def _by_model(self) -> dict[str, Tokens]:
-        with self._changed:
-            used = dict(self._charged)
-            for reservation in self._open:
-                used[reservation.model] = used.get(reservation.model, Tokens()) + reservation.used()
-            return used
 
 
 @dataclass(eq=False)

@@ -43,8 +43,12 @@ _NOT_PASSED_ON = frozenset(
 _log = structlog.get_logger()
 
 
-class ModelProxy:
+class ModelProxy(ThreadingHTTPServer):
     """Serves one provider to one agent while the block lasts."""
+
+    daemon_threads = True
+    request_queue_size = 128
+    """Connections that wait to be accepted: an agent may open many at once, and the default of 5 resets some."""
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class ModelProxy:
         models: frozenset[str],
     ) -> None:
         """`read_again` returns the credential as it is by then; `models` are the provider's ids of those to allow."""
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.provider = provider
         self.meter = meter
         self.calls = ModelCalls()
@@ -63,10 +68,6 @@ class ModelProxy:
         self.token = f"outpost-{secrets.token_hex(24)}"
         """What the agent shows in place of a key; others on this machine do not know it."""
         self.upstream = Upstream(provider, upstream, credential, read_again)
-        self._server = _Server(self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_SHUTDOWN_POLL_SECONDS,), name="model-proxy", daemon=True
-        )
 
     @property
     def url(self) -> str:
@@ -76,27 +77,18 @@ class ModelProxy:
     @property
     def host(self) -> str:
         """Address and port, on loopback."""
-        return f"127.0.0.1:{self._server.server_port}"
+        return f"127.0.0.1:{self.server_port}"
 
     def __enter__(self) -> "ModelProxy":
         """Begin to serve."""
-        self._thread.start()
+        serve = partial(self.serve_forever, _SHUTDOWN_POLL_SECONDS)
+        threading.Thread(target=serve, name="model-proxy", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Serve no more."""
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-    """Connections that wait to be accepted: an agent may open many at once, and the default of 5 resets some."""
-
-    def __init__(self, proxy: ModelProxy) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.proxy = proxy
+        self.shutdown()
+        self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """The agent hung up, or sent what is not HTTP: its own affair."""
@@ -104,7 +96,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Server
+    server: ModelProxy
     _begun = False
     """Whether a response was begun: then an error can only end the connection."""
     _hung_up = False
@@ -129,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _target(self) -> str:
         """Return what to request from the provider: path and query, without the token. Raises `RefusedError`."""
-        proxy, url = self.server.proxy, urlsplit(self.path)
+        proxy, url = self.server, urlsplit(self.path)
         if url.scheme or url.netloc or self.headers.get("Host") not in {proxy.host, f"localhost:{proxy.host[10:]}"}:
             raise RefusedError(421, "this is the API of one provider, and no way to other hosts")
         query = parse_qsl(url.query, keep_blank_values=True)
@@ -154,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _request(self, path: str, body: bytes) -> ModelRequest:
         """Return the call to pass on. Raises `RefusedError`."""
-        proxy, call = self.server.proxy, f"{self.command} {path}"
+        proxy, call = self.server, f"{self.command} {path}"
         if proxy.provider.generations.fullmatch(call):
             try:
                 return read_request(proxy.provider, path, body, proxy.models)
@@ -168,23 +160,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reservation(self, request: ModelRequest) -> Reservation:
         """Reserve what the call could use; waits for calls that hold it. Raises `RefusedError`, `OSError`."""
-        meter = self.server.proxy.meter
+        meter = self.server.meter
         try:
             while (reservation := meter.reserve(request.model, request.most, _HANG_UP_POLL_SECONDS)) is None:
                 if _is_closed(self.connection):
                     raise ConnectionAbortedError
         except BudgetExceededError as error:
-            self.server.proxy.calls.refuse(ProviderError(ReasonCode.BUDGET_EXCEEDED, str(error)), request.tools)
+            self.server.calls.refuse(ProviderError(ReasonCode.BUDGET_EXCEEDED, str(error)), request.tools)
             raise RefusedError(400, str(error)) from error
         except GrantError as error:
             why = f"no money can be granted now: {error}"
-            self.server.proxy.calls.refuse(ProviderError(ReasonCode.MODEL_UNAVAILABLE, why), request.tools)
+            self.server.calls.refuse(ProviderError(ReasonCode.MODEL_UNAVAILABLE, why), request.tools)
             raise RefusedError(502, why) from error
         return reservation
 
     def _call(self, call: Call, reservation: Reservation, request: ModelRequest) -> int:
         """Make the call; returns its status. The reservation's `used` says at each moment what to charge."""
-        proxy, unreported = self.server.proxy, replace(reservation.most, input=request.sent)
+        proxy, unreported = self.server, replace(reservation.most, input=request.sent)
         if _is_closed(self.connection):
             raise ConnectionAbortedError
         reservation.used = lambda: Tokens(input=request.sent)
@@ -241,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._hung_up = self.close_connection = True
 
     def _refuse(self, status: int, message: str) -> None:
-        content = error_body(self.server.proxy.provider, status, message)
+        content = error_body(self.server.provider, status, message)
         self.close_connection = True
         self.send_response_only(status)
         self.send_header("Content-Type", "application/json")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -28,13 +27,6 @@ _SERVICE = "bedrock"
 """The service of signatures for the `bedrock-runtime` endpoint (Service Authorization Reference, "Amazon Bedrock")."""
 
 _log = structlog.get_logger()
-
-
-class Credential(Protocol):
-    """Makes the headers of one request; two that are equal are accepted or rejected alike."""
-
-    def headers(self, method: str, url: str, content_type: str, body: bytes) -> Mapping[str, str]:
-        """Return the headers to add to a request."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +55,10 @@ class Signer:
         credentials = AwsCredentials(held.access_key_id, held.secret_access_key, held.session_token)
         SigV4Auth(credentials, _SERVICE, self.region).add_auth(request)
         return {name: value for name, value in request.headers.items() if name != "Content-Type"}
+
+
+Credential = ProviderKey | Signer
+"""Makes the headers of one request; two that are equal are accepted or rejected alike."""
 
 
 class ConnectError(Exception):
