@@ -89,7 +89,7 @@ def _serve(settings: Settings, identity: Identity, isolation: Isolation, redacto
         wake_ups.interrupt()
 
     signal.signal(signal.SIGTERM, on_sigterm)
-    broker = BrokerClient.connect(settings.broker_function)
+    broker = BrokerClient(settings.broker_function)
     warm_up()
     assignment = wait_for_work(broker, wake_ups, _claims(settings, identity), stop)
     if assignment is None:
@@ -102,10 +102,7 @@ def _serve(settings: Settings, identity: Identity, isolation: Isolation, redacto
 
 
 def _claims(settings: Settings, identity: Identity) -> Callable[[], ClaimRequest]:
-    """Return what makes requests for work, each signed anew as the task's role.
-
-    It raises `BrokerError` without the role's credentials.
-    """
+    """Return what requests work, each time signed anew as the task's role; it raises `BrokerError` without one."""
     session = boto3.Session()
 
     def request() -> ClaimRequest:

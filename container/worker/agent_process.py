@@ -8,12 +8,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from worker.adapters.base import StartError
+from worker.adapters.base import Invocation, StartError
 from worker.agent_output import AgentOutput
 from worker.isolation import Isolation, end_all, reap_orphans
 from worker.limits import DISK_RESERVE_BYTES, Limit, Watchdog
@@ -35,7 +35,7 @@ _MEMORY_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/mem
 class AgentCommand:
     """What to execute. The environment is complete: nothing is inherited."""
 
-    argv: Sequence[str]
+    invocation: Invocation
     environment: Mapping[str, str]
     directory: Path
     time_limit: float
@@ -43,10 +43,6 @@ class AgentCommand:
     silence_limit: float | None = None
     """Seconds without a line of output after which it is stopped."""
     disk_reserve: int = DISK_RESERVE_BYTES
-    stdin: Path | None = None
-    """What the program reads from its standard input; None: nothing."""
-    program: str | None = None
-    """The agent's program, where another one that `argv` names starts it."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +108,17 @@ def _reported(exit_code: int) -> int:
 
 
 def _start(command: AgentCommand, isolation: Isolation, *, merged: bool) -> subprocess.Popen[bytes]:
-    path, program = command.environment.get("PATH"), command.program or command.argv[0]
+    invocation, path = command.invocation, command.environment.get("PATH")
+    program = invocation.program or invocation.argv[0]
     if shutil.which(program, path=path) is None:
         raise StartError(
             f"The agent's program {program!r} is not on the worker's PATH ({path}): in a container, build the "
             "image again; on a machine of your own, install it, then `make down` and `make up` with it on your PATH"
         )
     try:
-        with command.stdin.open("rb") if command.stdin else contextlib.nullcontext(subprocess.DEVNULL) as stdin:
+        with invocation.stdin.open("rb") if invocation.stdin else contextlib.nullcontext(subprocess.DEVNULL) as stdin:
             return subprocess.Popen(
-                isolation.agent_command(command.argv),
+                isolation.agent_command(invocation.argv),
                 env=dict(command.environment),
                 cwd=command.directory,
                 stdin=stdin,

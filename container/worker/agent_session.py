@@ -84,10 +84,7 @@ class AgentSession:
         self._secrets = {name: secrets[name] for name in spec.additional_secrets if name in secrets}
 
     def run(self, isolation: Isolation, stop: StopSignal, on_message: Callable[[Message], object]) -> Evidence:
-        """Run the agent to its end, and return what is known about it.
-
-        Raises `StartError`, `IsolationError`, `subprocess.SubprocessError`.
-        """
+        """Return what is known of the agent's run. Raises `StartError`, `IsolationError`, `SubprocessError`."""
         spec, workspace = self.assignment.spec, self.workspace
         base, tokens = self._base_environment(), self._access.environment
         invocation = self._adapter.invocation(
@@ -106,14 +103,12 @@ class AgentSession:
         )
         self._lay_out(invocation.home_files)
         command = AgentCommand(
-            argv=invocation.argv,
+            invocation,
             # The platform's variables come before a tenant's secrets of the same names.
             environment={**self._secrets, **base, **invocation.environment, **tokens},
             directory=workspace.path,
             time_limit=spec.timeout_seconds,
             silence_limit=self.assignment.no_progress_seconds,
-            stdin=invocation.stdin,
-            program=invocation.program,
         )
 
         self._output = output = AgentOutput(self._adapter.transcript(), on_message, self._access.calls)
@@ -183,7 +178,7 @@ class AgentSession:
             return None
         name = min(names, key=lambda name: name not in own)
         value = secrets[name].strip()
-        return ModelKey(name, value, lambda: self._read_again(name, value), own=name in own)
+        return ModelKey(value, lambda: self._read_again(name, value), own=name in own)
 
     def _read_again(self, name: str, before: str) -> str:
         try:

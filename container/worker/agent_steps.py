@@ -33,10 +33,7 @@ def read_secrets(context: StepContext) -> None:
 
 
 def prepare_workspace(context: StepContext) -> None:
-    """Unpack the persistent workspace, or clone the repository.
-
-    Raises `ArchiveError`, `CloneError`, `ForgeTokenError`, `Stopped`.
-    """
+    """Unpack the workspace, or clone. Raises `ArchiveError`, `CloneError`, `ForgeTokenError`, `Stopped`."""
     spec, workspace, log = context.assignment.spec, context.workspace, context.log
     if context.archive is not None and context.archive.restore(workspace):
         log.event("unpacked the workspace as its last run left it")

@@ -125,10 +125,7 @@ def _exit_code(context: StepContext, steps: Sequence[Step]) -> int:
 
 
 def decide(context: StepContext, steps: Sequence[Step]) -> Outcome:
-    """Run steps until one returns the outcome, or fails in a way that is one.
-
-    Raises `Stopped` when nothing may or should be reported.
-    """
+    """Run steps until one returns the outcome, or fails in a way that is one. Raises `Stopped`: report nothing."""
     for step in steps:
         try:
             outcome = step.run(context)

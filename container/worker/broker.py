@@ -50,17 +50,12 @@ class BrokerClient:
     A claim shows the hash of a secret that the requests after it carry: nobody else can make them.
     """
 
-    def __init__(self, client: "LambdaClient", heartbeat_client: "LambdaClient", function: str) -> None:
-        """`heartbeat_client` has short timeouts; neither client repeats a request by itself."""
-        self._client = client
-        self._heartbeat_client = heartbeat_client
+    def __init__(self, function: str) -> None:
+        """`function`: the broker's name. Heartbeats have a connection of their own."""
+        self._client = boto3.client("lambda", config=_REQUESTS)
+        self._heartbeat_client = boto3.client("lambda", config=_HEARTBEATS)
         self._function = function
         self._secret = secrets.token_urlsafe(32)
-
-    @classmethod
-    def connect(cls, function: str) -> "BrokerClient":
-        """Return the broker behind a function's name, with a connection of its own for heartbeats."""
-        return cls(boto3.client("lambda", config=_REQUESTS), boto3.client("lambda", config=_HEARTBEATS), function)
 
     def claim(self, request: ClaimRequest) -> ClaimResponse:
         """Ask for work. Raises `BrokerError`."""

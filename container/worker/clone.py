@@ -51,10 +51,7 @@ class Cloning:
     token: str | None
 
     def clone(self, spec: Spec) -> str:
-        """Clone, and return the repository's URL, which is another one where it was renamed.
-
-        Raises `CloneError`, `Stopped`.
-        """
+        """Clone, and return the repository's URL, another one where it was renamed. Raises `CloneError`, `Stopped`."""
         try:
             url = clone_url(check_repo(spec.repo or "", self.settings.git_allowed_hosts), self.settings.git_base_url)
             options = _options(spec)

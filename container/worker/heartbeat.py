@@ -76,10 +76,7 @@ class Heartbeat:
         return not self._unsent
 
     def send_unsent(self) -> None:
-        """Send, in their order, what has had no response. Raises `BrokerError`.
-
-        The broker takes what comes twice for one.
-        """
+        """Send in order what had no response; the broker takes what comes twice for one. Raises `BrokerError`."""
         for request in tuple(self._unsent):
             self._fence.send(request, fast=True)
             with suppress(ValueError):  # another thread was quicker

@@ -51,10 +51,7 @@ class RunLog:
         (self.progress,) = self.write(LogSource.EXECUTOR, [message], level)
 
     def write(self, source: LogSource, messages: Sequence[str], level: str = "info") -> list[str]:
-        """Add lines that follow each other, and return them without their secrets.
-
-        Lines of the agent wait while too much is unsent.
-        """
+        """Add lines in order, and return them without their secrets; the agent's wait while too much is unsent."""
         clean = self._redactor.lines(source, messages)
         for line in clean:
             self._add(source, line, level)

@@ -136,10 +136,7 @@ def _refusal(stdout: bytes, stderr: bytes) -> PublishError:
 
 
 def open_pull_request(api: ForgeApi, repository: str, head: str, base: str, publication: Publication) -> str:
-    """Open a pull request of `owner/name` and return its URL; of one that is open already, its URL.
-
-    Raises `ForgeError`.
-    """
+    """Open a pull request of `owner/name`, unless one is open already; return its URL. Raises `ForgeError`."""
     path = f"/repos/{quote(repository)}/pulls"
     wanted = {"title": publication.pr_title, "head": head, "base": base, "body": publication.pr_body}
     try:

@@ -105,10 +105,7 @@ class SecretScan:
 
 
 class BlockSearch:
-    """Searches bytes that arrive in pieces of any size, and reports each kind of secret once a line.
-
-    `texts`: each of its texts.
-    """
+    """Searches bytes in pieces of any size; reports each kind of secret, or with `texts` each text, once a line."""
 
     def __init__(self, known: KnownSecrets, found: Found, first_line: int = 1, *, texts: bool = False) -> None:
         self._known = known

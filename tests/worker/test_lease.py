@@ -57,7 +57,7 @@ class Claimed:
 @pytest.fixture
 def claimed(platform: Platform) -> Claimed:
     platform.dispatch("echo hello")
-    broker = BrokerClient.connect(platform.environment[Env.BROKER_FUNCTION])
+    broker = BrokerClient(platform.environment[Env.BROKER_FUNCTION])
     assignment = broker.claim(claim_request(launch(platform.registry))).assignment
     assert assignment is not None
     row = platform.dispatches.get(assignment.dispatch_id)
@@ -155,7 +155,7 @@ def test_secrets_with_credentials_of_their_own_are_read_with_those(
 @pytest.mark.usefixtures("environment")
 def test_an_error_of_the_broker_function_surfaces() -> None:
     function = create_broker(f"broken-{new_id().lower()}", variables={})  # it misses the names of its tables
-    broker = BrokerClient.connect(function)
+    broker = BrokerClient(function)
     with pytest.raises(BrokerError, match=r"failed: .*DISPATCHES_TABLE"):
         broker.claim(ClaimRequest(worker_id="w", task_arn="arn:x/w", agent="shell", revision=1))
 

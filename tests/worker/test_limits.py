@@ -17,6 +17,7 @@ from outpost.names import Env
 from tests.worker.brokers import broker_variables, create_broker
 from tests.worker.conftest import Platform
 from worker import limits
+from worker.adapters.base import Invocation
 from worker.agent_process import AgentCommand, AgentEnd
 from worker.limits import HELD_BYTES, HeldRoom, Limit, Watchdog
 from worker.outcome import Evidence, decide_outcome
@@ -24,7 +25,7 @@ from worker.outcome import Evidence, decide_outcome
 
 def run(folder: Path, script: str, *agent: str, **limits: float) -> AgentEnd:
     command = AgentCommand(
-        argv=["bash", "-c", script],
+        Invocation(("bash", "-c", script)),
         environment={"PATH": "/usr/bin:/bin"},
         directory=folder,
         time_limit=limits.get("time_limit", 60),

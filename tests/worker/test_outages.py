@@ -74,7 +74,7 @@ class Leased:
         self.stop = StopSignal()
         self.assignment = assignment(lifetime)
         self.renewed: list[object] = []
-        self.broker = BrokerClient.connect("broker")
+        self.broker = BrokerClient("broker")
         self.fence = Fence(
             self.broker,
             self.assignment,
@@ -142,7 +142,7 @@ def test_a_failed_heartbeat_is_one_request_repeated_after_a_second_and_stops_not
 
 @pytest.mark.usefixtures("region")
 def test_a_broker_that_hangs_leaves_time_for_three_heartbeats_within_the_lease() -> None:
-    config = BrokerClient.connect("broker")._heartbeat_client.meta.config
+    config = BrokerClient("broker")._heartbeat_client.meta.config
     tries = config.connect_timeout + config.read_timeout + RETRY_SECONDS  # type: ignore[attr-defined]
     assert HEARTBEAT_SECONDS + 2 * tries + 0.5 < LEASE_SECONDS
     assert config.retries["total_max_attempts"] == 1  # type: ignore[attr-defined]
@@ -679,7 +679,7 @@ class Idle:
         with service_at(broker, monkeypatch), service_at(queue, monkeypatch, "SQS") as endpoint:
             url = f"http://127.0.0.1:{endpoint.server_port}/0/queue"
             wake_ups = WakeUps(boto3.client("sqs", config=one_try), url, self.time.clock)
-            return wait_for_work(BrokerClient.connect("broker"), wake_ups, lambda: CLAIM, StopSignal(), self.time.clock)
+            return wait_for_work(BrokerClient("broker"), wake_ups, lambda: CLAIM, StopSignal(), self.time.clock)
 
     @property
     def longest_gap(self) -> float:
@@ -743,7 +743,7 @@ def test_a_refusal_counts_from_the_last_other_response(
 
 @pytest.mark.usefixtures("region")
 def test_clients_of_an_idle_worker_never_hang_until_it_counts_as_silent() -> None:
-    requests = BrokerClient.connect("broker")._client.meta.config
+    requests = BrokerClient("broker")._client.meta.config
     claim = requests.connect_timeout + requests.read_timeout  # type: ignore[attr-defined]
     queue = worker_main._WAKE_UPS.connect_timeout + worker_main._WAKE_UPS.read_timeout  # type: ignore[attr-defined]
     assert claim + queue + LONGEST_PAUSE < IDLE_SECONDS

@@ -103,7 +103,7 @@ def begin(
         settings = read_settings(environment)
         request = claim_request(launch(platform.registry))
         identity = Identity(request.task_arn, revision=1, vcpu=0.25, memory_mib=512)
-        broker = BrokerClient.connect(settings.broker_function)
+        broker = BrokerClient(settings.broker_function)
         assignment = broker.claim(request).assignment
         assert assignment is not None
         context = StepContext(assignment, Worker(settings, identity, broker, NoIsolation()))

@@ -263,7 +263,7 @@ def access(agent: Agent, key: ModelKey | None) -> AbstractContextManager[object]
 
 
 def key(*, own: bool) -> ModelKey:
-    return ModelKey("ANTHROPIC_API_KEY", KEY, Keys().read, own=own)
+    return ModelKey(KEY, Keys().read, own=own)
 
 
 def test_the_agent_is_given_a_token_in_place_of_the_key() -> None:

@@ -106,7 +106,7 @@ def test_a_call_that_iam_refuses_is_named(
 def test_a_run_that_outlasts_its_session_gets_another(sessions: tuple[str, Sessions], platform: Platform) -> None:
     """STS gives an hour to a role that was assumed by a role."""
     platform.dispatch(TASK, agent=Agent.CLAUDE)
-    functions = BrokerClient.connect(broker(platform, sessions[0], REGION))
+    functions = BrokerClient(broker(platform, sessions[0], REGION))
     request = claim_request(launch(platform.registry, Agent.CLAUDE), Agent.CLAUDE)
     assignment = functions.claim(request).assignment
     assert assignment is not None

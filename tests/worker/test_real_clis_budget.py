@@ -25,7 +25,7 @@ OTHER_MODELS = {Agent.CLAUDE: ("haiku", "sonnet", "opus"), Agent.GEMINI: ("gemin
 
 @contextmanager
 def served(agent: Agent, budget: int | None) -> Iterator[tuple[ModelServer, ModelAccess]]:
-    key = ModelKey("KEY", "the-key", lambda: "the-key", own=False)
+    key = ModelKey("the-key", lambda: "the-key", own=False)
     with (
         model_server("the-key") as server,
         model_access(agent, key, upstream=server.url, budget=budget, models=[MODELS[agent]]) as access,

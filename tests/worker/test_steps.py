@@ -114,7 +114,7 @@ def test_keys_that_a_heartbeat_brings_are_taken_out_as_well(tmp_path: Path, monk
         metadata_url="",
         workspaces=tmp_path,
     )
-    worker = Worker(settings, Identity("arn:x/w1", 1, 0.25, 512), BrokerClient.connect("broker"), NoIsolation())
+    worker = Worker(settings, Identity("arn:x/w1", 1, 0.25, 512), BrokerClient("broker"), NoIsolation())
     context = StepContext(assignment(), worker)
     renewed = context.assignment.credentials.model_copy(update={"secret_access_key": SECRET})
     context._use_credentials(renewed, None)

@@ -37,7 +37,6 @@ class ModelAccess:
 class ModelKey:
     """A provider's key."""
 
-    name: str
     value: str = field(repr=False)
     read_again: Callable[[], str]
     own: bool

@@ -26,10 +26,7 @@ class GrantError(Exception):
 
 @dataclass(eq=False)
 class Purse:
-    """What is granted so far, in micro-dollars; used by many threads.
-
-    Most calls fit within it: the broker is called only when they do not.
-    """
+    """What is granted so far, in micro-dollars: the broker is called only for more. Used by many threads."""
 
     request: Callable[[int], GrantResponse]
     """Requests so much in total from the broker; raises `GrantError`."""
