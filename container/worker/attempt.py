@@ -15,17 +15,16 @@ import structlog
 from outpost.domain.reasons import ReasonCode
 from outpost.fleet.forge import ForgeError
 from worker.adapters.base import StartError
-from worker.agent_steps import prepare_workspace, read_secrets, run_agent, write_prompt
 from worker.archive import ArchiveError
 from worker.broker import BrokerError
 from worker.clone import CloneError
-from worker.closing_steps import collect, report, upload
 from worker.isolation import IsolationError, end_all
 from worker.lease_calls import ForgeTokenError
 from worker.model_proxy.access import ModelKeyError
 from worker.outcome import Outcome, cancelled, failed
 from worker.promotion import clone_repository, publish
 from worker.step_context import StepContext
+from worker.steps import collect, prepare_workspace, read_secrets, report, run_agent, upload, write_prompt
 from worker.stop import Cause, Stopped
 from worker.store import DownloadError, SecretError, UnconfirmedError
 

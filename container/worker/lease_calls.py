@@ -19,8 +19,7 @@ from outpost.domain.protocol import (
     StartedRequest,
 )
 from worker.broker import BrokerError
-from worker.fence import Fence
-from worker.heartbeat import Heartbeat
+from worker.lease import Fence, Heartbeat
 from worker.model_proxy.meter import GrantError
 from worker.stop import Cause, Stopped
 

@@ -14,8 +14,7 @@ from outpost.domain.lifecycle import cancellation
 from outpost.domain.reasons import Reason, ReasonCode
 from worker.adapters.base import Failure
 from worker.adapters.transcript import Verdict
-from worker.agent_process import AgentEnd
-from worker.limits import Limit
+from worker.agent_process import AgentEnd, Limit
 from worker.lines import printable
 from worker.model_endings import Ending
 from worker.model_proxy.calls import CallFailure

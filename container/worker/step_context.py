@@ -7,15 +7,14 @@ from functools import cached_property
 from outpost.domain.dispatch import Usage
 from outpost.domain.protocol import Assignment, Credentials
 from outpost.domain.usage import compute_seconds
+from worker.agent_process import HeldRoom
 from worker.agent_session import AgentSession
 from worker.archive import Archive
 from worker.attempt_redactor import AttemptRedactor
 from worker.broker import BrokerClient
-from worker.fence import Fence
-from worker.heartbeat import Heartbeat
 from worker.isolation import Isolation
+from worker.lease import Fence, Heartbeat
 from worker.lease_calls import LeaseCalls
-from worker.limits import HeldRoom
 from worker.logs import RunLog
 from worker.model_proxy.meter import Purse
 from worker.results import Results

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import worker.__main__ as program
-import worker.agent_steps
 import worker.attempt
 import worker.results
 import worker.step_context
+import worker.steps
 import worker.store
 from outpost.domain.agents import Agent
 from outpost.domain.artifacts import LogSource
@@ -244,7 +244,7 @@ def scripted(stage: Stage) -> Iterator[None]:
             lambda assignment, *rest: _Agent(stage, assignment.dispatch_id, assignment.lease.token, rest[-1]),
         )
         context = SimpleNamespace(record=record, text="", file=file)
-        patch.setattr(worker.agent_steps, "compose_prompt_context", lambda *_: context)
+        patch.setattr(worker.steps, "compose_prompt_context", lambda *_: context)
         patch.setattr(worker.step_context, "HeldRoom", lambda _: SimpleNamespace(take=_ignore, release=_ignore))
         patch.setattr(worker.attempt, "end_all", lambda *_, **__: None)
         patch.setattr(program, "AttemptRedactor", lambda: redactor)

@@ -15,7 +15,7 @@ from outpost.domain import deadlines, launches, protocol
 from outpost.store import dispatches, planner_lock, row_details
 from outpost_ops.verify import audit_chains
 from reconciler import silence, worker_check
-from worker import agent_process, closing_steps, fence, heartbeat, lease_calls
+from worker import agent_process, lease, lease_calls, steps
 from worker import claim as waiting
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -36,7 +36,7 @@ def minutes(value: timedelta | int) -> str:
 UNSIGNED = minutes(records.CHECKPOINT_PERIOD + audit_chains.GRACE)
 
 NUMBERS = {
-    "architecture.md": [f"loop every {seconds(heartbeat.HEARTBEAT_SECONDS)} s, every second while it fails"],
+    "architecture.md": [f"loop every {seconds(lease.HEARTBEAT_SECONDS)} s, every second while it fails"],
     "agents.md": [f"did not exit within {seconds(agent_process.EXIT_SECONDS)} s after the final event"],
     "operations.md": [
         f"at a time meanwhile, 2, 4, 8 ... {seconds(launches.LONGEST_PAUSE)} seconds",
@@ -56,16 +56,16 @@ NUMBERS = {
         f"For {dispatches.IDEMPOTENCY_HOURS} hours the same key and body",
     ],
     "adr/0040-*": [
-        f"each next one {seconds(heartbeat.HEARTBEAT_SECONDS - heartbeat.SPREAD_SECONDS)} to "
-        f"{seconds(heartbeat.HEARTBEAT_SECONDS)} s",
-        f"or {seconds(heartbeat.RETRY_SECONDS)} s after one that failed",
+        f"each next one {seconds(lease.HEARTBEAT_SECONDS - lease.SPREAD_SECONDS)} to "
+        f"{seconds(lease.HEARTBEAT_SECONDS)} s",
+        f"or {seconds(lease.RETRY_SECONDS)} s after one that failed",
         f"pauses of up to {seconds(lease_calls.LONGEST_PAUSE)} s",
         f"a model call waits {seconds(lease_calls.GRANT_SECONDS)} s for its grant",
-        f"Before a write after {seconds(fence.TRUSTED_SECONDS)} s without any request",
-        f"until {seconds(closing_steps.UPLOAD_SECONDS)} s after the agent's end (the reconciler allows "
+        f"Before a write after {seconds(lease.TRUSTED_SECONDS)} s without any request",
+        f"until {seconds(steps.UPLOAD_SECONDS)} s after the agent's end (the reconciler allows "
         f"{minutes(deadlines.UPLOADING_LIMIT)} minutes of `completing`), and "
-        f"{seconds(closing_steps.OUTAGE_SECONDS)} s where",
-        f"a worker reports for {seconds(closing_steps.REPORT_SECONDS)} s and exits",
+        f"{seconds(steps.OUTAGE_SECONDS)} s where",
+        f"a worker reports for {seconds(steps.REPORT_SECONDS)} s and exits",
         f"ask again after {seconds(waiting.FIRST_PAUSE)} to {seconds(waiting.LONGEST_PAUSE)} s",
         f"before the {seconds(silence.IDLE_SILENCE)} s after which it counts as silent",
         f"for {seconds(waiting.REFUSED_SECONDS)} s without any other response",

@@ -30,7 +30,7 @@ from tests.worker.test_workspaces import accept
 
 LOST = Reason.of(ReasonCode.WORKER_LOST, "lost")
 _MAIN = "import sys; from worker.__main__ import main; sys.exit(main())"
-IMPATIENT = ("-c", f"import worker.closing_steps; worker.closing_steps.REPORT_SECONDS = 1.0; {_MAIN}")
+IMPATIENT = ("-c", f"import worker.steps; worker.steps.REPORT_SECONDS = 1.0; {_MAIN}")
 """A worker that reports for a second."""
 BROKEN_REPORT = (
     "-c",

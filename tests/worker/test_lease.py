@@ -25,14 +25,13 @@ from tests.loopback import Service, serving
 from tests.worker.brokers import create_broker
 from tests.worker.collecting import Run
 from tests.worker.conftest import Platform
-from worker import fence as fence_module
+from worker import lease
 from worker import store as store_module
 from worker.agent_process import AgentEnd
 from worker.attempt_redactor import AttemptRedactor
 from worker.broker import BrokerClient, BrokerError
 from worker.collect import Patch
-from worker.fence import Fence
-from worker.heartbeat import Heartbeat
+from worker.lease import Fence, Heartbeat
 from worker.logs import RunLog
 from worker.outcome import Outcome
 from worker.results import Results
@@ -83,7 +82,7 @@ def test_credentials_that_end_soon_are_renewed(claimed: Claimed) -> None:
 def test_nothing_is_written_under_a_lost_lease(
     claimed: Claimed, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fence_module, "TRUSTED_SECONDS", -1.0)
+    monkeypatch.setattr(lease, "TRUSTED_SECONDS", -1.0)
     stop = StopSignal()
     store = AttemptStore(claimed.assignment)
     store.check = _fence(claimed, stop, []).check

@@ -16,10 +16,9 @@ from outpost.domain.reasons import ReasonCode
 from outpost.names import Env
 from tests.worker.brokers import broker_variables, create_broker
 from tests.worker.conftest import Platform
-from worker import limits
+from worker import agent_process
 from worker.adapters.base import Invocation
-from worker.agent_process import AgentCommand, AgentEnd
-from worker.limits import HELD_BYTES, HeldRoom, Limit, Watchdog
+from worker.agent_process import HELD_BYTES, AgentCommand, AgentEnd, HeldRoom, Limit, Watchdog
 from worker.outcome import Evidence, decide_outcome
 
 
@@ -57,7 +56,7 @@ def test_an_agent_that_fills_the_disk_is_stopped_while_there_is_room_for_the_res
 def test_a_disk_without_inodes_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dog = Watchdog(60, None, tmp_path, disk_reserve=0)
     before = dog.disk_is_full()
-    monkeypatch.setattr(limits, "DISK_RESERVE_FILES", 2**62)
+    monkeypatch.setattr(agent_process, "DISK_RESERVE_FILES", 2**62)
     assert (before, dog.disk_is_full()) == (False, os.statvfs(tmp_path).f_files > 0)
 
 

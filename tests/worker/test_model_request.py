@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from outpost.domain.providers import PROVIDERS
 from outpost.domain.usage import Tokens
-from worker.model_proxy.errors import RefusedError
-from worker.model_proxy.request import HIDDEN_TOKENS, ModelRequest, read_request
+from worker.model_proxy.request import HIDDEN_TOKENS, ModelRequest, RefusedError, read_request
 
 MODELS = frozenset({"the-model", "its-helper"})
 PATHS = {

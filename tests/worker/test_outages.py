@@ -43,9 +43,8 @@ from worker.attempt_redactor import AttemptRedactor
 from worker.broker import BrokerClient, BrokerError
 from worker.claim import FIRST_PAUSE, LONGEST_PAUSE, REFUSED_SECONDS, WakeUps, wait_for_work
 from worker.clock import Clock
-from worker.fence import Fence
-from worker.heartbeat import HEARTBEAT_SECONDS, PROGRESS_LENGTH, RETRY_SECONDS, Heartbeat, send_heartbeats
 from worker.isolation import UserIsolation
+from worker.lease import HEARTBEAT_SECONDS, PROGRESS_LENGTH, RETRY_SECONDS, Fence, Heartbeat, send_heartbeats
 from worker.lease_calls import GRANT_SECONDS, RESERVE_SECONDS, LeaseCalls
 from worker.logs import RunLog
 from worker.model_proxy.meter import GrantError

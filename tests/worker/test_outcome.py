@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from outpost.domain.dispatch import Status
 from outpost.domain.reasons import Reason, ReasonCode
 from worker.adapters.transcript import Verdict
-from worker.agent_process import AgentEnd
-from worker.limits import Limit
+from worker.agent_process import AgentEnd, Limit
 from worker.model_endings import Ending
 from worker.model_proxy.calls import CallFailure
 from worker.outcome import Evidence, decide_outcome, naming_settings

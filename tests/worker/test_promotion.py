@@ -25,7 +25,7 @@ from tests.launched import claim_request, launch
 from tests.worker.brokers import at_forge
 from tests.worker.conftest import GitServer, Platform
 from tests.worker.forge_server import TOKEN, ForgeServer
-from worker import fence as fence_module
+from worker import lease
 from worker.broker import BrokerClient
 from worker.isolation import NoIsolation
 from worker.promotion import clone_repository, publish_result
@@ -219,7 +219,7 @@ def test_a_promotion_that_is_stopped_after_its_clone_pushes_nothing(
     clone_repository(run.context)
     run.context.calls.started()
 
-    monkeypatch.setattr(fence_module, "TRUSTED_SECONDS", -1.0)  # what the last response said is old
+    monkeypatch.setattr(lease, "TRUSTED_SECONDS", -1.0)  # what the last response said is old
     match cause:
         case Cause.CANCELLED:
             platform.dispatches.change(run.assignment.dispatch_id, Cancel("changed my mind", now()))

@@ -23,8 +23,7 @@ from tests.worker.conftest import GitServer, Platform
 from tests.worker.model_server import CACHED, FAREWELL, INPUT, OUTPUT, ModelServer
 from tests.worker.recording_sts import Sessions, recording_sts
 from worker.broker import BrokerClient
-from worker.fence import Fence
-from worker.heartbeat import Heartbeat
+from worker.lease import Fence, Heartbeat
 from worker.stop import StopSignal
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]

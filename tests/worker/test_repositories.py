@@ -15,7 +15,7 @@ from tests.worker.brokers import at_forge
 from tests.worker.collecting import Prepare, git, settings_at
 from tests.worker.conftest import GitServer, Platform
 from tests.worker.forge_server import TOKEN, ForgeServer, serve_forge
-from worker.publish import Publisher, PublishError
+from worker.promotion import Publisher, PublishError
 
 WORDS = Publication(message="Two", author_name="A", author_email="a@b", pr_title="Two", pr_body="")
 

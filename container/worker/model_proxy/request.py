@@ -14,7 +14,6 @@ from typing import Any
 
 from outpost.domain.providers import Provider
 from outpost.domain.usage import Tokens
-from worker.model_proxy.errors import RefusedError
 
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 _DIGITS = re.compile("[0-9a-fA-F]{1,16}")
@@ -58,6 +57,15 @@ _AGENTS_TOOLS = re.compile(
     r"custom|function|namespace|local_shell|apply_patch|computer|(bash|text_editor|computer|memory)_\w+"
 )
 """Types of tools that the agent runs itself; the provider runs the others, and reads their results as input."""
+
+
+class RefusedError(Exception):
+    """A request that the proxy does not forward."""
+
+    def __init__(self, status: int, message: str) -> None:
+        """`status` of HTTP; `message` as the CLI's output shows it."""
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)

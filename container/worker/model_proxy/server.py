@@ -6,6 +6,7 @@ and counts the tokens that responses report. Bodies and keys are never logged.
 """
 
 import http.client
+import json
 import secrets
 import select
 import socket
@@ -19,16 +20,15 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import structlog
 
-from outpost.domain.providers import Provider
+from outpost.domain.providers import BEDROCK, Provider
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import Tokens
 from worker.model_proxy.calls import ModelCalls
-from worker.model_proxy.errors import RefusedError, error_body, unauthorized
 from worker.model_proxy.meter import BudgetExceededError, GrantError, Meter, Reservation
-from worker.model_proxy.request import ModelRequest, read_body, read_request
+from worker.model_proxy.request import ModelRequest, RefusedError, read_body, read_request
 from worker.model_proxy.response import ModelCall
 from worker.model_proxy.upstream import Call, ConnectError, Credential, Upstream
-from worker.provider_errors import ProviderError
+from worker.provider_errors import ProviderError, error_of_response
 
 ERROR_BYTES = 64 * 1024
 """Of a rejection's body, which is read for its message."""
@@ -39,6 +39,10 @@ _NOT_PASSED_ON = frozenset(
     | {"transfer-encoding", "content-length", "accept-encoding", "cookie", "expect", "set-cookie"}
     | {"authorization", "x-api-key", "x-goog-api-key", "x-http-method-override"}
 )
+# Each status of an error of the proxy's own is one that the agents' CLIs report and do not retry; 502 is for failures
+# that may be temporary.
+_ANTHROPIC = {401: "authentication_error", 404: "not_found_error", 413: "request_too_large", 502: "api_error"}
+_GOOGLE = {401: "UNAUTHENTICATED", 404: "NOT_FOUND", 502: "UNAVAILABLE"}
 
 _log = structlog.get_logger()
 
@@ -254,3 +258,23 @@ def _is_passed_on(name: str) -> bool:
 def _is_closed(connection: socket.socket) -> bool:
     readable, _, _ = select.select([connection], [], [], 0)
     return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+
+
+def unauthorized(provider: Provider, status: int, body: bytes) -> str:
+    """Return the message for a caller that the provider rejects: IAM has many reasons, a key has one."""
+    if provider.name != BEDROCK:
+        return f"{provider.name} rejects the key"
+    return f"{provider.name} rejects the caller: {error_of_response(status, body).message}"
+
+
+def error_body(provider: Provider, status: int, message: str) -> bytes:
+    """Return the body of an error response of the proxy itself, in the provider's own form."""
+    text = f"Outpost: {message}"
+    if provider.api == "anthropic":
+        kind = _ANTHROPIC.get(status, "invalid_request_error")
+        return json.dumps({"type": "error", "error": {"type": kind, "message": text}}).encode()
+    if provider.api == "google":
+        code = _GOOGLE.get(status, "INVALID_ARGUMENT")
+        return json.dumps({"error": {"code": status, "message": text, "status": code}}).encode()
+    kind = "server_error" if status == 502 else "invalid_request_error"
+    return json.dumps({"error": {"message": text, "type": kind, "param": None, "code": None}}).encode()
