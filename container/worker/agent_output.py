@@ -34,29 +34,25 @@ class AgentOutput:
         self._errors = LineSplitter()
         self._lock = threading.Lock()
         self._room = MAX_OUTPUT_BYTES
-        self._heard = time.monotonic()
+        self.silent_since = time.monotonic()
+        """When the agent last printed something, by the monotonic clock."""
 
     @property
     def merged(self) -> bool:
         """Whether both streams are read as one, in the order of their lines: no event can be torn by the other."""
         return not self.transcript.has_final_event
 
-    @property
-    def silent_since(self) -> float:
-        """When the agent last printed something, by the monotonic clock."""
-        return self._heard
-
     def stdout(self, data: bytes) -> None:
         """Take bytes of standard output."""
         with self._lock:
-            self._heard = time.monotonic()
+            self.silent_since = time.monotonic()
             if self._room > 0 or self.transcript.has_final_event:
                 self._read(self._events.feed(data))
 
     def stderr(self, data: bytes) -> None:
         """Take bytes of standard error."""
         with self._lock:
-            self._heard = time.monotonic()
+            self.silent_since = time.monotonic()
             self._show_errors(self._errors.feed(data))
 
     def stdout_pauses(self) -> None:
@@ -82,7 +78,7 @@ class AgentOutput:
             doing.append(f"waiting for a response of its model, {at - since:.0f} s so far")
         elif self._calls is not None and self._calls.last_failure is not None and not doing:
             doing.append("waiting to call its model again")
-        silent = f"its last output was {at - self._heard:.0f} s before"
+        silent = f"its last output was {at - self.silent_since:.0f} s before"
         return f"It was {' and '.join(doing)}" if doing else f"Nothing that it named was running; {silent}"
 
     def _read(self, lines: Iterable[str]) -> None:

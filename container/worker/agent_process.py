@@ -153,13 +153,14 @@ def run_agent(command: AgentCommand, isolation: Isolation, stop: StopSignal, out
     if not by_itself:
         _ask_to_end(process, isolation, stop)
     end_all(isolation, keep=process.pid)
-    exit_code = process.wait()
+    code = process.wait()
+    exit_code = code if code >= 0 else 128 - code
     duration = time.monotonic() - started
     for reader in readers:
         reader.join(GRACE_SECONDS)
     output.close()
     return AgentEnd(
-        exit_code=_reported(exit_code) if by_itself or stopped or limit else None,
+        exit_code=exit_code if by_itself or stopped or limit else None,
         duration_seconds=round(duration, 3),
         limit=limit,
         stopped=stopped,
@@ -168,10 +169,6 @@ def run_agent(command: AgentCommand, isolation: Isolation, stop: StopSignal, out
         waiting_for=waiting_for,
         tool_running=tool_running,
     )
-
-
-def _reported(exit_code: int) -> int:
-    return exit_code if exit_code >= 0 else 128 - exit_code
 
 
 def _start(command: AgentCommand, isolation: Isolation, *, merged: bool) -> subprocess.Popen[bytes]:

@@ -18,7 +18,6 @@ from typing import IO
 
 import zstandard
 
-from outpost.domain.dispatch import Lease
 from outpost.domain.protocol import Assignment
 from outpost.domain.workspaces import archive_name
 from worker.isolation import NoIsolation, feed_as_agent, stream_as_agent
@@ -48,7 +47,8 @@ class Archive:
         self._base = self._sibling("base.tar.zst")
         self._lock = self._sibling("lock")
         self._room = assignment.workspace_room or 0
-        self._holder = _holder(assignment.dispatch_id, assignment.lease)
+        self._holder = f"{assignment.dispatch_id} {assignment.lease.token:06d}"
+        """Sorts as holders follow each other: ids grow with time, tokens with each attempt."""
 
     def _sibling(self, ending: str) -> Path:
         return self._file.with_name(f"{self._file.name.removesuffix('.tar.zst')}.{ending}")
@@ -136,11 +136,6 @@ class Archive:
 
 def _full(room: int) -> ArchiveFullError:
     return ArchiveFullError(f"the workspace is larger than the {room >> 20} MiB that are left for it")
-
-
-def _holder(dispatch_id: str, lease: Lease) -> str:
-    """Return what sorts as holders follow each other: ids grow with time, tokens with each attempt."""
-    return f"{dispatch_id} {lease.token:06d}"
 
 
 def _create(folder: Path, name: str) -> list[str]:

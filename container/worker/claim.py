@@ -53,14 +53,10 @@ class WakeUps:
             self._waiting = False
         self._pauses = self._clock.backoff(FIRST_PAUSE, LONGEST_PAUSE)
         for message in response.get("Messages", []):
-            self._delete(message["ReceiptHandle"])
-
-    def _delete(self, receipt: str) -> None:
-        """Delete a message; one that stays wakes another worker in vain."""
-        try:
-            self._client.delete_message(QueueUrl=self._queue_url, ReceiptHandle=receipt)
-        except (BotoCoreError, ClientError) as error:
-            _log.warning("a wake-up was not deleted", error=str(error))
+            try:
+                self._client.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
+            except (BotoCoreError, ClientError) as error:  # it wakes another worker in vain
+                _log.warning("a wake-up was not deleted", error=str(error))
 
     def pause(self, seconds: float) -> None:
         """Wait without looking at the queue: its messages are for workers that can reach the broker."""

@@ -81,11 +81,16 @@ class Cloning:
 
     def _run(self, *arguments: str) -> bytes:
         """Run git until it ends or the dispatch does, and return its output. Raises `CloneError`, `Stopped`."""
-        errors, output = self.scratch / "clone.log", self.scratch / "clone.out"
+        errors, output, base_url = self.scratch / "clone.log", self.scratch / "clone.out", self.settings.git_base_url
+        environment = git_environment(
+            self.settings.agent_path,
+            GIT_ALLOW_PROTOCOL=allowed_protocols(base_url),
+            **authorization(base_url, self.token),
+        )
         with errors.open("wb") as stderr, output.open("wb") as stdout:
             process = subprocess.Popen(
                 git(*arguments),
-                env=self._environment(),
+                env=environment,
                 cwd=self.scratch,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
@@ -96,14 +101,6 @@ class Cloning:
         if process.returncode != 0:
             raise CloneError(last_line(errors.read_bytes()))
         return output.read_bytes()
-
-    def _environment(self) -> Mapping[str, str]:
-        base_url = self.settings.git_base_url
-        return git_environment(
-            self.settings.agent_path,
-            GIT_ALLOW_PROTOCOL=allowed_protocols(base_url),
-            **authorization(base_url, self.token),
-        )
 
 
 def _options(spec: Spec) -> list[str]:

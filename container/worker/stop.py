@@ -28,26 +28,22 @@ class StopSignal:
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.RLock())
         """With a lock that the thread that holds it may take again, as a signal handler interrupts that thread."""
-        self._cause: Cause | None = None
-
-    @property
-    def cause(self) -> Cause | None:
+        self.cause: Cause | None = None
         """Why to stop, or None."""
-        return self._cause
 
     def request(self, cause: Cause) -> None:
         """Ask the run to stop."""
         with self._changed:
-            if self._cause is None or cause is Cause.LOST:
-                self._cause = cause
+            if self.cause is None or cause is Cause.LOST:
+                self.cause = cause
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
         """Wait at most `seconds`; return whether the run must stop."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._cause is not None, seconds)
+            return self._changed.wait_for(lambda: self.cause is not None, seconds)
 
     def check(self) -> None:
         """Raise `Stopped` when the run must stop."""
-        if self._cause is not None:
-            raise Stopped(self._cause)
+        if self.cause is not None:
+            raise Stopped(self.cause)

@@ -106,8 +106,12 @@ class Workspace:
         (self.git_dir / "info" / "attributes").write_text(RAW_CONTENT)
         if self.commit_before is not None:
             self.lfs_pointers = lfs_pointers(self.environment(GIT_DIR=self.git_dir))
+        # The agent has a copy of the git directory and, from it, the files.
         try:
-            self._check_out()
+            copy = ["cp", "-R", "--", str(self.git_dir), str(self.path / ".git")]
+            self.as_agent(copy, timeout=CHECKOUT_SECONDS)
+            if self.commit_before is not None:
+                self.as_agent(git("-C", str(self.path), "reset", "--quiet", "--hard"), timeout=CHECKOUT_SECONDS)
         except subprocess.CalledProcessError as error:
             raise CloneError(last_line(error.stderr)) from error
 
@@ -121,13 +125,6 @@ class Workspace:
         """Return the commit of the checked-out branch; None in a repository without commits."""
         done = self.git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", timeout=30, check=False)
         return done.stdout.decode().strip() or None
-
-    def _check_out(self) -> None:
-        """Give the agent its own copy of the git directory and, from it, the files."""
-        copy = ["cp", "-R", "--", str(self.git_dir), str(self.path / ".git")]
-        self.as_agent(copy, timeout=CHECKOUT_SECONDS)
-        if self.commit_before is not None:
-            self.as_agent(git("-C", str(self.path), "reset", "--quiet", "--hard"), timeout=CHECKOUT_SECONDS)
 
     def git(
         self, *arguments: str, timeout: float, check: bool = True, text: str = "", **variables: str | Path
