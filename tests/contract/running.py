@@ -124,7 +124,7 @@ class Api:
 
     def records(self, **wanted: str) -> list[dict[str, Any]]:
         """Return the audit records that have these values."""
-        httpx.get(f"{self.url}/health/live")  # by its response the request before it is recorded
+        httpx.get(f"{self.url}/health/live", timeout=120)  # by its response the request before it is recorded
         self.services.audit.flush()
         writer = self.services.audit._writer
         return list(records(writer._clients.logs, writer._place.group, 0, wanted))

@@ -104,7 +104,7 @@ def test_how_many_proxies_there_are_is_configured(
     """Without a load balancer nobody appends: the peer is the client. Behind a CDN its load balancer is the second."""
     key = api.key(tenant)
     with serve(api.replica(settings=replace(api.services.settings, proxies=proxies))) as (url, _):
-        httpx.get(f"{url}/dispatch", headers={"X-API-Key": key, "X-Forwarded-For": forwarded})
+        httpx.get(f"{url}/dispatch", headers={"X-API-Key": key, "X-Forwarded-For": forwarded}, timeout=120)
     assert [each["client"] for each in api.records(tenant=tenant.id)] == [address]
 
 

@@ -168,9 +168,9 @@ def test_a_queue_that_does_not_answer_does_not_hold_a_dispatch(client: httpx.Cli
 def test_a_conflict_that_passes_is_not_noticed_and_one_that_lasts_asks_to_come_back(
     api: Api, tenant: Tenant, service: tuple[str, Relay], way: Relay
 ) -> None:
-    with httpx.Client(base_url=service[0], headers={"X-API-Key": api.key(tenant)}) as client:
+    with httpx.Client(base_url=service[0], headers={"X-API-Key": api.key(tenant)}, timeout=120) as client:
         way.faults["UpdateItem"] = once(fails("TransactionConflictException"))  # counts the key's first request
         assert client.get("/dispatch").status_code == 200
-    with httpx.Client(base_url=service[0], headers={"X-API-Key": api.key(tenant)}) as client:
+    with httpx.Client(base_url=service[0], headers={"X-API-Key": api.key(tenant)}, timeout=120) as client:
         way.faults["UpdateItem"] = fails("TransactionConflictException")
         come_back(client.get("/dispatch"))

@@ -80,7 +80,7 @@ def broken(api: Api, clock: Clock) -> Iterator[tuple[httpx.Client, dict[str, boo
 
     probes = {name: probe(name) for name in ("dynamodb", "s3", "efs", "worker-pool")}
     services: Services = api.replica(probes=Probes(probes, clock))
-    with serve(services) as (url, _), httpx.Client(base_url=url) as client:
+    with serve(services) as (url, _), httpx.Client(base_url=url, timeout=120) as client:
         yield client, failing, made
 
 
@@ -130,10 +130,10 @@ def test_the_probes_look_at_the_real_things(
     name = f"{environment['OUTPOST_ARTIFACTS_BUCKET']}-second"
     boto3.client("s3").create_bucket(Bucket=name)
     monkeypatch.setenv("OUTPOST_ARTIFACTS_BUCKET", name)
-    with serve(connect()[0]) as (url, _), httpx.Client(base_url=url) as client:
+    with serve(connect()[0]) as (url, _), httpx.Client(base_url=url, timeout=120) as client:
         assert client.get("/health/ready").status_code == 200
     boto3.client("s3").delete_bucket(Bucket=name)
-    with serve(connect()[0]) as (url, _), httpx.Client(base_url=url) as client:
+    with serve(connect()[0]) as (url, _), httpx.Client(base_url=url, timeout=120) as client:
         assert "s3" in refused(client.get("/health/ready"), 503, "SERVICE_UNAVAILABLE")["message"]
 
 

@@ -242,7 +242,7 @@ def test_another_tenants_dispatch_is_not_found(api: Api, id_: str) -> None:
 def test_a_call_without_a_good_key_is_a_401_before_anything_is_read(api: Api) -> None:
     headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
     for key in ({}, {"Authorization": f"Bearer otp_{'0' * 64}"}):
-        answer = httpx.post(f"{api.url}/mcp", headers=headers | key, content=b"{not even json")
+        answer = httpx.post(f"{api.url}/mcp", headers=headers | key, content=b"{not even json", timeout=120)
         refused(answer, 401, "AUTHENTICATION_ERROR")
 
 
@@ -250,10 +250,16 @@ def test_another_name_for_the_service_is_refused(api: Api, tenant: Tenant) -> No
     """So that a page in somebody's browser that has its own name resolve to us gets nowhere."""
     headers = {"X-API-Key": api.key(tenant), "Accept": "application/json, text/event-stream"}
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-    assert httpx.post(f"{api.url}/mcp", headers=headers, json=body).status_code == 200
-    assert httpx.post(f"{api.url}/mcp", headers=headers | {"Host": "evil.example"}, json=body).status_code == 421
+    assert httpx.post(f"{api.url}/mcp", headers=headers, json=body, timeout=120).status_code == 200
     assert (
-        httpx.post(f"{api.url}/mcp", headers=headers | {"Origin": "https://evil.example"}, json=body).status_code == 403
+        httpx.post(f"{api.url}/mcp", headers=headers | {"Host": "evil.example"}, json=body, timeout=120).status_code
+        == 421
+    )
+    assert (
+        httpx.post(
+            f"{api.url}/mcp", headers=headers | {"Origin": "https://evil.example"}, json=body, timeout=120
+        ).status_code
+        == 403
     )
 
 

@@ -22,7 +22,7 @@ OTHER_DEFAULTS = {("outpost_status", "log_limit")}
 
 @pytest.fixture(scope="module")
 def document(api: Api) -> dict[str, Any]:
-    return dict(httpx.get(f"{api.url}/openapi.json").json())
+    return dict(httpx.get(f"{api.url}/openapi.json", timeout=120).json())
 
 
 def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_a_slash_at_the_end_changes_nothing(client: httpx.Client, slashes: str) 
     assert made.status_code == 201
     found = client.get(f"/dispatch/{made.json()['data']['id']}{slashes}")
     assert found.json()["data"]["id"] == made.json()["data"]["id"]
-    with httpx.Client(base_url=client.base_url) as nobody:
+    with httpx.Client(base_url=client.base_url, timeout=120) as nobody:
         refused(nobody.get(f"/dispatch{slashes}"), 401, "AUTHENTICATION_ERROR")
         refused(nobody.get(f"/no/such/route{slashes}"), 404, "NOT_FOUND")
 

@@ -192,7 +192,7 @@ def test_a_flood_of_artifact_links_leaves_threads_for_another_tenant(
         "until": int(time.time()) + 600,
     }
     link = f"/artifacts/{dispatch_id}/download?token={api.services.signer.seal('artifact', (dispatch_id,), grant)}"
-    with ThreadPoolExecutor(34) as pool, httpx.Client(base_url=api.url) as flooding:
+    with ThreadPoolExecutor(34) as pool, httpx.Client(base_url=api.url, timeout=120) as flooding:
         flood = [pool.submit(flooding.get, link, timeout=60) for _ in range(34)]
         eventually(lambda: len(begun) == SHARE)
         try:

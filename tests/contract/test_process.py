@@ -51,7 +51,7 @@ def test_the_key_of_the_deployment_opens_the_api_and_the_log_tells_no_secret(
 ) -> None:
     running, url, log = process
     key = operator_key(environment)
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as client:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as client:
         assert client.get("/tenants").status_code == 200
         task = TASK | {"task": "echo a very private task"}
         id_ = client.post("/dispatch", json=task, headers={"X-Request-ID": "trace-1"}).json()["data"]["id"]
@@ -86,7 +86,7 @@ def test_a_stop_under_load_fails_no_request_on_connections_kept_alive_or_new(
     def load(kept_alive: bool) -> list[int]:
         """Ask as a load balancer does, until it has been told some times that the replica leaves."""
         statuses, told = [], 0
-        with httpx.Client() as client:
+        with httpx.Client(timeout=120) as client:
             ask = client.post if kept_alive else httpx.post
             while told < 5:
                 answer = ask(f"{url}/dispatch", json=TASK, headers=headers, timeout=120)

@@ -219,7 +219,7 @@ def test_the_command_line_and_the_tool_promote_as_well(api: Api, tenant: Tenant,
     async def tool() -> dict[str, Any]:
         headers = {"X-API-Key": key}
         async with (
-            httpx2.AsyncClient(headers=headers) as http,
+            httpx2.AsyncClient(headers=headers, timeout=120) as http,
             Client(streamable_http_client(f"{api.url}/mcp", http_client=http)) as client,
         ):
             wanted = {"dispatch_id": source.id, "branch": "outpost/cli", "create_pr": True, "pr_title": "T"}

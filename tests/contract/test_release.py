@@ -111,7 +111,7 @@ def test_once_released_it_is_fetched_and_promoted_like_any_other(
     left = artifacts(user, row)
     assert left["withheld"] == []
     (patch,) = [each for each in left["artifacts"] if each["name"] == "changes.patch"]
-    assert httpx.get(patch["url"], follow_redirects=True).text == "patch!"
+    assert httpx.get(patch["url"], follow_redirects=True, timeout=120).text == "patch!"
     body = {"branch": "outpost/x", "createPr": True, "prBody": "Mine."}
     made = user.post(f"/dispatch/{row.id}/promote", json=body).json()["data"]
     promotes = api.row(made["id"]).spec.promotes
@@ -268,7 +268,7 @@ def test_the_tools_say_what_is_withheld_and_release_it(api: Api, tenant: Tenant,
 
     async def call(key: str, tool: str, **arguments: object) -> Any:  # noqa: ANN401 - a result of MCP
         async with (
-            httpx2.AsyncClient(headers={"X-API-Key": key}) as http,
+            httpx2.AsyncClient(headers={"X-API-Key": key}, timeout=120) as http,
             Client(streamable_http_client(f"{api.url}/mcp", http_client=http)) as client,
         ):
             return await client.call_tool(tool, {"dispatch_id": row.id} | arguments)

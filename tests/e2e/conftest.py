@@ -143,7 +143,7 @@ def tenant_of(environment: LocalEnvironment, folder: Path) -> Iterator[Outpost]:
         operator.create_tenant("acme", "Acme", "enterprise", Limits(requests_per_minute=100_000))
         key = operator.create_key("acme", "end-to-end", SCOPES).key
     headers = {"Authorization": f"Bearer {key}"}
-    with Client(url, key) as client, httpx.Client(base_url=url, headers=headers) as http:
+    with Client(url, key) as client, httpx.Client(base_url=url, headers=headers, timeout=120) as http:
         outpost = Outpost(environment, client, http, folder)
         yield outpost
         eventually(lambda: outpost.active_rows() == 0, what="no dispatch is active")

@@ -72,7 +72,10 @@ def joined(environment: LocalEnvironment, folder: Path) -> Iterator[Outpost]:
         eventually(operator.ready, within=60 + SLACK, what="the service is ready")
         operator.create_tenant(tenant, "Tenant", "enterprise", Limits(requests_per_minute=100_000))
         key = operator.create_key(tenant, "faults", SCOPES).key
-    with Client(url, key) as client, httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}) as http:
+    with (
+        Client(url, key) as client,
+        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=120) as http,
+    ):
         found = Outpost(environment, client, http, folder)
         yield found
         eventually(lambda: found.active_rows() == 0, what="no dispatch is active")

@@ -98,12 +98,17 @@ class Balancer:
         self, path: str, method: str = "GET", content: bytes = b"", headers: dict[str, str] | None = None
     ) -> httpx.Response:
         return httpx.request(
-            method, self.url(path), headers=self.headers() | (headers or {}), content=content, trust_env=False
+            method,
+            self.url(path),
+            headers=self.headers() | (headers or {}),
+            content=content,
+            trust_env=False,
+            timeout=120,
         )
 
     def stream(self, path: str) -> AbstractContextManager[httpx.Response]:
         """Return a response whose body is read in the block."""
-        return httpx.stream("GET", self.url(path), headers=self.headers(), trust_env=False)
+        return httpx.stream("GET", self.url(path), headers=self.headers(), trust_env=False, timeout=120)
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.aws.settings.port}{path}"

@@ -92,7 +92,7 @@ def test_real_samples_of_a_short_window_are_taken_and_evaluated(fresh: World) ->
     assert report().status == "inconclusive"
     plan = world.plan(run)
     end = plan.ends_at + timedelta(seconds=plan.lag_seconds + 2)
-    with httpx.Client(base_url=world.url) as client:
+    with httpx.Client(base_url=world.url, timeout=120) as client:
         while now() < end:  # the samples are of real time
             with suppress(httpx.TransportError):
                 client.get("/health/live")
