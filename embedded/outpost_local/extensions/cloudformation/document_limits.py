@@ -11,7 +11,6 @@ CreateLoadBalancer and CreateTargetGroup (32 characters).
 import json
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 from ministack.core.responses import error_response_json
@@ -71,22 +70,20 @@ def _refusal(limit: str, size: int, **members: str) -> Refusal | None:
     return Refusal(code, message.format(most=most, **members)) if size > most else None
 
 
-def _in_bytes(limit: str, document: Any) -> Refusal | None:
-    return _refusal(limit, len(text(document).encode()))
-
-
-def _in_iam(limit: str, document: Any) -> Refusal | None:
-    return _refusal(limit, _counted_by_iam(document))
+def _bytes(document: Any) -> int:
+    return len(text(document).encode())
 
 
 def _counted_by_iam(document: Any) -> int:
     return len(re.sub(r"\s", "", text(document)))
 
 
-_bucket_policy, _key_policy, _queue_policy = (
-    partial(_in_bytes, limit) for limit in ("bucket policy", "key policy", "queue policy")
-)
-_managed_policy, _trust_policy = (partial(_in_iam, limit) for limit in ("managed policy", "trust policy"))
+def _policy(limit: str, size: Callable[[Any], int]) -> Callable[[Any], Refusal | None]:
+    return lambda document: _refusal(limit, size(document))
+
+
+_bucket_policy, _key_policy, _queue_policy = (_policy(f"{of} policy", _bytes) for of in ("bucket", "key", "queue"))
+_managed_policy, _trust_policy = (_policy(f"{of} policy", _counted_by_iam) for of in ("managed", "trust"))
 
 
 def _inline_policies(role: str, changed: Mapping[str, Any]) -> Refusal | None:
@@ -151,6 +148,10 @@ def _iam_error(refusal: Refusal) -> Any:
     return iam._error(409, *refusal, ns="iam")
 
 
+def _alb_error(refusal: Refusal) -> Any:
+    return alb._error(*refusal)
+
+
 def _queue_error(refusal: Refusal) -> Any:
     raise sqs._Err(*refusal)
 
@@ -159,44 +160,37 @@ def _of_function(data: dict[str, Any]) -> Refusal | None:
     return _variables((data.get("Environment") or {}).get("Variables") or {})
 
 
-_IAM: dict[str, Decide] = {
-    "CreateRole": lambda p: _trust_policy(iam._p(p, "AssumeRolePolicyDocument")),
-    "UpdateAssumeRolePolicy": lambda p: _trust_policy(iam._p(p, "PolicyDocument")),
-    "CreatePolicy": lambda p: _managed_policy(iam._p(p, "PolicyDocument")),
-    "CreatePolicyVersion": lambda p: _managed_policy(iam._p(p, "PolicyDocument")),
-    "PutRolePolicy": lambda p: _inline_policies(
-        iam._p(p, "RoleName"), {iam._p(p, "PolicyName"): iam._p(p, "PolicyDocument")}
+def _of_queue(data: dict[str, Any], _url: str) -> Refusal | None:
+    return _queue_policy((data.get("Attributes") or {}).get("Policy", ""))
+
+
+def _of_key(data: dict[str, Any]) -> Refusal | None:
+    return _key_policy(data.get("Policy") or "")
+
+
+_CALLS: dict[str, tuple[Decide, Respond]] = {
+    "iam._IAM_HANDLERS[CreateRole]": (lambda p: _trust_policy(iam._p(p, "AssumeRolePolicyDocument")), _iam_error),
+    "iam._IAM_HANDLERS[UpdateAssumeRolePolicy]": (lambda p: _trust_policy(iam._p(p, "PolicyDocument")), _iam_error),
+    "iam._IAM_HANDLERS[CreatePolicy]": (lambda p: _managed_policy(iam._p(p, "PolicyDocument")), _iam_error),
+    "iam._IAM_HANDLERS[CreatePolicyVersion]": (lambda p: _managed_policy(iam._p(p, "PolicyDocument")), _iam_error),
+    "iam._IAM_HANDLERS[PutRolePolicy]": (
+        lambda p: _inline_policies(iam._p(p, "RoleName"), {iam._p(p, "PolicyName"): iam._p(p, "PolicyDocument")}),
+        _iam_error,
     ),
-}
-_OTHERS: dict[str, tuple[Decide, Respond]] = {
-    "alb._ACTION_MAP[CreateLoadBalancer]": (
-        lambda p: _name("The load balancer", alb._p(p, "Name")),
-        lambda refusal: alb._error(*refusal),
-    ),
-    "alb._ACTION_MAP[CreateTargetGroup]": (
-        lambda p: _name("The target group", alb._p(p, "Name")),
-        lambda refusal: alb._error(*refusal),
-    ),
+    "alb._ACTION_MAP[CreateLoadBalancer]": (lambda p: _name("The load balancer", alb._p(p, "Name")), _alb_error),
+    "alb._ACTION_MAP[CreateTargetGroup]": (lambda p: _name("The target group", alb._p(p, "Name")), _alb_error),
     "s3._put_bucket_policy": (
         lambda _name, body: _bucket_policy(body.decode(errors="replace")),
         lambda refusal: s3._error(*refusal, 400),
     ),
-    "kms._create_key": (lambda data: _key_policy(data.get("Policy") or ""), _json_error),
-    "kms._put_key_policy": (lambda data: _key_policy(data.get("Policy") or ""), _json_error),
+    "sqs._HANDLERS[CreateQueue]": (_of_queue, _queue_error),
+    "sqs._HANDLERS[SetQueueAttributes]": (_of_queue, _queue_error),
+    "kms._create_key": (_of_key, _json_error),
+    "kms._put_key_policy": (_of_key, _json_error),
     "lambda_svc._create_function": (_of_function, _json_error),
     "lambda_svc._update_config": (lambda _name, data: _of_function(data), _json_error),
     "ssm._put_parameter": (lambda p: _parameter(p.get("Value", ""), p.get("Tier") or "Standard"), _json_error),
 }
+"""What decides on the arguments of a call, and how the service says no."""
 
-PATCHES = (
-    *(_checked(f"iam._IAM_HANDLERS[{action}]", decide, _iam_error) for action, decide in _IAM.items()),
-    *(
-        _checked(
-            f"sqs._HANDLERS[{action}]",
-            lambda data, _url: _queue_policy((data.get("Attributes") or {}).get("Policy", "")),
-            _queue_error,
-        )
-        for action in ("CreateQueue", "SetQueueAttributes")
-    ),
-    *(_checked(target, decide, respond) for target, (decide, respond) in _OTHERS.items()),
-)
+PATCHES = tuple(_checked(target, decide, respond) for target, (decide, respond) in _CALLS.items())

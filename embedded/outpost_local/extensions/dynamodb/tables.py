@@ -53,7 +53,6 @@ class _Updates:
         self._until: dict[str, float] = {}
 
     async def handle(self, handle: Callable[..., Awaitable[Response]], *request: Any) -> Response:
-        """Refuse to change a table that is UPDATING; begin to update one that may be changed."""
         _method, _path, headers, body, _query = request
         action = headers.get("x-amz-target", "").rpartition(".")[2]
         if action not in ("UpdateTable", "DeleteTable"):
@@ -69,7 +68,6 @@ class _Updates:
         return json_response({"TableDescription": dynamodb._table_description(name)})  # type: ignore[no-any-return]
 
     def describe(self, describe: Callable[[str], dict[str, Any]], name: str) -> dict[str, Any]:
-        """Return MiniStack's description, with the state."""
         description = describe(name)
         return description | {"TableStatus": "UPDATING"} if self._is_updating(name) else description
 

@@ -54,7 +54,6 @@ class _Contention:
         self._held: set[Item] = set()
 
     async def handle(self, handle: Callable[..., Awaitable[Response]], *request: Any) -> Response:
-        """Refuse a request, or pass it on."""
         _method, _path, headers, body, _query = request
         action = headers.get("x-amz-target", "").rpartition(".")[2]
         if action in _WRITES | _TRANSACTIONS | _READS and self._throttles.random() < self._realism.throttles:
@@ -66,7 +65,9 @@ class _Contention:
         if items and self._conflicts.random() < self._realism.transaction_conflicts:
             met[self._conflicts.randrange(len(met))] = True
         if any(met):
-            return _cancelled(met) if action in _TRANSACTIONS else _conflict()
+            if action in _TRANSACTIONS:
+                return _cancelled(met)
+            return error_response_json("TransactionConflictException", _ONGOING, 400)  # type: ignore[no-any-return]
         if action != "TransactWriteItems" or not self._realism.transaction_seconds:
             return await handle(*request)
         self._held.update(items)
@@ -88,11 +89,6 @@ def _items(action: str, request: dict[str, Any]) -> Iterator[Item]:
         table = dynamodb._tables.get(name) or {}
         key = operation.get("Item") or operation.get("Key") or {}
         yield (str(name), *(json.dumps(key.get(table.get(kind))) for kind in ("pk_name", "sk_name")))
-
-
-def _conflict() -> Response:
-    response: Response = error_response_json("TransactionConflictException", _ONGOING, 400)
-    return response
 
 
 def _cancelled(met: list[bool]) -> Response:

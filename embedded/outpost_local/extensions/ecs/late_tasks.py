@@ -45,7 +45,6 @@ class _LateTasks:
         return False
 
     def run(self, run: Operation, request: dict[str, Any]) -> Response:
-        """Run tasks, and draw their lags."""
         response = run(request)
         if response[0] == 200:
             for task in json.loads(response[2])["tasks"]:
@@ -54,15 +53,12 @@ class _LateTasks:
         return response
 
     def list(self, list_: Operation, request: dict[str, Any]) -> Response:
-        """Return ListTasks without the tasks that do not appear yet."""
         return revised(
             list_(request),
             lambda found: found | {"taskArns": [arn for arn in found["taskArns"] if not self._hidden(arn)]},
         )
 
     def describe(self, describe: Operation, request: dict[str, Any]) -> Response:
-        """Return DescribeTasks, which misses the tasks that do not appear yet."""
-
         def without_hidden(found: dict[str, Any]) -> dict[str, Any]:
             hidden = [task["taskArn"] for task in found["tasks"] if self._hidden(task["taskArn"])]
             shown = [task for task in found["tasks"] if task["taskArn"] not in hidden]

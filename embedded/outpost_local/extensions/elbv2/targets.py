@@ -14,6 +14,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -27,6 +28,9 @@ from outpost_local.extensions.patch import Patch
 _CONNECT_SECONDS = 10.0
 _HOP_BY_HOP = frozenset({"content-length", "connection", "transfer-encoding"})
 _logger = logging.getLogger(__name__)
+_transport = httpx.AsyncHTTPTransport(
+    limits=httpx.Limits(max_connections=None, max_keepalive_connections=0), trust_env=False
+)
 
 Response = tuple[int, dict[str, Any], Any]
 """Status, headers (a list where one is repeated), and body: bytes or a `StreamingResponse`."""
@@ -34,74 +38,64 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class Forwarder:
-    """Sends requests to targets, each on its own connection, as MiniStack does."""
+async def forward(
+    target: Mapping[str, Any],
+    group: Mapping[str, Any],
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    query: Mapping[str, Any],
+    raw_query: str | None = None,
+) -> Response:
+    """Send a request to a target, on a connection of its own as MiniStack does.
 
-    def __init__(self) -> None:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        self._transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
-
-    async def forward(
-        self,
-        target: Mapping[str, Any],
-        group: Mapping[str, Any],
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        query: Mapping[str, Any],
-        raw_query: str | None = None,
-    ) -> Response:
-        """Return the target's response, its body streamed, or 502 or 504."""
-        query_string = urlencode(query, doseq=True) if raw_query is None else raw_query
-        request = httpx.Request(
-            method.upper(),
-            f"http://{target['Id']}:{target.get('Port') or group.get('Port') or 80}",
-            headers={name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP},
-            content=body or None,
-            extensions={
-                "target": f"{path}?{query_string}".removesuffix("?").encode(),
-                "timeout": httpx.Timeout(_idle_seconds(group), connect=_CONNECT_SECONDS).as_dict(),
-            },
-        )
-        try:
-            response = await self._transport.handle_async_request(request)
-        except httpx.TimeoutException:
-            return error_response(HTTPStatus.GATEWAY_TIMEOUT)
-        except httpx.TransportError:
-            return error_response(HTTPStatus.BAD_GATEWAY)
-        return response.status_code, _headers(response), StreamingResponse(_Body(response).stream)
+    Returns the target's response, its body streamed, or 502 or 504.
+    """
+    query_string = urlencode(query, doseq=True) if raw_query is None else raw_query
+    request = httpx.Request(
+        method.upper(),
+        f"http://{target['Id']}:{target.get('Port') or group.get('Port') or 80}",
+        headers={name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP},
+        content=body or None,
+        extensions={
+            "target": f"{path}?{query_string}".removesuffix("?").encode(),
+            "timeout": httpx.Timeout(_idle_seconds(group), connect=_CONNECT_SECONDS).as_dict(),
+        },
+    )
+    try:
+        response = await _transport.handle_async_request(request)
+    except httpx.TimeoutException:
+        return error_response(HTTPStatus.GATEWAY_TIMEOUT)
+    except httpx.TransportError:
+        return error_response(HTTPStatus.BAD_GATEWAY)
+    return response.status_code, _headers(response), StreamingResponse(partial(_stream, response))
 
 
-class _Body:
-    """The body of a target's response."""
+async def _stream(response: httpx.Response, send: Send, receive: Receive) -> None:
+    """Relay the body until it ends or the client is gone. Of one that is cut short, the end is not sent."""
+    relay, gone = (
+        asyncio.ensure_future(_relay(response, send)),
+        asyncio.ensure_future(alb._await_http_disconnect(receive)),
+    )
+    try:
+        await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in (relay, gone):
+            each.cancel()
+        await asyncio.gather(relay, gone, return_exceptions=True)
+        with contextlib.suppress(httpx.TransportError):
+            await response.aclose()
 
-    def __init__(self, response: httpx.Response) -> None:
-        self._response = response
 
-    async def stream(self, send: Send, receive: Receive) -> None:
-        """Relay the body until it ends or the client is gone. Of one that is cut short, the end is not sent."""
-        relay, gone = (
-            asyncio.ensure_future(self._relay(send)),
-            asyncio.ensure_future(alb._await_http_disconnect(receive)),
-        )
-        try:
-            await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in (relay, gone):
-                each.cancel()
-            await asyncio.gather(relay, gone, return_exceptions=True)
-            with contextlib.suppress(httpx.TransportError):
-                await self._response.aclose()
-
-    async def _relay(self, send: Send) -> None:
-        try:
-            async for chunk in self._response.aiter_raw():
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except httpx.TransportError as error:
-            _logger.warning("a target's response ends before its time: %r", error)
-        else:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+async def _relay(response: httpx.Response, send: Send) -> None:
+    try:
+        async for chunk in response.aiter_raw():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except httpx.TransportError as error:
+        _logger.warning("a target's response ends before its time: %r", error)
+    else:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _idle_seconds(group: Mapping[str, Any]) -> float:
@@ -126,6 +120,4 @@ def error_response(status: HTTPStatus) -> Response:
     return status.value, {"Content-Type": "text/html", "Server": "awselb/2.0"}, page.encode()
 
 
-_GAP = "a target that hangs holds a thread"
-
-PATCHES = (Patch("services.alb._proxy_http_target", lambda _: Forwarder().forward, _GAP),)
+PATCHES = (Patch("services.alb._proxy_http_target", lambda _: forward, "a target that hangs holds a thread"),)

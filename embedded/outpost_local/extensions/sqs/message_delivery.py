@@ -39,7 +39,6 @@ class _Delivery:
         self._messages, self._partial, self._short = (realism.random(purpose) for purpose in purposes)
 
     def send(self, send: Callable[..., Json], request: Json, url: str) -> Json:
-        """Send a message; sometimes a copy later as well, sometimes the message itself later."""
         sent = send(request, url)
         queue = sqs._get_q(request.get("QueueUrl", url))
         if not queue["is_fifo"]:
@@ -51,11 +50,9 @@ class _Delivery:
         return sent
 
     def collect(self, collect: Callable[..., list[Any]], queue: Json, most: int, visibility: int) -> list[Any]:
-        """Return the messages of a receive, sometimes one only."""
         return collect(queue, 1 if self._is_partial(self._partial, queue) else most, visibility)
 
     async def receive(self, receive: Callable[..., Awaitable[Json]], request: Json, url: str) -> Json:
-        """Receive messages; sometimes none if the receive does not wait for any."""
         queue = sqs._get_q(request.get("QueueUrl", url), "sqs:ReceiveMessage")
         default = queue["attributes"].get("ReceiveMessageWaitTimeSeconds", 0)
         waits = int(request.get("WaitTimeSeconds", default))
