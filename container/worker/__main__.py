@@ -9,25 +9,18 @@ from collections.abc import Callable
 
 import boto3
 import structlog
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, NoCredentialsError
 
 from outpost.aws.caller_identity import prove
 from outpost.domain.protocol import ClaimRequest
 from worker.attempt import EXIT_BROKEN, EXIT_DONE, EXIT_TERMINATED, run_attempt
 from worker.attempt_redactor import AttemptRedactor
-from worker.broker import BrokerClient, BrokerError
-from worker.claim import POLL_SECONDS, WakeUps, wait_for_work
+from worker.broker import WAKE_UPS, BrokerClient, BrokerError, WakeUps, wait_for_work
 from worker.isolation import Isolation, NoIsolation, UserIsolation, adopt_orphans
 from worker.settings import Identity, Settings, SettingsError, read_identity, read_settings
 from worker.step_context import StepContext, Worker
 from worker.stop import Cause, StopSignal
 from worker.store import warm_up
-
-_WAKE_UPS = Config(
-    retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=2, read_timeout=POLL_SECONDS + 5
-)
-"""A queue that hangs keeps nobody from asking the broker: an idle worker that does not is called silent after 90 s."""
 
 _log = structlog.get_logger()
 
@@ -82,7 +75,7 @@ def _isolation(settings: Settings) -> Isolation:
 
 def _serve(settings: Settings, identity: Identity, isolation: Isolation, redactor: AttemptRedactor) -> int:
     stop = StopSignal()
-    wake_ups = WakeUps(boto3.client("sqs", config=_WAKE_UPS), settings.queue_url)
+    wake_ups = WakeUps(boto3.client("sqs", config=WAKE_UPS), settings.queue_url)
 
     def on_sigterm(*_: object) -> None:
         stop.request(Cause.TERMINATED)

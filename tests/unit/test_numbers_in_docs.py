@@ -16,7 +16,7 @@ from outpost.store import dispatches, planner_lock, row_details
 from outpost_ops.verify import audit_chains
 from reconciler import silence, worker_check
 from worker import agent_process, lease, lease_calls, steps
-from worker import claim as waiting
+from worker import broker as waiting
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

@@ -36,12 +36,19 @@ from tests.worker.aws_endpoint import (
     assignment,
     service_at,
 )
-from worker import __main__ as worker_main
 from worker import logs
 from worker import store as store_module
 from worker.attempt_redactor import AttemptRedactor
-from worker.broker import BrokerClient, BrokerError
-from worker.claim import FIRST_PAUSE, LONGEST_PAUSE, REFUSED_SECONDS, WakeUps, wait_for_work
+from worker.broker import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    REFUSED_SECONDS,
+    WAKE_UPS,
+    BrokerClient,
+    BrokerError,
+    WakeUps,
+    wait_for_work,
+)
 from worker.clock import Clock
 from worker.isolation import UserIsolation
 from worker.lease import HEARTBEAT_SECONDS, PROGRESS_LENGTH, RETRY_SECONDS, Fence, Heartbeat, send_heartbeats
@@ -744,10 +751,10 @@ def test_a_refusal_counts_from_the_last_other_response(
 def test_clients_of_an_idle_worker_never_hang_until_it_counts_as_silent() -> None:
     requests = BrokerClient("broker")._client.meta.config
     claim = requests.connect_timeout + requests.read_timeout  # type: ignore[attr-defined]
-    queue = worker_main._WAKE_UPS.connect_timeout + worker_main._WAKE_UPS.read_timeout  # type: ignore[attr-defined]
+    queue = WAKE_UPS.connect_timeout + WAKE_UPS.read_timeout  # type: ignore[attr-defined]
     assert claim + queue + LONGEST_PAUSE < IDLE_SECONDS
     assert claim + FIRST_PAUSE < LEASE_SECONDS  # a claim whose response was lost is repeated in time
-    for config in (requests, worker_main._WAKE_UPS):
+    for config in (requests, WAKE_UPS):
         assert config.retries["total_max_attempts"] == 1  # type: ignore[attr-defined]
 
 
