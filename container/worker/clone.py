@@ -68,10 +68,7 @@ class Cloning:
         return url
 
     def check_head(self, url: str) -> None:
-        """Check that a clone without a commit is of a repository without branches.
-
-        Raises `CloneError` when the remote's HEAD names a branch that does not exist beside others.
-        """
+        """Raise `CloneError` when the remote's HEAD names a branch that does not exist beside others."""
         listed = self._run("ls-remote", "--heads", "--", url).decode("utf-8", "replace").splitlines()
         branches = [printable(line.partition("refs/heads/")[2].encode()) for line in listed]
         if branches:

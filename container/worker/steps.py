@@ -87,11 +87,7 @@ def write_prompt(context: StepContext) -> None:
 
 
 def run_agent(context: StepContext) -> Outcome:
-    """Run the agent to its end, and decide the outcome.
-
-    Raises `ModelKeyError` and `StartError`; `BrokerError` and `Stopped` where it may not start, or nothing may be
-    reported.
-    """
+    """Run the agent, and decide the outcome. Raises `ModelKeyError`, `StartError`, `BrokerError`, `Stopped`."""
     agent, log, results = context.agent, context.log, context.results
     _prepare_agent(context)
     context.stop.check()

@@ -72,10 +72,7 @@ _APPLIED = "Applied edit to "
 
 
 class _Text(Transcript):
-    """Each response of the model ends with a line that counts its tokens: the last of them is the final event.
-
-    What follows it says whether the edits of that response were applied.
-    """
+    """Each response ends with a line that counts its tokens, the final event; then follows what became of its edits."""
 
     has_final_event = True
 

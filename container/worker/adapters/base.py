@@ -37,10 +37,7 @@ class Run:
     model: str | None = None
     """Model id; None for an agent without a model."""
     base_url: str | None = None
-    """Where the provider's API is for this agent, without a final slash; None: at the provider's own address.
-
-    The tokens are in the agent's environment, under the catalogue's names.
-    """
+    """Where the provider's API is for this agent, without a final slash; None: at the provider's own address."""
     models: Mapping[Alias, str] = field(default_factory=dict)
     """The agent's models in this environment: alias -> model id."""
 
@@ -96,7 +93,4 @@ class Adapter(ABC):
 
     @abstractmethod
     def invocation(self, run: Run) -> Invocation:
-        """Return how to run the task; never a shell string, and the task never on the command line.
-
-        Raises `StartError` where the platform's settings would not have effect.
-        """
+        """Return the call: no shell string, no task in it. Raises `StartError`: the settings would have no effect."""

@@ -195,10 +195,7 @@ def _part(part: Mapping[str, object]) -> Iterator[Message]:
 
 
 def _verdict(event: Mapping[str, object], *, by_model: bool) -> Verdict:
-    """Return what a result event says: its verdict is in three fields, of which each may object.
-
-    `by_model`: its words are a model's own, whatever they quote.
-    """
+    """Return what a result says in three fields, of which each may object; `by_model`: its words are a model's own."""
     subtype, reason = text_at(event, "subtype"), text_at(event, "terminal_reason")
     words = (
         text_at(event, "result")

@@ -40,10 +40,7 @@ _NO_MCP_SERVERS = "--allowed-mcp-server-names=none"
 
 
 def _user_settings(run: Run) -> dict[str, object]:
-    """Return the system settings once more, and what depends on the run.
-
-    All calls are made with this run's model: every model configuration extends `base`.
-    """
+    """Return the system settings, and this run's model for all calls: every model configuration extends `base`."""
     settings: dict[str, object] = json.loads(_SYSTEM_SETTINGS.read_bytes())
     override = {"match": {"model": "base"}, "modelConfig": {"model": run.model}}
     return settings | ({"modelConfigs": {"customOverrides": [override]}} if run.model else {})

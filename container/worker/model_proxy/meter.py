@@ -1,7 +1,4 @@
-"""Reserves and counts the tokens of a run's model calls, and what they cost by the providers' list prices.
-
-Dollars are granted by the broker ahead of the calls that need them.
-"""
+"""Reserves and counts the tokens of a run's model calls, and their list price, which the broker grants ahead."""
 
 import math
 import threading

@@ -157,10 +157,7 @@ def _mapping(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _named(path: str, fields: Mapping[str, Any], models: frozenset[str]) -> list[str]:
-    """Return the models that a call may use: first that of the path or the body, then those of tools and fallbacks.
-
-    Raises `RefusedError` unless all are in `models`.
-    """
+    """Return the models that a call may use, the path's or body's first. Raises `RefusedError` for any not allowed."""
     in_path = _MODEL_IN_PATH.search(path)
     named = [in_path[1]] if in_path else [fields.get("model")]
     if in_path and "model" in fields:
@@ -245,10 +242,7 @@ def _count(fields: Mapping[str, Any], name: str) -> int | None:
 
 
 def read_body(headers: Message, file: BufferedIOBase) -> bytes:
-    """Return the body of a request, in the ways that its head may announce it (RFC 9112, 6).
-
-    Raises `RefusedError` for one that is compressed, too large, or of no known length.
-    """
+    """Return a request's body (RFC 9112, 6). Raises `RefusedError`: compressed, too large, or of no known length."""
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise RefusedError(415, "the body is compressed: send it as it is")
     if "chunked" in headers.get("Transfer-Encoding", "").lower():

@@ -1,7 +1,4 @@
-"""The provider behind the model proxy: one connection a call, with a credential that the agent does not have.
-
-That is a key, or a signature with the attempt's own credentials.
-"""
+"""The provider behind the model proxy: one connection a call, with a key or signature that the agent has not."""
 
 import http.client
 import ssl
