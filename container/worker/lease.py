@@ -38,7 +38,6 @@ PROGRESS_LENGTH = 500
 
 _log = structlog.get_logger()
 Request = TypeVar("Request", bound=LeaseRequest)
-OnCredentials = Callable[[Credentials, Credentials | None], None]
 
 
 class Fence:
@@ -49,7 +48,7 @@ class Fence:
         broker: BrokerClient,
         assignment: Assignment,
         stop: StopSignal,
-        on_credentials: OnCredentials,
+        on_credentials: Callable[[Credentials, Credentials | None], None],
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`on_credentials` is called with new credentials of the attempt, and those for Bedrock where it has some."""

@@ -31,9 +31,6 @@ class Hit(NamedTuple):
     """What was found there; empty unless the search is for the texts."""
 
 
-Found = Callable[[Hit], None]
-
-
 class SecretScan:
     """One search through the results of an attempt. `findings` returns what it found so far."""
 
@@ -107,7 +104,9 @@ class SecretScan:
 class BlockSearch:
     """Searches bytes in pieces of any size; reports each kind of secret, or with `texts` each text, once a line."""
 
-    def __init__(self, known: KnownSecrets, found: Found, first_line: int = 1, *, texts: bool = False) -> None:
+    def __init__(
+        self, known: KnownSecrets, found: Callable[[Hit], None], first_line: int = 1, *, texts: bool = False
+    ) -> None:
         self._known = known
         self._found = found
         self._texts = texts
