@@ -12,7 +12,6 @@ from broker.assignment import Assignments
 from broker.candidates import Candidate, Candidates
 from broker.credentials import PolicyRefusedError
 from broker.identity import ForeignWorkerError, Identities, NoProofError
-from broker.retire import retires
 from outpost.aws.caller_identity import StsError
 from outpost.domain.agents import Agent, AgentSettings
 from outpost.domain.dispatch import Dispatch, Status
@@ -27,6 +26,8 @@ logger = Logger(service="broker")
 
 CHOOSING = timedelta(seconds=3)
 """How long a claim tries others after one failed: what is tried then still ends within the function's time."""
+LINGER = timedelta(seconds=20)
+"""An idle worker beyond the warm target stays this long: the next task of a burst then starts at once."""
 
 
 @dataclass(frozen=True)
@@ -178,3 +179,15 @@ class Claims:
         with suppress(TransitionError):  # the reconciler or a cancel was quicker
             self.store.dispatches.change(assignment.dispatch_id, Lose(assignment.lease, reason, self.now()))
         return ClaimResponse(retire=True)
+
+
+def retires(worker: Worker, alive: list[Worker], warm: int, at: datetime) -> bool:
+    """Return whether an idle worker that found nothing leaves: the newest `warm` stay, others linger a little."""
+    idle = sorted(
+        (w for w in alive if w.worker_state is WorkerState.IDLE and w.proven),
+        key=lambda w: (w.launched_at, w.worker_id),
+        reverse=True,
+    )
+    kept = {w.worker_id for w in idle[:warm]}
+    idle_since = worker.idle_since or at
+    return worker.worker_id not in kept and at - idle_since >= LINGER

@@ -4,15 +4,16 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import boto3
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
-from broker.budget_event import DETAIL_TYPE, BudgetThreshold, threshold_passed
 from broker.clients import OTHERS
-from outpost.domain.budgets import WARNING_PERCENT, Budget, month_of
+from outpost.domain.budgets import WARNING_PERCENT, Budget, month_of, to_usd
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.lifecycle import TransitionError
 from outpost.domain.protocol import GrantRequest, GrantResponse
@@ -28,6 +29,31 @@ if TYPE_CHECKING:
 logger = Logger(service="broker")
 
 EXCEEDED_PERCENT = 100
+DETAIL_TYPE = "Outpost Budget Threshold"
+
+
+class BudgetThreshold(BaseModel):
+    """The event's detail: 80, when so many percent are spent or reserved; 100, when a model call was refused for it.
+
+    It is sent at least once a month for each budget and threshold; `id` is that of its repetitions.
+    """
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    schema_version: Literal["1.0"] = "1.0"
+    id: str
+    environment: str
+    scope: Literal["tenant", "environment"]
+    tenant_id: str | None
+    """None for the budget of the environment."""
+    month: str
+    """UTC, `YYYY-MM`."""
+    percent: int
+    budget_usd: float
+    committed_usd: float
+    """Spent by ended dispatches, and reserved by live ones."""
+    dispatch_id: str
+    """The dispatch whose request passed the threshold."""
 
 
 class EventNotSentError(Exception):
@@ -88,19 +114,27 @@ class Grants:
         for budget, percent in _passed(granted):
             if percent in budget.reported:
                 continue
-            event = threshold_passed(
-                budget,
-                percent,
-                environment=os.environ[Env.ENVIRONMENT],
-                tenant_id=row.tenant_id,
-                month=month,
-                dispatch_id=row.id,
-            )
+            event = _event(budget, percent, row, month)
             try:
                 self.send(event)
                 self.budgets.note_reported(event.tenant_id or ENVIRONMENT, month, percent)
             except (BotoCoreError, ClientError, EventNotSentError):
                 logger.exception("the event of a budget was not sent", extra={"event": event.id})
+
+
+def _event(budget: Budget, percent: int, row: Dispatch, month: str) -> BudgetThreshold:
+    environment, owner = os.environ[Env.ENVIRONMENT], row.tenant_id if budget.scope == "tenant" else None
+    return BudgetThreshold(
+        id=f"{environment}:{owner or '*'}:{month}:{percent}",
+        environment=environment,
+        scope="environment" if owner is None else "tenant",
+        tenant_id=owner,
+        month=month,
+        percent=percent,
+        budget_usd=to_usd(budget.limit),
+        committed_usd=to_usd(budget.committed),
+        dispatch_id=row.id,
+    )
 
 
 def _passed(granted: Granted) -> Iterator[tuple[Budget, int]]:

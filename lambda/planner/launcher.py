@@ -58,15 +58,6 @@ class Placement:
     subnets: Sequence[str]
     security_group: str
 
-    @classmethod
-    def from_environment(cls) -> "Placement":
-        """Read the cluster, subnets and security group of the environment."""
-        return cls(
-            cluster=os.environ[Env.CLUSTER],
-            subnets=os.environ[Env.WORKER_SUBNETS].split(","),
-            security_group=os.environ[Env.WORKER_SECURITY_GROUP],
-        )
-
 
 class NoResponseError(Exception):
     """RunTask was called and its outcome is not known; its intent stays, and the call can be repeated."""
@@ -80,36 +71,26 @@ class Started(NamedTuple):
     """Why some tasks are missing; None when all were started."""
 
 
+@dataclass(frozen=True)
 class Launcher:
     """Launches workers for the planner."""
 
-    def __init__(
-        self,
-        ecs: "ECSClient",
-        placement: Placement,
-        agents: Mapping[Agent, AgentSettings],
-        workers: Workers,
-        launches: Launches,
-        now: Callable[[], datetime],
-        random: Random,
-        new_id: Callable[[], str] = new_id,
-    ) -> None:
-        self._ecs = ecs
-        self._placement = placement
-        self._agents = agents
-        self._workers = workers
-        self._launches = launches
-        self._now = now
-        self._random = random
-        self._new_id = new_id
+    ecs: "ECSClient"
+    placement: Placement
+    agents: Mapping[Agent, AgentSettings]
+    workers: Workers
+    launches: Launches
+    now: Callable[[], datetime]
+    random: Random
 
     @classmethod
     def from_environment(
         cls, agents: Mapping[Agent, AgentSettings], workers: Workers, launches: Launches
     ) -> "Launcher":
         """Connect as the environment says."""
-        client = boto3.client("ecs", config=_CONFIG)
-        return cls(client, Placement.from_environment(), agents, workers, launches, now, Random())  # noqa: S311
+        subnets, group = os.environ[Env.WORKER_SUBNETS].split(","), os.environ[Env.WORKER_SECURITY_GROUP]
+        placement = Placement(os.environ[Env.CLUSTER], subnets, group)
+        return cls(boto3.client("ecs", config=_CONFIG), placement, agents, workers, launches, now, Random())  # noqa: S311
 
     def launch(self, agent: Agent, size: int, rate: LaunchRate, term: Term) -> str | None:
         """Launch one batch; return why some of it was refused, or None.
@@ -120,15 +101,15 @@ class Launcher:
         missing, refusal = size, None
         for provider, subnets in self._places(agent):
             intent = Intent(
-                batch_id=self._new_id(),
+                batch_id=new_id(),
                 agent=agent,
                 count=missing,
-                launched_at=self._now(),
+                launched_at=self.now(),
                 provider=provider,
                 subnets=subnets,
             )
             # Written first: a planner that dies here, or that another has replaced, launches nothing twice.
-            self._launches.intend(intent, rate, term)
+            self.launches.intend(intent, rate, term)
             started, refusal = self._call(intent)
             self._settle(intent, started)
             missing -= len(started)
@@ -143,9 +124,9 @@ class Launcher:
 
         Another subnet is first each time: a zone without room is not asked first every time.
         """
-        on_spot = self._random.uniform(0, 100) < self._agents[agent].spot_share
-        subnets = tuple(self._placement.subnets)
-        first = self._random.randrange(len(subnets))
+        on_spot = self.random.uniform(0, 100) < self.agents[agent].spot_share
+        subnets = tuple(self.placement.subnets)
+        first = self.random.randrange(len(subnets))
         for provider in [_SPOT, _ON_DEMAND] if on_spot else [_ON_DEMAND]:
             for turn in range(first, first + len(subnets)):
                 start = turn % len(subnets)
@@ -182,15 +163,15 @@ class Launcher:
     def _request(self, intent: Intent) -> Started:
         """Call RunTask with what the intent says. Raises botocore's errors."""
         capacity = "spot" if intent.provider == _SPOT else "on-demand"  # a worker's metadata does not have it
-        response = self._ecs.run_task(
-            cluster=self._placement.cluster,
-            taskDefinition=self._agents[intent.agent].family,
+        response = self.ecs.run_task(
+            cluster=self.placement.cluster,
+            taskDefinition=self.agents[intent.agent].family,
             count=intent.count,
             capacityProviderStrategy=[{"capacityProvider": intent.provider, "weight": 1}],
             networkConfiguration={
                 "awsvpcConfiguration": {
                     "subnets": list(intent.subnets),
-                    "securityGroups": [self._placement.security_group],
+                    "securityGroups": [self.placement.security_group],
                     "assignPublicIp": "DISABLED",
                 },
             },
@@ -207,29 +188,29 @@ class Launcher:
 
     def _settle(self, intent: Intent, started: Sequence["TaskTypeDef"]) -> None:
         """Write tasks as workers, and only then remove their intent: supply that is read meanwhile misses none."""
-        self._workers.add(
+        self.workers.add(
             Worker(
                 worker_id=task["taskArn"].rpartition("/")[2],
                 task_arn=task["taskArn"],
                 agent=intent.agent,
                 revision=int(task.get("taskDefinitionArn", f":{UNKNOWN_REVISION}").rpartition(":")[2]),
                 worker_state=WorkerState.STARTING,
-                launched_at=self._now(),
+                launched_at=self.now(),
             )
             for task in started
         )
-        self._launches.settle(intent)
+        self.launches.settle(intent)
         emit(Metric.LAUNCHES, len(started), Agent=intent.agent)
 
     def _note(self, agent: Agent, refusal: str | None) -> None:
         """Remember whether a launch was refused, for the pause before the next."""
-        at = self._now()
+        at = self.now()
         emit(Metric.LAUNCH_FAILURES, int(refusal is not None), Agent=agent)
         if refusal is None:
-            self._launches.accepted(agent)
+            self.launches.accepted(agent)
         elif not is_throttle(refusal):
             failure = LaunchFailure(reason=launch_refused(refusal), launched_at=at, failed_at=at)
-            self._launches.failed(agent, failure, at)
+            self.launches.failed(agent, failure, at)
 
 
 def _conflicting(error: BotoCoreError | ClientError) -> list["TaskTypeDef"] | None:

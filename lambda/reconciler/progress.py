@@ -1,4 +1,4 @@
-"""What a pass has failed at, and how much time it has left."""
+"""What a pass works with, what it has failed at, and how much time it has left."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,9 +8,27 @@ from typing import TypeVar
 
 from aws_lambda_powertools import Logger
 
+from outpost.fleet.store import Store
+from outpost.fleet.worker_termination import WorkerTermination
+from outpost.store.heartbeat_snapshot import HeartbeatSnapshot
+from reconciler.tasks import Tasks
+
 logger = Logger(service="reconciler")
 
 Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The store, the cluster's tasks and a clock."""
+
+    store: Store
+    termination: WorkerTermination
+    snapshot: HeartbeatSnapshot
+    tasks: Tasks
+    now: Callable[[], datetime]
+    broker_responds: Callable[[], bool]
+    """Calls the broker as workers do; returns whether it responded."""
 
 
 @dataclass

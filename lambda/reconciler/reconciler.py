@@ -10,10 +10,9 @@ from outpost.domain.agents import Agent
 from outpost.fleet.metrics import emit
 from outpost.names import Metric
 from reconciler.decisions import SETTLING
-from reconciler.listening import Listening
-from reconciler.parts import Parts
-from reconciler.progress import Progress
+from reconciler.progress import Parts, Progress
 from reconciler.row_check import RowCheck
+from reconciler.silence import Listening
 from reconciler.worker_check import WorkerCheck
 
 logger = Logger(service="reconciler")
@@ -28,11 +27,7 @@ class Reconciler:
 
     parts: Parts
     holder: str
-    """The invocation."""
-
-    def start(self) -> None:
-        """Take over from an invocation that is still running."""
-        self.parts.snapshot.take_over(self.holder)
+    """The invocation; it has taken over from one that may still run."""
 
     def run(self, until: datetime) -> None:
         """Make one pass, up to a time. Raises `TakenOverError`, and `ExceptionGroup` when some could not be healed."""
@@ -62,6 +57,6 @@ class Reconciler:
 
     def _wake(self, idle: Counter[Agent], at: datetime) -> None:
         """Wake-ups may be lost: while work waits beside idle workers, send some again."""
-        for agent in self.parts.agents:
-            for _ in range(self.parts.dispatches.live.waiting(agent, at - SETTLING, idle[agent])):
-                self.parts.wakeups.send(agent)
+        for agent in self.parts.store.agents:
+            for _ in range(self.parts.store.dispatches.live.waiting(agent, at - SETTLING, idle[agent])):
+                self.parts.store.wakeups.send(agent)

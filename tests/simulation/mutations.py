@@ -17,7 +17,7 @@ from outpost.store.dispatches import Dispatches
 from outpost.store.launches import Launches
 from outpost.store.tenants import Tenants
 from outpost.store.usage import UsageCounters
-from reconciler.task_check import TaskCheck
+from reconciler.worker_check import TaskCheck
 from tests.simulation.dynamodb import FakeDynamoDB
 from tests.simulation.simulate import Run, Simulator
 

@@ -11,9 +11,8 @@ import boto3
 import pytest
 
 from broker.broker import Broker
-from broker.budget_event import BudgetThreshold
 from broker.credentials import AttemptCredentials
-from broker.grants import Grants
+from broker.grants import BudgetThreshold, Grants
 from broker.identity import Identities
 from outpost.aws.caller_identity import CallerIdentity
 from outpost.domain.agents import Agent, AgentSettings

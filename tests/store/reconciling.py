@@ -15,14 +15,11 @@ from outpost.domain.dispatch import Dispatch, Status, Usage
 from outpost.domain.ids import new_id, now
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.workers import Worker, WorkerState
-from outpost.fleet.recovery import Recovery
-from outpost.fleet.wakeups import Wakeups
 from outpost.fleet.worker_termination import WorkerTermination
 from outpost.store.artifacts import Artifacts
 from outpost.store.database import Database
 from outpost.store.heartbeat_snapshot import HeartbeatSnapshot
-from outpost.store.launches import Launches
-from reconciler.parts import Parts
+from reconciler.progress import Parts
 from reconciler.reconciler import Reconciler
 from reconciler.silence import PERIOD
 from reconciler.tasks import Tasks
@@ -95,9 +92,8 @@ class Field:
         at = self.began + later
         parts = replace(self.parts, tasks=self.parts.tasks.unread(), now=lambda: at)
         parts = replace(parts, broker_responds=lambda: self.responding)
-        reconciler = Reconciler(parts, self.holder)
-        reconciler.start()
-        reconciler.run(at + PERIOD)
+        parts.snapshot.take_over(self.holder)
+        Reconciler(parts, self.holder).run(at + PERIOD)
 
     def passes(self, number: int, beats: Iterable[Dispatch] = ()) -> None:
         """Reconcile some times more, each a period after the last."""
@@ -150,17 +146,12 @@ def field(store: Store, database: Database) -> Field:
     ecs.create_cluster(clusterName=cluster)
     ecs.register_task_definition(family=family, containerDefinitions=[{"name": "worker", "image": "i", "memory": 64}])
     boto3.client("s3").create_bucket(Bucket=bucket)
-    wakeups, launches = Wakeups(boto3.client("sqs"), store.agents), Launches(database)
-    recovery = Recovery(store.dispatches, Artifacts(boto3.client("s3"), bucket))
+    shared = store.parts
+    shared.artifacts = Artifacts(boto3.client("s3"), bucket)
     parts = Parts(
-        store.agents,
-        store.dispatches,
-        store.workers,
-        recovery,
-        WorkerTermination(store.workers, store.dispatches, recovery, launches),
-        launches,
+        shared,
+        WorkerTermination(shared.workers, shared.dispatches, shared.recovery, shared.launches),
         HeartbeatSnapshot(database),
-        wakeups,
         Tasks(ecs, cluster, {agent: family.replace("shell", agent) for agent in Agent}),
         now,
         lambda: True,

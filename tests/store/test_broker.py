@@ -9,9 +9,9 @@ import boto3
 import pytest
 
 from broker.broker import Broker
+from broker.claim import LINGER, retires
 from broker.credentials import session_policies
 from broker.forge import Forge, OwnToken
-from broker.retire import LINGER, retires
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.dispatch import Lease, Spec, Status
 from outpost.domain.ids import new_id, now

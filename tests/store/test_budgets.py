@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from broker.broker import Broker
-from broker.budget_event import BudgetThreshold
-from broker.grants import EventNotSentError, Grants
+from broker.grants import BudgetThreshold, EventNotSentError, Grants
 from outpost.domain.agents import Agent
 from outpost.domain.budgets import MICROS, SLICE
 from outpost.domain.dispatch import Dispatch, Lease, Status, Usage

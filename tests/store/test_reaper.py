@@ -10,7 +10,7 @@ from outpost.domain.ids import new_id, now
 from outpost.domain.workspaces import Workspace, archive_name, expiry
 from outpost.store.database import Database
 from outpost.store.workspaces import Workspaces, workspace_of
-from workspace_reaper.reaper import Reaper
+from workspace_reaper.handler import Reaper
 
 OLD = timedelta(days=2)
 

@@ -97,7 +97,7 @@ def test_a_lost_worker_is_closed_in_the_next_pass_when_this_one_fails_at_it(
     field.run()
     field.passes(LEASE_PASSES - 2)
     with monkeypatch.context() as patch:
-        patch.setattr(field.parts.recovery, "close", lambda *_: 1 / 0)
+        patch.setattr(field.parts.store.recovery, "close", lambda *_: 1 / 0)
         with pytest.raises(ExceptionGroup):
             field.passes(1)
     assert field.store.workers.get(Agent.SHELL, worker.worker_id).worker_state is WorkerState.LOST
@@ -111,7 +111,7 @@ def test_while_what_a_silent_worker_left_cannot_be_read_it_keeps_its_lease(
     _, row = field.busy()
     field.run()
     field.passes(LEASE_PASSES - 2)
-    monkeypatch.setattr(field.parts.recovery, "last_lines", lambda _: 1 / 0)
+    monkeypatch.setattr(field.parts.store.recovery, "last_lines", lambda _: 1 / 0)
     with pytest.raises(ExceptionGroup):
         field.passes(1)
     field.store.workers.beat(Agent.SHELL, row.lease)
@@ -150,7 +150,7 @@ def test_a_cancel_that_the_worker_ignores_ends_the_dispatch_also_when_its_task_c
 def test_waiting_too_long_fails_with_the_latest_launch_failure(field: Field) -> None:
     row = field.store.dispatch(queue_timeout_seconds=60)
     why = Reason.of(ReasonCode.IMAGE_PULL_FAILED, "no such image")
-    field.parts.launches.failed(Agent.SHELL, LaunchFailure(reason=why, launched_at=now(), failed_at=now()), now())
+    field.parts.store.launches.failed(Agent.SHELL, LaunchFailure(reason=why, launched_at=now(), failed_at=now()), now())
     field.store.await_indexes()
     field.run(timedelta(seconds=59))
     assert field.status(row) is Status.PENDING

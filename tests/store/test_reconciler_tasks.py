@@ -46,7 +46,7 @@ def test_a_young_task_that_the_list_does_not_show_yet_is_left_alone(field: Field
 
 def test_workers_of_an_agent_that_was_disabled_are_watched_until_they_end(field: Field) -> None:
     worker, row = field.busy()
-    field.parts.agents.clear()  # type: ignore[attr-defined]
+    field.parts.store.agents.clear()  # type: ignore[attr-defined]
     field.ecs.stop_task(cluster=field.cluster, task=worker.task_arn)
     field.run(SETTLING)
     assert field.status(row) is Status.PENDING
@@ -118,11 +118,11 @@ def test_a_task_that_no_row_names_is_stopped_once_its_intent_is_settled(field: F
     intent = Intent(batch_id=new_id(), agent=Agent.SHELL, count=1, launched_at=now())
     term = PlannerLock(database, now).acquire("planner")
     assert term
-    field.parts.launches.intend(intent, LaunchRate(tokens=LAUNCH_BURST, counted_at=now()), term)
+    field.parts.store.launches.intend(intent, LaunchRate(tokens=LAUNCH_BURST, counted_at=now()), term)
     arn = field.task(started_by=intent.batch_id)
     field.run()
     assert field.wanted_of(arn) == "RUNNING"
-    field.parts.launches.settle(intent)
+    field.parts.store.launches.settle(intent)
     field.passes(1)
     assert field.wanted_of(arn) == "STOPPED"
 

@@ -99,9 +99,11 @@ class Crowd:
         tasks = SimpleNamespace(owns=lambda *_: True, running=lambda *_: (), describe=lambda _: {}, stop=lambda *_: 0)
         tasks.families = dict.fromkeys(Agent, "family")
         parts: Any = SimpleNamespace(
-            agents={},
-            dispatches=SimpleNamespace(live=live, get=self.get),
-            workers=SimpleNamespace(page=self.workers_page, mark_lost=self.mark_lost, alive_of=lambda _: set()),
+            store=SimpleNamespace(
+                agents={},
+                dispatches=SimpleNamespace(live=live, get=self.get),
+                workers=SimpleNamespace(page=self.workers_page, mark_lost=self.mark_lost, alive_of=lambda _: set()),
+            ),
             tasks=tasks,
             snapshot=SimpleNamespace(
                 state=lambda _: self.kept[0], observations=lambda _: dict(self.kept[1]), save=self.save

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from outpost.domain.agents import Agent
 from outpost.domain.heartbeats import Observation, ReconcilerState
 from outpost.domain.workers import Worker, WorkerState
-from reconciler.listening import Listening
-from reconciler.silence import COMMON_LEASE, IDLE_SILENCE, LEASE, NEVER_ASKED, PAUSE_LIMIT, PERIOD
+from reconciler.silence import COMMON_LEASE, IDLE_SILENCE, LEASE, NEVER_ASKED, PAUSE_LIMIT, PERIOD, Listening
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 STEP = PERIOD.total_seconds()
