@@ -205,10 +205,6 @@ class LocalEnvironment:
         directly = Config(proxies={})  # not by the user's proxy
         return self.session().client(service, endpoint_url=self.settings.endpoint, config=directly)  # type: ignore[call-overload]
 
-    def load_balancer_url(self, dns_name: str) -> tuple[str, dict[str, str]]:
-        """Return the URL of a load balancer over plain HTTP, and the headers that a request to it needs."""
-        return self.settings.endpoint, {"Host": dns_name}
-
     def task_processes(self, task_id: str) -> list[psutil.Process]:
         """Return the processes of a running task, its init process first; none with a container engine."""
         found = {process.pid: process for process in processes.marked(self.settings.data_dir, TASK_MARKER, task_id)}

@@ -16,10 +16,6 @@ from outpost_local.dockerfile import ImageConfig, read_image_config
 from outpost_local.settings import Settings
 
 
-class UnknownImageError(ImageNotFound):
-    """No image asset of the cloud assembly has this reference."""
-
-
 @dataclass(frozen=True)
 class ImageAsset:
     """The source of one image: build context, Dockerfile and stage."""
@@ -31,10 +27,6 @@ class ImageAsset:
     build_args: Mapping[str, str]
     names: tuple[str, ...] = ()
     """The references under which task definitions name the image."""
-
-    def config(self) -> ImageConfig:
-        """Return what the image would run; raises DockerfileError."""
-        return read_image_config(self.dockerfile, self.target, self.build_args)
 
 
 def read_assets(settings: Settings) -> dict[str, ImageAsset]:
@@ -69,16 +61,16 @@ class ImageCatalogue:
         self._configs: dict[str, ImageConfig] = {}
 
     def config(self, reference: str) -> ImageConfig:
-        """Return what the image runs; raises UnknownImageError naming the remedy, or DockerfileError."""
+        """Return what the image runs; raises ImageNotFound naming the remedy, or DockerfileError."""
         asset_hash = reference.partition("@")[0].rpartition(":")[2]
         if asset_hash not in self._configs:
             asset = read_assets(self._settings).get(asset_hash)
             if asset is None:
-                raise UnknownImageError(
+                raise ImageNotFound(
                     f"image {reference!r} is no asset of {self._settings.cdk_out}; without a container engine only "
                     "images that the CDK app builds can run (ENGINE=docker or ENGINE=podman runs any image)"
                 )
-            self._configs[asset_hash] = asset.config()
+            self._configs[asset_hash] = read_image_config(asset.dockerfile, asset.target, asset.build_args)
         return self._configs[asset_hash]
 
 

@@ -61,19 +61,15 @@ def plan_launch(
         raise ValueError("neither the image nor the container definition has an entry point or a command")
     if Path(argv[0]).name.startswith("python"):
         argv[0] = sys.executable
+    path = [settings.task_environment.get("PATH", ""), str(Path(sys.executable).parent)]
+    path = [*filter(None, path), "/usr/local/bin", "/usr/bin", "/bin"]
     inherited = {key: value for key, value in image.environment.items() if key not in _IMAGE_ONLY}
     environment = {
         "LANG": "C.UTF-8",
         **inherited,
         **(overrides.get("environment") or {}),
         **settings.task_environment,
-        "PATH": os.pathsep.join(
-            (
-                *filter(None, [settings.task_environment.get("PATH")]),
-                str(Path(sys.executable).parent),
-                *("/usr/local/bin", "/usr/bin", "/bin"),
-            )
-        ),
+        "PATH": os.pathsep.join(path),
         "PYTHONPATH": os.pathsep.join(map(str, _SOURCE_ROOTS)),
         "PYTHONUNBUFFERED": "1",
         "HOME": str(home),

@@ -69,7 +69,7 @@ class _Tasks:
         self._hosts = itertools.cycle(range(1, 255))
 
     def run(self, reference: str, **options: Any) -> ProcessContainer:
-        """Start a task; raises UnknownImageError, DockerfileError or OSError."""
+        """Start a task; raises ImageNotFound, DockerfileError or OSError."""
         container_id = uuid.uuid4().hex
         launch = plan_launch(
             self._catalogue.config(reference),

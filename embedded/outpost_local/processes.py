@@ -108,12 +108,10 @@ def end(name: str, data_dir: Path) -> None:
     _record_path(data_dir, name).unlink(missing_ok=True)
 
 
-def end_leftovers(data_dir: Path) -> int:
-    """End every process that carries the instance's marker, whatever its parent is now; return how many."""
+def end_leftovers(data_dir: Path) -> None:
+    """End every process that carries the instance's marker, whatever its parent is now."""
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    leftovers = [p for p in psutil.process_iter() if p.pid not in mine and _is_marked(p, data_dir)]
-    _end(leftovers)
-    return len(leftovers)
+    _end([p for p in psutil.process_iter() if p.pid not in mine and _is_marked(p, data_dir)])
 
 
 def marked(data_dir: Path, variable: str, value: str) -> Iterable[psutil.Process]:

@@ -44,7 +44,7 @@ def outputs(local: LocalEnvironment) -> dict[str, str]:
 
 
 def ask_service(local: LocalEnvironment, path: str = "/") -> dict[str, Any]:
-    url, headers = local.load_balancer_url(outputs(local)["Dns"])
+    url, headers = local.settings.endpoint, {"Host": outputs(local)["Dns"]}
     with urllib.request.urlopen(urllib.request.Request(url + path, headers=headers)) as response:  # noqa: S310
         said: dict[str, Any] = json.load(response)
     return said

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from ministack.services.cloudformation import provisioners
 
-from outpost_local.extensions.cloudformation.handlers import Created, Properties, generated_name, handler
+from outpost_local.extensions.cloudformation.handlers import Created, Properties, handler
 from outpost_local.extensions.patch import Patch, around
 
 AFTER = ("ecs.deployments", "logs.log_groups", "secretsmanager.secrets")
@@ -56,7 +56,7 @@ def _named(kind: str, props: Properties, stack: str, logical_id: str) -> Propert
     property_name, form = _FORMS[kind]
     if props.get(property_name):
         return props
-    name = generated_name(stack, logical_id, 255)
+    name = physical_name(stack, logical_id, max_len=255)
     if form:
         name = form.format(logical_id=logical_id, random=name[-_RANDOM:])
     return {**props, property_name: name}

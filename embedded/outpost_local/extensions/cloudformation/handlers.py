@@ -10,8 +10,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ministack.services.cloudformation import provisioners
-
 from outpost_local.extensions.patch import Patch, around
 
 Properties = dict[str, Any]
@@ -87,19 +85,3 @@ def element(response: Response, name: str) -> str:
     if match is None:
         raise ValueError(f"the response has no <{name}>")
     return match.group(1)
-
-
-def is_true(value: Any) -> bool:
-    """Return whether a template's boolean is true: `true`, or "true" in any case."""
-    return str(value).lower() == "true"
-
-
-def generated_name(stack: str, logical_id: str, max_length: int = 128) -> str:
-    """Return the name that CloudFormation gives a resource whose template names none (see `generated_names`)."""
-    name: str = provisioners._physical_name(stack, logical_id, max_len=max_length)
-    return name
-
-
-def camel_case(value: Any) -> Any:
-    """Return a template's PascalCase member names as the API's camelCase ones, at every depth."""
-    return provisioners._pascal_to_camel(value)

@@ -7,14 +7,13 @@ from typing import Any
 
 from ministack.core.responses import get_account_id
 from ministack.services import backup, budgets, cloudtrail, cloudwatch, waf
+from ministack.services.cloudformation import provisioners
 
 from outpost_local.extensions.cloudformation.handlers import (
     Created,
     Properties,
     checked,
     checked_json,
-    generated_name,
-    is_true,
     new_type,
 )
 
@@ -24,7 +23,7 @@ _waf_logging: dict[str, Properties] = {}
 
 # Trail: CreateTrail ignores the CloudWatch Logs members, UpdateTrail takes them.
 def _create_trail(logical_id: str, props: Properties, stack: str) -> Created:
-    name = str(props.get("TrailName") or generated_name(stack, logical_id))
+    name = str(props.get("TrailName") or provisioners._physical_name(stack, logical_id))
     checked(cloudtrail._create_trail({**props, "Name": name}))
     return name, _configure_trail(name, props)
 
@@ -34,7 +33,9 @@ def _configure_trail(name: str, props: Properties) -> dict[str, Any]:
     selectors = {key: props[key] for key in ("EventSelectors", "AdvancedEventSelectors") if props.get(key)}
     if selectors:
         checked(cloudtrail._put_event_selectors({"TrailName": name, **selectors}))
-    switch = cloudtrail._start_logging if is_true(props.get("IsLogging", True)) else cloudtrail._stop_logging
+    switch = (
+        cloudtrail._start_logging if provisioners._cfn_bool(props.get("IsLogging", True)) else cloudtrail._stop_logging
+    )
     checked(switch({"Name": name}))
     if props.get("Tags"):
         checked(cloudtrail._add_tags({"ResourceId": trail["TrailARN"], "TagsList": props["Tags"]}))
@@ -73,7 +74,7 @@ def _forget_waf_logging(physical_id: str, props: Properties) -> None:
 
 def _create_budget(logical_id: str, props: Properties, stack: str) -> Created:
     budget = {**props["Budget"]}
-    name = str(budget.setdefault("BudgetName", generated_name(stack, logical_id, 100)))
+    name = str(budget.setdefault("BudgetName", provisioners._physical_name(stack, logical_id, max_len=100)))
     if "BudgetLimit" in budget:
         # The API's amounts are decimal strings, the template's are numbers.
         budget["BudgetLimit"] = {**budget["BudgetLimit"], "Amount": str(budget["BudgetLimit"]["Amount"])}
@@ -107,7 +108,7 @@ def _delete_selection(physical_id: str, _props: Properties) -> None:
 
 # PutCompositeAlarm overwrites under the same name and keeps the state.
 def _put_composite(logical_id: str, props: Properties, stack: str) -> Created:
-    name = str(props.get("AlarmName") or generated_name(stack, logical_id, 255))
+    name = str(props.get("AlarmName") or provisioners._physical_name(stack, logical_id, max_len=255))
     checked(cloudwatch._put_composite_alarm({}, {**props, "AlarmName": name}, is_cbor=False, is_json=True))
     return name, {"Arn": cloudwatch._composite_alarms[name]["AlarmArn"]}
 

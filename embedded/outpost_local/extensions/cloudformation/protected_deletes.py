@@ -36,15 +36,9 @@ def _delete_balancer(delete: Callable[..., Any], params: dict[str, Any]) -> Any:
     return alb._error("OperationNotPermitted", reason) if reason else delete(params)
 
 
-async def _roll_back(
-    roll_back: Callable[..., Awaitable[None]],
-    name: str,
-    stack_id: str,
-    stack: dict[str, Any],
-    *rest: Any,
-    **options: Any,
-) -> None:
-    await roll_back(name, stack_id, stack, *rest, **options)
+async def _roll_back(roll_back: Callable[..., Awaitable[None]], *arguments: Any, **options: Any) -> None:
+    _name, _stack_id, stack, *_ = arguments
+    await roll_back(*arguments, **options)
     if stack["StackStatus"] == "ROLLBACK_FAILED":
         # The next DeleteStack tries again what could not be deleted.
         for logical_id, record in stack["_rollback_failed"].items():

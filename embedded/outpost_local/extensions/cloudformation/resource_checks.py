@@ -58,19 +58,11 @@ def _create(
     return create(kind, logical_id, props, stack)
 
 
-def _update(
-    update: Callable[..., Any],
-    kind: str,
-    physical_id: str,
-    old: Properties,
-    new: Properties,
-    stack: str,
-    logical_id: str,
-    *rest: Any,
-) -> Any:
+def _update(update: Callable[..., Any], *arguments: Any) -> Any:
+    kind, _physical_id, old, new, _stack, logical_id, *_ = arguments
     for rule in _BEFORE_WRITE if old != new else ():
         rule(kind, logical_id, new)
-    return update(kind, physical_id, old, new, stack, logical_id, *rest)
+    return update(*arguments)
 
 
 def _delete(delete: Callable[..., None], kind: str, physical_id: str, props: Properties, *rest: Any) -> None:

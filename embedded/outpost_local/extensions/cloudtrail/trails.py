@@ -90,10 +90,11 @@ def _lookup_events(lookup: Callable[..., Response], body: dict[str, Any]) -> Any
     finally:
         _page.set(None)
     most = min(int(body.get("MaxResults") or _PAGE), _PAGE)
-    return revised(
-        response,
-        lambda page: page | ({"NextToken": page["Events"][-1]["EventId"]} if len(page["Events"]) == most else {}),
-    )
+
+    def with_token(page: dict[str, Any]) -> dict[str, Any]:
+        return page | {"NextToken": page["Events"][-1]["EventId"]} if len(page["Events"]) == most else page
+
+    return revised(response, with_token)
 
 
 def _get_event_queue(queue: Callable[[], deque[Any]]) -> deque[Any]:

@@ -14,8 +14,9 @@ from typing import Any
 
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import dynamodb
+from ministack.services.cloudformation import provisioners
 
-from outpost_local.extensions.cloudformation.handlers import Properties, Response, after_write, checked, is_true
+from outpost_local.extensions.cloudformation.handlers import Properties, Response, after_write, checked
 from outpost_local.extensions.patch import Patch, around
 from outpost_local.settings import Settings
 
@@ -23,10 +24,13 @@ from outpost_local.settings import Settings
 def _protect(name: str, props: Properties) -> None:
     if "SSESpecification" in props:
         dynamodb._tables[name]["SSEDescription"] = dynamodb._sse_description_from_spec(
-            {**props["SSESpecification"], "Enabled": is_true(props["SSESpecification"].get("SSEEnabled"))}
+            {
+                **props["SSESpecification"],
+                "Enabled": provisioners._cfn_bool(props["SSESpecification"].get("SSEEnabled")),
+            }
         )
     recovery = props.get("PointInTimeRecoverySpecification", {})
-    specification = {"PointInTimeRecoveryEnabled": is_true(recovery.get("PointInTimeRecoveryEnabled"))}
+    specification = {"PointInTimeRecoveryEnabled": provisioners._cfn_bool(recovery.get("PointInTimeRecoveryEnabled"))}
     checked(dynamodb._update_continuous_backups({"TableName": name, "PointInTimeRecoverySpecification": specification}))
 
 

@@ -14,13 +14,12 @@ from typing import Any
 
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 from ministack.services import ecs
+from ministack.services.cloudformation import provisioners
 
 from outpost_local.extensions.cloudformation.handlers import (
     Created,
     Properties,
-    camel_case,
     checked,
-    generated_name,
     handler,
     new_type,
 )
@@ -29,17 +28,19 @@ from outpost_local.extensions.serving import new_service
 
 _recorded: dict[str, Properties] = {}
 """Scalable targets and scaling policies by physical id."""
+_PLACE = ("ResourceId", "ScalableDimension", "ServiceNamespace")
+"""What identifies a scalable target, in the order of its physical id."""
 
 
 def _record_target(_logical_id: str, props: Properties, _stack: str) -> Created:
-    physical_id = "|".join(str(props[key]) for key in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
+    physical_id = "|".join(str(props[key]) for key in _PLACE)
     _recorded[physical_id] = props
     _keep_in_range(props)
     return physical_id, {"Id": physical_id}
 
 
 def _record_policy(logical_id: str, props: Properties, stack: str) -> Created:
-    name = props.get("PolicyName") or generated_name(stack, logical_id)
+    name = props.get("PolicyName") or provisioners._physical_name(stack, logical_id)
     arn = f"arn:aws:autoscaling:{get_region()}:{get_account_id()}:scalingPolicy:{uuid.uuid4()}:policyName/{name}"
     _recorded[arn] = props
     return arn, {"Arn": arn}
@@ -58,7 +59,9 @@ def _associate_providers(_logical_id: str, props: Properties, _stack: str) -> Cr
     request = {
         "cluster": props["Cluster"],
         "capacityProviders": props.get("CapacityProviders", []),
-        "defaultCapacityProviderStrategy": camel_case(props.get("DefaultCapacityProviderStrategy") or []),
+        "defaultCapacityProviderStrategy": provisioners._pascal_to_camel(
+            props.get("DefaultCapacityProviderStrategy") or []
+        ),
     }
     checked(ecs._put_cluster_capacity_providers(request))
     return str(props["Cluster"]), {}
@@ -73,9 +76,7 @@ def _describe_targets(request: dict[str, Any]) -> Any:
     wanted = request.get("ResourceIds")
     targets = [
         {
-            "ServiceNamespace": target["ServiceNamespace"],
-            "ResourceId": target["ResourceId"],
-            "ScalableDimension": target["ScalableDimension"],
+            **{name: target[name] for name in _PLACE},
             "MinCapacity": int(target["MinCapacity"]),
             "MaxCapacity": int(target["MaxCapacity"]),
             "RoleARN": str(target.get("RoleARN", "")),
@@ -88,7 +89,7 @@ def _describe_targets(request: dict[str, Any]) -> Any:
 
 
 def _register_target(request: dict[str, Any]) -> Any:
-    key = "|".join(request[name] for name in ("ResourceId", "ScalableDimension", "ServiceNamespace"))
+    key = "|".join(request[name] for name in _PLACE)
     known = _recorded.get(key)
     if known is None and not {"MinCapacity", "MaxCapacity"} <= set(request):
         return error_response_json("ValidationException", "MinCapacity and MaxCapacity are needed", 400)

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ministack.services import ecs
+from ministack.services.cloudformation import provisioners
 
 from outpost.names import Env
-from outpost_local.extensions.cloudformation.handlers import Created, Properties, camel_case, handler
+from outpost_local.extensions.cloudformation.handlers import Created, Properties, handler
 from outpost_local.extensions.patch import Patch, around
 from outpost_local.settings import Settings
 
@@ -31,7 +32,7 @@ def _create(create: Callable[..., Created], logical_id: str, props: Properties, 
     record = ecs._task_defs[ecs._resolve_td_key(arn)]
     for member, name in _TASK_MEMBERS.items():
         if member in props:
-            record[name] = camel_case(props[member])
+            record[name] = provisioners._pascal_to_camel(props[member])
     record["volumes"] = [_volume(volume) for volume in props.get("Volumes", [])]
     return arn, attributes
 
@@ -42,7 +43,7 @@ def _container_definitions(definitions: list[Properties]) -> list[dict[str, Any]
 
 
 def _container_definition(definition: Properties) -> dict[str, Any]:
-    converted: dict[str, Any] = camel_case(definition)
+    converted: dict[str, Any] = provisioners._pascal_to_camel(definition)
     if "DockerLabels" in definition:
         converted["dockerLabels"] = definition["DockerLabels"]  # its keys are data, not member names
     logging = definition.get("LogConfiguration")
@@ -53,7 +54,7 @@ def _container_definition(definition: Properties) -> dict[str, Any]:
 
 def _volume(volume: Properties) -> dict[str, Any]:
     """Return a volume with the API's spelling, which for EFS is not the template's with another first letter."""
-    converted: dict[str, Any] = camel_case(volume)
+    converted: dict[str, Any] = provisioners._pascal_to_camel(volume)
     efs = converted.pop("eFSVolumeConfiguration", None) or converted.pop("efsVolumeConfiguration", None)
     if efs:
         efs["fileSystemId"] = efs.pop("filesystemId")

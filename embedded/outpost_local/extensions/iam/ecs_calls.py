@@ -50,12 +50,8 @@ def resource_arn(action: str, request: Request) -> str | None:
     """Return the resource that AWS authorises the ECS call on, None where MiniStack's choice is right."""
     cluster = _cluster_name(request)
     if action in _ON_TASK_DEFINITION:
-        definition = _definition(request)
-        return (
-            definition["taskDefinitionArn"]
-            if definition
-            else _arn("task-definition", request.get("taskDefinition", ""))
-        )
+        found = _definition(request) or {}
+        return found.get("taskDefinitionArn") or _arn("task-definition", request.get("taskDefinition", ""))
     if action in _ON_TASKS:
         named = request.get(_ON_TASKS[action])
         # Only the first of several: our roles are scoped by cluster, never by single tasks.

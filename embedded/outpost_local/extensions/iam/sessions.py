@@ -14,12 +14,13 @@ EKS Pod Identity that take 74 % (aws/containers-roadmap#2413).
 import json
 import zlib
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qs
 
 from ministack.core.router import extract_access_key_id
 from ministack.services import iam, sts
 
+from outpost_local.extensions.cloudformation.document_limits import Refusal
 from outpost_local.extensions.cloudformation.handlers import Response
 from outpost_local.extensions.patch import around
 
@@ -68,7 +69,7 @@ async def _within_size(handle: Callable[..., Awaitable[Response]], *request: Any
     policy, tags = str(parameters.get("Policy") or ""), _tags(parameters)
     packed = _packed_percent(policy, tags)
     if problem := _problem(policy, tags, packed):
-        return sts._error(400, problem.code, problem.message, ns="sts")  # type: ignore[no-any-return]
+        return sts._error(400, *problem, ns="sts")  # type: ignore[no-any-return]
     status, response_headers, response = await handle(*request)
     return status, response_headers, _with_size(response, packed)
 
@@ -85,12 +86,7 @@ def _packed_percent(policy: str, tags: dict[str, str]) -> int:
     return round(100 * (packed / _POLICY_BYTES + characters / _TAG_CHARACTERS))
 
 
-class _Problem(NamedTuple):
-    code: str
-    message: str
-
-
-def _problem(policy: str, tags: dict[str, str], packed: int) -> _Problem | None:
+def _problem(policy: str, tags: dict[str, str], packed: int) -> Refusal | None:
     if len(policy) > _POLICY_CHARACTERS:
         return _too_long("policy", _POLICY_CHARACTERS)
     if len(tags) > _TAGS:
@@ -101,13 +97,13 @@ def _problem(policy: str, tags: dict[str, str], packed: int) -> _Problem | None:
     if packed > 100:
         what = "Packed size of session tags" if tags else "Packed policy"
         message = f"{what} consumes {packed}% of allotted space, please use smaller policy."
-        return _Problem("PackedPolicyTooLarge", message)
+        return Refusal("PackedPolicyTooLarge", message)
     return None
 
 
-def _too_long(what: str, longest: int) -> _Problem:
+def _too_long(what: str, longest: int) -> Refusal:
     message = f"1 validation error detected: Value at '{what}' failed to satisfy constraint: Member must have length "
-    return _Problem("ValidationError", f"{message}less than or equal to {longest}")
+    return Refusal("ValidationError", f"{message}less than or equal to {longest}")
 
 
 def _with_size(response: bytes, packed: int) -> bytes:

@@ -17,8 +17,9 @@ from typing import Any
 from uuid import uuid4
 
 from ministack.services import s3
+from ministack.services.cloudformation import provisioners
 
-from outpost_local.extensions.cloudformation.handlers import Properties, Response, after_write, checked, is_true
+from outpost_local.extensions.cloudformation.handlers import Properties, Response, after_write, checked
 from outpost_local.extensions.patch import Patch, around
 from outpost_local.settings import Settings
 
@@ -49,7 +50,7 @@ def _default(rule: Properties) -> str:
 
 
 def _bucket_key(rule: Properties) -> str:
-    return f"<BucketKeyEnabled>{str(is_true(rule.get('BucketKeyEnabled'))).lower()}</BucketKeyEnabled>"
+    return f"<BucketKeyEnabled>{str(provisioners._cfn_bool(rule.get('BucketKeyEnabled'))).lower()}</BucketKeyEnabled>"
 
 
 def _log(name: str, props: Properties) -> None:

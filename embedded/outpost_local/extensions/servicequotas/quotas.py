@@ -55,11 +55,7 @@ QUOTAS = (
 )
 _BY_CODE = {quota.code: quota for quota in QUOTAS}
 _applied: dict[str, float] = {}
-
-
-def applied(code: str) -> float:
-    """Return the value of a quota in this account."""
-    return _applied[code]
+"""The values of this account, by code."""
 
 
 def _list(request: dict[str, Any], *, default: bool = False) -> Any:
@@ -82,7 +78,7 @@ def _shown(quota: Quota, *, default: bool) -> dict[str, Any]:
         "QuotaCode": quota.code,
         "QuotaName": quota.name,
         "QuotaArn": f"arn:aws:servicequotas:{get_region()}:{get_account_id()}:{quota.service}/{quota.code}",
-        "Value": quota.default if default else applied(quota.code),
+        "Value": quota.default if default else _applied[quota.code],
         "Unit": "None",
         "Adjustable": True,
         "GlobalQuota": False,
@@ -129,19 +125,19 @@ def _gateways_beside(subnet: str) -> int:
 def refuse_one_more(kind: str, _logical_id: str, props: Properties) -> None:
     """Raise ValueError if the quota of a resource's type is used up."""
     for limit in _LIMITS:
-        if limit.kind == kind and limit.count(str(props.get("SubnetId", ""))) >= applied(limit.quota):
+        if limit.kind == kind and limit.count(str(props.get("SubnetId", ""))) >= _applied[limit.quota]:
             raise ValueError(f"{limit.message} (Status Code: 400, Error Code: {limit.code})")
 
 
 def refuse_rules(kind: str, _logical_id: str, props: Properties) -> None:
     """Raise ValueError for a security group with too many rules in a direction."""
     lists = [props.get("SecurityGroupIngress"), props.get("SecurityGroupEgress")]
-    if kind == "AWS::EC2::SecurityGroup" and max(len(rules or ()) for rules in lists) > applied(_RULES):
+    if kind == "AWS::EC2::SecurityGroup" and max(len(rules or ()) for rules in lists) > _applied[_RULES]:
         raise ValueError("The maximum number of rules per security group has been reached.")
 
 
 def _counted(limit: _Limit, refuse: Callable[[str, str, int], Any], call: Callable[..., Any], params: Any) -> Any:
-    if limit.count(params.get("SubnetId", [""])[0]) >= applied(limit.quota):
+    if limit.count(params.get("SubnetId", [""])[0]) >= _applied[limit.quota]:
         return refuse(limit.code, limit.message, 400)
     return call(params)
 
@@ -153,7 +149,7 @@ def _run_task(run_task: Callable[[dict[str, Any]], Any], data: dict[str, Any]) -
         return run_task(data)
     wanted = int(data.get("count", 1))
     units = _units(data.get("overrides", {}).get("cpu") or definition.get("cpu"))
-    quota = applied("L-36FBB829" if capacity == "FARGATE_SPOT" else "L-3032A538")
+    quota = _applied["L-36FBB829" if capacity == "FARGATE_SPOT" else "L-3032A538"]
     fitting = min(wanted, int((quota * 1024 - _used(capacity)) // units)) if units else wanted
     if fitting == wanted:
         return run_task(data)
