@@ -163,6 +163,8 @@ class Collector:
         target.write_bytes(b"")
         for kind, tree in nested.walk(submodules):
             if count := self._further(os.fsdecode(tree.path), 0, partial(self._append, tree, target)):
+                if submodules.get(tree.path) is None:  # the folder is the agent's, and in the patch's paths
+                    self._scan.name(Artifact.NESTED, tree.path)
                 changes.append(NestedChange(path=shown(tree.path), kind=kind, base=tree.base, files_changed=count))
         if changes:
             self._more[Artifact.NESTED] = target

@@ -30,10 +30,11 @@ class BinaryChange:
 class PatchReader:
     """Follows a patch from line to line, and passes what it adds to a search for secrets."""
 
-    def __init__(self, scan: SecretScan, artifact: str) -> None:
-        """`artifact` is the name under which the patch is stored."""
+    def __init__(self, scan: SecretScan, artifact: str, *, all_new: bool = False) -> None:
+        """`artifact` is the name under which the patch is stored. `all_new`: what was there before counts as added."""
         self._scan = scan
         self._artifact = artifact
+        self._all_new = all_new
         self._rest = b""
         self._in_line = False
         """Whether `_rest` continues a line whose beginning was read."""
@@ -83,7 +84,7 @@ class PatchReader:
         kind = piece[:1]
         self._old_left -= kind in (b" ", b"-")
         self._new_left -= kind in (b" ", b"+")
-        if kind != b"+":
+        if kind != b"+" and not self._all_new:
             self._end_added()
         else:
             self._added = self._added or self._scan.text(self._artifact, self._path, self._line)
@@ -103,7 +104,9 @@ class PatchReader:
         elif text.startswith(b"diff --git "):
             self.files += 1
             self._path = _path_of(text.removeprefix(b"diff --git "))
-        elif text.startswith(b"new file mode "):
+            if self._all_new:
+                self._scan.name(self._artifact, self._path)
+        elif text.startswith(b"new file mode ") and not self._all_new:
             self._scan.name(self._artifact, self._path)
         elif text.startswith((b"rename to ", b"copy to ")):
             self._path = _unquoted(text.partition(b" to ")[2])

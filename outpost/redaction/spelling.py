@@ -10,7 +10,12 @@ RFC 2045, 6.7 (quoted-printable).
 from contextlib import suppress
 from html.entities import html5
 
-_DOUBLED = {'"': '""', "'": "''|'\\\\''|'\"'\"'", "$": "\\$\\$", " ": "\\+|&nbsp;|_|\\r?\\n[ \\t]*"}
+_WRAP = "[\"'`]?[ \\t|\\\\=+.,]*\\r?\\n[ \\t|#*>/.+-]*[\"'`]?"
+"""The end of a line inside a value: `fold`, `textwrap`, a table's cell, and literals that are joined, as of `pprint`.
+
+With what may stand on either side: the mark of a line that is continued, quotes, operators, the marks of comments.
+"""
+_DOUBLED = {'"': '""', "'": "''|'\\\\''|'\"'\"'", "$": "\\$\\$", " ": f"\\+|&nbsp;|_|{_WRAP}"}
 """Further spellings: SQL and CSV double their quotes, a shell leaves them, Make doubles its dollars.
 
 A space is also an underscore (RFC 2047, 4.2), or the end of a line.
@@ -26,8 +31,7 @@ _BACKSLASH = f"(?:\\\\|{_PERCENT}5[Cc])+"
 _QUOTING = f"(?:[\\\\`^]|{_PERCENT}5[Cc])*"
 """Escape characters as many as there are layers of quoting."""
 _AMPERSAND = f"(?:&|{_PERCENT}26|{_BACKSLASH}u0026)(?:amp(?:;|{_PERCENT}3[Bb]))*"
-_BREAK = "(?:[=\\\\]\\r?\\n[ \\t]*)?"
-"""Of a line that is continued in the next one: soft in quoted-printable, escaped in shells, YAML, C and Python."""
+_BREAK = f"(?:{_WRAP})?"
 _LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f", "\v": "v", "\0": "0", "\x1b": "e"}
 
 

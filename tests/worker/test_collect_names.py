@@ -1,5 +1,8 @@
 """Names that programs read in another way than they are meant."""
 
+import pytest
+
+from outpost.domain.artifacts import Artifact
 from tests.worker.collecting import Prepare, Run
 from tests.worker.git_server import GitServer
 from tests.worker.test_collect_left_out import left_out, names
@@ -37,3 +40,50 @@ def test_a_tracked_file_that_became_what_git_refuses_is_named(git_server: GitSer
     patch = run.collect()
     assert names(patch) == {"a"}
     assert left_out(patch) == {".gitmodules": "git refuses names like its own"}
+
+
+VALUE = "quite-Secret-42"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"git worktree add -q {VALUE}; echo more >> {VALUE}/README.md",
+        f"git init -q {VALUE}; git -C {VALUE} commit -q --allow-empty -m x; echo 1 > {VALUE}/a"
+        f"; git config -f .gitmodules submodule.m.path {VALUE}; git config -f .gitmodules submodule.m.url u",
+    ],
+)
+def test_a_secret_in_the_name_of_a_repository_of_the_agents_withholds_the_changes_in_it(run: Run, script: str) -> None:
+    run.agent(script)
+    assert Artifact.NESTED in run.collect({"TOKEN": VALUE}).findings.withheld
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "echo more >> text",
+        "rm text",
+        "printf '\\0\\2' > binary",
+        "rm binary",
+        f"echo more > {VALUE}",
+        f"rm {VALUE}",
+        f"git mv {VALUE} renamed",
+    ],
+)
+def test_a_secret_in_a_commit_of_the_agents_withholds_changes_against_it(run: Run, edit: str) -> None:
+    """What the patch of a worktree shows as it was before is the agent's as well."""
+    make = f"echo {VALUE} > text; printf '\\0{VALUE}' > binary; seq 9 > {VALUE}"
+    run.agent(f"git worktree add -qb w wt; cd wt; {make}; git add -A; git commit -qm x; {edit}")
+    patch = run.collect({"TOKEN": VALUE})
+    assert patch.findings.withheld == (Artifact.COMMITS, Artifact.NESTED)
+
+
+def test_a_value_that_the_repository_has_withholds_no_changes_beside_it(
+    git_server: GitServer, prepare: Prepare
+) -> None:
+    value = VALUE.encode()
+    repository = git_server.create("values", {"a": value + b"\n2\n", VALUE: b"1\n", "b": b"\0" + value})
+    run = prepare("full", repository)
+    run.agent(f"git worktree add -q wt; cd wt; echo 3 >> a; echo 3 >> {VALUE}; printf 3 >> b")
+    patch = run.collect({"TOKEN": VALUE})
+    assert (patch.findings.withheld, len(patch.more)) == ((), 1)

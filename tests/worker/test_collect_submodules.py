@@ -12,6 +12,7 @@ from outpost.domain.dispatch import InitMode
 from tests.worker.collecting import Prepare, Run, applied, git
 from tests.worker.git_server import GitServer
 from worker import collect
+from worker.collect import Patch
 from worker.collection import inventory
 from worker.collection.calls import Calls
 from worker.collection.diff import write_diff
@@ -61,11 +62,25 @@ def test_an_edit_in_a_submodule_is_a_patch_of_its_own(
     patch = app.collect()
     assert patch.files_changed == 0
     assert [(each.path, each.files_changed) for each in patch.collection.nested] == [("vendor/lib", 2)]
-    git(tmp_path, "clone", "--quiet", urls["app"], "clone")
-    clone = tmp_path / "clone"
+    clone = with_nested(patch, urls, tmp_path)
+    assert (clone / "vendor" / "lib" / "lib.txt").read_text() == "one\nedit\n"
+
+
+def with_nested(patch: Patch, urls: dict[str, str], folder: Path) -> Path:
+    """Return a checkout with its submodules, to which the edits inside them are applied."""
+    git(folder, "clone", "--quiet", urls["app"], "clone")
+    clone = folder / "clone"
     git(clone, "submodule", "--quiet", "update", "--init")
     git(clone, "apply", str(patch.more[Artifact.NESTED]))
-    assert (clone / "vendor" / "lib" / "lib.txt").read_text() == "one\nedit\n"
+    return clone
+
+
+def test_a_file_that_moved_in_a_submodule_moves_there_alone(app: Run, urls: dict[str, str], tmp_path: Path) -> None:
+    app.agent(
+        "git submodule --quiet update --init; git -C vendor/lib mv lib.txt moved.txt; cp vendor/lib/moved.txt lib.txt"
+    )
+    clone = with_nested(app.collect(), urls, tmp_path)
+    assert {path.name for path in (clone / "vendor" / "lib").iterdir()} == {".git", "moved.txt"}
 
 
 def test_what_the_disk_has_no_room_for_costs_itself_and_no_other_patch(

@@ -35,18 +35,22 @@ def write_diff(calls: Calls, tree: Tree, scan: SecretScan, artifact: str, file: 
     variables = calls.variables(tree.files, tree.index, *tree.stores)
     base = tree.base or calls.run(git("hash-object", "-t", "tree", "/dev/null"), **variables).decode().strip()
     prefix = os.fsdecode(tree.prefix)
-    renames = "--no-renames" if _removes_links(calls, base, variables) else "--find-renames"
+    # Lines of a rename have no prefix: `git apply` would rename the file of that name in the workspace itself.
+    renames = "--no-renames" if prefix or _removes_links(calls, base, variables) else "--find-renames"
     command = git(*_DIFF, renames, f"--src-prefix=a/{prefix}", f"--dst-prefix=b/{prefix}", base)
-    patch = PatchReader(scan, artifact)
+    patch = PatchReader(scan, artifact, all_new=tree.base_is_new)
     file.writelines(patch.passed(calls.stream(command, **variables)))
     for change in patch.binaries:
-        if _is_content(change.after):
-            before = partial(_blob, calls, change.before, variables) if _is_content(change.before) else None
-            try:
-                scan.content(artifact, change.path, _blob(calls, change.after, variables), before)
-            except subprocess.CalledProcessError:
-                # Such as too large for the time left: the patch is whole all the same.
-                scan.unsearched(artifact, change.path)
+        before, after = (partial(_blob, calls, name, variables) for name in (change.before, change.after))
+        known = before if _is_content(change.before) and not tree.base_is_new else None
+        try:
+            if _is_content(change.after):
+                scan.content(artifact, change.path, after(), known)
+            if _is_content(change.before) and tree.base_is_new:
+                scan.content(artifact, change.path, before())
+        except subprocess.CalledProcessError:
+            # Such as too large for the time left: the patch is whole all the same.
+            scan.unsearched(artifact, change.path)
     return patch.files
 
 

@@ -110,10 +110,15 @@ class NestedTrees:
         if record.readable:
             record = replace(record, continues=record.head is not None and bool(record.index))
             stores = (record.objects,)
-            return Tree(path, files, record, record.head, index, git_dir, began_sparse, stores)
+            is_new = record.head is not None and not self._is_in_clone(record.head)
+            return Tree(path, files, record, record.head, index, git_dir, began_sparse, stores, is_new)
         base = workspace.commit_before if git_dir.parent.parent == self._root / ".git" else None
         self._omissions.note(path + b"/", _UNREADABLE_WORKTREE, None)
         return Tree(path, files, Record(), base, index, git_dir, began_sparse)
+
+    def _is_in_clone(self, commit: str) -> bool:
+        git_dir = self._calls.workspace.git_dir
+        return self._calls.ask(git_dir, self._root, "cat-file", "-e", f"{commit}^{{commit}}") is not None
 
     def _note_other_commits(self, git_dir: Path, files: Path, path: bytes, base: str | None, *heads: str) -> None:
         """Note commits that neither the submodule's remote has nor `nested.patch`.

@@ -49,6 +49,8 @@ class Tree:
     """Whether the agent was given the files of its root folder only."""
     stores: tuple[Path, ...] = ()
     """Object stores of the agent's that hold `base`."""
+    base_is_new: bool = False
+    """Whether `base` is a commit of the agent's: what a patch shows of it is its work as well."""
 
     @property
     def prefix(self) -> bytes:

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from html.entities import html5
 from urllib.parse import quote, quote_plus
@@ -343,7 +344,14 @@ def test_a_passphrase_is_found_in_narrow_rows() -> None:
     assert list(KnownSecrets({"PHRASE": data.decode()}).find(text))
 
 
-@pytest.mark.parametrize("text", ["correct\n  horse battery staple", "=?utf-8?q?correct_horse_battery_staple?="])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "correct\n  horse battery staple",
+        "'correct '\n 'horse battery staple'",
+        "=?utf-8?q?correct_horse_battery_staple?=",
+    ],
+)
 def test_the_spaces_of_a_passphrase_may_be_ends_of_lines_or_underscores(text: str) -> None:
     assert list(KnownSecrets({"PHRASE": "correct horse battery staple"}).find(text))
 
@@ -361,11 +369,28 @@ def _with_soft_breaks(value: str, width: int) -> str:
     return "=\n".join("".join(units[at : at + width]) for at in range(0, len(units), width))
 
 
+def _broken(between: str, value: str, width: int) -> str:
+    return between.join(value[at : at + width] for at in range(0, len(value), width))
+
+
 BROKEN: dict[str, Callable[[str, int], str]] = {
     "quoted-printable": _with_soft_breaks,
     "CRLF": lambda value, width: _with_soft_breaks(value, width).replace("\n", "\r\n"),
-    "a shell": lambda value, width: "\\\n".join(value[at : at + width] for at in range(0, len(value), width)),
-    "YAML": lambda value, width: "\\\n    ".join(value[at : at + width] for at in range(0, len(value), width)),
+    **{
+        name: partial(_broken, between)
+        for name, between in {
+            "a shell": "\\\n",
+            "YAML": "\\\n    ",
+            "fold": "\n",
+            "fold of a file with CRLF": "\r\n",
+            "a comment": "\n# ",
+            "a comment in C": "\n     * ",
+            "a diff": "\n+",
+            "a table": " |\n| ",
+            "pprint": "'\n '",
+            "JavaScript": '" +\n    "',
+        }.items()
+    },
 }
 
 
