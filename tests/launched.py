@@ -1,7 +1,5 @@
 """Workers that ask for work without a task of ECS: as the planner writes them, with sessions as ECS gives them."""
 
-import time
-
 import boto3
 from botocore.credentials import ReadOnlyCredentials
 
@@ -49,5 +47,5 @@ def launch(workers: Workers, agent: Agent = Agent.SHELL, worker_id: str | None =
 
 def claim_request(worker_id: str, agent: Agent = Agent.SHELL, environment: str = "test") -> ClaimRequest:
     """Return a worker's request for work, signed now."""
-    proof = prove(session(worker_id), REGION, environment, time.time())
+    proof = prove(session(worker_id), REGION, environment)
     return ClaimRequest(worker_id=worker_id, task_arn=task_arn(worker_id), agent=agent, revision=1, proof=proof)

@@ -24,9 +24,7 @@ from botocore.exceptions import (
 )
 from botocore.httpsession import get_cert_path
 
-from outpost.aws.connections import ExceptionMap, HttpResponse, map_exception
-from outpost.aws.fast_client import FastClient
-from outpost.aws.json_protocol import is_retryable
+from outpost.aws.fast_client import ExceptionMap, FastClient, is_retryable, map_exception
 from outpost.domain.dispatch import Dispatch
 from outpost.store import keys
 from outpost.store.database import Database, from_attributes, key
@@ -100,14 +98,13 @@ class DispatchReader:
     async def _try(self, operation: str, body: bytes) -> dict[str, Any]:
         protocol, session = self._client.protocol, self._session
         assert session is not None  # noqa: S101 - the service opens it before its first request
-        headers = protocol.headers(operation, body, await self._credentials())
+        request = protocol.request(operation, body, await self._credentials())
+        headers = dict(request.headers.items())
         try:
             async with session.post(protocol.url, data=body, headers=headers, allow_redirects=False) as response:
-                content = await response.read()
+                return protocol.result(operation, response.status, response.headers, await response.read())
         except aiohttp.ClientError as error:
             raise map_exception(_EXCEPTIONS, error, protocol.url) from error
-        received = {name.lower(): value for name, value in response.headers.items()}
-        return protocol.result(operation, HttpResponse(response.status, received, content))
 
     async def _credentials(self) -> ReadOnlyCredentials:
         credentials = self._client.credentials

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import boto3
@@ -111,7 +110,7 @@ def _claims(settings: Settings, identity: Identity) -> Callable[[], ClaimRequest
             task_arn=identity.task_arn,
             agent=settings.agent,
             revision=identity.revision,
-            proof=prove(frozen, session.region_name, settings.environment, time.time()),
+            proof=prove(frozen, session.region_name, settings.environment),
         )
 
     return request

@@ -14,12 +14,12 @@ from http import HTTPStatus
 from typing import NamedTuple, Self
 
 import boto3
+from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import URLLib3Session
 
-from outpost.aws.signature import authorization, sign
 from outpost.domain.protocol import IdentityProof
 from outpost.names import Env
 
@@ -53,16 +53,18 @@ class StsError(Exception):
     """STS gives no response now."""
 
 
-def prove(credentials: ReadOnlyCredentials, region: str, environment: str, at: float) -> IdentityProof:
-    """Sign a proof at a time in epoch seconds. Raises `ValueError` for credentials that are not a session's."""
+def prove(credentials: ReadOnlyCredentials, region: str, environment: str) -> IdentityProof:
+    """Sign a proof at this moment. Raises `ValueError` for credentials that are not a session's."""
     if not credentials.token:
         raise ValueError("the credentials are not those of a session: run as the role of an ECS task")
-    signed = sign(_fixed_headers(region, environment), _BODY, credentials, region, "sts", at)
+    headers = _fixed_headers(region, environment)
+    request = AWSRequest("POST", f"https://{headers['host']}/", headers, _BODY)
+    SigV4Auth(credentials, "sts", region).add_auth(request)
     return IdentityProof(
         access_key_id=credentials.access_key,
         session_token=credentials.token,
-        signed_at=signed["x-amz-date"],
-        signature=signed["authorization"].rpartition("=")[2],
+        signed_at=request.headers["X-Amz-Date"],
+        signature=request.headers["Authorization"].rpartition("=")[2],
     )
 
 
@@ -103,8 +105,9 @@ class CallerIdentity:
     def _headers(self, proof: IdentityProof) -> dict[str, str]:
         headers = _fixed_headers(self._region, self._environment)
         headers |= {"x-amz-date": proof.signed_at, "x-amz-security-token": proof.session_token}
-        scope = f"{proof.signed_at[:8]}/{self._region}/sts/aws4_request"
-        return headers | {"authorization": authorization(headers, proof.access_key_id, scope, proof.signature)}
+        credential = f"{proof.access_key_id}/{proof.signed_at[:8]}/{self._region}/sts/aws4_request"
+        names = f"Credential={credential}, SignedHeaders={';'.join(sorted(headers))}"
+        return headers | {"authorization": f"AWS4-HMAC-SHA256 {names}, Signature={proof.signature}"}
 
     def _send(self, headers: dict[str, str]) -> str:
         why = ""

@@ -12,8 +12,7 @@ from botocore.exceptions import ClientError
 
 from control_plane.dispatch_reader import DispatchReader
 from outpost.aws.client_config import CLIENT_CONFIG
-from outpost.aws.fast_client import fast_session
-from outpost.aws.json_protocol import RETRYABLE
+from outpost.aws.fast_client import RETRYABLE, fast_session
 from outpost.domain.agents import Agent
 from outpost.domain.ids import new_id, now
 from outpost.domain.launches import Intent, LaunchFailure, LaunchRate

@@ -46,7 +46,9 @@ def test_credentials_of_a_session_are_signed_with(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a-session")
     client = fast_session().client("dynamodb", config=CLIENT_CONFIG)
     sent: list[dict[str, str]] = []
-    client.meta.events.register("before-send", lambda request, **_: sent.append(dict(request.headers.items())))
+    client.meta.events.register(
+        "before-send", lambda request, **_: sent.append({n.lower(): v for n, v in request.headers.items()})
+    )
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.get_item(TableName="not-there", Key=KEY)
     assert sent[0]["x-amz-security-token"] == "a-session"

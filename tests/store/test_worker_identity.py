@@ -1,9 +1,9 @@
 """A worker is who its signature and ECS say, whatever it says itself."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -145,7 +145,7 @@ def test_a_session_of_another_role_is_refused_though_it_has_the_tasks_name(fleet
     """Elsewhere in the account people choose the names of their sessions."""
     id_ = fleet.task()
     keys = session(id_, "arn:aws:iam::000000000000:role/another")
-    assert fleet.refuses(request_of(id_, prove(keys, REGION, "test", time.time())))
+    assert fleet.refuses(request_of(id_, prove(keys, REGION, "test")))
 
 
 def request_of(worker_id: str, proof: IdentityProof | None) -> ClaimRequest:
@@ -305,7 +305,7 @@ def keys(callers: CallerIdentity) -> ReadOnlyCredentials:
 
 
 def test_a_proof_names_account_role_and_session(callers: CallerIdentity, keys: ReadOnlyCredentials) -> None:
-    assert callers.caller(prove(keys, REGION, "test", time.time()), now()) == ("000000000000", "outpost-worker", "task")
+    assert callers.caller(prove(keys, REGION, "test"), now()) == ("000000000000", "outpost-worker", "task")
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_a_proof_names_account_role_and_session(callers: CallerIdentity, keys: R
 def test_a_changed_proof_is_refused_by_sts(
     callers: CallerIdentity, keys: ReadOnlyCredentials, changes: dict[str, str]
 ) -> None:
-    proof = prove(keys, REGION, "test", time.time()).model_copy(update=changes)
+    proof = prove(keys, REGION, "test").model_copy(update=changes)
     at = now() if "signed_at" not in changes else now().replace(2026, 11, 28, 0, 0)
     with pytest.raises(ProofRefusedError, match="STS refuses it"):
         callers.caller(proof, at)
@@ -332,12 +332,12 @@ def test_a_proof_for_another_environment_or_region_is_refused(
 ) -> None:
     for region, environment in ((REGION, "prod"), ("eu-west-1", "test")):
         with pytest.raises(ProofRefusedError, match="SignatureDoesNotMatch"):
-            callers.caller(prove(keys, region, environment, time.time()), now())
+            callers.caller(prove(keys, region, environment), now())
 
 
 def test_an_old_proof_is_refused_before_sts_does(callers: CallerIdentity, keys: ReadOnlyCredentials) -> None:
-    signed = now().replace(microsecond=0)
-    proof = prove(keys, REGION, "test", signed.timestamp())
+    proof = prove(keys, REGION, "test")
+    signed = datetime.strptime(f"{proof.signed_at}+0000", "%Y%m%dT%H%M%SZ%z")
     for away in (LIFETIME, -LIFETIME):
         assert callers.caller(proof, signed + away)
         with pytest.raises(ProofRefusedError, match="was signed at"):
@@ -349,7 +349,7 @@ def test_while_sts_is_away_a_proof_is_neither_refused_nor_believed(
 ) -> None:
     nobody = CallerIdentity(f"http://127.0.0.1:{unused_port()}", REGION, "test")
     with pytest.raises(StsError):
-        nobody.caller(prove(keys, REGION, "test", time.time()), now())
+        nobody.caller(prove(keys, REGION, "test"), now())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from botocore.config import Config
 from broker.claim import CHOOSING
 from broker.clients import DATABASE, OTHERS
 from outpost.aws.caller_identity import TIMEOUTS, TRIES
-from outpost.aws.json_protocol import PAUSE
+from outpost.aws.fast_client import PAUSE
 from outpost.domain.protocol import BROKER_SECONDS
 from worker import broker as worker_side
 
