@@ -1,4 +1,4 @@
-"""Stands between a service and AWS: counts the calls, and spoils those that it is told to."""
+"""Stands between a service and AWS: counts the calls, and spoils those with a fault."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,10 +9,10 @@ from threading import Event, Thread
 
 import urllib3
 
-Answer = tuple[int, bytes, dict[str, str]]
+Response = tuple[int, bytes, dict[str, str]]
 """Status, body and headers."""
-Fault = Callable[[Callable[[], Answer]], Answer]
-"""What becomes of a call: given how to ask AWS, it returns what the service is told."""
+Fault = Callable[[Callable[[], Response]], Response]
+"""What becomes of a call: given how to ask AWS, it returns what the service receives."""
 
 
 @dataclass
@@ -26,15 +26,15 @@ class Relay:
 
 
 def fails(code: str, status: int = 400) -> Fault:
-    """Answer with an error as DynamoDB and SQS spell it, and let nothing reach AWS."""
+    """Respond with an error as DynamoDB and SQS spell it, and let nothing reach AWS."""
     body = f'{{"__type": "com.amazonaws#{code}", "message": "spoilt"}}'.encode()
     return lambda _: (status, body, {})
 
 
 def waits(release: Event) -> Fault:
-    """Answer nothing until released; by then nobody waits any more."""
+    """Send no response until released; by then nobody waits any more."""
 
-    def wait(_: Callable[[], Answer]) -> Answer:
+    def wait(_: Callable[[], Response]) -> Response:
         release.wait(30)
         return 503, b"", {}
 
@@ -47,7 +47,7 @@ def once(fault: Fault) -> Fault:
     return lambda ask: faults.pop()(ask) if faults else ask()
 
 
-def loses_the_answer(ask: Callable[[], Answer]) -> Answer:
+def loses_the_response(ask: Callable[[], Response]) -> Response:
     """Let AWS do it, and tell the service that it failed."""
     ask()
     return 500, b"", {}
@@ -107,9 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _pass  # noqa: N815 - the base class calls them so
 
-    def _ask(self, sent: bytes) -> Answer:
+    def _ask(self, sent: bytes) -> Response:
         url, headers = f"{self.server.way.endpoint}{self.path}", dict(self.headers.items())
-        answer = self.server.aws.request(
+        response = self.server.aws.request(
             self.command, url, body=sent, headers=headers, retries=False, decode_content=False
         )
-        return answer.status, answer.data, dict(answer.headers)
+        return response.status, response.data, dict(response.headers)

@@ -223,11 +223,11 @@ def summary_of(row: Dispatch, **more: object) -> Summary:
     )
 
 
-def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def refused(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """Check the form of an error and return its `error`."""
-    body = answer.json()
-    assert (answer.status_code, body["success"], body["error"]["code"]) == (status, False, code), answer.text
-    assert body["meta"]["requestId"] == answer.headers["X-Request-ID"]
+    body = response.json()
+    assert (response.status_code, body["success"], body["error"]["code"]) == (status, False, code), response.text
+    assert body["meta"]["requestId"] == response.headers["X-Request-ID"]
     assert body["meta"]["timestamp"].endswith("Z")
     assert set(body) == {"success", "error", "meta"}
     return dict(body["error"])

@@ -18,9 +18,9 @@ from tests.contract.running import TASK, Api, refused
 )
 def test_a_request_without_a_key_is_told_how_to_send_one(api: Api, headers: dict[str, str]) -> None:
     with api.client() as client:
-        answer = client.get("/dispatch", headers=headers)
-    assert "X-API-Key" in refused(answer, 401, "AUTHENTICATION_ERROR")["message"]
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
+        response = client.get("/dispatch", headers=headers)
+    assert "X-API-Key" in refused(response, 401, "AUTHENTICATION_ERROR")["message"]
+    assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ def test_a_key_may_what_its_scopes_say_and_nothing_else(api: Api, held: Scope) -
         id_ = client.post("/dispatch", json=TASK).json()["data"]["id"]
     with api.client(api.key(tenant, held)) as client:
         for scope, call in calls_by_scope(id_).items():
-            answer = call(client)
+            response = call(client)
             if scope is held:
-                assert answer.is_success, answer.text
+                assert response.is_success, response.text
             else:
-                assert scope in refused(answer, 403, "AUTHORIZATION_ERROR")["message"]
+                assert scope in refused(response, 403, "AUTHORIZATION_ERROR")["message"]
 
 
 def test_admin_implies_every_scope_within_the_tenant(api: Api) -> None:
@@ -115,8 +115,10 @@ def test_a_foreign_id_an_unknown_id_and_a_malformed_id_give_the_same_answer(
     client: httpx.Client, stranger: httpx.Client, method: str, path: str
 ) -> None:
     foreign = stranger.post("/dispatch", json=TASK).json()["data"]["id"]
-    answers = [client.request(method, path.format(id=id_)) for id_ in (foreign, new_id(), "not-an-id", foreign.lower())]
-    assert len({str(refused(answer, 404, "NOT_FOUND")) for answer in answers}) == 1
+    responses = [
+        client.request(method, path.format(id=id_)) for id_ in (foreign, new_id(), "not-an-id", foreign.lower())
+    ]
+    assert len({str(refused(response, 404, "NOT_FOUND")) for response in responses}) == 1
     assert stranger.get(f"/dispatch/{foreign}").json()["data"]["status"] == "pending"
 
 

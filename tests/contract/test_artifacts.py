@@ -47,10 +47,10 @@ def link(api: Api, client: httpx.Client, running: Dispatch) -> str:
 def test_a_link_opens_the_file_without_a_key(api: Api, link: str) -> None:
     assert link.startswith(f"{api.url}/artifacts/")
     with api.client() as nobody:
-        answer = nobody.get(link)
-        assert answer.status_code == 307
-        assert "X-Amz-Expires=60" in answer.headers["Location"]
-        file = nobody.get(answer.headers["Location"])
+        response = nobody.get(link)
+        assert response.status_code == 307
+        assert "X-Amz-Expires=60" in response.headers["Location"]
+        file = nobody.get(response.headers["Location"])
         assert (file.text, file.headers["Content-Disposition"]) == (
             "diff --git",
             'attachment; filename="changes.patch"',
@@ -76,8 +76,8 @@ def test_a_key_in_a_query_opens_nothing(api: Api, tenant: Tenant, running: Dispa
     """A query stands in access logs."""
     with api.client() as nobody:
         for path in ("/dispatch", f"/dispatch/{running.id}", f"/artifacts/{running.id}"):
-            answer = nobody.get(path, params={name: api.key(tenant)})
-            refused(answer, 401, "AUTHENTICATION_ERROR")
+            response = nobody.get(path, params={name: api.key(tenant)})
+            refused(response, 401, "AUTHENTICATION_ERROR")
 
 
 def test_a_link_ends_at_its_time(api: Api, link: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,5 +103,5 @@ def test_a_suspended_tenants_links_open_nothing(api: Api, link: str, tenant: Ten
 
 @pytest.mark.parametrize("seconds", ["59", "3601"])
 def test_links_live_from_a_minute_to_an_hour(client: httpx.Client, id_: str, seconds: str) -> None:
-    answer = client.get(f"/artifacts/{id_}?expiresIn={seconds}")
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"expiresIn"}
+    response = client.get(f"/artifacts/{id_}?expiresIn={seconds}")
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {"expiresIn"}

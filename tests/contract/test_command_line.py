@@ -105,14 +105,14 @@ def test_a_followed_dispatch_tells_each_state_and_line_once_through_a_retry(api:
         api.advance(dispatch_id, Finish(lease, 0, now()), Report(lease, Status.SUCCESS, completed, now()))
 
     steps = iter([start_first, start_second, finish])
-    told = list(session.follow(dispatch_id, pause=lambda _: next(steps)()))
-    assert [event.message for event in told if isinstance(event, LogLine)] == [
+    events = list(session.follow(dispatch_id, pause=lambda _: next(steps)()))
+    assert [event.message for event in events if isinstance(event, LogLine)] == [
         "first attempt",
         "second attempt",
         "goes on",
         "and ends",
     ]
-    states = [event.status.value for event in told if isinstance(event, Dispatch)]
+    states = [event.status.value for event in events if isinstance(event, Dispatch)]
     assert states == ["pending", "running", "provisioning", "success"]
 
 

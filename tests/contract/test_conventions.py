@@ -14,18 +14,18 @@ from tests.contract.running import TASK, Api, fields, refused
 
 
 def test_every_answer_has_a_request_id(client: httpx.Client) -> None:
-    answer = client.get("/dispatch")
-    assert is_id(answer.headers["X-Request-ID"])
-    assert answer.json()["meta"]["requestId"] == answer.headers["X-Request-ID"]
-    assert answer.json()["success"] is True
+    response = client.get("/dispatch")
+    assert is_id(response.headers["X-Request-ID"])
+    assert response.json()["meta"]["requestId"] == response.headers["X-Request-ID"]
+    assert response.json()["success"] is True
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
 def test_documents_have_a_request_id_too(api: Api, path: str) -> None:
     with api.client() as client:
-        answer = client.get(path)
-    assert answer.status_code == 200
-    assert is_id(answer.headers["X-Request-ID"])
+        response = client.get(path)
+    assert response.status_code == 200
+    assert is_id(response.headers["X-Request-ID"])
 
 
 def test_the_page_for_people_loads_nothing_from_elsewhere(api: Api) -> None:
@@ -44,8 +44,8 @@ def test_every_body_shows_an_example_that_its_schema_allows(client: httpx.Client
     document = client.get("/openapi.json").json()
     shown = 0
     for operation in (operation for item in document["paths"].values() for operation in item.values()):
-        answers = [answer for code, answer in operation["responses"].items() if code.startswith("2")]
-        for body in [operation.get("requestBody", {}), *answers]:
+        responses = [response for code, response in operation["responses"].items() if code.startswith("2")]
+        for body in [operation.get("requestBody", {}), *responses]:
             for media in body.get("content", {}).values():
                 schema = media["schema"] | {"components": document["components"]}
                 jsonschema_rs.validator_for(schema, validate_formats=True).validate(media["example"])
@@ -68,42 +68,42 @@ def test_an_unknown_route_is_told_in_the_envelope(client: httpx.Client) -> None:
 
 
 def test_a_method_that_is_not_possible_names_those_that_are(client: httpx.Client) -> None:
-    answer = client.put("/dispatch", json=TASK)
-    refused(answer, 405, "METHOD_NOT_ALLOWED")
-    assert answer.headers["Allow"]
+    response = client.put("/dispatch", json=TASK)
+    refused(response, 405, "METHOD_NOT_ALLOWED")
+    assert response.headers["Allow"]
 
 
 @pytest.mark.parametrize("body", ["{", "nonsense", '{"agent": "shell",}', "[" * 100_000, '"\\ud800', ""])
 def test_malformed_json_is_a_validation_error(client: httpx.Client, body: str) -> None:
-    answer = client.post("/dispatch", content=body, headers={"Content-Type": "application/json"})
-    refused(answer, 400, "VALIDATION_ERROR")
+    response = client.post("/dispatch", content=body, headers={"Content-Type": "application/json"})
+    refused(response, 400, "VALIDATION_ERROR")
 
 
 def test_a_body_of_another_type_is_told_which_one_to_send(client: httpx.Client) -> None:
-    answer = client.post("/dispatch", content=json.dumps(TASK), headers={"Content-Type": "text/plain"})
-    assert "Content-Type: application/json" in refused(answer, 400, "VALIDATION_ERROR")["details"][0]["message"]
+    response = client.post("/dispatch", content=json.dumps(TASK), headers={"Content-Type": "text/plain"})
+    assert "Content-Type: application/json" in refused(response, 400, "VALIDATION_ERROR")["details"][0]["message"]
 
 
 def test_a_body_that_is_not_utf_8_is_a_validation_error(client: httpx.Client) -> None:
-    answer = client.post("/dispatch", content=b'{"a": "\xff\xfe"}', headers={"Content-Type": "application/json"})
-    refused(answer, 400, "VALIDATION_ERROR")
+    response = client.post("/dispatch", content=b'{"a": "\xff\xfe"}', headers={"Content-Type": "application/json"})
+    refused(response, 400, "VALIDATION_ERROR")
 
 
 @pytest.mark.parametrize("body", [[], 1, "text", None, [TASK]])
 def test_json_that_is_no_object_is_a_validation_error(client: httpx.Client, body: object) -> None:
-    answer = client.post("/dispatch", content=json.dumps(body), headers={"Content-Type": "application/json"})
-    refused(answer, 400, "VALIDATION_ERROR")
+    response = client.post("/dispatch", content=json.dumps(body), headers={"Content-Type": "application/json"})
+    refused(response, 400, "VALIDATION_ERROR")
 
 
 def test_a_body_of_another_media_type_is_a_validation_error(client: httpx.Client) -> None:
-    answer = client.post("/dispatch", content=json.dumps(TASK), headers={"Content-Type": "text/plain"})
-    refused(answer, 400, "VALIDATION_ERROR")
+    response = client.post("/dispatch", content=json.dumps(TASK), headers={"Content-Type": "text/plain"})
+    refused(response, 400, "VALIDATION_ERROR")
 
 
 def test_a_lone_surrogate_in_the_task_is_a_validation_error(client: httpx.Client) -> None:
     body = '{"agent": "shell", "task": "echo \\ud800 echo"}'
-    answer = client.post("/dispatch", content=body, headers={"Content-Type": "application/json"})
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"task"}
+    response = client.post("/dispatch", content=body, headers={"Content-Type": "application/json"})
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {"task"}
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_nul_is_refused_in_what_else_reaches_programs_and_people(api: Api, clien
 def test_an_oversize_body_is_refused_before_it_is_parsed(client: httpx.Client, chunked: bool) -> None:
     body = b"{" + b" " * (1024 * 1024)
     content = iter([body[:100_000], body[100_000:]]) if chunked else body
-    answer = client.post("/dispatch", content=content, headers={"Content-Type": "application/json"})
-    refused(answer, 413, "PAYLOAD_TOO_LARGE")
+    response = client.post("/dispatch", content=content, headers={"Content-Type": "application/json"})
+    refused(response, 413, "PAYLOAD_TOO_LARGE")
 
 
 def test_every_refused_field_is_named_as_the_client_spells_it(client: httpx.Client) -> None:
@@ -194,8 +194,8 @@ def test_bad_query_parameters_are_named(client: httpx.Client, path: str) -> None
 
 
 def test_bad_input_is_never_repeated_in_the_error(client: httpx.Client) -> None:
-    answer = client.post("/dispatch", json={"agent": "shell", "task": 7, "token": "sk-very-secret"})
-    assert "sk-very-secret" not in answer.text
+    response = client.post("/dispatch", json={"agent": "shell", "task": 7, "token": "sk-very-secret"})
+    assert "sk-very-secret" not in response.text
 
 
 def test_an_unexpected_error_is_told_without_its_cause(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,10 +204,10 @@ def test_an_unexpected_error_is_told_without_its_cause(api: Api, monkeypatch: py
 
     monkeypatch.setattr(type(api.stores.dispatches), "page", broken)
     with api.client(api.key(api.tenant())) as client:
-        answer = client.get("/dispatch", headers={"X-Request-ID": "abc"})
-    error = refused(answer, 500, "INTERNAL_ERROR")
+        response = client.get("/dispatch", headers={"X-Request-ID": "abc"})
+    error = refused(response, 500, "INTERNAL_ERROR")
     assert "abc" in error["message"]
-    assert "hunter2" not in answer.text
+    assert "hunter2" not in response.text
 
 
 def test_the_document_describes_every_route_and_every_field(client: httpx.Client) -> None:
@@ -281,5 +281,5 @@ def test_the_document_names_the_scope_of_every_protected_route(client: httpx.Cli
 def test_an_unauthenticated_request_is_refused_before_its_body_is_looked_at(api: Api, method: str) -> None:
     with api.client() as client:
         path = "/dispatch" if method == "POST" else f"/dispatch/{new_id()}"
-        answer = client.request(method, path, content="{", headers={"Content-Type": "application/json"})
-    refused(answer, 401, "AUTHENTICATION_ERROR")
+        response = client.request(method, path, content="{", headers={"Content-Type": "application/json"})
+    refused(response, 401, "AUTHENTICATION_ERROR")

@@ -126,7 +126,7 @@ def test_liveness_answers_while_every_thread_waits_for_aws(
         alive = [balancer.get("/health/live").status_code for _ in range(3)]
         release.set()
         assert alive == [200, 200, 200]
-        assert {answer.result().status_code for answer in waiting} == {404}
+        assert {response.result().status_code for response in waiting} == {404}
 
 
 def aws_error(code: str, status: int) -> ClientError:
@@ -153,9 +153,9 @@ def test_trouble_in_aws_asks_to_come_back(
         raise error
 
     monkeypatch.setattr(type(api.stores.dispatches), "page", fail)
-    answer = client.get("/dispatch")
-    refused(answer, 503, "SERVICE_UNAVAILABLE")
-    assert int(answer.headers["Retry-After"]) > 0
+    response = client.get("/dispatch")
+    refused(response, 503, "SERVICE_UNAVAILABLE")
+    assert int(response.headers["Retry-After"]) > 0
 
 
 def test_a_denied_aws_call_is_our_fault_not_a_passing_trouble(

@@ -125,8 +125,8 @@ def send(client: httpx.Client, route: Route, id_: str, token: str) -> httpx.Resp
     return client.request(route.method, path, params=query, **body)  # type: ignore[arg-type]
 
 
-def told(answer: httpx.Response) -> tuple[int, object]:
-    return answer.status_code, answer.json()["error"]
+def status_and_error(response: httpx.Response) -> tuple[int, object]:
+    return response.status_code, response.json()["error"]
 
 
 def belongings(api: Api, owner: Party) -> object:
@@ -172,7 +172,7 @@ def test_a_foreign_id_of_any_kind_is_refused_on_every_route_as_an_unknown_one_is
                     foreign = send(client, route, id_, own_token)
                     absent = send(client, route, unknown(kind), own_token)
                     assert foreign.status_code in REFUSED, (held, kind, route.method, route.path, foreign.text)
-                    assert told(foreign) == told(absent), (held, kind, route.method, route.path)
+                    assert status_and_error(foreign) == status_and_error(absent), (held, kind, route.method, route.path)
                     seen += 1
     assert seen > 500
     assert belongings(api, owner) == before
@@ -187,8 +187,8 @@ def test_a_foreign_id_in_a_body_is_refused_as_an_unknown_one_is(api: Api, strang
             foreign, absent = (client.post("/dispatch", json=BODIES["DispatchRequest"] | {field: id_}) for id_ in ids)
             assert foreign.status_code in REFUSED
             # The id itself, which the client has sent, is in the message.
-            status, error = told(foreign)
-            assert (status, json.loads(json.dumps(error).replace(*ids))) == told(absent)
+            status, error = status_and_error(foreign)
+            assert (status, json.loads(json.dumps(error).replace(*ids))) == status_and_error(absent)
     assert belongings(api, owner) == before
 
 
@@ -218,6 +218,6 @@ def test_the_same_requests_are_good_for_the_owner(api: Api, routes: list[Route],
         with api.client(owner.keys["all"]) as client:
             mine = token(client, owner.ids["dispatch"])
             asking = administrator if {"tenant", "key"}.intersection(kinds) else client
-            answer = send(asking, route, owner.ids[kinds[0]], mine)
-        assert answer.status_code not in REFUSED, (route.method, route.path, answer.text)
-        assert answer.status_code < 500, (route.method, route.path, answer.text)
+            response = send(asking, route, owner.ids[kinds[0]], mine)
+        assert response.status_code not in REFUSED, (route.method, route.path, response.text)
+        assert response.status_code < 500, (route.method, route.path, response.text)

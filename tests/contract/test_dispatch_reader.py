@@ -66,7 +66,7 @@ def test_a_connection_is_kept_and_replaced_unnoticed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "trouble"),
+    ("response", "trouble"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", ConnectionClosedError),
         (b"HTTP/1.1 200 OK\r\n\r\n{", ConnectionClosedError),
@@ -76,9 +76,9 @@ def test_a_connection_is_kept_and_replaced_unnoticed() -> None:
         (NOTHING[:20], ReadTimeoutError),
     ],
 )
-def test_what_is_no_whole_answer_is_tried_again_and_then_told(answer: bytes, trouble: type[Exception]) -> None:
+def test_what_is_no_whole_answer_is_tried_again_and_then_told(response: bytes, trouble: type[Exception]) -> None:
     slow = trouble is ReadTimeoutError
-    with serving(Service(*([answer] if slow else [answer, b""]) * TRIES)) as service:
+    with serving(Service(*([response] if slow else [response, b""]) * TRIES)) as service:
         with pytest.raises(trouble):
             read(reader_of(f"http://127.0.0.1:{service.server_port}", read_timeout=0.05 if slow else 10), "1")
         assert service.connections == TRIES
@@ -86,8 +86,8 @@ def test_what_is_no_whole_answer_is_tried_again_and_then_told(answer: bytes, tro
 
 def test_what_another_try_would_not_change_is_told_at_once() -> None:
     refusal = b'{"__type": "x#AccessDeniedException"}'
-    answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(refusal), refusal)
-    with serving(Service(answer)) as service:
+    response = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%b" % (len(refusal), refusal)
+    with serving(Service(response)) as service:
         with pytest.raises(ClientError, match="AccessDenied"):
             read(reader_of(f"http://127.0.0.1:{service.server_port}"), "1")
         assert len(service.asked) == 1

@@ -20,9 +20,9 @@ from tests.contract.running import MODELS, TASK, Api, fields, refused, serve
 
 
 def post(client: httpx.Client, **fields: object) -> dict[str, Any]:
-    answer = client.post("/dispatch", json=TASK | fields)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json()["data"])
+    response = client.post("/dispatch", json=TASK | fields)
+    assert response.status_code == 201, response.text
+    return dict(response.json()["data"])
 
 
 def test_a_dispatch_is_accepted_as_pending_and_its_row_and_text_are_stored(api: Api, client: httpx.Client) -> None:
@@ -127,13 +127,13 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("sent", "field", "told"), REFUSED)
+@pytest.mark.parametrize(("sent", "field", "message"), REFUSED)
 def test_what_cannot_be_had_is_refused_with_the_field_and_the_remedy(
-    client: httpx.Client, sent: dict[str, object], field: str, told: str
+    client: httpx.Client, sent: dict[str, object], field: str, message: str
 ) -> None:
     error = refused(client.post("/dispatch", json=TASK | sent), 400, "VALIDATION_ERROR")
     assert fields(error) == {field}
-    assert told in error["details"][0]["message"]
+    assert message in error["details"][0]["message"]
 
 
 def test_nothing_is_stored_of_a_refused_request(api: Api, client: httpx.Client) -> None:
@@ -148,8 +148,8 @@ def test_a_task_of_50000_characters_is_stored_whole_however_its_json_is_spelt(
 ) -> None:
     task = "\N{GRINNING FACE}" * 50_000
     body = json.dumps(TASK | {"task": task}, ensure_ascii=ascii_only)
-    answer = client.post("/dispatch", content=body, headers={"Content-Type": "application/json"})
-    assert api.stores.dispatches.task(answer.json()["data"]["id"]) == task
+    response = client.post("/dispatch", content=body, headers={"Content-Type": "application/json"})
+    assert api.stores.dispatches.task(response.json()["data"]["id"]) == task
 
 
 @pytest.mark.parametrize("tier", ["free", "starter", "pro"])
@@ -169,9 +169,9 @@ def test_the_daily_limit_is_refused_with_the_time_to_come_back(api: Api) -> None
     with api.client(api.key(api.tenant(limits))) as client:
         post(client)
         post(client)
-        answer = client.post("/dispatch", json=TASK)
-        refused(answer, 429, "RATE_LIMIT_EXCEEDED")
-        assert 1 <= int(answer.headers["Retry-After"]) <= 86_400
+        response = client.post("/dispatch", json=TASK)
+        refused(response, 429, "RATE_LIMIT_EXCEEDED")
+        assert 1 <= int(response.headers["Retry-After"]) <= 86_400
         api.await_indexes()
         assert len(client.get("/dispatch").json()["data"]) == 2
 
@@ -232,18 +232,18 @@ def test_fifty_concurrent_identical_requests_to_two_replicas_make_one_dispatch(a
         httpx.Client(base_url=url, headers=client.headers, timeout=120) as other,
         ThreadPoolExecutor(50) as pool,
     ):
-        answers = list(pool.map(lambda number: keyed((client, other)[number % 2], "race"), range(50)))
-    assert {answer.status_code for answer in answers} == {201}
-    assert len({json.dumps(answer.json()["data"]) for answer in answers}) == 1
-    assert sum("Idempotent-Replay" not in answer.headers for answer in answers) == 1
+        responses = list(pool.map(lambda number: keyed((client, other)[number % 2], "race"), range(50)))
+    assert {response.status_code for response in responses} == {201}
+    assert len({json.dumps(response.json()["data"]) for response in responses}) == 1
+    assert sum("Idempotent-Replay" not in response.headers for response in responses) == 1
     api.await_indexes()
     assert len(client.get("/dispatch").json()["data"]) == 1
 
 
 @pytest.mark.parametrize("key", [b"x" * 129, b"with space", "caf\xe9".encode()])
 def test_an_unusable_idempotency_key_is_refused_by_name(client: httpx.Client, key: bytes) -> None:
-    answer = client.post("/dispatch", json=TASK, headers={b"Idempotency-Key": key})
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"Idempotency-Key"}
+    response = client.post("/dispatch", json=TASK, headers={b"Idempotency-Key": key})
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {"Idempotency-Key"}
 
 
 def test_an_idempotency_key_may_be_128_characters_long(client: httpx.Client) -> None:

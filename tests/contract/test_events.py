@@ -42,15 +42,15 @@ def begin(api: Api, row: Dispatch) -> Dispatch:
 
 
 def test_a_watcher_is_told_each_state_and_line_as_it_comes(api: Api, client: httpx.Client, id_: str) -> None:
-    told = watch(client, id_)
-    assert seen(next(told)) == ("status", "pending")
+    events = watch(client, id_)
+    assert seen(next(events)) == ("status", "pending")
     row = begin(api, api.row(id_))
-    assert seen(next(told)) == ("status", "running")
+    assert seen(next(events)) == ("status", "running")
     api.chunk(row, 1, "one", "two")
-    assert [seen(next(told)) for _ in range(2)] == [("log", "one"), ("log", "two")]
+    assert [seen(next(events)) for _ in range(2)] == [("log", "one"), ("log", "two")]
     api.chunk(row, 2, "three")
     api.end(row)
-    assert [seen(event) for event in told] == [("log", "three"), ("status", "success")]
+    assert [seen(event) for event in events] == [("log", "three"), ("status", "success")]
 
 
 def test_the_last_event_shows_the_dispatch_as_the_api_does(api: Api, client: httpx.Client, running: Dispatch) -> None:
@@ -99,15 +99,15 @@ def test_a_second_attempt_follows_on_the_whole_log_of_the_first(api: Api, client
     id_ = client.post("/dispatch", json=TASK | {"retryable": True}).json()["data"]["id"]
     first = begin(api, api.row(id_))
     api.chunk(first, 1, "first")
-    told = watch(client, id_)
-    assert [seen(next(told)) for _ in range(2)] == [("status", "running"), ("log", "first")]
+    events = watch(client, id_)
+    assert [seen(next(events)) for _ in range(2)] == [("status", "running"), ("log", "first")]
     assert first.lease is not None
     api.chunk(first, 2, "last words")
     api.advance(id_, Lose(first.lease, Reason.of(ReasonCode.WORKER_LOST, "Gone."), now()))
     second = begin(api, api.row(id_))
     api.chunk(second, 1, "second")
     api.end(second)
-    rest = [seen(event) for event in told]
+    rest = [seen(event) for event in events]
     assert [message for kind, message in rest if kind == "log"] == ["last words", "second"]
     assert rest[-1] == ("status", "success")
 
@@ -116,9 +116,9 @@ def test_a_silence_is_broken_by_comments(
     client: httpx.Client, running: Dispatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "SILENCE_SECONDS", 0)
-    with client.stream("GET", f"/dispatch/{running.id}/events") as answer:
-        assert answer.headers["Content-Type"].startswith("text/event-stream")
-        assert next(line for line in answer.iter_lines() if line.startswith(":"))
+    with client.stream("GET", f"/dispatch/{running.id}/events") as response:
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        assert next(line for line in response.iter_lines() if line.startswith(":"))
 
 
 def test_a_follower_takes_no_comment_for_an_event(
@@ -126,18 +126,18 @@ def test_a_follower_takes_no_comment_for_an_event(
 ) -> None:
     monkeypatch.setattr(watching, "SILENCE_SECONDS", 0)
     with Client(api.url, api.key(tenant)) as follower:
-        told = (each.message if isinstance(each, LogLine) else each.status for each in follower.watch(running.id))
-        assert next(told) == Status.RUNNING
+        events = (each.message if isinstance(each, LogLine) else each.status for each in follower.watch(running.id))
+        assert next(events) == Status.RUNNING
         api.chunk(running, 1, "after a silence")
-        assert next(told) == "after a silence"
+        assert next(events) == "after a silence"
         api.end(running)
-        assert list(told) == [Status.SUCCESS]
+        assert list(events) == [Status.SUCCESS]
 
 
 @pytest.mark.parametrize("place", ["x", "1.1.1", "1.1.1.asleep", "-1.1.1.", "1" * 100])
 def test_a_place_that_was_never_given_out_is_refused(client: httpx.Client, id_: str, place: str) -> None:
-    answer = client.get(f"/dispatch/{id_}/events", headers={"Last-Event-ID": place})
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"Last-Event-ID"}
+    response = client.get(f"/dispatch/{id_}/events", headers={"Last-Event-ID": place})
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {"Last-Event-ID"}
 
 
 def test_a_place_beyond_the_log_ends_with_the_dispatch(api: Api, client: httpx.Client, running: Dispatch) -> None:
@@ -150,11 +150,11 @@ def test_a_place_beyond_the_log_ends_with_the_dispatch(api: Api, client: httpx.C
 def test_a_stream_ends_with_the_key_that_opened_it(api: Api, tenant: Tenant, running: Dispatch) -> None:
     text = api.key(tenant)
     with api.client(text) as client:
-        told = watch(client, running.id)
-        assert seen(next(told)) == ("status", "running")
+        events = watch(client, running.id)
+        assert seen(next(events)) == ("status", "running")
         api.stores.tenants.change_key(hash_key(text), status="revoked")
         api.services.authenticator.forget()
-        assert list(told) == []
+        assert list(events) == []
 
 
 def test_two_hundred_watchers_cost_one_poller(api: Api, tenant: Tenant, running: Dispatch) -> None:
@@ -190,17 +190,17 @@ def test_two_hundred_watchers_cost_one_poller(api: Api, tenant: Tenant, running:
 
 def test_our_client_goes_on_where_its_connection_was_lost(api: Api, tenant: Tenant, running: Dispatch) -> None:
     api.chunk(running, 1, "one", "two")
-    told: list[str] = []
+    events: list[str] = []
     with Client(api.url, api.key(tenant)) as client:
         for event in client.watch(running.id):
-            told.append(event.message if isinstance(event, LogLine) else event.status)
-            if told[-1] == "one":
+            events.append(event.message if isinstance(event, LogLine) else event.status)
+            if events[-1] == "one":
                 api.services.streams.closing = True  # as at the end of a replica: streams end
-            if told[-1] == "two":
+            if events[-1] == "two":
                 api.services.streams.closing = False
                 api.chunk(running, 2, "three")
                 api.end(running)
-    assert told == ["running", "one", "two", "three", "success"]
+    assert events == ["running", "one", "two", "three", "success"]
 
 
 def test_where_events_do_not_get_through_our_client_looks_again_and_again(
@@ -216,15 +216,15 @@ def test_where_events_do_not_get_through_our_client_looks_again_and_again(
             return super().handle_request(request)
 
     with Client(api.url, api.key(tenant), transport=Buffering()) as client:
-        told = [event.message if isinstance(event, LogLine) else event.status for event in client.watch(running.id)]
-    assert told == ["one", "success"]
+        events = [event.message if isinstance(event, LogLine) else event.status for event in client.watch(running.id)]
+    assert events == ["one", "success"]
 
 
 def test_a_vanished_watcher_leaves_nothing_behind(api: Api, client: httpx.Client, running: Dispatch) -> None:
-    told = watch(client, running.id)
-    next(told)
+    events = watch(client, running.id)
+    next(events)
     assert running.id in api.services.streams._streams
-    told.close()
+    events.close()
     other = watch(client, client.post("/dispatch", json=TASK).json()["data"]["id"])
     next(other)
     id_ = next(id_ for id_ in api.services.streams._streams if id_ != running.id)

@@ -15,7 +15,7 @@ from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id
 from outpost.domain.tenants import Tenant
 from outpost.store import artifacts, database
-from tests.contract.relay import Relay, fails, loses_the_answer, once, relay, waits
+from tests.contract.relay import Relay, fails, loses_the_response, once, relay, waits
 from tests.contract.running import TASK, Api, connect, refused, serve
 from tests.eventually import eventually
 
@@ -52,9 +52,9 @@ def client(service: tuple[str, Relay], api: Api, tenant: Tenant) -> Iterator[htt
         yield client
 
 
-def come_back(answer: httpx.Response) -> None:
-    refused(answer, 503, "SERVICE_UNAVAILABLE")
-    assert int(answer.headers["Retry-After"]) > 0
+def come_back(response: httpx.Response) -> None:
+    refused(response, 503, "SERVICE_UNAVAILABLE")
+    assert int(response.headers["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
@@ -80,11 +80,11 @@ def test_a_moment_of_throttling_is_not_noticed(client: httpx.Client, way: Relay)
 
 
 def test_a_dispatch_whose_commit_was_not_heard_of_is_made_once(api: Api, client: httpx.Client, way: Relay) -> None:
-    way.faults["TransactWriteItems"] = once(loses_the_answer)
-    answer = client.post("/dispatch", json=TASK)
-    assert answer.status_code == 201
+    way.faults["TransactWriteItems"] = once(loses_the_response)
+    response = client.post("/dispatch", json=TASK)
+    assert response.status_code == 201
     api.await_indexes()
-    assert [row["id"] for row in client.get("/dispatch").json()["data"]] == [answer.json()["data"]["id"]]
+    assert [row["id"] for row in client.get("/dispatch").json()["data"]] == [response.json()["data"]["id"]]
 
 
 def test_a_throttled_cancel_changes_nothing(client: httpx.Client, way: Relay) -> None:
@@ -134,34 +134,34 @@ def test_a_watcher_hears_on_after_reads_that_failed(
     client: httpx.Client, way: Relay, running: Dispatch, api: Api
 ) -> None:
     with connect_sse(client, "GET", f"/dispatch/{running.id}/events") as source:
-        told = (event.json()["status"] for event in source.iter_sse() if event.event == "status")
-        assert next(told) == "running"
+        statuses = (event.json()["status"] for event in source.iter_sse() if event.event == "status")
+        assert next(statuses) == "running"
         way.made.clear()
         way.faults["GetItem"] = fails("ThrottlingException")
         eventually(lambda: way.made["GetItem"] > TRIES, what="two reads of the poller have failed")
         way.faults.clear()
         api.end(running)
         # A state between two reads is not sent: this one is short.
-        assert [status for status in told if status != "completing"] == ["success"]
+        assert [status for status in statuses if status != "completing"] == ["success"]
 
 
 def test_a_dispatch_that_is_committed_is_accepted_although_the_queue_is_down(
     client: httpx.Client, way: Relay, api: Api, tenant: Tenant
 ) -> None:
     way.faults["SendMessage"] = fails("ServiceUnavailable", 503)
-    answer = client.post("/dispatch", json=TASK)
-    assert answer.status_code == 201
+    response = client.post("/dispatch", json=TASK)
+    assert response.status_code == 201
     # A worker that asks finds it: the table's stream launches one, and the reconciler wakes those that idle.
-    assert api.stores.dispatches.live.queued(Agent.SHELL, tenant.id, limit=9) == [answer.json()["data"]["id"]]
+    assert api.stores.dispatches.live.queued(Agent.SHELL, tenant.id, limit=9) == [response.json()["data"]["id"]]
 
 
 def test_a_queue_that_does_not_answer_does_not_hold_a_dispatch(client: httpx.Client, way: Relay) -> None:
     release = Event()
     way.faults["SendMessage"] = waits(release)
     way.made.clear()
-    answer = client.post("/dispatch", json=TASK, timeout=120)
+    response = client.post("/dispatch", json=TASK, timeout=120)
     release.set()
-    assert answer.status_code == 201
+    assert response.status_code == 201
     assert (way.made["TransactWriteItems"], way.made["SendMessage"]) == (1, TRIES)
 
 

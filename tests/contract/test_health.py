@@ -43,9 +43,9 @@ def test_health_tells_version_uptime_and_checks(anybody: httpx.Client) -> None:
 
 
 def test_readiness_reaches_tables_bucket_and_file_system(anybody: httpx.Client) -> None:
-    answer = anybody.get("/health/ready")
-    assert answer.status_code == 200
-    assert set(answer.json()["data"]) == {"dynamodb", "s3", "efs"}
+    response = anybody.get("/health/ready")
+    assert response.status_code == 200
+    assert set(response.json()["data"]) == {"dynamodb", "s3", "efs"}
 
 
 class Clock:
@@ -90,13 +90,13 @@ def test_without_a_need_the_service_is_alive_but_not_ready(
 ) -> None:
     client, failing, _ = broken
     failing[need] = True
-    answer = client.get("/health/ready")
-    assert need in refused(answer, 503, "SERVICE_UNAVAILABLE")["message"]
-    assert int(answer.headers["Retry-After"]) > 0
+    response = client.get("/health/ready")
+    assert need in refused(response, 503, "SERVICE_UNAVAILABLE")["message"]
+    assert int(response.headers["Retry-After"]) > 0
     assert client.get("/health/live").status_code == 200
     health = client.get("/health")
     assert (health.status_code, health.json()["data"]["status"]) == (200, "unhealthy")
-    assert "secret-account-detail" not in health.text + answer.text
+    assert "secret-account-detail" not in health.text + response.text
     failing[need] = False
     clock.time += 10
     assert client.get("/health/ready").status_code == 200

@@ -16,9 +16,9 @@ from tests.contract.running import TASK, Api, fields, refused
 
 
 def status(client: httpx.Client, id_: str, query: str = "") -> dict[str, Any]:
-    answer = client.get(f"/dispatch/{id_}?{query}")
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json()["data"])
+    response = client.get(f"/dispatch/{id_}?{query}")
+    assert response.status_code == 200, response.text
+    return dict(response.json()["data"])
 
 
 def test_the_status_tells_every_state_with_its_time(api: Api, client: httpx.Client, id_: str) -> None:
@@ -92,8 +92,8 @@ def test_places_beyond_a_hundred_are_not_counted(client: httpx.Client) -> None:
 
 
 def test_a_pending_dispatch_is_cancelled_at_once(client: httpx.Client, id_: str) -> None:
-    answer = client.request("DELETE", f"/dispatch/{id_}", json={"reason": "wrong branch"})
-    assert answer.json()["data"]["status"] == "cancelled"
+    response = client.request("DELETE", f"/dispatch/{id_}", json={"reason": "wrong branch"})
+    assert response.json()["data"]["status"] == "cancelled"
     reason = status(client, id_)["reason"]
     assert (reason["code"], reason["message"]) == ("CANCELLED_BY_USER", "Cancelled: wrong branch")
 
@@ -122,8 +122,8 @@ def test_a_cancelled_dispatch_cannot_be_cancelled_again(client: httpx.Client, id
 
 @pytest.mark.parametrize(("body", "field"), [({"reason": "x" * 501}, "reason"), ({"why": "x"}, "why")])
 def test_a_bad_reason_is_refused_by_name(client: httpx.Client, id_: str, body: dict[str, str], field: str) -> None:
-    answer = client.request("DELETE", f"/dispatch/{id_}", json=body)
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {field}
+    response = client.request("DELETE", f"/dispatch/{id_}", json=body)
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {field}
     assert status(client, id_)["status"] == "pending"
 
 
@@ -131,9 +131,9 @@ def test_a_bad_reason_is_refused_by_name(client: httpx.Client, id_: str, body: d
 
 
 def logs(client: httpx.Client, id_: str, query: str = "") -> tuple[list[str], str, bool]:
-    answer = client.get(f"/dispatch/{id_}/logs?{query}")
-    assert answer.status_code == 200, answer.text
-    body = answer.json()
+    response = client.get(f"/dispatch/{id_}/logs?{query}")
+    assert response.status_code == 200, response.text
+    body = response.json()
     pagination = body["meta"]["pagination"]
     return [line["message"] for line in body["data"]], pagination["cursor"], pagination["hasMore"]
 
@@ -238,5 +238,5 @@ def test_a_far_offset_is_reached_step_by_step(
 
 @pytest.mark.parametrize("query", ["logLimit=1001", "logLimit=-1", "logOffset=-1"])
 def test_bad_log_parameters_are_refused_by_name(client: httpx.Client, id_: str, query: str) -> None:
-    answer = client.get(f"/dispatch/{id_}?{query}")
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {query.partition("=")[0]}
+    response = client.get(f"/dispatch/{id_}?{query}")
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {query.partition("=")[0]}

@@ -13,10 +13,10 @@ from control_plane.middleware import MAX_HEAD_BYTES, MAX_URL_BYTES
 from outpost.domain.ids import is_id
 from tests.contract.running import Api, fields, refused
 
-Answer = tuple[int, dict[str, str], dict[str, Any]]
+Response = tuple[int, dict[str, str], dict[str, Any]]
 
 
-def send(api: Api, parts: Iterable[bytes]) -> Answer:
+def send(api: Api, parts: Iterable[bytes]) -> Response:
     """Send bytes as they are and return the answer; the service may close the connection before all are sent."""
     place = urlsplit(api.url)
     assert place.hostname is not None
@@ -31,8 +31,8 @@ def send(api: Api, parts: Iterable[bytes]) -> Answer:
             return status, headers, json.loads(stream.read(int(headers["content-length"])))
 
 
-def told(answer: Answer, status: int, code: str) -> None:
-    found, headers, body = answer
+def assert_refused(response: Response, status: int, code: str) -> None:
+    found, headers, body = response
     assert (found, body["success"], body["error"]["code"]) == (status, False, code)
     assert is_id(headers["x-request-id"])
     assert body["meta"]["requestId"] == headers["x-request-id"]
@@ -49,8 +49,8 @@ def test_headers_over_the_limit_are_refused(client: httpx.Client, count: int) ->
 
 def test_headers_that_never_end_are_refused_when_they_pass_the_limit(api: Api) -> None:
     dribble = [b"GET /dispatch HTTP/1.1\r\nHost: x\r\n", *(b"X-Note: " + b"x" * 8_000 + b"\r\n" for _ in range(9))]
-    told(send(api, dribble), 431, "HEADERS_TOO_LARGE")
-    told(
+    assert_refused(send(api, dribble), 431, "HEADERS_TOO_LARGE")
+    assert_refused(
         send(api, [b"GET /dispatch HTTP/1.1\r\nX-Note: ", *(b"x" * 8_000 for _ in range(9))]), 431, "HEADERS_TOO_LARGE"
     )
 
@@ -65,7 +65,7 @@ def test_an_overlong_path_is_refused(client: httpx.Client) -> None:
 
 
 def test_an_address_longer_than_a_parser_takes_is_refused(api: Api) -> None:
-    told(
+    assert_refused(
         send(api, [b"GET /dispatch?repo=" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"]), 431, "HEADERS_TOO_LARGE"
     )
 
@@ -83,10 +83,10 @@ def test_an_address_longer_than_a_parser_takes_is_refused(api: Api) -> None:
     ids=["nonsense", "no-colon", "negative-length", "broken-address", "broken-chunk", "tls"],
 )
 def test_what_is_not_http_is_refused_in_the_apis_form(api: Api, bytes_: bytes) -> None:
-    told(send(api, [bytes_]), 400, "VALIDATION_ERROR")
+    assert_refused(send(api, [bytes_]), 400, "VALIDATION_ERROR")
 
 
 def test_a_refused_head_costs_its_own_connection_only(api: Api, client: httpx.Client) -> None:
     assert client.get("/dispatch").status_code == 200
-    told(send(api, [b"nonsense\r\n\r\n"]), 400, "VALIDATION_ERROR")
+    assert_refused(send(api, [b"nonsense\r\n\r\n"]), 400, "VALIDATION_ERROR")
     assert client.get("/dispatch").status_code == 200

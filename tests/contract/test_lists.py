@@ -16,9 +16,9 @@ def post(client: httpx.Client, **more: object) -> str:
 
 
 def page(client: httpx.Client, query: str = "") -> tuple[list[str], dict[str, Any]]:
-    answer = client.get(f"/dispatch?{query}")
-    assert answer.status_code == 200, answer.text
-    body = answer.json()
+    response = client.get(f"/dispatch?{query}")
+    assert response.status_code == 200, response.text
+    body = response.json()
     return [row["id"] for row in body["data"]], body["meta"]["pagination"]
 
 
@@ -139,8 +139,8 @@ def test_a_cursor_fits_its_tenant_its_filter_and_its_list_only(
     "cursor", ["x", "\N{SNOWMAN}", "AAAA" * 10, "A" * 5_000, "%00", "=", "01JZZZZZZZZZZZZZZZZZZZZZZZ"]
 )
 def test_a_malformed_cursor_is_a_validation_error(client: httpx.Client, cursor: str) -> None:
-    answer = client.get("/dispatch", params={"cursor": cursor})
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"cursor"}
+    response = client.get("/dispatch", params={"cursor": cursor})
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {"cursor"}
 
 
 def test_a_cursor_tells_nothing_but_the_place(client: httpx.Client, api: Api) -> None:

@@ -77,7 +77,7 @@ def structured(result: CallToolResult) -> dict[str, Any]:
     return result.structured_content
 
 
-def told(result: CallToolResult) -> str:
+def text_of(result: CallToolResult) -> str:
     """The text of a failed call."""
     assert result.is_error
     (content,) = result.content
@@ -145,7 +145,9 @@ def test_every_tool_answers_what_its_schema_says(api: Api, session: Session, run
             assert health["status"] in {"healthy", "degraded", "unhealthy"}
             assert health["fleet"]["agents"]["shell"]["available"] is True
             assert structured(await client.call_tool("outpost_list_workspaces"))["items"] == []
-            assert "NOT_FOUND" in told(await client.call_tool("outpost_delete_workspace", {"workspace_id": new_id()}))
+            assert "NOT_FOUND" in text_of(
+                await client.call_tool("outpost_delete_workspace", {"workspace_id": new_id()})
+            )
 
     anyio.run(main)
 
@@ -175,7 +177,7 @@ def test_an_idempotency_key_makes_a_repeated_call_harmless(session: Session) -> 
             ]
             assert first == second
             other = {**TASK, "task": "echo something else", "idempotency_key": "k-1"}
-            assert "CONFLICT" in told(await client.call_tool("outpost_dispatch", other))
+            assert "CONFLICT" in text_of(await client.call_tool("outpost_dispatch", other))
 
     anyio.run(main)
 
@@ -202,7 +204,7 @@ def test_what_a_model_can_mend_is_told_as_a_result(session: Session) -> None:
     async def main() -> None:
         async with session() as client:
             for tool, arguments, words in MENDABLE:
-                text = told(await client.call_tool(tool, arguments))
+                text = text_of(await client.call_tool(tool, arguments))
                 assert [word for word in words if word not in text] == [], (tool, arguments, text)
 
     anyio.run(main)
@@ -220,9 +222,9 @@ def test_an_unknown_tool_is_refused_with_the_names_of_those_there_are(session: S
 def test_a_tool_needs_the_scope_of_its_route(api: Api, session: Session, id_: str) -> None:
     async def main() -> None:
         async with session(Scope.LIST) as client:
-            assert "AUTHORIZATION_ERROR" in told(await client.call_tool("outpost_dispatch", TASK))
-            assert "AUTHORIZATION_ERROR" in told(await client.call_tool("outpost_cancel", {"dispatch_id": id_}))
-            assert "AUTHORIZATION_ERROR" in told(await client.call_tool("outpost_status", {"dispatch_id": id_}))
+            assert "AUTHORIZATION_ERROR" in text_of(await client.call_tool("outpost_dispatch", TASK))
+            assert "AUTHORIZATION_ERROR" in text_of(await client.call_tool("outpost_cancel", {"dispatch_id": id_}))
+            assert "AUTHORIZATION_ERROR" in text_of(await client.call_tool("outpost_status", {"dispatch_id": id_}))
             assert structured(await client.call_tool("outpost_health"))["fleet"] is None
             api.await_indexes()
             assert [row["id"] for row in structured(await client.call_tool("outpost_list_runs"))["items"]] == [id_]
@@ -234,7 +236,7 @@ def test_another_tenants_dispatch_is_not_found(api: Api, id_: str) -> None:
     async def main() -> None:
         async with over_http(api.url, api.key(api.tenant())) as client:
             for tool in ("outpost_status", "outpost_cancel", "outpost_get_artifacts"):
-                assert "NOT_FOUND" in told(await client.call_tool(tool, {"dispatch_id": id_}))
+                assert "NOT_FOUND" in text_of(await client.call_tool(tool, {"dispatch_id": id_}))
 
     anyio.run(main)
 
@@ -242,8 +244,8 @@ def test_another_tenants_dispatch_is_not_found(api: Api, id_: str) -> None:
 def test_a_call_without_a_good_key_is_a_401_before_anything_is_read(api: Api) -> None:
     headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
     for key in ({}, {"Authorization": f"Bearer otp_{'0' * 64}"}):
-        answer = httpx.post(f"{api.url}/mcp", headers=headers | key, content=b"{not even json", timeout=120)
-        refused(answer, 401, "AUTHENTICATION_ERROR")
+        response = httpx.post(f"{api.url}/mcp", headers=headers | key, content=b"{not even json", timeout=120)
+        refused(response, 401, "AUTHENTICATION_ERROR")
 
 
 def test_another_name_for_the_service_is_refused(api: Api, tenant: Tenant) -> None:
@@ -274,16 +276,16 @@ def test_each_request_counts_once_against_the_keys_limit_and_the_last_refusal_is
 
     with api.client(key) as client:
         left = int(client.get("/dispatch").headers["X-RateLimit-Remaining"])
-        answer = client.post("/mcp", json=message("tools/list"), headers=ACCEPT)
-        assert (answer.status_code, int(answer.headers["X-RateLimit-Remaining"])) == (200, left - 1)
-        answer = client.post("/mcp", json=message("tools/call", name="outpost_health", arguments={}), headers=ACCEPT)
-        assert (answer.status_code, int(answer.headers["X-RateLimit-Remaining"])) == (200, left - 2)
+        response = client.post("/mcp", json=message("tools/list"), headers=ACCEPT)
+        assert (response.status_code, int(response.headers["X-RateLimit-Remaining"])) == (200, left - 1)
+        response = client.post("/mcp", json=message("tools/call", name="outpost_health", arguments={}), headers=ACCEPT)
+        assert (response.status_code, int(response.headers["X-RateLimit-Remaining"])) == (200, left - 2)
         while client.post("/mcp", json=message("ping"), headers=ACCEPT).status_code == 200:
             pass
         for method in ("initialize", "tools/list", "ping"):
-            answer = client.post("/mcp", json=message(method), headers=ACCEPT)
-            refused(answer, 429, "RATE_LIMIT_EXCEEDED")
-            assert int(answer.headers["Retry-After"]) > 0
+            response = client.post("/mcp", json=message(method), headers=ACCEPT)
+            refused(response, 429, "RATE_LIMIT_EXCEEDED")
+            assert int(response.headers["Retry-After"]) > 0
         refused(client.post("/mcp", content="{", headers=ACCEPT), 429, "RATE_LIMIT_EXCEEDED")
         called = message("tools/call", name="outpost_list_runs", arguments={})
         result = client.post("/mcp", json=called, headers=ACCEPT).json()["result"]

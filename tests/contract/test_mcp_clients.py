@@ -97,8 +97,8 @@ def test_filters_are_read_as_leniently(api: Api, key: str, given: dict[str, obje
 def test_a_client_that_takes_json_is_served(api: Api, key: str, accept: str | None, path: str) -> None:
     with api.client(key) as client:
         del client.headers["Accept"]
-        answer = client.post(path, json=LIST, headers={"Accept": accept} if accept else {})
-    assert (answer.status_code, len(answer.json()["result"]["tools"])) == (200, 10)
+        response = client.post(path, json=LIST, headers={"Accept": accept} if accept else {})
+    assert (response.status_code, len(response.json()["result"]["tools"])) == (200, 10)
 
 
 def test_a_client_that_takes_no_json_is_refused(api: Api, key: str) -> None:

@@ -69,14 +69,14 @@ class _Handler(BaseHTTPRequestHandler):
                 headers = {each: value for each, value in headers.items() if each.lower() != name}
                 headers[name] = self.headers[name].replace(own, service)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        answer = urllib3.request(
+        response = urllib3.request(
             self.command, self.server.service + self.path, body=body, headers=headers, retries=False
         )
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
-        self.send_header("Content-Length", str(len(answer.data)))
+        self.send_response(response.status)
+        self.send_header("Content-Type", response.headers.get("Content-Type", ""))
+        self.send_header("Content-Length", str(len(response.data)))
         self.end_headers()
-        self.wfile.write(answer.data)
+        self.wfile.write(response.data)
 
     do_GET = do_POST = do_DELETE = do_OPTIONS = _pass  # noqa: N815 - the base class calls them so
 

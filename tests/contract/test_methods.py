@@ -82,8 +82,8 @@ def test_a_slash_at_the_end_changes_nothing(client: httpx.Client, slashes: str) 
 
 
 def test_the_page_with_a_slash_redirects_to_the_one_whose_addresses_work(client: httpx.Client) -> None:
-    answer = client.get("/docs/")
-    assert (answer.status_code, answer.headers["Location"]) == (307, "../docs")
+    response = client.get("/docs/")
+    assert (response.status_code, response.headers["Location"]) == (307, "../docs")
     assert client.get("/docs/", follow_redirects=True).status_code == 200
 
 
@@ -110,13 +110,13 @@ def test_every_response_forbids_guessing_its_type(api: Api) -> None:
 
 
 def test_the_page_allows_its_own_scripts_only_and_no_frame(client: httpx.Client) -> None:
-    answer = client.get("/docs")
-    policy = answer.headers["Content-Security-Policy"]
+    response = client.get("/docs")
+    policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     (scripts,) = re.findall("script-src ([^;]+)", policy)
     assert re.fullmatch(r"'self' 'sha256-[A-Za-z0-9+/=]+'", scripts)
-    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert response.headers["X-Frame-Options"] == "DENY"
 
 
 @pytest.mark.parametrize("value", ["0.5", "1764300000", "1e9", "-1", "nan"])

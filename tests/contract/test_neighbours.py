@@ -67,11 +67,11 @@ SOON = 10
 def test_a_flood_of_the_event_loop_is_passed_by_another_tenants_request(api: Api, tenant: Tenant) -> None:
     """Counted in requests: the machine's speed does not matter. The flood is refused without any call of AWS."""
     app = create_app(api.replica())
-    cheap, answered = "/dispatch?limit=0", []
+    cheap, responded = "/dispatch?limit=0", []
 
     async def ask(http: httpx.AsyncClient, key: str) -> None:
         refused(await http.get(cheap, headers={"X-API-Key": key}), 400, "VALIDATION_ERROR")
-        answered.append(key)
+        responded.append(key)
 
     async def run() -> int:
         flooding, small = api.key(tenant), api.key(api.tenant())
@@ -82,7 +82,7 @@ def test_a_flood_of_the_event_loop_is_passed_by_another_tenants_request(api: Api
             flood = [asyncio.create_task(ask(http, flooding)) for _ in range(FLOOD)]
             await asyncio.create_task(ask(http, small))
             await asyncio.gather(*flood)
-        return answered[2:].index(small)
+        return responded[2:].index(small)
 
     assert asyncio.run(run()) < SOON
 
@@ -290,9 +290,9 @@ def test_a_half_sent_request_ends_at_its_time(
     with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
         connection.sendall(sent)
         with connection.makefile("rb") as stream:
-            answer = stream.read()
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"REQUEST_TIMEOUT" in answer
+            response = stream.read()
+    assert response.startswith(b"HTTP/1.1 408 ")
+    assert b"REQUEST_TIMEOUT" in response
 
 
 def test_a_connection_that_sends_nothing_ends(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,5 +309,5 @@ def test_a_slow_but_complete_request_is_served(client: httpx.Client) -> None:
         yield b'{"agent": "shell", '
         yield b'"task": "echo hello, world"}'
 
-    answer = client.post("/dispatch", content=body(), headers={"Content-Type": "application/json"})
-    assert answer.status_code == 201
+    response = client.post("/dispatch", content=body(), headers={"Content-Type": "application/json"})
+    assert response.status_code == 201

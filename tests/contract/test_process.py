@@ -84,14 +84,14 @@ def test_a_stop_under_load_fails_no_request_on_connections_kept_alive_or_new(
     headers = {"X-API-Key": operator_key(environment)}
 
     def load(kept_alive: bool) -> list[int]:
-        """Ask as a load balancer does, until it has been told some times that the replica leaves."""
-        statuses, told = [], 0
+        """Ask as a load balancer does, until the replica closed the connection some times."""
+        statuses, closed = [], 0
         with httpx.Client(timeout=120) as client:
             ask = client.post if kept_alive else httpx.post
-            while told < 5:
-                answer = ask(f"{url}/dispatch", json=TASK, headers=headers, timeout=120)
-                statuses.append(answer.status_code)
-                told += answer.headers.get("Connection") == "close"
+            while closed < 5:
+                response = ask(f"{url}/dispatch", json=TASK, headers=headers, timeout=120)
+                statuses.append(response.status_code)
+                closed += response.headers.get("Connection") == "close"
                 started.set()
         return statuses
 

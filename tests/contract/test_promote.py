@@ -57,9 +57,9 @@ def fail(api: Api, dispatch_id: str) -> None:
 
 def test_a_promotion_is_a_dispatch_that_names_its_source(api: Api, promoter: httpx.Client) -> None:
     source = succeed(api, promoter)
-    answer = promote(promoter, source, createPr=True)
-    assert answer.status_code == 202
-    shown = answer.json()["data"]
+    response = promote(promoter, source, createPr=True)
+    assert response.status_code == 202
+    shown = response.json()["data"]
     assert (shown["kind"], shown["status"], shown["repo"], shown["branch"]) == (
         "promote",
         "pending",
@@ -102,10 +102,10 @@ def test_the_words_are_the_tenants_and_have_defaults(api: Api, promoter: httpx.C
 def test_the_same_promotion_again_is_the_same_dispatch(api: Api, promoter: httpx.Client) -> None:
     source = succeed(api, promoter)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: promote(promoter, source), range(8)))
-    assert {answer.status_code for answer in answers} == {202}
-    (first,) = {answer.json()["data"]["id"] for answer in answers}
-    assert [answer.headers.get("Idempotent-Replay") for answer in answers].count(None) == 1
+        responses = list(pool.map(lambda _: promote(promoter, source), range(8)))
+    assert {response.status_code for response in responses} == {202}
+    (first,) = {response.json()["data"]["id"] for response in responses}
+    assert [response.headers.get("Idempotent-Replay") for response in responses].count(None) == 1
     lease = api.claim(first).lease
     assert lease
     api.end(api.advance(first, Start(lease, now())))

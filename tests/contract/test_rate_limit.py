@@ -58,11 +58,11 @@ def replicas(api: Api, clock: Clock) -> Iterator[Clients]:
 
 def test_every_answer_tells_what_is_left_also_when_it_refuses(api: Api, limited: Tenant) -> None:
     with api.client(api.key(limited)) as client:
-        answers = [client.get("/dispatch"), client.get("/dispatch/unknown"), client.get("/tenants")]
-    assert [answer.status_code for answer in answers] == [200, 404, 403]
-    assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["39", "38", "37"]
-    assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"40"}
-    assert all(1 <= int(answer.headers["X-RateLimit-Reset"]) <= 60 for answer in answers)
+        responses = [client.get("/dispatch"), client.get("/dispatch/unknown"), client.get("/tenants")]
+    assert [response.status_code for response in responses] == [200, 404, 403]
+    assert [response.headers["X-RateLimit-Remaining"] for response in responses] == ["39", "38", "37"]
+    assert {response.headers["X-RateLimit-Limit"] for response in responses} == {"40"}
+    assert all(1 <= int(response.headers["X-RateLimit-Reset"]) <= 60 for response in responses)
 
 
 def test_nothing_is_told_to_who_is_not_known(api: Api) -> None:
@@ -76,11 +76,11 @@ def test_over_the_limit_the_answer_says_when_to_come_back_and_then_it_works(
 ) -> None:
     client, _ = replicas(api.key(limited))
     assert {client.get("/dispatch").status_code for _ in range(LIMIT)} == {200}
-    answer = client.get("/dispatch")
-    refused(answer, 429, "RATE_LIMIT_EXCEEDED")
-    assert answer.headers["X-RateLimit-Remaining"] == "0"
-    assert answer.headers["Retry-After"] == answer.headers["X-RateLimit-Reset"]
-    clock.time += int(answer.headers["Retry-After"])
+    response = client.get("/dispatch")
+    refused(response, 429, "RATE_LIMIT_EXCEEDED")
+    assert response.headers["X-RateLimit-Remaining"] == "0"
+    assert response.headers["Retry-After"] == response.headers["X-RateLimit-Reset"]
+    clock.time += int(response.headers["Retry-After"])
     assert client.get("/dispatch").status_code == 200
 
 

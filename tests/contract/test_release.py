@@ -94,8 +94,8 @@ def test_status_list_and_artifacts_say_what_is_withheld_and_where(api: Api, user
 
 def test_a_withheld_patch_is_not_promoted_and_the_error_says_how_it_is_released(api: Api, user: httpx.Client) -> None:
     row = ended(api, user)
-    answer = user.post(f"/dispatch/{row.id}/promote", json={"branch": "outpost/x"})
-    message = refused(answer, 409, "CONFLICT")["message"]
+    response = user.post(f"/dispatch/{row.id}/promote", json={"branch": "outpost/x"})
+    message = refused(response, 409, "CONFLICT")["message"]
     assert "secret NPM_TOKEN at .npmrc:2" in message
     assert f"POST /dispatch/{row.id}/release" in message
 
@@ -173,10 +173,10 @@ def test_a_release_is_made_once_and_the_first_one_stays(api: Api, user: httpx.Cl
         return releaser.post(f"/dispatch/{row.id}/release", json=RELEASE | {"reason": f"reason {number}"})
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(release, range(8)))
-    assert {answer.status_code for answer in answers} == {200}
-    assert [answer.headers.get("Idempotent-Replay") for answer in answers].count(None) == 1
-    assert len({answer.json()["data"]["released"]["reason"] for answer in answers}) == 1
+        responses = list(pool.map(release, range(8)))
+    assert {response.status_code for response in responses} == {200}
+    assert [response.headers.get("Idempotent-Replay") for response in responses].count(None) == 1
+    assert len({response.json()["data"]["released"]["reason"] for response in responses}) == 1
 
 
 def test_nothing_withheld_is_nothing_to_release(api: Api, user: httpx.Client, releaser: httpx.Client) -> None:

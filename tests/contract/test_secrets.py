@@ -47,8 +47,8 @@ def test_a_secret_is_set_replaced_listed_by_name_and_deleted(admin: httpx.Client
     refused(admin.delete(path(tenant)), 404, "NOT_FOUND")
     with pytest.raises(ClientError):
         stored(tenant)
-    answers = (first, second, listing, gone)
-    assert not [answer.text for answer in answers if VALUE in answer.text or "arn:" in answer.text]
+    responses = (first, second, listing, gone)
+    assert not [response.text for response in responses if VALUE in response.text or "arn:" in response.text]
 
 
 def test_the_operator_administers_every_tenants_secrets(operator: httpx.Client, tenant: Tenant) -> None:
@@ -62,19 +62,19 @@ def test_a_foreign_tenant_is_answered_as_an_unknown_one(api: Api, admin: httpx.C
     operator.put(path(other), json={"value": VALUE})
     for tenant_id in (other.id, "nobody"):
         base = f"/tenants/{tenant_id}/secrets"
-        answers = [
+        responses = [
             admin.get(base),
             admin.put(f"{base}/NPM_TOKEN", json={"value": VALUE}),
             admin.delete(f"{base}/NPM_TOKEN"),
         ]
-        assert {str(refused(answer, 404, "NOT_FOUND")) for answer in answers} == {
+        assert {str(refused(response, 404, "NOT_FOUND")) for response in responses} == {
             "{'code': 'NOT_FOUND', 'message': 'There is no tenant of this id.'}"
         }
 
 
 def test_a_key_without_the_scope_admin_does_not_administer_its_own_tenant(client: httpx.Client, tenant: Tenant) -> None:
-    for answer in (client.get(f"/tenants/{tenant.id}/secrets"), client.put(path(tenant), json={"value": VALUE})):
-        refused(answer, 403, "AUTHORIZATION_ERROR")
+    for response in (client.get(f"/tenants/{tenant.id}/secrets"), client.put(path(tenant), json={"value": VALUE})):
+        refused(response, 403, "AUTHORIZATION_ERROR")
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_a_key_without_the_scope_admin_does_not_administer_its_own_tenant(client
     ],
 )
 def test_a_reserved_or_malformed_name_is_refused(admin: httpx.Client, tenant: Tenant, name: str) -> None:
-    answer = admin.put(path(tenant, name), json={"value": VALUE})
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"name"}
+    response = admin.put(path(tenant, name), json={"value": VALUE})
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {"name"}
 
 
 @pytest.mark.parametrize("value", ["short", "x" * 16_385, "nul\0character", 12345678, None])
@@ -94,10 +94,10 @@ def test_a_bad_value_is_refused_and_not_repeated(
     admin: httpx.Client, tenant: Tenant, value: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        answer = admin.put(path(tenant), json={"value": value})
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"value"}
+        response = admin.put(path(tenant), json={"value": value})
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {"value"}
     if value:
-        assert str(value) not in answer.text
+        assert str(value) not in response.text
         assert str(value) not in caplog.text
 
 
@@ -137,9 +137,9 @@ def test_a_tenant_has_a_bounded_number_of_secrets(
 
 def test_a_dispatch_names_secrets_that_the_tenant_has(api: Api, admin: httpx.Client, tenant: Tenant) -> None:
     admin.put(path(tenant), json={"value": VALUE})
-    answer = admin.post("/dispatch", json=TASK | {"additionalSecrets": ["NPM_TOKEN"]})
-    assert answer.json()["data"]["additionalSecrets"] == ["NPM_TOKEN"]
-    assert api.row(answer.json()["data"]["id"]).spec.additional_secrets == ("NPM_TOKEN",)
+    response = admin.post("/dispatch", json=TASK | {"additionalSecrets": ["NPM_TOKEN"]})
+    assert response.json()["data"]["additionalSecrets"] == ["NPM_TOKEN"]
+    assert api.row(response.json()["data"]["id"]).spec.additional_secrets == ("NPM_TOKEN",)
     unknown = admin.post("/dispatch", json=TASK | {"additionalSecrets": ["NPM_TOKEN", "OTHER"]})
     detail = refused(unknown, 400, "VALIDATION_ERROR")["details"][0]
     assert detail["field"] == "additionalSecrets"
@@ -148,8 +148,8 @@ def test_a_dispatch_names_secrets_that_the_tenant_has(api: Api, admin: httpx.Cli
 
 
 def test_another_tenants_secret_is_none_of_ones_own(api: Api, admin: httpx.Client, stranger: httpx.Client) -> None:
-    answer = stranger.post("/dispatch", json=TASK | {"additionalSecrets": ["NPM_TOKEN"]})
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"additionalSecrets"}
+    response = stranger.post("/dispatch", json=TASK | {"additionalSecrets": ["NPM_TOKEN"]})
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {"additionalSecrets"}
 
 
 def test_as_many_secrets_as_a_request_may_name_are_accepted_however_long_their_names(
@@ -159,5 +159,5 @@ def test_as_many_secrets_as_a_request_may_name_are_accepted_however_long_their_n
     for name in names:
         admin.put(path(tenant, name), json={"value": VALUE})
     assert admin.post("/dispatch", json=TASK | {"additionalSecrets": names}).status_code == 201
-    answer = admin.post("/dispatch", json=TASK | {"additionalSecrets": [*names, "B"]})
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {"additionalSecrets"}
+    response = admin.post("/dispatch", json=TASK | {"additionalSecrets": [*names, "B"]})
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {"additionalSecrets"}

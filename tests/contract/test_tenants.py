@@ -21,9 +21,9 @@ def fresh() -> str:
 
 def test_a_tenant_is_created_with_its_tiers_limits(operator: httpx.Client) -> None:
     name = fresh()
-    answer = operator.post("/tenants", json={"id": name, "name": "X Inc.", "tier": "pro"})
-    assert answer.status_code == 201
-    data = answer.json()["data"]
+    response = operator.post("/tenants", json={"id": name, "name": "X Inc.", "tier": "pro"})
+    assert response.status_code == 201
+    data = response.json()["data"]
     assert data == operator.get(f"/tenants/{name}").json()["data"]
     assert data.pop("createdAt").endswith("Z")
     assert data == {
@@ -86,9 +86,9 @@ def test_a_tenant_is_limited_to_certain_providers(operator: httpx.Client) -> Non
     "repository", ["acme", "*/*", "*/one", "acme/", "https://github.com/a/b", "a/b/c", "acme/app.GIT", "acme/.."]
 )
 def test_what_names_no_repository_is_refused(operator: httpx.Client, repository: str) -> None:
-    answer = operator.post("/tenants", json={"id": fresh(), "name": "X", "repositories": [repository]})
-    assert answer.status_code == 400
-    assert answer.json()["error"]["details"][0]["field"].startswith("repositories")
+    response = operator.post("/tenants", json={"id": fresh(), "name": "X", "repositories": [repository]})
+    assert response.status_code == 400
+    assert response.json()["error"]["details"][0]["field"].startswith("repositories")
 
 
 def test_limits_of_a_tenants_own_replace_the_tiers(api: Api, operator: httpx.Client) -> None:
@@ -155,8 +155,8 @@ def test_an_id_is_given_once(operator: httpx.Client) -> None:
     ],
 )
 def test_a_malformed_tenant_is_refused_by_field(operator: httpx.Client, body: dict[str, object], field: str) -> None:
-    answer = operator.post("/tenants", json={"id": fresh(), "name": "X"} | body)
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {field}
+    response = operator.post("/tenants", json={"id": fresh(), "name": "X"} | body)
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {field}
 
 
 def test_tenants_are_listed_by_id_page_by_page(api: Api, operator: httpx.Client) -> None:
@@ -175,7 +175,7 @@ def test_tenants_are_listed_by_id_page_by_page(api: Api, operator: httpx.Client)
 
 
 def test_unknown_tenants_and_keys_are_not_found(operator: httpx.Client) -> None:
-    for answer in (
+    for response in (
         operator.get("/tenants/nobody"),
         operator.post("/tenants/nobody/suspend"),
         operator.post("/tenants/nobody/resume"),
@@ -184,7 +184,7 @@ def test_unknown_tenants_and_keys_are_not_found(operator: httpx.Client) -> None:
         operator.delete("/keys/" + "0" * 64),
         operator.delete("/keys/otp_00000000"),
     ):
-        refused(answer, 404, "NOT_FOUND")
+        refused(response, 404, "NOT_FOUND")
 
 
 def test_suspending_closes_and_resuming_opens(api: Api, operator: httpx.Client, tenant: Tenant) -> None:
@@ -201,7 +201,7 @@ def test_a_suspension_cancels_what_runs_if_the_operator_wants_it(
 ) -> None:
     with api.client(api.key(tenant)) as client:
         running, waiting = (client.post("/dispatch", json={"agent": "shell", "task": "sleep 1000"}) for _ in range(2))
-    ids = [answer.json()["data"]["id"] for answer in (running, waiting)]
+    ids = [response.json()["data"]["id"] for response in (running, waiting)]
     api.claim(ids[0])
     path = f"/tenants/{tenant.id}/suspend"
     assert operator.post(path, json={"cancelRunning": False}).status_code == 200
@@ -220,9 +220,9 @@ def test_the_operator_cannot_lock_itself_out(operator: httpx.Client) -> None:
 
 def test_an_issued_key_works_and_its_text_is_shown_once(api: Api, operator: httpx.Client, tenant: Tenant) -> None:
     path = f"/tenants/{tenant.id}/keys"
-    answer = operator.post(path, json={"name": "ci", "scopes": ["list", "dispatch"]})
-    issued = answer.json()["data"]
-    assert answer.headers["Cache-Control"] == "no-store"
+    response = operator.post(path, json={"name": "ci", "scopes": ["list", "dispatch"]})
+    issued = response.json()["data"]
+    assert response.headers["Cache-Control"] == "no-store"
     text = issued.pop("key")
     with api.client(text) as client:
         assert client.get("/dispatch").status_code == 200
@@ -252,9 +252,9 @@ def test_a_rotated_key_works_beside_its_successor_and_ends_after_the_overlap(
     api: Api, operator: httpx.Client, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = operator.post(f"/tenants/{tenant.id}/keys", json={"name": "ci", "scopes": ["list"]}).json()["data"]
-    answer = operator.post(f"/keys/{old['id']}/rotate", json={"overlapSeconds": 3_600})
-    assert (answer.status_code, answer.headers["Cache-Control"]) == (201, "no-store")
-    new = answer.json()["data"]
+    response = operator.post(f"/keys/{old['id']}/rotate", json={"overlapSeconds": 3_600})
+    assert (response.status_code, response.headers["Cache-Control"]) == (201, "no-store")
+    new = response.json()["data"]
     assert (new["name"], new["scopes"], new["tenantId"]) == ("ci", ["list"], tenant.id)
     with api.client(old["key"]) as before, api.client(new["key"]) as after:
         assert [client.get("/dispatch").status_code for client in (before, after)] == [200, 200]
@@ -328,5 +328,5 @@ def test_keys_are_listed_newest_first_page_by_page(api: Api, operator: httpx.Cli
 def test_a_malformed_key_request_is_refused_by_field(
     operator: httpx.Client, tenant: Tenant, body: dict[str, object], field: str
 ) -> None:
-    answer = operator.post(f"/tenants/{tenant.id}/keys", json={"name": "x", "scopes": [Scope.LIST]} | body)
-    assert fields(refused(answer, 400, "VALIDATION_ERROR")) == {field}
+    response = operator.post(f"/tenants/{tenant.id}/keys", json={"name": "x", "scopes": [Scope.LIST]} | body)
+    assert fields(refused(response, 400, "VALIDATION_ERROR")) == {field}

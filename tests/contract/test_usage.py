@@ -50,9 +50,9 @@ def run(api: Api, client: httpx.Client, **spec: object) -> str:
 
 
 def usage(client: httpx.Client, **query: object) -> Any:  # noqa: ANN401 - JSON
-    answer = client.get("/usage", params=query)  # type: ignore[arg-type]
-    assert answer.status_code == 200, answer.text
-    return answer.json()["data"]
+    response = client.get("/usage", params=query)  # type: ignore[arg-type]
+    assert response.status_code == 200, response.text
+    return response.json()["data"]
 
 
 @pytest.fixture
@@ -176,10 +176,10 @@ def test_csv_has_the_rows_and_no_cell_that_a_spreadsheet_takes_for_a_formula(api
     values = ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\uff1d1", 'a,"b"\nc', "plain"]
     for value in values:
         run(api, client, tags={"t": value})
-    answer = client.get("/usage.csv", params={"tag": "t", "groupBy": "agent"})
-    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
-    assert answer.headers["content-disposition"].startswith('attachment; filename="usage-20')
-    head, *rows = csv.reader(io.StringIO(answer.text, newline=""))
+    response = client.get("/usage.csv", params={"tag": "t", "groupBy": "agent"})
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    assert response.headers["content-disposition"].startswith('attachment; filename="usage-20')
+    head, *rows = csv.reader(io.StringIO(response.text, newline=""))
     assert head[:4] == ["agent", "tag", "dispatches", "unpricedDispatches"]
     assert {tuple(row[:3]) for row in rows} == {
         ("claude", value if value[0] in "ap" else f"'{value}", "1") for value in values

@@ -27,9 +27,9 @@ def client(api: Api) -> Iterator[httpx.Client]:
 
 
 def dispatch(client: httpx.Client, **fields: object) -> dict[str, Any]:
-    answer = client.post("/dispatch", json=PERSISTENT | fields)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json()["data"])
+    response = client.post("/dispatch", json=PERSISTENT | fields)
+    assert response.status_code == 201, response.text
+    return dict(response.json()["data"])
 
 
 def workspace(client: httpx.Client, id_: str) -> dict[str, Any]:
@@ -87,9 +87,9 @@ def test_of_many_dispatches_for_one_workspace_one_gets_it(api: Api, client: http
     finish(api, first["id"])
     sent = PERSISTENT | {"workspaceId": first["workspaceId"]}
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: client.post("/dispatch", json=sent), range(8)))
-    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
-    winner = next(answer for answer in answers if answer.status_code == 201).json()["data"]["id"]
+        responses = list(pool.map(lambda _: client.post("/dispatch", json=sent), range(8)))
+    assert sorted(response.status_code for response in responses) == [201] + [409] * 7
+    winner = next(response for response in responses if response.status_code == 201).json()["data"]["id"]
     assert workspace(client, first["workspaceId"])["dispatchId"] == winner
     api.await_indexes()
     assert len(client.get("/dispatch").json()["data"]) == 2
@@ -149,8 +149,8 @@ def test_a_tenant_keeps_no_more_workspaces_than_its_tier(api: Api) -> None:
 
 def test_thirty_dispatches_at_once_make_no_more_workspaces_than_the_tier_keeps(client: httpx.Client) -> None:
     with ThreadPoolExecutor(30) as pool:
-        answers = list(pool.map(lambda _: client.post("/dispatch", json=PERSISTENT), range(30)))
-    assert sorted(answer.status_code for answer in answers) == [201] * 10 + [409] * 20
+        responses = list(pool.map(lambda _: client.post("/dispatch", json=PERSISTENT), range(30)))
+    assert sorted(response.status_code for response in responses) == [201] * 10 + [409] * 20
     assert len(client.get("/workspaces").json()["data"]) == 10
 
 
@@ -165,8 +165,8 @@ def test_whatever_ends_a_workspace_frees_its_place(api: Api) -> None:
         table, expired = api.database.workspaces, f"WORKSPACE#{made[1]['workspaceId']}"
         api.database.delete(table, f"TENANT#{row.tenant_id}", expired, "attribute_exists(pk)")
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _: client.post("/dispatch", json=PERSISTENT), range(8)))
-        assert sorted(answer.status_code for answer in answers) == [201] * 2 + [409] * 6
+            responses = list(pool.map(lambda _: client.post("/dispatch", json=PERSISTENT), range(8)))
+        assert sorted(response.status_code for response in responses) == [201] * 2 + [409] * 6
 
 
 def test_the_place_of_a_workspace_that_is_still_kept_is_not_taken(api: Api, client: httpx.Client) -> None:

@@ -50,10 +50,10 @@ class Reads:
         call: Callable[..., dict[str, Any]] = client._make_api_call  # type: ignore[attr-defined]
 
         def counting(operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-            answer = call(operation, parameters)
+            response = call(operation, parameters)
             self.calls[operation] += 1
-            self.items += answer.get("ScannedCount", "Item" in answer)
-            return answer
+            self.items += response.get("ScannedCount", "Item" in response)
+            return response
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(client, "_make_api_call", counting)

@@ -40,10 +40,10 @@ def at_bedrock(store: Store, broker: Broker) -> Broker:
 
 
 def assigned(broker: Broker, agent: Agent) -> Assignment:
-    answer = broker.handle(claim_request(launch(broker.store.workers, agent), agent))
-    assert isinstance(answer, ClaimResponse)
-    assert answer.assignment is not None
-    return answer.assignment
+    response = broker.handle(claim_request(launch(broker.store.workers, agent), agent))
+    assert isinstance(response, ClaimResponse)
+    assert response.assignment is not None
+    return response.assignment
 
 
 def test_the_session_calls_the_configured_models_and_nothing_else(

@@ -41,9 +41,9 @@ Store = Any
 
 
 def ask(broker: Broker, worker_id: str | None = None) -> ClaimResponse:
-    answer = broker.handle(claim_request(launch(broker.store.workers, worker_id=worker_id)))
-    assert isinstance(answer, ClaimResponse)
-    return answer
+    response = broker.handle(claim_request(launch(broker.store.workers, worker_id=worker_id)))
+    assert isinstance(response, ClaimResponse)
+    return response
 
 
 def assigned(broker: Broker, worker_id: str | None = None) -> Assignment:
@@ -53,9 +53,9 @@ def assigned(broker: Broker, worker_id: str | None = None) -> Assignment:
 
 
 def lease_response(broker: Broker, request: Any) -> LeaseResponse:  # noqa: ANN401 - any request that shows a lease
-    answer = broker.handle(request)
-    assert isinstance(answer, LeaseResponse)
-    return answer
+    response = broker.handle(request)
+    assert isinstance(response, LeaseResponse)
+    return response
 
 
 def test_a_worker_gets_task_token_prefix_and_credentials(store: Store, broker: Broker) -> None:
@@ -360,10 +360,10 @@ def test_why_a_promotion_gets_no_token_is_an_answer(store: Store, with_forge: Br
     row = store.dispatch(kind="promote", repo=repo, promotes=promotion(new_id()))
     assignment = assigned(with_forge)
     assert assignment.forge
-    answer = with_forge.handle(ForgeTokenRequest(dispatch_id=row.id, lease=assignment.lease))
-    assert isinstance(answer, ForgeTokenResponse)
-    assert (answer.live, answer.token) == (True, None)
-    assert words in str(answer.refused)
+    response = with_forge.handle(ForgeTokenRequest(dispatch_id=row.id, lease=assignment.lease))
+    assert isinstance(response, ForgeTokenResponse)
+    assert (response.live, response.token) == (True, None)
+    assert words in str(response.refused)
 
 
 def test_attempts_never_reach_the_secret_that_tokens_are_made_with(store: Store, with_forge: Broker) -> None:
@@ -393,6 +393,6 @@ def test_a_worker_of_an_agent_that_was_disabled_leaves_and_its_running_dispatch_
     renew = RenewRequest(dispatch_id=running.dispatch_id, lease=running.lease, want_credentials=True)
 
     assert ask(disabled) == ClaimResponse(retire=True)
-    answer = lease_response(disabled, renew)
-    assert answer.live
-    assert answer.credentials is not None
+    response = lease_response(disabled, renew)
+    assert response.live
+    assert response.credentials is not None

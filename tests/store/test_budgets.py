@@ -76,9 +76,9 @@ def limited(
 def ask(broker: Broker, row: Dispatch, usd: float, *, final: bool = False) -> GrantResponse:
     assert row.lease is not None
     request = GrantRequest(dispatch_id=row.id, lease=row.lease, micros=round(usd * MICROS), final=final)
-    answer = broker.handle(request)
-    assert isinstance(answer, GrantResponse)
-    return answer
+    response = broker.handle(request)
+    assert isinstance(response, GrantResponse)
+    return response
 
 
 def committed(broker: Broker, tenant: str = "acme", month: str = "2026-11") -> float:
@@ -119,11 +119,11 @@ def test_25_workers_together_are_never_granted_more_than_the_budget(store: Store
     def spend(row: Dispatch) -> float:
         allowed = 0
         for calls in range(1, 5):  # each asks for 0.75 more until it is refused
-            answer = ask(broker, row, allowed / MICROS + 0.75)
-            if answer.refused:
-                assert "the tenant's budget of 20.50 USD for 2026-11" in answer.refused
+            response = ask(broker, row, allowed / MICROS + 0.75)
+            if response.refused:
+                assert "the tenant's budget of 20.50 USD for 2026-11" in response.refused
                 break
-            allowed = answer.allowed
+            allowed = response.allowed
             assert calls <= 4
         return allowed / MICROS
 

@@ -14,7 +14,7 @@ from outpost.aws.conditional_writes import PreconditionFailedError, put_conditio
 from outpost.domain.ids import new_id
 from outpost_migration.monitor.documents import DocumentChangedError, Documents
 from tests.conftest import CREDENTIALS
-from tests.contract.relay import Fault, Relay, loses_the_answer, once, relay
+from tests.contract.relay import Fault, Relay, loses_the_response, once, relay
 
 
 def s3_error(status: int, code: str) -> Fault:
@@ -62,7 +62,7 @@ def bucket(way: Relay, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 
 @pytest.mark.parametrize(
     "fault",
-    [CONFLICT, s3_error(503, "SlowDown"), s3_error(500, "InternalError"), loses_the_answer],
+    [CONFLICT, s3_error(503, "SlowDown"), s3_error(500, "InternalError"), loses_the_response],
     ids=["conflict", "throttled", "internal error", "lost response"],
 )
 @pytest.mark.parametrize("kind", [bytes, io.BytesIO], ids=["bytes", "file"])
@@ -92,7 +92,7 @@ class Note(BaseModel):
     text: str
 
 
-@pytest.mark.parametrize("fault", [CONFLICT, loses_the_answer], ids=["conflict", "lost response"])
+@pytest.mark.parametrize("fault", [CONFLICT, loses_the_response], ids=["conflict", "lost response"])
 def test_a_document_is_not_reported_as_changed_by_others_when_only_we_wrote(bucket: Bucket, fault: Fault) -> None:
     documents = Documents(bucket.client, bucket.name)
     first = documents.write("note", Note(text="first"), None)

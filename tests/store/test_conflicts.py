@@ -23,7 +23,7 @@ from outpost.store.database import TRIES, ConflictError, ContentionError, Databa
 from outpost.store.dispatches import Dispatches, Idempotency
 from outpost.store.launches import Launches
 from outpost.store.planner_lock import PlannerLock, Term
-from tests.contract.relay import Fault, Relay, fails, loses_the_answer, once, relay
+from tests.contract.relay import Fault, Relay, fails, loses_the_response, once, relay
 from tests.loopback import Service, serving
 
 Store = Any
@@ -158,7 +158,7 @@ def test_both_transports_try_again_after_the_same_errors(code: str) -> None:
 
 
 def test_a_planner_whose_lease_was_written_and_not_confirmed_holds_it(spoilt: Database, way: Relay) -> None:
-    way.faults["UpdateItem"] = once(loses_the_answer)
+    way.faults["UpdateItem"] = once(loses_the_response)
     lock = PlannerLock(spoilt, now)
     term = lock.acquire("me")
     assert term
@@ -210,7 +210,7 @@ def test_a_write_of_the_planner_whose_response_was_lost_counts_once(
             held[0].failed(Agent.SHELL, FAILURE, AT)
         made = way.made[operation]
         if lost:
-            way.faults[operation] = once(loses_the_answer)
+            way.faults[operation] = once(loses_the_response)
         outcome = make(held)
         assert way.made[operation] - made >= 1 + lost
         way.faults.clear()

@@ -80,7 +80,7 @@ def test_threads_do_not_get_each_others_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"HTTP/1.1 200 OK\r\n",
         b"HTTP/1.1 200 OK\r\n\r\n{",
@@ -88,8 +88,8 @@ def test_threads_do_not_get_each_others_answers() -> None:
         b"nonsense\r\n\r\n",
     ],
 )
-def test_what_is_no_whole_answer_is_a_lost_connection_and_the_next_call_has_another(answer: bytes) -> None:
-    with serving(Service(answer, b"")) as service:
+def test_what_is_no_whole_answer_is_a_lost_connection_and_the_next_call_has_another(response: bytes) -> None:
+    with serving(Service(response, b"")) as service:
         client = client_of(service)
         with pytest.raises(ConnectionClosedError):
             ask(client, "1")

@@ -20,9 +20,9 @@ QUEUED = 500
 
 
 def claim(broker: Broker) -> Assignment | None:
-    answer = broker.handle(claim_request(launch(broker.store.workers)))
-    assert isinstance(answer, ClaimResponse)
-    return answer.assignment
+    response = broker.handle(claim_request(launch(broker.store.workers)))
+    assert isinstance(response, ClaimResponse)
+    return response.assignment
 
 
 def end(broker: Broker, assignment: Assignment) -> None:

@@ -21,12 +21,12 @@ def test_answers_and_errors_are_those_of_botocore(database: Database) -> None:
     quick, usual = (client.get_item(TableName=table, Key=KEY) for client in (database.client, plain))
     assert quick["Item"] == usual["Item"] == item
     assert quick == usual | {"ResponseMetadata": ANY}
-    told = []
+    errors = []
     for client in (database.client, plain):
         with pytest.raises(client.exceptions.ConditionalCheckFailedException) as refused:
             client.put_item(TableName=table, Item=KEY, ConditionExpression="attribute_not_exists(pk)")
-        told.append((refused.value.response["Error"], refused.value.operation_name))
-    assert told[0] == told[1]
+        errors.append((refused.value.response["Error"], refused.value.operation_name))
+    assert errors[0] == errors[1]
 
 
 def test_the_reasons_of_a_cancelled_transaction_are_told(database: Database) -> None:

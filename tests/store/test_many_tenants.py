@@ -60,9 +60,9 @@ def write(database: Database, table: str, items: Iterator[Mapping[str, Any]]) ->
 
 def claim(broker: Broker) -> str | None:
     """Let a new worker claim; return the tenant that it serves."""
-    answer = broker.handle(claim_request(launch(broker.store.workers)))
-    assert isinstance(answer, ClaimResponse)
-    return answer.assignment.tenant_id if answer.assignment else None
+    response = broker.handle(claim_request(launch(broker.store.workers)))
+    assert isinstance(response, ClaimResponse)
+    return response.assignment.tenant_id if response.assignment else None
 
 
 @pytest.mark.parametrize("tenants", [1, 100, pytest.param(10_000, marks=pytest.mark.full)])

@@ -62,9 +62,9 @@ def test_no_policy_is_near_the_limit_and_each_secret_is_named_once_and_whole(ten
 
 
 def ask(broker: Broker) -> ClaimResponse:
-    answer = broker.handle(claim_request(launch(broker.store.workers)))
-    assert isinstance(answer, ClaimResponse)
-    return answer
+    response = broker.handle(claim_request(launch(broker.store.workers)))
+    assert isinstance(response, ClaimResponse)
+    return response
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, broker: Broker, code: str) -> list[str]:

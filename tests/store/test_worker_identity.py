@@ -81,9 +81,9 @@ class Fleet:
         return str(response["tasks"][0]["taskArn"].rpartition("/")[2])
 
     def ask(self, request: ClaimRequest) -> ClaimResponse:
-        answer = self.broker.handle(request)
-        assert isinstance(answer, ClaimResponse)
-        return answer
+        response = self.broker.handle(request)
+        assert isinstance(response, ClaimResponse)
+        return response
 
     def refuses(self, request: ClaimRequest) -> bool:
         """Whether the worker is sent away, without a dispatch and without a row that counts as supply."""
@@ -259,8 +259,8 @@ def test_what_is_sent_under_a_lease_needs_the_secret_of_its_claim(store: Store, 
     assert SECRET not in claimed.model_dump_json()
     for kind, fields in SENDS.items():
         for secret in (None, "", "t" * 43, claimed.secret_sha256):
-            answer = broker.handle(kind(**held, **fields, secret=secret))  # type: ignore[arg-type]
-            assert answer == type(answer)(live=False), (kind, secret)
+            response = broker.handle(kind(**held, **fields, secret=secret))  # type: ignore[arg-type]
+            assert response == type(response)(live=False), (kind, secret)
     assert store.dispatches.get(row.id) == claimed
     for kind, fields in SENDS.items():
         assert broker.handle(kind(**held, **fields, secret=SECRET)).live, kind  # type: ignore[arg-type, union-attr]

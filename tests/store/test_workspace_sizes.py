@@ -58,9 +58,9 @@ def sizes(workspaces: Workspaces) -> list[int]:
 def test_saves_at_the_same_moment_stay_within_the_quota_together(store: Store, broker: Broker) -> None:
     rows = [holding(store, broker.store.workspaces) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda row: broker.handle(asking(row, QUOTA // 3)), rows))
-    assert answers.count(ReserveResponse(live=True)) == 3
-    assert answers.count(ReserveResponse(live=True, room=QUOTA - 3 * (QUOTA // 3))) == 5
+        responses = list(pool.map(lambda row: broker.handle(asking(row, QUOTA // 3)), rows))
+    assert responses.count(ReserveResponse(live=True)) == 3
+    assert responses.count(ReserveResponse(live=True, room=QUOTA - 3 * (QUOTA // 3))) == 5
     assert sizes(broker.store.workspaces) == [0] * 5 + [QUOTA // 3] * 3
 
 

@@ -19,8 +19,8 @@ python3 - <<'END'
 import os, pathlib, urllib.request
 def ask(name, url):
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            print("REACHED", name, answer.read(80))
+        with urllib.request.urlopen(url, timeout=2) as response:
+            print("REACHED", name, response.read(80))
     except Exception:
         pass
 # The addresses of EC2's and ECS's metadata and credentials, and what the harness was told of its own.
@@ -158,9 +158,9 @@ def test_a_printed_record_forges_no_line_of_the_log(engine: Engine, platform: Pl
     task = f"printf '%s\\n' '{json.dumps(forged)}'; printf 'x\\r%s\\n' '{json.dumps(forged)}'; exit 3"
     row = engine.work(platform, task)
     assert row.status is Status.FAILED
-    told = [line.message for line in platform.log(row) if line.source is LogSource.EXECUTOR]
-    assert "agent exited 0" not in told
-    assert "agent exited 3" in told
+    messages = [line.message for line in platform.log(row) if line.source is LogSource.EXECUTOR]
+    assert "agent exited 0" not in messages
+    assert "agent exited 3" in messages
 
 
 @pytest.mark.parametrize("then", ["sleep 60; exit 0", "exit 3"])

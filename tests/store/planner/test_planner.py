@@ -189,9 +189,9 @@ def test_a_crash_loop_is_told_often_enough_for_its_alarm_to_go_on_ringing(
     capsys.readouterr()
     world.pass_time(2 * HOUR)
 
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines() if f'"{Metric.START_FAILURES}"' in line]
+    logs = [json.loads(line) for line in capsys.readouterr().out.splitlines() if f'"{Metric.START_FAILURES}"' in line]
     deaths = [seconds + 30 for seconds, _, _ in world.ecs.launched]
-    assert len(told) == sum(each[Metric.START_FAILURES] == [1.0] for each in told) == sum(d <= 2 * HOUR for d in deaths)
+    assert len(logs) == sum(each[Metric.START_FAILURES] == [1.0] for each in logs) == sum(d <= 2 * HOUR for d in deaths)
     # Three of twenty minutes (outpost_constructs/alarms.py), whichever twenty.
     for begin in range(100):
         assert len({int(death // 60) for death in deaths} & {*range(begin, begin + 20)}) >= 3, begin
