@@ -32,11 +32,15 @@ class Kind:
         return self.uses(text, url) if self.uses else self.rewrite(text, url) == text
 
 
-def kind_of(path: Path) -> Kind | None:
-    """Return the kind of a file, or None when it is none that clients of v1 have."""
+def kind_of(path: Path) -> Kind:
+    """Return the kind of a file. Raises OperationError when it is none that clients of v1 have."""
     if path.suffix == ".env" or path.name.startswith(".env."):
         return KINDS[0]
-    return next((kind for kind in KINDS if any(path.match(known) for known in kind.paths)), None)
+    for kind in KINDS:
+        if any(path.match(known) for known in kind.paths):
+            return kind
+    known = ", ".join(KNOWN_NAMES)
+    raise OperationError(f"{path} is no configuration file that is known here: environment files, {known}")
 
 
 def known_files(root: Path) -> list[Path]:

@@ -24,7 +24,6 @@ PATHS = (".env", "prod.env", ".mcp.json", ".claude.json", ".gemini/settings.json
 @pytest.mark.parametrize("path", PATHS)
 def test_every_kind_is_known_and_rewriting_again_changes_nothing(path: str) -> None:
     kind = kind_of(Path(path))
-    assert kind is not None
     once = kind.rewrite("", URL)
     assert kind.rewrite(once, URL) == once
     assert kind.points_at(once, URL)
@@ -32,7 +31,8 @@ def test_every_kind_is_known_and_rewriting_again_changes_nothing(path: str) -> N
 
 
 def test_an_unknown_file_has_no_kind() -> None:
-    assert kind_of(Path("settings.json")) is None
+    with pytest.raises(OperationError, match=r"settings\.json is no configuration file.*AGENTS\.md"):
+        kind_of(Path("settings.json"))
     assert len(KINDS) == 5
 
 
@@ -65,7 +65,6 @@ def test_instructions_keep_the_rest_of_the_file(body: str) -> None:
 
 def test_other_servers_and_keys_survive_in_json_and_toml() -> None:
     kind = kind_of(Path(".mcp.json"))
-    assert kind is not None
     content = json.loads(kind.rewrite('{"mcpServers": {"other": {"command": "x"}}, "theme": "dark"}', URL))
     assert content["mcpServers"]["other"] == {"command": "x"}
     assert content["theme"] == "dark"
@@ -80,6 +79,5 @@ def test_other_servers_and_keys_survive_in_json_and_toml() -> None:
 @pytest.mark.parametrize(("path", "text"), [(".mcp.json", "{"), (".mcp.json", "[]"), (".codex/config.toml", "= 1")])
 def test_a_broken_file_is_refused_with_the_remedy(path: str, text: str) -> None:
     kind = kind_of(Path(path))
-    assert kind is not None
     with pytest.raises(OperationError, match="mend it"):
         kind.rewrite(text, URL)

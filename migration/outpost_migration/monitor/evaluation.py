@@ -17,8 +17,7 @@ def figures(plan: Plan, samples: Samples, count: int) -> Figures:
     known = [samples[index] for index in range(count) if index in samples]
     complete = [sample for sample in known if sample.covered]
     seen = [sample for sample in known if sample.healthy is not None]
-    requests = sum(sample.requests for sample in seen)
-    errors = sum(sample.errors for sample in seen)
+    error_rate = _error_rate(seen)
     return Figures(
         since=plan.started_at,
         until=plan.at(count),
@@ -27,11 +26,11 @@ def figures(plan: Plan, samples: Samples, count: int) -> Figures:
         coverage=len(complete) / count if count else 0.0,
         gaps=_gaps(plan, {sample.index for sample in complete}, count),
         down=sum(not _up(sample) for sample in seen),
-        availability=sum(_up(sample) for sample in seen) / len(seen) if seen else None,
-        success_rate=1 - errors / requests if requests else None,
-        error_rate=errors / requests if requests else None,
+        availability=_availability(seen) if seen else None,
+        success_rate=None if error_rate is None else 1 - error_rate,
+        error_rate=error_rate,
         p95_ms=_percentile([(s.p95_ms, s.requests) for s in seen if s.p95_ms is not None], 95),
-        requests=requests,
+        requests=sum(sample.requests for sample in seen),
         v1_dispatches=sum(sample.v1_dispatches or 0 for sample in known),
         v1_callers=sorted({caller for sample in known for caller in sample.v1_callers}),
     )
@@ -95,23 +94,19 @@ def proposal(plan: Plan, samples: Samples, count: int) -> Proposal | None:
     return None
 
 
-def _down(last: Sequence[Sample]) -> bool:
-    return not any(_up(sample) for sample in last)
+def _availability(seen: Sequence[Sample]) -> float:
+    return sum(_up(sample) for sample in seen) / len(seen)
 
 
-def _unavailable(last: Sequence[Sample]) -> bool:
-    return sum(_up(sample) for sample in last) / len(last) < 0.95
+def _error_rate(seen: Sequence[Sample]) -> float | None:
+    requests = sum(sample.requests for sample in seen)
+    return sum(sample.errors for sample in seen) / requests if requests else None
 
 
-def _failing(last: Sequence[Sample]) -> bool:
-    requests = sum(sample.requests for sample in last)
-    return requests > 0 and 1 - sum(sample.errors for sample in last) / requests < 0.80
-
-
-_RULES = (
-    (5, _down, "no healthy target for 5 minutes"),
-    (15, _unavailable, "availability below 95 % for 15 minutes"),
-    (30, _failing, "success rate below 80 % for 30 minutes"),
+_RULES: tuple[tuple[int, Callable[[Sequence[Sample]], bool], str], ...] = (
+    (5, lambda last: _availability(last) == 0, "no healthy target for 5 minutes"),
+    (15, lambda last: _availability(last) < 0.95, "availability below 95 % for 15 minutes"),
+    (30, lambda last: 1 - (_error_rate(last) or 0.0) < 0.80, "success rate below 80 % for 30 minutes"),
 )
 """Minutes, whether their samples call for a rollback, and why."""
 

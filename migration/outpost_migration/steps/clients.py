@@ -9,7 +9,7 @@ import typer
 
 from outpost.report import Check
 from outpost_client import Client
-from outpost_migration.client_files import KNOWN_NAMES, Kind, kind_of, known_files
+from outpost_migration.client_files import kind_of, known_files
 from outpost_migration.context import Context
 from outpost_migration.monitor.documents import Part
 from outpost_migration.step import Report, Step
@@ -74,20 +74,11 @@ STEP = Step(
 
 def uses_url(path: Path, url: str) -> bool:
     """Return whether a client with this file uses the URL. Raises OperationError and OSError."""
-    return _kind(path).points_at(path.read_text(encoding="utf-8"), url)
-
-
-def _kind(path: Path) -> Kind:
-    kind = kind_of(path)
-    if kind is None:
-        raise OperationError(
-            f"{path} is no configuration file that is known here: environment files, {', '.join(KNOWN_NAMES)}"
-        )
-    return kind
+    return kind_of(path).points_at(path.read_text(encoding="utf-8"), url)
 
 
 def _rewrite(context: Context, path: Path, *, revert: bool) -> ClientFile:
-    kind, backup = _kind(path), path.with_name(path.name + BACKUP)
+    kind, backup = kind_of(path), path.with_name(path.name + BACKUP)
     try:
         old = path.read_text(encoding="utf-8")
         if revert:
