@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
 from outpost.domain.collection import Collection
 from outpost.domain.dispatch import LOG_TAIL_BYTES, Status, Usage
 from outpost.domain.findings import Findings
 from outpost.domain.promotion import Promotion
 from outpost.domain.reasons import Reason
+from outpost.domain.value import Value
 
 
 class Artifact(StrEnum):
@@ -82,10 +81,8 @@ class LogSource(StrEnum):
     SYSTEM = "system"
 
 
-class LogLine(BaseModel):
+class LogLine(Value):
     """One line of a dispatch's log; a chunk is these as JSON, one a line."""
-
-    model_config = ConfigDict(frozen=True)
 
     timestamp: datetime
     level: str = "info"
@@ -107,13 +104,11 @@ def tail_of(lines: Sequence[str]) -> str:
     return "\n".join(kept)
 
 
-class Summary(BaseModel):
+class Summary(Value):
     """`summary.json`: what came of an attempt. Written last, so that its presence means that all else is there.
 
     It is written once, by the worker or by what closes the dispatch without it: which of the two came first decides.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     dispatch_id: str
     tenant_id: str

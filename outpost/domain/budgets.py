@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from outpost.domain.value import Value
 
 MICROS = 1_000_000
 """Micro-dollars in a dollar."""
@@ -41,10 +43,8 @@ def month_of(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m}"
 
 
-class Spending(BaseModel):
+class Spending(Value):
     """What a dispatch took from the budgets, in micro-dollars; part of its row."""
-
-    model_config = ConfigDict(frozen=True)
 
     taken: dict[str, int] = Field(default_factory=dict)
     """Month -> what its attempts took from the month's budgets."""

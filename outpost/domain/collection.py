@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, StringConstraints
+
+from outpost.domain.value import CamelValue
 
 MAX_TEXT_LENGTH = 256
 """Characters kept of a path, a name or a commit's subject."""
@@ -37,11 +38,7 @@ Glob = Annotated[str, StringConstraints(min_length=1, max_length=MAX_GLOB_LENGTH
 """A pattern of paths below the workspace, as git's `:(glob)`: `*` within a folder, `**` through folders."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
-
-
-class LeftOut(_Part):
+class LeftOut(CamelValue):
     """Files of one place that are not in the patch."""
 
     path: str
@@ -51,7 +48,7 @@ class LeftOut(_Part):
     """How many files; None when they were not counted."""
 
 
-class KeptRef(_Part):
+class KeptRef(CamelValue):
     """A branch, tag or stash of the agent with commits that the repository does not have: it is in `commits.bundle`."""
 
     name: str
@@ -60,7 +57,7 @@ class KeptRef(_Part):
     subject: str
 
 
-class NestedChange(_Part):
+class NestedChange(CamelValue):
     """Edits in a submodule or in another worktree of the repository: they are in `nested.patch`."""
 
     path: str
@@ -70,7 +67,7 @@ class NestedChange(_Part):
     files_changed: int
 
 
-class Collection(_Part):
+class Collection(CamelValue):
     """What there is to know about the results of one attempt beside the patch."""
 
     left_out: tuple[LeftOut, ...] = ()

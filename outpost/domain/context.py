@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
 from outpost.domain.dispatch import ContextLevel
+from outpost.domain.value import Value
 
 BUDGETS: dict[ContextLevel, int] = {"minimal": 600, "standard": 1_200, "full": 1_800}
 """Tokens."""
@@ -37,10 +36,8 @@ class Note:
     text: str
 
 
-class Provenance(BaseModel):
+class Provenance(Value):
     """What became of one note."""
-
-    model_config = ConfigDict(frozen=True)
 
     origin: Origin
     name: str
@@ -49,10 +46,8 @@ class Provenance(BaseModel):
     used_tokens: int
 
 
-class ContextRecord(BaseModel):
+class ContextRecord(Value):
     """`context.json`: what the agent got, and where it came from."""
-
-    model_config = ConfigDict(frozen=True)
 
     level: ContextLevel
     budget_tokens: int

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from outpost.domain.agents import Agent
 from outpost.domain.budgets import Spending, month_of, to_micros, to_usd
@@ -12,6 +12,7 @@ from outpost.domain.collection import Collection
 from outpost.domain.findings import Findings, Release
 from outpost.domain.promotion import Promotion
 from outpost.domain.reasons import Reason
+from outpost.domain.value import Value
 
 
 class Status(StrEnum):
@@ -45,19 +46,15 @@ MAX_ATTEMPTS = 3
 """A worker lost is retried until this many attempts were made."""
 
 
-class Lease(BaseModel):
+class Lease(Value):
     """What a worker shows to prove that it still holds a dispatch: its own id and the fencing token of its claim."""
-
-    model_config = ConfigDict(frozen=True)
 
     worker_id: str
     token: int
 
 
-class Usage(BaseModel):
+class Usage(Value):
     """What an attempt consumed, as the harness measured it."""
-
-    model_config = ConfigDict(frozen=True)
 
     duration_seconds: float = 0
     """Of the agent's own run."""
@@ -75,10 +72,8 @@ class Usage(BaseModel):
     """What the task ran on; None where the platform does not say."""
 
 
-class Spec(BaseModel):
+class Spec(Value):
     """What was asked for: fixed at creation."""
-
-    model_config = ConfigDict(frozen=True)
 
     kind: Kind = "task"
     agent: Agent
@@ -102,10 +97,8 @@ class Spec(BaseModel):
     """Set for the kind `promote`, whose worker runs no agent."""
 
 
-class Dispatch(BaseModel):
+class Dispatch(Value):
     """The row. Only `outpost.domain.lifecycle` makes a changed one, only the store writes it, by compare-and-set."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     tenant_id: str

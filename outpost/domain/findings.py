@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from outpost.domain.value import Value
 
 MOST_PLACES = 100
 """Places kept in `findings.json` and in the summary; the counts are of all."""
@@ -16,10 +18,8 @@ MAX_PATH_LENGTH = 256
 """Characters kept of a path."""
 
 
-class Finding(BaseModel):
+class Finding(Value):
     """A place where a secret was found. The secret itself is never part of it."""
-
-    model_config = ConfigDict(frozen=True)
 
     artifact: str
     """File name of the artifact, such as `changes.patch`."""
@@ -38,10 +38,8 @@ class Finding(BaseModel):
         return f"{'secret ' if self.known else ''}{self.kind} at {place}"
 
 
-class Findings(BaseModel):
+class Findings(Value):
     """All that was found in the results of one attempt."""
-
-    model_config = ConfigDict(frozen=True)
 
     secrets: dict[str, int] = Field(default_factory=dict)
     """Names of the known secrets whose values were found -> number of places."""
@@ -67,10 +65,8 @@ class Findings(BaseModel):
         return ", ".join([*shown, *([f"{more} more"] if more > 0 else [])])
 
 
-class Release(BaseModel):
+class Release(Value):
     """Who released what was withheld, knowing what is in it."""
-
-    model_config = ConfigDict(frozen=True)
 
     by: str
     """Display prefix of the API key."""

@@ -3,9 +3,8 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
 from outpost.domain.agents import Agent
+from outpost.domain.value import Value
 
 
 class Observation(NamedTuple):
@@ -22,10 +21,8 @@ class Observation(NamedTuple):
     """How much of `unheard` counts: what passed between passes that ran and heard the fleet."""
 
 
-class ReconcilerState(BaseModel):
+class ReconcilerState(Value):
     """Where the passes of the reconciler are. A pass that has no time left continues in the next one."""
-
-    model_config = ConfigDict(frozen=True)
 
     holder: str = ""
     """The invocation whose passes count: the newest. An older one that is still running stops."""

@@ -2,10 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict
-
 from outpost.domain.agents import Agent
 from outpost.domain.reasons import Reason
+from outpost.domain.value import Value
 
 LAUNCHES_PER_SECOND = 20
 LAUNCH_BURST = 100
@@ -19,14 +18,12 @@ FORGOTTEN_AFTER = REPEATED_FOR + timedelta(minutes=3)
 """What the last repetition started has asked for work by then, or counts as supply no more."""
 
 
-class Intent(BaseModel):
+class Intent(Value):
     """One call of RunTask, written before it: `batch_id` is its client token and its `startedBy`.
 
     It has all that the call depends on, so that another planner repeats it exactly. `count` tasks are supply until the
     response is known.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     batch_id: str
     agent: Agent
@@ -45,10 +42,8 @@ class Intent(BaseModel):
         return at - self.launched_at >= FORGOTTEN_AFTER
 
 
-class LaunchFailure(BaseModel):
+class LaunchFailure(Value):
     """The agent's latest failure to launch. All tasks launched before it was known are one failure."""
-
-    model_config = ConfigDict(frozen=True)
 
     reason: Reason
     launched_at: datetime
@@ -80,10 +75,8 @@ def count_failure(earlier: LaunchFailure | None, new: LaunchFailure) -> LaunchFa
     return earlier.model_copy(update={"reason": new.reason, "launched_at": new.launched_at})
 
 
-class LaunchRate(BaseModel):
+class LaunchRate(Value):
     """A token bucket that mirrors Fargate's: tokens at a time, so that no call is made that would be throttled."""
-
-    model_config = ConfigDict(frozen=True)
 
     tokens: float
     counted_at: datetime

@@ -2,15 +2,12 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
-
 from outpost.domain.findings import Findings
+from outpost.domain.value import Value
 
 
-class Promotion(BaseModel):
+class Promotion(Value):
     """What is promoted, and where to: part of the row of a dispatch of kind `promote`."""
-
-    model_config = ConfigDict(frozen=True)
 
     dispatch_id: str
     attempt: int
@@ -31,10 +28,8 @@ class Promotion(BaseModel):
     """What distinguishes this request from another for the same branch."""
 
 
-class Publication(BaseModel):
+class Publication(Value):
     """What the tenant writes; the text of a dispatch of kind `promote` is this as JSON."""
-
-    model_config = ConfigDict(frozen=True)
 
     message: str
     author_name: str

@@ -7,28 +7,25 @@ import hashlib
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from outpost.domain.agents import Alias
 from outpost.domain.collection import Collection
 from outpost.domain.dispatch import LOG_TAIL_BYTES, Lease, Spec, Status, Usage
 from outpost.domain.findings import Findings
 from outpost.domain.reasons import Reason
+from outpost.domain.value import Value
 
 VERSION = 1
 BROKER_SECONDS = 10
 """How long the broker's function may run; workers wait longer for its response."""
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class _Request(_Message):
+class _Request(Value):
     protocol: int = VERSION
 
 
-class IdentityProof(_Message):
+class IdentityProof(Value):
     """The variable parts of a request of sts:GetCallerIdentity that the worker has signed and the broker sends.
 
     Method, host, body and the other headers are fixed (`outpost.aws.caller_identity`). Nothing of it may be logged:
@@ -156,7 +153,7 @@ Request = Annotated[
 REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
 
 
-class Credentials(_Message):
+class Credentials(Value):
     """Credentials of one attempt: its S3 prefix and secrets that it needs, nothing else."""
 
     access_key_id: str
@@ -165,14 +162,14 @@ class Credentials(_Message):
     expires_at: datetime
 
 
-class SecretCredentials(_Message):
+class SecretCredentials(Value):
     """Credentials that read some of an attempt's secrets, and nothing else."""
 
     arns: tuple[str, ...]
     credentials: Credentials
 
 
-class BedrockAccess(_Message):
+class BedrockAccess(Value):
     """How an attempt reaches the models of its agent at Bedrock."""
 
     region: str
@@ -180,7 +177,7 @@ class BedrockAccess(_Message):
     """They call these models, and do nothing else."""
 
 
-class Assignment(_Message):
+class Assignment(Value):
     """All that a worker needs to run a dispatch."""
 
     dispatch_id: str
@@ -218,14 +215,14 @@ class Assignment(_Message):
     """In place of a provider's key; None where the agent calls its own provider."""
 
 
-class ClaimResponse(_Message):
+class ClaimResponse(Value):
     """Work, or how long to wait before asking again; `retire` ends the worker."""
 
     assignment: Assignment | None = None
     retire: bool = False
 
 
-class LeaseResponse(_Message):
+class LeaseResponse(Value):
     """What a worker learns when it shows its lease. Not live: stop, and write nothing more."""
 
     live: bool
@@ -237,7 +234,7 @@ class LeaseResponse(_Message):
     """New ones for `Assignment.bedrock`, together with `credentials`."""
 
 
-class ReserveResponse(_Message):
+class ReserveResponse(Value):
     """Whether the workspace may be written back. Not live: stop, and write nothing more."""
 
     live: bool
@@ -245,7 +242,7 @@ class ReserveResponse(_Message):
     """Bytes that the workspace may take, where that is less than was asked for; None: accounted for."""
 
 
-class ForgeTokenResponse(_Message):
+class ForgeTokenResponse(Value):
     """A token for one call of git. Not live: stop, and write nothing more."""
 
     live: bool
@@ -255,7 +252,7 @@ class ForgeTokenResponse(_Message):
     """Why there is no token where it takes one, or the forge gives none: asking again changes nothing."""
 
 
-class GrantResponse(_Message):
+class GrantResponse(Value):
     """What an attempt may spend. Not live: stop, and write nothing more."""
 
     live: bool

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from outpost.domain.value import Value
 
 
 class ReasonCode(StrEnum):
@@ -111,10 +111,8 @@ _REMEDIES: dict[ReasonCode, str] = {
 }
 
 
-class Reason(BaseModel):
+class Reason(Value):
     """Why a dispatch ended, and what to do about it."""
-
-    model_config = ConfigDict(frozen=True)
 
     code: ReasonCode
     message: str

@@ -3,9 +3,8 @@
 import re
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
-
 from outpost.domain.agents import CATALOGUE
+from outpost.domain.value import Value
 
 NAME_PATTERN = r"^[A-Z][A-Z0-9_]*$"
 MAX_NAME_LENGTH = 64
@@ -21,10 +20,8 @@ _SHELL = frozenset({"BASH_ENV", "ENV", "HOME", "IFS", "LANG", "PATH", "PWD", "SH
 _PREFIXES = ("AWS_", "GIT_", "LD_", "LC_", "NODE_", "OUTPOST_", "PYTHON")
 
 
-class TenantSecret(BaseModel):
+class TenantSecret(Value):
     """A secret as it is listed: its value is in Secrets Manager only."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     arn: str

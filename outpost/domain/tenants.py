@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from outpost.domain.value import Value
+
 OPERATOR = "operator"
 """The tenant whose admin keys manage the others."""
 
@@ -64,10 +66,8 @@ TIERS: dict[str, Limits] = {
 }
 
 
-class Tenant(BaseModel):
+class Tenant(Value):
     """Who dispatches: the unit of isolation, of quotas and of secrets."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     name: str
@@ -96,10 +96,8 @@ class Tenant(BaseModel):
         return not {repository.lower(), f"{owner}/*".lower()}.isdisjoint(each.lower() for each in self.repositories)
 
 
-class ApiKey(BaseModel):
+class ApiKey(Value):
     """A key as it is stored: never its text, only the text's SHA-256 and a prefix for display."""
-
-    model_config = ConfigDict(frozen=True)
 
     sha256: str
     prefix: str

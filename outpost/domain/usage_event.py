@@ -3,13 +3,11 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
-
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.dispatch import Dispatch, Kind, Status, Usage
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.usage import compute_seconds
+from outpost.domain.value import CamelValue
 
 SOURCE = "outpost"
 DETAIL_TYPE = "Outpost Dispatch Ended"
@@ -17,18 +15,14 @@ VERSION: Literal["1.1"] = "1.1"
 """A field more raises the minor part; anything that could break a reader raises the major one."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
-
-
-class UsageRecord(_Model, Usage):
+class UsageRecord(CamelValue, Usage):
     """What the dispatch consumed. Its last attempt: what an attempt used whose worker was lost, is not known."""
 
     estimated: bool = False
     """The worker never reported: compute is taken from the row's times and the agent's usual size, tokens are 0."""
 
 
-class DispatchEnded(_Model):
+class DispatchEnded(CamelValue):
     """The event's detail. It is delivered at least once: `id` is the same in each delivery."""
 
     schema_version: Literal["1.0", "1.1"] = VERSION

@@ -3,9 +3,8 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
 from outpost.domain.agents import Agent
+from outpost.domain.value import Value
 
 
 class WorkerState(StrEnum):
@@ -17,10 +16,8 @@ class WorkerState(StrEnum):
     LOST = "lost"
 
 
-class Worker(BaseModel):
+class Worker(Value):
     """A living worker task. `beat` counts its heartbeats; a watcher sees by its own clock whether it still grows."""
-
-    model_config = ConfigDict(frozen=True)
 
     worker_id: str
     task_arn: str

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict
+from outpost.domain.value import Value
 
 LIFETIME = timedelta(days=30)
 """How long a workspace is kept after its last use."""
@@ -29,10 +29,8 @@ QUOTAS: dict[str, Quota] = {
 """By tier."""
 
 
-class Workspace(BaseModel):
+class Workspace(Value):
     """The row of a workspace. Its files are an archive on the file system that only workers mount."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     tenant_id: str
