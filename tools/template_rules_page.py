@@ -17,8 +17,8 @@ rule has a source, resources that break it and resources that keep it (`tests/aw
 The CDK's own validation runs as well, and no rule repeats it. It refuses unknown properties and missing ones, wrong
 types, patterns, lengths and numbers that CloudFormation's schemas state, values outside an enumeration (retention of
 log groups among them), Fargate's pairs of CPU and memory, deprecated runtimes, reserved environment variables,
-schedules, more than five targets of an EventBridge rule, attributes that no key or index of a table uses, effects and
-operators of policies that do not exist.
+schedules, more than five targets of an EventBridge rule, attributes that no key or index of a table uses, subnets
+outside their VPC's network or over one another, effects and operators of policies that do not exist.
 
 | rule | what holds | source |
 |---|---|---|

@@ -115,11 +115,11 @@ def _arrows(templates: Templates, content: dict[str, list[Resource]]) -> Iterato
     place = {each.place: name for name, found in content.items() for each in found}
     actors = _actors(templates, place)
     for policy in templates.of_type("AWS::IAM::Policy"):
-        roles = templates.targets(policy.properties["Roles"], policy.stack)
+        roles = policy.targets(policy.properties["Roles"])
         resources = [statement.get("Resource") for statement in policy.properties["PolicyDocument"]["Statement"]]
         called = {
             actors.get(target.place) or place.get(target.place)
-            for target in templates.targets(resources, policy.stack)
+            for target in policy.targets(resources)
             if target.type != "AWS::KMS::Key"  # used with whatever it encrypts
         }
         callers = {actors[role.place] for role in roles if role.place in actors}
@@ -133,12 +133,12 @@ def _feeds(templates: Templates, place: dict[str, str]) -> Iterator[tuple[str, s
         if service.properties.get("LoadBalancers"):
             yield "balancer", place[service.place]
     for mapping in templates.of_type("AWS::Lambda::EventSourceMapping"):
-        source = templates.target(mapping.properties["EventSourceArn"], mapping.stack)
-        fed = templates.target(mapping.properties["FunctionName"], mapping.stack)
+        source = mapping.named("EventSourceArn")
+        fed = mapping.named("FunctionName")
         if source and fed:
             yield place[source.place], place[fed.place]
     for trail in templates.of_type("AWS::CloudTrail::Trail"):
-        for bucket in templates.targets(trail.properties.get("EventSelectors", []), trail.stack):
+        for bucket in trail.targets(trail.properties.get("EventSelectors", [])):
             yield place[bucket.place], place[trail.place]
 
 
@@ -149,7 +149,7 @@ def _actors(templates: Templates, place: dict[str, str]) -> dict[str, str]:
     return {
         role.place: place[user.place]
         for user, reference in users
-        for role in templates.targets(reference, user.stack)
+        for role in user.targets(reference)
         if user.place in place
     }
 

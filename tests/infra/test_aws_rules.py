@@ -38,9 +38,16 @@ LEFT_TO_THE_CDK: dict[str, tuple[str, dict[str, Any]]] = {
     "Targets": ("AWS::Events::Rule", {"ScheduleExpression": "rate(1 minute)", "Targets": TARGETS}),
     "Schedule": ("AWS::Events::Rule", {"ScheduleExpression": "rate(1 minutes)", "Targets": TARGETS[:1]}),
     "Attribute": ("AWS::DynamoDB::Table", {"KeySchema": KEYS, "AttributeDefinitions": ATTRIBUTES}),
+    "Outside": ("AWS::EC2::Subnet", {"VpcId": {"Ref": "Vpc"}, "CidrBlock": "10.2.0.0/24"}),
+    "Overlap": ("AWS::EC2::Subnet", {"VpcId": {"Ref": "Vpc"}, "CidrBlock": "10.1.0.0/25"}),
     "Effect": ("AWS::IAM::ManagedPolicy", {"PolicyDocument": {"Statement": [{"Effect": "Permit", "Action": "*"}]}}),
 }
 """A fault of each kind that docs/template-rules.md leaves to the CDK's own validation."""
+FAULTLESS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Vpc": ("AWS::EC2::VPC", {"CidrBlock": "10.1.0.0/16"}),
+    "Subnet": ("AWS::EC2::Subnet", {"VpcId": {"Ref": "Vpc"}, "CidrBlock": "10.1.0.0/24"}),
+}
+"""What those that are at fault lie in, or lie over."""
 
 
 def test_every_environment_keeps_every_rule(assembly: Assembly, environment: str) -> None:
@@ -82,7 +89,7 @@ def test_the_cdks_own_validation_refuses_what_is_left_to_it(tmp_path: Path) -> N
     flags = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
     app = cdk.App(outdir=str(tmp_path), context=flags)
     stack = cdk.Stack(app, "Faulty")
-    for name, (kind, properties) in LEFT_TO_THE_CDK.items():
+    for name, (kind, properties) in (FAULTLESS | LEFT_TO_THE_CDK).items():
         cdk.CfnResource(stack, name, type=kind, properties=properties)
 
     with pytest.raises(RuntimeError, match="ValidationFailed"):

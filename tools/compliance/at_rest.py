@@ -47,7 +47,7 @@ def under_another_key(templates: Templates) -> Iterator[Resource]:
     """Yield what keeps data and does not name the environment's own key."""
     for resource in templates.of_type(*KEY_PROPERTIES):
         named = list(_values(resource.properties, KEY_PROPERTIES[resource.type].split(".")))
-        keys = [target for value in named if (target := templates.target(value, resource.stack))]
+        keys = [target for value in named if (target := resource.target(value))]
         if not named or [key.type for key in keys] != ["AWS::KMS::Key"] * len(named):
             yield resource
 

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from outpost_ops.aws_rules.model import Finding, rule
-from outpost_ops.aws_rules.policies import Kind, policies
-from outpost_ops.aws_rules.values import text_of, values_at
+from outpost_ops.aws_rules.policies import Kind, statements
+from outpost_ops.aws_rules.values import text_of
 from outpost_ops.templates import Resource, Templates
 
 _STREAM_READERS = 2
@@ -14,10 +14,6 @@ _VISIBILITY_FACTOR = 6
 _DEFAULT_VISIBILITY = 30
 _DEFAULT_TIMEOUT = 3
 _DEFAULT_RETENTION = 345_600
-_POLICIES = {
-    "AWS::SQS::Queue": ("AWS::SQS::QueuePolicy", "Queues"),
-    "AWS::SNS::Topic": ("AWS::SNS::TopicPolicy", "Topics"),
-}
 
 
 @rule(
@@ -28,7 +24,7 @@ def stream_readers(templates: Templates) -> Iterator[Finding]:
     readers: dict[Resource, list[Resource]] = defaultdict(list)
     for kind, name in (("AWS::Lambda::EventSourceMapping", "EventSourceArn"), ("AWS::Pipes::Pipe", "Source")):
         for reader in templates.of_type(kind):
-            table = templates.target(reader.properties.get(name), reader.stack)
+            table = reader.named(name)
             if table is not None and table.type == "AWS::DynamoDB::Table":
                 readers[table].append(reader)
     for table, found in readers.items():
@@ -42,8 +38,7 @@ def stream_readers(templates: Templates) -> Iterator[Finding]:
 def visibility(templates: Templates) -> Iterator[Finding]:
     """A queue hides a message six times as long as the function that reads it may run."""
     for mapping in templates.of_type("AWS::Lambda::EventSourceMapping"):
-        queue = templates.target(mapping.properties.get("EventSourceArn"), mapping.stack)
-        function = templates.target(mapping.properties.get("FunctionName"), mapping.stack)
+        queue, function = mapping.named("EventSourceArn"), mapping.named("FunctionName")
         if queue is None or function is None or queue.type != "AWS::SQS::Queue":
             continue
         hidden = int(queue.properties.get("VisibilityTimeout", _DEFAULT_VISIBILITY))
@@ -58,15 +53,13 @@ def visibility(templates: Templates) -> Iterator[Finding]:
 def retention(templates: Templates) -> Iterator[Finding]:
     """Dead letters are kept longer than the messages of their queue."""
     for queue in templates.of_type("AWS::SQS::Queue"):
-        for value in values_at(queue.properties, "RedrivePolicy.deadLetterTargetArn"):
-            dead = templates.target(value, queue.stack)
-            if dead is not None:
-                kept, own = (
-                    int(each.properties.get("MessageRetentionPeriod", _DEFAULT_RETENTION)) for each in (dead, queue)
-                )
-                if kept <= own:
-                    remedy = f"Set more than the {own} seconds of {queue.place}: a message keeps its age when it moves"
-                    yield Finding(dead, "MessageRetentionPeriod", kept, remedy)
+        for dead in queue.all_named("RedrivePolicy.deadLetterTargetArn"):
+            kept, own = (
+                int(each.properties.get("MessageRetentionPeriod", _DEFAULT_RETENTION)) for each in (dead, queue)
+            )
+            if kept <= own:
+                remedy = f"Set more than the {own} seconds of {queue.place}: a message keeps its age when it moves"
+                yield Finding(dead, "MessageRetentionPeriod", kept, remedy)
 
 
 @rule("event-pattern", "EventBridge User Guide: Creating event patterns; AWS Lambda: Event filtering (2026-11)")
@@ -76,7 +69,7 @@ def pattern_forms(templates: Templates) -> Iterator[Finding]:
         yield from _not_lists(source, "EventPattern", source.properties.get("EventPattern", {}))
     for mapping in templates.of_type("AWS::Lambda::EventSourceMapping"):
         for n, each in enumerate(mapping.properties.get("FilterCriteria", {}).get("Filters", [])):
-            pattern = text_of(each.get("Pattern", "{}"), templates, mapping.stack)
+            pattern = text_of(each.get("Pattern", "{}"), mapping)
             yield from _not_lists(mapping, f"FilterCriteria.Filters[{n}].Pattern", json.loads(pattern))
 
 
@@ -95,12 +88,9 @@ def permitted_targets(templates: Templates) -> Iterator[Finding]:
     """Each target and dead-letter queue of a rule lets EventBridge in."""
     for source in templates.of_type("AWS::Events::Rule"):
         for path in ("Targets.Arn", "Targets.DeadLetterConfig.Arn"):
-            for value in values_at(source.properties, path):
-                target = templates.target(value, source.stack)
-                if target is not None and not _admits(target, "events.amazonaws.com", templates):
-                    remedy = (
-                        f"Allow it to events.amazonaws.com, for {source.place}: EventBridge drops what it may not send"
-                    )
+            for target in source.all_named(path):
+                if not _admits(target, "events.amazonaws.com"):
+                    remedy = f"Allow it to events.amazonaws.com: EventBridge drops what {source.place} may not send"
                     yield Finding(target, "", "no permission for EventBridge", remedy)
 
 
@@ -118,32 +108,23 @@ def permitted_notices(templates: Templates) -> Iterator[Finding]:
     seen = set()
     for sender in templates.of_type(*senders):
         service, paths = senders[sender.type]
-        for value in (value for path in paths for value in values_at(sender.properties, path)):
-            topic = templates.target(value, sender.stack)
-            if topic is None or topic.type != "AWS::SNS::Topic" or (topic, service) in seen:
-                continue
-            seen.add((topic, service))
-            if not _admits(topic, f"{service}.amazonaws.com", templates):
-                yield Finding(
-                    topic, "", f"no permission for {service}", f"Allow sns:Publish to {service}.amazonaws.com"
-                )
+        for topic in (each for path in paths for each in sender.all_named(path)):
+            if topic.type == "AWS::SNS::Topic" and (topic, service) not in seen:
+                seen.add((topic, service))
+                if not _admits(topic, f"{service}.amazonaws.com"):
+                    remedy = f"Allow sns:Publish to {service}.amazonaws.com"
+                    yield Finding(topic, "", f"no permission for {service}", remedy)
 
 
-def _admits(target: Resource, service: str, templates: Templates) -> bool:
+def _admits(target: Resource, service: str) -> bool:
     """Return whether a function has a permission for a service, or a queue's or topic's policy an Allow."""
     if target.type == "AWS::Lambda::Function":
         return any(
-            permission.properties.get("Principal") == service
-            and templates.target(permission.properties.get("FunctionName"), permission.stack) == target
-            for permission in templates.of_type("AWS::Lambda::Permission")
+            permission.properties.get("Principal") == service and permission.named("FunctionName") == target
+            for permission in target.templates.of_type("AWS::Lambda::Permission")
         )
-    if target.type not in _POLICIES:
-        return True
-    kind, name = _POLICIES[target.type]
-    return any(
-        statement.allows and service in statement.services
-        for policy in policies(templates, Kind.RESOURCE)
-        if policy.resource.type == kind
-        and target in [templates.target(each, policy.resource.stack) for each in policy.resource.properties[name]]
-        for statement in policy.statements
+    owners = {"AWS::SQS::Queue": "Queues", "AWS::SNS::Topic": "Topics"}.get(target.type)
+    return owners is None or any(
+        statement.allows and service in statement.services and target in statement.resource.all_named(owners)
+        for statement in statements(target.templates, Kind.RESOURCE)
     )

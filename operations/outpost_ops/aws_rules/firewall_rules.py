@@ -69,8 +69,8 @@ def log_groups(templates: Templates) -> Iterator[Finding]:
     """The destination of a web ACL's logs has a name that begins with aws-waf-logs-."""
     for logging in templates.of_type("AWS::WAFv2::LoggingConfiguration"):
         for value in logging.properties.get("LogDestinationConfigs", []):
-            target = templates.target(value, logging.stack)
-            arn = arn_of(target, templates) if target else text_of(value, templates, logging.stack)
+            target = logging.target(value)
+            arn = arn_of(target) if target else text_of(value, logging)
             if not re.search(r"(:::|:log-group:|:deliverystream/)aws-waf-logs-", arn):
                 yield Finding(logging, "LogDestinationConfigs", arn, "Begin its name with aws-waf-logs-")
 

@@ -58,7 +58,7 @@ def alarm_datapoints(templates: Templates) -> Iterator[Finding]:
 def dashboards(templates: Templates) -> Iterator[Finding]:
     """The body of a dashboard is JSON with at most 500 widgets, each within its 24 columns."""
     for dashboard in templates.of_type("AWS::CloudWatch::Dashboard"):
-        body = text_of(dashboard.properties.get("DashboardBody", ""), templates, dashboard.stack)
+        body = text_of(dashboard.properties.get("DashboardBody", ""), dashboard)
         try:
             widgets = json.loads(body)["widgets"]
         except (ValueError, KeyError, TypeError) as error:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_network
-from itertools import combinations
 
 from outpost_ops.aws_rules.model import Finding, rule
 from outpost_ops.aws_rules.values import is_literal
@@ -21,19 +20,15 @@ _DEFAULT_INTERVAL, _DEFAULT_TIMEOUT = 30, 5
 )
 def endpoints_of_public_subnets(templates: Templates) -> Iterator[Finding]:
     """A gateway endpoint with a policy is not in the route table of a public subnet."""
-    public = _public_tables(templates)
+    public = templates.public_tables()
     for endpoint in templates.of_type("AWS::EC2::VPCEndpoint"):
-        if (
-            endpoint.properties.get("VpcEndpointType", "Gateway") == "Gateway"
-            and "PolicyDocument" in endpoint.properties
-        ):
-            for value in endpoint.properties.get("RouteTableIds", []):
-                table = templates.target(value, endpoint.stack)
-                if table in public:
-                    remedy = (
-                        "Leave it out: the policy would also apply to a NAT instance, and deny its package repositories"
-                    )
-                    yield Finding(endpoint, "RouteTableIds", table.logical_id if table else value, remedy)
+        gateway = endpoint.properties.get("VpcEndpointType", "Gateway") == "Gateway"
+        if gateway and "PolicyDocument" in endpoint.properties:
+            for table in public.intersection(endpoint.all_named("RouteTableIds")):
+                remedy = (
+                    "Leave it out: the policy would also apply to a NAT instance, and deny its package repositories"
+                )
+                yield Finding(endpoint, "RouteTableIds", table.logical_id, remedy)
 
 
 @rule("group-rules", "VPC User Guide: Quotas (2026-11)")
@@ -45,7 +40,7 @@ def group_rules(templates: Templates) -> Iterator[Finding]:
             counts[group, direction] += len(group.properties.get(f"SecurityGroup{direction}", []))
     for direction in ("Ingress", "Egress"):
         for each in templates.of_type(f"AWS::EC2::SecurityGroup{direction}"):
-            owner = templates.target(each.properties.get("GroupId"), each.stack)
+            owner = each.named("GroupId")
             if owner is not None:
                 counts[owner, direction] += 1
     for (group, direction), count in counts.items():
@@ -53,25 +48,13 @@ def group_rules(templates: Templates) -> Iterator[Finding]:
             yield Finding(group, f"SecurityGroup{direction}", f"{count} rules", f"Allowed: {_GROUP_RULES}")
 
 
-@rule("subnet-network", "VPC User Guide: Subnet sizing (2026-11)")
-def networks(templates: Templates) -> Iterator[Finding]:
-    """Each subnet has its own part of the VPC's network."""
-    subnets = [each for each in templates.of_type("AWS::EC2::Subnet") if is_literal(each.properties.get("CidrBlock"))]
-    for subnet in subnets:
-        vpc = templates.target(subnet.properties.get("VpcId"), subnet.stack)
-        own = ip_network(subnet.properties["CidrBlock"])
-        if vpc is not None and not own.subnet_of(ip_network(vpc.properties["CidrBlock"])):  # type: ignore[arg-type]
-            remedy = f"Choose a part of {vpc.properties['CidrBlock']}"
-            yield Finding(subnet, "CidrBlock", subnet.properties["CidrBlock"], remedy)
-        if own.prefixlen > 28:
-            yield Finding(subnet, "CidrBlock", subnet.properties["CidrBlock"], "Allowed: /28 or larger")
-    for one, other in combinations(subnets, 2):
-        ours, theirs = (ip_network(each.properties["CidrBlock"]) for each in (one, other))
-        same = templates.target(one.properties.get("VpcId"), one.stack) == templates.target(
-            other.properties.get("VpcId"), other.stack
-        )
-        if same and ours.overlaps(theirs):
-            yield Finding(other, "CidrBlock", other.properties["CidrBlock"], f"It overlaps {one.place}, {ours}")
+@rule("subnet-size", "VPC User Guide: Subnet sizing (2026-11)")
+def subnet_sizes(templates: Templates) -> Iterator[Finding]:
+    """Each subnet is a /28 or larger."""
+    for subnet in templates.of_type("AWS::EC2::Subnet"):
+        network = subnet.properties.get("CidrBlock")
+        if is_literal(network) and ip_network(str(network)).prefixlen > 28:
+            yield Finding(subnet, "CidrBlock", network, "Allowed: /28 or larger")
 
 
 @rule("private-names", "VPC User Guide: DNS attributes for your VPC (2026-11)")
@@ -89,8 +72,7 @@ def names_in_network(templates: Templates) -> Iterator[Finding]:
 def balancer_zones(templates: Templates) -> Iterator[Finding]:
     """The subnets of a load balancer are in different zones."""
     for balancer in templates.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer"):
-        subnets = [templates.target(each, balancer.stack) for each in balancer.properties.get("Subnets", [])]
-        zones = Counter(str(each.properties.get("AvailabilityZone")) for each in subnets if each is not None)
+        zones = Counter(str(each.properties.get("AvailabilityZone")) for each in balancer.all_named("Subnets"))
         for zone, count in zones.items():
             if count > 1:
                 yield Finding(balancer, "Subnets", f"{count} in {zone}", "Allowed: one subnet of each zone")
@@ -104,14 +86,3 @@ def health_checks(templates: Templates) -> Iterator[Finding]:
         timeout = int(group.properties.get("HealthCheckTimeoutSeconds", _DEFAULT_TIMEOUT))
         if timeout >= interval:
             yield Finding(group, "HealthCheckTimeoutSeconds", timeout, f"Allowed: less than the interval, {interval}")
-
-
-def _public_tables(templates: Templates) -> set[Resource]:
-    """Return the route tables with a route to an internet gateway."""
-    found = set()
-    for route in templates.of_type("AWS::EC2::Route"):
-        gateway = templates.target(route.properties.get("GatewayId"), route.stack)
-        table = templates.target(route.properties.get("RouteTableId"), route.stack)
-        if gateway is not None and gateway.type == "AWS::EC2::InternetGateway" and table is not None:
-            found.add(table)
-    return found

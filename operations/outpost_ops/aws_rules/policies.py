@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Any
 
 from outpost_ops.templates import Resource, Templates
@@ -44,9 +45,18 @@ class Statement:
     body: Mapping[str, Any]
 
     @property
+    def resource(self) -> Resource:
+        """The resource that the policy stands in."""
+        return self.policy.resource
+
+    @property
     def allows(self) -> bool:
         """Whether the effect is Allow."""
         return self.body.get("Effect") == "Allow"
+
+    def covers(self, action: str) -> bool:
+        """Return whether the actions, with their wildcards, contain an action."""
+        return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in self.actions)
 
     @property
     def actions(self) -> list[str]:
@@ -84,9 +94,7 @@ _RESOURCE_POLICIES = ("PolicyDocument", "KeyPolicy", "FileSystemPolicy", "Access
 def policies(templates: Templates, *kinds: Kind) -> Iterator[Policy]:
     """Yield every policy document of these kinds, or of all."""
     for resource in templates.resources:
-        for policy in _policies_of(resource):
-            if not kinds or policy.kind in kinds:
-                yield policy
+        yield from policies_in(resource, *kinds)
 
 
 def statements(templates: Templates, *kinds: Kind) -> Iterator[Statement]:
@@ -95,12 +103,18 @@ def statements(templates: Templates, *kinds: Kind) -> Iterator[Statement]:
         yield from policy.statements
 
 
-def policies_of(role: Resource, templates: Templates) -> Iterator[Policy]:
+def policies_of(role: Resource) -> Iterator[Policy]:
     """Yield the identity policies of a role: its own, and those attached to it in any stack."""
-    for policy in policies(templates, Kind.IDENTITY):
-        attached = as_list(policy.resource.properties.get("Roles"))
-        if policy.resource == role or any(templates.target(each, policy.resource.stack) == role for each in attached):
+    for policy in policies(role.templates, Kind.IDENTITY):
+        if policy.resource == role or role in policy.resource.all_named("Roles"):
             yield policy
+
+
+def balancer_logs(balancer: Resource) -> Iterator[Resource]:
+    """Yield the bucket that a load balancer delivers its access logs to."""
+    for attribute in balancer.properties.get("LoadBalancerAttributes", []):
+        if attribute.get("Key") == "access_logs.s3.bucket":
+            yield from balancer.targets(attribute.get("Value"))
 
 
 def as_list(value: Any) -> list[Any]:  # noqa: ANN401 - JSON
@@ -110,7 +124,12 @@ def as_list(value: Any) -> list[Any]:  # noqa: ANN401 - JSON
     return value if isinstance(value, list) else [value]
 
 
-def _policies_of(resource: Resource) -> Iterator[Policy]:
+def policies_in(resource: Resource, *kinds: Kind) -> Iterator[Policy]:
+    """Yield the policy documents of these kinds, or of all, that stand in a resource."""
+    yield from (policy for policy in _documents(resource) if not kinds or policy.kind in kinds)
+
+
+def _documents(resource: Resource) -> Iterator[Policy]:
     for name, value in resource.properties.items():
         kind = _DOCUMENTS.get((resource.type, name))
         if kind is None and name in _RESOURCE_POLICIES and not resource.type.startswith("AWS::IAM::"):

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from outpost_ops.aws_rules import (
-    condition_rules,
     encryption_rules,
     event_rules,
     firewall_rules,
@@ -13,27 +12,22 @@ from outpost_ops.aws_rules import (
     monitoring_rules,
     network_rules,
     order_rules,
-    permission_rules,
-    reference_rules,
+    role_rules,
     service_models,
     size_rules,
     storage_rules,
-    trust_rules,
     workload_rules,
 )
 from outpost_ops.aws_rules.model import Finding, Rule
 from outpost_ops.templates import Templates
 
 _THEMES = (
-    reference_rules,
     lifecycle_rules,
     order_rules,
     size_rules,
     service_models,
     iam_rules,
-    condition_rules,
-    trust_rules,
-    permission_rules,
+    role_rules,
     encryption_rules,
     event_rules,
     network_rules,

@@ -65,7 +65,7 @@ def within_service_models(templates: Templates) -> Iterator[Finding]:
         service, *operations = _OPERATIONS[resource.type]
         for operation in operations:
             shape = _input(service, operation)
-            for path, value, remedy in _violations(resource.properties, shape, "", templates, resource):
+            for path, value, remedy in _violations(resource.properties, shape, "", resource):
                 yield Finding(resource, path, value, remedy)
 
 
@@ -78,31 +78,27 @@ def _input(service: str, operation: str) -> Shape:
     return shape
 
 
-def _violations(
-    value: object, shape: Shape, path: str, templates: Templates, resource: Resource
-) -> Iterator[tuple[str, object, str]]:
+def _violations(value: object, shape: Shape, path: str, resource: Resource) -> Iterator[tuple[str, object, str]]:
     """Yield (path, value, remedy) of what breaks a constraint of a shape, at any depth."""
     if isinstance(value, dict) and isinstance(shape, StructureShape):
         members = {name.lower(): member for name, member in shape.members.items()}
         for name, each in value.items():
             if name.lower() in members and name not in _DIFFERENT:
                 below = f"{path}.{name}" if path else name
-                yield from _violations(each, members[name.lower()], below, templates, resource)
+                yield from _violations(each, members[name.lower()], below, resource)
     elif isinstance(value, list) and isinstance(shape, ListShape):
         yield from _length(len(value), f"{len(value)} items", shape, path)
         for n, each in enumerate(value):
-            yield from _violations(each, shape.member, f"{path}[{n}]", templates, resource)
+            yield from _violations(each, shape.member, f"{path}[{n}]", resource)
     elif shape.type_name == "string":
-        yield from _text(value, shape, path, templates, resource)
+        yield from _text(value, shape, path, resource)
     elif shape.type_name in {"integer", "long"} and is_literal(value):
         yield from _length(int(str(value)), value, shape, path)
 
 
-def _text(
-    value: object, shape: Shape, path: str, templates: Templates, resource: Resource
-) -> Iterator[tuple[str, object, str]]:
+def _text(value: object, shape: Shape, path: str, resource: Resource) -> Iterator[tuple[str, object, str]]:
     if is_literal(value):
-        text = text_of(value, templates, resource.stack)
+        text = text_of(value, resource)
         enum, pattern = shape.metadata.get("enum"), shape.metadata.get("pattern")
         if enum and text not in enum:
             yield path, text, f"Allowed: {', '.join(enum)}"
@@ -111,7 +107,7 @@ def _text(
     elif isinstance(value, dict) and len(value) == 1 and next(iter(value)).startswith(("Ref", "Fn::Get", "Fn::Import")):
         return  # a name or an ARN, which the service itself made
     else:
-        text = document_of(value, templates, resource.stack)
+        text = document_of(value, resource)
     yield from _length(len(text), f"{len(text)} characters", shape, path)
 
 

@@ -59,7 +59,7 @@ def function_environments(templates: Templates) -> Iterator[Finding]:
     """The environment of each function fits into 4 KB."""
     for function in templates.of_type("AWS::Lambda::Function"):
         variables = function.properties.get("Environment", {}).get("Variables", {})
-        texts = {name: text_of(value, templates, function.stack) for name, value in variables.items()}
+        texts = {name: text_of(value, function) for name, value in variables.items()}
         size = len(json.dumps(texts, separators=(",", ":"), ensure_ascii=False).encode())
         if size > ENVIRONMENT_BYTES:
             name, largest = max(texts.items(), key=lambda each: len(each[1]))
@@ -71,7 +71,7 @@ def function_environments(templates: Templates) -> Iterator[Finding]:
 def policy_sizes(templates: Templates) -> Iterator[Finding]:
     """Each policy document is within the quota of its service."""
     for policy in policies(templates):
-        size = len(document_of(policy.document, templates, policy.resource.stack))
+        size = len(document_of(policy.document, policy.resource))
         limit = _TRUST_CHARACTERS if policy.kind is Kind.TRUST else _POLICY_CHARACTERS.get(policy.resource.type)
         if limit is not None and size > limit:
             yield _too_long(policy.resource, policy.path, size, limit)
@@ -86,11 +86,10 @@ def inline_policies(templates: Templates) -> Iterator[Finding]:
     for policy in policies(templates, Kind.IDENTITY):
         if policy.resource.type == "AWS::IAM::ManagedPolicy":
             continue
-        size = len(document_of(policy.document, templates, policy.resource.stack))
-        roles = [templates.target(each, policy.resource.stack) for each in policy.resource.properties.get("Roles", [])]
-        for role in [policy.resource] if policy.resource.type == "AWS::IAM::Role" else roles:
-            if role is not None:
-                sizes[role] += size
+        size = len(document_of(policy.document, policy.resource))
+        own = policy.resource.type == "AWS::IAM::Role"
+        for role in [policy.resource] if own else policy.resource.all_named("Roles"):
+            sizes[role] += size
     for role, size in sizes.items():
         if size > _INLINE_CHARACTERS:
             yield _too_long(role, "Policies", size, _INLINE_CHARACTERS)
@@ -103,7 +102,7 @@ def names(templates: Templates) -> Iterator[Finding]:
         for (kind, name), (most, pattern) in _NAMES.items():
             value = resource.properties.get(name) if resource.type == kind else None
             if value is not None:
-                text = text_of(value, templates, resource.stack)
+                text = text_of(value, resource)
                 if len(text) > most or (is_literal(value) and not re.fullmatch(pattern, text, re.ASCII)):
                     yield Finding(resource, name, text, f"Allowed: at most {most} characters that match {pattern}")
 
@@ -112,7 +111,7 @@ def names(templates: Templates) -> Iterator[Finding]:
 def parameters(templates: Templates) -> Iterator[Finding]:
     """Each SSM parameter is within the size of its tier."""
     for parameter in templates.of_type("AWS::SSM::Parameter"):
-        size = len(text_of(parameter.properties.get("Value", ""), templates, parameter.stack).encode())
+        size = len(text_of(parameter.properties.get("Value", ""), parameter).encode())
         limit = _PARAMETER_CHARACTERS[parameter.properties.get("Tier", "Standard")]
         if size > limit:
             yield _too_long(parameter, "Value", size, limit)
@@ -122,8 +121,7 @@ def parameters(templates: Templates) -> Iterator[Finding]:
 def stack_limits(templates: Templates) -> Iterator[Finding]:
     """Each template is within CloudFormation's quotas."""
     for stack, template in templates.stacks.items():
-        whole = Resource(stack, "", "AWS::CloudFormation::Stack", {})
-        first = next((each for each in templates.resources if each.stack == stack), whole)
+        first = next(each for each in templates.resources if each.stack == stack)
         for section, limit in _LIMITS.items():
             if len(template.get(section, {})) > limit:
                 yield Finding(first, section, len(template[section]), f"Allowed: {limit} in a stack. Split the stack")

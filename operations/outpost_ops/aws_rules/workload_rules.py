@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from outpost_ops.aws_rules.model import Finding, rule
-from outpost_ops.aws_rules.values import text_of, values_at
-from outpost_ops.templates import Templates
+from outpost_ops.aws_rules.values import text_of
+from outpost_ops.templates import Templates, values_at
 
 _TAGS = 50
 _KEY, _VALUE = 128, 256
@@ -31,7 +31,7 @@ def tags(templates: Templates) -> Iterator[Finding]:
                     resource, "Tags", key, f"Allowed: each key once, {_KEY} characters, not beginning with aws:"
                 )
         for tag in listed:
-            if len(text_of(tag.get("Value", ""), templates, resource.stack)) > _VALUE:
+            if len(text_of(tag.get("Value", ""), resource)) > _VALUE:
                 yield Finding(resource, "Tags", tag["Key"], f"Allowed: values of {_VALUE} characters")
 
 
@@ -42,7 +42,7 @@ def user_data(templates: Templates) -> Iterator[Finding]:
         for instance in templates.of_type(kind):
             for value in values_at(instance.properties, path):
                 script = value.get("Fn::Base64", "") if isinstance(value, dict) else value
-                size = len(text_of(script, templates, instance.stack).encode())
+                size = len(text_of(script, instance).encode())
                 if size > _USER_DATA_BYTES:
                     yield Finding(instance, path, f"{size} bytes", f"Allowed: {_USER_DATA_BYTES}, before Base64")
 

@@ -14,8 +14,7 @@ def flow_logs(templates: Templates) -> Found:
     """Each VPC has a flow log of all traffic that goes to CloudWatch."""
     logs = templates.of_type("AWS::EC2::FlowLog")
     for vpc in templates.of_type("AWS::EC2::VPC"):
-        own = [log for log in logs if templates.target(log.properties["ResourceId"], log.stack) == vpc]
-        if not own:
+        if vpc not in [log.named("ResourceId") for log in logs]:
             yield vpc, "has no flow log"
     for log in logs:
         if log.properties.get("TrafficType") != "ALL":
@@ -34,7 +33,7 @@ def security_groups(templates: Templates) -> Found:
     workers = _workers(templates)
     clients = [*workers, *_mounting_functions(templates)]
     for rule, group, source in _ingress(templates, networks):
-        sender = templates.target(source, rule.stack)
+        sender = rule.target(source)
         if isinstance(source, str):
             if group not in balancers and outside(source, networks):
                 yield rule, f"admits {source} from outside"
@@ -50,8 +49,7 @@ def security_groups(templates: Templates) -> Found:
 
 def _default_groups(templates: Templates) -> Found:
     """Find the VPCs whose default group keeps the rules that EC2 gave it."""
-    closers = templates.of_type("Custom::ClosedDefaultGroup")
-    closed = [templates.target(closer.properties.get("GroupId"), closer.stack) for closer in closers]
+    closed = [each.named("GroupId") for each in templates.of_type("Custom::ClosedDefaultGroup")]
     for vpc in templates.of_type("AWS::EC2::VPC"):
         if vpc not in closed:
             yield vpc, "leaves its default security group open"
@@ -64,10 +62,10 @@ def private_tasks(templates: Templates) -> Found:
         network = service.properties.get("NetworkConfiguration", {}).get("AwsvpcConfiguration", {})
         if network.get("AssignPublicIp") != "DISABLED":
             yield service, "AssignPublicIp is not DISABLED"
-        if any(subnet in public for subnet in templates.targets(network.get("Subnets", []), service.stack)):
+        if any(subnet in public for subnet in service.targets(network.get("Subnets", []))):
             yield service, "runs in a subnet with a route to an internet gateway"
     for function in templates.of_type("AWS::Lambda::Function"):
-        subnets = templates.targets(_variable(function, Env.WORKER_SUBNETS), function.stack)
+        subnets = function.targets(_variable(function, Env.WORKER_SUBNETS))
         if any(subnet in public for subnet in subnets):
             yield function, "launches workers in a subnet with a route to an internet gateway"
 
@@ -76,17 +74,16 @@ def _ingress(templates: Templates, networks: list[str]) -> Iterator[tuple[Resour
     """Yield each ingress rule as (resource that states it, its group, a network's text or a group's reference)."""
     for group in templates.of_type("AWS::EC2::SecurityGroup"):
         for rule in group.properties.get("SecurityGroupIngress", []):
-            yield group, group, _source(rule, templates, group.stack, networks)
+            yield group, group, _source(rule, group, networks)
     for ingress in templates.of_type("AWS::EC2::SecurityGroupIngress"):
-        group_id = templates.target(ingress.properties.get("GroupId"), ingress.stack)
-        yield ingress, group_id, _source(ingress.properties, templates, ingress.stack, networks)
+        yield ingress, ingress.named("GroupId"), _source(ingress.properties, ingress, networks)
 
 
-def _source(rule: Any, templates: Templates, stack: str, networks: list[str]) -> Any:  # noqa: ANN401 - JSON
+def _source(rule: Any, resource: Resource, networks: list[str]) -> Any:  # noqa: ANN401 - JSON
     if "SourceSecurityGroupId" in rule:
         return rule["SourceSecurityGroupId"]
     source = rule.get("CidrIp", rule.get("CidrIpv6", "0.0.0.0/0"))  # a prefix list may hold anything
-    referred = templates.target(source, stack)
+    referred = resource.target(source)
     if referred is not None and referred.type == "AWS::EC2::VPC":
         return networks[0]
     return source if isinstance(source, str) else "0.0.0.0/0"
@@ -96,7 +93,7 @@ def _groups_of(templates: Templates, kind: str) -> list[Resource]:
     return [
         group
         for resource in templates.of_type(kind)
-        for group in templates.targets(resource.properties, resource.stack)
+        for group in resource.targets(resource.properties)
         if group.type == "AWS::EC2::SecurityGroup"
     ]
 
@@ -105,7 +102,7 @@ def _workers(templates: Templates) -> list[Resource]:
     return [
         group
         for function in templates.of_type("AWS::Lambda::Function")
-        for group in templates.targets(_variable(function, Env.WORKER_SECURITY_GROUP), function.stack)
+        for group in function.targets(_variable(function, Env.WORKER_SECURITY_GROUP))
     ]
 
 
@@ -114,7 +111,7 @@ def _mounting_functions(templates: Templates) -> list[Resource]:
         group
         for function in templates.of_type("AWS::Lambda::Function")
         if function.properties.get("FileSystemConfigs")
-        for group in templates.targets(function.properties["VpcConfig"]["SecurityGroupIds"], function.stack)
+        for group in function.targets(function.properties["VpcConfig"]["SecurityGroupIds"])
     ]
 
 
@@ -123,16 +120,10 @@ def _variable(function: Resource, name: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def _public_subnets(templates: Templates) -> list[Resource]:
-    tables = [
-        table
-        for route in templates.of_type("AWS::EC2::Route")
-        for gateway in [templates.target(route.properties.get("GatewayId"), route.stack)]
-        for table in [templates.target(route.properties["RouteTableId"], route.stack)]
-        if gateway is not None and gateway.type == "AWS::EC2::InternetGateway"
-    ]
+    tables = templates.public_tables()
     return [
         subnet
         for link in templates.of_type("AWS::EC2::SubnetRouteTableAssociation")
-        for subnet in templates.targets(link.properties["SubnetId"], link.stack)
-        if templates.target(link.properties["RouteTableId"], link.stack) in tables
+        for subnet in link.all_named("SubnetId")
+        if link.named("RouteTableId") in tables
     ]

@@ -60,7 +60,7 @@ def _tables(templates: Templates) -> Iterator[tuple[Resource, str]]:
     protected = [
         resource
         for protection in templates.of_type("Custom::DeletionProtection")
-        for resource in templates.targets(protection.properties["Protected"], protection.stack)
+        for resource in protection.targets(protection.properties["Protected"])
     ]
     for table in templates.of_type("AWS::DynamoDB::Table"):
         if table.properties.get("SSESpecification", {}).get("SSEEnabled") is not True:

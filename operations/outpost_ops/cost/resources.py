@@ -33,7 +33,7 @@ class Pricing:
         minimums = [
             int(target.properties["MinCapacity"])
             for target in self.templates.of_type("AWS::ApplicationAutoScaling::ScalableTarget")
-            if service in self.templates.targets(target.properties["ResourceId"], target.stack)
+            if service in target.targets(target.properties["ResourceId"])
         ]
         return minimums[0] if minimums else 1
 
@@ -80,7 +80,7 @@ def _endpoint(_pricing: Pricing, endpoint: Resource) -> Parts:
 
 
 def _service(pricing: Pricing, service: Resource) -> Parts:
-    definition = pricing.templates.target(service.properties["TaskDefinition"], service.stack)
+    definition = service.named("TaskDefinition")
     assert definition is not None  # noqa: S101 - a service names a task definition of its own stack
     yield from pricing.fargate(definition, pricing.replicas(service), "tasks")
 
@@ -103,7 +103,7 @@ def _function(pricing: Pricing, function: Resource) -> Parts:
     runs = sum(
         _PER_HOUR.get(rule.properties.get("ScheduleExpression", ""), 0) * pricing.table.hours
         for rule in pricing.templates.of_type("AWS::Events::Rule")
-        if function in pricing.templates.targets(rule.properties.get("Targets", []), rule.stack)
+        if function in rule.targets(rule.properties.get("Targets", []))
     )
     if runs:
         package = str(function.properties["Handler"]).partition(".")[0]
@@ -131,10 +131,7 @@ def _alarm(_pricing: Pricing, alarm: Resource) -> Parts:
 
 
 def _log_group(pricing: Pricing, group: Resource) -> Parts:
-    sources = [
-        pricing.templates.target(log.properties.get("LogGroupName"), log.stack)
-        for log in pricing.templates.of_type("AWS::EC2::FlowLog")
-    ]
+    sources = [log.named("LogGroupName") for log in pricing.templates.of_type("AWS::EC2::FlowLog")]
     gb = pricing.table.assumed.flow_log_gb if group in sources else pricing.table.assumed.log_group_gb
     yield f"{gb:g} GB of logs", "log_gb", gb
 
