@@ -17,11 +17,12 @@ from outpost.domain.providers import PROVIDERS
 from outpost_local.environment import LocalEnvironment
 from outpost_local.realism import Realism
 from outpost_ops.config import EnvironmentConfig, load
-from outpost_ops.doctor.account import BOOTSTRAP, Account
+from outpost_ops.doctor.account import BOOTSTRAP
 from outpost_ops.doctor.examine import examine
 from outpost_ops.doctor.finding import Finding, Level
 from outpost_ops.doctor.providers import configured_models
 from outpost_ops.templates import Templates, read_assembly
+from outpost_ops.verify.deployed import Account
 from tests.local.accounts import create_role
 from tests.local.conftest import write_image_asset
 from tests.ports import free_port

@@ -44,7 +44,7 @@ def test_without_credentials_nothing_else_is_read(case: Case, monkeypatch: pytes
 
 def test_an_endpoint_that_does_not_respond_is_unchecked(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("outpost_ops.doctor.account.CLIENT_CONFIG", Config(retries={"total_max_attempts": 1}))
+    monkeypatch.setattr("outpost_ops.verify.deployed.CLIENT_CONFIG", Config(retries={"total_max_attempts": 1}))
 
     found = case.found()
 

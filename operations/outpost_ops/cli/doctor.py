@@ -11,11 +11,11 @@ from outpost_ops.cli.checks import aws_session, explained, use_local
 from outpost_ops.cli.controls import CONFIG, Environment
 from outpost_ops.cli.synthesis import synthesized
 from outpost_ops.config import load
-from outpost_ops.doctor.account import Account
 from outpost_ops.doctor.cost import check_cost
 from outpost_ops.doctor.docker import check_docker
 from outpost_ops.doctor.examine import examine
 from outpost_ops.doctor.finding import Finding, Level, exit_code
+from outpost_ops.verify.deployed import Account
 
 _STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "red", Level.UNCHECKED: "yellow"}
 
@@ -41,7 +41,7 @@ def doctor(
             findings += examine(account, synthesis.templates, synthesis.bootstrap_version, now())
     if as_json:
         for finding in findings:
-            print_json(finding)
+            print_json(finding._asdict())
     else:
         _show(findings)
     raise typer.Exit(exit_code(findings))

@@ -3,16 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from outpost.domain.bedrock import BedrockModel
 from outpost_ops.config import EnvironmentConfig
-from outpost_ops.doctor.account import Account
-from outpost_ops.doctor.finding import Finding
+from outpost_ops.doctor.finding import Finding, Level
+from outpost_ops.verify.deployed import Account
 
 _CHECK = "bedrock"
 _REQUIRED = {"authorizationStatus": "AUTHORIZED", "entitlementAvailability": "AVAILABLE"}
-_UNKNOWN = ("ResourceNotFoundException", "ValidationException")
 
 
 def check_bedrock(account: Account) -> Iterator[Finding]:
@@ -31,19 +28,13 @@ def _evaluate(client: Any, model: BedrockModel, config: EnvironmentConfig) -> Fi
         if model.profile:
             client.get_inference_profile(inferenceProfileIdentifier=model.id)
         access = client.get_foundation_model_availability(modelId=model.model)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in _UNKNOWN:
-            raise
-        return Finding.warning(
-            _CHECK,
-            f"{model.id} is not at Bedrock in {region}",
-            f"set models in config/{config.name}.toml to ids of: aws bedrock list-inference-profiles --region {region}",
+    except (client.exceptions.ResourceNotFoundException, client.exceptions.ValidationException):
+        remedy = (
+            f"set models in config/{config.name}.toml to ids of: aws bedrock list-inference-profiles --region {region}"
         )
-    missing = [name for name, fine in _REQUIRED.items() if access.get(name, fine) != fine]
-    if missing:
-        return Finding.warning(
-            _CHECK,
-            f"{model.id}: the account may not call it ({', '.join(missing)})",
-            f"accept the model's terms on its page in Bedrock's console, region {region}",
-        )
-    return Finding.ok(_CHECK, f"{model.id} can be called in {region}")
+        return Finding(_CHECK, Level.WARNING, f"{model.id} is not at Bedrock in {region}", remedy)
+    if missing := [name for name, fine in _REQUIRED.items() if access.get(name, fine) != fine]:
+        message = f"{model.id}: the account may not call it ({', '.join(missing)})"
+        remedy = f"accept the model's terms on its page in Bedrock's console, region {region}"
+        return Finding(_CHECK, Level.WARNING, message, remedy)
+    return Finding(_CHECK, Level.OK, f"{model.id} can be called in {region}")

@@ -12,10 +12,9 @@ from outpost_ops.templates import Templates
 def check_cost(config: EnvironmentConfig, templates: Templates) -> Iterator[Finding]:
     """The estimate at list prices, in USD a month, is within `cost.ceiling`; above it no synth succeeds."""
     found, ceiling = estimate(templates, warm_workers(config)), config.cost.ceiling
-    within = found.total <= ceiling
-    yield Finding(
-        check="cost",
-        level=Level.OK if within else Level.FAILURE,
-        message=f"idle {found.total:.2f} USD a month at list prices, cost.ceiling is {ceiling}",
-        remedy="" if within else f"outpost cost --env {config.name} prices each choice; or raise cost.ceiling",
-    )
+    message = f"idle {found.total:.2f} USD a month at list prices, cost.ceiling is {ceiling}"
+    if found.total <= ceiling:
+        yield Finding("cost", Level.OK, message)
+    else:
+        remedy = f"outpost cost --env {config.name} prices each choice; or raise cost.ceiling"
+        yield Finding("cost", Level.FAILURE, message, remedy)

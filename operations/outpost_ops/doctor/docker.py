@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from outpost_ops.config import EnvironmentConfig
-from outpost_ops.doctor.finding import Finding
+from outpost_ops.doctor.finding import Finding, Level
 
 Architecture = Literal["x86_64", "arm64"]
 _PLATFORMS: dict[Architecture, str] = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
@@ -17,15 +17,12 @@ _SECONDS = 20
 def check_docker(config: EnvironmentConfig) -> Iterator[Finding]:
     """A Docker engine runs, and builds the platform of the configuration: natively or by emulation."""
     if shutil.which("docker") is None:
-        yield Finding.failure(
-            "docker",
-            "there is no docker command: images are built on this machine",
-            "install Docker, or deploy from the workflow (.github/workflows/ci.yml)",
-        )
+        remedy = "install Docker, or deploy from the workflow (.github/workflows/ci.yml)"
+        yield Finding("docker", Level.FAILURE, "there is no docker command: images are built on this machine", remedy)
         return
     server = _run("docker", "version", "--format", "{{.Server.Arch}}")
     if server is None:
-        yield Finding.failure("docker", "the Docker engine does not respond", "sudo systemctl start docker")
+        yield Finding("docker", Level.FAILURE, "the Docker engine does not respond", "sudo systemctl start docker")
         return
     builders = _run("docker", "buildx", "inspect") or ""
     yield evaluate_engine(config.architecture, _MACHINES.get(server, "x86_64"), builders)
@@ -42,16 +39,13 @@ def evaluate_engine(wanted: Architecture, machine: Architecture, builder: str) -
     ]
     if wanted == machine or wanted_platform in platforms:
         how = "natively" if wanted == machine else "by emulation, slowly"
-        return Finding.ok("docker", f"builds {wanted_platform} {how}")
-    short = wanted_platform.partition("/")[2]
-    return Finding.failure(
-        "docker",
-        f"the engine runs {_PLATFORMS[machine]} only; architecture is {wanted}: exec format error",
-        (
-            f"docker run --privileged --rm tonistiigi/binfmt --install {short}, or deploy from a machine of that "
-            f'architecture, or set architecture = "{machine}"'
-        ),
+        return Finding("docker", Level.OK, f"builds {wanted_platform} {how}")
+    message = f"the engine runs {_PLATFORMS[machine]} only; architecture is {wanted}: exec format error"
+    remedy = (
+        f"docker run --privileged --rm tonistiigi/binfmt --install {wanted_platform.partition('/')[2]}, or deploy from "
+        f'a machine of that architecture, or set architecture = "{machine}"'
     )
+    return Finding("docker", Level.FAILURE, message, remedy)
 
 
 def _run(*argv: str) -> str | None:

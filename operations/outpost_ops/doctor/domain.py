@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from outpost_ops.doctor.account import Account
 from outpost_ops.doctor.finding import Finding, Level
 from outpost_ops.doctor.leftovers import holds_resources
+from outpost_ops.verify.deployed import Account
 
 _SOON = timedelta(days=30)
 
@@ -18,17 +16,13 @@ def check_certificate(account: Account, now: datetime) -> Iterator[Finding]:
     arn, domain = account.config.tls.certificate_arn, account.config.tls.domain
     if arn is None:
         return
+    acm = account.client("acm")
     try:
-        certificate = account.client("acm").describe_certificate(CertificateArn=arn)["Certificate"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in {"ResourceNotFoundException", "ValidationException"}:
-            raise
-        yield Finding.failure(
-            "certificate",
-            f"{arn} does not exist in {account.config.region}",
-            f"aws acm request-certificate --domain-name {domain or 'DOMAIN'} --validation-method DNS "
-            f"--region {account.config.region}",
-        )
+        certificate = acm.describe_certificate(CertificateArn=arn)["Certificate"]
+    except (acm.exceptions.ResourceNotFoundException, acm.exceptions.ValidationException):
+        request = f"aws acm request-certificate --domain-name {domain or 'DOMAIN'} --validation-method DNS"
+        remedy = f"{request} --region {account.config.region}"
+        yield Finding("certificate", Level.FAILURE, f"{arn} does not exist in {account.config.region}", remedy)
         return
     yield evaluate_certificate(certificate, domain, now)
 
@@ -38,10 +32,10 @@ def evaluate_certificate(certificate: dict[str, Any], domain: str | None, now: d
     arn, names = certificate["CertificateArn"], _names(certificate)
     if certificate["Status"] != "ISSUED":
         remedy = f"create its validation record: aws acm describe-certificate --certificate-arn {arn}"
-        return _failed(f"the certificate is {certificate['Status']}, not ISSUED", remedy)
+        return Finding("certificate", Level.FAILURE, f"the certificate is {certificate['Status']}, not ISSUED", remedy)
     if domain and not any(covers(name, domain) for name in names):
         remedy = f"aws acm request-certificate --domain-name {domain} --validation-method DNS"
-        return _failed(f"it covers {', '.join(names)}, not {domain}", remedy)
+        return Finding("certificate", Level.FAILURE, f"it covers {', '.join(names)}, not {domain}", remedy)
     ends = certificate.get("NotAfter")
     if ends and ends - now < _SOON:
         level = Level.FAILURE if ends <= now else Level.WARNING
@@ -49,8 +43,8 @@ def evaluate_certificate(certificate: dict[str, Any], domain: str | None, now: d
         command = "import-certificate" if imported else "describe-certificate"
         remedy = f"{'import its successor' if imported else 'see why it is not renewed'}: aws acm {command}"
         message = f"it ends on {ends:%Y-%m-%d}"
-        return Finding(check="certificate", level=level, message=message, remedy=f"{remedy} --certificate-arn {arn}")
-    return Finding.ok("certificate", f"{', '.join(names)}, issued")
+        return Finding("certificate", level, message, f"{remedy} --certificate-arn {arn}")
+    return Finding("certificate", Level.OK, f"{', '.join(names)}, issued")
 
 
 def covers(name: str, domain: str) -> bool:
@@ -63,28 +57,28 @@ def check_zone(account: Account, states: Mapping[str, str]) -> Iterator[Finding]
     zone_id, domain = account.config.tls.zone_id, str(account.config.tls.domain)
     if zone_id is None:
         return
-    parent = domain.partition(".")[2]
-    remedy = f"aws route53 list-hosted-zones-by-name --dns-name {parent}, and set tls.zone_id to the public zone's id"
-    route53 = account.client("route53")
+    remedy = (
+        f"aws route53 list-hosted-zones-by-name --dns-name {domain.partition('.')[2]}, "
+        "and set tls.zone_id to the public zone's id"
+    )
+    route53, message = account.client("route53"), ""
     try:
         zone = route53.get_hosted_zone(Id=zone_id)["HostedZone"]
     except route53.exceptions.NoSuchHostedZone:
-        message = f"{zone_id} does not exist in the account"
-        yield Finding.failure("hosted zone", message, remedy)
+        yield Finding("hosted zone", Level.FAILURE, f"{zone_id} does not exist in the account", remedy)
         return
     name = zone["Name"].rstrip(".")
     if zone.get("Config", {}).get("PrivateZone"):
         message = f"{zone_id} ({name}) is private: no certificate can be validated in it"
-        yield Finding.failure("hosted zone", message, remedy)
     elif domain != name and not domain.endswith(f".{name}"):
         message = f"{zone_id} is {name}, which does not contain {domain}"
-        yield Finding.failure("hosted zone", message, remedy)
     elif not holds_resources(states.get(f"Outpost-{account.config.name}-ControlPlane")) and _has_record(account):
         message = f"{domain} has an address record already, which the ControlPlane stack is about to create"
         remedy = f"delete it: aws route53 list-resource-record-sets --hosted-zone-id {zone_id}"
-        yield Finding.failure("hosted zone", message, remedy)
+    if message:
+        yield Finding("hosted zone", Level.FAILURE, message, remedy)
     else:
-        yield Finding.ok("hosted zone", f"{name} contains {domain}")
+        yield Finding("hosted zone", Level.OK, f"{name} contains {domain}")
 
 
 def _has_record(account: Account) -> bool:
@@ -98,7 +92,3 @@ def _has_record(account: Account) -> bool:
 
 def _names(certificate: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys([certificate["DomainName"], *certificate.get("SubjectAlternativeNames", [])]))
-
-
-def _failed(message: str, remedy: str) -> Finding:
-    return Finding.failure("certificate", message, remedy)

@@ -15,15 +15,16 @@ from botocore.exceptions import (
 )
 
 from outpost_ops.aws_rules.linked_roles import linked_roles
-from outpost_ops.doctor.account import Account, check_bootstrap, check_credentials, check_linked_roles, check_region
+from outpost_ops.doctor.account import check_bootstrap, check_credentials, check_linked_roles, check_region
 from outpost_ops.doctor.bedrock import check_bedrock
 from outpost_ops.doctor.domain import check_certificate, check_zone
 from outpost_ops.doctor.finding import Finding, Level
-from outpost_ops.doctor.leftovers import check_names, check_stacks, stack_states
+from outpost_ops.doctor.leftovers import check_names, check_stacks
 from outpost_ops.doctor.models import check_models
 from outpost_ops.doctor.providers import check_keys, check_secrets, read_keys
 from outpost_ops.doctor.quotas import check_quotas, needs
 from outpost_ops.templates import Templates
+from outpost_ops.verify.deployed import Account
 
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 _INVALID = {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "SignatureDoesNotMatch"}
@@ -57,7 +58,7 @@ def examine(
     keys: dict[str, str | None] = {}
 
     def read_states() -> Iterable[Finding]:
-        states.update(stack_states(account))
+        states.update(account.stack_states())
         return check_stacks(states)
 
     def read_provider_keys() -> Iterable[Finding]:
@@ -86,14 +87,14 @@ def _guarded(name: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Find
     try:
         yield from check()
     except _NO_CREDENTIALS as error:
-        yield Finding.failure(name, f"no credentials: {error}", _LOG_IN)
+        yield Finding(name, Level.FAILURE, f"no credentials: {error}", _LOG_IN)
     except ClientError as error:
         code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
         message = f"{error.operation_name}: {code}: {text}"
         if code in _INVALID:
-            yield Finding.failure(name, message, _LOG_IN)
+            yield Finding(name, Level.FAILURE, message, _LOG_IN)
             return
         remedy = "allow it (docs/operations.md has the doctor's policy)" if code in _DENIED else ""
-        yield Finding(check=name, level=Level.UNCHECKED, message=message, remedy=remedy)
+        yield Finding(name, Level.UNCHECKED, message, remedy)
     except BotoCoreError as error:
-        yield Finding(check=name, level=Level.UNCHECKED, message=f"AWS cannot be reached: {error}")
+        yield Finding(name, Level.UNCHECKED, f"AWS cannot be reached: {error}")

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
-
-from pydantic import BaseModel, ConfigDict
+from typing import NamedTuple
 
 
 class Level(StrEnum):
@@ -18,30 +17,13 @@ class Level(StrEnum):
     """It could not be read."""
 
 
-class Finding(BaseModel):
+class Finding(NamedTuple):
     """One result: `check` names what was looked at, `remedy` is a command or a change of the configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     check: str
     level: Level
     message: str
     remedy: str = ""
-
-    @classmethod
-    def ok(cls, check: str, message: str) -> "Finding":
-        """Return a finding that nothing stands in the way."""
-        return cls(check=check, level=Level.OK, message=message)
-
-    @classmethod
-    def warning(cls, check: str, message: str, remedy: str) -> "Finding":
-        """Return a finding that does not stop a deploy."""
-        return cls(check=check, level=Level.WARNING, message=message, remedy=remedy)
-
-    @classmethod
-    def failure(cls, check: str, message: str, remedy: str) -> "Finding":
-        """Return a finding that stops a deploy."""
-        return cls(check=check, level=Level.FAILURE, message=message, remedy=remedy)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from outpost_ops.doctor.account import Account
-from outpost_ops.doctor.finding import Finding
+from outpost_ops.doctor.finding import Finding, Level
 from outpost_ops.templates import Templates
+from outpost_ops.verify.deployed import Account
 
 _STUCK = {
     "ROLLBACK_FAILED": ("delete it", "delete-stack"),
@@ -20,13 +20,6 @@ _REMEDIES = {
 }
 
 
-def stack_states(account: Account) -> dict[str, str]:
-    """Return the state of each stack of the environment that exists."""
-    stacks = account.pages("cloudformation", "describe_stacks", "Stacks")
-    prefix = f"Outpost-{account.config.name}-"
-    return {each["StackName"]: each["StackStatus"] for each in stacks if each["StackName"].startswith(prefix)}
-
-
 def holds_resources(state: str | None) -> bool:
     """Return whether a stack in this state holds resources; None is the state of a stack that does not exist."""
     return state not in _EMPTY
@@ -34,20 +27,20 @@ def holds_resources(state: str | None) -> bool:
 
 def check_stacks(states: Mapping[str, str]) -> Iterator[Finding]:
     """No stack is stuck, and none is being changed."""
-    failures = [finding for name, state in sorted(states.items()) for finding in _stack_failures(name, state)]
-    yield from failures
-    if not failures:
-        yield Finding.ok("stacks", ", ".join(sorted(states)) or "none exists yet")
-
-
-def _stack_failures(name: str, state: str) -> Iterator[Finding]:
-    if state in _STUCK:
-        what, command = _STUCK[state]
-        remedy = f"aws cloudformation {command} --stack-name {name}"
-        yield Finding.failure("stacks", f"{name} is {state}: {what}", remedy)
-    elif state.endswith("_IN_PROGRESS") and state != "REVIEW_IN_PROGRESS":
-        remedy = f"wait until it ends: aws cloudformation describe-stack-events --stack-name {name}"
-        yield Finding.failure("stacks", f"{name} is {state}", remedy)
+    stuck = False
+    for name, state in sorted(states.items()):
+        if state in _STUCK:
+            what, command = _STUCK[state]
+            message, remedy = f"{name} is {state}: {what}", f"aws cloudformation {command} --stack-name {name}"
+        elif state.endswith("_IN_PROGRESS") and state != "REVIEW_IN_PROGRESS":
+            message = f"{name} is {state}"
+            remedy = f"wait until it ends: aws cloudformation describe-stack-events --stack-name {name}"
+        else:
+            continue
+        stuck = True
+        yield Finding("stacks", Level.FAILURE, message, remedy)
+    if not stuck:
+        yield Finding("stacks", Level.OK, ", ".join(sorted(states)) or "none exists yet")
 
 
 def check_names(account: Account, templates: Templates, states: Mapping[str, str]) -> Iterator[Finding]:
@@ -57,8 +50,9 @@ def check_names(account: Account, templates: Templates, states: Mapping[str, str
     """
     taken = _taken(account)
     found = [
-        Finding.failure(
+        Finding(
             "names",
+            Level.FAILURE,
             f"{resource.place}: {name} exists already, outside its stack",
             _REMEDIES[resource.type].format(name=name),
         )
@@ -68,7 +62,7 @@ def check_names(account: Account, templates: Templates, states: Mapping[str, str
     ]
     yield from found
     if not found:
-        yield Finding.ok("names", "none is taken")
+        yield Finding("names", Level.OK, "none is taken")
 
 
 def _taken(account: Account) -> set[str]:

@@ -64,7 +64,7 @@ def check_models(
             continue
         if isinstance(offered, int):
             message = f"{name}: the key is refused with status {offered}"
-            yield Finding.warning("models", message, set_key(config, name))
+            yield Finding("models", Level.WARNING, message, set_key(config, name))
             continue
         for model in sorted(models):
             yield evaluate_model(config, name, model, offered, today)
@@ -81,7 +81,7 @@ def _unread(name: str, url: str, error: Exception) -> Finding:
     else:
         why, remedy = "returns no list of models", "look for a proxy or gateway that responds in its place"
     remedy += ", or look the configured models up in the provider's console"
-    return Finding(check="models", level=Level.UNCHECKED, message=f"{name}: {url} {why}", remedy=remedy)
+    return Finding("models", Level.UNCHECKED, f"{name}: {url} {why}", remedy)
 
 
 def evaluate_model(config: EnvironmentConfig, provider: str, model: str, offered: Offered, today: date) -> Finding:
@@ -97,13 +97,13 @@ def evaluate_model(config: EnvironmentConfig, provider: str, model: str, offered
         message = f"{provider}: {model} {'was shut down' if retired else 'shuts down'} on {ends}"
         remedy = f"set models in config/{config.name}.toml to {(known and known.replacement) or others}"
         level = Level.FAILURE if retired else Level.WARNING
-        return Finding(check="models", level=level, message=message, remedy=remedy)
+        return Finding("models", level, message, remedy)
     if listed is None:
         message = f"{provider}: {model} is not in the provider's list of models (which may lack an alias)"
         remedy = f"set models in config/{config.name}.toml to ids of the provider's list: {others}"
-        return Finding.warning("models", message, remedy)
+        return Finding("models", Level.WARNING, message, remedy)
     until = f", shuts down on {ends}" if ends else ", no shutdown is announced" if provider == "openai" else ""
-    return Finding.ok("models", f"{provider}: {model} exists{until}")
+    return Finding("models", Level.OK, f"{provider}: {model} exists{until}")
 
 
 def _offered(provider: Provider, url: str, key: str, seconds: float) -> dict[str, date | None] | int:

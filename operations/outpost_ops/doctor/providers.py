@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
-from botocore.exceptions import ClientError
-
 from outpost.domain.providers import PROVIDERS
 from outpost.names import PROVIDER_PLACEHOLDER, provider_of
 from outpost_ops.config import EnvironmentConfig
-from outpost_ops.doctor.account import Account
-from outpost_ops.doctor.finding import Finding
+from outpost_ops.doctor.finding import Finding, Level
+from outpost_ops.verify.deployed import Account
 
 _TAG = "outpost:environment"
 
@@ -41,11 +39,10 @@ def check_keys(config: EnvironmentConfig, keys: Mapping[str, str | None]) -> Ite
     """Each provider of an enabled agent has a key, or will get one after the first deploy."""
     for provider in dict.fromkeys(provider for provider, _ in configured_models(config)):
         if keys.get(provider):
-            yield Finding.ok("provider keys", f"{provider}: set")
+            yield Finding("provider keys", Level.OK, f"{provider}: set")
             continue
         when = "not set" if provider in keys else "its secret is created by the first deploy; set it then"
-        message = f"{provider}: {when}"
-        yield Finding.warning("provider keys", message, set_key(config, provider))
+        yield Finding("provider keys", Level.WARNING, f"{provider}: {when}", set_key(config, provider))
 
 
 def set_key(config: EnvironmentConfig, provider: str) -> str:
@@ -61,21 +58,17 @@ def check_secrets(account: Account) -> Iterator[Finding]:
     """The secrets that the configuration names exist."""
     git = account.config.git
     named = {"git.app.key_secret": git.app.key_secret if git.app else None, "git.token_secret": git.token_secret}
+    secrets = account.client("secretsmanager")
     for field, arn in named.items():
         if arn is None:
             continue
         try:
-            described = account.client("secretsmanager").describe_secret(SecretId=arn)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            described = {"DeletedDate": None}
-        if "DeletedDate" in described:
-            yield Finding.failure(
-                "secrets",
-                f"{field}: {arn} does not exist",
-                f"aws secretsmanager create-secret --name {arn.rpartition(':secret:')[2][:-7]} --secret-string "
-                "file:///dev/stdin, and name the ARN that it returns",
-            )
-        else:
-            yield Finding.ok("secrets", f"{field} exists")
+            exists = "DeletedDate" not in secrets.describe_secret(SecretId=arn)
+        except secrets.exceptions.ResourceNotFoundException:
+            exists = False
+        if exists:
+            yield Finding("secrets", Level.OK, f"{field} exists")
+            continue
+        create = f"aws secretsmanager create-secret --name {arn.rpartition(':secret:')[2][:-7]}"
+        remedy = f"{create} --secret-string file:///dev/stdin, and name the ARN that it returns"
+        yield Finding("secrets", Level.FAILURE, f"{field}: {arn} does not exist", remedy)

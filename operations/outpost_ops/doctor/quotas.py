@@ -7,15 +7,13 @@ at because no configuration comes near them: interface endpoints of a VPC (50), 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from botocore.exceptions import ClientError
-
 from outpost.domain.agents import CATALOGUE
 from outpost_ops.config import EnvironmentConfig
 from outpost_ops.doctor import usage
-from outpost_ops.doctor.account import Account
 from outpost_ops.doctor.finding import Finding, Level
 from outpost_ops.doctor.leftovers import holds_resources
 from outpost_ops.templates import Templates
+from outpost_ops.verify.deployed import Account
 
 
 @dataclass(frozen=True)
@@ -86,16 +84,12 @@ def evaluate_quota(need: Need, quota: float, used: float) -> Finding:
         f"{need.at_limits:g} at the limits"
     )
     if need.at_limits <= free:
-        return Finding.ok("quotas", message)
-    return Finding(
-        check="quotas",
-        level=Level.FAILURE if need.at_rest > free else Level.WARNING,
-        message=message,
-        remedy=(
-            f"aws service-quotas request-service-quota-increase --service-code {need.service} "
-            f"--quota-code {need.code} --desired-value {-(-(need.at_limits + used) // 1):g}"
-        ),
+        return Finding("quotas", Level.OK, message)
+    remedy = (
+        f"aws service-quotas request-service-quota-increase --service-code {need.service} "
+        f"--quota-code {need.code} --desired-value {-(-(need.at_limits + used) // 1):g}"
     )
+    return Finding("quotas", Level.FAILURE if need.at_rest > free else Level.WARNING, message, remedy)
 
 
 def _quota(account: Account, need: Need) -> float:
@@ -103,8 +97,6 @@ def _quota(account: Account, need: Need) -> float:
     quotas, arguments = account.client("service-quotas"), {"ServiceCode": need.service, "QuotaCode": need.code}
     try:
         value: float = quotas.get_service_quota(**arguments)["Quota"]["Value"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchResourceException":
-            raise
+    except quotas.exceptions.NoSuchResourceException:
         value = quotas.get_aws_default_service_quota(**arguments)["Quota"]["Value"]
     return value

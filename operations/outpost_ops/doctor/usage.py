@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from outpost_ops.doctor.account import Account
+from outpost_ops.verify.deployed import Account
 
 _DESCRIBED = 100
 """Tasks that one DescribeTasks takes."""

@@ -1,5 +1,6 @@
 """A deployed environment as CloudFormation and ECS know it: what a live check looks at."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,11 +22,39 @@ class WrongAccountError(OperationError):
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """The environment that a configuration describes, in the account that the session is for."""
+class Account:
+    """The account that the session reaches, and the configuration of the environment there."""
 
     config: EnvironmentConfig
     session: boto3.Session
+
+    def client(self, service: str, region: str | None = None) -> Any:
+        """Return a client of a service in a region, the environment's if none is named."""
+        place = (service, region or self.config.region)
+        if place not in self._clients:
+            self._clients[place] = self.session.client(  # type: ignore[call-overload]
+                service, region_name=place[1], config=CLIENT_CONFIG
+            )
+        return self._clients[place]
+
+    @cached_property
+    def _clients(self) -> dict[tuple[str, str], Any]:
+        return {}
+
+    def pages(self, service: str, operation: str, members: str, **arguments: Any) -> Iterator[Any]:
+        """Yield what a paged call lists under `members`."""
+        for page in self.client(service).get_paginator(operation).paginate(**arguments):
+            yield from page[members]
+
+    def stack_states(self) -> dict[str, str]:
+        """Return the state of each stack of the environment that exists."""
+        stacks = self.pages("cloudformation", "describe_stacks", "Stacks")
+        prefix = f"Outpost-{self.config.name}-"
+        return {each["StackName"]: each["StackStatus"] for each in stacks if each["StackName"].startswith(prefix)}
+
+
+class Deployed(Account):
+    """The environment that a configuration describes, as it is deployed in the account."""
 
     def require_account(self) -> None:
         """Raise WrongAccountError unless the credentials are of the account that the configuration names."""
@@ -42,39 +71,20 @@ class Deployed:
                 f"export AWS_PROFILE=<a profile of {wanted}>"
             )
 
-    def client(self, service: str) -> Any:
-        """Return a client of one of the account's services."""
-        return self._clients.setdefault(
-            service,
-            self.session.client(service, config=CLIENT_CONFIG),  # type: ignore[call-overload]
-        )
-
-    @cached_property
-    def _clients(self) -> dict[str, Any]:
-        return {}
-
     @cached_property
     def _resources(self) -> dict[str, list[str]]:
         """Physical ids by resource type. Raises NotDeployedError."""
-        cloudformation = self.client("cloudformation")
-        prefix = f"Outpost-{self.config.name}-"
-        stacks = [
-            stack["StackName"]
-            for page in cloudformation.get_paginator("describe_stacks").paginate()
-            for stack in page["Stacks"]
-            if stack["StackName"].startswith(prefix)
-        ]
+        stacks = self.stack_states()
         if not stacks:
             raise NotDeployedError(
-                f"no stack {prefix}* in account {self.config.account}, region {self.session.region_name}: "
+                f"no stack Outpost-{self.config.name}-* in account {self.config.account}, region {self.config.region}: "
                 f"deploy it (make deploy ENV={self.config.name}), or use credentials of that account"
             )
         found: dict[str, list[str]] = {}
         for stack in stacks:
-            for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack):
-                for resource in page["StackResourceSummaries"]:
-                    if resource["ResourceStatus"] != "DELETE_COMPLETE":
-                        found.setdefault(resource["ResourceType"], []).append(resource["PhysicalResourceId"])
+            for each in self.pages("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=stack):
+                if each["ResourceStatus"] != "DELETE_COMPLETE":
+                    found.setdefault(each["ResourceType"], []).append(each["PhysicalResourceId"])
         return found
 
     def of_type(self, kind: str) -> list[str]:
