@@ -39,19 +39,17 @@ def retired_models(config: EnvironmentConfig, today: date) -> list[Problem]:
     ]
 
 
-def foreign_models(agent: Agent, settings: AgentConfig) -> list[Problem]:
-    """Return a problem for each model that the agent's own provider does not have, as another one's.
+def foreign_models(agent: Agent, settings: AgentConfig) -> Iterator[Problem]:
+    """Yield a problem for each model that the agent's own provider does not have, as another one's.
 
     Behind a gateway it may be any.
     """
-    own, problems = CATALOGUE[agent].provider, []
+    own = CATALOGUE[agent].provider
     for alias, name in settings.models.items():
         model = find_model(name)
-        if model is None or own in (None, model.provider) or settings.model_url is not None:
-            continue
-        allowed = f"a model of {own}: this is one of {model.provider}"
-        problems.append(Problem(f"agents.{agent}.models.{alias}", name, allowed, _elsewhere(agent, model)))
-    return problems
+        if model is not None and own not in (None, model.provider) and settings.model_url is None:
+            allowed = f"a model of {own}: this is one of {model.provider}"
+            yield Problem(f"agents.{agent}.models.{alias}", name, allowed, _elsewhere(agent, model))
 
 
 def _elsewhere(agent: Agent, model: Model) -> str:
