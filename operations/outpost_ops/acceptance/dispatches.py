@@ -1,7 +1,6 @@
 """What a tenant does: dispatch, watch, read the log, download, cancel, keep a workspace, promote."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -49,18 +48,10 @@ class Tenant:
         return ended, states, lines
 
     def _note(self, ended: Dispatch) -> None:
-        def seconds(moment: datetime | None) -> float:
-            return (moment - ended.created_at).total_seconds() if moment else 0.0
-
         if ended.provisioning_at and ended.running_at and ended.ended_at:
-            self.times.append(
-                DispatchTimes(
-                    agent=ended.agent,
-                    claimed=seconds(ended.provisioning_at),
-                    first_instruction=seconds(ended.running_at),
-                    ended=seconds(ended.ended_at),
-                )
-            )
+            moments = ended.provisioning_at, ended.running_at, ended.ended_at
+            claimed, began, done = ((each - ended.created_at).total_seconds() for each in moments)
+            self.times.append(DispatchTimes(agent=ended.agent, claimed=claimed, first_instruction=began, ended=done))
 
 
 def task_of(agent: Agent) -> str:
@@ -117,9 +108,7 @@ def check_cancel(tenant: Tenant, agent: Agent) -> Check:
     request = DispatchRequest(agent=agent, task=f"sleep 600; echo {MARK}", tags={"made-by": MARK})
     accepted = tenant.client.dispatch(request)
     tenant.client.cancel(accepted.id, MARK)
-    for _ in tenant.client.events(accepted.id):
-        pass
-    ended = tenant.client.status(accepted.id)
+    ended = _ended(tenant.client, accepted.id)
     evidence = [f"{ended.id}: {ended.status}"]
     return Check.of("cancel", "A dispatch is cancelled", ended.status is Status.CANCELLED, evidence, "read its log")
 

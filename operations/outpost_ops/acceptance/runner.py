@@ -13,10 +13,11 @@ from outpost.report import Check, overall
 from outpost_client import ApiError, Client
 from outpost_client.models import IssuedKey
 from outpost_ops.acceptance.dispatches import MARK, Tenant, check_agent, check_cancel, check_promotion, check_workspace
-from outpost_ops.acceptance.platform import check_alarms, check_controls, deploy_seconds
-from outpost_ops.acceptance.report import AcceptanceReport, DispatchTimes, Timings
+from outpost_ops.acceptance.platform import check_alarms, deploy_seconds
+from outpost_ops.acceptance.report import AcceptanceReport, Timings
 from outpost_ops.acceptance.target import Target
 from outpost_ops.acceptance.tools import check_tools
+from outpost_ops.verify.controls import verify_controls
 
 _KEY_LIFETIME = timedelta(hours=2)
 _SCOPES = [scope for scope in Scope if scope is not Scope.ADMIN]
@@ -36,8 +37,8 @@ def accept(target: Target, repository: str | None, progress: Progress) -> Accept
     started, checks = now(), []
     with Client(target.url) as anybody:
         version = anybody.health().version
-    run = _Run(target)
-    for step in run.steps(repository):
+    timings = Timings(deploy_seconds={}, dispatches=[])
+    for step in _steps(target, repository, timings):
         for check in guarded(*step):
             progress(check)
             checks.append(check)
@@ -51,7 +52,7 @@ def accept(target: Target, repository: str | None, progress: Progress) -> Accept
         started_at=started,
         finished_at=datetime.now(UTC),
         status=overall(each for each in checks if each.id not in _OPTIONAL),
-        timings=Timings(deploy_seconds=run.deploy_seconds, dispatches=run.dispatches),
+        timings=timings,
         checks=checks,
     )
 
@@ -65,33 +66,24 @@ def guarded(id_: str, run: Callable[[], Sequence[Check]]) -> Sequence[Check]:
         return [Check.of(id_, title, False, [evidence], "read the control plane's log")]
 
 
-class _Run:
-    """The steps of one acceptance, and what they measured."""
+def _steps(target: Target, repository: str | None, timings: Timings) -> Iterator[Step]:
+    """Yield the steps, which fill the timings. The key that they use is revoked at the end, however they end."""
+    with Client(target.url, target.operator_key()) as operator:
+        issued = _issue_key(operator, repository)
+        try:
+            with Client(target.url, issued.key) as client:
+                yield from _tenant_steps(target, Tenant(client, repository, timings.dispatches), issued.key)
+        finally:
+            revoked = guarded("revoke-key", lambda: _revoke(operator, issued.id))
+        yield "revoke-key", lambda: revoked
+    yield "alarms", lambda: [check_alarms(target.deployed)]
+    yield "controls", lambda: verify_controls(target.deployed)
+    yield "deploy-time", lambda: _measure_deploy(target, timings)
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self.deploy_seconds: dict[str, float] = {}
-        self.dispatches: list[DispatchTimes] = []
 
-    def steps(self, repository: str | None) -> Iterator[Step]:
-        """Yield the steps. The key that they use is revoked at the end, however they end."""
-        deployed = self._target.deployed
-        with Client(self._target.url, self._target.operator_key()) as operator:
-            issued = _issue_key(operator, repository)
-            try:
-                with Client(self._target.url, issued.key) as client:
-                    tenant = Tenant(client, repository, self.dispatches)
-                    yield from _tenant_steps(self._target, tenant, issued.key)
-            finally:
-                revoked = guarded("revoke-key", lambda: _revoke(operator, issued.id))
-            yield "revoke-key", lambda: revoked
-        yield "alarms", lambda: [check_alarms(deployed)]
-        yield "controls", lambda: check_controls(deployed)
-        yield "deploy-time", self._measure_deploy
-
-    def _measure_deploy(self) -> Sequence[Check]:
-        self.deploy_seconds |= deploy_seconds(self._target.deployed)
-        return []
+def _measure_deploy(target: Target, timings: Timings) -> Sequence[Check]:
+    timings.deploy_seconds.update(deploy_seconds(target.deployed))
+    return []
 
 
 def _tenant_steps(target: Target, tenant: Tenant, key: str) -> Iterator[Step]:

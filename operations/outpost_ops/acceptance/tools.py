@@ -26,9 +26,8 @@ class _ToolError(Exception):
 class _Session:
     """Calls tools, and keeps a line of evidence for each."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self.evidence: dict[str, str] = {}
+    def __init__(self, client: Client, evidence: dict[str, str]) -> None:
+        self._client, self._evidence = client, evidence
 
     async def call(self, tool: str, *, wanted_error: str | None = None, **arguments: object) -> dict[str, Any]:
         """Return the structured content. Raises _ToolError, unless the error contains `wanted_error`."""
@@ -36,7 +35,7 @@ class _Session:
         text = " ".join(getattr(part, "text", "") for part in result.content)
         if result.is_error != (wanted_error is not None) or (wanted_error or "") not in text:
             raise _ToolError(f"{tool} {'fails' if result.is_error else 'succeeds'}: {text[:300]}")
-        self.evidence[tool] = f"{tool}: {wanted_error or 'ok'}"
+        self._evidence[tool] = f"{tool}: {wanted_error or 'ok'}"
         return dict(result.structured_content or {})
 
     async def ended(self, dispatch_id: str) -> Mapping[str, Any]:
@@ -61,18 +60,16 @@ def check_tools(url: str, key: str, agent: Agent, workspace_id: str | None) -> C
 async def _call_all(url: str, key: str, agent: Agent, workspace_id: str | None, evidence: dict[str, str]) -> str:
     """Call the tools; return what failed, or an empty text."""
     headers = {"Authorization": f"Bearer {key}"}
-    problem = ""
     try:
         async with (
             httpx2.AsyncClient(headers=headers, timeout=30) as http,
             Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client,
         ):
-            session = _Session(client)
-            session.evidence = evidence
+            session = _Session(client, evidence)
             await _journey(session, agent, workspace_id or new_id(), known=workspace_id is not None)
     except Exception as error:  # noqa: BLE001 - refused connections, errors of the protocol, bodies of another form
-        problem = "; ".join(f"{type(each).__name__}: {each}" for each in _leaves(error))
-    return problem
+        return "; ".join(f"{type(each).__name__}: {each}" for each in _leaves(error))
+    return ""
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:

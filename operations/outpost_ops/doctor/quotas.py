@@ -4,16 +4,20 @@ Codes: the console of Service Quotas; AWS General Reference, "Service endpoints 
 at because no configuration comes near them: interface endpoints of a VPC (50), rules of a security group, queues.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from outpost.domain.agents import CATALOGUE
 from outpost_ops.config import EnvironmentConfig
-from outpost_ops.doctor import usage
 from outpost_ops.doctor.finding import Finding, Level
 from outpost_ops.doctor.leftovers import holds_resources
 from outpost_ops.templates import Templates
 from outpost_ops.verify.deployed import Account
+
+_DESCRIBED = 100
+"""Tasks that one DescribeTasks takes."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +38,16 @@ class Need:
 
 def needs(config: EnvironmentConfig, templates: Templates) -> list[Need]:
     """Return what the environment takes of each quota."""
-    addresses = len(templates.of_type("AWS::EC2::EIP"))
-    gateways = -(-len(templates.of_type("AWS::EC2::NatGateway")) // len(config.zones))
-    balancers = ("elasticloadbalancing", "L-53DA6B97", "Application Load Balancers")
+    eips = len(templates.of_type("AWS::EC2::EIP"))
+    nats = -(-len(templates.of_type("AWS::EC2::NatGateway")) // len(config.zones))
+    load_balancers = ("elasticloadbalancing", "L-53DA6B97", "Application Load Balancers")
     return [
         *_task_needs(config),
         _function_need(config, templates),
-        Need("ec2", "L-0263D0A3", "Elastic IP addresses", addresses, addresses, usage.addresses, "Network"),
-        Need("vpc", "L-F678F1CE", "VPCs", 1, 1, usage.vpcs, "Network"),
-        Need("vpc", "L-FE5A380F", "NAT gateways in a zone", gateways, gateways, usage.nat_gateways, "Network"),
-        Need(*balancers, 1, 1, usage.balancers, "ControlPlane"),
+        Need("ec2", "L-0263D0A3", "Elastic IP addresses", eips, eips, _addresses, "Network"),
+        Need("vpc", "L-F678F1CE", "VPCs", 1, 1, _vpcs, "Network"),
+        Need("vpc", "L-FE5A380F", "NAT gateways in a zone", nats, nats, _nat_gateways, "Network"),
+        Need(*load_balancers, 1, 1, _balancers, "ControlPlane"),
     ]
 
 
@@ -55,8 +59,8 @@ def _task_needs(config: EnvironmentConfig) -> Iterator[Need]:
     most = sum(vcpus[agent] * settings.limit for agent, settings in agents.items())
     spot = sum(vcpus[agent] * settings.limit * settings.spot_share / 100 for agent, settings in agents.items())
     rest, limits = size.minimum * size.cpu / 1024 + warm, size.maximum * size.cpu / 1024 + most
-    yield Need("fargate", "L-3032A538", "Fargate on-demand vCPUs", rest, limits, usage.on_demand_vcpus)
-    yield Need("fargate", "L-36FBB829", "Fargate Spot vCPUs", 0, spot, usage.spot_vcpus)
+    yield Need("fargate", "L-3032A538", "Fargate on-demand vCPUs", rest, limits, _on_demand_vcpus)
+    yield Need("fargate", "L-36FBB829", "Fargate Spot vCPUs", 0, spot, _spot_vcpus)
 
 
 def _function_need(config: EnvironmentConfig, templates: Templates) -> Need:
@@ -64,7 +68,7 @@ def _function_need(config: EnvironmentConfig, templates: Templates) -> Need:
     functions = len(templates.of_type("AWS::Lambda::Function"))
     workers = sum(settings.limit for settings in config.enabled_agents.values())
     name = "Lambda concurrent executions"
-    return Need("lambda", "L-B99A9384", name, 1, functions + workers, usage.reserved_executions)
+    return Need("lambda", "L-B99A9384", name, 1, functions + workers, _reserved_executions)
 
 
 def check_quotas(account: Account, needed: list[Need], states: Mapping[str, str]) -> Iterator[Finding]:
@@ -100,3 +104,60 @@ def _quota(account: Account, need: Need) -> float:
     except quotas.exceptions.NoSuchResourceException:
         value = quotas.get_aws_default_service_quota(**arguments)["Quota"]["Value"]
     return value
+
+
+def _on_demand_vcpus(account: Account) -> float:
+    """Return the vCPUs of on-demand Fargate tasks in clusters other than the environment's."""
+    return _vcpus(account, "FARGATE")
+
+
+def _spot_vcpus(account: Account) -> float:
+    """Return the vCPUs of Fargate Spot tasks in clusters other than the environment's."""
+    return _vcpus(account, "FARGATE_SPOT")
+
+
+def _reserved_executions(account: Account) -> float:
+    """Return the concurrency that functions reserve: nothing else can use it."""
+    limit = account.client("lambda").get_account_settings()["AccountLimit"]
+    reserved: float = limit["ConcurrentExecutions"] - limit["UnreservedConcurrentExecutions"]
+    return reserved
+
+
+def _addresses(account: Account) -> float:
+    """Return the number of Elastic IP addresses."""
+    return len(account.client("ec2").describe_addresses()["Addresses"])
+
+
+def _vpcs(account: Account) -> float:
+    """Return the number of VPCs."""
+    return sum(1.0 for _ in account.pages("ec2", "describe_vpcs", "Vpcs"))
+
+
+def _nat_gateways(account: Account) -> float:
+    """Return the number of NAT gateways in that of the environment's zones that has most."""
+    zones = {each["SubnetId"]: each["AvailabilityZone"] for each in account.pages("ec2", "describe_subnets", "Subnets")}
+    gateways = account.pages("ec2", "describe_nat_gateways", "NatGateways")
+    found = Counter(zones.get(each["SubnetId"]) for each in gateways if each["State"] in {"pending", "available"})
+    return max(found[zone] for zone in account.config.zones)
+
+
+def _balancers(account: Account) -> float:
+    """Return the number of Application Load Balancers."""
+    found = account.pages("elbv2", "describe_load_balancers", "LoadBalancers")
+    return sum(1.0 for each in found if each["Type"] == "application")
+
+
+def _vcpus(account: Account, provider: str) -> float:
+    tasks = [each for each in _tasks(account) if provider == (each.get("capacityProviderName") or each["launchType"])]
+    return sum(float(each["cpu"]) for each in tasks) / 1024
+
+
+def _tasks(account: Account) -> Iterator[dict[str, Any]]:
+    own = f"/Outpost-{account.config.name}-"
+    for cluster in account.pages("ecs", "list_clusters", "clusterArns"):
+        if own in cluster:
+            continue
+        arns = list(account.pages("ecs", "list_tasks", "taskArns", cluster=cluster))
+        for start in range(0, len(arns), _DESCRIBED):
+            chunk = arns[start : start + _DESCRIBED]
+            yield from account.client("ecs").describe_tasks(cluster=cluster, tasks=chunk)["tasks"]

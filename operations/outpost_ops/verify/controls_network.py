@@ -18,7 +18,7 @@ def flow_logs(deployed: Deployed) -> Evidence:
         logs = deployed.client("ec2").describe_flow_logs(Filters=of_vpc)["FlowLogs"]
         good = [log["FlowLogId"] for log in logs if not _faults(log)]
         for log in logs:
-            evidence.seen(f"{vpc}: {log['FlowLogId']} {', '.join(_faults(log)) or 'active'}")
+            evidence.note(f"{vpc}: {log['FlowLogId']} {', '.join(_faults(log)) or 'active'}")
         evidence.demand(f"{vpc}: an active flow log of all traffic to CloudWatch", bool(good))
     return evidence
 
@@ -50,7 +50,7 @@ def security_groups(deployed: Deployed) -> Evidence:
                 evidence.demand(what, "/" in source and not outside(source, allowed))
             else:
                 evidence.demand(what, senders is None or source in senders)
-        evidence.seen(f"{name} ({group['Description']}): {len(group['IpPermissions'])} ingress rules read")
+        evidence.note(f"{name} ({group['Description']}): {len(group['IpPermissions'])} ingress rules read")
     return evidence
 
 
