@@ -1,6 +1,6 @@
 """The architecture as a Mermaid flowchart, from the templates of one environment: parts, and who may call what."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from outpost_ops.templates import Resource, Templates
@@ -17,77 +17,49 @@ COLOURS = {
 }
 
 
+_AT_DEPLOY = ("default_group", "deletion_protection")
+"""Packages of functions that run at a deploy only."""
+
+
 @dataclass(frozen=True)
 class Box:
-    """A node of the picture: the stack it belongs to, and which resources it stands for."""
+    """A node of the picture: the stack it belongs to, and which of its resources it stands for."""
 
     stack: str
     title: str
-    holds: Callable[[Resource], bool]
+    types: tuple[str, ...] = ()
     note: str = ""
+    only: str = ""
+    """The package of the one function that it stands for; else it stands for all but those of `but`."""
+    but: tuple[str, ...] = _AT_DEPLOY
+
+    def holds(self, resource: Resource) -> bool:
+        """Return whether a resource belongs into the box."""
+        package = str(resource.properties.get("Handler", "")).partition(".")[0]
+        taken = package == self.only if self.only else package not in self.but
+        return resource.stack == self.stack and resource.type.removeprefix("AWS::") in self.types and taken
 
 
-def _is(stack: str, *types: str) -> Callable[[Resource], bool]:
-    """Take what has one of these types in the stack, but functions that run at a deploy only."""
-    return lambda resource: (
-        resource.stack == stack
-        and resource.type.removeprefix("AWS::") in types
-        and _package(resource) not in ("default_group", "deletion_protection")
-    )
-
-
-def _package(resource: Resource) -> str:
-    return str(resource.properties.get("Handler", "")).partition(".")[0]
-
-
-def _function(package: str) -> Callable[[Resource], bool]:
-    return lambda resource: resource.type == "AWS::Lambda::Function" and _package(resource) == package
-
-
-def _reconciliation(resource: Resource) -> bool:
-    """Take the Fleet's functions that neither give work nor launch."""
-    functions = resource.stack == "Fleet" and resource.type == "AWS::Lambda::Function"
-    return functions and _package(resource) not in ("broker", "planner")
-
-
-def _nothing(_resource: Resource) -> bool:
-    return False
-
-
+_LAMBDA = ("Lambda::Function",)
 BOXES = {
-    "clients": Box("outside", "Clients", _nothing, "REST, SSE, MCP"),
-    "balancer": Box(
-        "ControlPlane",
-        "Load balancer",
-        _is("ControlPlane", "ElasticLoadBalancingV2::LoadBalancer", "WAFv2::WebACL"),
-    ),
-    "api": Box(
-        "ControlPlane",
-        "Control plane",
-        _is("ControlPlane", "ECS::Service", "ECS::TaskDefinition", "Lambda::Function"),
-    ),
-    "tables": Box("Data", "Tables", _is("Data", "DynamoDB::Table")),
-    "providers": Box("outside", "Git hosts, models", _nothing, "over HTTPS"),
-    "queues": Box("Data", "Wake-ups", _is("Data", "SQS::Queue")),
-    "broker": Box("Fleet", "Broker", _function("broker"), "gives work, takes reports"),
-    "artifacts": Box("Data", "Artifacts", _is("Data", "S3::Bucket")),
-    "nat": Box("Network", "Way out", _is("Network", "EC2::NatGateway", "EC2::Instance", "EC2::VPCEndpoint")),
-    "workers": Box("Fleet", "Workers", _is("Fleet", "ECS::TaskDefinition"), "one task, one dispatch"),
-    "planner": Box("Fleet", "Planner", _function("planner"), "launches what demand needs"),
-    "files": Box("Data", "Workspaces", _is("Data", "EFS::FileSystem")),
-    "observability": Box(
-        "Observability", "Operators", _is("Observability", "CloudWatch::Dashboard", "CloudWatch::Alarm")
-    ),
-    "reconciliation": Box("Fleet", "Events, reconciler", _reconciliation),
-    "secrets": Box("Data", "Secrets and keys", _is("Data", "SecretsManager::Secret", "KMS::Key")),
-    "audit": Box("Audit", "Audit", _is("Audit", "CloudTrail::Trail", "S3::Bucket")),
-    "migration": Box(
-        "Migration",
-        "Migration",
-        _is("Migration", "Lambda::Function", "SecretsManager::Secret"),
-        "until v1 is gone",
-    ),
-    "backup": Box("Data", "Backup", _is("Data", "Backup::BackupVault")),
+    "clients": Box("outside", "Clients", note="REST, SSE, MCP"),
+    "balancer": Box("ControlPlane", "Load balancer", ("ElasticLoadBalancingV2::LoadBalancer", "WAFv2::WebACL")),
+    "api": Box("ControlPlane", "Control plane", ("ECS::Service", "ECS::TaskDefinition", "Lambda::Function")),
+    "tables": Box("Data", "Tables", ("DynamoDB::Table",)),
+    "providers": Box("outside", "Git hosts, models", note="over HTTPS"),
+    "queues": Box("Data", "Wake-ups", ("SQS::Queue",)),
+    "broker": Box("Fleet", "Broker", _LAMBDA, "gives work, takes reports", only="broker"),
+    "artifacts": Box("Data", "Artifacts", ("S3::Bucket",)),
+    "nat": Box("Network", "Way out", ("EC2::NatGateway", "EC2::Instance", "EC2::VPCEndpoint")),
+    "workers": Box("Fleet", "Workers", ("ECS::TaskDefinition",), "one task, one dispatch"),
+    "planner": Box("Fleet", "Planner", _LAMBDA, "launches what demand needs", only="planner"),
+    "files": Box("Data", "Workspaces", ("EFS::FileSystem",)),
+    "observability": Box("Observability", "Operators", ("CloudWatch::Dashboard", "CloudWatch::Alarm")),
+    "reconciliation": Box("Fleet", "Events, reconciler", _LAMBDA, but=("broker", "planner")),
+    "secrets": Box("Data", "Secrets and keys", ("SecretsManager::Secret", "KMS::Key")),
+    "audit": Box("Audit", "Audit", ("CloudTrail::Trail", "S3::Bucket")),
+    "migration": Box("Migration", "Migration", ("Lambda::Function", "SecretsManager::Secret"), "until v1 is gone"),
+    "backup": Box("Data", "Backup", ("Backup::BackupVault",)),
 }
 _STATED = (("clients", "balancer"), ("workers", "nat"), ("nat", "providers"))
 """Arrows that no template can state: what happens over the network."""
@@ -133,8 +105,7 @@ def _feeds(templates: Templates, place: dict[str, str]) -> Iterator[tuple[str, s
         if service.properties.get("LoadBalancers"):
             yield "balancer", place[service.place]
     for mapping in templates.of_type("AWS::Lambda::EventSourceMapping"):
-        source = mapping.named("EventSourceArn")
-        fed = mapping.named("FunctionName")
+        source, fed = mapping.named("EventSourceArn"), mapping.named("FunctionName")
         if source and fed:
             yield place[source.place], place[fed.place]
     for trail in templates.of_type("AWS::CloudTrail::Trail"):
@@ -144,13 +115,12 @@ def _feeds(templates: Templates, place: dict[str, str]) -> Iterator[tuple[str, s
 
 def _actors(templates: Templates, place: dict[str, str]) -> dict[str, str]:
     """Return the box of each role: that of the function or the task that acts in it."""
-    users = [(each, each.properties.get("Role")) for each in templates.of_type("AWS::Lambda::Function")]
-    users += [(each, each.properties.get("TaskRoleArn")) for each in templates.of_type("AWS::ECS::TaskDefinition")]
+    roles = {"AWS::Lambda::Function": "Role", "AWS::ECS::TaskDefinition": "TaskRoleArn"}
     return {
         role.place: place[user.place]
-        for user, reference in users
-        for role in user.targets(reference)
+        for user in templates.of_type(*roles)
         if user.place in place
+        for role in user.all_named(roles[user.type])
     }
 
 

@@ -14,22 +14,19 @@ def choices(config: EnvironmentConfig, table: PriceTable | None = None) -> dict[
     """Return what each thing that a configuration may have more or less of costs a month in this environment."""
     prices = table or price_table()
     zones = len(config.zones)
-    address = prices.monthly("public_ipv4_hour")
-    instance = prices.monthly("t4g_nano_hour") + prices.monthly("gp3_gb", prices.assumed.gp3_gb) + address
+    address, assumed, size = prices.monthly("public_ipv4_hour"), prices.assumed, config.control_plane
+    instance = prices.monthly("t4g_nano_hour") + prices.monthly("gp3_gb", assumed.gp3_gb) + address
+    key = prices.monthly("kms_key") + prices.monthly("kms_10000_requests", assumed.kms_10000_requests)
+    insights = prices.monthly("custom_metric", assumed.container_insights_metrics)
     costs = {
         "network.nat gateway, each": prices.monthly("nat_gateway_hour") + address,
         "network.nat instance, each": instance,
         f"network.endpoints, each, in {zones} zones": prices.monthly("interface_endpoint_hour", zones),
         "zones, each one more: the load balancer's address": address,
         "ingress.waf, with 7 rules": prices.monthly("web_acl") + prices.monthly("web_acl_rule", 7),
-        "encryption customer": prices.monthly("kms_key")
-        + prices.monthly("kms_10000_requests", prices.assumed.kms_10000_requests),
-        "container_insights, each service and agent": prices.monthly(
-            "custom_metric", prices.assumed.container_insights_metrics
-        ),
-        "control_plane.minimum, each task": _task(
-            prices, config.architecture, config.control_plane.cpu, config.control_plane.memory
-        ),
+        "encryption customer": key,
+        "container_insights, each service and agent": insights,
+        "control_plane.minimum, each task": _task(prices, config.architecture, size.cpu, size.memory),
     }
     for agent, settings in config.enabled_agents.items():
         cpu, memory = settings.cpu or CATALOGUE[agent].cpu, settings.memory or CATALOGUE[agent].memory

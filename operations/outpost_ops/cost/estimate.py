@@ -4,17 +4,13 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 
-from pydantic import BaseModel, ConfigDict
-
-from outpost_ops.cost.prices import PriceTable, price_table
-from outpost_ops.cost.resources import PRICED, Parts, Pricing
-from outpost_ops.templates import Resource, Templates
+from outpost_ops.cost.prices import Model, PriceTable, price_table
+from outpost_ops.cost.resources import PRICED, Pricing
+from outpost_ops.templates import Templates
 
 
-class Line(BaseModel):
+class Line(Model):
     """A resource, what is paid for, and USD a month."""
-
-    model_config = ConfigDict(frozen=True)
 
     resource: str
     type: str
@@ -22,20 +18,16 @@ class Line(BaseModel):
     usd: float
 
 
-class Usage(BaseModel):
+class Usage(Model):
     """A resource type that is paid by use."""
-
-    model_config = ConfigDict(frozen=True)
 
     type: str
     count: int
     prices: str
 
 
-class Estimate(BaseModel):
+class Estimate(Model):
     """The idle monthly cost of an environment. What is unknown is not in the total, and says so."""
-
-    model_config = ConfigDict(frozen=True)
 
     environment: str
     prices_of: date
@@ -58,7 +50,8 @@ def estimate(templates: Templates, warm: Mapping[str, int], table: PriceTable | 
     parts = [
         (resource, *part)
         for resource in templates.resources
-        for part in PRICED.get(resource.type, _nothing)(pricing, resource)
+        if resource.type in PRICED
+        for part in PRICED[resource.type](pricing, resource)
     ]
     lines = [
         Line(resource=resource.place, type=resource.type, what=what, usd=prices.monthly(name, count))
@@ -81,10 +74,6 @@ def estimate(templates: Templates, warm: Mapping[str, int], table: PriceTable | 
         usage=[Usage(type=kind, count=types[kind], prices=text) for kind, text in prices.usage.items() if types[kind]],
         unknown=sorted(f"{kind} ({count})" for kind, count in types.items() if kind not in known),
     )
-
-
-def _nothing(_pricing: Pricing, _resource: Resource) -> Parts:
-    yield from ()
 
 
 def _always_free(counts: Mapping[str, float], prices: PriceTable) -> list[Line]:

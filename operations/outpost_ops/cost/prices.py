@@ -8,19 +8,21 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 
-class Price(BaseModel):
-    """A list price."""
+class Model(BaseModel):
+    """What all models of costs have in common."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Price(Model):
+    """A list price."""
 
     usd: float
     source: str
 
 
-class Assumed(BaseModel):
+class Assumed(Model):
     """What an idle environment does."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     gp3_gb: float
     container_insights_metrics: int
@@ -31,18 +33,14 @@ class Assumed(BaseModel):
     seconds: dict[str, float]
 
 
-class FreeTypes(BaseModel):
+class FreeTypes(Model):
     """Resource types that cost nothing of themselves."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     types: frozenset[str]
 
 
-class PriceTable(BaseModel):
+class PriceTable(Model):
     """Prices of one region on one day."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     date: date
     region: str

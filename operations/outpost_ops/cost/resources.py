@@ -111,11 +111,8 @@ def _function(pricing: Pricing, function: Resource) -> Parts:
         length = seconds.get(package, seconds["default"])
         size = int(function.properties["MemorySize"]) / 1024
         platform = str(function.properties.get("Architectures", ["x86_64"])[0])
-        yield (
-            f"{runs} scheduled runs of {length:g} s, {size:g} GB",
-            f"lambda_{platform}_gb_second",
-            runs * length * size,
-        )
+        what = f"{runs} scheduled runs of {length:g} s, {size:g} GB"
+        yield what, f"lambda_{platform}_gb_second", runs * length * size
         yield f"{runs} scheduled runs", "lambda_million_requests", runs / 1_000_000
 
 
