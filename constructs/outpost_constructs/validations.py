@@ -10,8 +10,7 @@ from outpost_ops.aws_rules.registry import RULES, violations
 from outpost_ops.config import EnvironmentConfig
 from outpost_ops.controls.catalogue import Control
 from outpost_ops.controls.rules import findings
-from outpost_ops.cost.choices import warm_workers
-from outpost_ops.cost.estimate import estimate
+from outpost_ops.cost.estimate import estimate, warm_workers
 from outpost_ops.templates import Resource, Templates, read_templates
 
 

@@ -19,8 +19,7 @@ from control_plane.audit import milliseconds
 from outpost.domain.audit_checkpoint import Checkpoint
 from outpost.names import Env
 from outpost_ops.verify.audit_chains import GRACE, Finding, Kind
-from outpost_ops.verify.audit_evidence import Evidence
-from outpost_ops.verify.audit_log import AuditReport, fetch_key, verify_log
+from outpost_ops.verify.audit_log import AuditReport, Evidence, fetch_key, verify_log
 from tests.contract.relay import Relay, fails, relay
 from tests.contract.test_process import ROOTS, operator_key
 from tests.eventually import eventually

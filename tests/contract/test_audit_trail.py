@@ -23,8 +23,7 @@ from outpost.fleet.audit_writer import AuditClients, AuditPlace
 from outpost.names import Env, Metric, Output, audit_log_group
 from outpost_client.cli.main import app
 from outpost_ops.verify.audit_chains import GRACE, Kind
-from outpost_ops.verify.audit_evidence import Evidence
-from outpost_ops.verify.audit_log import AuditReport, fetch_key, verify_log
+from outpost_ops.verify.audit_log import AuditReport, Evidence, fetch_key, verify_log
 from tests.contract.relay import Relay, fails, relay, waits
 
 pytestmark = pytest.mark.usefixtures("environment")

@@ -11,8 +11,8 @@ import boto3
 import pytest
 
 from outpost_ops.config import load
-from outpost_ops.doctor.bedrock import check_bedrock
 from outpost_ops.doctor.finding import Finding, Level
+from outpost_ops.doctor.models import check_bedrock
 from outpost_ops.verify.deployed import Account
 from tests.infra.conftest import ROOT
 from tests.loopback import serving

@@ -3,8 +3,7 @@
 import pytest
 
 from outpost_ops.config import load
-from outpost_ops.cost.choices import warm_workers
-from outpost_ops.cost.estimate import estimate
+from outpost_ops.cost.estimate import estimate, warm_workers
 from outpost_ops.doctor.cost import check_cost
 from outpost_ops.doctor.finding import Level
 from outpost_ops.templates import Templates

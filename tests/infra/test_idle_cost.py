@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 from app import OutpostApp
 from outpost_client.cli.main import app as command_line
 from outpost_ops.config import load
-from outpost_ops.cost.choices import choices, warm_workers
-from outpost_ops.cost.estimate import Estimate, estimate
+from outpost_ops.cost.estimate import Estimate, choices, estimate, warm_workers
 from outpost_ops.cost.prices import price_table
 from outpost_ops.cost.resources import PRICED
 from outpost_ops.templates import Templates, read_assembly

@@ -13,9 +13,8 @@ from outpost.report import Check, overall
 from outpost_client import ApiError, Client
 from outpost_client.models import IssuedKey
 from outpost_ops.acceptance.dispatches import MARK, Tenant, check_agent, check_cancel, check_promotion, check_workspace
-from outpost_ops.acceptance.platform import check_alarms, deploy_seconds
 from outpost_ops.acceptance.report import AcceptanceReport, Timings
-from outpost_ops.acceptance.target import Target
+from outpost_ops.acceptance.target import Target, check_alarms, deploy_seconds
 from outpost_ops.acceptance.tools import check_tools
 from outpost_ops.verify.controls import verify_controls
 

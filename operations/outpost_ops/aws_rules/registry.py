@@ -6,7 +6,6 @@ from typing import NamedTuple
 from outpost_ops.aws_rules import (
     encryption_rules,
     event_rules,
-    firewall_rules,
     iam_rules,
     lifecycle_rules,
     monitoring_rules,
@@ -32,7 +31,6 @@ _THEMES = (
     event_rules,
     network_rules,
     storage_rules,
-    firewall_rules,
     monitoring_rules,
     workload_rules,
 )

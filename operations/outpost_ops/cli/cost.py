@@ -10,8 +10,7 @@ from outpost_ops.cli.checks import explained
 from outpost_ops.cli.controls import CONFIG, Environment
 from outpost_ops.cli.synthesis import synthesized
 from outpost_ops.config import load
-from outpost_ops.cost.choices import choices, warm_workers
-from outpost_ops.cost.estimate import Estimate, estimate
+from outpost_ops.cost.estimate import Estimate, choices, estimate, warm_workers
 
 
 def cost(

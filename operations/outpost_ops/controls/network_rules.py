@@ -30,8 +30,8 @@ def security_groups(templates: Templates) -> Found:
     balancers = _groups_of(templates, "AWS::ElasticLoadBalancingV2::LoadBalancer")
     services = _groups_of(templates, "AWS::ECS::Service")
     files = _groups_of(templates, "AWS::EFS::MountTarget")
-    workers = _workers(templates)
-    clients = [*workers, *_mounting_functions(templates)]
+    workers, mounting = _function_groups(templates)
+    clients = [*workers, *mounting]
     for rule, group, source in _ingress(templates, networks):
         sender = rule.target(source)
         if isinstance(source, str):
@@ -98,21 +98,12 @@ def _groups_of(templates: Templates, kind: str) -> list[Resource]:
     ]
 
 
-def _workers(templates: Templates) -> list[Resource]:
-    return [
-        group
-        for function in templates.of_type("AWS::Lambda::Function")
-        for group in function.targets(_variable(function, Env.WORKER_SECURITY_GROUP))
-    ]
-
-
-def _mounting_functions(templates: Templates) -> list[Resource]:
-    return [
-        group
-        for function in templates.of_type("AWS::Lambda::Function")
-        if function.properties.get("FileSystemConfigs")
-        for group in function.targets(function.properties["VpcConfig"]["SecurityGroupIds"])
-    ]
+def _function_groups(templates: Templates) -> tuple[list[Resource], list[Resource]]:
+    """Return the groups of the workers that functions launch, and those of functions that mount a file system."""
+    functions = templates.of_type("AWS::Lambda::Function")
+    workers = [group for each in functions for group in each.targets(_variable(each, Env.WORKER_SECURITY_GROUP))]
+    mounting = [each for each in functions if each.properties.get("FileSystemConfigs")]
+    return workers, [group for each in mounting for group in each.all_named("VpcConfig.SecurityGroupIds")]
 
 
 def _variable(function: Resource, name: str) -> Any:  # noqa: ANN401 - JSON

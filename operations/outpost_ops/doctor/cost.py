@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from outpost_ops.config import EnvironmentConfig
-from outpost_ops.cost.choices import warm_workers
-from outpost_ops.cost.estimate import estimate
+from outpost_ops.cost.estimate import estimate, warm_workers
 from outpost_ops.doctor.finding import Finding, Level
 from outpost_ops.templates import Templates
 

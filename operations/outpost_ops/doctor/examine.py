@@ -16,11 +16,10 @@ from botocore.exceptions import (
 
 from outpost_ops.aws_rules.linked_roles import linked_roles
 from outpost_ops.doctor.account import check_bootstrap, check_credentials, check_linked_roles, check_region
-from outpost_ops.doctor.bedrock import check_bedrock
 from outpost_ops.doctor.domain import check_certificate, check_zone
 from outpost_ops.doctor.finding import Finding, Level
 from outpost_ops.doctor.leftovers import check_names, check_stacks
-from outpost_ops.doctor.models import check_models
+from outpost_ops.doctor.models import check_bedrock, check_models
 from outpost_ops.doctor.providers import check_keys, check_secrets, read_keys
 from outpost_ops.doctor.quotas import check_quotas, needs
 from outpost_ops.templates import Templates

@@ -1,17 +1,20 @@
-"""Whether each provider offers the configured models, and until when."""
+"""Whether each provider offers the configured models, and until when; whether the account may call those at Bedrock."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from typing import Any
 
 import httpx
 from pydantic import BaseModel
 
+from outpost.domain.bedrock import BedrockModel
 from outpost.domain.models import find_model, provider_id
 from outpost.domain.providers import PROVIDERS, Provider
 from outpost_ops.config import EnvironmentConfig
 from outpost_ops.config.models import WARNED_DAYS
 from outpost_ops.doctor.finding import Finding, Level
 from outpost_ops.doctor.providers import configured_models, set_key
+from outpost_ops.verify.deployed import Account
 
 _SECONDS = 10.0
 _PAGE = 1_000
@@ -24,6 +27,7 @@ _LISTS: Mapping[str, str] = {
     "xai": "/v1/models",
 }
 """Provider -> the path of its list of models, by its API reference."""
+_REQUIRED = {"authorizationStatus": "AUTHORIZED", "entitlementAvailability": "AVAILABLE"}
 
 
 class _Model(BaseModel):
@@ -119,3 +123,31 @@ def _offered(provider: Provider, url: str, key: str, seconds: float) -> dict[str
     if not found.data and not found.models:
         raise ValueError("no models")
     return {provider_id(each.id or each.name): each.shutdown_date for each in (*found.data, *found.models)}
+
+
+def check_bedrock(account: Account) -> Iterator[Finding]:
+    """Each configured model or inference profile exists in the region, and the account has access to the model.
+
+    ("GetInferenceProfile", "GetFoundationModelAvailability", Amazon Bedrock API reference.)
+    """
+    config = account.config
+    for model in config.bedrock_models:
+        yield _evaluate_bedrock(account.client("bedrock", config.bedrock_region), model, config)
+
+
+def _evaluate_bedrock(client: Any, model: BedrockModel, config: EnvironmentConfig) -> Finding:  # noqa: ANN401 - boto3's
+    region = config.bedrock_region
+    try:
+        if model.profile:
+            client.get_inference_profile(inferenceProfileIdentifier=model.id)
+        access = client.get_foundation_model_availability(modelId=model.model)
+    except (client.exceptions.ResourceNotFoundException, client.exceptions.ValidationException):
+        remedy = (
+            f"set models in config/{config.name}.toml to ids of: aws bedrock list-inference-profiles --region {region}"
+        )
+        return Finding("bedrock", Level.WARNING, f"{model.id} is not at Bedrock in {region}", remedy)
+    if missing := [name for name, fine in _REQUIRED.items() if access.get(name, fine) != fine]:
+        message = f"{model.id}: the account may not call it ({', '.join(missing)})"
+        remedy = f"accept the model's terms on its page in Bedrock's console, region {region}"
+        return Finding("bedrock", Level.WARNING, message, remedy)
+    return Finding("bedrock", Level.OK, f"{model.id} can be called in {region}")
