@@ -78,16 +78,10 @@ class Action:
 
 
 @cache
-def service_exists(service: str) -> bool:
-    """Return whether a service prefix exists."""
-    return bool(_IAM.services.service_exists(service))
-
-
-@cache
 def actions(pattern: str) -> tuple[Action, ...]:
     """Return the actions that `service:Action` names, wildcards expanded; none when there is no such action."""
     service, _, name = pattern.partition(":")
-    if not service_exists(service.lower()):
+    if not _IAM.services.service_exists(service.lower()):
         return ()
     expression = re.compile(re.escape(name).replace(r"\*", ".*").replace(r"\?", "."), re.IGNORECASE)
     listed = _IAM.actions.get_actions_for_service(service.lower())
@@ -98,7 +92,7 @@ def actions(pattern: str) -> tuple[Action, ...]:
 def condition_key_type(key: str) -> str | None:
     """Return the type of a condition key of a service (`String`, `ArrayOfARN`, ...), or None when it is unknown."""
     service = key.partition(":")[0].lower()
-    if not service_exists(service) or not _IAM.conditions.condition_key_exists(service, key):
+    if not _IAM.services.service_exists(service) or not _IAM.conditions.condition_key_exists(service, key):
         return None
     found: str = _IAM.conditions.get_condition_key_details(service, key)["type"]
     return found

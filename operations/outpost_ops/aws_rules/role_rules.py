@@ -41,9 +41,9 @@ _PASSED = {
 @rule("role-trusts-its-service", "IAM User Guide: Create a role to delegate permissions to an AWS service (2026-11)")
 def trusted_services(templates: Templates) -> Iterator[Finding]:
     """A role that a resource gives to a service trusts that service."""
-    for resource in templates.resources:
-        for (kind, path), service in _PASSED.items():
-            for role in resource.all_named(path) if resource.type == kind else ():
+    for (kind, path), service in _PASSED.items():
+        for resource in templates.of_type(kind):
+            for role in resource.all_named(path):
                 yield from _untrusted(resource, path, role, service)
 
 

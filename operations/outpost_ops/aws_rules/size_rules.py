@@ -98,13 +98,12 @@ def inline_policies(templates: Templates) -> Iterator[Finding]:
 @rule("name-form", "API reference of each service (2026-11)")
 def names(templates: Templates) -> Iterator[Finding]:
     """Each name has the length and form that its service allows."""
-    for resource in templates.resources:
-        for (kind, name), (most, pattern) in _NAMES.items():
-            value = resource.properties.get(name) if resource.type == kind else None
-            if value is not None:
-                text = text_of(value, resource)
-                if len(text) > most or (is_literal(value) and not re.fullmatch(pattern, text, re.ASCII)):
-                    yield Finding(resource, name, text, f"Allowed: at most {most} characters that match {pattern}")
+    for (kind, name), (most, pattern) in _NAMES.items():
+        for resource in (each for each in templates.of_type(kind) if name in each.properties):
+            value = resource.properties[name]
+            text = text_of(value, resource)
+            if len(text) > most or (is_literal(value) and not re.fullmatch(pattern, text, re.ASCII)):
+                yield Finding(resource, name, text, f"Allowed: at most {most} characters that match {pattern}")
 
 
 @rule("parameter-size", "Systems Manager User Guide: Managing parameter tiers (2026-11)")

@@ -25,8 +25,10 @@ def flow_logs(templates: Templates) -> Found:
 
 def security_groups(templates: Templates) -> Found:
     """Outside networks reach load balancers alone; service and files know their clients, workers nobody."""
-    yield from _default_groups(templates)
-    networks = [str(vpc.properties.get("CidrBlock")) for vpc in templates.of_type("AWS::EC2::VPC")]
+    vpcs = templates.of_type("AWS::EC2::VPC")
+    closed = [each.named("GroupId") for each in templates.of_type("Custom::ClosedDefaultGroup")]
+    yield from ((vpc, "leaves its default security group open") for vpc in vpcs if vpc not in closed)
+    networks = [str(vpc.properties.get("CidrBlock")) for vpc in vpcs]
     balancers = _groups_of(templates, "AWS::ElasticLoadBalancingV2::LoadBalancer")
     services = _groups_of(templates, "AWS::ECS::Service")
     files = _groups_of(templates, "AWS::EFS::MountTarget")
@@ -45,14 +47,6 @@ def security_groups(templates: Templates) -> Found:
             yield rule, "admits somebody else than the load balancer to the service"
         elif group in files and sender not in clients:
             yield rule, "admits somebody who does not mount it to the file system"
-
-
-def _default_groups(templates: Templates) -> Found:
-    """Find the VPCs whose default group keeps the rules that EC2 gave it."""
-    closed = [each.named("GroupId") for each in templates.of_type("Custom::ClosedDefaultGroup")]
-    for vpc in templates.of_type("AWS::EC2::VPC"):
-        if vpc not in closed:
-            yield vpc, "leaves its default security group open"
 
 
 def private_tasks(templates: Templates) -> Found:

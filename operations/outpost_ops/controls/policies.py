@@ -4,16 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from outpost_ops.templates import values_at
+
 BLOCK_FLAGS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 """The four flags of S3's public access block."""
 
 
 def public_statements(policy: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the statements of a resource policy that allow something to everybody without a condition."""
-    statements = policy.get("Statement", [])
-    for statement in [statements] if isinstance(statements, dict) else statements:
-        principal = statement.get("Principal")
-        everybody = principal == "*" or (isinstance(principal, dict) and "*" in _listed(principal.get("AWS", [])))
+    for statement in values_at(policy, "Statement"):
+        everybody = statement.get("Principal") == "*" or "*" in values_at(statement, "Principal.AWS")
         if statement.get("Effect") == "Allow" and everybody and not statement.get("Condition"):
             yield statement
 
@@ -30,7 +30,3 @@ def outside(network: str, inside: Iterable[str]) -> bool:
         source.version == own.version and source.subnet_of(own)  # type: ignore[arg-type] # of one version
         for own in map(ip_network, inside)
     )
-
-
-def _listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value

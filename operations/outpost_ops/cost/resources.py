@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from outpost.domain.audit import CHECKPOINT_PERIOD
 from outpost_ops.cost.prices import PriceTable
-from outpost_ops.templates import Resource, Templates
+from outpost_ops.templates import Resource, Templates, values_at
 
 Parts = Iterator[tuple[str, str, float]]
 """What is paid for, the name of its price, and how many of it a month (or, priced by the hour, at once)."""
@@ -40,11 +40,8 @@ class Pricing:
     @property
     def watched(self) -> bool:
         """Whether Container Insights is on."""
-        settings = [
-            setting
-            for cluster in self.templates.of_type("AWS::ECS::Cluster")
-            for setting in cluster.properties.get("ClusterSettings", [])
-        ]
+        clusters = [each.properties for each in self.templates.of_type("AWS::ECS::Cluster")]
+        settings = values_at(clusters, "ClusterSettings")
         return any(each["Name"] == "containerInsights" and each["Value"] != "disabled" for each in settings)
 
 

@@ -7,7 +7,6 @@ at because no configuration comes near them: interface endpoints of a VPC (50), 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from outpost.domain.agents import CATALOGUE
 from outpost_ops.config import EnvironmentConfig
@@ -15,9 +14,6 @@ from outpost_ops.doctor.finding import Finding, Level
 from outpost_ops.doctor.leftovers import holds_resources
 from outpost_ops.templates import Templates
 from outpost_ops.verify.deployed import Account
-
-_DESCRIBED = 100
-"""Tasks that one DescribeTasks takes."""
 
 
 @dataclass(frozen=True)
@@ -148,16 +144,8 @@ def _balancers(account: Account) -> float:
 
 
 def _vcpus(account: Account, provider: str) -> float:
-    tasks = [each for each in _tasks(account) if provider == (each.get("capacityProviderName") or each["launchType"])]
-    return sum(float(each["cpu"]) for each in tasks) / 1024
-
-
-def _tasks(account: Account) -> Iterator[dict[str, Any]]:
     own = f"/Outpost-{account.config.name}-"
-    for cluster in account.pages("ecs", "list_clusters", "clusterArns"):
-        if own in cluster:
-            continue
-        arns = list(account.pages("ecs", "list_tasks", "taskArns", cluster=cluster))
-        for start in range(0, len(arns), _DESCRIBED):
-            chunk = arns[start : start + _DESCRIBED]
-            yield from account.client("ecs").describe_tasks(cluster=cluster, tasks=chunk)["tasks"]
+    clusters = [each for each in account.pages("ecs", "list_clusters", "clusterArns") if own not in each]
+    tasks = (task for cluster in clusters for task in account.tasks(cluster))
+    found = (each for each in tasks if provider == (each.get("capacityProviderName") or each["launchType"]))
+    return sum(float(each["cpu"]) for each in found) / 1024

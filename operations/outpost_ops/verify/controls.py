@@ -14,9 +14,8 @@ from outpost_ops.verify.deployed import Deployed
 from outpost_ops.verify.evidence import Evidence
 
 
-def trail(deployed: Deployed) -> Evidence:
+def trail(deployed: Deployed, evidence: Evidence) -> None:
     """Read whether each trail logs every region, with validation, and whether its bucket gets the files."""
-    evidence = Evidence(Control.TRAIL)
     cloudtrail = deployed.client("cloudtrail")
     for name in deployed.of_type("AWS::CloudTrail::Trail"):
         described = cloudtrail.describe_trails(trailNameList=[name], includeShadowTrails=False)["trailList"]
@@ -34,12 +33,10 @@ def trail(deployed: Deployed) -> Evidence:
             evidence.note(f"{name}: delivered to {described[0]['S3BucketName']} at {status['LatestDeliveryTime']}")
         else:
             evidence.note(f"{name}: nothing was delivered to {described[0]['S3BucketName']} yet", None)
-    return evidence
 
 
-def encryption(deployed: Deployed) -> Evidence:
+def encryption(deployed: Deployed, evidence: Evidence) -> None:
     """Read the default encryption of each bucket; with KMS a bucket key is demanded."""
-    evidence = Evidence(Control.ENCRYPTION)
     s3 = deployed.client("s3")
     for bucket in deployed.of_type("AWS::S3::Bucket"):
         encryption = _unless("ServerSideEncryptionConfigurationNotFoundError", s3.get_bucket_encryption, Bucket=bucket)
@@ -51,12 +48,10 @@ def encryption(deployed: Deployed) -> Evidence:
                 evidence.demand(f"{bucket}: bucket key of {algorithm}", rule.get("BucketKeyEnabled") is True)
             else:
                 evidence.note(f"{bucket}: {algorithm}, which needs no bucket key")
-    return evidence
 
 
-def public_access(deployed: Deployed) -> Evidence:
+def public_access(deployed: Deployed, evidence: Evidence) -> None:
     """Read the four block flags and the policy of each bucket."""
-    evidence = Evidence(Control.PUBLIC_ACCESS)
     s3 = deployed.client("s3")
     for bucket in deployed.of_type("AWS::S3::Bucket"):
         block = _unless("NoSuchPublicAccessBlockConfiguration", s3.get_public_access_block, Bucket=bucket)
@@ -65,12 +60,10 @@ def public_access(deployed: Deployed) -> Evidence:
         policy = _unless("NoSuchBucketPolicy", s3.get_bucket_policy, Bucket=bucket)
         public = [statement["Action"] for statement in public_statements(json.loads(policy.get("Policy", "{}")))]
         evidence.demand(f"{bucket}: no public policy", not public)
-    return evidence
 
 
-def tables(deployed: Deployed) -> Evidence:
+def tables(deployed: Deployed, evidence: Evidence) -> None:
     """Read each table's key, its point-in-time recovery and, in prod, its deletion protection."""
-    evidence = Evidence(Control.TABLES)
     dynamodb = deployed.client("dynamodb")
     keys = deployed.of_type("AWS::KMS::Key") if deployed.config.encryption == "customer" else []
     for name in deployed.of_type("AWS::DynamoDB::Table"):
@@ -85,7 +78,6 @@ def tables(deployed: Deployed) -> Evidence:
         evidence.demand(f"{name}: point-in-time recovery", recovery == "ENABLED")
         if deployed.config.name == "prod":
             evidence.demand(f"{name}: deletion protection", table.get("DeletionProtectionEnabled") is True)
-    return evidence
 
 
 def _unless(code: str, call: Callable[..., dict[str, Any]], **arguments: str) -> dict[str, Any]:
@@ -98,7 +90,7 @@ def _unless(code: str, call: Callable[..., dict[str, Any]], **arguments: str) ->
         return {}
 
 
-CHECKS: dict[Control, Callable[[Deployed], Evidence]] = {
+CHECKS: dict[Control, Callable[[Deployed, Evidence], None]] = {
     Control.TRAIL: trail,
     Control.ENCRYPTION: encryption,
     Control.PUBLIC_ACCESS: public_access,
@@ -114,8 +106,10 @@ def verify_controls(deployed: Deployed) -> list[Check]:
     return [_checked(control, check, deployed) for control, check in CHECKS.items()]
 
 
-def _checked(control: Control, check: Callable[[Deployed], Evidence], deployed: Deployed) -> Check:
+def _checked(control: Control, check: Callable[[Deployed, Evidence], None], deployed: Deployed) -> Check:
+    evidence = Evidence(control)
     try:
-        return check(deployed).check()
+        check(deployed, evidence)
     except ClientError as error:
         return Check.of(control, control.demand, None, [str(error)], control.remedy)
+    return evidence.check()

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from outpost.names import Env
-from outpost_ops.controls.catalogue import Control
 from outpost_ops.controls.policies import outside
+from outpost_ops.templates import values_at
 from outpost_ops.verify.deployed import Deployed
 from outpost_ops.verify.evidence import Evidence
 
+_SERVICE_GROUPS = "networkConfiguration.awsvpcConfiguration.securityGroups"
 
-def flow_logs(deployed: Deployed) -> Evidence:
+
+def flow_logs(deployed: Deployed, evidence: Evidence) -> None:
     """Read the flow logs of each VPC: one active, of all traffic, to CloudWatch, delivered."""
-    evidence = Evidence(Control.FLOW_LOGS)
     for vpc in deployed.of_type("AWS::EC2::VPC"):
         of_vpc = [{"Name": "resource-id", "Values": [vpc]}]
         logs = deployed.client("ec2").describe_flow_logs(Filters=of_vpc)["FlowLogs"]
@@ -20,7 +21,6 @@ def flow_logs(deployed: Deployed) -> Evidence:
         for log in logs:
             evidence.note(f"{vpc}: {log['FlowLogId']} {', '.join(_faults(log)) or 'active'}")
         evidence.demand(f"{vpc}: an active flow log of all traffic to CloudWatch", bool(good))
-    return evidence
 
 
 def _faults(log: dict[str, Any]) -> list[str]:
@@ -31,9 +31,8 @@ def _faults(log: dict[str, Any]) -> list[str]:
     return faults
 
 
-def security_groups(deployed: Deployed) -> Evidence:
+def security_groups(deployed: Deployed, evidence: Evidence) -> None:
     """Read every rule of every group in the VPC, and who wears which group."""
-    evidence = Evidence(Control.SECURITY_GROUPS)
     ec2 = deployed.client("ec2")
     vpcs = [{"Name": "vpc-id", "Values": deployed.of_type("AWS::EC2::VPC")}]
     networks = [vpc["CidrBlock"] for vpc in ec2.describe_vpcs(VpcIds=vpcs[0]["Values"])["Vpcs"]]
@@ -51,24 +50,31 @@ def security_groups(deployed: Deployed) -> Evidence:
             else:
                 evidence.demand(what, senders is None or source in senders)
         evidence.note(f"{name} ({group['Description']}): {len(group['IpPermissions'])} ingress rules read")
-    return evidence
 
 
 def _admitted(deployed: Deployed) -> dict[str, tuple[list[str], set[str] | None]]:
     """Return the networks and the groups (None: any) that each group with a role may admit; the others: the VPC."""
-    balancers, workers = _balancer_groups(deployed), set(deployed.variables(Env.WORKER_SECURITY_GROUP))
+    arns = deployed.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    described = deployed.client("elbv2").describe_load_balancers(LoadBalancerArns=arns)["LoadBalancers"]
+    balancers = set(values_at(described, "SecurityGroups"))
+    workers = set(deployed.variables(Env.WORKER_SECURITY_GROUP))
     clients = [str(network) for network in deployed.config.ingress.cidrs]
+    mounting = {
+        group
+        for function in deployed.functions
+        if function.get("FileSystemConfigs")
+        for group in function["VpcConfig"]["SecurityGroupIds"]
+    }
     return {
         **dict.fromkeys(balancers, (clients, None)),
-        **{group: ([], balancers) for group in _service_groups(deployed)},
-        **{group: ([], workers | _mounting_groups(deployed)) for group in _file_groups(deployed)},
-        **{group: ([], set()) for group in workers},
+        **dict.fromkeys(values_at(deployed.services(), _SERVICE_GROUPS), ([], balancers)),
+        **dict.fromkeys(_file_groups(deployed), ([], workers | mounting)),
+        **dict.fromkeys(workers, ([], set())),
     }
 
 
-def private_tasks(deployed: Deployed) -> Evidence:
+def private_tasks(deployed: Deployed, evidence: Evidence) -> None:
     """Read where services, running tasks and the workers to come are, and whether anything has a public address."""
-    evidence = Evidence(Control.PRIVATE_TASKS)
     public = _public_subnets(deployed)
     for service in deployed.services():
         network = service["networkConfiguration"]["awsvpcConfiguration"]
@@ -82,7 +88,6 @@ def private_tasks(deployed: Deployed) -> Evidence:
         evidence.demand(f"task {name}: no public address", not _public_addresses(deployed, interfaces))
     for listed in deployed.variables(Env.WORKER_SUBNETS):
         evidence.demand(f"workers to come: private subnets of {listed}", not public & set(listed.split(",")))
-    return evidence
 
 
 def _public_subnets(deployed: Deployed) -> set[str]:
@@ -106,8 +111,7 @@ def _public_addresses(deployed: Deployed, interfaces: list[str]) -> list[str]:
     if not interfaces:
         return []
     described = deployed.client("ec2").describe_network_interfaces(NetworkInterfaceIds=interfaces)
-    addresses = [interface.get("Association", {}).get("PublicIp") for interface in described["NetworkInterfaces"]]
-    return [address for address in addresses if address]
+    return list(values_at(described["NetworkInterfaces"], "Association.PublicIp"))
 
 
 def _attached(task: dict[str, Any], name: str) -> list[str]:
@@ -120,25 +124,8 @@ def _attached(task: dict[str, Any], name: str) -> list[str]:
 
 
 def _sources(permissions: list[dict[str, Any]]) -> Iterator[str]:
-    for permission in permissions:
-        yield from (each["CidrIp"] for each in permission.get("IpRanges", []))
-        yield from (each["CidrIpv6"] for each in permission.get("Ipv6Ranges", []))
-        yield from (each["PrefixListId"] for each in permission.get("PrefixListIds", []))
-        yield from (each["GroupId"] for each in permission.get("UserIdGroupPairs", []))
-
-
-def _balancer_groups(deployed: Deployed) -> set[str]:
-    arns = deployed.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer")
-    balancers = deployed.client("elbv2").describe_load_balancers(LoadBalancerArns=arns)["LoadBalancers"]
-    return {group for balancer in balancers for group in balancer["SecurityGroups"]}
-
-
-def _service_groups(deployed: Deployed) -> set[str]:
-    return {
-        group
-        for service in deployed.services()
-        for group in service["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"]
-    }
+    for path in ("IpRanges.CidrIp", "Ipv6Ranges.CidrIpv6", "PrefixListIds.PrefixListId", "UserIdGroupPairs.GroupId"):
+        yield from values_at(permissions, path)
 
 
 def _file_groups(deployed: Deployed) -> set[str]:
@@ -148,14 +135,4 @@ def _file_groups(deployed: Deployed) -> set[str]:
         for file_system in deployed.of_type("AWS::EFS::FileSystem")
         for mount in efs.describe_mount_targets(FileSystemId=file_system)["MountTargets"]
         for group in efs.describe_mount_target_security_groups(MountTargetId=mount["MountTargetId"])["SecurityGroups"]
-    }
-
-
-def _mounting_groups(deployed: Deployed) -> set[str]:
-    """Return the groups of the functions that mount a file system."""
-    return {
-        group
-        for function in deployed.functions
-        if function.get("FileSystemConfigs")
-        for group in function["VpcConfig"]["SecurityGroupIds"]
     }

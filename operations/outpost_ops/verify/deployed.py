@@ -11,6 +11,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from outpost.aws.client_config import CLIENT_CONFIG
 from outpost_ops.config import EnvironmentConfig
 from outpost_ops.errors import OperationError
+from outpost_ops.templates import values_at
+
+_DESCRIBED = 100
+"""Tasks that one DescribeTasks takes."""
 
 
 class NotDeployedError(OperationError):
@@ -45,6 +49,13 @@ class Account:
         """Yield what a paged call lists under `members`."""
         for page in self.client(service).get_paginator(operation).paginate(**arguments):
             yield from page[members]
+
+    def tasks(self, cluster: str) -> Iterator[dict[str, Any]]:
+        """Yield every task that ECS lists in a cluster, described."""
+        arns = list(self.pages("ecs", "list_tasks", "taskArns", cluster=cluster))
+        for start in range(0, len(arns), _DESCRIBED):
+            chunk = arns[start : start + _DESCRIBED]
+            yield from self.client("ecs").describe_tasks(cluster=cluster, tasks=chunk)["tasks"]
 
     def stack_states(self) -> dict[str, str]:
         """Return the state of each stack of the environment that exists."""
@@ -100,13 +111,8 @@ class Deployed(Account):
 
     def running_tasks(self) -> list[dict[str, Any]]:
         """Return every task of the environment's cluster that is not stopped, described."""
-        ecs = self.client("ecs")
         (cluster,) = self.of_type("AWS::ECS::Cluster")
-        tasks: list[dict[str, Any]] = []
-        for page in ecs.get_paginator("list_tasks").paginate(cluster=cluster):
-            if page["taskArns"]:
-                tasks += ecs.describe_tasks(cluster=cluster, tasks=page["taskArns"])["tasks"]
-        return [task for task in tasks if task["lastStatus"] != "STOPPED"]
+        return [task for task in self.tasks(cluster) if task["lastStatus"] != "STOPPED"]
 
     @cached_property
     def functions(self) -> list[dict[str, Any]]:
@@ -116,5 +122,4 @@ class Deployed(Account):
 
     def variables(self, name: str) -> list[str]:
         """Return the value of an environment variable in each of the environment's functions that has it."""
-        found = [function.get("Environment", {}).get("Variables", {}).get(name) for function in self.functions]
-        return [value for value in found if value]
+        return [value for value in values_at(self.functions, f"Environment.Variables.{name}") if value]
