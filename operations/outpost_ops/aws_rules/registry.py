@@ -1,7 +1,6 @@
 """All rules, and what they find in an environment."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from outpost_ops.aws_rules import (
     encryption_rules,
@@ -37,15 +36,8 @@ _THEMES = (
 RULES = tuple(each for theme in _THEMES for each in vars(theme).values() if isinstance(each, Rule))
 
 
-class Violation(NamedTuple):
-    """A rule, and what breaks it."""
-
-    rule: Rule
-    finding: Finding
-
-
-def violations(templates: Templates) -> Iterator[Violation]:
-    """Yield everything in an environment's templates that breaks a rule."""
+def violations(templates: Templates) -> Iterator[tuple[Rule, Finding]]:
+    """Yield each rule that an environment's templates break, with what breaks it."""
     for rule in RULES:
         for finding in rule.check(templates):
-            yield Violation(rule, finding)
+            yield rule, finding
