@@ -3,8 +3,7 @@
 from constructs import Construct
 
 from outpost_constructs.environment_key import EnvironmentKey
-from outpost_constructs.network import Network
-from outpost_constructs.security_groups import SecurityGroups
+from outpost_constructs.network import Network, SecurityGroups
 from outpost_constructs.stack import OutpostStack
 from outpost_ops.config import EnvironmentConfig
 

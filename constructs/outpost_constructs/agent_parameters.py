@@ -24,41 +24,27 @@ class AgentParameters(Construct):
     the new parameter, updates the functions, then deletes the old one; a rollback leaves functions what they read.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        settings: Mapping[Agent, AgentSettings],
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Mapping[Agent, AgentSettings]) -> None:
         super().__init__(scope, construct_id)
-        environment = config_of(self).name
-        self._names = [
-            f"/outpost/{environment}/agents/{self._digest(each)}/{agent}" for agent, each in settings.items()
-        ]
-        self._parameters = [
-            ssm.CfnParameter(
-                self,
-                agent.capitalize(),
-                name=name,
-                type="String",
-                value=each.model_dump_json(),
-                tags={ENVIRONMENT_TAG: environment},
-            )
-            for name, (agent, each) in zip(self._names, settings.items(), strict=True)
-        ]
+        self._parameters = [self._parameter(agent, each) for agent, each in settings.items()]
 
-    def _digest(self, settings: AgentSettings) -> str:
-        resolved = json.dumps(Stack.of(self).resolve(settings.model_dump_json()), sort_keys=True)
-        return hashlib.sha256(resolved.encode()).hexdigest()[:_DIGEST_LENGTH]
+    def _parameter(self, agent: Agent, settings: AgentSettings) -> ssm.CfnParameter:
+        value, environment = settings.model_dump_json(), config_of(self).name
+        resolved = json.dumps(Stack.of(self).resolve(value), sort_keys=True)
+        digest = hashlib.sha256(resolved.encode()).hexdigest()[:_DIGEST_LENGTH]
+        name = f"/outpost/{environment}/agents/{digest}/{agent}"
+        tags = {ENVIRONMENT_TAG: environment}
+        return ssm.CfnParameter(self, agent.capitalize(), name=name, type="String", value=value, tags=tags)
 
     def give_to(self, functions: Sequence[OutpostFunction]) -> None:
         """Let functions read the settings of every agent, and set the variable that names these."""
         arns = [
-            Stack.of(self).format_arn(service="ssm", resource="parameter", resource_name=name.removeprefix("/"))
-            for name in self._names
+            Stack.of(self).format_arn(
+                service="ssm", resource="parameter", resource_name=str(each.name).removeprefix("/")
+            )
+            for each in self._parameters
         ]
         for function in functions:
             allow(function.role, "ssm:GetParameters", on=arns).apply_before(function.function)
-            names = ",".join(parameter.ref for parameter in self._parameters)
-            function.function.add_environment(Env.AGENT_PARAMETERS, names)
+            references = ",".join(each.ref for each in self._parameters)
+            function.function.add_environment(Env.AGENT_PARAMETERS, references)

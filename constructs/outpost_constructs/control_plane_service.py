@@ -14,8 +14,7 @@ from outpost_constructs.alarms import Alarms
 from outpost_constructs.load_balancer import LoadBalancer
 from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.metrics import MINUTE
-from outpost_constructs.network import Network
-from outpost_constructs.security_groups import CONTROL_PLANE_PORT
+from outpost_constructs.network import CONTROL_PLANE_PORT, Network
 from outpost_constructs.task_definition import OutpostImage, OutpostTaskDefinition
 from outpost_ops.config.model import ControlPlaneConfig
 

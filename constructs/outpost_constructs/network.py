@@ -1,7 +1,8 @@
-"""The VPC: subnets, the way out by NAT, gateway and interface endpoints, flow logs."""
+"""The VPC: subnets, the way out by NAT, endpoints, flow logs, and every security group with the rules between them."""
 
 from collections.abc import Sequence
 from hashlib import sha256
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,9 @@ from outpost_constructs.log_group import ExpiringLogGroup
 from outpost_constructs.nag_suppressions import acknowledge
 from outpost_ops.config.model import NetworkConfig
 
+CONTROL_PLANE_PORT = 8080
+_HTTPS = ec2.Port.HTTPS
+_NFS = ec2.Port.NFS
 _NAT_SCRIPT = Path(__file__).with_name("nat_instance.sh")
 _NAT_READY_WITHIN = "PT15M"
 """ISO 8601: how long the stack waits for an instance's signal; a first boot takes one to three minutes."""
@@ -85,6 +89,58 @@ class Network(Construct):
                 security_groups=[security_group],
                 open=False,
             )
+
+
+class SecurityGroups(Construct):
+    """One group for each role in the network; what no rule names is refused."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        vpc: ec2.Vpc,
+        clients: Sequence[IPv4Network],
+        https: bool,
+        worker_egress: Sequence[IPv4Network],
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._vpc = vpc
+        self.load_balancer = self._group("LoadBalancer", "Outpost load balancer")
+        self.control_plane = self._group("ControlPlane", "Outpost control plane")
+        self.workers = self._group("Workers", "Outpost workers")
+        self.reaper = self._group("Reaper", "Outpost workspace reaper")
+        self.file_system = self._group("FileSystem", "Outpost workspaces file system")
+        self.endpoints = self._group("Endpoints", "Outpost interface endpoints")
+        self._admit_clients(clients, https=https)
+        self._connect(self.load_balancer, self.control_plane, ec2.Port.tcp(CONTROL_PLANE_PORT), "API requests")
+        self._connect(self.workers, self.file_system, _NFS, "Workspaces over NFS")
+        self._connect(self.reaper, self.file_system, _NFS, "Workspaces over NFS")
+        self._connect(self.control_plane, self.endpoints, _HTTPS, "AWS APIs through interface endpoints")
+        self._connect(self.workers, self.endpoints, _HTTPS, "AWS APIs through interface endpoints")
+        self.control_plane.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "AWS APIs")
+        self.reaper.add_egress_rule(ec2.Peer.any_ipv4(), _HTTPS, "DynamoDB")
+        for cidr in worker_egress:
+            self.workers.add_egress_rule(
+                ec2.Peer.ipv4(str(cidr)), _HTTPS, "AWS APIs, git hosts and model providers, as configured"
+            )
+
+    def _group(self, construct_id: str, description: str) -> ec2.SecurityGroup:
+        return ec2.SecurityGroup(self, construct_id, vpc=self._vpc, description=description, allow_all_outbound=False)
+
+    def _admit_clients(self, cidrs: Sequence[IPv4Network], *, https: bool) -> None:
+        """Open the listener's port to the configured networks; with HTTPS, port 80 too, which only redirects."""
+        ports = [ec2.Port.HTTP, *([_HTTPS] if https else [])]
+        if any(cidr.prefixlen == 0 for cidr in cidrs):
+            acknowledge(self.load_balancer, "EC23", "The configuration makes the API public: over TLS, and with keys")
+        for cidr in cidrs:
+            for port in ports:
+                self.load_balancer.add_ingress_rule(ec2.Peer.ipv4(str(cidr)), port, f"Clients in {cidr}")
+
+    @staticmethod
+    def _connect(source: ec2.SecurityGroup, target: ec2.SecurityGroup, port: ec2.Port, purpose: str) -> None:
+        source.add_egress_rule(target, port, purpose)
+        target.add_ingress_rule(source, port, purpose)
 
 
 def _only_ours(account: str) -> iam.PolicyStatement:

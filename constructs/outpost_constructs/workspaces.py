@@ -69,25 +69,20 @@ class Workspaces(Construct):
 
 def _refuse_detours() -> iam.PolicyDocument:
     """Deny every way in but TLS and an access point; identity policies, which name ours, do the allowing."""
+    mounting = [f"elasticfilesystem:Client{action}" for action in ("Mount", "Write", "RootAccess")]
+    refused = (
+        ("TlsOnly", ["*"], {"Bool": {"aws:SecureTransport": "false"}}),
+        ("AccessPointOnly", mounting, {"Null": {"elasticfilesystem:AccessPointArn": "true"}}),
+    )
     return iam.PolicyDocument(
         statements=[
             iam.PolicyStatement(
-                sid="TlsOnly",
+                sid=sid,
                 effect=iam.Effect.DENY,
                 principals=[iam.AnyPrincipal()],
-                actions=["*"],
-                conditions={"Bool": {"aws:SecureTransport": "false"}},
-            ),
-            iam.PolicyStatement(
-                sid="AccessPointOnly",
-                effect=iam.Effect.DENY,
-                principals=[iam.AnyPrincipal()],
-                actions=[
-                    "elasticfilesystem:ClientMount",
-                    "elasticfilesystem:ClientWrite",
-                    "elasticfilesystem:ClientRootAccess",
-                ],
-                conditions={"Null": {"elasticfilesystem:AccessPointArn": "true"}},
-            ),
+                actions=actions,
+                conditions=conditions,
+            )
+            for sid, actions, conditions in refused
         ]
     )

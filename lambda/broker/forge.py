@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import boto3
@@ -58,24 +58,6 @@ def access_of(spec: Spec, base_url: str) -> Access | None:
 
 class NoRightError(ForgeError):
     """The platform, or the tenant, has no right to the repository; the text says how to give it."""
-
-
-class Tokens(Protocol):
-    """Where tokens come from."""
-
-    def token(self, access: Access) -> str:
-        """Return a token. Raises `ForgeError`."""
-
-
-@dataclass(frozen=True)
-class OwnToken:
-    """One token for everything, whose rights are what the operator gave it."""
-
-    read: Callable[[], str]
-
-    def token(self, _: Access) -> str:
-        """Return it as it is now."""
-        return self.read()
 
 
 @dataclass(frozen=True)
@@ -129,16 +111,19 @@ class Forge:
     """The forge below `base_url`, and the platform's right to it."""
 
     base_url: str
-    tokens: Tokens
+    tokens: Callable[[Access], str]
+    """Returns a token. Raises `ForgeError`."""
 
     @classmethod
     def from_environment(cls) -> "Forge | None":
         """Connect as the environment says; None where no forge is configured."""
         base_url = os.environ.get(Env.GIT_BASE_URL, "")
         if key := os.environ.get(Env.FORGE_APP_KEY_SECRET):
-            return cls(base_url, App(os.environ[Env.FORGE_URL], os.environ[Env.FORGE_APP_ID], partial(_secret, key)))
+            app = App(os.environ[Env.FORGE_URL], os.environ[Env.FORGE_APP_ID], partial(_secret, key))
+            return cls(base_url, app.token)
         if token := os.environ.get(Env.FORGE_TOKEN_SECRET):
-            return cls(base_url, OwnToken(partial(_secret, token)))
+            # One for everything, whose rights are what the operator gave it.
+            return cls(base_url, lambda _: _secret(token))
         return None
 
     def serves(self, spec: Spec) -> bool:
@@ -166,7 +151,7 @@ class Forge:
         if not tenant.may_use(access.repository):
             remedy = f"`outpost tenants set {tenant.id} --repository {access.repository}` gives it"
             raise NoRightError(f"tenant {tenant.id} has no right to {access.repository}: {remedy}")
-        return self.tokens.token(access)
+        return self.tokens(access)
 
 
 def _secret(arn: str) -> str:

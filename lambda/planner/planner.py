@@ -84,8 +84,7 @@ class Planner:
         Begins no call of ECS after `until`. Raises `LockLostError`; `NoResponseError` when the outcome of a launch is
         not known, of this round or an earlier one, after all others.
         """
-        fleets, demand = self._read(term)
-        settled, unanswered = self._repeat(fleets, demand, term, until)
+        settled = 1
         while settled:
             fleets, demand = self._read(term)
             settled, unanswered = self._repeat(fleets, demand, term, until)

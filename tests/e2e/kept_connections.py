@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from outpost_constructs.security_groups import CONTROL_PLANE_PORT
+from outpost_constructs.network import CONTROL_PLANE_PORT
 
 CONNECTIONS = 8
 PERIOD = 0.1

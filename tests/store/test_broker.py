@@ -11,7 +11,7 @@ import pytest
 from broker.broker import Broker
 from broker.claim import LINGER, retires
 from broker.credentials import session_policies
-from broker.forge import Forge, OwnToken
+from broker.forge import Forge
 from outpost.domain.agents import CATALOGUE, Agent
 from outpost.domain.dispatch import Lease, Spec, Status
 from outpost.domain.ids import new_id, now
@@ -318,7 +318,7 @@ def test_an_agent_may_be_silent_as_long_as_its_environment_says_or_else_the_cata
 @pytest.fixture
 def with_forge(broker: Broker) -> Broker:
     """The broker of a platform that has a token for https://github.com."""
-    return replace(broker, forge=Forge("https://github.com", OwnToken(lambda: "a-token")))
+    return replace(broker, forge=Forge("https://github.com", lambda _: "a-token"))
 
 
 def test_an_assignment_says_whether_git_is_to_ask_for_a_token(store: Store, broker: Broker, with_forge: Broker) -> None:
