@@ -7,13 +7,12 @@ configuration of the agent's takes part.
 import os
 import shlex
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from outpost.domain.collection import MAX_RAW_LENGTH, KeptRef
 from worker.collection.calls import ASK_SECONDS, Calls, reading, safe_git
-from worker.collection.new_commits import list_new_commits, read_parents
 from worker.collection.omissions import Omissions
 from worker.collection.refs import MOST_REFS, UNREADABLE, Graph, Refs, abandoned, new_refs, reached, read_refs
 from worker.collection.search import search_commits
@@ -24,6 +23,9 @@ from worker.secret_scan import SecretScan
 MAX_BUNDLE_BYTES = 256 * 2**20
 MOST_COMMITS = 10_000
 _SHALLOW_BYTES = 2**20
+_MOST_LISTED = 200_000
+_LIST_SECONDS = 60.0
+_KILLED = (-9, 128 + 9)
 
 
 class CommitCollector:
@@ -97,10 +99,10 @@ class CommitCollector:
 
     def _graph(self, refs: Refs) -> Graph:
         """Return the commits that the agent has and the repository does not -> their parents."""
-        new = list_new_commits(self._calls, self._store)
+        new = _list_new_commits(self._calls, self._store)
         if new is None:
             return self._walk(refs)
-        graph = read_parents(self._calls, new, self._ours | {"GIT_OBJECT_DIRECTORY": self._store})
+        graph = _read_parents(self._calls, new, self._ours | {"GIT_OBJECT_DIRECTORY": self._store})
         have = {*graph, *self._known}
         shallow = graph.keys() & self._agents_shallow()
         self._fetched = frozenset(commit for commit in shallow if graph[commit] and have.isdisjoint(graph[commit]))
@@ -231,3 +233,34 @@ def copy_objects(
     )
     script = f"{shlex.join(read)} < {shlex.quote(str(listed))} | {shlex.join(write)}"
     calls.run(["bash", "-o", "pipefail", "-c", script], **calls.variables(calls.workspace.path, "no-index"))
+
+
+def _list_new_commits(calls: Calls, store: Path) -> list[bytes] | None:
+    """Return their names; None when there are more than _MOST_LISTED. Raises `subprocess.CalledProcessError`."""
+    # Both lists are sorted by name (git-cat-file: --batch-all-objects).
+    listing = shlex.join(safe_git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)"))
+    ours, theirs = f'env GIT_OBJECT_DIRECTORY="$0" {listing}', f'env GIT_OBJECT_DIRECTORY="$1" {listing}'
+    script = f"comm -13 <({ours}) <({theirs}) | grep ' commit$' | head -n {_MOST_LISTED + 1}"
+    command = ["bash", "-c", script, str(calls.workspace.git_dir / "objects"), str(store)]
+    variables = calls.variables(calls.workspace.path, "no-index")
+    listed = calls.workspace.as_agent(command, timeout=min(_LIST_SECONDS, calls.left()), **variables)
+    names = [line.split(b" ")[0] for line in listed.splitlines()]
+    return names if len(names) <= _MOST_LISTED else None
+
+
+def _read_parents(
+    calls: Calls, commits: Sequence[bytes], variables: Mapping[str, str | Path]
+) -> dict[bytes, tuple[bytes, ...]]:
+    """Return commit -> its parents, without what git cannot read. Raises `subprocess.CalledProcessError`."""
+    if not commits:
+        return {}
+    command = safe_git("log", "--no-walk=unsorted", "--no-show-signature", "--format=%H %P", "--stdin")
+    try:
+        listed = calls.run(reading(calls.list_file(commits, end=b"\n"), command), **variables)
+    except subprocess.CalledProcessError as error:
+        if error.returncode in _KILLED:
+            raise
+        middle = len(commits) // 2
+        parts = (commits[:middle], commits[middle:]) if middle else ()
+        return {name: found for part in parts for name, found in _read_parents(calls, part, variables).items()}
+    return {name: tuple(parents) for name, *parents in (line.split() for line in listed.splitlines())}
