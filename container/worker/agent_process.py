@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import structlog
 
@@ -147,7 +147,9 @@ def run_agent(command: AgentCommand, isolation: Isolation, stop: StopSignal, out
         _reader(process.stdout, output.stdout, output.stdout_pauses),
         *([] if output.merged else [_reader(process.stderr, output.stderr)]),
     ]
-    stopped, limit = _watch(process, stop, watchdog, output)
+    ended_by = _watch(process, stop, watchdog, output)
+    stopped = ended_by if isinstance(ended_by, Cause) else None
+    limit = ended_by if isinstance(ended_by, Limit) else None
     waiting_for, tool_running = (output.waiting_for(), bool(output.transcript.running_tools)) if limit else ("", False)
     by_itself = process.poll() is not None
     if not by_itself:
@@ -194,26 +196,21 @@ def _start(command: AgentCommand, isolation: Isolation, *, merged: bool) -> subp
         raise StartError(f"The agent could not be started: {error.strerror}") from error
 
 
-class _Watched(NamedTuple):
-    """What must end the agent: nothing, where it has ended, or only its process outlives the final event."""
-
-    stopped: Cause | None = None
-    limit: Limit | None = None
-
-
-def _watch(process: subprocess.Popen[bytes], stop: StopSignal, watchdog: Watchdog, output: AgentOutput) -> _Watched:
-    """Wait for the end, or for what must end the agent."""
+def _watch(
+    process: subprocess.Popen[bytes], stop: StopSignal, watchdog: Watchdog, output: AgentOutput
+) -> Cause | Limit | None:
+    """Wait, and return what must end the agent: None where it has ended, or its process outlives the final event."""
     while process.poll() is None:
         reap_orphans(keep=process.pid)
         if stop.cause is not None:
-            return _Watched(stopped=stop.cause)
+            return stop.cause
         if (finished_at := output.finished_at) is not None:
             if time.monotonic() - finished_at >= EXIT_SECONDS:
-                return _Watched()
+                return None
         elif limit := watchdog.exceeded(output.silent_since):
-            return _Watched(limit=limit)
+            return limit
         stop.wait(_POLL_SECONDS)
-    return _Watched()
+    return None
 
 
 def _ask_to_end(process: subprocess.Popen[bytes], isolation: Isolation, stop: StopSignal) -> None:
