@@ -7,9 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,40 +34,29 @@ _KEPT_AFTER_END = 60.0
 _READ_BYTES = 65536
 
 
-@dataclass(frozen=True)
-class Launch:
-    """Everything decided about a task before it starts."""
-
-    argv: Sequence[str]
-    environment: Mapping[str, str]
-    home: Path
-    address: str
-
-
-def plan_launch(
-    image: ImageConfig,
-    *,
-    overrides: Mapping[str, Any],
-    settings: Settings,
-    home: Path,
-    address: str,
-) -> Launch:
-    """Return what to run for an image with the docker-py arguments `entrypoint`, `command`, `environment`, `labels`."""
-    entrypoint = overrides.get("entrypoint") or image.entrypoint
+def _argv(image: ImageConfig, options: Mapping[str, Any]) -> list[str]:
+    """Return what to run for an image with docker-py's arguments `entrypoint` and `command`."""
+    entrypoint = options.get("entrypoint") or image.entrypoint
     # As in an engine: an entry point of the caller's own drops the image's command.
-    command = overrides.get("command") or (() if overrides.get("entrypoint") else image.command)
+    command = options.get("command") or (() if options.get("entrypoint") else image.command)
     argv = [*entrypoint, *command]
     if not argv:
         raise ValueError("neither the image nor the container definition has an entry point or a command")
     if Path(argv[0]).name.startswith("python"):
         argv[0] = sys.executable
+    return argv
+
+
+def _environment(
+    image: ImageConfig, options: Mapping[str, Any], settings: Settings, home: Path, address: str
+) -> dict[str, str]:
     path = [settings.task_environment.get("PATH", ""), str(Path(sys.executable).parent)]
     path = [*filter(None, path), "/usr/local/bin", "/usr/bin", "/bin"]
     inherited = {key: value for key, value in image.environment.items() if key not in _IMAGE_ONLY}
     environment = {
         "LANG": "C.UTF-8",
         **inherited,
-        **(overrides.get("environment") or {}),
+        **(options.get("environment") or {}),
         **settings.task_environment,
         "PATH": os.pathsep.join(path),
         "PYTHONPATH": os.pathsep.join(map(str, _SOURCE_ROOTS)),
@@ -78,9 +67,9 @@ def plan_launch(
         Env.ISOLATION: "none",
         Env.WORKSPACES_PATH: str(settings.workspaces_dir),  # nothing is mounted
         INSTANCE_MARKER: str(settings.data_dir),
-        TASK_MARKER: str(overrides.get("labels", {}).get("com.amazonaws.ecs.task-arn", "")).rpartition("/")[2],
+        TASK_MARKER: str(options.get("labels", {}).get("com.amazonaws.ecs.task-arn", "")).rpartition("/")[2],
     }
-    return Launch(argv, {key: str(value) for key, value in environment.items()}, home, address)
+    return {key: str(value) for key, value in environment.items()}
 
 
 class OutputLog:
@@ -131,20 +120,24 @@ class OutputLog:
 class ProcessContainer:
     """One running or ended task, with the attributes and methods of a docker-py container."""
 
-    def __init__(self, container_id: str, launch: Launch, log: OutputLog, labels: Mapping[str, str]) -> None:
-        self.id = container_id
-        self.labels = dict(labels)
+    def __init__(self, image: ImageConfig, options: Mapping[str, Any], settings: Settings, address: str) -> None:
+        """Start the task with docker-py's arguments of `containers.run`; raises ValueError or OSError."""
+        self.id = uuid.uuid4().hex
+        self.labels = dict(options.get("labels") or {})
+        self.address = address
+        """The task's own loopback address."""
         self.attrs = {
-            "NetworkSettings": {"Networks": {NETWORK: {"IPAddress": launch.address}}},
+            "NetworkSettings": {"Networks": {NETWORK: {"IPAddress": address}}},
             "State": {"Status": "running"},
         }
-        self._launch = launch
-        self._log = log
+        self._home = settings.tasks_dir / self.id
         self._removed = False
         self._ended_at: float | None = None
-        (launch.home / "tmp").mkdir(parents=True)
-        self._process, self._lifeline = _start(launch)
-        self._copier = threading.Thread(target=self._attend, name=f"task-output-{container_id[:8]}", daemon=True)
+        argv, environment = _argv(image, options), _environment(image, options, settings, self._home, address)
+        self._log = OutputLog(settings.logs_dir / "tasks" / f"{self.id}.log")
+        (self._home / "tmp").mkdir(parents=True)
+        self._process, self._lifeline = _start(argv, environment, self._home)
+        self._copier = threading.Thread(target=self._attend, name=f"task-output-{self.id[:8]}", daemon=True)
         self._copier.start()
 
     def _attend(self) -> None:
@@ -157,14 +150,9 @@ class ProcessContainer:
         finally:
             self._process.wait()
             os.close(self._lifeline)
-            shutil.rmtree(self._launch.home, ignore_errors=True)
+            shutil.rmtree(self._home, ignore_errors=True)
             self.attrs["State"] = {"Status": "exited", "ExitCode": self._process.returncode}
             self._ended_at = time.monotonic()
-
-    @property
-    def address(self) -> str:
-        """The task's own loopback address."""
-        return self._launch.address
 
     @property
     def status(self) -> str:
@@ -200,10 +188,8 @@ class ProcessContainer:
             for pid in task_init.descendants(self._process.pid):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.1)
-            except subprocess.TimeoutExpired:
-                continue
 
     def remove(self, *, force: bool = False, **_options: Any) -> None:
         """Forget the task, ending it first when `force`."""
@@ -217,13 +203,13 @@ class ProcessContainer:
         return self._removed or (self._ended_at is not None and time.monotonic() - self._ended_at > _KEPT_AFTER_END)
 
 
-def _start(launch: Launch) -> tuple["subprocess.Popen[bytes]", int]:
+def _start(argv: Sequence[str], environment: Mapping[str, str], home: Path) -> tuple["subprocess.Popen[bytes]", int]:
     lifeline_read, lifeline_write = os.pipe()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", task_init.__file__, str(lifeline_read), *launch.argv],
-            env=dict(launch.environment),
-            cwd=launch.home,
+            [sys.executable, "-I", "-S", task_init.__file__, str(lifeline_read), *argv],
+            env=dict(environment),
+            cwd=home,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

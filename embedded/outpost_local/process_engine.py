@@ -8,7 +8,6 @@ same user, same file system, same network as the developer's shell. Linux only (
 
 import itertools
 import threading
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -17,7 +16,7 @@ from typing import Any
 from docker.errors import NotFound
 
 from outpost_local.images import ImageCatalogue, LocalImages
-from outpost_local.process_container import NETWORK, OutputLog, ProcessContainer, plan_launch
+from outpost_local.process_container import NETWORK, ProcessContainer
 from outpost_local.settings import Settings
 
 SELF_NAME = "outpost-local"
@@ -70,19 +69,11 @@ class _Tasks:
 
     def run(self, reference: str, **options: Any) -> ProcessContainer:
         """Start a task; raises ImageNotFound, DockerfileError or OSError."""
-        container_id = uuid.uuid4().hex
-        launch = plan_launch(
-            self._catalogue.config(reference),
-            overrides=options,
-            settings=self._settings,
-            home=self._settings.tasks_dir / container_id,
-            address=self._free_address(),
-        )
-        log = OutputLog(self._settings.logs_dir / "tasks" / f"{container_id}.log")
-        container = ProcessContainer(container_id, launch, log, options.get("labels") or {})
+        image = self._catalogue.config(reference)
+        container = ProcessContainer(image, options, self._settings, self._free_address())
         with self._lock:
             self._known = {key: known for key, known in self._known.items() if not known.disposable}
-            self._known[container_id] = container
+            self._known[container.id] = container
         return container
 
     def get(self, container_id: str) -> ProcessContainer:

@@ -46,29 +46,24 @@ class _Evaluation:
     def holds(self, statement: Json) -> bool:
         """Return whether a statement matches. Raises `NotImplementedError` naming a kind that is not known here."""
         ((kind, content),) = statement.items()
-        evaluate = getattr(self, f"_{kind}", None)
-        if evaluate is None:
-            raise NotImplementedError(f"WAF statement {kind}: add it to {__name__}")
-        return bool(evaluate(content))
+        match kind:
+            case "AndStatement":
+                return all(self.holds(each) for each in content["Statements"])
+            case "OrStatement":
+                return any(self.holds(each) for each in content["Statements"])
+            case "NotStatement":
+                return not self.holds(content["Statement"])
+            case "LabelMatchStatement":
+                if content["Scope"] != "LABEL":
+                    raise NotImplementedError(f"label scope {content['Scope']}: add it to {__name__}")
+                return content["Key"] in self.labels
+            case "RateBasedStatement":
+                return self.recent_requests > int(content["Limit"])
+            case "ByteMatchStatement":
+                return self._matches_text(content)
+        raise NotImplementedError(f"WAF statement {kind}: add it to {__name__}")
 
-    def _AndStatement(self, content: Json) -> bool:  # noqa: N802 - the names of templates
-        return all(self.holds(each) for each in content["Statements"])
-
-    def _OrStatement(self, content: Json) -> bool:  # noqa: N802
-        return any(self.holds(each) for each in content["Statements"])
-
-    def _NotStatement(self, content: Json) -> bool:  # noqa: N802
-        return not self.holds(content["Statement"])
-
-    def _LabelMatchStatement(self, content: Json) -> bool:  # noqa: N802
-        if content["Scope"] != "LABEL":
-            raise NotImplementedError(f"label scope {content['Scope']}: add it to {__name__}")
-        return content["Key"] in self.labels
-
-    def _RateBasedStatement(self, content: Json) -> bool:  # noqa: N802
-        return self.recent_requests > int(content["Limit"])
-
-    def _ByteMatchStatement(self, content: Json) -> bool:  # noqa: N802
+    def _matches_text(self, content: Json) -> bool:
         text = self._part(content["FieldToMatch"])
         for step in sorted(content["TextTransformations"], key=lambda step: int(step["Priority"])):
             text = _TRANSFORMATIONS[step["Type"]](text)

@@ -51,24 +51,22 @@ class Failures:
         return Failures(1 if lived_seconds >= _STABLE_SECONDS else self.count + 1)
 
 
-class _Throttle:
-    """Delays what MiniStack does when a task failed: it counts the failure and starts the replacement."""
+_failures: dict[tuple[str, str], Failures] = {}
+"""The failures of each service, by cluster and group."""
+_counting = threading.Lock()
 
-    def __init__(self) -> None:
-        self._failures: dict[tuple[str, str], Failures] = {}
-        self._lock = threading.Lock()
 
-    def __call__(self, react: Callable[..., None], task: Task, *arguments: Any, **options: Any) -> None:
-        with self._lock:
-            key = (task.get("clusterArn", ""), task.get("group", ""))
-            failures = self._failures.get(key, Failures()).after(_lived(task))
-            self._failures[key] = failures
+def _react_later(react: Callable[..., None], task: Task, *arguments: Any, **options: Any) -> None:
+    """Delay what MiniStack does when a task failed: it counts the failure and starts the replacement."""
+    key = (task.get("clusterArn", ""), task.get("group", ""))
+    with _counting:
+        failures = _failures[key] = _failures.get(key, Failures()).after(_lived(task))
 
-        def react_later() -> None:
-            time.sleep(failures.delay())
-            react(task, *arguments, **options)
+    def wait_and_react() -> None:
+        time.sleep(failures.delay())
+        react(task, *arguments, **options)
 
-        spawn_background(react_later, thread_name="ecs-service-failure")
+    spawn_background(wait_and_react, thread_name="ecs-service-failure")
 
 
 def _lived(task: Task) -> float:
@@ -134,7 +132,7 @@ _WAITING = "a stack does not wait for its services"
 
 PATCHES = (
     around("services.ecs._make_deployment", _make, "a new deployment is complete at once"),
-    around("services.ecs._record_service_task_failure", _Throttle(), "failing tasks are replaced in a tight loop"),
+    around("services.ecs._record_service_task_failure", _react_later, "failing tasks are replaced in a tight loop"),
     around(handler(_KIND, "create"), _until_steady, _WAITING),
     around(handler(_KIND, "update"), _until_steady, _WAITING),
     around("services.cloudformation.stacks._runs_on_worker_thread", _decide, _WAITING),

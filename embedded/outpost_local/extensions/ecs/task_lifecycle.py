@@ -85,37 +85,35 @@ _DEFAULT_STOP_TIMEOUT = 30
 Request = dict[str, Any]
 
 
-class _RunTask:
-    """RunTask with its limits, which returns the tasks of the first call for a repeated clientToken."""
+_responses: dict[tuple[str, str], tuple[str, Response]] = {}
+"""(cluster, client token) -> the first request and its response."""
+_responding = threading.Lock()
 
-    def __init__(self) -> None:
-        self._responses: dict[tuple[str, str], tuple[str, Response]] = {}
-        """(cluster, client token) -> the first request and its response."""
-        self._lock = threading.Lock()
 
-    def __call__(self, data: Request) -> Response:
-        # The scheduler of services calls the function by this name too.
-        run_task: Callable[[Request], Response] = ecs._run_task
-        if refused := _limit_error(data):
-            return _error("InvalidParameterException", refused)
-        data = {"group": f"family:{_family(data)}", **data}
-        token = data.get("clientToken")
-        if not token:
-            return run_task(data)
-        key = (str(ecs._resolve_cluster_name(data.get("cluster", "default"))), token)
-        request = json.dumps(data, sort_keys=True)
-        with self._lock:
-            if key not in self._responses:
-                response = run_task(data)
-                if response[0] >= 400:
-                    return response
-                self._responses[key] = (request, response)
-            first_request, response = self._responses[key]
-        if first_request != request:
-            message = "The clientToken is already in use with a different request."
-            arns = [task["taskArn"] for task in json.loads(response[2])["tasks"]]
-            return _error("ConflictException", message, {"resourceIds": arns})
-        return response
+def _run_task(data: Request) -> Response:
+    """Run tasks within the limits; return the tasks of the first call for a repeated clientToken."""
+    # The scheduler of services calls the function by this name too.
+    run_task: Callable[[Request], Response] = ecs._run_task
+    if refused := _limit_error(data):
+        return _error("InvalidParameterException", refused)
+    data = {"group": f"family:{_family(data)}", **data}
+    token = data.get("clientToken")
+    if not token:
+        return run_task(data)
+    key = (str(ecs._resolve_cluster_name(data.get("cluster", "default"))), token)
+    request = json.dumps(data, sort_keys=True)
+    with _responding:
+        if key not in _responses:
+            response = run_task(data)
+            if response[0] >= 400:
+                return response
+            _responses[key] = (request, response)
+        first_request, response = _responses[key]
+    if first_request != request:
+        message = "The clientToken is already in use with a different request."
+        arns = [task["taskArn"] for task in json.loads(response[2])["tasks"]]
+        return _error("ConflictException", message, {"resourceIds": arns})
+    return response
 
 
 def _error(code: str, message: str, members: dict[str, Any] | None = None) -> Response:
@@ -225,5 +223,5 @@ PATCHES = (
     Patch("services.ecs._ACTION_MAP[StopTask]", lambda _: partial(_stop, "UserInitiated"), _NOT_STOPPED),
     # The service scheduler calls it by this name.
     Patch("services.ecs._stop_task", lambda _: partial(_stop, "ServiceSchedulerInitiated"), _NOT_STOPPED),
-    Patch("services.ecs._ACTION_MAP[RunTask]", lambda _: _RunTask(), "RunTask ignores clientToken"),
+    Patch("services.ecs._ACTION_MAP[RunTask]", lambda _: _run_task, "RunTask ignores clientToken"),
 )
