@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from control_plane import exception_handlers, mcp, pages
+from control_plane import mcp, pages
+from control_plane.errors import handle_exceptions
 from control_plane.middleware import RequestMiddleware
 from control_plane.openapi import PROTECTED, DocumentedApp, errors
 from control_plane.routes import (
@@ -45,7 +46,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services, app.state.turns = services, Turns()
     app.add_middleware(RequestMiddleware)
-    exception_handlers.install(app)
+    handle_exceptions(app)
     # Matched in this order: the most frequent come first.
     app.include_router(dispatches.router, responses=PROTECTED)
     for public in (health.router, artifacts.links):

@@ -1,10 +1,14 @@
-"""The form of every response: `data` or `error`, and `meta`."""
+"""The form of every request and response: a response has `data` or `error`, and `meta`.
 
+Requests give times in ISO 8601 only, where Pydantic would take numbers as seconds since 1970 as well.
+"""
+
+from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import datetime
-from typing import Generic, Literal, TypeVar
+from datetime import date, datetime
+from typing import Annotated, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from outpost.domain.ids import now
@@ -23,6 +27,12 @@ class View(BaseModel):
     """Something that the API shows: snake_case in code, camelCase outside."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True)
+
+    @classmethod
+    def showing(cls, *sources: object, **more: object) -> Self:
+        """Show values of the domain by their fields' names, and `more`; what the view does not name stays inside."""
+        fields = {name: value for source in sources for name, value in vars(source).items()}
+        return cls.model_validate(fields | more, by_name=True, from_attributes=True)
 
 
 class Body(BaseModel):
@@ -48,6 +58,29 @@ def _has_nul(value: object) -> bool:
     if isinstance(value, dict):
         return any(_has_nul(part) for pair in value.items() for part in pair)
     return isinstance(value, list | tuple | set | frozenset) and any(_has_nul(part) for part in value)
+
+
+def _no_number(example: str) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        if isinstance(value, int | float) or (isinstance(value, str) and _is_number(value)):
+            raise ValueError(f"{str(value)[:40]} is a number: write it as ISO 8601 has it, such as {example}")
+        return value
+
+    return check
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_no_number("2026-11-28T09:30:00Z"))]
+"""A moment, with its offset from UTC."""
+Day = Annotated[date, BeforeValidator(_no_number("2026-11-28"))]
+"""A day of the calendar."""
 
 
 class Pagination(View):

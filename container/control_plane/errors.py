@@ -1,15 +1,35 @@
-"""What the API refuses, and how: every error has a code, a message that names the remedy, and details by field."""
+"""What the API refuses, and how: every error has a code, a message that names the remedy, and details by field.
+
+What a route may raise becomes such an error in the exception handlers.
+"""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Self
 
-from botocore.exceptions import ClientError
+import structlog
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as AwsConnectionError
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
-from control_plane.envelope import Detail
+from control_plane.envelope import Detail, Failure, Meta, Problem, meta
+from control_plane.methods import allowed
+from outpost.aws.json_protocol import is_retryable
+from outpost.domain.ids import now
+from outpost.domain.lifecycle import TransitionError
+from outpost.domain.validation import explain
+from outpost.store.database import ConflictError, ContentionError
+from outpost.store.dispatches import DailyLimitError, IdempotencyConflictError, WorkspaceTakenError
+from outpost.store.tenants import ExistsError
+from outpost.store.workspaces import WorkspaceInUseError
+
+logger = structlog.get_logger()
 
 
 class ErrorCode(StrEnum):
@@ -41,18 +61,6 @@ CODES = {code.status: code for code in ErrorCode}
 
 RETRY_SECONDS = 2
 """When to come back after a 503: AWS throttles in windows of a second."""
-
-_THROTTLED = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "ServiceUnavailable",
-        "SlowDown",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    },
-)
 
 
 class ApiError(HTTPException):
@@ -96,14 +104,86 @@ def too_many(message: str, seconds: int) -> ApiError:
     return ApiError(ErrorCode.RATE_LIMIT_EXCEEDED, message, headers={"Retry-After": str(seconds)})
 
 
-def daily_limit(message: str, at: datetime) -> ApiError:
+SECRETS = frozenset({"value"})
+"""Fields of bodies whose values no response shows."""
+
+_CONFLICTS = (IdempotencyConflictError, TransitionError, ExistsError, WorkspaceInUseError, WorkspaceTakenError)
+_UNAVAILABLE = (ConflictError, ContentionError, ClientError, AwsConnectionError, HTTPClientError)
+
+
+def error_response(error: ApiError) -> Response:
+    """Return the response for an error."""
+    body = failure(error, meta())
+    return Response(body, error.status_code, dict(error.headers or {}), media_type="application/json")
+
+
+def failure(error: ApiError, about: Meta) -> str:
+    """Return the body of an error response, in JSON."""
+    problem = Problem(code=error.code, message=error.message, details=error.details or None)
+    return Failure(error=problem, meta=about).model_dump_json(by_alias=True)
+
+
+def handle_exceptions(app: FastAPI) -> None:
+    """Register the handler of what a route may raise; the middleware responds to all other exceptions with 500."""
+    for kind in (*_CONFLICTS, *_UNAVAILABLE, HTTPException, RequestValidationError, DailyLimitError):
+        app.add_exception_handler(kind, _handle)
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    return error_response(_api_error(request, error))
+
+
+def _api_error(request: Request, error: Exception) -> ApiError:
+    match error:
+        case HTTPException():
+            return _http_error(request, error)
+        case RequestValidationError():
+            return invalid(*(_detail(found) for found in error.errors()))
+        case DailyLimitError():
+            return _daily_limit(str(error))
+        case ConflictError() | ContentionError():
+            logger.warning("contended", error=str(error))
+            return unavailable("Too many writes to the same thing at this moment: try again.")
+        case ClientError() if not is_retryable(error):
+            raise error
+        case ClientError() | AwsConnectionError() | HTTPClientError():
+            logger.warning("AWS is not available", error=type(error).__name__, exc_info=error)
+            return unavailable("A service that this one needs does not respond: try again.")
+        case _:
+            return ApiError(ErrorCode.CONFLICT, str(error))
+
+
+def _daily_limit(message: str) -> ApiError:
     """Return the refusal of a dispatch over the tenant's day, which ends at midnight UTC."""
+    at = now()
     midnight = (at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     wait = max(1, int((midnight - at).total_seconds()))
     return too_many(f"{message}: dispatch again after midnight UTC, or ask the operator for a larger tier", wait)
 
 
-def throttled(error: ClientError) -> bool:
-    """Return whether AWS may accept the same call in a moment."""
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.response["Error"]["Code"] in _THROTTLED
+def _http_error(request: Request, error: HTTPException) -> ApiError:
+    """Return the error for what Starlette and FastAPI refuse; ours are such errors already."""
+    if isinstance(error, ApiError):
+        return error
+    status, headers = HTTPStatus(error.status_code), error.headers
+    message = {
+        HTTPStatus.NOT_FOUND: "There is no such route: see /docs.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible here: see the header Allow.",
+        HTTPStatus.BAD_REQUEST: "The body could not be read: send JSON in UTF-8.",
+    }.get(status, status.phrase)
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(allowed(request.app, request.scope))}
+    return ApiError(CODES.get(status, ErrorCode.VALIDATION_ERROR), message, headers=headers)
+
+
+def _detail(found: dict[str, object]) -> tuple[str, str]:
+    place = found["loc"]
+    where, *path = place if isinstance(place, tuple) else (place,)
+    if found["type"] == "json_invalid":
+        return "body", f"is not JSON (from character {path[0]} on)"
+    if found["type"] == "model_attributes_type":
+        return "body", "is not a JSON object: send one, with the header Content-Type: application/json"
+    if found["type"] == "extra_forbidden":
+        return ".".join(map(str, path)), "is not known here: remove it, or see /docs for the right name"
+    field = ".".join(map(str, path)) or str(where)
+    return field, explain(found, secret=field in SECRETS)

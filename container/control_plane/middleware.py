@@ -13,8 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from control_plane.addresses import apply_forwarded
 from control_plane.auth import Principal
 from control_plane.envelope import request_id
-from control_plane.errors import ApiError, ErrorCode, invalid
-from control_plane.exception_handlers import error_response
+from control_plane.errors import ApiError, ErrorCode, error_response, invalid
 from control_plane.methods import ResponseEndedError, allowed, normalized, send_options, without_body
 from control_plane.services import Services
 from outpost.domain.ids import new_id, now
@@ -136,14 +135,14 @@ class RequestMiddleware:
                 logger.exception("unexpected error", route=getattr(scope.get("route"), "path", None))
                 if request_log.status is not None:
                     raise  # half a response is sent: only closing the connection shows that it is incomplete
-                await _refuse(_unexpected(id_), scope, receive, send_with_headers)
+                await error_response(_unexpected(id_))(scope, receive, send_with_headers)
             finally:
                 request_log.log()
                 request_id.reset(token)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         if refusal := _oversize(scope):
-            await _refuse(refusal, scope, receive, send)
+            await error_response(refusal)(scope, receive, send)
             return
         if scope["method"] == "OPTIONS" and (methods := allowed(scope["app"], scope)):
             await send_options(methods, send)
@@ -159,10 +158,6 @@ class RequestMiddleware:
             return message
 
         await self._app(scope, receive_limited, send)
-
-
-async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
-    await error_response(error)(scope, receive, send)
 
 
 def _oversize(scope: Scope) -> ApiError | None:

@@ -9,8 +9,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from control_plane.envelope import Meta
-from control_plane.errors import ApiError, ErrorCode
-from control_plane.exception_handlers import failure
+from control_plane.errors import ApiError, ErrorCode, failure
 from control_plane.middleware import MAX_HEAD_BYTES, head_too_large
 from control_plane.services.streams import StreamRegistry
 from outpost.domain.ids import new_id, now

@@ -1,6 +1,8 @@
-"""What the deployment configures, and the stores that it names."""
+"""What the deployment configures and generates for this service: its settings, its stores, its two secrets."""
 
+import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
@@ -11,12 +13,15 @@ from botocore.config import Config
 
 from control_plane.admission import Policy
 from outpost.aws.client_config import CLIENT_CONFIG
+from outpost.domain.ids import now
+from outpost.domain.tenants import KEY_PATTERN, KEY_PREFIX_LENGTH, OPERATOR, ApiKey, Scope, Tenant, hash_key
 from outpost.fleet.agent_settings import load_agents
 from outpost.fleet.store import Store
 from outpost.names import Env
 from outpost.store.budgets import MonthlyLimits
 from outpost.store.database import Database
 from outpost.store.secrets import TenantSecrets
+from outpost.store.tenants import ExistsError, Tenants
 
 if TYPE_CHECKING:
     from types_boto3_efs.client import EFSClient
@@ -62,3 +67,35 @@ class Stores(Store):
         self.secrets = TenantSecrets.from_environment(self.tenants)
         self.file_systems: EFSClient = boto3.client("efs", config=CLIENT_CONFIG)
         self.file_system_id = os.environ[Env.FILE_SYSTEM_ID]
+
+
+def read_secret(variable: Env) -> str:
+    """Return the secret that a variable of this process names. Raises `KeyError` naming one that is missing."""
+    client = boto3.client("secretsmanager", config=CLIENT_CONFIG)
+    return client.get_secret_value(SecretId=os.environ[variable])["SecretString"]
+
+
+def read_operator_key() -> str:
+    """Read the operator's first key. Raises `ValueError` when the secret does not hold one."""
+    key = f"otp_{json.loads(read_secret(Env.BOOTSTRAP_KEY_SECRET)).get('key_hex', '')}"
+    if KEY_PATTERN.fullmatch(key) is None:
+        secret = os.environ[Env.BOOTSTRAP_KEY_SECRET]
+        raise ValueError(f"secret {secret}: field key_hex is not 64 lower-case hexadecimal digits")
+    return key
+
+
+def register_operator(tenants: Tenants, key: str) -> None:
+    """Make sure that the operator tenant and its first key exist; one that was revoked stays revoked."""
+    at = now()
+    with suppress(ExistsError):  # every start but the first
+        tenants.add(Tenant(id=OPERATOR, name="Operator", tier="enterprise", created_at=at))
+    tenants.add_key(
+        ApiKey(
+            sha256=hash_key(key),
+            prefix=key[:KEY_PREFIX_LENGTH],
+            tenant_id=OPERATOR,
+            name="bootstrap",
+            scopes=frozenset({Scope.ADMIN}),
+            created_at=at,
+        ),
+    )

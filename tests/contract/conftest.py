@@ -13,7 +13,7 @@ import httpx
 import pytest
 import structlog
 
-from control_plane.bootstrap import register_operator
+from control_plane.settings import register_operator
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Start

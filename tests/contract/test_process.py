@@ -16,7 +16,7 @@ import pytest
 import urllib3
 from urllib3.util import Retry
 
-from control_plane.bootstrap import register_operator
+from control_plane.settings import register_operator
 from outpost.domain.tenants import OPERATOR, Scope, hash_key, new_key
 from outpost.names import Env
 from tests.contract.running import TASK, Api

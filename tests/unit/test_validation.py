@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, SecretStr, TypeAdapter, ValidationError
 
 from control_plane import schemas
 from control_plane.envelope import Body
-from control_plane.exception_handlers import SECRETS
+from control_plane.errors import SECRETS
 from outpost.domain.validation import explain
 
 

@@ -82,13 +82,5 @@ async def download(
 
 def _view(services: Services, row: Dispatch, found: Stored, base: str, until: datetime) -> ArtifactView:
     token = services.artifacts.token(row, found.name, until)
-    return ArtifactView.model_validate(
-        {
-            "name": found.artifact.value,
-            "type": found.artifact.type,
-            "size": found.size,
-            "url": f"{base}artifacts/{row.id}/download?token={token}",
-            "expires_at": until,
-        },
-        by_name=True,
-    )
+    url = f"{base}artifacts/{row.id}/download?token={token}"
+    return ArtifactView(name=found.artifact, type=found.artifact.type, size=found.size, url=url, expires_at=until)

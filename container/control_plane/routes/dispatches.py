@@ -16,7 +16,6 @@ from control_plane.schemas.dispatches import (
     StatusQuery,
     StatusView,
 )
-from control_plane.schemas.results import InlineLogs, shown
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["dispatch"])
 
@@ -80,8 +79,7 @@ async def get(
     row = await services.dispatches.find(dispatch_id, caller)
     place = await services.dispatches.queue_place(row, caller)
     page = await services.logs.page_at(row, query.log_offset, query.log_limit) if query.log_limit else None
-    logs = page and InlineLogs(lines=shown(page.lines), next_offset=page.next_offset, has_more=page.has_more)
-    return success(StatusView.of(row, logs=logs, **place._asdict()))
+    return success(StatusView.of(row, logs=page, **place._asdict()))
 
 
 @router.delete("/dispatch/{dispatch_id}", summary="Cancel a dispatch", responses=errors(400, 404, 409))

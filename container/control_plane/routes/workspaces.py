@@ -23,13 +23,13 @@ async def list_(
     place = cursors.open(query.cursor)
     found = await services.workspaces.page(caller, query.limit + 1, str(place["before"]) if place else None)
     page = cursors.page(found, query.limit, lambda last: {"before": last.id})
-    return success([WorkspaceView.of(each) for each in page.items], page.pagination)
+    return success([WorkspaceView.showing(each) for each in page.items], page.pagination)
 
 
 @router.get("/workspaces/{workspace_id}", summary="Look at a workspace", responses=errors(404))
 async def get(workspace_id: WorkspaceId, caller: MayRead, services: Injected) -> Success[WorkspaceView]:
     """Show a workspace."""
-    return success(WorkspaceView.of(await services.workspaces.find(workspace_id, caller)))
+    return success(WorkspaceView.showing(await services.workspaces.find(workspace_id, caller)))
 
 
 @router.delete(
@@ -39,4 +39,4 @@ async def get(workspace_id: WorkspaceId, caller: MayRead, services: Injected) ->
 )
 async def delete(workspace_id: WorkspaceId, caller: MayDelete, services: Injected) -> Success[WorkspaceView]:
     """Delete a workspace and its files for good, and show it for the last time. Refused while a dispatch uses it."""
-    return success(WorkspaceView.of(await services.workspaces.delete(workspace_id, caller)))
+    return success(WorkspaceView.showing(await services.workspaces.delete(workspace_id, caller)))

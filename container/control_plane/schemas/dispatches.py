@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
-from control_plane.envelope import Body, View
+from control_plane.envelope import Body, Time, View
 from control_plane.schemas.results import (
     CollectionView,
     FindingsView,
@@ -15,14 +15,12 @@ from control_plane.schemas.results import (
     ReleaseView,
     UsageView,
 )
-from control_plane.schemas.times import Time
 from outpost.domain.agents import Agent
 from outpost.domain.collection import MOST_GLOBS, Glob
 from outpost.domain.dispatch import ContextLevel, Dispatch, InitMode, Kind, Status, WorkspaceMode
 from outpost.domain.ids import ULID_PATTERN
 from outpost.domain.repository import MAX_BRANCH_LENGTH, MAX_REPO_LENGTH, short_branch
 from outpost.domain.secrets import MAX_NAME_LENGTH, NAME_PATTERN
-from outpost.domain.workspaces import Workspace
 
 DEFAULT_TIMEOUT_SECONDS = 600
 
@@ -217,11 +215,7 @@ class DispatchView(View):
     @classmethod
     def of(cls, row: Dispatch, **more: object) -> Self:
         """Show a row as it is; what the view does not name stays inside."""
-        return cls.model_validate(
-            {**vars(row.spec), **vars(row), "withheld": row.withheld, "cost_usd": row.cost_usd, **more},
-            by_name=True,
-            from_attributes=True,
-        )
+        return cls.showing(row.spec, row, withheld=row.withheld, cost_usd=row.cost_usd, **more)
 
     @classmethod
     def as_created(cls, row: Dispatch) -> Self:
@@ -258,8 +252,3 @@ class WorkspaceView(View):
     used_at: datetime = Field(description="When a dispatch last used it.")
     expires_at: datetime = Field(description="When it is deleted unless it is used before.")
     dispatch_id: str | None = Field(description="The dispatch that uses it now; null when it is free.")
-
-    @classmethod
-    def of(cls, workspace: Workspace) -> Self:
-        """Show a workspace."""
-        return cls.model_validate(workspace.model_dump(), by_name=True)

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StringConstraints
 
 from control_plane.envelope import Body, View
-from outpost.domain.artifacts import LogLine, LogSource
+from outpost.domain.artifacts import LogSource
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.repository import MAX_BRANCH_LENGTH, short_branch
 from outpost.domain.secrets import MAX_NAME_LENGTH
@@ -26,22 +26,19 @@ class LinkQuery(Body):
     token: str = Field(description="From the artifact's `url`.", max_length=2_048)
 
 
-class ArtifactView(View):
-    """A file that the winning attempt left."""
-
-    name: str = Field(description="File name.", examples=["changes.patch"])
-    type: ArtifactType = Field(description="What it is.")
-    size: int = Field(description="Size in bytes.")
-    url: str = Field(description="Opens the file once, without an API key, until `expiresAt`; redirects to storage.")
-    expires_at: datetime = Field(description="When the link ends.")
-
-
 class WithheldView(View):
     """A file that holds the value of a known secret: it can be fetched once it is released."""
 
     name: str = Field(description="File name.", examples=["changes.patch"])
     type: ArtifactType = Field(description="What it is.")
     size: int = Field(description="Size in bytes.")
+
+
+class ArtifactView(WithheldView):
+    """A file that the winning attempt left."""
+
+    url: str = Field(description="Opens the file once, without an API key, until `expiresAt`; redirects to storage.")
+    expires_at: datetime = Field(description="When the link ends.")
 
 
 class ArtifactList(View):
@@ -233,14 +230,6 @@ class LogLineView(View):
     level: str = Field(description="`info`, `warning` or `error`.")
     source: LogSource = Field(description="Who printed it: the agent, the executor around it, or the platform.")
     message: str = Field(description="The line, with secrets removed.")
-
-
-_LINES = TypeAdapter(list[LogLineView])
-
-
-def shown(lines: list[LogLine]) -> list[LogLineView]:
-    """Return the lines as the API shows them."""
-    return _LINES.validate_python([vars(line) for line in lines])
 
 
 class InlineLogs(View):

@@ -5,8 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, StrictBool, StrictInt, field_validator
 
-from control_plane.envelope import Body, View
-from control_plane.schemas.times import Time
+from control_plane.envelope import Body, Time, View
 from outpost.domain.providers import NAMES
 from outpost.domain.repository import GRANT_PATTERN, check_grant
 from outpost.domain.secrets import MAX_VALUE_LENGTH, MIN_VALUE_LENGTH, TenantSecret
@@ -135,9 +134,7 @@ class TenantView(View):
     @classmethod
     def of(cls, tenant: Tenant) -> Self:
         """Show a tenant."""
-        own = tenant.overrides.model_dump() if tenant.overrides else {}
-        shown = {**tenant.model_dump(), "limits": tenant.limits.model_dump(), "own_limits": own}
-        return cls.model_validate(shown, by_name=True)
+        return cls.showing(tenant, limits=tenant.limits, own_limits=tenant.overrides or Overrides())
 
 
 class PageQuery(Body):
@@ -180,16 +177,9 @@ class KeyView(View):
     def of(cls, key: ApiKey, at: datetime, text: str | None = None) -> Self:
         """Show a key as it is at a time; its text only when it has just been issued."""
         expired = key.status == "active" and not key.usable(at)
-        return cls.model_validate(
-            {
-                **key.model_dump(exclude={"scopes"}),
-                "id": key.sha256,
-                "scopes": sorted(key.scopes),
-                "status": "expired" if expired else key.status,
-                "expires_at": key.expires,
-                "key": text,
-            },
-            by_name=True,
+        status = "expired" if expired else key.status
+        return cls.showing(
+            key, id=key.sha256, scopes=sorted(key.scopes), status=status, expires_at=key.expires, key=text
         )
 
 

@@ -6,8 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from control_plane.envelope import Body, View
-from control_plane.schemas.times import Day
+from control_plane.envelope import Body, Day, View
 from outpost.domain.agents import Agent
 from outpost.domain.budgets import to_usd
 from outpost.domain.usage_totals import MILLI, Entry, Totals
@@ -53,17 +52,14 @@ class UsageFigures(View):
     @classmethod
     def of(cls, totals: Totals, **more: object) -> Self:
         """Show totals."""
-        return cls.model_validate(
-            {
-                **vars(totals),
-                "unpriced_dispatches": totals.unpriced,
-                "cost_usd": to_usd(totals.cost_micros),
-                "duration_seconds": totals.run_millis / MILLI,
-                "vcpu_seconds": totals.vcpu_millis / MILLI,
-                "gb_seconds": totals.gb_millis / MILLI,
-                **more,
-            },
-            by_name=True,
+        return cls.showing(
+            totals,
+            unpriced_dispatches=totals.unpriced,
+            cost_usd=to_usd(totals.cost_micros),
+            duration_seconds=totals.run_millis / MILLI,
+            vcpu_seconds=totals.vcpu_millis / MILLI,
+            gb_seconds=totals.gb_millis / MILLI,
+            **more,
         )
 
 

@@ -12,7 +12,7 @@ from control_plane.dispatch_reader import DispatchReader
 from control_plane.errors import ApiError, ErrorCode, invalid, not_found
 from control_plane.schemas.dispatches import DispatchRequest, ListQuery
 from control_plane.schemas.results import ReleaseRequest
-from control_plane.services.start_estimate import StartEstimator
+from control_plane.services.fleet import StartEstimator
 from control_plane.settings import Stores
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.findings import Findings, Release

@@ -1,20 +1,20 @@
-"""The figures of a fleet: a tenant's own, and the platform's for the operator. Their cost does not grow with history.
+"""The figures of a fleet: a tenant's own, and the platform's for the operator; and when a pending dispatch may start.
 
-Workers are counted once in five seconds, however many ask.
+Their cost does not grow with history. Workers are counted once in five seconds, however many ask.
 """
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from threading import Lock
 
 from cachetools import TTLCache
 
 from control_plane.admission import Policy
 from control_plane.schemas.health import AgentFleetView, AgentTotalsView, FleetView, TotalsView
-from control_plane.services.start_estimate import run_seconds
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
@@ -27,6 +27,12 @@ from outpost.store.slots import TenantSlots
 from outpost.store.workers import Workers
 
 FRESH_SECONDS = 5.0
+"""How old the count of workers may be."""
+THROUGHPUT_SECONDS = 20.0
+"""How old a tenant's throughput may be."""
+CACHED_TENANTS = 1_000
+SAMPLE = 50
+"""The tenant's newest dispatches, whose run times are averaged."""
 
 
 class Fleet:
@@ -90,3 +96,54 @@ class Fleet:
             if agent not in self._states:
                 self._states[agent] = Counter(worker.worker_state for worker in self._workers.alive(agent))
             return self._states[agent]
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast a tenant's dispatches come and go."""
+
+    free: int
+    """Slots that were free."""
+    slots: int
+    seconds: float
+    """Mean run time."""
+
+    def start(self, position: int, at: datetime) -> datetime:
+        """Return when the dispatch at this place in the queue will get a slot; the worker's own start comes on top."""
+        waiting = position - self.free
+        rounds = -(-waiting // self.slots) if waiting > 0 else 0
+        return at + timedelta(seconds=round(rounds * self.seconds))
+
+
+class StartEstimator:
+    """Estimates when dispatches start. A tenant's throughput is at most 20 seconds old."""
+
+    def __init__(self, dispatches: Dispatches, slots: TenantSlots) -> None:
+        self._dispatches = dispatches
+        self._slots = slots
+        self._throughputs: TTLCache[tuple[str, Agent], Throughput | None] = TTLCache(CACHED_TENANTS, THROUGHPUT_SECONDS)
+        self._lock = Lock()
+
+    def start(self, tenant: Tenant, agent: Agent, position: int, at: datetime) -> datetime | None:
+        """Return when a dispatch will probably start, or None when no dispatch for the agent has ended lately."""
+        key = tenant.id, agent
+        with self._lock:
+            known, throughput = key in self._throughputs, self._throughputs.get(key)
+        if not known:
+            throughput = self._measure(tenant, agent)
+            with self._lock:
+                self._throughputs[key] = throughput
+        return throughput.start(position, at) if throughput else None
+
+    def _measure(self, tenant: Tenant, agent: Agent) -> Throughput | None:
+        rows = self._dispatches.page(tenant.id, limit=SAMPLE, complete=False).rows
+        times = [seconds for row in rows if row.spec.agent is agent and (seconds := run_seconds(row)) is not None]
+        if not times:
+            return None
+        slots = tenant.limits.concurrent
+        return Throughput(len(self._slots.of(tenant.id).free(slots)), slots, sum(times) / len(times))
+
+
+def run_seconds(row: Dispatch) -> float | None:
+    """Return how long a dispatch that has ended ran; None for one that never ran or still does."""
+    return (row.ended_at - row.running_at).total_seconds() if row.ended_at and row.running_at else None
