@@ -114,21 +114,18 @@ class Dispatch(Model):
     released: Release | None = None
 
 
-class Artifact(Model):
-    """A file that the winning attempt left; `url` opens it without a key until it expires."""
-
-    name: str
-    type: str
-    size: int
-    url: str
-
-
 class WithheldArtifact(Model):
     """A file that holds the value of a known secret, and waits for its release."""
 
     name: str
     type: str
     size: int
+
+
+class Artifact(WithheldArtifact):
+    """A file that the winning attempt left; `url` opens it without a key until it expires."""
+
+    url: str
 
 
 class ArtifactList(Model):

@@ -75,9 +75,8 @@ class Client:
 
     def dispatch(self, request: DispatchRequest, idempotency_key: str | None = None) -> Dispatch:
         """Dispatch a task. The same idempotency key and request within 24 h return the first dispatch again."""
-        body = request.model_dump(by_alias=True, exclude_none=True)
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return self._one(Dispatch, "POST", "/dispatch", body, headers=headers)
+        return self._one(Dispatch, "POST", "/dispatch", _given(request), headers=headers)
 
     def status(self, dispatch_id: str) -> Dispatch:
         """Return a dispatch as it is now."""
@@ -134,13 +133,11 @@ class Client:
 
     def promote(self, dispatch_id: str, request: PromotionRequest) -> Dispatch:
         """Push a dispatch's result to a branch; returns the promotion, a dispatch of its own."""
-        body = request.model_dump(by_alias=True, exclude_none=True)
-        return self._one(Dispatch, "POST", f"/dispatch/{dispatch_id}/promote", body)
+        return self._one(Dispatch, "POST", f"/dispatch/{dispatch_id}/promote", _given(request))
 
     def release(self, dispatch_id: str, request: ReleaseRequest) -> Dispatch:
         """Let withheld results be fetched and promoted; needs the scope release."""
-        body = request.model_dump(by_alias=True)
-        return self._one(Dispatch, "POST", f"/dispatch/{dispatch_id}/release", body)
+        return self._one(Dispatch, "POST", f"/dispatch/{dispatch_id}/release", _given(request))
 
     def artifacts(self, dispatch_id: str) -> ArtifactList:
         """Return what the winning attempt left, and what of it is withheld."""
@@ -292,5 +289,5 @@ def _retry(request: Callable[[], Parsed], pause: Callable[[float], None]) -> Par
     return request()
 
 
-def _given(limits: Limits) -> dict[str, float]:
-    return limits.model_dump(by_alias=True, exclude_none=True)
+def _given(request: BaseModel) -> dict[str, object]:
+    return request.model_dump(by_alias=True, exclude_none=True)

@@ -12,8 +12,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from outpost_client.cli import options, output
-from outpost_client.cli.api_names import with_cli_names
 from outpost_client.cli.main import COMMANDS, Commands, app, summary
+from outpost_client.cli.options import with_cli_names
 from outpost_client.cli.usage import _figures
 from outpost_client.cli.watch import EXIT_CODES
 from outpost_client.errors import ApiError, Detail

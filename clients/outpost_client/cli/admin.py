@@ -28,22 +28,13 @@ WORKING_SCOPES = tuple(scope for scope in Scope if scope not in (Scope.ADMIN, Sc
 
 
 class OwnLimit(StrEnum):
-    """A limit that a tenant can have of its own, by the name of its option."""
+    """A limit that a tenant can have of its own: its name in the API, by that of its option."""
 
-    CONCURRENT = "concurrent"
-    DAILY = "daily"
-    TIMEOUT = "timeout"
-    REQUESTS = "requests"
-    MONTHLY_BUDGET = "monthly-budget-usd"
-
-
-_FIELDS = {
-    OwnLimit.CONCURRENT: "concurrent",
-    OwnLimit.DAILY: "daily",
-    OwnLimit.TIMEOUT: "timeout_seconds",
-    OwnLimit.REQUESTS: "requests_per_minute",
-    OwnLimit.MONTHLY_BUDGET: "monthly_budget_usd",
-}
+    concurrent = "concurrent"
+    daily = "daily"
+    timeout_seconds = "timeout"
+    requests_per_minute = "requests"
+    monthly_budget_usd = "monthly-budget-usd"
 
 
 @tenants.command("create")
@@ -118,12 +109,12 @@ def set_tenant(  # noqa: PLR0913 - an option for each field of PATCH /tenants/{i
     """Change a tenant's name, tier, limits, repositories or providers. A limit once given stays, whatever the tier."""
     if provider and any_provider:
         raise typer.BadParameter("--provider limits the tenant and --any-provider ends the limit: give one of the two")
-    own = dict(zip(_FIELDS.values(), (concurrent, daily, timeout, requests, monthly_budget), strict=True))
-    given = {limit: value for limit, value in own.items() if value is not None}
+    own = zip(OwnLimit, (concurrent, daily, timeout, requests, monthly_budget), strict=True)
+    given = {limit.name: value for limit, value in own if value is not None}
     with connect(context) as client:
         limits = Limits(**given) if reset else None
         if limits is None and (given or unset):
-            ended = {_FIELDS[limit]: None for limit in unset or []}
+            ended = {limit.name: None for limit in unset or []}
             limits = client.tenant(tenant_id).own_limits.model_copy(update=ended | given)
         repositories = None
         if repository or no_repository:

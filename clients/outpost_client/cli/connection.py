@@ -15,7 +15,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from outpost_client.cli import KEY_VARIABLE, URL_VARIABLE
-from outpost_client.cli.api_names import with_cli_names
+from outpost_client.cli.options import with_cli_names
 from outpost_client.cli.output import show_error
 from outpost_client.errors import UNREACHABLE, ApiError
 

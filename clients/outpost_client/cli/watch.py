@@ -1,7 +1,5 @@
 """Following a dispatch to its end: states and log lines as they come."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -31,31 +29,24 @@ def watch(client: "Client", dispatch_id: str, *, as_json: bool = False) -> Dispa
 
     With `as_json` each is one line `{"type": "dispatch" or "log", "data": ...}` on standard output.
     """
-    with _left_running(dispatch_id), err.status("", spinner="dots") as spinner:
-        for event in client.watch(dispatch_id):
-            if as_json:
-                kind = "log" if isinstance(event, LogLine) else "dispatch"
-                print_json({"type": kind, "data": event.model_dump(mode="json", by_alias=True)})
-            elif isinstance(event, LogLine):
-                out.print(log_text(event))
-            else:
-                _show_state(event)
-            if isinstance(event, Dispatch):
-                spinner.update(f"{event.status} (Ctrl-C leaves it running)")
-                last = event
-    return last
-
-
-@contextmanager
-def _left_running(dispatch_id: str) -> Iterator[None]:
-    """Report at Ctrl-C that the dispatch still runs."""
     try:
-        yield
+        with err.status("", spinner="dots") as spinner:
+            for event in client.watch(dispatch_id):
+                if as_json:
+                    kind = "log" if isinstance(event, LogLine) else "dispatch"
+                    print_json({"type": kind, "data": event.model_dump(mode="json", by_alias=True)})
+                elif isinstance(event, LogLine):
+                    out.print(log_text(event))
+                else:
+                    _show_state(event)
+                if isinstance(event, Dispatch):
+                    spinner.update(f"{event.status} (Ctrl-C leaves it running)")
+                    last = event
     except KeyboardInterrupt:
-        err.print(
-            f"\n{dispatch_id} still runs. Follow: outpost logs -f {dispatch_id}; end it: outpost cancel {dispatch_id}"
-        )
+        follow, end = f"outpost logs -f {dispatch_id}", f"outpost cancel {dispatch_id}"
+        err.print(f"\n{dispatch_id} still runs. Follow: {follow}; end it: {end}")
         raise
+    return last
 
 
 def _show_state(dispatch: Dispatch) -> None:

@@ -21,30 +21,26 @@ LABEL_SCHEMA: Schema = {
 }
 
 
-def _unlabelled(arguments: Arguments) -> Arguments:
-    return {name: value for name, value in arguments.items() if name != LABEL}
+Adapt = Callable[[Arguments, Any], Arguments]
+"""From a tool's arguments, and the label if there is one, to the operation's."""
 
 
-def _label_as_tag(arguments: Arguments) -> Arguments:
+def _as_they_are(arguments: Arguments, _: Any) -> Arguments:  # noqa: ANN401 - JSON
+    return arguments
+
+
+def _label_as_tag(arguments: Arguments, label: Any) -> Arguments:  # noqa: ANN401 - JSON
     """A dispatch keeps the label as a tag, unless it has a tag of that name."""
-    label = arguments.get(LABEL)
-    if label is None:
-        return _unlabelled(arguments)
-    return _unlabelled(arguments) | {"tags": {LABEL: label} | (arguments.get("tags") or {})}
+    return arguments if label is None else arguments | {"tags": {LABEL: label} | (arguments.get("tags") or {})}
 
 
-def _label_as_filter(arguments: Arguments) -> Arguments:
-    label = arguments.get(LABEL)
-    if label is None:
-        return _unlabelled(arguments)
-    return _unlabelled(arguments) | {"tag": [*(arguments.get("tag") or []), f"{LABEL}:{label}"]}
+def _label_as_filter(arguments: Arguments, label: Any) -> Arguments:  # noqa: ANN401 - JSON
+    return arguments if label is None else arguments | {"tag": [*(arguments.get("tag") or []), f"{LABEL}:{label}"]}
 
 
-def _with_logs(arguments: Arguments) -> Arguments:
-    changed = {"log_limit": LOG_LINES} | _unlabelled(arguments)
-    if not changed.pop("include_logs", True):
-        changed["log_limit"] = 0
-    return changed
+def _with_logs(arguments: Arguments, _: Any) -> Arguments:  # noqa: ANN401 - JSON
+    shown = arguments.pop("include_logs", True)
+    return {"log_limit": LOG_LINES} | arguments | ({} if shown else {"log_limit": 0})
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,7 @@ class Entry:
     annotations: ToolAnnotations
     extra: Mapping[str, Schema] = field(default_factory=dict)
     """Arguments that are the tool's own, and its own descriptions of those of the operation."""
-    adapt: Callable[[Arguments], Arguments] = _unlabelled
-    """From the tool's arguments to the operation's."""
+    adapt: Adapt = _as_they_are
     beside: Mapping[str, str] = field(default_factory=dict)
     """Paths read as well when the key may: their data under these names, null when it may not."""
 

@@ -8,9 +8,8 @@ import anyio
 import httpx
 from mcp.server.stdio import stdio_server
 
-from outpost_client.mcp.calls import openapi
 from outpost_client.mcp.server import Context, build
-from outpost_client.mcp.tools import BoundTool, bind
+from outpost_client.mcp.tools import BoundTool, bind, openapi
 from outpost_client.session import TIMEOUT
 
 

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import httpx
 from mcp_types import Tool
+from pydantic import BaseModel, JsonValue, ValidationError
 
-from outpost_client.errors import ApiError, Detail
+from outpost_client.errors import ApiError, Detail, not_understood, refused, unreachable
 from outpost_client.mcp.arguments import read_arguments
-from outpost_client.mcp.calls import Call, Data, send
 from outpost_client.mcp.catalogue import CATALOGUE, LABEL, LABEL_SCHEMA, Arguments, Entry
 from outpost_client.mcp.schemas import (
     Document,
@@ -28,6 +28,13 @@ from outpost_client.mcp.schemas import (
 )
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class Data(BaseModel):
+    """What a successful response holds, without a model: the OpenAPI document describes it."""
+
+    data: JsonValue
+    meta: dict[str, JsonValue]
 
 
 @dataclass(frozen=True)
@@ -76,22 +83,23 @@ class BoundTool:
 
     async def call(self, http: httpx.AsyncClient, arguments: Arguments) -> dict[str, Any]:
         """Call the operation and return the structured result. Raises `ApiError` with MCP's names."""
-        request = self._request(arguments)
+        request = self._request(http, arguments)
         try:
-            result = _result(self.operation, await send(http, request))
+            result = await _result(self.operation, http, request)
             return result | {name: await self._glimpse(http, each) for name, each in self.beside.items()}
         except ApiError as error:
             raise self._in_mcp_names(error) from error
 
-    def _request(self, arguments: Arguments) -> Call:
+    def _request(self, http: httpx.AsyncClient, arguments: Arguments) -> httpx.Request:
         """Place each argument where REST wants it; the service validates the values."""
         schema = self.input_schema
         known = schema["properties"]
         unknown = [name for name in arguments if name not in known]
         if unknown:
             raise _invalid(*((name, f"is not known here; known: {', '.join(known)}") for name in unknown))
-        adapted = self.entry.adapt(read_arguments(arguments, schema))
-        given = {name: value for name, value in adapted.items() if value is not None}
+        typed = read_arguments(arguments, schema)
+        label = typed.pop(LABEL, None)
+        given = {name: value for name, value in self.entry.adapt(typed, label).items() if value is not None}
         parts: dict[str, dict[str, Any]] = {"path": {}, "query": {}, "header": {}, "body": {}}
         for name, each in self.operation.fields.items():
             if name in given:
@@ -99,17 +107,17 @@ class BoundTool:
             elif each.where == "path":
                 raise _invalid((name, "is missing: it is required"))
         has_body = any(each.where == "body" for each in self.operation.fields.values())
-        return Call(
+        return http.build_request(
             self.operation.method,
             _fill(self.operation.path, parts["path"]),
-            parts["query"],
-            {name: str(value) for name, value in parts["header"].items()},
-            parts["body"] if has_body else None,
+            params=_parameters(parts["query"]),
+            headers={name: str(value) for name, value in parts["header"].items()},
+            json=parts["body"] if has_body else None,
         )
 
     async def _glimpse(self, http: httpx.AsyncClient, other: Operation) -> dict[str, Any] | None:
         try:
-            return _result(other, await send(http, Call(other.method, other.path)))
+            return await _result(other, http, http.build_request(other.method, other.path))
         except ApiError as error:
             if error.code != "AUTHORIZATION_ERROR":
                 raise
@@ -145,13 +153,43 @@ def error_text(error: ApiError) -> str:
     return json.dumps(content)
 
 
-def _result(of: Operation, response: Data) -> dict[str, Any]:
-    data = value_to_snake(response.data, of.data)
+async def openapi(http: httpx.AsyncClient) -> dict[str, JsonValue]:
+    """Return the service's OpenAPI document. Raises `ApiError`."""
+    document: dict[str, JsonValue] = (await _send(http, http.build_request("GET", "/openapi.json"))).json()
+    return document
+
+
+async def _send(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    try:
+        response = await http.send(request)
+    except httpx.HTTPError as error:
+        raise unreachable(str(http.base_url), error) from error
+    if response.is_error:
+        raise refused(response)
+    return response
+
+
+async def _result(of: Operation, http: httpx.AsyncClient, request: httpx.Request) -> dict[str, Any]:
+    response = await _send(http, request)
+    try:
+        found = Data.model_validate_json(response.content)
+    except ValidationError as error:
+        raise not_understood(response) from error
+    data = value_to_snake(found.data, of.data)
     if isinstance(data, list):
-        pagination: Any = response.meta["pagination"]
+        pagination: Any = found.meta["pagination"]
         return {"items": data, "pagination": {snake(name): value for name, value in pagination.items()}}
-    found: dict[str, Any] = data
-    return found
+    result: dict[str, Any] = data
+    return result
+
+
+def _parameters(query: Mapping[str, JsonValue]) -> dict[str, str | list[str]]:
+    """Spell the values of a query as JSON does, strings without their quotes."""
+    return {name: [*map(_text, value)] if isinstance(value, list) else _text(value) for name, value in query.items()}
+
+
+def _text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _fill(path: str, values: Mapping[str, object]) -> str:
