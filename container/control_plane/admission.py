@@ -43,8 +43,7 @@ def admit(request: DispatchRequest, caller: Principal, policy: Policy, at: datet
         *_agent(request, policy),
         *_provider(request, caller.tenant, policy),
         *_source(request, policy),
-        *_workspace(request),
-        *_limits(request, longest),
+        *_workspace_and_timeout(request, longest),
         *_dollars(request, caller.tenant, policy),
     ]
     if refusals:
@@ -57,6 +56,11 @@ def admit(request: DispatchRequest, caller: Principal, policy: Policy, at: datet
             "timeout_seconds": request.timeout_seconds or min(DEFAULT_TIMEOUT_SECONDS, longest),
         },
     )
+    return new_row(spec, caller, policy, at)
+
+
+def new_row(spec: Spec, caller: Principal, policy: Policy, at: datetime) -> Dispatch:
+    """Return the row of a dispatch that is created at this time."""
     return Dispatch(
         id=new_id(),
         tenant_id=caller.tenant.id,
@@ -125,12 +129,9 @@ def _source(request: DispatchRequest, policy: Policy) -> Iterator[Refusal]:
         yield "branch", str(error)
 
 
-def _workspace(request: DispatchRequest) -> Iterator[Refusal]:
+def _workspace_and_timeout(request: DispatchRequest, longest: int) -> Iterator[Refusal]:
     if request.workspace_id is not None and request.workspace_mode != "persistent":
         yield "workspaceId", "names a persistent workspace: set workspaceMode to persistent, or leave it out"
-
-
-def _limits(request: DispatchRequest, longest: int) -> Iterator[Refusal]:
     if (request.timeout_seconds or 0) > longest:
         yield "timeoutSeconds", f"{request.timeout_seconds} is over the tenant's cap of {longest} seconds: ask for less"
 

@@ -57,7 +57,7 @@ class _RequestLog:
         route = getattr(self.scope.get("route"), "path", None)
         if route in QUIET_ROUTES:
             return
-        caller = state.get("principal")
+        caller: Principal | None = state.get("principal")
         logger.info(
             "request",
             request_id=self.request_id,

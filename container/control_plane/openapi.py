@@ -5,7 +5,6 @@ its schema decides: constant, enumeration, default.
 """
 
 from collections.abc import Iterator, Mapping
-from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path
@@ -25,18 +24,16 @@ _DESCRIPTIONS: Mapping[int, str] = {
     429: "RATE_LIMIT_EXCEEDED: `Retry-After` says when to come back.",
     503: "SERVICE_UNAVAILABLE: `Retry-After` says when to try again.",
 }
-CONFLICT: Json = {"model": Failure}
 
 DispatchId = Annotated[str, Path(description="ULID of the dispatch.", examples=["01K9ZJ3J0X4T8WB6Q1V5N7M2CD"])]
 WorkspaceId = Annotated[str, Path(description="ULID of the workspace.", examples=["01K9ZJ3J0X4T8WB6Q1V5N7M2CE"])]
 TenantId = Annotated[str, Path(description="Id of the tenant.", examples=["acme"])]
 
 
-def errors(*statuses: int) -> Responses:
+def errors(*statuses: int, conflict: str = _DESCRIPTIONS[409]) -> Responses:
     """Return the error responses of a route; `default` stands for those that any route may give."""
-    documented: Responses = {
-        status: {"model": Failure, "description": _DESCRIPTIONS[HTTPStatus(status)]} for status in statuses
-    }
+    texts = {**_DESCRIPTIONS, 409: conflict}
+    documented: Responses = {status: {"model": Failure, "description": texts[status]} for status in statuses}
     return documented | {"default": {"model": Failure, "description": "Any other error, in the same form."}}
 
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Generic, NamedTuple, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
-from control_plane.envelope import Pagination
+from control_plane.envelope import Pagination, Success, success
 from control_plane.errors import invalid
 from control_plane.services import Services
 from control_plane.signing import BadTokenError, Json, Signer
 
 Item = TypeVar("Item")
+Shown = TypeVar("Shown")
 
 
 async def _services(request: Request) -> Services:
@@ -20,13 +21,6 @@ async def _services(request: Request) -> Services:
 
 
 Injected = Annotated[Services, Depends(_services)]
-
-
-class Listed(NamedTuple, Generic[Item]):
-    """A page of a list."""
-
-    items: Sequence[Item]
-    pagination: Pagination
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,12 @@ class Cursors:
         cursor = self.signer.seal(self.purpose, self.context, place) if place else None
         return Pagination(cursor=cursor, has_more=has_more and cursor is not None, limit=limit)
 
-    def page(self, found: Sequence[Item], limit: int, place: Callable[[Item], Json]) -> Listed[Item]:
-        """Return the first `limit` items; there are more pages if more were found. `place` names where one stands."""
-        items = found[:limit]
-        return Listed(items, self.pagination(limit, place(items[-1]) if len(found) > limit else None))
+    def page(
+        self, found: Sequence[Item], limit: int, show: Callable[[Item], Shown], place: Callable[[Item], Json]
+    ) -> Success[list[Shown]]:
+        """Return the first `limit` items as they are shown; there are more pages if more were found.
+
+        `place` names where an item stands.
+        """
+        pagination = self.pagination(limit, place(found[limit - 1]) if len(found) > limit else None)
+        return success([show(item) for item in found[:limit]], pagination)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from control_plane.auth import AuthenticatedRoute, MayCancel, MayDispatch, MayList, MayRead
 from control_plane.envelope import Success, success
-from control_plane.openapi import CONFLICT, DispatchId, errors
+from control_plane.openapi import DispatchId, errors
 from control_plane.routes.access import Cursors, Injected
 from control_plane.schemas.dispatches import (
     CancelRequest,
@@ -33,8 +33,7 @@ IdempotencyKey = Annotated[
     "/dispatch",
     status_code=201,
     summary="Dispatch a task",
-    responses=errors(400, 409, 413, 429)
-    | {409: {**CONFLICT, "description": "Idempotency-Key with another body, or the workspace is in use."}},
+    responses=errors(400, 409, 413, 429, conflict="Idempotency-Key with another body, or the workspace is in use."),
 )
 async def create(
     body: DispatchRequest,

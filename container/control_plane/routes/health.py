@@ -27,14 +27,7 @@ async def ready(services: Injected) -> Success[dict[str, CheckView]]:
 @router.get("/health", summary="How is the service?")
 async def health(services: Injected) -> Success[HealthView]:
     """Show the service's version and its checks. Always 200: the status is in the response."""
-    health = await services.probes.health()
-    view = HealthView(
-        status=health.status,
-        version=services.settings.version,
-        uptime=services.probes.uptime,
-        checks=dict(health.checks),
-    )
-    return success(view)
+    return success(await services.probes.health(services.settings.version))
 
 
 @fleet_router.get("/health/fleet", summary="How do my dispatches fare?", responses=errors())

@@ -1,6 +1,7 @@
 """/tenants/{id}/keys and /keys/{id}: the operator's administration of API keys."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
@@ -37,8 +38,8 @@ async def list_(
     place = cursors.open(query.cursor)
     before = (str(place["created"]), str(place["id"])) if place else None
     found = [key for key in await services.tenants.keys(tenant_id) if before is None or key_order(key) < before]
-    page = cursors.page(found, query.limit, lambda last: dict(zip(("created", "id"), key_order(last), strict=True)))
-    return success([KeyView.of(key, now()) for key in page.items], page.pagination)
+    show = partial(KeyView.of, at=now())
+    return cursors.page(found, query.limit, show, lambda last: {"created": key_order(last)[0], "id": last.sha256})
 
 
 @router.post("/keys/{key_id}/rotate", status_code=201, summary="Replace a key", responses=errors(400, 404, 409, 413))

@@ -4,26 +4,22 @@ from fastapi import APIRouter, Response
 
 from control_plane.auth import AuthenticatedRoute, MayPromote, MayRelease
 from control_plane.envelope import Success, success
-from control_plane.openapi import CONFLICT, DispatchId, Responses, errors
+from control_plane.openapi import DispatchId, errors
 from control_plane.routes.access import Injected
 from control_plane.schemas.dispatches import DispatchView
 from control_plane.schemas.results import PromotionRequest, ReleaseRequest
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["dispatch"])
 
-_NOT_PROMOTED: Responses = {
-    409: {
-        **CONFLICT,
-        "description": "Nothing to promote, the patch is withheld, or promoted to this branch with other options.",
-    }
-}
+_NOT_PROMOTED = "Nothing to promote, the patch is withheld, or promoted to this branch with other options."
+_NOT_RELEASED = "Nothing is withheld, or the dispatch has not ended."
 
 
 @router.post(
     "/dispatch/{dispatch_id}/promote",
     status_code=202,
     summary="Promote a dispatch's result",
-    responses=errors(400, 404, 409, 413, 429) | _NOT_PROMOTED,
+    responses=errors(400, 404, 409, 413, 429, conflict=_NOT_PROMOTED),
 )
 async def promote(
     dispatch_id: DispatchId,
@@ -46,13 +42,10 @@ async def promote(
     return success(DispatchView.as_created(accepted.row))
 
 
-_NOT_RELEASED: Responses = {409: {**CONFLICT, "description": "Nothing is withheld, or the dispatch has not ended."}}
-
-
 @router.post(
     "/dispatch/{dispatch_id}/release",
     summary="Release withheld results",
-    responses=errors(400, 404, 409, 413) | _NOT_RELEASED,
+    responses=errors(400, 404, 409, 413, conflict=_NOT_RELEASED),
 )
 async def release(
     dispatch_id: DispatchId,

@@ -25,8 +25,7 @@ async def list_(query: Annotated[PageQuery, Query()], _: Operator, services: Inj
     cursors = Cursors(services.signer, "tenants")
     place = cursors.open(query.cursor)
     found = await services.tenants.page(query.limit + 1, str(place["after"]) if place else None)
-    page = cursors.page(found, query.limit, lambda last: {"after": last.id})
-    return success([TenantView.of(tenant) for tenant in page.items], page.pagination)
+    return cursors.page(found, query.limit, TenantView.of, lambda last: {"after": last.id})
 
 
 @router.get("/tenants/{tenant_id}", summary="Look at a tenant", responses=errors(404))

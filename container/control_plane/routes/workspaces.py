@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from control_plane.auth import AuthenticatedRoute, MayDelete, MayList, MayRead
 from control_plane.envelope import Success, success
-from control_plane.openapi import CONFLICT, WorkspaceId, errors
+from control_plane.openapi import WorkspaceId, errors
 from control_plane.routes.access import Cursors, Injected
 from control_plane.schemas.dispatches import WorkspaceView
 from control_plane.schemas.tenants import PageQuery
@@ -22,8 +22,7 @@ async def list_(
     cursors = Cursors(services.signer, "workspaces", (caller.tenant.id,))
     place = cursors.open(query.cursor)
     found = await services.workspaces.page(caller, query.limit + 1, str(place["before"]) if place else None)
-    page = cursors.page(found, query.limit, lambda last: {"before": last.id})
-    return success([WorkspaceView.showing(each) for each in page.items], page.pagination)
+    return cursors.page(found, query.limit, WorkspaceView.showing, lambda last: {"before": last.id})
 
 
 @router.get("/workspaces/{workspace_id}", summary="Look at a workspace", responses=errors(404))
@@ -35,7 +34,7 @@ async def get(workspace_id: WorkspaceId, caller: MayRead, services: Injected) ->
 @router.delete(
     "/workspaces/{workspace_id}",
     summary="Delete a workspace",
-    responses=errors(404, 409) | {409: {**CONFLICT, "description": "A dispatch uses the workspace."}},
+    responses=errors(404, 409, conflict="A dispatch uses the workspace."),
 )
 async def delete(workspace_id: WorkspaceId, caller: MayDelete, services: Injected) -> Success[WorkspaceView]:
     """Delete a workspace and its files for good, and show it for the last time. Refused while a dispatch uses it."""

@@ -3,14 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from control_plane.errors import unavailable
-from control_plane.schemas.health import CheckView
+from control_plane.schemas.health import CheckView, HealthView
 from control_plane.settings import Stores
 from outpost.store import keys
 
@@ -24,14 +22,6 @@ Probe = Callable[[], str]
 """Returns what was seen. Raises botocore's errors."""
 
 
-@dataclass(frozen=True)
-class Health:
-    """The checks, and the worst of them."""
-
-    status: Literal["healthy", "degraded", "unhealthy"]
-    checks: Mapping[str, CheckView]
-
-
 class Probes:
     """The checks behind readiness and health."""
 
@@ -43,11 +33,6 @@ class Probes:
         self._checks: dict[str, CheckView] = {}
         self._running = asyncio.Lock()
 
-    @property
-    def uptime(self) -> int:
-        """Seconds since this replica started."""
-        return int(self._clock() - self._started)
-
     async def ready(self) -> dict[str, CheckView]:
         """Return the checks of what every request needs. Raises `ApiError`: 503 when one fails."""
         checks = await self._current()
@@ -55,11 +40,12 @@ class Probes:
             raise unavailable(f"Not ready: {'; '.join(failed)}.")
         return {name: checks[name] for name in NEEDED}
 
-    async def health(self) -> Health:
-        """Return all checks, at most ten seconds old."""
+    async def health(self, version: str) -> HealthView:
+        """Return all checks, at most ten seconds old, and the worst of them."""
         checks = await self._current()
         failed = {name for name, check in checks.items() if check.status == "fail"}
-        return Health("unhealthy" if failed.intersection(NEEDED) else "degraded" if failed else "healthy", checks)
+        status = "unhealthy" if failed.intersection(NEEDED) else "degraded" if failed else "healthy"
+        return HealthView(status=status, version=version, uptime=int(self._clock() - self._started), checks=checks)
 
     async def _current(self) -> dict[str, CheckView]:
         async with self._running:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from control_plane.admission import Policy, Refusal
+from control_plane.admission import Policy, Refusal, new_row
 from control_plane.auth import Principal
 from control_plane.errors import ApiError, ErrorCode, invalid
 from control_plane.schemas.results import PromotionRequest
@@ -15,7 +15,7 @@ from control_plane.settings import Stores
 from outpost.domain.artifacts import Artifact, Summary
 from outpost.domain.dispatch import Dispatch, Spec, Status
 from outpost.domain.findings import BRIEF_PLACES, Findings
-from outpost.domain.ids import new_id, now
+from outpost.domain.ids import now
 from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.repository import check_branch
 from outpost.store.dispatches import Idempotency
@@ -34,7 +34,8 @@ class PromotionService:
 
     async def promote(self, dispatch_id: str, request: PromotionRequest, caller: Principal) -> Accepted:
         """Promote the result of a dispatch. Raises `ApiError`: 400, 404, or 409 where nothing can be promoted."""
-        check(request, self._policy)
+        if refusals := list(_refusals(request, self._policy)):
+            raise invalid(*refusals)
         source = await self._dispatches.find(dispatch_id, caller)
         summary = await asyncio.to_thread(self._stores.artifacts.summary, source) if source.attempt else None
         result = promoted(source, summary, create_pr=request.create_pr)
@@ -56,12 +57,6 @@ class PromotionService:
             existing = f"Dispatch {found.id} promotes this result to {row.spec.promotes.branch!r} with other options"
             raise ApiError(ErrorCode.CONFLICT, f"{existing}: choose another branch.")
         return Accepted(found, replayed=found.id != row.id)
-
-
-def check(body: PromotionRequest, policy: Policy) -> None:
-    """Check a request by itself. Raises `ApiError` naming every field that cannot be had here."""
-    if refusals := list(_refusals(body, policy)):
-        raise invalid(*refusals)
 
 
 def _refusals(body: PromotionRequest, policy: Policy) -> Iterator[Refusal]:
@@ -152,15 +147,7 @@ def promotion(
             fingerprint=hashlib.sha256(body.model_dump_json().encode()).hexdigest(),
         ),
     )
-    return Dispatch(
-        id=new_id(),
-        tenant_id=source.tenant_id,
-        created_by=caller.key.prefix,
-        spec=spec,
-        created_at=at,
-        queued_at=at,
-        expires_at=int((at + policy.retention).timestamp()),
-    )
+    return new_row(spec, caller, policy, at)
 
 
 def publication(source: Dispatch, findings: Findings | None, body: PromotionRequest) -> Publication:
