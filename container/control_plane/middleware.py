@@ -135,7 +135,9 @@ class RequestMiddleware:
                 logger.exception("unexpected error", route=getattr(scope.get("route"), "path", None))
                 if request_log.status is not None:
                     raise  # half a response is sent: only closing the connection shows that it is incomplete
-                await error_response(_unexpected(id_))(scope, receive, send_with_headers)
+                message = f"An unexpected error occurred. Report the request id {id_} to the operator."
+                unexpected = ApiError(ErrorCode.INTERNAL_ERROR, message)
+                await error_response(unexpected)(scope, receive, send_with_headers)
             finally:
                 request_log.log()
                 request_id.reset(token)
@@ -182,8 +184,3 @@ def _too_large() -> ApiError:
     return ApiError(
         ErrorCode.PAYLOAD_TOO_LARGE, f"The request's body is larger than {MAX_BODY_BYTES} bytes: shorten it."
     )
-
-
-def _unexpected(request_id: str) -> ApiError:
-    message = f"An unexpected error occurred. Report the request id {request_id} to the operator."
-    return ApiError(ErrorCode.INTERNAL_ERROR, message)

@@ -68,7 +68,11 @@ _WORKSPACE = "01K9ZJ3J0X4T8WB6Q1V5N7M2CE"
 _KEY = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _KEY_CREATED = "2026-01-05T09:00:00Z"
 
-FIELDS: Mapping[str, Any] = {
+_NULL = (
+    *("warning", "cancelReason", "cancelRequestedAt", "queuePosition", "expectedStartAt", "logTail", "findings"),
+    *("collection", "released", "StatusView.promotes", "DispatchView.promotes", "StatusView.logs", "cursor"),
+)
+FIELDS: Mapping[str, Any] = dict.fromkeys(_NULL) | {
     # Ids and names; `Object.field` where a name means different things.
     "id": _DISPATCH,
     "KeyView.id": _KEY,
@@ -85,7 +89,6 @@ FIELDS: Mapping[str, Any] = {
     "WorkspaceView.id": _WORKSPACE,
     "SecretView.name": "NPM_TOKEN",
     "searched": True,
-    "warning": None,
     "dispatchId": _DISPATCH,
     "workspaceId": _WORKSPACE,
     "tenantId": "acme",
@@ -106,12 +109,7 @@ FIELDS: Mapping[str, Any] = {
     "attempt": 1,
     "progress": "Running the tests",
     "exitCode": 0,
-    "cancelReason": None,
-    "cancelRequestedAt": None,
     "CancelRequest.reason": "no longer needed",
-    "queuePosition": None,
-    "expectedStartAt": None,
-    "logTail": None,
     "remedy": "Nothing to do.",
     "message": "The agent ended with exit code 0.",
     # What it used.
@@ -154,16 +152,9 @@ FIELDS: Mapping[str, Any] = {
     "LogLineView.message": "Ran 3 tests in 0.001s",
     "hasMore": False,
     "limit": 20,
-    "findings": None,
     "collect": ["dist/*.whl"],
-    "collection": None,
-    "released": None,
     "withheld": False,
     "ArtifactList.withheld": [],
-    "StatusView.promotes": None,
-    "DispatchView.promotes": None,
-    "StatusView.logs": None,
-    "cursor": None,
     "size": 412,
     "sizeBytes": 1_048_576,
     "url": f"https://outpost.example.com/artifacts/{_DISPATCH}/download?token=eyJ0ZW5hbnQiOiJhY21lIn0",

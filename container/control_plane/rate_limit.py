@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
-from control_plane.errors import ApiError, ErrorCode
+from control_plane.errors import ApiError, too_many
 from outpost.store.rates import WINDOW_SECONDS
 
 BLOCKS = 20
@@ -94,8 +94,5 @@ class RateLimiter:
 
 def exceeded(allowance: Allowance) -> ApiError:
     """Return the refusal of a request over the limit."""
-    return ApiError(
-        ErrorCode.RATE_LIMIT_EXCEEDED,
-        f"The API key has used its {allowance.limit} requests of this minute: come back in {allowance.reset} s.",
-        headers={"Retry-After": str(allowance.reset)},
-    )
+    used = f"The API key has used its {allowance.limit} requests of this minute"
+    return too_many(f"{used}: come back in {allowance.reset} s.", allowance.reset)

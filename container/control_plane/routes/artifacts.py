@@ -4,7 +4,7 @@ A link stands in the access logs of the load balancer, token and all: it opens o
 Its path names no file, as firewalls block the names of some.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -17,9 +17,7 @@ from control_plane.errors import ApiError, ErrorCode
 from control_plane.openapi import DispatchId, errors
 from control_plane.routes.access import Injected
 from control_plane.schemas.results import ArtifactList, ArtifactQuery, ArtifactView, LinkQuery, WithheldView
-from control_plane.services import Services
 from control_plane.threads import calling_tenant
-from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import now
 from outpost.store.artifacts import Stored
 
@@ -45,10 +43,15 @@ async def list_(
     until = now() + timedelta(seconds=query.expires_in)
     base = public_url(request, services.settings.hosts)
     withheld = [found for found in stored if found.withheld and row.released is None]
+
+    def view(found: Stored) -> ArtifactView:
+        url = f"{base}artifacts/{row.id}/download?token={services.artifacts.token(row, found.name, until)}"
+        return ArtifactView(name=found.artifact, type=found.artifact.type, size=found.size, url=url, expires_at=until)
+
     listed = ArtifactList(
         dispatch_id=row.id,
         attempt=row.attempt,
-        artifacts=[_view(services, row, found, base, until) for found in stored if found not in withheld],
+        artifacts=[view(found) for found in stored if found not in withheld],
         withheld=[WithheldView(name=each.artifact, type=each.artifact.type, size=each.size) for each in withheld],
     )
     return success(listed)
@@ -78,9 +81,3 @@ async def download(
     async with request.app.state.turns.take(grant.tenant_id):
         url = await services.artifacts.open(grant)
     return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
-
-
-def _view(services: Services, row: Dispatch, found: Stored, base: str, until: datetime) -> ArtifactView:
-    token = services.artifacts.token(row, found.name, until)
-    url = f"{base}artifacts/{row.id}/download?token={token}"
-    return ArtifactView(name=found.artifact, type=found.artifact.type, size=found.size, url=url, expires_at=until)

@@ -107,18 +107,12 @@ class DispatchService:
         idempotency = Idempotency(key, fingerprint(request)) if key else None
         if request.workspace_mode == "persistent":
             return self._create_in_workspace(request, caller, idempotency, at)
-        return self._write(admit(request, caller, self._policy, at), request, caller, idempotency)
+        return self._write(admit(request, caller, self._policy, at), request.task, caller, idempotency)
 
     def _write(
-        self,
-        row: Dispatch,
-        request: DispatchRequest,
-        caller: Principal,
-        idempotency: Idempotency | None,
-        workspace: Sequence[Write] = (),
+        self, row: Dispatch, task: str, caller: Principal, key: Idempotency | None, workspace: Sequence[Write] = ()
     ) -> Accepted:
-        daily = caller.tenant.limits.daily
-        created = self._stores.dispatches.create(row, request.task, daily, idempotency, workspace)
+        created = self._stores.dispatches.create(row, task, caller.tenant.limits.daily, key, workspace)
         return Accepted(created, replayed=created.id != row.id)
 
     def _create_in_workspace(
@@ -132,12 +126,12 @@ class DispatchService:
         if request.workspace_id:
             workspace = workspaces.get(caller.tenant.id, request.workspace_id)
             row = admit(_continuing(request, workspace), caller, self._policy, at)
-            return self._write(row, request, caller, idempotency, [workspaces.taking(row)])
+            return self._write(row, request.task, caller, idempotency, [workspaces.taking(row)])
         row = admit(request.model_copy(update={"workspace_id": new_id()}), caller, self._policy, at)
         for _ in range(_TRIES):
             try:
                 writes = workspaces.placing(_new_workspace(row), self._free_place(caller))
-                return self._write(row, request, caller, idempotency, writes)
+                return self._write(row, request.task, caller, idempotency, writes)
             except WorkspaceTakenError:
                 continue
         raise ContentionError(f"tenant {row.tenant_id}: too many workspaces are being made at this moment")

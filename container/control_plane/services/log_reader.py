@@ -85,24 +85,20 @@ class LogReader:
         at, passed, read = Position(row.attempt), 0, 0
         deadline = time.monotonic() + READ_SECONDS
         while passed < offset:
-            length, known = await self._length(row, at)
+            length = self._counts.get((row.id, at.attempt, at.chunk))
             if length is None:
-                return LogPage([], at, has_more=False, next_offset=passed)
+                chunk = await self._chunk(row, at.attempt, at.chunk)
+                if chunk is None:
+                    return LogPage([], at, has_more=False, next_offset=passed)
+                length, read = len(chunk), read + 1
             if passed + length > offset:
                 at = Position(at.attempt, at.chunk, offset - passed)
                 break
-            at, passed, read = Position(at.attempt, at.chunk + 1), passed + length, read + (not known)
+            at, passed = Position(at.attempt, at.chunk + 1), passed + length
             if read == CHUNKS_A_PAGE or time.monotonic() > deadline:
                 return LogPage([], at, has_more=True, next_offset=offset)
         page = await self.page(row, at, limit)
         return replace(page, next_offset=offset + len(page.lines))
-
-    async def _length(self, row: Dispatch, at: Position) -> tuple[int | None, bool]:
-        known = self._counts.get((row.id, at.attempt, at.chunk))
-        if known is not None:
-            return known, True
-        chunk = await self._chunk(row, at.attempt, at.chunk)
-        return (None if chunk is None else len(chunk)), False
 
     async def _chunk(self, row: Dispatch, attempt: int, number: int) -> list[LogLine] | None:
         if attempt == 0:

@@ -87,7 +87,8 @@ class Result(NamedTuple):
 def promoted(source: Dispatch, summary: Summary | None, *, create_pr: bool) -> Result:
     """Return the result of a dispatch. Raises a 409 where there is nothing to promote, or it is withheld."""
     if source.spec.kind != "task":
-        raise _nothing(source, f"is a promotion itself: promote {_source_of(source)}")
+        task = source.spec.promotes.dispatch_id if source.spec.promotes else "the dispatch of the task"
+        raise _nothing(source, f"is a promotion itself: promote {task}")
     if source.status is not Status.SUCCESS:
         raise _nothing(source, f"is {source.status}: only the result of a successful one can be promoted")
     if source.spec.repo is None:
@@ -116,10 +117,6 @@ def _unreleased(source: Dispatch, findings: Findings) -> ApiError:
 
 def _nothing(source: Dispatch, why: str) -> ApiError:
     return ApiError(ErrorCode.CONFLICT, f"Dispatch {source.id} {why}.")
-
-
-def _source_of(row: Dispatch) -> str:
-    return row.spec.promotes.dispatch_id if row.spec.promotes else "the dispatch of the task"
 
 
 def promotion(
