@@ -15,7 +15,6 @@ from control_plane.routes import (
     dispatches,
     health,
     keys,
-    results,
     secrets,
     tenants,
     usage,
@@ -51,7 +50,9 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(dispatches.router, responses=PROTECTED)
     for public in (health.router, artifacts.links):
         app.include_router(public, responses=errors())
-    for protected in (watching, results, artifacts, workspaces, usage, tenants, keys, secrets):
+    app.include_router(watching.router, responses=PROTECTED)
+    app.include_router(dispatches.results, responses=PROTECTED)
+    for protected in (artifacts, workspaces, usage, tenants, keys, secrets):
         app.include_router(protected.router, responses=PROTECTED)
     app.include_router(health.fleet_router, responses=PROTECTED)
     pages.install(app)

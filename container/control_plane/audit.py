@@ -51,7 +51,7 @@ class AuditLog:
         self._accepted = self._lost = 0
         self._linked = self._stored = self._lost_recorded = 0
         self._sign_at = 0
-        self._hurry, self._ended, self._written = threading.Event(), False, threading.Condition()
+        self._hurry, self._ended = threading.Event(), False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
 
@@ -73,12 +73,6 @@ class AuditLog:
         if not self._thread.is_alive():
             self._thread.start()
 
-    def flush(self) -> None:
-        """Wait until all that was recorded is written, for some seconds at most."""
-        with self._written:
-            self._hurry.set()
-            self._written.wait_for(lambda: not self.waiting, STOP_SECONDS)
-
     def stop(self) -> None:
         """Write all that was recorded and the last checkpoint, within some seconds."""
         self._stopping = True
@@ -97,8 +91,6 @@ class AuditLog:
             self._hurry.wait(PAUSE_SECONDS)
             self._hurry.clear()
             self.write(stopping=self._stopping)
-            with self._written:
-                self._written.notify_all()
 
     def write(self, *, stopping: bool = False) -> None:
         """Write all that waits; sign the chain's head when that is due, or the replica stops."""

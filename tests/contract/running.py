@@ -29,6 +29,7 @@ from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import KEY_PREFIX_LENGTH, ApiKey, Limits, Scope, Tenant, hash_key, new_key
 from outpost.store.database import Database
 from outpost_ops.cli.audit import records
+from tests.eventually import eventually
 from tests.indexes import await_indexes
 
 MODELS = {"flagship": "claude-opus-5-5", "balanced": "claude-sonnet-5-5", "fast": "claude-haiku-5-5"}
@@ -125,9 +126,14 @@ class Api:
     def records(self, **wanted: str) -> list[dict[str, Any]]:
         """Return the audit records that have these values."""
         httpx.get(f"{self.url}/health/live", timeout=120)  # by its response the request before it is recorded
-        self.services.audit.flush()
+        self.write_audit_records()
         writer = self.services.audit._writer
         return list(records(writer._clients.logs, writer._place.group, 0, wanted))
+
+    def write_audit_records(self) -> None:
+        """Wait until the audit log has written all that was recorded."""
+        self.services.audit._hurry.set()
+        eventually(lambda: not self.services.audit.waiting)
 
     def tenant(self, limits: Limits | None = None, **fields: object) -> Tenant:
         """Create a tenant, with limits that do not get into a test's way."""

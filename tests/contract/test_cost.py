@@ -90,7 +90,7 @@ def test_no_aws_call_runs_on_the_event_loop(
     operator.post("/tenants/operator/keys", json={"name": "x", "scopes": ["list"]})
     operator.put(secret, json={"value": "a value of some length"})
     operator.delete(secret)
-    api.services.audit.flush()
+    api.write_audit_records()
     asked = (Counter(api.calls.made) - before) + api.calls.behind
     services = {call.partition(".")[0] for call in asked}
     assert services == {"dynamodb", "s3", "sqs", "efs", "cloudwatch-logs", "kms", "secrets-manager"}

@@ -13,7 +13,6 @@ from mcp_types import Tool
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from outpost_client.errors import ApiError, Detail, not_understood, refused, unreachable
-from outpost_client.mcp.arguments import read_arguments
 from outpost_client.mcp.catalogue import CATALOGUE, LABEL, LABEL_SCHEMA, Arguments, Entry
 from outpost_client.mcp.schemas import (
     Document,
@@ -21,6 +20,7 @@ from outpost_client.mcp.schemas import (
     Schema,
     operation,
     portable,
+    read_arguments,
     respell,
     snake,
     to_snake,

@@ -4,7 +4,7 @@ from control_plane.audit import AuditLog
 from control_plane.auth import Authenticator
 from control_plane.rate_limit import RateLimiter
 from control_plane.services.artifacts import ArtifactService
-from control_plane.services.dispatches import DispatchService
+from control_plane.services.dispatches import DispatchService, WorkspaceService
 from control_plane.services.fleet import Fleet
 from control_plane.services.health import Probes, probes_of
 from control_plane.services.log_reader import LogReader
@@ -12,7 +12,6 @@ from control_plane.services.promotions import PromotionService
 from control_plane.services.streams import StreamRegistry
 from control_plane.services.tenants import TenantService
 from control_plane.services.usage import UsageService
-from control_plane.services.workspaces import WorkspaceService
 from control_plane.settings import Settings, Stores
 from control_plane.signing import Signer
 from outpost.store.rates import Rates

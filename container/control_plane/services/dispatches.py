@@ -1,9 +1,10 @@
-"""Dispatches of tenants: accepted, found, listed, cancelled and released."""
+"""Dispatches of tenants: accepted, found, listed, cancelled and released; and the workspaces that they take or make."""
 
 import asyncio
 import random
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 from control_plane.admission import Policy, admit, check_secrets, fingerprint
@@ -22,6 +23,7 @@ from outpost.domain.workspaces import QUOTAS, Place, Workspace, expiry, open_pla
 from outpost.store.database import ContentionError, Write
 from outpost.store.dispatch_rows import Page
 from outpost.store.dispatches import Idempotency, WorkspaceTakenError
+from outpost.store.workspaces import Workspaces
 
 POSITIONS = 100
 """Queue positions that are shown; farther back the number says little."""
@@ -162,6 +164,31 @@ class DispatchService:
             if found is None or found.released is None:
                 raise
             return found
+
+
+class WorkspaceService:
+    """Works on behalf of a caller: a workspace of another tenant does not exist for it."""
+
+    def __init__(self, workspaces: Workspaces) -> None:
+        self._workspaces = workspaces
+
+    async def page(self, caller: Principal, limit: int, before: str | None) -> list[Workspace]:
+        """Return up to `limit` workspaces, newest first, from those older than `before` on."""
+        return await asyncio.to_thread(lambda: list(islice(self._workspaces.all(caller.tenant.id, before), limit)))
+
+    async def find(self, workspace_id: str, caller: Principal) -> Workspace:
+        """Read a workspace. Raises the same 404 for another tenant's and for one that does not exist."""
+        if is_id(workspace_id):
+            found = await asyncio.to_thread(self._workspaces.get, caller.tenant.id, workspace_id)
+            if found is not None:
+                return found
+        raise not_found("workspace")
+
+    async def delete(self, workspace_id: str, caller: Principal) -> Workspace:
+        """Delete a workspace and return it. Raises `WorkspaceInUseError`, and what `find` raises."""
+        workspace = await self.find(workspace_id, caller)
+        await asyncio.to_thread(self._workspaces.delete, workspace)
+        return workspace
 
 
 def _continuing(request: DispatchRequest, workspace: Workspace | None) -> DispatchRequest:
