@@ -9,10 +9,8 @@ from typing import Annotated, Any
 
 from cachetools import TTLCache
 from fastapi import Request, Response, Security
-from fastapi.openapi.models import APIKey
 from fastapi.routing import APIRoute
-from fastapi.security import SecurityScopes
-from fastapi.security.base import SecurityBase
+from fastapi.security import APIKeyHeader, SecurityScopes
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
@@ -183,24 +181,17 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-class _Authorised(SecurityBase):
-    """The dependency that is the principal, when its key carries every scope that the route needs.
-
-    It names the scheme for the OpenAPI document, too; the key itself was read by the authentication.
-    """
-
-    scheme_name = "ApiKey"
-    model = APIKey.model_validate({"in": "header", "name": "X-API-Key"})
-
-    async def __call__(self, request: Request, needed: SecurityScopes) -> Principal:
-        principal: Principal = request.state.principal
-        for scope in needed.scopes:
-            if not principal.key.allows(Scope(scope)):
-                raise ApiError(ErrorCode.AUTHORIZATION_ERROR, f"The API key lacks the scope {scope!s}.")
-        return principal
-
-
-authorised = _Authorised()
+async def authorised(
+    request: Request,
+    needed: SecurityScopes,
+    _: Annotated[str | None, Security(APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False))],
+) -> Principal:
+    """Return the principal when its key carries every scope that the route needs; the authentication has read it."""
+    principal: Principal = request.state.principal
+    for scope in needed.scopes:
+        if not principal.key.allows(Scope(scope)):
+            raise ApiError(ErrorCode.AUTHORIZATION_ERROR, f"The API key lacks the scope {scope!s}.")
+    return principal
 
 
 async def operating(principal: Annotated[Principal, Security(authorised, scopes=[Scope.ADMIN])]) -> Principal:
