@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cachetools import TTLCache
 from fastapi import Request, Response, Security
 from fastapi.routing import APIRoute
-from fastapi.security import APIKeyHeader, SecurityScopes
+from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
@@ -184,7 +184,8 @@ async def _disconnected(request: Request) -> None:
 async def authorised(
     request: Request,
     needed: SecurityScopes,
-    _: Annotated[str | None, Security(APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False))],
+    _key: Annotated[object, Security(APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False))],
+    _bearer: Annotated[object, Security(HTTPBearer(scheme_name="Bearer", auto_error=False))],
 ) -> Principal:
     """Return the principal when its key carries every scope that the route needs; the authentication has read it."""
     principal: Principal = request.state.principal
