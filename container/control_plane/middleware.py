@@ -53,40 +53,31 @@ class _RequestLog:
             headers["Connection"] = "close"
 
     def log(self) -> None:
-        state = self.scope["state"]
+        """Log the request, and record it in the audit log when its caller is known."""
+        state, client = self.scope["state"], self.scope.get("client")
         route = getattr(self.scope.get("route"), "path", None)
         if route in QUIET_ROUTES:
             return
         caller: Principal | None = state.get("principal")
-        logger.info(
-            "request",
-            request_id=self.request_id,
-            method=self.method,
-            route=route,
-            status=self.status,
-            ms=round((time.perf_counter() - self.started) * 1000, 1),
-            tenant=caller.tenant.id if caller else None,
-            key=caller.key.prefix if caller else None,
-        )
+        about = {
+            "request_id": self.request_id,
+            "tenant": caller.tenant.id if caller else None,
+            "key": caller.key.prefix if caller else None,
+            "method": self.method,
+            "route": route,
+            "status": self.status,
+        }
+        logger.info("request", **about, ms=round((time.perf_counter() - self.started) * 1000, 1))
         if caller:
-            self._audit(caller, route)
-
-    def _audit(self, caller: Principal, route: str | None) -> None:
-        services: Services = self.scope["app"].state.services
-        client = self.scope.get("client")
-        services.audit.record(
-            audit="call",
-            time=now().isoformat(),
-            request_id=self.request_id,
-            tenant=caller.tenant.id,
-            key=caller.key.prefix,
-            client=client[0] if client else None,
-            method=self.method,
-            route=route,
-            what=self.scope.get("path_params", {}),  # ids and names only: what is in a path is no secret
-            status=self.status,
-            outcome=outcome(self.status),
-        )
+            services: Services = self.scope["app"].state.services
+            services.audit.record(
+                audit="call",
+                time=now().isoformat(),
+                client=client[0] if client else None,
+                what=self.scope.get("path_params", {}),  # ids and names only: what is in a path is no secret
+                outcome=outcome(self.status),
+                **about,
+            )
 
 
 def outcome(status: int | None) -> str:

@@ -35,5 +35,5 @@ class Services:
         self.workspaces = WorkspaceService(stores.workspaces)
         self.tenants = TenantService(stores, self.authenticator)
         self.usage = UsageService(stores)
-        self.fleet = Fleet(policy, stores.dispatches, stores.workers, stores.slots)
+        self.fleet = Fleet(policy, stores)
         self.probes = Probes(probes_of(stores))

@@ -50,7 +50,7 @@ class DispatchService:
 
     def __init__(self, policy: Policy, stores: Stores) -> None:
         self.reader = DispatchReader(stores.database)
-        self.start_estimator = StartEstimator(stores.dispatches, stores.slots)
+        self.start_estimator = StartEstimator(stores)
         self._policy = policy
         self._stores = stores
 

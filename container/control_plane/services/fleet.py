@@ -15,6 +15,7 @@ from cachetools import TTLCache
 
 from control_plane.admission import Policy
 from control_plane.schemas.health import AgentFleetView, AgentTotalsView, FleetView, TotalsView
+from control_plane.settings import Stores
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.ids import now
@@ -22,9 +23,6 @@ from outpost.domain.slots import Slots
 from outpost.domain.tenants import OPERATOR, Tenant
 from outpost.domain.workers import WorkerState
 from outpost.store.dispatch_rows import EXAMINED
-from outpost.store.dispatches import Dispatches
-from outpost.store.slots import TenantSlots
-from outpost.store.workers import Workers
 
 FRESH_SECONDS = 5.0
 """How old the count of workers may be."""
@@ -38,11 +36,9 @@ SAMPLE = 50
 class Fleet:
     """Counts dispatches and workers."""
 
-    def __init__(self, policy: Policy, dispatches: Dispatches, workers: Workers, slots: TenantSlots) -> None:
+    def __init__(self, policy: Policy, stores: Stores) -> None:
         self._policy = policy
-        self._dispatches = dispatches
-        self._workers = workers
-        self._slots = slots
+        self._stores = stores
         self._states: TTLCache[Agent, Counter[WorkerState]] = TTLCache(len(Agent), FRESH_SECONDS, time.monotonic)
         self._lock = Lock()
 
@@ -51,8 +47,8 @@ class Fleet:
         return await asyncio.to_thread(self._of, tenant)
 
     def _of(self, tenant: Tenant) -> FleetView:
-        page = self._dispatches.page(tenant.id, limit=EXAMINED, since=now() - timedelta(hours=1), complete=False)
-        slots = self._slots.of(tenant.id)
+        page = self._stores.dispatches.page(tenant.id, limit=EXAMINED, since=now() - timedelta(hours=1), complete=False)
+        slots = self._stores.slots.of(tenant.id)
         return FleetView(
             agents={agent: self._agent(tenant, agent, slots, page.rows) for agent in Agent},
             slots_used=len(slots.taken),
@@ -74,7 +70,7 @@ class Fleet:
             model_id=settings.resolve_model(None),
             warm=min(self._workers_of(agent)[WorkerState.IDLE], len(slots.free(tenant.limits.concurrent))),
             busy=slots.agents[agent],
-            pending=self._dispatches.live.pending(agent, tenant.id, EXAMINED),
+            pending=self._stores.dispatches.live.pending(agent, tenant.id, EXAMINED),
             success_rate=round(successes / len(ended), 4) if ended else None,
             mean_duration_seconds=round(sum(times) / len(times), 3) if times else None,
         )
@@ -85,16 +81,16 @@ class Fleet:
                 starting=self._workers_of(agent)[WorkerState.STARTING],
                 idle=self._workers_of(agent)[WorkerState.IDLE],
                 busy=self._workers_of(agent)[WorkerState.BUSY],
-                pending=self._dispatches.live.pending_of_all(agent, EXAMINED),
+                pending=self._stores.dispatches.live.pending_of_all(agent, EXAMINED),
             )
             for agent in self._policy.agents
         }
-        return TotalsView(agents=agents, live=self._dispatches.live.count(EXAMINED))
+        return TotalsView(agents=agents, live=self._stores.dispatches.live.count(EXAMINED))
 
     def _workers_of(self, agent: Agent) -> Counter[WorkerState]:
         with self._lock:
             if agent not in self._states:
-                self._states[agent] = Counter(worker.worker_state for worker in self._workers.alive(agent))
+                self._states[agent] = Counter(worker.worker_state for worker in self._stores.workers.alive(agent))
             return self._states[agent]
 
 
@@ -118,9 +114,8 @@ class Throughput:
 class StartEstimator:
     """Estimates when dispatches start. A tenant's throughput is at most 20 seconds old."""
 
-    def __init__(self, dispatches: Dispatches, slots: TenantSlots) -> None:
-        self._dispatches = dispatches
-        self._slots = slots
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
         self._throughputs: TTLCache[tuple[str, Agent], Throughput | None] = TTLCache(CACHED_TENANTS, THROUGHPUT_SECONDS)
         self._lock = Lock()
 
@@ -136,12 +131,12 @@ class StartEstimator:
         return throughput.start(position, at) if throughput else None
 
     def _measure(self, tenant: Tenant, agent: Agent) -> Throughput | None:
-        rows = self._dispatches.page(tenant.id, limit=SAMPLE, complete=False).rows
+        rows = self._stores.dispatches.page(tenant.id, limit=SAMPLE, complete=False).rows
         times = [seconds for row in rows if row.spec.agent is agent and (seconds := run_seconds(row)) is not None]
         if not times:
             return None
         slots = tenant.limits.concurrent
-        return Throughput(len(self._slots.of(tenant.id).free(slots)), slots, sum(times) / len(times))
+        return Throughput(len(self._stores.slots.of(tenant.id).free(slots)), slots, sum(times) / len(times))
 
 
 def run_seconds(row: Dispatch) -> float | None:
