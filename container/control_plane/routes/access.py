@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
 from control_plane.envelope import Pagination, Success, success
 from control_plane.errors import invalid
+from control_plane.schemas.tenants import PageQuery
 from control_plane.services import Services
 from control_plane.signing import BadTokenError, Json, Signer
 
@@ -21,6 +22,7 @@ async def _services(request: Request) -> Services:
 
 
 Injected = Annotated[Services, Depends(_services)]
+Paged = Annotated[PageQuery, Query()]
 
 
 @dataclass(frozen=True)

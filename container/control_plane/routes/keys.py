@@ -4,13 +4,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Response
 
 from control_plane.auth import AuthenticatedRoute, Operator
 from control_plane.envelope import Success, success
 from control_plane.openapi import TenantId, errors
-from control_plane.routes.access import Cursors, Injected
-from control_plane.schemas.tenants import IssuedKeyView, KeyRequest, KeyView, PageQuery, RotationRequest
+from control_plane.routes.access import Cursors, Injected, Paged
+from control_plane.schemas.tenants import IssuedKeyView, KeyRequest, KeyView, RotationRequest
 from control_plane.services.tenants import key_order
 from outpost.domain.ids import now
 
@@ -30,9 +30,7 @@ async def issue(
 
 
 @router.get("/tenants/{tenant_id}/keys", summary="List a tenant's keys", responses=errors(400, 404))
-async def list_(
-    tenant_id: TenantId, query: Annotated[PageQuery, Query()], _: Operator, services: Injected
-) -> Success[list[KeyView]]:
+async def list_(tenant_id: TenantId, query: Paged, _: Operator, services: Injected) -> Success[list[KeyView]]:
     """List a tenant's keys, newest first, with those that have ended."""
     cursors = Cursors(services.signer, "keys", (tenant_id,))
     place = cursors.open(query.cursor)

@@ -1,14 +1,12 @@
 """/tenants: the operator's administration of tenants."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from control_plane.auth import AuthenticatedRoute, Operator
 from control_plane.envelope import Success, success
 from control_plane.openapi import TenantId, errors
-from control_plane.routes.access import Cursors, Injected
-from control_plane.schemas.tenants import PageQuery, Suspension, TenantChange, TenantRequest, TenantView
+from control_plane.routes.access import Cursors, Injected, Paged
+from control_plane.schemas.tenants import Suspension, TenantChange, TenantRequest, TenantView
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["tenants"])
 
@@ -20,7 +18,7 @@ async def create(body: TenantRequest, _: Operator, services: Injected) -> Succes
 
 
 @router.get("/tenants", summary="List tenants", responses=errors(400))
-async def list_(query: Annotated[PageQuery, Query()], _: Operator, services: Injected) -> Success[list[TenantView]]:
+async def list_(query: Paged, _: Operator, services: Injected) -> Success[list[TenantView]]:
     """List all tenants, by id."""
     cursors = Cursors(services.signer, "tenants")
     place = cursors.open(query.cursor)

@@ -1,23 +1,18 @@
 """/workspaces: list, look at and delete persistent workspaces."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from control_plane.auth import AuthenticatedRoute, MayDelete, MayList, MayRead
 from control_plane.envelope import Success, success
 from control_plane.openapi import WorkspaceId, errors
-from control_plane.routes.access import Cursors, Injected
+from control_plane.routes.access import Cursors, Injected, Paged
 from control_plane.schemas.dispatches import WorkspaceView
-from control_plane.schemas.tenants import PageQuery
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["workspaces"])
 
 
 @router.get("/workspaces", summary="List workspaces", responses=errors(400))
-async def list_(
-    query: Annotated[PageQuery, Query()], caller: MayList, services: Injected
-) -> Success[list[WorkspaceView]]:
+async def list_(query: Paged, caller: MayList, services: Injected) -> Success[list[WorkspaceView]]:
     """List the tenant's persistent workspaces, newest first."""
     cursors = Cursors(services.signer, "workspaces", (caller.tenant.id,))
     place = cursors.open(query.cursor)

@@ -7,8 +7,6 @@ from pydantic import Field
 from control_plane.envelope import View
 from outpost.domain.dispatch import Status
 
-CheckStatus = Literal["pass", "warn", "fail"]
-
 
 class LiveView(View):
     """The process is alive."""
@@ -19,7 +17,7 @@ class LiveView(View):
 class CheckView(View):
     """One thing that the service needs."""
 
-    status: CheckStatus = Field(description="`warn`: not yet known, or impaired.")
+    status: Literal["pass", "warn", "fail"] = Field(description="`warn`: not yet known, or impaired.")
     message: str = Field(description="What was seen.")
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from control_plane.envelope import Body, Day, View
 from outpost.domain.agents import Agent
 from outpost.domain.budgets import to_usd
-from outpost.domain.usage_totals import MILLI, Entry, Totals
+from outpost.domain.usage_totals import MILLI, Totals
 
 Group = Literal["day", "tenant", "agent", "model"]
 
@@ -71,11 +71,6 @@ class UsageRow(UsageFigures):
     agent: Agent | None = Field(description="The agent.")
     model: str | None = Field(description="The model's id; null as well for agents without one.")
     tag: str | None = Field(description="The value of the tag that the request names.")
-
-    @classmethod
-    def of_entry(cls, entry: Entry) -> Self:
-        """Show a group."""
-        return cls.of(entry.totals, **{name: getattr(entry, name) for name in GROUPS})
 
 
 GROUPS = ("day", "tenant", "agent", "model", "tag")

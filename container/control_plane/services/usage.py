@@ -45,7 +45,7 @@ class UsageService:
             since=since,
             until=until,
             tenant=tenant,
-            rows=[UsageRow.of_entry(entry) for entry in grouped(entries, by)],
+            rows=[UsageRow.of(entry.totals, **vars(entry)) for entry in grouped(entries, by)],
             total=UsageFigures.of(total),
             budget=self._budget(known),
         )
