@@ -50,7 +50,7 @@ class UsageFigures(View):
     gb_seconds: float = Field(description="Memory of workers in GB, times seconds.")
 
     @classmethod
-    def of(cls, totals: Totals, **more: object) -> Self:
+    def of(cls, totals: Totals, /, **more: object) -> Self:
         """Show totals."""
         return cls.showing(
             totals,
