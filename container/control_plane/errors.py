@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from control_plane.envelope import Detail, Failure, Meta, Problem, meta
 from control_plane.methods import allowed
-from outpost.aws.json_protocol import is_retryable
+from outpost.aws.fast_client import is_retryable
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import TransitionError
 from outpost.domain.validation import explain
