@@ -59,6 +59,33 @@ def test_a_secret_in_the_name_of_a_repository_of_the_agents_withholds_the_change
 
 
 @pytest.mark.parametrize(
+    "script",
+    [
+        f"git checkout -qb feature/{VALUE}; git commit -q --allow-empty -m x",
+        f"git commit -q --allow-empty -m x; git tag {VALUE}",
+        f"git tag -am {VALUE} t",
+        f"GIT_COMMITTER_NAME={VALUE} git tag -am x t",
+        f"git commit -q --allow-empty -m x --author='{VALUE} <a@b>'",
+        f"git commit -q --allow-empty -m x --author='a <{VALUE}@b>'",
+        f"GIT_COMMITTER_NAME={VALUE} git commit -q --allow-empty -m x",
+        f"git commit -q --allow-empty -m x -m 'as it says: {VALUE}'",
+        f"git notes add -m {VALUE}",
+        f"git notes --ref {VALUE} add -m x",
+        f"echo 1 >> README.md; git stash -q -m {VALUE}",
+        f"git worktree add -qb {VALUE} wt; git -C wt commit -q --allow-empty -m x",
+        f"git replace HEAD $(git commit-tree -m {VALUE} HEAD^{{tree}})",
+        f"ln -s /tmp/{VALUE} link; git add link; git commit -qm x; git rm -q link",
+        f"mkdir {VALUE}; cp README.md {VALUE}; git add -A; git commit -qm x; git rm -rqf {VALUE}",
+    ],
+)
+def test_a_secret_in_any_name_or_text_of_git_withholds_the_bundle(run: Run, script: str) -> None:
+    run.agent(script)
+    patch = run.collect({"TOKEN": VALUE})
+    assert patch.findings.withheld == (Artifact.COMMITS,)
+    assert VALUE not in patch.findings.model_dump_json()
+
+
+@pytest.mark.parametrize(
     "edit",
     [
         "echo more >> text",
