@@ -52,7 +52,7 @@ class Realism:
     @classmethod
     def none(cls) -> Self:
         """Return what neither lags nor fails: for benchmarks."""
-        zeros: dict[str, Any] = {field.name: type(field.default)() for field in fields(cls)}
+        zeros: dict[str, Any] = {field.name: type(getattr(cls, field.name))() for field in fields(cls)}
         return cls(**zeros)
 
     @classmethod
