@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache
 
 from control_plane.errors import ApiError, too_many
-from outpost.store.rates import WINDOW_SECONDS
+from outpost.store.tenants import WINDOW_SECONDS
 
 BLOCKS = 20
 CACHED_KEYS = 10_000

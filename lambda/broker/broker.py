@@ -37,7 +37,7 @@ from outpost.domain.workspaces import QUOTAS
 from outpost.fleet.forge import ForgeError
 from outpost.fleet.store import Store
 from outpost.store.database import ConflictError
-from outpost.store.turns import Turns
+from outpost.store.live_dispatches import Turns
 
 _STALE = LeaseResponse(live=False)
 

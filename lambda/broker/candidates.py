@@ -12,8 +12,7 @@ from itertools import chain, islice
 from outpost.domain.agents import Agent
 from outpost.domain.slots import Slots
 from outpost.fleet.store import Store
-from outpost.store.live_dispatches import TenantQueue
-from outpost.store.turns import Turns
+from outpost.store.live_dispatches import TenantQueue, Turns
 
 WINDOW = 16
 """Tenants that are compared."""

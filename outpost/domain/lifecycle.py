@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import singledispatch
 from itertools import accumulate
 from typing import Any
 
@@ -49,6 +48,20 @@ class Claim:
     at: datetime
     secret_sha256: str | None = None
 
+    def follow(self, row: Dispatch) -> Dispatch:
+        """Return the row that follows."""
+        return row.model_copy(
+            update={
+                "status": Status.PROVISIONING,
+                "attempt": row.attempt + 1,
+                "worker_id": self.worker_id,
+                "secret_sha256": self.secret_sha256,
+                "slot": self.slot,
+                "provisioning_at": self.at,
+                **dict.fromkeys(("log_tail", "findings", "collection")),
+            }
+        )
+
 
 @dataclass(frozen=True)
 class Start:
@@ -56,6 +69,10 @@ class Start:
 
     lease: Lease
     at: datetime
+
+    def follow(self, row: Dispatch) -> Dispatch:
+        """Return the row that follows."""
+        return row.model_copy(update={"status": Status.RUNNING, "running_at": self.at})
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,10 @@ class Progress:
         """Shorten the text."""
         object.__setattr__(self, "text", _shortened(self.text))
 
+    def follow(self, row: Dispatch) -> Dispatch:
+        """Return the row that follows."""
+        return row.model_copy(update={"progress": self.text})
+
 
 @dataclass(frozen=True)
 class Grant:
@@ -79,6 +100,10 @@ class Grant:
     taken: int
     month: str
 
+    def follow(self, row: Dispatch) -> Dispatch:
+        """Return the row that follows."""
+        return row.model_copy(update={"spending": row.spending.grant(self.allowed, self.taken, self.month)})
+
 
 @dataclass(frozen=True)
 class Finish:
@@ -87,6 +112,11 @@ class Finish:
     lease: Lease
     exit_code: int | None
     at: datetime
+
+    def follow(self, row: Dispatch) -> Dispatch:
+        """Return the row that follows."""
+        finished = {"status": Status.COMPLETING, "completing_at": self.at, "exit_code": self.exit_code}
+        return row.model_copy(update=finished)
 
 
 @dataclass(frozen=True)
@@ -103,6 +133,18 @@ class Report:
     findings: Findings | None = None
     collection: Collection | None = None
 
+    def follow(self, row: Dispatch) -> Dispatch:
+        """Return the row that follows."""
+        if not self.outcome.terminal:
+            raise TransitionError(f"a report names a terminal state, not {self.outcome}")
+        # Who asked knows why; the worker only knows that it was asked.
+        reason = cancellation(row.cancel_reason) if self.outcome is Status.CANCELLED else self.reason
+        left = _left_by(self)
+        if self.outcome is Status.SUCCESS:
+            left["log_tail"] = None
+        exit_code = row.exit_code if self.exit_code is None else self.exit_code
+        return _end(row, self.outcome, reason, self.at, left | {"exit_code": exit_code, "usage": self.usage})
+
 
 @dataclass(frozen=True)
 class Lose:
@@ -114,6 +156,26 @@ class Lose:
     log_tail: str | None = None
     findings: Findings | None = None
     collection: Collection | None = None
+
+    def follow(self, row: Dispatch) -> Dispatch:
+        """Return the row that follows."""
+        # Its last checkpoint can be read until there is another attempt, whatever becomes of the dispatch.
+        left = _left_by(self)
+        if row.status in (Status.PROVISIONING, Status.RUNNING) and row.cancel_requested_at is not None:
+            return _end(row, Status.CANCELLED, cancellation(row.cancel_reason), self.at, left)
+        if row.status is Status.RUNNING and self.reason.code is ReasonCode.TIME_LIMIT:
+            return _end(row, Status.TIMEOUT, self.reason, self.at, left)
+        if _may_retry(row):
+            return row.model_copy(
+                update={
+                    **dict.fromkeys(_OF_AN_ATTEMPT),
+                    "status": Status.PENDING,
+                    "queued_at": self.at,
+                    "spending": row.spending.next_attempt(),
+                    **left,
+                }
+            )
+        return _end(row, Status.FAILED, self.reason, self.at, left)
 
 
 @dataclass(frozen=True)
@@ -130,6 +192,14 @@ class Cancel:
     reason: str | None
     at: datetime
 
+    def follow(self, row: Dispatch) -> Dispatch:
+        """Return the row that follows."""
+        if row.status is Status.PENDING:
+            return _end(row, Status.CANCELLED, cancellation(self.reason), self.at)
+        if row.status is Status.COMPLETING:
+            raise _refusal(row, self)
+        return row.model_copy(update={"cancel_requested_at": self.at, "cancel_reason": self.reason})
+
 
 @dataclass(frozen=True)
 class Expire:
@@ -139,6 +209,12 @@ class Expire:
     at: datetime
     queued_at: datetime | None = None
     """When the wait began that is over: a dispatch that became pending again since has another. None: any."""
+
+    def follow(self, row: Dispatch) -> Dispatch:
+        """Return the row that follows."""
+        if row.status is not Status.PENDING or self.queued_at not in (None, row.queued_at):
+            raise _refusal(row, self)
+        return _end(row, Status.FAILED, self.reason, self.at)
 
 
 Event = Claim | Start | Progress | Grant | Finish | Report | Lose | Cancel | Expire | ReleaseWithheld
@@ -156,7 +232,7 @@ def apply(row: Dispatch, event: Event) -> Dispatch:
     lease = getattr(event, "lease", None)
     if lease is not None and lease != row.lease:
         raise StaleLeaseError(f"{type(event).__name__} shows the lease {lease}, but the live one is {row.lease}")
-    changed = _follow(event, row)
+    changed = event.follow(row)
     noted = isinstance(event, Cancel | Progress | Grant) and changed.status is row.status
     if not noted and changed.status not in EDGES[row.status]:
         raise _refusal(row, event)
@@ -174,97 +250,6 @@ def _release(row: Dispatch, event: ReleaseWithheld) -> Dispatch:
 
 def _refusal(row: Dispatch, event: Event) -> TransitionError:
     return TransitionError(f"{type(event).__name__} is not possible: dispatch {row.id} is {row.status}")
-
-
-@singledispatch
-def _follow(event: object, row: Dispatch) -> Dispatch:
-    raise TypeError(f"{type(event).__name__} is not an event of the lifecycle")
-
-
-@_follow.register
-def _(event: Claim, row: Dispatch) -> Dispatch:
-    return row.model_copy(
-        update={
-            "status": Status.PROVISIONING,
-            "attempt": row.attempt + 1,
-            "worker_id": event.worker_id,
-            "secret_sha256": event.secret_sha256,
-            "slot": event.slot,
-            "provisioning_at": event.at,
-            **dict.fromkeys(("log_tail", "findings", "collection")),
-        }
-    )
-
-
-@_follow.register
-def _(event: Start, row: Dispatch) -> Dispatch:
-    return row.model_copy(update={"status": Status.RUNNING, "running_at": event.at})
-
-
-@_follow.register
-def _(event: Progress, row: Dispatch) -> Dispatch:
-    return row.model_copy(update={"progress": event.text})
-
-
-@_follow.register
-def _(event: Grant, row: Dispatch) -> Dispatch:
-    return row.model_copy(update={"spending": row.spending.grant(event.allowed, event.taken, event.month)})
-
-
-@_follow.register
-def _(event: Finish, row: Dispatch) -> Dispatch:
-    finished = {"status": Status.COMPLETING, "completing_at": event.at, "exit_code": event.exit_code}
-    return row.model_copy(update=finished)
-
-
-@_follow.register
-def _(event: Report, row: Dispatch) -> Dispatch:
-    if not event.outcome.terminal:
-        raise TransitionError(f"a report names a terminal state, not {event.outcome}")
-    # Who asked knows why; the worker only knows that it was asked.
-    reason = cancellation(row.cancel_reason) if event.outcome is Status.CANCELLED else event.reason
-    left = _left_by(event)
-    if event.outcome is Status.SUCCESS:
-        left["log_tail"] = None
-    exit_code = row.exit_code if event.exit_code is None else event.exit_code
-    return _end(row, event.outcome, reason, event.at, left | {"exit_code": exit_code, "usage": event.usage})
-
-
-@_follow.register
-def _(event: Lose, row: Dispatch) -> Dispatch:
-    # Its last checkpoint can be read until there is another attempt, whatever becomes of the dispatch.
-    left = _left_by(event)
-    if row.status in (Status.PROVISIONING, Status.RUNNING) and row.cancel_requested_at is not None:
-        return _end(row, Status.CANCELLED, cancellation(row.cancel_reason), event.at, left)
-    if row.status is Status.RUNNING and event.reason.code is ReasonCode.TIME_LIMIT:
-        return _end(row, Status.TIMEOUT, event.reason, event.at, left)
-    if _may_retry(row):
-        return row.model_copy(
-            update={
-                **dict.fromkeys(_OF_AN_ATTEMPT),
-                "status": Status.PENDING,
-                "queued_at": event.at,
-                "spending": row.spending.next_attempt(),
-                **left,
-            }
-        )
-    return _end(row, Status.FAILED, event.reason, event.at, left)
-
-
-@_follow.register
-def _(event: Cancel, row: Dispatch) -> Dispatch:
-    if row.status is Status.PENDING:
-        return _end(row, Status.CANCELLED, cancellation(event.reason), event.at)
-    if row.status is Status.COMPLETING:
-        raise _refusal(row, event)
-    return row.model_copy(update={"cancel_requested_at": event.at, "cancel_reason": event.reason})
-
-
-@_follow.register
-def _(event: Expire, row: Dispatch) -> Dispatch:
-    if row.status is not Status.PENDING or event.queued_at not in (None, row.queued_at):
-        raise _refusal(row, event)
-    return _end(row, Status.FAILED, event.reason, event.at)
 
 
 def _shortened(line: str) -> str:

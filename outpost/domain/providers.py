@@ -8,23 +8,23 @@ from outpost.domain.models import find_model, models
 from outpost.domain.usage import Tokens
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Provider:
-    """One provider's API, as the harness's model proxy serves it to an agent."""
+    """One provider's API, as the harness's model proxy serves it to an agent; the defaults are OpenAI's."""
 
     name: str
     url: str
     """Scheme and host; the agent's path is appended."""
-    key_header: str
-    key_scheme: str
+    key_header: str = "authorization"
+    key_scheme: str = "Bearer "
     """What precedes the key in the header."""
-    api: Literal["anthropic", "openai", "google"]
+    api: Literal["anthropic", "openai", "google"] = "openai"
     """Whose form requests and errors have."""
     generations: re.Pattern[str]
     """`METHOD /path` of every call that uses tokens and that an agent may make."""
-    lookups: re.Pattern[str]
+    lookups: re.Pattern[str] = re.compile(r"GET /v1/models(/[\w.-]+)?")
     """Those that an agent may make and that use no tokens. All others are refused: batches, files, fine-tuning."""
-    output_limits: tuple[str, ...]
+    output_limits: tuple[str, ...] = ("max_output_tokens",)
     """Fields of a request that limit the output."""
     rejections: frozenset[int] = frozenset({401, 403})
     """Statuses that may mean that the key is no longer valid."""
@@ -55,8 +55,8 @@ PROVIDERS: dict[str, Provider] = {
     provider.name: provider
     for provider in (
         Provider(
-            "anthropic",
-            "https://api.anthropic.com",
+            name="anthropic",
+            url="https://api.anthropic.com",
             key_header="x-api-key",
             key_scheme="",
             api="anthropic",
@@ -65,46 +65,32 @@ PROVIDERS: dict[str, Provider] = {
             output_limits=("max_tokens",),
         ),
         Provider(
-            "openai",
-            "https://api.openai.com",
-            key_header="authorization",
-            key_scheme="Bearer ",
-            api="openai",
+            name="openai",
+            url="https://api.openai.com",
             generations=re.compile(r"POST /v1/responses(/compact)?"),
-            lookups=re.compile(r"GET /v1/models(/[\w.-]+)?"),
-            output_limits=("max_output_tokens",),
         ),
         Provider(
-            "google",
-            "https://generativelanguage.googleapis.com",
+            name="google",
+            url="https://generativelanguage.googleapis.com",
             key_header="x-goog-api-key",
             key_scheme="",
             api="google",
             generations=re.compile(r"POST /v1(beta)?/models/[\w.-]+:(generateContent|streamGenerateContent)"),
             lookups=re.compile(r"POST /v1(beta)?/models/[\w.-]+:countTokens|GET /v1(beta)?/models(/[\w.-]+)?"),
-            output_limits=("max_output_tokens",),
             rejections=frozenset({400, 401, 403}),
         ),
         Provider(
-            "deepseek",
-            "https://api.deepseek.com",
-            key_header="authorization",
-            key_scheme="Bearer ",
-            api="openai",
+            name="deepseek",
+            url="https://api.deepseek.com",
             generations=_CHAT,
             lookups=_CHAT_LOOKUPS,
             output_limits=("max_tokens",),
             usage_on_request=True,
         ),
         Provider(
-            "xai",
-            "https://api.x.ai",
-            key_header="authorization",
-            key_scheme="Bearer ",
-            api="openai",
+            name="xai",
+            url="https://api.x.ai",
             generations=re.compile(r"POST /v1/responses"),
-            lookups=re.compile(r"GET /v1/models(/[\w.-]+)?"),
-            output_limits=("max_output_tokens",),
         ),
     )
 }

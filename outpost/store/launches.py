@@ -1,6 +1,7 @@
 """What the planner must remember between runs: what it is about to launch, what failed, and how far it has read."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from outpost.domain.agents import Agent
@@ -105,10 +106,8 @@ class Launches:
         document = self._failure_document(agent)
         if document is None or not disproved(LaunchFailure.model_validate_json(document)):
             return
-        try:
+        with suppress(ConflictError):
             self._db.delete(self._db.workers, *keys.launch_failure(agent), "document = :old", old=document)
-        except ConflictError:
-            return
 
 
 def _rate_item(rate: LaunchRate) -> Item:

@@ -1,7 +1,8 @@
-"""Tenants and their API keys."""
+"""Tenants, their API keys and what these have used of their minute, and the links to artifacts that were opened."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -19,6 +20,8 @@ _ALL = "*"
 """Value of `tenant_id` on the tenants' own items: the index then lists the tenants under it."""
 
 
+WINDOW_SECONDS = 60
+_RATES_KEPT = timedelta(minutes=10)
 _RACES = 5
 """Lost compare-and-sets before giving up: administrators are few."""
 
@@ -67,10 +70,8 @@ class Tenants:
     def add_key(self, key: ApiKey) -> None:
         """Write a new key; one that exists already is left as it is."""
         item = keys.api_key(key.sha256).item(tenant_id=key.tenant_id, document=key.model_dump_json())
-        try:
+        with suppress(ConflictError):
             self._db.put(self._db.tenants, item, "attribute_not_exists(pk)")
-        except ConflictError:
-            return
 
     def find_key(self, sha256: str) -> ApiKey | None:
         """Read a key by its hash, or None."""
@@ -128,6 +129,39 @@ class Tenants:
                 continue
             return changed
         return None
+
+
+class Links:
+    """Opened links in the tenants table; an item ends by its TTL, when its link would have ended anyway."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def open(self, link_id: str, until: int) -> bool:
+        """Mark a link as opened and return whether this is the first time. `until` is its end, in epoch seconds."""
+        try:
+            self._db.put(self._db.tenants, keys.link(link_id).item(expires_at=until), "attribute_not_exists(pk)")
+        except ConflictError:
+            return False
+        return True
+
+
+class Rates:
+    """The keys' counters in the tenants table; an old minute's item ends by its TTL."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def lease(self, key_sha256: str, window: int, count: int) -> int:
+        """Count `count` requests of a key's minute, and return how many were counted before."""
+        item = self._db.update(
+            self._db.tenants,
+            *keys.rate(key_sha256, window),
+            "ADD leased :count SET expires_at = :expiry",
+            count=count,
+            expiry=int((datetime.fromtimestamp(window, UTC) + _RATES_KEPT).timestamp()),
+        )
+        return int(item["leased"]) - count
 
 
 def _key_of(item: Item) -> ApiKey:

@@ -75,10 +75,8 @@ class Workers:
     def add(self, workers: Iterable[Worker]) -> None:
         """Write new workers. One that is known already, or has ended, is left as it is."""
         for worker in workers:
-            try:
+            with suppress(ConflictError):
                 self._db.transact(self._addition(worker))
-            except ConflictError:
-                continue
 
     def _addition(self, worker: Worker) -> list[Write]:
         table, unknown = self._db.workers, "attribute_not_exists(pk)"
@@ -144,7 +142,7 @@ class Workers:
 
     def retire(self, worker: Worker) -> None:
         """Mark an idle worker to leave when it finds no work; one that has claimed meanwhile leaves anyway."""
-        try:
+        with suppress(ConflictError):
             self._db.update(
                 self._db.workers,
                 *_key(worker),
@@ -153,8 +151,6 @@ class Workers:
                 yes=True,
                 idle=WorkerState.IDLE,
             )
-        except ConflictError:
-            return
 
     def end(self, worker: Worker, at: datetime) -> None:
         """Remove a worker that is gone from the living; for a day it is known to have ended, and cannot come back."""

@@ -15,7 +15,7 @@ from control_plane.rate_limit import RateLimiter
 from outpost.domain.ids import is_id, new_id, now
 from outpost.domain.lifecycle import Start
 from outpost.domain.tenants import TIERS, Limits
-from outpost.store.rates import Rates
+from outpost.store.tenants import Rates
 from tests.contract.running import MODELS, TASK, Api, fields, refused, serve
 
 

@@ -11,7 +11,7 @@ from control_plane.auth import CACHE_SECONDS, Authenticator
 from control_plane.rate_limit import RateLimiter
 from control_plane.services import Services
 from outpost.domain.tenants import Overrides, Tenant
-from outpost.store.rates import Rates
+from outpost.store.tenants import Rates
 from tests.contract.running import Api, refused, serve
 
 LIMIT = 40

@@ -11,8 +11,7 @@ from outpost.domain.workspaces import QUOTAS
 from outpost.store.budgets import ENVIRONMENT as ENVIRONMENT_TOTALS
 from outpost.store.database import from_attributes
 from outpost.store.keys import ROW
-from outpost.store.row_details import ROW_BYTES, item_bytes
-from outpost.store.rows import details_key, queue_entry_key, row_from
+from outpost.store.rows import ROW_BYTES, details_key, item_bytes, queue_entry_key, row_from
 from tests.simulation.dynamodb import Change
 from tests.simulation.ecs import Task
 from tests.simulation.endings import Endings, short

@@ -18,7 +18,7 @@ from outpost.store import keys
 from outpost.store.daily import shares
 from outpost.store.database import key
 from outpost.store.dispatches import DailyLimitError, Idempotency, IdempotencyConflictError
-from outpost.store.row_details import ROW_BYTES
+from outpost.store.rows import ROW_BYTES
 from outpost.store.schema import ACTIVE_SHARDS
 
 Store = Any

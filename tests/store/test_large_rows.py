@@ -14,8 +14,7 @@ from outpost.names import Env
 from outpost.store import keys, rows
 from outpost.store.database import Database, Item, from_attributes
 from outpost.store.dispatch_rows import DispatchRows
-from outpost.store.row_details import ROW_BYTES, item_bytes, shortened
-from outpost.store.rows import is_complete, items_of
+from outpost.store.rows import ROW_BYTES, is_complete, item_bytes, items_of, shortened
 from outpost.store.schema import ACTIVE_SHARDS
 from outpost.store.usage import UsageCounters
 from tests.store.test_dispatches import TAGS

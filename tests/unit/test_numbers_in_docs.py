@@ -12,7 +12,7 @@ from control_plane.services import log_reader, streams
 from outpost.aws import caller_identity
 from outpost.domain import audit as records
 from outpost.domain import deadlines, launches, protocol
-from outpost.store import dispatches, planner_lock, row_details
+from outpost.store import dispatches, planner_lock, rows
 from outpost_ops.verify import audit_chains
 from reconciler import silence, worker_check
 from worker import agent_process, lease, lease_calls, steps
@@ -110,7 +110,7 @@ NUMBERS = {
         f"A replica serves {streams.STREAMS_PER_KEY} streams of a key and {streams.STREAMS:,} in all",
         f"A head has {seconds(server.HEAD_SECONDS)} s from its first byte, a body {seconds(server.BODY_SECONDS)} s, a "
         f"connection without a request {server.KEEP_ALIVE_SECONDS} s",
-        f"row stays below {row_details.ROW_BYTES // 1024} KB",
+        f"row stays below {rows.ROW_BYTES // 1024} KB",
     ],
 }
 """Page (the only one that the pattern matches) -> sentences that it has, with today's numbers."""

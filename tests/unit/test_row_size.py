@@ -35,8 +35,7 @@ from outpost.domain.promotion import Promotion
 from outpost.domain.protocol import ClaimRequest, RenewRequest
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.database import from_attributes
-from outpost.store.row_details import ROW_BYTES, item_bytes
-from outpost.store.rows import items_of, row_from
+from outpost.store.rows import ROW_BYTES, item_bytes, items_of, row_from
 
 CHARACTERS = ("a", '"', "\x01", "\N{GRINNING FACE}")
 """Of one byte, and of those that JSON or UTF-8 write as two, six and four."""

@@ -14,7 +14,7 @@ from control_plane.services.tenants import TenantService
 from control_plane.services.usage import UsageService
 from control_plane.settings import Settings, Stores
 from control_plane.signing import Signer
-from outpost.store.rates import Rates
+from outpost.store.tenants import Rates
 
 
 class Services:

@@ -11,7 +11,7 @@ from outpost.domain.artifacts import attempt_prefix
 from outpost.domain.dispatch import Dispatch
 from outpost.domain.ids import new_id, now
 from outpost.store.artifacts import Stored
-from outpost.store.links import Links
+from outpost.store.tenants import Links
 
 PRESIGNED_SECONDS = 60
 
