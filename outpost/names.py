@@ -123,17 +123,11 @@ class Metric(StrEnum):
     """Checkpoints of the audit log that could not be signed or stored in time."""
 
 
+_WITHOUT_AGENT = (Metric.LEASE_EXPIRIES, Metric.FLEET_SILENCE, Metric.AUDIT_WAITING, Metric.AUDIT_SET_ASIDE)
 METRIC_DIMENSIONS: dict[Metric, tuple[str, ...]] = {
-    metric: {
-        Metric.OUTCOMES: ("Environment", "Reason"),
-        Metric.LEASE_EXPIRIES: ("Environment",),
-        Metric.FLEET_SILENCE: ("Environment",),
-        Metric.AUDIT_WAITING: ("Environment",),
-        Metric.AUDIT_SET_ASIDE: ("Environment",),
-        Metric.AUDIT_LOST: ("Environment",),
-        Metric.AUDIT_UNSIGNED: ("Environment",),
-    }.get(metric, ("Environment", "Agent"))
-    for metric in Metric
+    **dict.fromkeys(Metric, ("Environment", "Agent")),
+    **dict.fromkeys((*_WITHOUT_AGENT, Metric.AUDIT_LOST, Metric.AUDIT_UNSIGNED), ("Environment",)),
+    Metric.OUTCOMES: ("Environment", "Reason"),
 }
 """An alarm or a widget that names other dimensions would look at nothing."""
 LEGACY_DISPATCHES = "LegacyDispatches"

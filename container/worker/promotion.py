@@ -11,9 +11,8 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from outpost.domain.artifacts import promoted_patch
-from outpost.domain.dispatch import Status
+from outpost.domain.dispatch import Promotion, Publication, Status
 from outpost.domain.ids import now
-from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.repository import forge_repository
 from outpost.fleet.forge import ForgeApi, ForgeError

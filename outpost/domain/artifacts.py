@@ -6,9 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from outpost.domain.collection import Collection
-from outpost.domain.dispatch import LOG_TAIL_BYTES, Status, Usage
+from outpost.domain.dispatch import LOG_TAIL_BYTES, Promotion, Status, Usage
 from outpost.domain.findings import Findings
-from outpost.domain.promotion import Promotion
 from outpost.domain.reasons import Reason
 from outpost.domain.value import Value
 

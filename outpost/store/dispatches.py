@@ -1,5 +1,6 @@
 """Dispatches: created in one transaction, changed only by compare-and-set through the lifecycle."""
 
+import random
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Status
 from outpost.domain.lifecycle import Event, TransitionError, apply
 from outpost.store import keys
-from outpost.store.daily import DailyCount
 from outpost.store.database import (
     ConflictError,
     ContentionError,
@@ -20,6 +20,7 @@ from outpost.store.database import (
     delete_write,
     put_write,
     to_attributes,
+    update_write,
 )
 from outpost.store.dispatch_rows import DispatchRows, UnknownDispatchError
 from outpost.store.rows import items_of, queue_entry, queue_entry_key
@@ -28,6 +29,9 @@ from outpost.store.workspaces import giving_back
 
 MAX_RACES = 10
 """Lost compare-and-sets before giving up: a row has at most four writers."""
+SHARDS = 16
+"""Of the count of a tenant's day. Transactions that write the same item refuse each other, so each shard has its share
+of the limit: dispatches of a tenant at the same moment seldom meet, and together the shards never admit more."""
 IDEMPOTENCY_HOURS = 24
 POSTPONED = timedelta(seconds=5)
 LONGEST_POSTPONED = timedelta(seconds=60)
@@ -52,6 +56,48 @@ class Idempotency:
 
     key: str
     body_sha256: str
+
+
+def shares(limit: int) -> list[int]:
+    """Return how much of a limit each shard admits."""
+    whole, rest = divmod(limit, SHARDS)
+    return [whole + (number < rest) for number in range(SHARDS)]
+
+
+class DailyCount:
+    """The count of one tenant's dispatches of a day, written in the transaction that creates one."""
+
+    def __init__(self, database: Database, tenant_id: str, at: datetime, limit: int) -> None:
+        self._db = database
+        self._tenant_id, self._at = tenant_id, at
+        self._expiry = int((at + timedelta(days=2)).timestamp())
+        self._shares = dict(enumerate(shares(limit)))
+        self._shard = self._any_of([number for number, share in self._shares.items() if share])
+
+    def write(self) -> Write:
+        """Return the write that counts the dispatch. Its condition fails when the chosen shard is full."""
+        return update_write(
+            self._db.dispatches,
+            keys.day(self._tenant_id, self._at, self._shard),
+            "ADD dispatched :one SET expires_at = :expiry",
+            "attribute_not_exists(dispatched) OR dispatched < :share",
+            one=1,
+            share=self._shares[self._shard],
+            expiry=self._expiry,
+        )
+
+    def next_shard(self) -> bool:
+        """Choose another shard, one that is not full. Returns False when the day is used up."""
+        items = self._db.query(self._db.dispatches, "pk = :pk", {"pk": keys.day(self._tenant_id, self._at, 0).pk})
+        used = {int(item["sk"]): int(item["dispatched"]) for item in items}
+        free = [number for number, share in self._shares.items() if used.get(number, 0) < share]
+        if free:
+            self._shard = self._any_of(free)
+        return bool(free)
+
+    @staticmethod
+    def _any_of(shards: list[int]) -> int:
+        return random.choice(shards)  # noqa: S311 - spreads, hides nothing
 
 
 class Waker(Protocol):

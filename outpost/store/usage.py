@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from outpost.domain.agents import Agent
 from outpost.domain.budgets import changes
 from outpost.domain.dispatch import Dispatch
-from outpost.domain.usage_totals import Entry, Totals, entry_of
+from outpost.domain.usage_event import Entry, Totals, entry_of
 from outpost.store import keys
 from outpost.store.budgets import ENVIRONMENT, adding, expiry_of
 from outpost.store.database import ConflictError, Database, Item, Write, put_write, to_attributes, update_write

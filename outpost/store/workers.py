@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Dispatch, Lease
@@ -125,20 +126,11 @@ class Workers:
 
     def beat(self, agent: Agent, lease: Lease) -> None:
         """Count a heartbeat. Raises `ConflictError` when the worker does not hold this token."""
-        self._db.update(
-            self._db.workers,
-            *keys.worker(agent, lease.worker_id),
-            _BEAT,
-            _HOLDS,
-            one=1,
-            held=lease.token,
-            busy=WorkerState.BUSY,
-        )
+        self._db.update(self._db.workers, *keys.worker(agent, lease.worker_id), _BEAT, _HOLDS, **_holding(lease))
 
     def beating(self, agent: Agent, lease: Lease) -> Write:
         """Return the write that counts a heartbeat, for a transaction that only a worker that is not lost may make."""
-        held = {"one": 1, "held": lease.token, "busy": WorkerState.BUSY}
-        return update_write(self._db.workers, keys.worker(agent, lease.worker_id), _BEAT, _HOLDS, **held)
+        return update_write(self._db.workers, keys.worker(agent, lease.worker_id), _BEAT, _HOLDS, **_holding(lease))
 
     def retire(self, worker: Worker) -> None:
         """Mark an idle worker to leave when it finds no work; one that has claimed meanwhile leaves anyway."""
@@ -176,3 +168,7 @@ def binding(database: Database, worker: Worker, row: Dispatch) -> Write:
 
 def _key(worker: Worker) -> keys.Key:
     return keys.worker(worker.agent, worker.worker_id)
+
+
+def _holding(lease: Lease) -> dict[str, Any]:
+    return {"one": 1, "held": lease.token, "busy": WorkerState.BUSY}

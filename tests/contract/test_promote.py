@@ -13,10 +13,9 @@ from mcp.client.streamable_http import streamable_http_client
 from typer.testing import CliRunner
 
 from outpost.domain.artifacts import Artifact, attempt_prefix
-from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.dispatch import Dispatch, Publication, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Report, Start
-from outpost.domain.promotion import Publication
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import Scope, Tenant
 from outpost_client.cli.main import app

@@ -15,11 +15,10 @@ from mcp.client.streamable_http import streamable_http_client
 from typer.testing import CliRunner, Result
 
 from outpost.domain.artifacts import Artifact, attempt_prefix, stored_name
-from outpost.domain.dispatch import Dispatch, Status, Usage
+from outpost.domain.dispatch import Dispatch, Publication, Status, Usage
 from outpost.domain.findings import Finding, Findings
 from outpost.domain.ids import now
 from outpost.domain.lifecycle import Finish, Report, Start
-from outpost.domain.promotion import Publication
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.tenants import Scope, Tenant
 from outpost_client.cli.main import app

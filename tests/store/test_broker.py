@@ -13,10 +13,9 @@ from broker.claim import LINGER, retires
 from broker.credentials import session_policies
 from broker.forge import Forge
 from outpost.domain.agents import CATALOGUE, Agent
-from outpost.domain.dispatch import Lease, Spec, Status
+from outpost.domain.dispatch import Lease, Promotion, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Lose
-from outpost.domain.promotion import Promotion
 from outpost.domain.protocol import (
     Assignment,
     ClaimResponse,

@@ -15,9 +15,8 @@ from outpost.domain.lifecycle import Cancel, Claim, Start, TransitionError
 from outpost.fleet.store import Store as Parts
 from outpost.names import Env
 from outpost.store import keys
-from outpost.store.daily import shares
 from outpost.store.database import key
-from outpost.store.dispatches import DailyLimitError, Idempotency, IdempotencyConflictError
+from outpost.store.dispatches import DailyLimitError, Idempotency, IdempotencyConflictError, shares
 from outpost.store.rows import ROW_BYTES
 from outpost.store.schema import ACTIVE_SHARDS
 

@@ -15,7 +15,7 @@ from outpost.domain.budgets import MICROS, Spending, changes
 from outpost.domain.dispatch import Dispatch, Status, Usage
 from outpost.domain.lifecycle import Cancel, Finish, Report, Start
 from outpost.domain.reasons import Reason, ReasonCode
-from outpost.domain.usage_totals import Entry, Totals, grouped
+from outpost.domain.usage_event import Entry, Totals, grouped
 from outpost.names import Env
 from outpost.store.budgets import ENVIRONMENT, MonthlyLimits
 from outpost.store.database import Database

@@ -13,7 +13,7 @@ from control_plane.schemas.results import MOST_SECRETS, PromotionRequest, Releas
 from outpost.domain.agents import Agent
 from outpost.domain.artifacts import Artifact
 from outpost.domain.collection import MAX_TEXT_LENGTH, MOST_GLOBS, Collection, KeptRef, LeftOut, NestedChange
-from outpost.domain.dispatch import LOG_TAIL_BYTES, MAX_ATTEMPTS, Dispatch, Lease, Spec, Status, Usage
+from outpost.domain.dispatch import LOG_TAIL_BYTES, MAX_ATTEMPTS, Dispatch, Lease, Promotion, Spec, Status, Usage
 from outpost.domain.findings import MAX_PATH_LENGTH, MOST_PLACES, Finding, Findings, Release
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import (
@@ -31,7 +31,6 @@ from outpost.domain.lifecycle import (
     TransitionError,
     apply,
 )
-from outpost.domain.promotion import Promotion
 from outpost.domain.protocol import ClaimRequest, RenewRequest
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.store.database import from_attributes

@@ -8,9 +8,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from outpost.domain.artifacts import Artifact
-from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.dispatch import Dispatch, Promotion, Publication, Status
 from outpost.domain.ids import new_id
-from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Env
 from outpost.store.artifacts import prefix_of

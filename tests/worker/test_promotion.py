@@ -9,11 +9,10 @@ import boto3
 import pytest
 
 from outpost.domain.artifacts import Artifact, LogSource
-from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.dispatch import Dispatch, Promotion, Publication, Status
 from outpost.domain.findings import Release
 from outpost.domain.ids import new_id, now
 from outpost.domain.lifecycle import Cancel, Lose, ReleaseWithheld
-from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.protocol import Assignment
 from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.secrets import TenantSecret

@@ -6,9 +6,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from outpost.domain.dispatch import Dispatch, Status
+from outpost.domain.dispatch import Dispatch, Promotion, Publication, Status
 from outpost.domain.ids import new_id
-from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.reasons import ReasonCode
 from outpost.names import Env
 from tests.worker.brokers import at_forge

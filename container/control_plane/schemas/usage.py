@@ -9,7 +9,7 @@ from pydantic import Field
 from control_plane.envelope import Body, Day, View
 from outpost.domain.agents import Agent
 from outpost.domain.budgets import to_usd
-from outpost.domain.usage_totals import MILLI, Totals
+from outpost.domain.usage_event import MILLI, Totals
 
 Group = Literal["day", "tenant", "agent", "model"]
 

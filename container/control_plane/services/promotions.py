@@ -13,10 +13,9 @@ from control_plane.schemas.results import PromotionRequest
 from control_plane.services.dispatches import Accepted, DispatchService
 from control_plane.settings import Stores
 from outpost.domain.artifacts import Artifact, Summary
-from outpost.domain.dispatch import Dispatch, Spec, Status
+from outpost.domain.dispatch import Dispatch, Promotion, Publication, Spec, Status
 from outpost.domain.findings import BRIEF_PLACES, Findings
 from outpost.domain.ids import now
-from outpost.domain.promotion import Promotion, Publication
 from outpost.domain.repository import check_branch
 from outpost.store.dispatches import Idempotency
 

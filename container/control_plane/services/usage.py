@@ -10,7 +10,7 @@ from control_plane.settings import Stores
 from outpost.domain.budgets import month_of, to_usd
 from outpost.domain.ids import now
 from outpost.domain.tenants import OPERATOR, Scope, Tenant
-from outpost.domain.usage_totals import Totals, grouped
+from outpost.domain.usage_event import Totals, grouped
 from outpost.store.budgets import ENVIRONMENT
 from outpost.store.usage import TooManyCountersError, UsageCounters
 
