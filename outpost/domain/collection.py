@@ -67,6 +67,9 @@ class NestedChange(CamelValue):
     files_changed: int
 
 
+_KINDS = ("left_out", "refs", "nested")
+
+
 class Collection(CamelValue):
     """What there is to know about the results of one attempt beside the patch."""
 
@@ -83,15 +86,12 @@ class Collection(CamelValue):
         cls, left_out: Iterable[LeftOut] = (), refs: Iterable[KeptRef] = (), nested: Iterable[NestedChange] = ()
     ) -> "Collection":
         """Return the first entries of each kind, and how many there are."""
-        lists = tuple(left_out), tuple(refs), tuple(nested)
-        return cls(
-            left_out=lists[0][:MOST_LISTED],
-            left_out_count=len(lists[0]),
-            refs=lists[1][:MOST_LISTED],
-            refs_count=len(lists[1]),
-            nested=lists[2][:MOST_LISTED],
-            nested_count=len(lists[2]),
-        )
+        found = cls(left_out=tuple(left_out), refs=tuple(refs), nested=tuple(nested))
+        counts = {f"{kind}_count": len(getattr(found, kind)) for kind in _KINDS}
+        return found.model_copy(update=counts)._first(MOST_LISTED)
+
+    def _first(self, most: int) -> "Collection":
+        return self.model_copy(update={kind: getattr(self, kind)[:most] for kind in _KINDS})
 
     def __bool__(self) -> bool:
         """Return whether there is anything to know."""
@@ -99,13 +99,7 @@ class Collection(CamelValue):
 
     def brief(self) -> "Collection":
         """Return the same with as many entries as a row keeps."""
-        return self.model_copy(
-            update={
-                "left_out": self.left_out[:BRIEF_LISTED],
-                "refs": self.refs[:BRIEF_LISTED],
-                "nested": self.nested[:BRIEF_LISTED],
-            }
-        )
+        return self._first(BRIEF_LISTED)
 
     def clean(self, redact: Callable[[str], str]) -> "Collection":
         """Return the same with every text of the agent's passed through `redact`, and then cut."""
