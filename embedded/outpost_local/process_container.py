@@ -20,13 +20,7 @@ from outpost_local.settings import INSTANCE_MARKER, REPOSITORY_ROOT, TASK_MARKER
 
 NETWORK = "loopback"
 
-_SOURCE_ROOTS = (
-    REPOSITORY_ROOT,
-    REPOSITORY_ROOT / "clients",
-    REPOSITORY_ROOT / "constructs",
-    REPOSITORY_ROOT / "lambda",
-    REPOSITORY_ROOT / "container",
-)
+_SOURCE_ROOTS = tuple(REPOSITORY_ROOT / root for root in ("", "clients", "constructs", "lambda", "container"))
 # These describe the image's file system, which does not exist here.
 _IMAGE_ONLY = {"PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TMPDIR"}
 # MiniStack never removes a container that ended by itself; its exit code may still be read a moment later.

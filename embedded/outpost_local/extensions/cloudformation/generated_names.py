@@ -66,10 +66,8 @@ def _create(kind: str, create: Callable[..., Created], logical_id: str, props: P
     return create(logical_id, _named(kind, props, stack, logical_id), stack)
 
 
-def _update(
-    kind: str, update: Callable[..., Created], physical_id: str, old: Properties, new: Properties, *rest: str
-) -> Created:
-    stack, logical_id = rest
+def _update(kind: str, update: Callable[..., Created], *arguments: Any) -> Created:
+    physical_id, old, new, stack, logical_id = arguments
     return update(physical_id, old, _named(kind, new, stack, logical_id), stack, logical_id)
 
 

@@ -56,12 +56,10 @@ class TaskCredentials:
         self._in_environment = in_environment
         self._grants: dict[str, _Grant] = {}
 
-    def register(
-        self, register: Callable[..., str], task_arn: str, cluster: str, definition: Any, container: Any, *rest: Any
-    ) -> str:
+    def register(self, register: Callable[..., str], *arguments: Any) -> str:
         """Give a container its role's credentials, and the region, in its environment."""
-        launch_type, env, *others = rest
-        token = register(task_arn, cluster, definition, container, launch_type, env, *others)
+        task_arn, _cluster, definition, _container, _launch_type, env, *_ = arguments
+        token = register(*arguments)
         env.update({"AWS_REGION": get_region(), "AWS_DEFAULT_REGION": get_region()})
         self._replace_credentials(task_arn, definition, env)
         return token

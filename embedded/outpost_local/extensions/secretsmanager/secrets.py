@@ -80,10 +80,6 @@ def _update_resource(update: Callable[..., Created], arn: str, *rest: Any) -> Cr
     return attributes["Arn"], attributes
 
 
-def _delete_resource(delete: Callable[..., None], arn: str, props: Properties) -> None:
-    delete(_name(arn), props)
-
-
 def _name(arn: str) -> str:
     return arn.rpartition(":")[2][:-_SUFFIX]
 
@@ -95,5 +91,5 @@ PATCHES = (
     around("services.secretsmanager._put_secret_value", _put_value, "labels of secrets do not move"),
     around(handler(_KIND, "create"), _create_resource, _REF),
     around(handler(_KIND, "update"), _update_resource, _REF),
-    around(handler(_KIND, "delete"), _delete_resource, _REF),
+    around(handler(_KIND, "delete"), lambda delete, arn, props: delete(_name(arn), props), _REF),
 )
