@@ -21,15 +21,17 @@ from rich.table import Table
 from benchmarks.page import write_figures
 from outpost.domain.dispatch import Dispatch
 from outpost.names import Output
+from outpost_client import Client
+from outpost_client.models import Limits
 from outpost_client.results import Status
 from outpost_local.cdk import CdkApp
 from outpost_local.environment import LocalEnvironment
-from outpost_local.first_run import output
+from outpost_local.first_run import api_url, operator_key, output
 from outpost_local.realism import Realism
 from outpost_local.settings import REPOSITORY_ROOT, Engine
 from outpost_ops.config import load
 from tests import guard
-from tests.e2e.conftest import Outpost, tenant_of
+from tests.e2e.conftest import Outpost
 from tests.engines import build_options, container_engine
 from tests.eventually import eventually
 from tests.ports import free_port
@@ -93,8 +95,13 @@ def _outpost(folder: Path, engine: Engine, options: list[str]) -> Iterator[Outpo
     environment.start()
     try:
         environment.deploy(lambda _line: None)
-        with tenant_of(environment, folder) as outpost:
-            yield outpost
+        url = api_url(environment)
+        with Client(url, operator_key(environment)) as operator:
+            eventually(operator.ready, within=60, what="the service is ready")
+            operator.create_tenant("bench", "Benchmark", "enterprise", Limits(requests_per_minute=100_000))
+            key = operator.create_key("bench", "benchmark", ["dispatch", "status"]).key
+        with Client(url, key) as client:
+            yield Outpost(environment, client, client._http, folder)
     finally:
         environment.stop()
 
