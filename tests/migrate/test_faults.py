@@ -23,7 +23,7 @@ from outpost_migration.context import Context
 from outpost_migration.endpoint import V1Endpoint, V2Endpoint
 from outpost_migration.runner import run_step
 from outpost_migration.step import R, Step
-from outpost_migration.steps import archive, cutover, rollback
+from outpost_migration.steps import archive, cutover, preflight, rollback
 from outpost_migration.steps.shadow import StoredPair
 from outpost_migration.v1.layout import DISABLED, SCRIPTS
 from outpost_ops.errors import OperationError
@@ -102,6 +102,8 @@ def test_a_rollback_that_died_at_any_call_is_resumed(fresh: World, level: int) -
 
 def test_an_unreachable_host_stops_the_archive_and_the_next_attempt_ends_it(fresh: World) -> None:
     fresh.host.switch(online=False)
+    check = preflight.host_reachable(fresh.context("unreachable"))
+    assert (check.id, check.status, check.remedy) == ("v1-host", "fail", "Start its SSM agent")
     with pytest.raises(OperationError, match="cannot be reached"):
         run(fresh.context("unreachable"), archive.STEP)
     entry = fresh.context("unreachable").journal.read().entries["archive"]
