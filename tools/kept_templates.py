@@ -27,11 +27,11 @@ def synthesized(environment: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def keep_baselines() -> None:
     """Keep prod's stateful stacks."""
-    for name, template in synthesized("prod"):
-        for stack in STATEFUL:
-            if name.startswith(f"Outpostprod{stack}"):
-                target = STACKS / "baselines" / f"prod-{stack}.template.json"
-                target.write_text(json.dumps(template, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    templates = dict(synthesized("prod"))
+    for stack in STATEFUL:
+        (template,) = (each for name, each in templates.items() if name.startswith(f"Outpostprod{stack}"))
+        target = STACKS / "baselines" / f"prod-{stack}.template.json"
+        target.write_text(json.dumps(template, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def keep_previous() -> None:

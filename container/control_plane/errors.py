@@ -104,7 +104,7 @@ def too_many(message: str, seconds: int) -> ApiError:
     return ApiError(ErrorCode.RATE_LIMIT_EXCEEDED, message, headers={"Retry-After": str(seconds)})
 
 
-SECRETS = frozenset({"value"})
+SECRET_FIELDS = frozenset({"value"})
 """Fields of bodies whose values no response shows."""
 
 _CONFLICTS = (IdempotencyConflictError, TransitionError, ExistsError, WorkspaceInUseError, WorkspaceTakenError)
@@ -186,4 +186,4 @@ def _detail(found: dict[str, object]) -> tuple[str, str]:
     if found["type"] == "extra_forbidden":
         return ".".join(map(str, path)), "is not known here: remove it, or see /docs for the right name"
     field = ".".join(map(str, path)) or str(where)
-    return field, explain(found, secret=field in SECRETS)
+    return field, explain(found, secret=field in SECRET_FIELDS)

@@ -94,7 +94,10 @@ def _serve(settings: Settings, identity: Identity, isolation: Isolation, redacto
 
 
 def _claims(settings: Settings, identity: Identity) -> Callable[[], ClaimRequest]:
-    """Return what requests work, each time signed anew as the task's role; it raises `BrokerError` without one."""
+    """Return a function that makes a request for work, signed anew as the task's role each time.
+
+    It raises `BrokerError` without the role's credentials.
+    """
     session = boto3.Session()
 
     def request() -> ClaimRequest:

@@ -71,7 +71,7 @@ class BrokerClient:
     """
 
     def __init__(self, function: str) -> None:
-        """`function`: the broker's name. Heartbeats have a connection of their own."""
+        """`function`: the broker's name. Heartbeats have a client of their own; neither client retries by itself."""
         self._client = boto3.client("lambda", config=_REQUESTS)
         self._heartbeat_client = boto3.client("lambda", config=_HEARTBEATS)
         self._function = function

@@ -50,7 +50,7 @@ def git_environment(path: str, **variables: str | Path) -> Mapping[str, str]:
 
 
 def basic_credentials(token: str) -> str:
-    """Return a header `Authorization` (GitHub Docs, "Authenticating as a GitHub App installation")."""
+    """Return the value of a header `Authorization` (GitHub Docs, "Authenticating as a GitHub App installation")."""
     return f"Basic {base64.b64encode(f'x-access-token:{token}'.encode()).decode()}"
 
 

@@ -1,7 +1,8 @@
 """The attempt's lease: heartbeats show it to the broker, whose responses say whether this worker may still write.
 
 A broker that does not respond ends nothing: only its response `live=False`, or a cancel, stops the run. Heartbeats come
-each 10 s, with what the run is doing and what could not be sent before; they have short timeouts and wait for nothing.
+each 10 s, with what the run is doing and what could not be sent before; they have short timeouts and wait for no
+other request.
 """
 
 import threading

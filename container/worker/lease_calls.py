@@ -49,7 +49,10 @@ class LeaseCalls:
         self._heartbeat = heartbeat
 
     def started(self) -> None:
-        """Send that the agent starts now. Raises `Stopped`, and `BrokerError` once the credentials have ended."""
+        """Send that the agent starts now, until there is a response.
+
+        Raises `Stopped` when the run must end instead, `BrokerError` once the attempt's credentials have ended.
+        """
         self._repeat(partial(self._fence.send, self._fence.request(StartedRequest)))
         self._fence.stop.check()
 

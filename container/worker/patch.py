@@ -14,6 +14,8 @@ MAX_PIECE = 1024 * 1024
 
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _INDEX = re.compile(rb"index ([0-9a-f]+)\.\.([0-9a-f]+)")
+_SIDES = {b" ": b"-+", b"-": b"-", b"+": b"+"}
+"""First character of a hunk's line -> the sides that it is on: as the file was before the change, and after it."""
 _ESCAPE = re.compile(rb'\\(?:([0-7]{3})|([abtnvfr"\\]))')
 _ESCAPED = {b"a": 7, b"b": 8, b"t": 9, b"n": 10, b"v": 11, b"f": 12, b"r": 13, b'"': 34, b"\\": 92}
 
@@ -44,8 +46,10 @@ class PatchReader:
         self._line = 0
         """Number in the new file of the line that is read."""
         self._blobs = ("", "")
-        self._added: BlockSearch | None = None
-        """The search of the added lines that are being read."""
+        self._searches: dict[int, BlockSearch] = {}
+        """Side of the lines that are being read (its character's code) -> its search. `-` only with `all_new`."""
+        self._in_search: list[BlockSearch] = []
+        """Those that the line which is read belongs to."""
         self.files = 0
         """Files changed."""
         self.binaries: list[BinaryChange] = []
@@ -58,7 +62,7 @@ class PatchReader:
             self._feed(chunk)
         if self._rest:
             self._read(self._rest)
-        self._end_added()
+        self._end_searches()
 
     def _feed(self, chunk: bytes) -> None:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
@@ -72,29 +76,37 @@ class PatchReader:
     def _read(self, piece: bytes) -> None:
         """Read a line, or a piece of a long one."""
         if self._in_line:
-            if self._added is not None:
-                self._added.feed(piece)
+            self._search(piece)
         elif self._old_left > 0 or self._new_left > 0:
             self._in_hunk(piece)
         elif not piece.startswith(b"\\"):  # no line: "\ No newline at end of file"
-            self._end_added()
+            self._end_searches()
             self._header(piece)
 
     def _in_hunk(self, piece: bytes) -> None:
         kind = piece[:1]
         self._old_left -= kind in (b" ", b"-")
         self._new_left -= kind in (b" ", b"+")
-        if kind != b"+" and not self._all_new:
-            self._end_added()
-        else:
-            self._added = self._added or self._scan.text(self._artifact, self._path, self._line)
-            self._added.feed(piece[1:])
+        sides = _SIDES.get(kind, b"") if self._all_new else kind if kind == b"+" else b""
+        if not sides and not self._all_new:
+            self._end_searches()
+        self._in_search = [self._side(side) for side in sides]
+        self._search(piece[1:])
         self._line += kind in (b" ", b"+")
 
-    def _end_added(self) -> None:
-        if self._added is not None:
-            self._added.finish()
-            self._added = None
+    def _side(self, side: int) -> BlockSearch:
+        if side not in self._searches:
+            self._searches[side] = self._scan.text(self._artifact, self._path, self._line)
+        return self._searches[side]
+
+    def _search(self, piece: bytes) -> None:
+        for search in self._in_search:
+            search.feed(piece)
+
+    def _end_searches(self) -> None:
+        for search in self._searches.values():
+            search.finish()
+        self._searches, self._in_search = {}, []
 
     def _header(self, line: bytes) -> None:
         text = line.rstrip(b"\n")

@@ -106,8 +106,10 @@ async def _serve(settings: Settings) -> None:
 def _stop_children(engine: ProcessEngine | ContainerEngine) -> None:
     from ministack.core import lambda_runtime  # noqa: PLC0415
 
-    engine.stop_all(_STOP_SECONDS)
-    lambda_runtime.reset()
+    try:
+        engine.stop_all(_STOP_SECONDS)
+    finally:
+        lambda_runtime.reset()
 
 
 if __name__ == "__main__":

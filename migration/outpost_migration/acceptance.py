@@ -110,14 +110,14 @@ class Acceptance:
         logs, now = self.context.deployment.client("logs"), self.context.now()
         prefix, since = f"/outpost/{self.context.deployment.environment}/", now - LOGS_WINDOW
         pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
-        names = pages.search("logGroups[].logGroupName")
+        names = filter(None, pages.search("logGroups[].logGroupName"))  # None of a page without groups
         groups = [name for name in names if not name.removeprefix(prefix).startswith(("worker", "trail", "flow"))]
         errors, read, oldest = [], 0, now
         for name in groups:
             oldest = min(oldest, _first_event(logs, name) or now)
             times = {"startTime": _ms(since), "endTime": _ms(now)}
             lines = logs.get_paginator("filter_log_events").paginate(logGroupName=name, **times)
-            for message in lines.search("events[].message"):
+            for message in filter(None, lines.search("events[].message")):  # None of a page without events
                 read += 1
                 if _ERROR.search(message):
                     errors.append(f"{name}: {message.strip()[:160]}")

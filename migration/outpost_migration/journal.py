@@ -73,15 +73,19 @@ class Journal:
         self._documents = documents
         self._operator = operator
         self._mutex = threading.Lock()
+        self._is_held = False
         self._etag: str | None = None
         self.content = Content(run=run, environment=environment)
         """The journal as it was last read or written."""
         self.key = f"migration/{run}/journal.json"
 
     def read(self) -> Content:
-        """Return the journal as it is now."""
+        """Return the journal as it is now; while we hold the lock, as we wrote it last.
+
+        What another operator who took the lock over wrote is not ours to go on from: our next write must raise.
+        """
         with self._mutex:
-            if found := self._documents.read(Content, self.key):
+            if not self._is_held and (found := self._documents.read(Content, self.key)):
                 self.content, self._etag = found.value, found.etag
             return self.content
 
@@ -98,6 +102,7 @@ class Journal:
                 f"{holder.until:%H:%M:%S} UTC. Wait, or take it over with --take-over if you know that they stopped"
             )
         self._change(holder=self._lease())
+        self._is_held = True
         done = threading.Event()
         renewal = threading.Thread(target=self._renew, args=(done,), daemon=True)
         renewal.start()
@@ -110,6 +115,7 @@ class Journal:
         finally:
             done.set()
             renewal.join()
+            self._is_held = False
             if not crashed:
                 self._change(holder=None)
 

@@ -7,6 +7,7 @@ idempotency tokens, `before-send` and exceptions are those of the client.
 
 import json
 import random
+import ssl
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -50,6 +51,7 @@ RETRYABLE = frozenset(
         "RequestLimitExceeded",
         "RequestThrottled",
         "ThrottlingException",
+        "TooManyRequestsException",
         "TransactionConflictException",
         "TransactionInProgressException",
     },
@@ -156,7 +158,7 @@ def _object(body: bytes) -> dict[str, Any] | None:
 def is_retryable(error: BotoCoreError | ClientError) -> bool:
     """Return whether another attempt may succeed."""
     if isinstance(error, ClientError):
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= 500 or error.response["Error"]["Code"] in RETRYABLE
     return not isinstance(error, NoCredentialsError)
 
@@ -174,9 +176,10 @@ class FastClient(BaseClient):
     @cached_property
     def _connections(self) -> urllib3.HTTPConnectionPool:
         config: Any = self.meta.config  # its attributes are made at run time
-        trusted: Any = get_cert_path(True)
+        # One context for all connections: reading the trusted certificates takes longer than a call.
+        trusted = ssl.create_default_context(cafile=get_cert_path(True))
         times = urllib3.Timeout(connect=config.connect_timeout, read=config.read_timeout)
-        pools = urllib3.PoolManager(maxsize=config.max_pool_connections, timeout=times, ca_certs=trusted)
+        pools = urllib3.PoolManager(maxsize=config.max_pool_connections, timeout=times, ssl_context=trusted)
         return pools.connection_from_url(self.meta.endpoint_url)
 
     def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:

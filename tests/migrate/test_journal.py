@@ -53,18 +53,21 @@ def test_of_two_that_read_the_same_version_one_is_refused(documents: Documents) 
     assert found.value.run == "first"
 
 
-def test_who_lost_the_lock_writes_nothing_more(documents: Documents) -> None:
+@pytest.mark.parametrize("reads", [False, True])
+def test_who_lost_the_lock_writes_nothing_more(documents: Documents, *, reads: bool) -> None:
     ann, bob = journal(documents, "ann"), journal(documents, "bob")
     with pytest.raises(LockedError, match="another operator"):
-        lose(ann, bob)
+        lose(ann, bob, reads=reads)
     assert bob.read().entries == {}
 
 
-def lose(journal: Journal, other: Journal) -> None:
+def lose(journal: Journal, other: Journal, *, reads: bool) -> None:
     """Lose the lock in the middle of a step, and go on."""
     with journal.held():
         with other.held(take_over=True):
             pass
+        if reads:
+            journal.read()
         journal.set("audit", entry())
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, SecretStr, TypeAdapter, ValidationError
 
 from control_plane import schemas
 from control_plane.envelope import Body
-from control_plane.errors import SECRETS
+from control_plane.errors import SECRET_FIELDS
 from outpost.domain.validation import explain
 
 
@@ -67,7 +67,7 @@ def test_a_secret_of_any_body_is_not_repeated() -> None:
         if SecretStr in (info.annotation, *getattr(info.annotation, "__args__", ()))
     }
     assert fields
-    assert fields <= SECRETS
+    assert fields <= SECRET_FIELDS
 
 
 def _all_below(model: type[BaseModel]) -> set[type[BaseModel]]:

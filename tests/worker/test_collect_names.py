@@ -105,6 +105,15 @@ def test_a_secret_in_a_commit_of_the_agents_withholds_changes_against_it(run: Ru
     assert patch.findings.withheld == (Artifact.COMMITS, Artifact.NESTED)
 
 
+def test_a_value_that_goes_on_beyond_a_removed_line_withholds_changes_against_it(run: Run) -> None:
+    first, second = VALUE[:9], VALUE[9:]
+    run.agent(
+        f"git worktree add -qb w wt; cd wt; echo {first} > text; echo not this >> text; git add -A; git commit -qm x; "
+        f"echo {first} > text; echo {second} >> text"
+    )
+    assert Artifact.NESTED in run.collect({"TOKEN": VALUE}).findings.withheld
+
+
 def test_a_value_that_the_repository_has_withholds_no_changes_beside_it(
     git_server: GitServer, prepare: Prepare
 ) -> None:

@@ -46,7 +46,7 @@ def dollars(help_: str, *names: str) -> typer.models.OptionInfo:
     return option
 
 
-OPTIONS = {
+OPTION_OF_FIELD = {
     "additionalSecrets": "--secret",
     "context": "--context",
     "createPr": "--pr",
@@ -90,7 +90,7 @@ def _names(context: typer.Context) -> Iterator[tuple[str, str]]:
         first, *rest = (option or str(parameter.name)).removeprefix("--").replace("-", "_").split("_")
         shown = option or parameter.metavar or first.upper()
         yield "".join([first, *(word.capitalize() for word in rest)]), shown
-    yield from ((field, option) for field, option in OPTIONS.items() if option in options)
+    yield from ((field, option) for field, option in OPTION_OF_FIELD.items() if option in options)
 
 
 def _option(field: str, names: dict[str, str]) -> str:

@@ -39,8 +39,8 @@ def _label_as_filter(arguments: Arguments, label: Any) -> Arguments:  # noqa: AN
 
 
 def _with_logs(arguments: Arguments, _: Any) -> Arguments:  # noqa: ANN401 - JSON
-    shown = arguments.pop("include_logs", True)
-    return {"log_limit": LOG_LINES} | arguments | ({} if shown else {"log_limit": 0})
+    rest = {name: value for name, value in arguments.items() if name != "include_logs"}
+    return {"log_limit": LOG_LINES} | rest | ({} if arguments.get("include_logs", True) else {"log_limit": 0})
 
 
 @dataclass(frozen=True)

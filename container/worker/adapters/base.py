@@ -37,7 +37,10 @@ class Run:
     model: str | None = None
     """Model id; None for an agent without a model."""
     base_url: str | None = None
-    """Where the provider's API is for this agent, without a final slash; None: at the provider's own address."""
+    """Where the provider's API is for this agent, without a final slash; None: at the provider's own address.
+
+    The token for it is in `tokens`, and in the agent's environment under the catalogue's names.
+    """
     models: Mapping[Alias, str] = field(default_factory=dict)
     """The agent's models in this environment: alias -> model id."""
 

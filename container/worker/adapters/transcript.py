@@ -102,7 +102,7 @@ class Transcript:
     def tool_started(self, call_id: str, name: str, arguments: object) -> Message:
         """Record that a tool call runs from now on, and return its line."""
         line = tool_line(name, arguments)
-        self.tool_names[call_id] = name
+        self.tool_names[call_id] = name[:_NAME_LENGTH]
         self.running_tools[call_id] = line.text, time.monotonic()
         return line
 

@@ -27,7 +27,10 @@ STRICTNESS = (
     "servicequotas.quotas",
     "sqs.message_delivery",
 )
-"""What makes single services as lagging and as strict as AWS, without the rest: for `outpost_local.emulator`."""
+"""Modules that make single services as lagging and as strict as AWS, for `outpost_local.emulator`.
+
+Each is installed whole, with what it adds to its service beside that.
+"""
 
 
 def all_extensions() -> list[str]:

@@ -61,11 +61,10 @@ def endpoints_of_public_subnets(templates: Templates) -> Iterator[Finding]:
     for endpoint in templates.of_type("AWS::EC2::VPCEndpoint"):
         gateway = endpoint.properties.get("VpcEndpointType", "Gateway") == "Gateway"
         if gateway and "PolicyDocument" in endpoint.properties:
-            for table in public.intersection(endpoint.all_named("RouteTableIds")):
-                remedy = (
-                    "Leave it out: the policy would also apply to a NAT instance, and deny its package repositories"
-                )
-                yield Finding(endpoint, "RouteTableIds", table.logical_id, remedy)
+            remedy = "Leave it out: the policy would also apply to a NAT instance, and deny its package repositories"
+            for table in endpoint.all_named("RouteTableIds"):
+                if table in public:
+                    yield Finding(endpoint, "RouteTableIds", table.logical_id, remedy)
 
 
 @rule("group-rules", "VPC User Guide: Quotas (2026-11)")

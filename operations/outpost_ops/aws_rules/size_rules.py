@@ -120,7 +120,9 @@ def parameters(templates: Templates) -> Iterator[Finding]:
 def stack_limits(templates: Templates) -> Iterator[Finding]:
     """Each template is within CloudFormation's quotas."""
     for stack, template in templates.stacks.items():
-        first = next(each for each in templates.resources if each.stack == stack)
+        first = next((each for each in templates.resources if each.stack == stack), None)
+        if first is None:
+            continue  # CloudFormation requires a resource: its validation names the stack
         for section, limit in _LIMITS.items():
             if len(template.get(section, {})) > limit:
                 yield Finding(first, section, len(template[section]), f"Allowed: {limit} in a stack. Split the stack")
