@@ -132,11 +132,11 @@ def test_look_ups_are_cached_for_less_than_thirty_seconds() -> None:
 
 
 def test_a_flood_of_unknown_keys_evicts_no_known_one(api: Api) -> None:
-    with api.client(api.key(api.tenant())) as client:
+    key = api.key(api.tenant())
+    with api.client(key) as client:
         client.get("/dispatch")
-        authenticator: Authenticator = api.services.authenticator
-        known = dict(authenticator._known)
-        for number in range(auth.CACHE_ENTRIES + 10):
-            authenticator._unknown[hash_key(str(number))] = True
-        assert dict(authenticator._known) == known
-        assert len(authenticator._unknown) <= auth.CACHE_ENTRIES
+    authenticator: Authenticator = api.services.authenticator
+    for number in range(auth.CACHE_ENTRIES + 10):
+        authenticator._unknown[hash_key(str(number))] = True
+    assert hash_key(key) in authenticator._known
+    assert len(authenticator._unknown) <= auth.CACHE_ENTRIES
