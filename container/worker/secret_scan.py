@@ -96,8 +96,8 @@ class SecretScan:
         if known:
             self._withheld.add(artifact)
         if len(self._places[known]) < MOST_PLACES:
-            text = printable(path).replace("\n", " ").replace("\t", " ")
-            shown = redact(text, self._known.find(text))[:MAX_PATH_LENGTH]
+            text = printable(path)
+            shown = redact(text, self._known.find(text)).replace("\n", " ").replace("\t", " ")[:MAX_PATH_LENGTH]
             self._places[known].append(Finding(artifact=artifact, path=shown, line=line, kind=kind, known=known))
 
 

@@ -114,6 +114,42 @@ def test_a_value_that_goes_on_beyond_a_removed_line_withholds_changes_against_it
     assert Artifact.NESTED in run.collect({"TOKEN": VALUE}).findings.withheld
 
 
+def test_of_a_commit_of_the_agents_no_line_stands_beside_the_changed_ones(run: Run) -> None:
+    """Git puts the last line without an indent, its first 80 characters, behind the place of a change."""
+    file = f"{{ echo token {'-' * 68} {VALUE}; seq -f ' %g' 9; }} > text"
+    run.agent(f"git worktree add -qb w wt; cd wt; {file}; git add text; git commit -qm x; echo ' more' >> text")
+    patch = run.collect({"TOKEN": VALUE})
+    assert "@@ -8,3 +8,4 @@\n" in patch.more[Artifact.NESTED].read_text()
+    assert patch.findings.withheld == (Artifact.COMMITS,)
+
+
+@pytest.mark.parametrize("edit", ["sed -i 1d text", "echo more >> text", f"rm {VALUE}", "printf 1 > binary"])
+def test_a_secret_in_a_submodule_of_the_agents_withholds_changes_against_it(run: Run, edit: str) -> None:
+    """Whatever remote it names: that can be a folder of the agent's, and a commit that nobody else has."""
+    make = f"echo {VALUE} > text; echo 1 >> text; printf '\\0{VALUE}' > binary; seq 9 > {VALUE}"
+    run.agent(f"mkdir ../tmp/lib; cd ../tmp/lib; git init -q; {make}; git add -A; git commit -qm x")
+    run.agent(f"git -c protocol.allow=always submodule --quiet add $PWD/../tmp/lib sub; cd sub; {edit}")
+    assert run.collect({"TOKEN": VALUE}).findings.withheld == (Artifact.NESTED,)
+
+
+def test_a_secret_in_a_submodule_of_such_a_one_withholds_changes_too(run: Run) -> None:
+    submodule = "git -c protocol.allow=always submodule --quiet"
+    run.agent(f"""
+        cd ../tmp; git init -q in; cd in; echo {VALUE} > text; git add -A; git commit -qm x
+        cd ..; git init -q out; cd out; {submodule} add $PWD/../in in; git commit -qm x
+        cd ../../workspace; {submodule} add $PWD/../tmp/out sub
+        {submodule} update --init --recursive sub; rm sub/in/text
+    """)
+    assert run.collect({"TOKEN": VALUE}).findings.withheld == (Artifact.NESTED,)
+
+
+def test_a_value_that_a_name_wraps_is_shown_nowhere(run: Run) -> None:
+    run.agent(r"echo 1 > $'quite-\nSecret-42'")
+    patch = run.collect({"TOKEN": VALUE})
+    assert patch.findings.withheld == (Artifact.PATCH,)
+    assert "Secret-42" not in patch.findings.model_dump_json()
+
+
 def test_a_value_that_the_repository_has_withholds_no_changes_beside_it(
     git_server: GitServer, prepare: Prepare
 ) -> None:

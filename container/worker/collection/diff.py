@@ -25,6 +25,8 @@ _DIFF = (
     "--ignore-submodules=none",
     "--submodule=short",
 )
+_NO_FUNCTION = ("-c", "diff.default.xfuncname=$.")
+"""Keeps git from putting a line of the file before, cut anywhere, behind the place of a change: nothing matches."""
 
 
 def write_diff(calls: Calls, tree: Tree, scan: SecretScan, artifact: str, file: IO[bytes]) -> int:
@@ -37,7 +39,8 @@ def write_diff(calls: Calls, tree: Tree, scan: SecretScan, artifact: str, file: 
     prefix = os.fsdecode(tree.prefix)
     # Lines of a rename have no prefix: `git apply` would rename the file of that name in the workspace itself.
     renames = "--no-renames" if prefix or _removes_links(calls, base, variables) else "--find-renames"
-    command = git(*_DIFF, renames, f"--src-prefix=a/{prefix}", f"--dst-prefix=b/{prefix}", base)
+    options = _NO_FUNCTION if tree.base_is_new else ()
+    command = git(*options, *_DIFF, renames, f"--src-prefix=a/{prefix}", f"--dst-prefix=b/{prefix}", base)
     patch = PatchReader(scan, artifact, all_new=tree.base_is_new)
     file.writelines(patch.passed(calls.stream(command, **variables)))
     for change in patch.binaries:

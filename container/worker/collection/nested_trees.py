@@ -11,6 +11,7 @@ from typing import Literal
 from worker.collection.calls import Calls
 from worker.collection.inventory import Inventory, tolerant
 from worker.collection.omissions import Omissions
+from worker.collection.paths import is_below
 from worker.collection.record import Record, read_record
 from worker.collection.staging import Staging, Tree
 
@@ -39,6 +40,8 @@ class NestedTrees:
         self._omissions = omissions
         self._seen: set[bytes] = set()
         """Git directories of the submodules that were looked at."""
+        self._new: set[bytes] = set()
+        """Submodules that may be the agent's: so is what they name."""
 
     def walk(self, submodules: Mapping[bytes, bytes | None]) -> Iterator[tuple[Kind, Tree]]:
         """Yield each repository with its files staged.
@@ -100,7 +103,10 @@ class NestedTrees:
         if record.head != base and record.head is not None:
             self._omissions.note(path, _UNPUBLISHED, None)
         self._note_other_commits(git_dir, files, path, base)
-        return Tree(path, files, record, base, index, git_dir, stores=(record.objects,))
+        # What its remotes have is the agent's claim: they may be folders of its own.
+        is_new = base is not None and (base.encode() != pointer or is_below(path, self._new))
+        self._new |= {path} if is_new else set()
+        return Tree(path, files, record, base, index, git_dir, stores=(record.objects,), base_is_new=is_new)
 
     def _worktree(self, path: bytes, files: Path, index: str) -> Tree:
         """Return a worktree with its own commit to compare with; one on a new branch without commits has none."""

@@ -50,7 +50,7 @@ class Tree:
     stores: tuple[Path, ...] = ()
     """Object stores of the agent's that hold `base`."""
     base_is_new: bool = False
-    """Whether `base` is a commit of the agent's: what a patch shows of it is its work as well."""
+    """Whether `base` may be a commit of the agent's: what a patch shows of it is its work as well."""
 
     @property
     def prefix(self) -> bytes:
