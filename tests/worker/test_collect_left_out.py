@@ -265,6 +265,14 @@ def test_a_state_that_only_the_index_holds_is_named(run: Run) -> None:
     assert left_out(run.collect()) == {"README.md": reason, "new.txt": reason}
 
 
+def test_a_state_that_a_moved_file_had_before_is_not_lost(run: Run) -> None:
+    """`git mv` stages the content of the file before."""
+    run.agent(
+        "git mv old/name.txt renamed.txt; echo more >> renamed.txt; cp README.md copy; git add copy; echo 2 > copy"
+    )
+    assert left_out(run.collect()) == {}
+
+
 def test_the_states_of_a_conflict_are_in_commits(run: Run) -> None:
     run.agent("""
         git checkout -qb other; echo o > README.md; git commit -qam o; git checkout -q -

@@ -85,6 +85,17 @@ def test_a_secret_in_any_name_or_text_of_git_withholds_the_bundle(run: Run, scri
     assert VALUE not in patch.findings.model_dump_json()
 
 
+def test_a_secret_in_a_commit_that_the_bundle_needs_withholds_it(run: Run) -> None:
+    """Of a commit that was fetched shallowly, from a folder of the agent's for example, the bundle has a line."""
+    run.agent(f"git init -q ../tmp/l; cd ../tmp/l; for m in 1 {VALUE}; do git commit -q --allow-empty -m $m; done")
+    run.agent(
+        "git fetch -q --depth 1 file://$PWD/../tmp/l HEAD; git checkout -q FETCH_HEAD; git commit --allow-empty -qm x"
+    )
+    patch = run.collect({"TOKEN": VALUE})
+    assert VALUE.encode() in patch.more[Artifact.COMMITS].read_bytes()
+    assert Artifact.COMMITS in patch.findings.withheld
+
+
 @pytest.mark.parametrize(
     "edit",
     [

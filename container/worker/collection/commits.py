@@ -95,7 +95,18 @@ class CommitCollector:
 
     def search(self, scan: SecretScan) -> None:
         """Search what is in the bundle for secrets. Raises `subprocess.CalledProcessError`."""
-        search_commits(self._calls, self._revisions(()), self._bundle, scan, self._target.name)
+        revisions = self._revisions(())
+        search_commits(self._calls, revisions, self._bundle, scan, self._target.name)
+        if self._fetched:
+            self._search_needed(revisions, scan)
+
+    def _search_needed(self, revisions: Path, scan: SecretScan) -> None:
+        """Search the subjects of the commits that the bundle needs, which it has; those of the clone are not new."""
+        walk = safe_git("log", "--boundary", "--format=%m%H %s", "--all", "--stdin")
+        for line in self._calls.run(reading(revisions, walk), **self._bundle).split(b"\n"):
+            name, _, subject = line.removeprefix(b"-").partition(b" ")
+            if name in self._fetched:
+                scan.content(self._target.name, b"commit " + name, [subject])
 
     def _graph(self, refs: Refs) -> Graph:
         """Return the commits that the agent has and the repository does not -> their parents."""

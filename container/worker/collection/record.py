@@ -70,6 +70,7 @@ class Record:
 
     def staged_only(self, base: Entries, result: Entries) -> set[bytes]:
         """Return the files of which the agent's index holds contents that are neither in a commit nor in `result`."""
+        kept = {entry.object for each in (base, self.committed, result) for entry in each.values()}
         return {
             path
             for path, entry in self.index.items()
@@ -77,7 +78,7 @@ class Record:
             and entry.mode != LINK
             and path not in self.conflicts
             and entry.object not in _EMPTY  # also of `git add --intent-to-add`
-            and all(entry.object != each[path].object for each in (base, self.committed, result) if path in each)
+            and entry.object not in kept
         }
 
     @property
