@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from worker.adapters.transcript import Message, Transcript, end_of_events
-from worker.lines import EventSplitter, LineSplitter
+from worker.lines import EventSplitter, LineSplitter, beginning
 from worker.model_proxy.calls import ModelCalls
 
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
@@ -73,7 +73,7 @@ class AgentOutput:
         at = time.monotonic()
         # Without the lock: a reader may hold it while the log waits to be sent.
         running = list(self.transcript.running_tools.values())
-        doing = [f"running {name[:_NAME_LENGTH]}, {at - since:.0f} s so far" for name, since in running]
+        doing = [f"running {beginning(name, _NAME_LENGTH)}, {at - since:.0f} s so far" for name, since in running]
         if self._calls is not None and (since := self._calls.waiting_since) is not None:
             doing.append(f"waiting for a response of its model, {at - since:.0f} s so far")
         elif self._calls is not None and self._calls.last_failure is not None and not doing:

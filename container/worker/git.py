@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.lines import printable
+from worker.lines import beginning, printable
 
 # The configuration of every call. Filters, diff drivers and credential helpers exist only by configuration: none is.
 SAFE_CONFIG = (
@@ -80,4 +80,4 @@ def last_line(output: bytes) -> str:
     """Return the line in which git gives the reason for its failure."""
     lines = [printable(line).strip() for line in output.splitlines() if line.strip()]
     reasons = [line for line in lines if line.startswith(("fatal:", "remote:", "error:"))] or lines
-    return reasons[-1][:500] if reasons else "git gave no reason"
+    return beginning(reasons[-1], 500) if reasons else "git gave no reason"

@@ -14,6 +14,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-z|}~]|\][^\x07\x1b\x9c]*(?:\x07|
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 # A key never contains one of these, so a cut behind one never halves a key.
 _CUT = re.compile(rb"[^A-Za-z0-9+/=._\x80-\xff-]")
+_CUT_OF_TEXT = re.compile(r"[^\w+/=.-]", re.ASCII)
 
 
 def cut_position(data: bytes, limit: int) -> int:
@@ -24,6 +25,16 @@ def cut_position(data: bytes, limit: int) -> int:
     while limit > 1 and data[limit] & 0xC0 == 0x80:
         limit -= 1
     return limit
+
+
+def beginning(text: str, length: int) -> str:
+    """Return a text, or its beginning of up to `length` characters, cut where no key is halved.
+
+    What is redacted later would not know the half of one.
+    """
+    head = text[:length]
+    cut = _CUT_OF_TEXT.search(head[::-1]) if len(text) > length else None
+    return head[: length - cut.start()] if cut else head
 
 
 class LineSplitter:

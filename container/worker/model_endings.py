@@ -12,6 +12,7 @@ from itertools import islice
 
 from outpost.domain.reasons import ReasonCode
 from worker.json_values import object_at, objects_at, text_at
+from worker.lines import beginning
 from worker.provider_errors import MAX_MESSAGE, ProviderError
 
 ENDINGS = re.compile(
@@ -108,7 +109,7 @@ def _unfinished_status(event: Mapping[str, object]) -> str:
 
 
 def _error(code: ReasonCode, words: str) -> ProviderError:
-    return ProviderError(code, f"the model's last response {words}"[:MAX_MESSAGE])
+    return ProviderError(code, beginning(f"the model's last response {words}", MAX_MESSAGE))
 
 
 def _reasons(event: Mapping[str, object]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from outpost.domain.reasons import Reason, ReasonCode
 from worker.adapters.base import Failure
 from worker.adapters.transcript import Verdict
 from worker.agent_process import AgentEnd, Limit
-from worker.lines import printable
+from worker.lines import beginning, printable
 from worker.model_endings import Ending
 from worker.model_proxy.calls import CallFailure
 from worker.provider_errors import cause_of
@@ -238,7 +238,7 @@ def _shortages(end: AgentEnd) -> Iterator[Failure]:
 def _without_verdict(evidence: Evidence) -> Failure:
     """Return the cause of a failure that the process alone shows: its exit code, or its silence."""
     exit_code, uncalled = evidence.end.exit_code, evidence.model_calls == 0
-    line = evidence.last_error_line[:_MESSAGE_LENGTH] if evidence.verdict is None else ""
+    line = beginning(evidence.last_error_line, _MESSAGE_LENGTH) if evidence.verdict is None else ""
     message = f"The agent ended with exit code {exit_code}"
     if evidence.verdict is not None:
         message += ", although it had reported success"
@@ -267,12 +267,12 @@ def _quotes(evidence: Evidence, failure: CallFailure) -> bool:
 
 
 def _refused(tools: Sequence[str]) -> Failure:
-    names = ", ".join(tools)[:_MESSAGE_LENGTH]
+    names = beginning(", ".join(tools), _MESSAGE_LENGTH)
     return ReasonCode.TOOLS_REFUSED, f"The agent was not permitted to use tools that it needed: {names}."
 
 
 def _reported(verdict: Verdict) -> str:
-    words = " ".join(verdict.message.split())[:_MESSAGE_LENGTH]
+    words = beginning(" ".join(verdict.message.split()), _MESSAGE_LENGTH)
     return f"The agent reported: {words or 'an error without a message'}"
 
 

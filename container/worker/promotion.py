@@ -17,7 +17,7 @@ from outpost.domain.reasons import Reason, ReasonCode
 from outpost.domain.repository import forge_repository
 from outpost.fleet.forge import ForgeApi, ForgeError
 from worker.git import allowed_protocols, authorization, last_line
-from worker.lines import printable
+from worker.lines import beginning, printable
 from worker.outcome import Outcome, failed
 from worker.settings import Settings
 from worker.step_context import StepContext
@@ -136,7 +136,8 @@ def _refusal(stdout: bytes, stderr: bytes) -> PublishError:
     if not refused:
         return PublishError(ReasonCode.PUSH_FAILED, _with_remedy(last_line(stderr)))
     remarks = [line.removeprefix(b"remote:").strip() for line in stderr.splitlines() if line.startswith(b"remote:")]
-    message = "; ".join(printable(part) for part in [refused[0].split(b"\t")[-1], *filter(None, remarks)])[:500]
+    parts = [printable(part) for part in [refused[0].split(b"\t")[-1], *filter(None, remarks)]]
+    message = beginning("; ".join(parts), 500)
     protected = _PROTECTED.search(message) is not None
     code = ReasonCode.BRANCH_PROTECTED if protected else ReasonCode.PUSH_FAILED
     return PublishError(code, f"the branch {'is protected and ' * protected}was not pushed: {_with_remedy(message)}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from outpost.domain.reasons import ReasonCode
 from worker.json_values import parsed
+from worker.lines import beginning
 
 MAX_MESSAGE = 500
 """Characters of the provider's own words that are kept."""
@@ -88,7 +89,7 @@ _STATUS_IN_TEXT = re.compile(r"(?:(?:API Error:?|HTTP|status(?: code)?:?) \(?|\"
 _REFUSALS = range(400, 500)
 _SERVER_ERRORS = range(500, 600)
 _HTML = re.compile(
-    r"\s*<(?:!doctype html|html)\b(?:.{0,4000}?<title>(?P<title>[^<]{0,200}))?", re.IGNORECASE | re.DOTALL
+    r"\s*<(?:!doctype html|html)\b(?:.{0,4000}?<title>(?P<title>[^<]{0,2000}))?", re.IGNORECASE | re.DOTALL
 )
 """A page of a gateway between here and the provider, which is about neither the key nor the model."""
 _OF_ANY_SERVER = (413, 429, 503)
@@ -133,13 +134,14 @@ def error_of_response(status: int, body: bytes) -> ProviderError:
         code = _STATUSES.get(status) if status in _OF_ANY_SERVER else None
         title = " ".join((page["title"] or "").split())
         return ProviderError(
-            code or ReasonCode.MODEL_UNAVAILABLE, f"HTTP {status}, a web page instead of the API: {title}"[:MAX_MESSAGE]
+            code or ReasonCode.MODEL_UNAVAILABLE,
+            beginning(f"HTTP {status}, a web page instead of the API: {title}", MAX_MESSAGE),
         )
     words = _words(parsed(text)) or " ".join(text.split())
     code = cause_of(text, status) or (
         ReasonCode.MODEL_REQUEST_REFUSED if status in _REFUSALS else ReasonCode.MODEL_UNAVAILABLE
     )
-    return ProviderError(code, f"HTTP {status} {words}".strip()[:MAX_MESSAGE])
+    return ProviderError(code, beginning(f"HTTP {status} {words}".strip(), MAX_MESSAGE))
 
 
 def error_of_body(content_type: str, body: bytes) -> ProviderError:
@@ -151,7 +153,8 @@ def error_of_body(content_type: str, body: bytes) -> ProviderError:
     if text.lstrip().startswith(("{", "[", "data:", "event:", ":")) and parsed(text) is None:
         return ProviderError(ReasonCode.MODEL_UNAVAILABLE, "the response was cut before its end")
     words = (page and page["title"]) or re.sub(r"<[^>]{0,1000}>", " ", text[: 8 * MAX_MESSAGE])
-    shown = " ".join("".join(char if char.isprintable() else " " for char in words).split())[:_SHOWN_WORDS]
+    clean = "".join(char if char.isprintable() else " " for char in words)
+    shown = beginning(" ".join(clean.split()), _SHOWN_WORDS)
     kind = content_type.partition(";")[0].strip()[:_SHOWN_WORDS] or "a body without a type"
     return ProviderError(ReasonCode.MODEL_UNAVAILABLE, f"HTTP 200 with {kind} instead of the API's response: {shown}")
 
@@ -171,7 +174,7 @@ def error_of_event(event: Mapping[str, object]) -> ProviderError | None:
         return None
     words = _words(holder)
     code = cause_of(json.dumps(holder, default=str)) or ReasonCode.MODEL_UNAVAILABLE
-    return ProviderError(code, f"error in the stream: {words}"[:MAX_MESSAGE])
+    return ProviderError(code, beginning(f"error in the stream: {words}", MAX_MESSAGE))
 
 
 def _blocked(event: Mapping[str, object]) -> str:

@@ -1,5 +1,6 @@
 """What a run's evidence means: a success needs all of it, and a failure names its nearest cause."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -8,12 +9,12 @@ from hypothesis import strategies as st
 
 from outpost.domain.dispatch import Status
 from outpost.domain.reasons import Reason, ReasonCode
-from worker.adapters.transcript import Verdict
+from worker.adapters.transcript import Verdict, tool_line
 from worker.agent_process import AgentEnd, Limit
-from worker.model_endings import Ending
+from worker.model_endings import Ending, ending_of
 from worker.model_proxy.calls import CallFailure
 from worker.outcome import Evidence, decide_outcome, naming_settings
-from worker.provider_errors import ProviderError
+from worker.provider_errors import ProviderError, error_of_body, error_of_event, error_of_response
 from worker.stop import Cause
 
 OVERLOADED = CallFailure(ProviderError(ReasonCode.MODEL_OVERLOADED, "HTTP 529 overloaded_error: Overloaded"), 10)
@@ -259,3 +260,31 @@ def test_a_success_without_the_tools_that_change_files_names_them_and_the_file()
 )
 def test_no_file_is_named_where_settings_are_not_the_cause(evidence: Evidence) -> None:
     assert naming_settings(decide_outcome(evidence), evidence, FILES) == decide_outcome(evidence)
+
+
+KEY = "npm_4fT9xQ2LmV7cR1bZ8kYw"
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda text: tool_line("Bash", {"command": text}).text,
+        lambda text: tool_line("Bash", text).text,
+        lambda text: tool_line(text, "").text,
+        lambda text: decide_outcome(replace(GOOD, verdict=replace(FAILED, message=text))).reason.message,
+        lambda text: decide_outcome(replace(GOOD, refused_tools=(text,))).reason.message,
+        lambda text: (
+            decide_outcome(replace(GOOD, end=AgentEnd(1, 1.0), verdict=None, last_error_line=text)).reason.message
+        ),
+        lambda text: error_of_response(400, text.encode()).message,
+        lambda text: error_of_response(503, f"<html><title>{text}</title>".encode()).message,
+        lambda text: error_of_body("text/plain", text.encode()).message,
+        lambda text: getattr(error_of_event({"error": {"message": text}}), "message", ""),
+        lambda text: getattr(ending_of({"type": "x", "refusal": text}).unfinished, "message", ""),
+    ],
+)
+def test_no_key_is_halved_where_a_text_is_cut(cut: Callable[[str], str]) -> None:
+    """The redactor comes later, and does not know the half of one."""
+    for length in range(0, 520, 7):
+        shown = cut(f"{'word ' * (length // 5)}{'.' * (length % 5)} {KEY} {'more ' * 120}")
+        assert (KEY in shown) or KEY[:4] not in shown, shown

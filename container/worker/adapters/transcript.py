@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from outpost.domain.reasons import ReasonCode
+from worker.lines import beginning
 
 SHOWN_HEAD = 32 * 1024
 """Characters of a tool's output that the log shows from its beginning; the whole may be megabytes."""
@@ -167,7 +168,8 @@ def tool_line(name: str, arguments: object) -> Message:
     """Return a tool call in one line, its arguments shortened."""
     words = arguments if isinstance(arguments, str) else _compact(arguments)
     return Message(
-        f"[{name[:_NAME_LENGTH]}] {words if len(words) <= _ARGUMENT_LENGTH else words[: _ARGUMENT_LENGTH - 1] + '…'}",
+        f"[{beginning(name, _NAME_LENGTH)}] "
+        f"{words if len(words) <= _ARGUMENT_LENGTH else beginning(words, _ARGUMENT_LENGTH - 1) + '…'}",
         progress=True,
     )
 
@@ -199,9 +201,7 @@ def _shortened(text: str) -> str:
     """Return a text without its middle where it is too long."""
     if len(text) <= SHOWN_HEAD + SHOWN_TAIL:
         return text
-    head, tail = text[:SHOWN_HEAD], text[-SHOWN_TAIL:]
-    if cut := _CUT.search(head[::-1]):
-        head = head[: len(head) - cut.start()]
+    head, tail = beginning(text, SHOWN_HEAD), text[-SHOWN_TAIL:]
     if cut := _CUT.search(tail):
         tail = tail[cut.start() :]
     left_out = len(text) - len(head) - len(tail)
