@@ -18,6 +18,7 @@ from outpost.domain.lifecycle import cancellation
 from outpost.domain.protocol import ReportRequest
 from outpost.domain.reasons import ReasonCode
 from outpost.domain.repository import clone_url, forge_repository
+from outpost.domain.secrets import MAX_NAME_LENGTH
 from outpost.redaction.searchable import searchable
 from worker.adapters.transcript import Message
 from worker.archive import Archive, ArchiveError, ArchiveFullError
@@ -48,10 +49,22 @@ def read_secrets(context: StepContext) -> None:
     for name, arn in assignment.searched_secrets.items():
         with suppress(SecretError):  # deleted since the claim: nobody can search for it any more
             searched |= store.read_secrets({name: arn})
-    context.redactor.register({**context.secrets, **searched})
+    before: dict[str, str] = {}
+    changed = {**assignment.secrets, **assignment.searched_secrets} if assignment.spec.workspace_id else {}
+    for name, arn in changed.items():
+        with suppress(SecretError):  # never changed
+            before |= store.read_secrets({_earlier(name): arn}, "AWSPREVIOUS")
+    known = {**context.secrets, **searched}
+    context.redactor.register(known | {name: value for name, value in before.items() if value not in known.values()})
     for name, value in context.secrets.items():
         if why := searchable(value):
             context.log.event(f"logs and results are not searched for the value of {name}: {why}", "warning")
+
+
+def _earlier(name: str) -> str:
+    """Return the name of a secret's value before its last change, which an earlier run may have left in a workspace."""
+    ending = " (earlier)"
+    return name[: MAX_NAME_LENGTH - len(ending)] + ending
 
 
 def prepare_workspace(context: StepContext) -> None:

@@ -112,14 +112,17 @@ class AttemptStore:
         self._session = _session(credentials)
         self._s3: S3Client = self._session.client("s3", config=_RETRIES)
 
-    def read_secrets(self, arns: Mapping[str, str]) -> dict[str, str]:
-        """Return variable -> value; repeats what may pass. Raises `SecretError` naming the variable."""
+    def read_secrets(self, arns: Mapping[str, str], stage: str = "AWSCURRENT") -> dict[str, str]:
+        """Return variable -> value; repeats what may pass. Raises `SecretError` naming the variable.
+
+        `stage`: which version, such as `AWSPREVIOUS` for the one before the last change.
+        """
         sessions = {arn: each.credentials for each in self._secret_credentials for arn in each.arns}
         client = cache(self._secrets_client)
         values: dict[str, str] = {}
         for name, arn in arns.items():
             try:
-                read = partial(client(sessions.get(arn)).get_secret_value, SecretId=arn)
+                read = partial(client(sessions.get(arn)).get_secret_value, SecretId=arn, VersionStage=stage)
                 values[name] = self._read(read)["SecretString"]
             except (BotoCoreError, ClientError, KeyError) as error:
                 raise SecretError(f"the secret {name} cannot be read ({type(error).__name__})") from error

@@ -10,7 +10,7 @@ from outpost.domain.dispatch import Dispatch, InitMode, Lease, Spec, Status
 from outpost.domain.ids import new_id, now
 from outpost.domain.protocol import Assignment, Credentials
 from outpost.domain.reasons import ReasonCode
-from outpost.domain.secrets import TenantSecret
+from outpost.domain.secrets import MAX_NAME_LENGTH, TenantSecret
 from outpost.domain.workspaces import QUOTAS, Workspace, archive_name, expiry
 from outpost.names import Env
 from outpost.store.database import Database
@@ -131,6 +131,25 @@ def test_a_secret_that_an_earlier_run_left_withholds_the_patch_of_a_later_one_th
     assert third.findings.secrets == {"FIRST_TOKEN": 1, "SECOND_TOKEN": 1}
     assert third.withheld
     assert "[REDACTED:FIRST_TOKEN]" in platform.messages(third)
+
+
+def test_a_value_that_was_changed_since_an_earlier_run_withholds_the_patch_of_a_later_one(
+    platform: Platform, workspaces: Workspaces
+) -> None:
+    """The patch is against the commit that the workspace began with: what the earlier run wrote is in it."""
+    tenants, id_, client = Tenants(Database.from_environment()), new_id(), boto3.client("secretsmanager")
+    name = "A" * MAX_NAME_LENGTH
+    for secret in (name, "NPM_TOKEN"):
+        arn = client.create_secret(Name=f"{secret}-{id_}", SecretString=f"{secret[-3:]}-Xq7-vault-Zp93kd")["ARN"]
+        tenants.add_secret("acme", TenantSecret(name=secret, arn=arn, updated_at=now()))
+    run(platform, workspaces, f'echo "${name}" > a; echo "$NPM_TOKEN" > b', id_, secrets=(name, "NPM_TOKEN"))
+    for secret in (name, "NPM_TOKEN"):
+        client.put_secret_value(SecretId=f"{secret}-{id_}", SecretString=f"{secret[-3:]}-another-Mv42tw")
+    later = run(platform, workspaces, "cat b", id_, secrets=(name,))
+    assert later.findings
+    assert later.findings.secrets == {f"{name[:-10]} (earlier)": 1, "NPM_TOKEN (earlier)": 1}
+    assert later.withheld
+    assert "[REDACTED:NPM_TOKEN (earlier)]" in platform.messages(later)
 
 
 def test_a_workspace_that_began_sparse_stays_so_and_its_patch_deletes_nothing(
