@@ -37,6 +37,7 @@ from ministack.services import (
     ssm,
 )
 
+from outpost_local.extensions.ecs import task_lifecycle
 from outpost_local.realism import Realism
 from outpost_local.settings import Settings
 from tests.local import stack_probes
@@ -96,6 +97,7 @@ def task_events() -> bool:
     eventbridge._dispatch_event = lambda event, *rest, **options: sent.append(event)
     try:
         exit_code_at_once()
+        task_lifecycle.changes.join()
     finally:
         eventbridge._dispatch_event = dispatch
     return not sent

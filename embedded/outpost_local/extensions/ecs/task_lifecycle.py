@@ -31,13 +31,13 @@ AFTER = ("ecs.late_tasks", "servicequotas.quotas")
 
 Task = dict[str, Any]
 
-_changes: queue.SimpleQueue[tuple[str, str, Task]] = queue.SimpleQueue()
-"""Account, region, and the detail of the event."""
+changes: queue.Queue[tuple[str, str, Task]] = queue.Queue()
+"""Account, region, and the detail of the event; `join` waits until all are published."""
 
 
 def changed(task: Task) -> None:
     """Queue an event that shows the task as it is now; call it inside a request scope."""
-    _changes.put((get_account_id(), get_region(), event_detail(task)))
+    changes.put((get_account_id(), get_region(), event_detail(task)))
 
 
 def _mark(mark: Callable[..., bool], task_arn: str, task: Task, *arguments: Any, **options: Any) -> bool:
@@ -49,7 +49,7 @@ def _mark(mark: Callable[..., bool], task_arn: str, task: Task, *arguments: Any,
 
 def _publish() -> None:
     while True:
-        account, region, detail = _changes.get()
+        account, region, detail = changes.get()
         entry = {
             "Source": "aws.ecs",
             "DetailType": "ECS Task State Change",
@@ -61,6 +61,8 @@ def _publish() -> None:
                 eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
         except Exception:  # the events of other tasks are still published
             logger.exception("publishing an event of %s", detail["taskArn"])
+        finally:
+            changes.task_done()
 
 
 def event_detail(task: Task) -> Task:
