@@ -5,7 +5,6 @@ attempts and exceptions. It calls none of the client's hooks.
 """
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -22,9 +21,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
-from botocore.httpsession import get_cert_path
 
-from outpost.aws.fast_client import ExceptionMap, FastClient, is_retryable, map_exception
+from outpost.aws.fast_client import ExceptionMap, FastClient, is_retryable, map_exception, tls_context
 from outpost.domain.dispatch import Dispatch
 from outpost.store import keys
 from outpost.store.database import Database, from_attributes, key
@@ -54,10 +52,9 @@ class DispatchReader:
     async def open(self) -> AsyncIterator[None]:
         """Keep connections meanwhile, on the running loop."""
         config: Any = self._client.meta.config  # its attributes are made at run time
-        trusted: Any = get_cert_path(True)
         connector = aiohttp.TCPConnector(
             limit=config.max_pool_connections,
-            ssl=ssl.create_default_context(cafile=trusted),
+            ssl=tls_context(),
             keepalive_timeout=KEPT_SECONDS,
         )
         times = aiohttp.ClientTimeout(

@@ -15,6 +15,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 # A key never contains one of these, so a cut behind one never halves a key.
 _CUT = re.compile(rb"[^A-Za-z0-9+/=._\x80-\xff-]")
 _CUT_OF_TEXT = re.compile(r"[^\w+/=.-]", re.ASCII)
+"""The same in text."""
 
 
 def cut_position(data: bytes, limit: int) -> int:
@@ -35,6 +36,13 @@ def beginning(text: str, length: int) -> str:
     head = text[:length]
     cut = _CUT_OF_TEXT.search(head[::-1]) if len(text) > length else None
     return head[: length - cut.start()] if cut else head
+
+
+def ending(text: str, length: int) -> str:
+    """Return a text, or its end of up to `length` characters, cut where no key is halved."""
+    tail = text[-length:]
+    cut = _CUT_OF_TEXT.search(tail) if len(text) > length else None
+    return tail[cut.start() :] if cut else tail
 
 
 class LineSplitter:

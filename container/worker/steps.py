@@ -5,7 +5,6 @@ is not ours to say. The end of this task then closes the dispatch as WORKER_LOST
 """
 
 import time
-from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -28,7 +27,6 @@ from worker.outcome import Outcome, decide_outcome, naming_settings, without_res
 from worker.prompt_context import compose_prompt_context, prompt_of, script_of
 from worker.step_context import StepContext
 from worker.stop import Cause, Stopped
-from worker.store import SecretError
 
 UPLOAD_SECONDS = 1_700.0
 """From the agent's end to that of its uploads: the reconciler closes the dispatch after 30 minutes."""
@@ -45,16 +43,11 @@ def read_secrets(context: StepContext) -> None:
     """Read the secrets that the task names, and those to search results for. Raises `SecretError`."""
     assignment, store = context.assignment, context.store
     context.secrets = store.read_secrets(assignment.secrets)
-    searched: dict[str, str] = {}
-    for name, arn in assignment.searched_secrets.items():
-        with suppress(SecretError):  # deleted since the claim: nobody can search for it any more
-            searched |= store.read_secrets({name: arn})
-    before: dict[str, str] = {}
-    changed = {**assignment.secrets, **assignment.searched_secrets} if assignment.spec.workspace_id else {}
-    for name, arn in changed.items():
-        with suppress(SecretError):  # never changed
-            before |= store.read_secrets({_earlier(name): arn}, "AWSPREVIOUS")
-    known = {**context.secrets, **searched}
+    # One that was deleted since the claim cannot be searched for; one that was never changed has no earlier value.
+    known = {**context.secrets, **store.read_secrets(assignment.searched_secrets, required=False)}
+    kept = {**assignment.secrets, **assignment.searched_secrets} if assignment.spec.workspace_id else {}
+    earlier = {_earlier(name): arn for name, arn in kept.items()}
+    before = store.read_secrets(earlier, "AWSPREVIOUS", required=False)
     context.redactor.register(known | {name: value for name, value in before.items() if value not in known.values()})
     for name, value in context.secrets.items():
         if why := searchable(value):

@@ -112,10 +112,13 @@ class AttemptStore:
         self._session = _session(credentials)
         self._s3: S3Client = self._session.client("s3", config=_RETRIES)
 
-    def read_secrets(self, arns: Mapping[str, str], stage: str = "AWSCURRENT") -> dict[str, str]:
-        """Return variable -> value; repeats what may pass. Raises `SecretError` naming the variable.
+    def read_secrets(
+        self, arns: Mapping[str, str], stage: str = "AWSCURRENT", *, required: bool = True
+    ) -> dict[str, str]:
+        """Return variable -> value; repeats what may pass. Raises `SecretError` naming a required variable.
 
-        `stage`: which version, such as `AWSPREVIOUS` for the one before the last change.
+        `stage`: which version, such as `AWSPREVIOUS` for the one before the last change. What is not required and
+        cannot be read is left out.
         """
         sessions = {arn: each.credentials for each in self._secret_credentials for arn in each.arns}
         client = cache(self._secrets_client)
@@ -125,7 +128,8 @@ class AttemptStore:
                 read = partial(client(sessions.get(arn)).get_secret_value, SecretId=arn, VersionStage=stage)
                 values[name] = self._read(read)["SecretString"]
             except (BotoCoreError, ClientError, KeyError) as error:
-                raise SecretError(f"the secret {name} cannot be read ({type(error).__name__})") from error
+                if required:
+                    raise SecretError(f"the secret {name} cannot be read ({type(error).__name__})") from error
         return values
 
     def _secrets_client(self, credentials: Credentials | None) -> "SecretsManagerClient":

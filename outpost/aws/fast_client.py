@@ -80,6 +80,12 @@ def map_exception(exceptions: ExceptionMap, error: Exception, url: str) -> BotoC
     return raised(endpoint_url=url, error=error)
 
 
+def tls_context() -> ssl.SSLContext:
+    """Return the context for all connections of a client: reading the trusted certificates takes longer than a call."""
+    trusted: Any = get_cert_path(True)
+    return ssl.create_default_context(cafile=trusted)
+
+
 def fast_session() -> boto3.Session:
     """Return a session whose clients of DynamoDB and SQS are fast ones."""
     session = boto3.Session()
@@ -176,10 +182,8 @@ class FastClient(BaseClient):
     @cached_property
     def _connections(self) -> urllib3.HTTPConnectionPool:
         config: Any = self.meta.config  # its attributes are made at run time
-        # One context for all connections: reading the trusted certificates takes longer than a call.
-        trusted = ssl.create_default_context(cafile=get_cert_path(True))
         times = urllib3.Timeout(connect=config.connect_timeout, read=config.read_timeout)
-        pools = urllib3.PoolManager(maxsize=config.max_pool_connections, timeout=times, ssl_context=trusted)
+        pools = urllib3.PoolManager(maxsize=config.max_pool_connections, timeout=times, ssl_context=tls_context())
         return pools.connection_from_url(self.meta.endpoint_url)
 
     def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:

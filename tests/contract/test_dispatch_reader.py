@@ -19,8 +19,8 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from control_plane import dispatch_reader
 from control_plane.dispatch_reader import DispatchReader
+from outpost.aws import fast_client
 from outpost.aws.client_config import CLIENT_CONFIG
 from outpost.aws.fast_client import fast_session
 from outpost.domain.dispatch import Dispatch
@@ -66,7 +66,7 @@ def test_a_connection_is_kept_and_replaced_unnoticed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "trouble"),
+    ("response", "error"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", ConnectionClosedError),
         (b"HTTP/1.1 200 OK\r\n\r\n{", ConnectionClosedError),
@@ -76,10 +76,10 @@ def test_a_connection_is_kept_and_replaced_unnoticed() -> None:
         (NOTHING[:20], ReadTimeoutError),
     ],
 )
-def test_what_is_no_whole_answer_is_tried_again_and_then_told(response: bytes, trouble: type[Exception]) -> None:
-    slow = trouble is ReadTimeoutError
+def test_what_is_no_whole_response_is_retried_and_then_raised(response: bytes, error: type[Exception]) -> None:
+    slow = error is ReadTimeoutError
     with serving(Service(*([response] if slow else [response, b""]) * TRIES)) as service:
-        with pytest.raises(trouble):
+        with pytest.raises(error):
             read(reader_of(f"http://127.0.0.1:{service.server_port}", read_timeout=0.05 if slow else 10), "1")
         assert service.connections == TRIES
 
@@ -117,7 +117,7 @@ def test_only_a_certificate_that_is_trusted_is_enough(tmp_path: Path, monkeypatc
         reader = reader_of(f"https://127.0.0.1:{service.server_port}")
         with pytest.raises(SSLError, match="certificate verify failed"):
             read(reader, "1")
-        monkeypatch.setattr(dispatch_reader, "get_cert_path", lambda _: ours)
+        monkeypatch.setattr(fast_client, "get_cert_path", lambda _: ours)
         assert read(reader, "1") == [None]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from outpost.domain.reasons import ReasonCode
-from worker.lines import beginning
+from worker.lines import beginning, ending
 
 SHOWN_HEAD = 32 * 1024
 """Characters of a tool's output that the log shows from its beginning; the whole may be megabytes."""
@@ -30,8 +30,6 @@ _MOST_ERRORS = 1_000
 """Of one line: after as many objects that are none, the rest of it is text. An error takes the time of the line."""
 _EVENT_FIELDS = frozenset({"type", "role", "jsonrpc"})
 """Of these, every event of a CLI has one: an object without them is none."""
-_CUT = re.compile(r"[^\w+/=.-]", re.ASCII)
-"""Where a text may be cut: a key contains none of these characters, so that no half of one escapes redaction."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +199,6 @@ def _shortened(text: str) -> str:
     """Return a text without its middle where it is too long."""
     if len(text) <= SHOWN_HEAD + SHOWN_TAIL:
         return text
-    head, tail = beginning(text, SHOWN_HEAD), text[-SHOWN_TAIL:]
-    if cut := _CUT.search(tail):
-        tail = tail[cut.start() :]
+    head, tail = beginning(text, SHOWN_HEAD), ending(text, SHOWN_TAIL)
     left_out = len(text) - len(head) - len(tail)
     return f"{head}\n[{left_out:,} of {len(text):,} characters left out]\n{tail}"
