@@ -121,17 +121,16 @@ def lines(events: list[dict[str, object]]) -> list[str]:
     return [json.dumps(event) for event in events]
 
 
-OUTPUT = {
-    Agent.CLAUDE: lines(CLAUDE),
-    Agent.CODEX: lines(CODEX),
-    Agent.GEMINI: lines(GEMINI),
-    Agent.AIDER: AIDER.splitlines(),
-    Agent.GROK: lines(GROK),
-    Agent.OPENCODE: lines(OPENCODE),
-    Agent.COPILOT: lines(COPILOT),
+RECORDED = {
+    Agent.CLAUDE: CLAUDE,
+    Agent.CODEX: CODEX,
+    Agent.GEMINI: GEMINI,
+    Agent.GROK: GROK,
+    Agent.OPENCODE: OPENCODE,
+    Agent.COPILOT: COPILOT,
 }
-
-
+"""The events of a run."""
+OUTPUT = {agent: lines(events) for agent, events in RECORDED.items()} | {Agent.AIDER: AIDER.splitlines()}
 EVENTS = [agent for agent in Agent if isinstance(ADAPTERS[agent].transcript(), JsonTranscript)]
 """The agents that print JSON events."""
 

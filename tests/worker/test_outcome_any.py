@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from outpost.domain.agents import Agent
 from outpost.domain.dispatch import Status
 from outpost.domain.reasons import ReasonCode
-from tests.worker.test_adapters import AIDER, CLAUDE, CODEX, COPILOT, EVENTS, GEMINI, GROK, OPENCODE
+from tests.worker.test_adapters import AIDER, CLAUDE, CODEX, COPILOT, EVENTS, GEMINI, GROK, OPENCODE, RECORDED
 from tests.worker.test_outcome_walk import CHUNK, NOISE, decided_on, record_of
 from tests.worker.test_transcripts import JSON
 from worker.adapters import ADAPTERS
@@ -157,14 +157,6 @@ STEPS: dict[Agent, list[Step]] = {
         Step("other", ("Retrying in 0.2 seconds...",)),
         Step("other", ("Tokens: 11 sent, 0 received.",)),
     ],
-}
-RECORDED = {
-    Agent.CLAUDE: CLAUDE,
-    Agent.CODEX: CODEX,
-    Agent.GEMINI: GEMINI,
-    Agent.GROK: GROK,
-    Agent.OPENCODE: OPENCODE,
-    Agent.COPILOT: COPILOT,
 }
 VERDICTS = ("good", "bad", "turn")
 TELLING = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from outpost.domain.agents import Agent
 from outpost.domain.reasons import ReasonCode
-from tests.worker.test_adapters import AIDER, CLAUDE, CODEX, COPILOT, GEMINI, GROK, OPENCODE, lines, read
+from tests.worker.test_adapters import AIDER, CLAUDE, CODEX, COPILOT, GEMINI, GROK, OPENCODE, RECORDED, lines, read
 from worker.adapters.transcript import Message, Verdict, tool_output
 from worker.agent_output import AgentOutput
 from worker.lines import MAX_EVENT_BYTES, EventSplitter
@@ -39,15 +39,6 @@ def copilot_error(message: str) -> Event:
 def gemini_error(message: str) -> Event:
     return {"type": "error", "severity": "error", "message": message}
 
-
-EVENTS = {
-    Agent.CLAUDE: CLAUDE,
-    Agent.CODEX: CODEX,
-    Agent.GEMINI: GEMINI,
-    Agent.GROK: GROK,
-    Agent.OPENCODE: OPENCODE,
-    Agent.COPILOT: COPILOT,
-}
 
 CASES: dict[Agent, dict[str, Case]] = {
     Agent.CLAUDE: {
@@ -382,9 +373,9 @@ def test_a_patch_that_codex_declines_is_a_refused_tool() -> None:
         'a\ttab {{"type": "other", "text": "a\ttab"}}\t{}\n',
     ],
 )
-@pytest.mark.parametrize("agent", EVENTS)
+@pytest.mark.parametrize("agent", RECORDED)
 def test_a_final_event_counts_with_whatever_else_is_on_its_line(agent: Agent, printed: str) -> None:
-    event = EVENTS[agent][-1]
+    event = RECORDED[agent][-1]
     output = AgentOutput(read(agent, [])[1], lambda _message: None)
     output.stdout(printed.format(json.dumps(event)).encode())
     output.close()
@@ -486,7 +477,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=12,
 )
-AGENTS = st.sampled_from([*EVENTS, Agent.AIDER])
+AGENTS = st.sampled_from([*RECORDED, Agent.AIDER])
 
 
 def check(agent: Agent, output: list[str]) -> None:
@@ -508,8 +499,8 @@ def test_any_json_value_is_read_without_an_error(agent: Agent, values: list[obje
 @st.composite
 def mutations(draw: st.DrawFn) -> tuple[Agent, list[str]]:
     """A recorded run in which values at any place are replaced, and lines are cut, doubled or in another order."""
-    agent = draw(st.sampled_from(list(EVENTS)))
-    events = [_mutated(draw, event) for event in draw(st.permutations(EVENTS[agent]))]
+    agent = draw(st.sampled_from(list(RECORDED)))
+    events = [_mutated(draw, event) for event in draw(st.permutations(RECORDED[agent]))]
     output = [json.dumps(event) for event in events]
     return agent, [line[: draw(st.integers(0, len(line)))] if draw(st.integers(0, 9)) == 0 else line for line in output]
 
@@ -530,7 +521,7 @@ def test_any_mutation_of_a_recorded_run_is_read_without_an_error(case: tuple[Age
     check(*case)
 
 
-@pytest.mark.parametrize("agent", [*EVENTS, Agent.AIDER])
+@pytest.mark.parametrize("agent", [*RECORDED, Agent.AIDER])
 @pytest.mark.parametrize("depth", [200, 900, 5_000, 200_000])
 def test_deeply_nested_events_are_read_without_an_error(agent: Agent, depth: int) -> None:
     deep = "[" * depth + "]" * depth
@@ -539,7 +530,7 @@ def test_deeply_nested_events_are_read_without_an_error(agent: Agent, depth: int
     check(agent, [f'{{"type": "assistant", "role": "assistant", "message": {{"content": [{block}]}}}}'])
 
 
-@pytest.mark.parametrize("agent", EVENTS)
+@pytest.mark.parametrize("agent", RECORDED)
 def test_a_number_of_any_length_in_a_final_event_changes_nothing(agent: Agent) -> None:
     finals: dict[Agent, Event] = {
         Agent.CLAUDE: SUCCESS,
