@@ -20,7 +20,7 @@ from control_plane.errors import ApiError, invalid
 from control_plane.openapi import DispatchId, errors
 from control_plane.routes.access import Cursors, Injected
 from control_plane.schemas.dispatches import DispatchView
-from control_plane.schemas.results import LogLineView, LogQuery
+from control_plane.schemas.results import LogLineView, LogQuery, shown
 from control_plane.services import Services
 from control_plane.services.log_reader import Position
 from control_plane.services.streams import Cursor, Event
@@ -49,7 +49,7 @@ async def read(
     start = Position(int(place["attempt"]), int(place["chunk"]), int(place["line"])) if place else None
     page = await services.logs.page(row, start, query.limit)
     pagination = cursors.pagination(query.limit, asdict(page.next), has_more=page.has_more)
-    return success([LogLineView.showing(line) for line in page.lines], pagination)
+    return success(shown(page.lines), pagination)
 
 
 logger = structlog.get_logger()
